@@ -1,0 +1,106 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::gallery::{BrandId, Polarity};
+
+/// Checks listing photos against brands' authentic and known-fake images.
+///
+/// Settings come from a file, then TOUCHSTONE_* variables, then flags; touchstone.example.toml lists
+/// them all.
+///
+/// Exit codes: 0 done or allow, 1 failed, 2 usage, 3 some files refused, 4 configuration, 5 model,
+/// 6 storage, 7 photo, 10 review, 11 block.
+#[derive(Debug, Parser)]
+#[command(name = "touchstone", version, max_term_width = 100)]
+pub struct Cli {
+    /// Configuration file [default: touchstone.toml here, where there is one]
+    #[arg(long, global = true, env = "TOUCHSTONE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Model to use, by the name of its manifest
+    #[arg(long, global = true, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Any setting by its dotted name; may be given again
+    #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = assignment)]
+    pub set: Vec<(String, String)>,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the service
+    Serve,
+    /// Check one listing's photos; the exit code is the action
+    Check(CheckArgs),
+    /// Find the references most similar to a photo
+    Lookup(LookupArgs),
+    /// Take a brand's folders of images in and publish a new index
+    Reindex(ReindexArgs),
+    /// Print the OpenAPI document of the service
+    Openapi,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The listing's photos
+    #[arg(required = true, value_name = "PHOTO")]
+    pub photos: Vec<PathBuf>,
+    /// The marketplace's id of the seller
+    #[arg(long, value_name = "ID")]
+    pub seller: Option<String>,
+    /// The brand that the listing claims
+    #[arg(long, value_name = "BRAND")]
+    pub brand: Option<String>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `lookup`.
+#[derive(Debug, Args)]
+pub struct LookupArgs {
+    /// The photo
+    #[arg(value_name = "PHOTO")]
+    pub photo: PathBuf,
+    /// How many references
+    #[arg(short, long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub k: u16,
+    /// Only of this brand
+    #[arg(long)]
+    pub brand: Option<BrandId>,
+    /// Only of this polarity: authentic or fake
+    #[arg(long)]
+    pub polarity: Option<Polarity>,
+    /// Only of this product
+    #[arg(long)]
+    pub product: Option<String>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `reindex`.
+#[derive(Debug, Args)]
+pub struct ReindexArgs {
+    /// Whose images they are: 1 to 64 of a-z, 0-9, - and _
+    #[arg(long)]
+    pub brand: BrandId,
+    /// Folder of authentic images, <DIR>/<product>/*; may be given again
+    #[arg(long, value_name = "DIR")]
+    pub authentic: Vec<PathBuf>,
+    /// Folder of known-fake images, <DIR>/<product>/*; may be given again
+    #[arg(long, value_name = "DIR")]
+    pub fake: Vec<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,48 @@
+use super::args::CheckArgs;
+use super::{Exit, Failure, Parts};
+use crate::config::Config;
+use crate::screening::{CheckAnswer, Listing, Upload};
+
+pub(super) fn check(config: &Config, args: &CheckArgs) -> Result<Exit, Failure> {
+    let uploads = args.photos.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+    let parts = Parts::open(config)?;
+    parts.enrolment(config).embed_missing(&parts.library)?;
+    let listing = Listing {
+        seller_id: args.seller.clone(),
+        brand: args.brand.clone(),
+        ..Listing::default()
+    };
+    let answer = parts.screener(config).screen(&listing, &uploads)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&answer)?);
+    } else {
+        print(&answer);
+    }
+    Ok(answer.action.into())
+}
+
+pub(super) fn read(path: &std::path::Path) -> Result<Upload, Failure> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|source| Failure::File { path: name.clone(), source })?;
+    Ok(Upload {
+        name: Some(name),
+        bytes: bytes.into(),
+    })
+}
+
+fn print(answer: &CheckAnswer) {
+    for photo in &answer.photos {
+        println!("{}: {} ({})", photo.name.as_deref().unwrap_or("photo"), photo.verdict.as_str(), photo.action.as_str());
+        for reason in &photo.reasons {
+            println!("    {}", reason.text);
+        }
+        if let Some(fault) = &photo.fault {
+            println!("    {}", fault.detail);
+        }
+        for near in &photo.matches {
+            let product = near.product.as_deref().unwrap_or("-");
+            println!("    {:.3}  {}  {}  {product}  {}", near.similarity, near.polarity, near.brand, near.reference_id);
+        }
+    }
+    println!("listing: {} ({})", answer.verdict.as_str(), answer.action.as_str());
+}

@@ -1,0 +1,110 @@
+use std::process::{ExitCode, Termination};
+
+use thiserror::Error;
+
+use crate::config::ConfigError;
+use crate::embed::{ManifestError, ModelError};
+use crate::enrolment::EnrolError;
+use crate::gallery::{Action, GalleryError};
+use crate::library::LibraryError;
+use crate::reindex::ReindexError;
+use crate::screening::ScreenError;
+
+/// How a command ends, for scripts. 2 is clap's own, for wrong usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done; for `check`: allow.
+    Done = 0,
+    /// Something failed that has no code of its own.
+    Failed = 1,
+    /// Done, but some files were refused; the report names them.
+    SomeRefused = 3,
+    /// The configuration is wrong.
+    Config = 4,
+    /// The model or the runtime cannot be used.
+    Model = 5,
+    /// The database, the photos or the index cannot be used.
+    Storage = 6,
+    /// A photo cannot be used.
+    Photo = 7,
+    /// `check`: a person should look.
+    Review = 10,
+    /// `check`: block.
+    Block = 11,
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        ExitCode::from(self as u8)
+    }
+}
+
+impl From<Action> for Exit {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Allow => Self::Done,
+            Action::Review => Self::Review,
+            Action::Block => Self::Block,
+        }
+    }
+}
+
+/// What ends a command early, in one line.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The manifest is wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The model cannot run.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The gallery cannot be used.
+    #[error(transparent)]
+    Gallery(#[from] GalleryError),
+    /// The index cannot be used.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// A photo cannot be screened.
+    #[error(transparent)]
+    Screen(#[from] ScreenError),
+    /// A reindex stopped.
+    #[error(transparent)]
+    Reindex(#[from] ReindexError),
+    /// References cannot be embedded.
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
+    /// A file cannot be read.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// An answer cannot be written.
+    #[error("the answer cannot be written: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The service cannot start or stopped.
+    #[error("{0}")]
+    Serve(String),
+}
+
+impl Failure {
+    /// The exit code that belongs to it.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_) => Exit::Config,
+            Self::Manifest(_) | Self::Model(_) => Exit::Model,
+            Self::Gallery(_) | Self::Library(_) => Exit::Storage,
+            Self::Screen(ScreenError::Photo { .. }) | Self::File { .. } => Exit::Photo,
+            Self::Screen(ScreenError::Gallery(_)) | Self::Reindex(ReindexError::Gallery(_) | ReindexError::Library(_)) => Exit::Storage,
+            Self::Reindex(ReindexError::Source { .. }) => Exit::Photo,
+            _ => Exit::Failed,
+        }
+    }
+}

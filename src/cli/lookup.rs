@@ -1,0 +1,34 @@
+use super::args::LookupArgs;
+use super::{Exit, Failure, Parts};
+use crate::config::Config;
+use crate::library::Filter;
+use crate::screening::Lookup;
+
+pub(super) fn lookup(config: &Config, args: &LookupArgs) -> Result<Exit, Failure> {
+    let upload = super::check::read(&args.photo)?;
+    let parts = Parts::open(config)?;
+    parts.enrolment(config).embed_missing(&parts.library)?;
+    let screener = parts.screener(config);
+    let embedding = screener.embed(&upload.bytes)?;
+    let matches = screener.lookup(&Lookup {
+        embedding: &embedding,
+        k: usize::from(args.k),
+        filter: &Filter {
+            brand: args.brand.clone(),
+            polarity: args.polarity,
+            product: args.product.clone(),
+        },
+    })?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&matches)?);
+        return Ok(Exit::Done);
+    }
+    for near in &matches {
+        let product = near.product.as_deref().unwrap_or("-");
+        println!("{:.3}  {}  {}  {product}  {}", near.similarity, near.polarity, near.brand, near.reference_id);
+    }
+    if matches.is_empty() {
+        println!("no reference");
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,208 @@
+//! Every limit, threshold and path. Read from a file, then the environment, then flags; handed on as
+//! plain values.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::embed::EmbedOptions;
+use crate::index::IndexOptions;
+use crate::photo::Limits;
+
+/// All settings. `touchstone.example.toml` lists every one with its default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Folder of the database and the references' photos.
+    pub data: PathBuf,
+    /// Folder of the published generations.
+    pub index_dir: PathBuf,
+    /// Folder of the model manifests.
+    pub models: PathBuf,
+    /// Name of the model: `<models>/<model>.toml`.
+    pub model: String,
+    /// ONNX Runtime's shared library.
+    pub runtime: PathBuf,
+    /// The service.
+    pub server: Server,
+    /// Caps on photos.
+    pub photo: Limits,
+    /// The embedding threads.
+    pub embed: EmbedOptions,
+    /// The index.
+    pub index: IndexOptions,
+    /// Logging.
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: "data".into(),
+            index_dir: "index".into(),
+            models: "models".into(),
+            model: "sscd-distilled".to_owned(),
+            runtime: "models/runtime/libonnxruntime.so".into(),
+            server: Server::default(),
+            photo: Limits::default(),
+            embed: EmbedOptions::default(),
+            index: IndexOptions::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// The service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Address and port; port 0 takes a free one.
+    pub listen: String,
+    /// There are no keys yet: other addresses than loopback are refused unless this is true.
+    pub allow_unauthenticated: bool,
+    /// Requests with photos worked on at once; one more gets 429.
+    pub max_in_flight: usize,
+    /// Photos in one check at most.
+    pub max_photos: usize,
+    /// Bytes of one request at most.
+    pub max_request_bytes: usize,
+    /// Seconds until a request is given up with 503.
+    pub timeout_s: u64,
+    /// Matches named for each photo at most.
+    pub max_matches: usize,
+    /// Milliseconds between looks for changes that another process made.
+    pub refresh_ms: u64,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            allow_unauthenticated: false,
+            max_in_flight: 64,
+            max_photos: 20,
+            max_request_bytes: 100 << 20,
+            timeout_s: 30,
+            max_matches: 10,
+            refresh_ms: 250,
+        }
+    }
+}
+
+/// Logging.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// Least level, or a filter by module in `RUST_LOG` form.
+    pub filter: String,
+    /// One JSON object a line.
+    pub json: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            filter: "info,ort=warn,hnsw_rs=warn".to_owned(),
+            json: false,
+        }
+    }
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file is not there.
+    #[error("the configuration file {path} cannot be read: {source}")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown name or a wrong type.
+    #[error("{origin}: {reason}")]
+    Invalid {
+        /// File or variable.
+        origin: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Prefix of environment variables; `__` stands for the dot: `TOUCHSTONE_SERVER__LISTEN`.
+const PREFIX: &str = "TOUCHSTONE_";
+
+impl Config {
+    /// Reads `file` (or `touchstone.toml` here, where there is one), then the variables.
+    ///
+    /// # Errors
+    /// When the file is missing or something in it or in a variable is wrong.
+    pub fn load(file: Option<&Path>, variables: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let default = Path::new("touchstone.toml");
+        let file = file.or_else(|| default.exists().then_some(default));
+        let mut table = match file {
+            Some(path) => read_table(path)?,
+            None => toml::Table::new(),
+        };
+        for (name, value) in variables {
+            if let Some(path) = name.strip_prefix(PREFIX).filter(|path| *path != "CONFIG") {
+                set(&mut table, path, &value, &name)?;
+            }
+        }
+        table.try_into().map_err(|error: toml::de::Error| ConfigError::Invalid {
+            origin: file.map_or("configuration".to_owned(), |path| path.display().to_string()),
+            reason: error.message().to_owned(),
+        })
+    }
+
+    /// Sets one value by its dotted name, as the flag `--set name=value` does.
+    ///
+    /// # Errors
+    /// When there is no such setting or the value does not fit.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
+        let invalid = |reason: String| ConfigError::Invalid {
+            origin: format!("--set {name}={value}"),
+            reason,
+        };
+        let mut table = toml::Table::try_from(&*self).map_err(|error| invalid(error.to_string()))?;
+        set(&mut table, &name.replace('.', "__"), value, name)?;
+        *self = table.try_into().map_err(|error: toml::de::Error| invalid(error.message().to_owned()))?;
+        Ok(())
+    }
+}
+
+fn read_table(path: &Path) -> Result<toml::Table, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Missing {
+        path: path.to_owned(),
+        source,
+    })?;
+    text.parse().map_err(|error: toml::de::Error| ConfigError::Invalid {
+        origin: path.display().to_string(),
+        reason: error.to_string().trim_end().replace('\n', " "),
+    })
+}
+
+/// Puts a text into the table as the type that it reads as.
+fn set(table: &mut toml::Table, path: &str, text: &str, origin: &str) -> Result<(), ConfigError> {
+    let lower = path.to_ascii_lowercase();
+    let parts: Vec<&str> = lower.split("__").collect();
+    let (name, sections) = parts.split_last().unwrap_or((&"", &[]));
+    let mut table = table;
+    for section in sections {
+        let entry = table.entry((*section).to_owned()).or_insert_with(|| toml::Table::new().into());
+        table = entry.as_table_mut().ok_or_else(|| ConfigError::Invalid {
+            origin: origin.to_owned(),
+            reason: format!("{section} is a value, not a section"),
+        })?;
+    }
+    let value = if let Ok(number) = text.parse::<i64>() {
+        number.into()
+    } else if let Ok(truth) = text.parse::<bool>() {
+        truth.into()
+    } else {
+        text.to_owned().into()
+    };
+    table.insert((*name).to_owned(), value);
+    Ok(())
+}

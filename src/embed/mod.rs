@@ -1,0 +1,15 @@
+//! A [`Photo`](crate::photo::Photo) becomes an [`Embedding`]: preprocess (pure), ONNX Runtime on its
+//! own threads. Knows no brand.
+
+mod embedding;
+mod manifest;
+mod onnx;
+mod preprocess;
+mod worker;
+
+pub(crate) use embedding::cosine;
+pub use embedding::{Embedding, EmbeddingError};
+pub use manifest::{ManifestError, ModelManifest, ScoreThresholds, Size};
+pub use onnx::{ModelError, OnnxModel, load_runtime};
+pub use preprocess::{Tensor, preprocess};
+pub use worker::{EmbedError, EmbedOptions, Embedder, Pending};

@@ -1,0 +1,240 @@
+//! The only user of `ort`.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use ndarray::{Axis, stack};
+use ort::environment::Environment;
+use ort::session::Session;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::{TensorElementType, TensorRef, ValueType};
+use parking_lot::Mutex;
+use thiserror::Error;
+
+use super::manifest::DType;
+use super::{Embedding, EmbeddingError, ModelManifest, Tensor, preprocess};
+use crate::photo::{Limits, Photo, Sha256};
+
+/// Why a model cannot run, or did not.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// The shared library is not there or not loadable.
+    #[error("ONNX Runtime cannot be loaded from {path}: {reason}; run scripts/setup, or set `runtime` to libonnxruntime")]
+    Runtime {
+        /// Path that was tried.
+        path: PathBuf,
+        /// The loader's words.
+        reason: String,
+    },
+    /// The weights are not there.
+    #[error("the model file {path} cannot be read: {source}; run scripts/setup {name}")]
+    MissingFile {
+        /// Path that was tried.
+        path: PathBuf,
+        /// The model's name.
+        name: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The weights are not those that the manifest names.
+    #[error("the model file {path} has sha256 {got}, expected {expected} from its manifest; delete it and run scripts/setup {name}")]
+    WrongSum {
+        /// The file.
+        path: PathBuf,
+        /// The model's name.
+        name: String,
+        /// Sum found.
+        got: String,
+        /// Sum in the manifest.
+        expected: String,
+    },
+    /// The graph is not as the manifest says.
+    #[error("model {name}: {what} is {got}, expected {expected} from its manifest")]
+    Mismatch {
+        /// The model's name.
+        name: String,
+        /// What differs.
+        what: &'static str,
+        /// What the graph has.
+        got: String,
+        /// What the manifest says.
+        expected: String,
+    },
+    /// ONNX Runtime refused or failed.
+    #[error("ONNX Runtime failed: {0}")]
+    Run(#[from] ort::Error),
+    /// The network gave no usable vector.
+    #[error("the model's output is no embedding: {0}")]
+    Output(#[from] EmbeddingError),
+}
+
+static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+
+/// Loads ONNX Runtime from the shared library at `path`, once for the process.
+///
+/// # Errors
+/// [`ModelError::Runtime`] when the library is missing, of another kind or too old.
+pub fn load_runtime(path: &Path) -> Result<(), ModelError> {
+    static LOADING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = LOADING.lock();
+    if ENVIRONMENT.get().is_some() {
+        return Ok(());
+    }
+    let failed = |reason: String| ModelError::Runtime {
+        path: path.to_owned(),
+        reason,
+    };
+    let environment = ort::init_from(path)
+        .map_err(|error| failed(error.to_string()))?
+        .with_name("touchstone")
+        .with_telemetry(false)
+        .build()
+        .map_err(|error| failed(error.to_string()))?;
+    ENVIRONMENT.get_or_init(|| environment);
+    Ok(())
+}
+
+/// One session on one model. `Session::run` is exclusive, so each worker thread has its own.
+pub struct OnnxModel {
+    session: Session,
+    manifest: ModelManifest,
+}
+
+impl OnnxModel {
+    /// Opens the model that `manifest` describes, proves its sum, names, type and dimension.
+    ///
+    /// # Errors
+    /// [`ModelError`] with got and expected.
+    pub fn open(models: &Path, manifest: &ModelManifest, threads: usize) -> Result<Self, ModelError> {
+        let weights = read_weights(models, manifest)?;
+        Self::from_weights(&weights, manifest, threads)
+    }
+
+    pub(super) fn from_weights(weights: &[u8], manifest: &ModelManifest, threads: usize) -> Result<Self, ModelError> {
+        let environment = ENVIRONMENT.get().ok_or_else(|| ModelError::Runtime {
+            path: PathBuf::new(),
+            reason: "it was not loaded before the model".to_owned(),
+        })?;
+        // Spinning threads would take the core that decodes the next photo.
+        let session = Session::builder(environment)?
+            .with_optimization_level(GraphOptimizationLevel::All)
+            .map_err(ort::Error::from)?
+            .with_intra_threads(threads)
+            .map_err(ort::Error::from)?
+            .with_intra_op_spinning(false)
+            .map_err(ort::Error::from)?
+            .commit_from_memory(weights)?;
+        let mut model = Self {
+            session,
+            manifest: manifest.clone(),
+        };
+        model.check_graph()?;
+        model.check_dimension()?;
+        Ok(model)
+    }
+
+    /// Embeds tensors of one shape in one run.
+    ///
+    /// # Errors
+    /// When the runtime fails or a vector is not finite.
+    pub fn embed(&mut self, tensors: &[Tensor]) -> Result<Vec<Embedding>, ModelError> {
+        let name = self.manifest.output.name.clone();
+        let expected = self.manifest.output.dimension;
+        let outputs = match join(tensors) {
+            Batch::U8(array) => self.session.run(ort::inputs![self.manifest.input.name.as_str() => TensorRef::from_array_view(&array)?])?,
+            Batch::F32(array) => self.session.run(ort::inputs![self.manifest.input.name.as_str() => TensorRef::from_array_view(&array)?])?,
+        };
+        let (shape, values) = outputs[name.as_str()].try_extract_tensor::<f32>()?;
+        let got = values.len() / tensors.len().max(1);
+        if got != expected || values.len() != expected * tensors.len() {
+            return Err(ModelError::Mismatch {
+                name: self.manifest.name.clone(),
+                what: "output dimension",
+                got: format!("{shape:?}"),
+                expected: expected.to_string(),
+            });
+        }
+        values
+            .chunks_exact(expected)
+            .map(|vector| Ok(Embedding::normalize(vector.to_vec())?))
+            .collect()
+    }
+
+    fn check_graph(&self) -> Result<(), ModelError> {
+        let expected = &self.manifest.input;
+        let mismatch = |what, got, expected: &str| ModelError::Mismatch {
+            name: self.manifest.name.clone(),
+            what,
+            got,
+            expected: expected.to_owned(),
+        };
+        let names = |outlets: &[ort::value::Outlet]| {
+            outlets.iter().map(|o| o.name().to_owned()).collect::<Vec<_>>().join(", ")
+        };
+        let Some(input) = self.session.inputs().iter().find(|input| input.name() == expected.name) else {
+            return Err(mismatch("input name", names(self.session.inputs()), &expected.name));
+        };
+        let ty = match expected.dtype {
+            DType::U8 => TensorElementType::Uint8,
+            DType::F32 => TensorElementType::Float32,
+        };
+        if !matches!(input.dtype(), ValueType::Tensor { ty: got, .. } if *got == ty) {
+            return Err(mismatch("input type", format!("{:?}", input.dtype()), &format!("{ty:?}")));
+        }
+        if !self.session.outputs().iter().any(|output| output.name() == self.manifest.output.name) {
+            return Err(mismatch("output name", names(self.session.outputs()), &self.manifest.output.name));
+        }
+        Ok(())
+    }
+
+    /// Runs once on a drawn picture: the surest way to learn what comes out.
+    fn check_dimension(&mut self) -> Result<(), ModelError> {
+        let probe = probe_photo();
+        let tensor = preprocess(&probe, &self.manifest.input);
+        self.embed(&[tensor]).map(drop)
+    }
+}
+
+/// Reads the weights and proves their sum.
+pub(super) fn read_weights(models: &Path, manifest: &ModelManifest) -> Result<Vec<u8>, ModelError> {
+    let path = models.join(&manifest.file);
+    let weights = std::fs::read(&path).map_err(|source| ModelError::MissingFile {
+        path: path.clone(),
+        name: manifest.name.clone(),
+        source,
+    })?;
+    let got = Sha256::of(&weights).to_string();
+    if got != manifest.sha256 {
+        return Err(ModelError::WrongSum {
+            path,
+            name: manifest.name.clone(),
+            got,
+            expected: manifest.sha256.clone(),
+        });
+    }
+    Ok(weights)
+}
+
+enum Batch {
+    U8(ndarray::Array4<u8>),
+    F32(ndarray::Array4<f32>),
+}
+
+/// Stacks tensors of one shape and type; the worker only brings such together.
+fn join(tensors: &[Tensor]) -> Batch {
+    let bytes: Vec<_> = tensors.iter().filter_map(|t| if let Tensor::U8(a) = t { Some(a.view()) } else { None }).collect();
+    if bytes.is_empty() {
+        let floats: Vec<_> = tensors.iter().filter_map(|t| if let Tensor::F32(a) = t { Some(a.view()) } else { None }).collect();
+        Batch::F32(stack(Axis(0), &floats).unwrap_or_default())
+    } else {
+        Batch::U8(stack(Axis(0), &bytes).unwrap_or_default())
+    }
+}
+
+/// A small picture with edges, so that no network answers zero.
+fn probe_photo() -> Photo {
+    const BMP_HEADER: &[u8; 54] = b"BM\xf6\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x08\0\0\0\x08\0\0\0\x01\0\x18\0\0\0\0\0\xc0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let mut bytes = BMP_HEADER.to_vec();
+    bytes.extend((0..64u8).flat_map(|i| [i * 3, 255 - i * 4, i.wrapping_mul(41)]));
+    Photo::decode(&bytes, &Limits::default()).unwrap_or_else(|error| unreachable!("the probe is a valid BMP: {error}"))
+}

@@ -1,0 +1,57 @@
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use image::RgbImage;
+use ndarray::Array3;
+
+use super::manifest::{DType, Input, Layout};
+use crate::photo::Photo;
+
+/// One photo as a network takes it, without the batch axis.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tensor {
+    /// Bytes 0 to 255.
+    U8(Array3<u8>),
+    /// Normalised floats.
+    F32(Array3<f32>),
+}
+
+impl Tensor {
+    /// The three axes' lengths; photos of equal shape can share a batch.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Self::U8(array) => array.shape(),
+            Self::F32(array) => array.shape(),
+        }
+    }
+}
+
+/// Scales `photo` and lays it out as `input` says.
+#[must_use]
+pub fn preprocess(photo: &Photo, input: &Input) -> Tensor {
+    let (width, height) = input.size.target(photo.width(), photo.height());
+    let scaled = resize(photo.rgb(), width, height);
+    let (rows, columns) = (height as usize, width as usize);
+    let pixels = scaled.as_raw();
+    let at = |row: usize, column: usize, channel: usize| pixels[(row * columns + column) * 3 + channel];
+    match (input.dtype, input.layout) {
+        (DType::U8, Layout::Nhwc) => Tensor::U8(Array3::from_shape_fn((rows, columns, 3), |(y, x, c)| at(y, x, c))),
+        (DType::U8, Layout::Nchw) => Tensor::U8(Array3::from_shape_fn((3, rows, columns), |(c, y, x)| at(y, x, c))),
+        (DType::F32, layout) => {
+            let normal = |value: u8, c: usize| (f32::from(value) - input.mean[c]) / input.std[c];
+            Tensor::F32(match layout {
+                Layout::Nhwc => Array3::from_shape_fn((rows, columns, 3), |(y, x, c)| normal(at(y, x, c), c)),
+                Layout::Nchw => Array3::from_shape_fn((3, rows, columns), |(c, y, x)| normal(at(y, x, c), c)),
+            })
+        }
+    }
+}
+
+/// Bilinear with antialiasing: the same convolution as Pillow's `Image.resize(..., BILINEAR)`.
+fn resize(rgb: &RgbImage, width: u32, height: u32) -> RgbImage {
+    let mut scaled = RgbImage::new(width, height);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    // Both pictures are RGB and not empty: the only ways for a resize to fail.
+    let resized = Resizer::new().resize(rgb, &mut scaled, Some(&options));
+    debug_assert!(resized.is_ok());
+    scaled
+}

@@ -1,0 +1,206 @@
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::onnx::read_weights;
+use super::{Embedding, ModelError, ModelManifest, OnnxModel, Tensor, preprocess};
+use crate::photo::Photo;
+use crate::telemetry;
+
+/// How the embedding threads work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EmbedOptions {
+    /// Threads with a session each; 0 means one a core.
+    pub workers: usize,
+    /// Threads inside one run of the network.
+    pub threads_per_worker: usize,
+    /// Photos that may wait; one more is refused.
+    pub queue: usize,
+    /// Photos of one shape that share a run at most.
+    pub max_batch: usize,
+    /// Longest wait, in microseconds, for a started batch to fill. A lone photo never waits.
+    pub max_wait_us: u64,
+}
+
+impl Default for EmbedOptions {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            threads_per_worker: 1,
+            queue: 256,
+            max_batch: 8,
+            max_wait_us: 500,
+        }
+    }
+}
+
+/// Why a photo has no embedding.
+#[derive(Debug, Error)]
+pub enum EmbedError {
+    /// The queue is full: come again.
+    #[error("the embedding queue is full; try again in a second")]
+    Busy,
+    /// The network failed on this photo.
+    #[error("the model failed: {0}")]
+    Failed(String),
+    /// The threads are gone.
+    #[error("the embedding threads have stopped")]
+    Stopped,
+}
+
+struct Job {
+    tensor: Tensor,
+    answer: Sender<Result<Embedding, String>>,
+}
+
+/// An embedding that is being computed.
+pub struct Pending(Receiver<Result<Embedding, String>>);
+
+impl Pending {
+    /// Waits for it. Blocks: not for async threads.
+    ///
+    /// # Errors
+    /// [`EmbedError::Failed`] or [`EmbedError::Stopped`].
+    pub fn wait(self) -> Result<Embedding, EmbedError> {
+        match self.0.recv() {
+            Ok(answer) => answer.map_err(EmbedError::Failed),
+            Err(_) => Err(EmbedError::Stopped),
+        }
+    }
+}
+
+/// One model on its own threads behind a bounded queue.
+pub struct Embedder {
+    manifest: ModelManifest,
+    queue: Sender<Job>,
+}
+
+impl Embedder {
+    /// Opens the model once a thread and starts the threads. They end when the embedder is dropped.
+    ///
+    /// # Errors
+    /// Whatever keeps the model from running, with got and expected.
+    pub fn start(models: &Path, manifest: ModelManifest, options: &EmbedOptions) -> Result<Self, ModelError> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let workers = if options.workers == 0 { cores } else { options.workers };
+        let weights = read_weights(models, &manifest)?;
+        let (queue, jobs) = bounded(options.queue.max(1));
+        for number in 0..workers {
+            let model = OnnxModel::from_weights(&weights, &manifest, options.threads_per_worker.max(1))?;
+            let worker = Worker {
+                model,
+                jobs: jobs.clone(),
+                max_batch: options.max_batch.max(1),
+                max_wait: Duration::from_micros(options.max_wait_us),
+            };
+            thread::Builder::new()
+                .name(format!("embed-{number}"))
+                .spawn(move || worker.run())
+                .map_err(|error| ModelError::Run(ort::Error::new(error.to_string())))?;
+        }
+        Ok(Self { manifest, queue })
+    }
+
+    /// The model's manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &ModelManifest {
+        &self.manifest
+    }
+
+    /// Preprocesses here, queues the rest, and refuses when the queue is full.
+    ///
+    /// # Errors
+    /// [`EmbedError::Busy`] or [`EmbedError::Stopped`].
+    pub fn submit(&self, photo: &Photo) -> Result<Pending, EmbedError> {
+        let (job, pending) = self.job(photo);
+        match self.queue.try_send(job) {
+            Ok(()) => Ok(pending),
+            Err(TrySendError::Full(_)) => Err(EmbedError::Busy),
+            Err(TrySendError::Disconnected(_)) => Err(EmbedError::Stopped),
+        }
+    }
+
+    /// As [`Embedder::submit`], but waits for a place in the queue: for work that nobody waits for.
+    ///
+    /// # Errors
+    /// [`EmbedError::Stopped`].
+    pub fn submit_patiently(&self, photo: &Photo) -> Result<Pending, EmbedError> {
+        let (job, pending) = self.job(photo);
+        self.queue.send(job).map_err(|_| EmbedError::Stopped)?;
+        Ok(pending)
+    }
+
+    fn job(&self, photo: &Photo) -> (Job, Pending) {
+        let (answer, receiver) = bounded(1);
+        let tensor = preprocess(photo, &self.manifest.input);
+        (Job { tensor, answer }, Pending(receiver))
+    }
+}
+
+struct Worker {
+    model: OnnxModel,
+    jobs: Receiver<Job>,
+    max_batch: usize,
+    max_wait: Duration,
+}
+
+impl Worker {
+    fn run(mut self) {
+        // A photo of another shape that ended the last batch; it opens the next one.
+        let mut odd_one = None;
+        while let Some(first) = odd_one.take().or_else(|| self.jobs.recv().ok()) {
+            let mut batch = vec![first];
+            odd_one = self.fill(&mut batch);
+            self.embed(batch);
+        }
+    }
+
+    /// Takes what is already queued; only a batch that has company waits for more.
+    fn fill(&self, batch: &mut Vec<Job>) -> Option<Job> {
+        let deadline = Instant::now() + self.max_wait;
+        while batch.len() < self.max_batch {
+            let next = if batch.len() == 1 {
+                self.jobs.try_recv().map_err(|_| RecvTimeoutError::Timeout)
+            } else {
+                self.jobs.recv_deadline(deadline)
+            };
+            match next {
+                Ok(job) if job.tensor.shape() == batch[0].tensor.shape() => batch.push(job),
+                Ok(job) => return Some(job),
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+
+    fn embed(&mut self, batch: Vec<Job>) {
+        let started = Instant::now();
+        let (tensors, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|job| (job.tensor, job.answer)).unzip();
+        match self.model.embed(&tensors) {
+            Ok(embeddings) => {
+                telemetry::embedded(tensors.len(), started.elapsed());
+                for (answer, embedding) in answers.into_iter().zip(embeddings) {
+                    // Whoever asked may have gone: no one to tell.
+                    let _ = answer.send(Ok(embedding));
+                }
+            }
+            // One photo's numbers must not fail its neighbours: run them one by one.
+            Err(_) if tensors.len() > 1 => {
+                for (tensor, answer) in tensors.into_iter().zip(answers) {
+                    self.embed(vec![Job { tensor, answer }]);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "embedding failed");
+                for answer in answers {
+                    let _ = answer.send(Err(error.to_string()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::photo::Sha256;
+
+/// Photos' bytes, each under its sum: `<root>/ab/abcd…`.
+#[derive(Debug)]
+pub struct PhotoStore {
+    root: PathBuf,
+}
+
+impl PhotoStore {
+    /// Keeps photos under `root`, which is made when missing.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        fs::create_dir_all(root)?;
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// Keeps `bytes`; once this returns they survive a crash.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn put(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
+        let path = self.path(sha256);
+        if path.exists() {
+            return Ok(());
+        }
+        let folder = path.parent().unwrap_or(&self.root);
+        let new_folder = !folder.exists();
+        fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(&path).map_err(|error| error.error)?;
+        File::open(folder)?.sync_all()?;
+        if new_folder {
+            File::open(&self.root)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// The bytes kept under `sha256`.
+    ///
+    /// # Errors
+    /// When there are none, or they cannot be read.
+    pub fn get(&self, sha256: Sha256) -> io::Result<Vec<u8>> {
+        fs::read(self.path(sha256))
+    }
+
+    /// Forgets them. Nothing to forget is fine.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn remove(&self, sha256: Sha256) -> io::Result<()> {
+        match fs::remove_file(self.path(sha256)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn path(&self, sha256: Sha256) -> PathBuf {
+        let name = sha256.to_string();
+        self.root.join(&name[..2]).join(name)
+    }
+}

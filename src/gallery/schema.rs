@@ -1,0 +1,92 @@
+use rusqlite::{Connection, TransactionBehavior};
+
+/// One script a version; the database's `user_version` counts those that have run.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE gallery (
+        one      INTEGER PRIMARY KEY CHECK (one = 1),
+        id       TEXT NOT NULL,
+        revision INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE policy (
+        brand   TEXT PRIMARY KEY,
+        version INTEGER NOT NULL,
+        policy  TEXT NOT NULL,
+        revision INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    -- A deleted reference keeps its row, without content, so that every reader hears of the deletion
+    -- by its revision and no key is ever used again.
+    CREATE TABLE reference (
+        key        INTEGER PRIMARY KEY AUTOINCREMENT,
+        id         TEXT NOT NULL UNIQUE,
+        brand      TEXT NOT NULL,
+        polarity   TEXT NOT NULL CHECK (polarity IN ('authentic', 'fake')),
+        product    TEXT,
+        source     TEXT,
+        notes      TEXT,
+        state      TEXT NOT NULL CHECK (state IN ('active', 'disabled', 'deleted')),
+        sha256     BLOB NOT NULL,
+        perceptual_hash BLOB NOT NULL,
+        quality    INTEGER NOT NULL,
+        width      INTEGER NOT NULL,
+        height     INTEGER NOT NULL,
+        media_type TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL,
+        revision   INTEGER NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX reference_photo ON reference (brand, sha256) WHERE state <> 'deleted';
+    CREATE INDEX reference_sha256 ON reference (sha256) WHERE state <> 'deleted';
+    CREATE INDEX reference_revision ON reference (revision);
+
+    CREATE TABLE embedding (
+        model  TEXT NOT NULL,
+        key    INTEGER NOT NULL REFERENCES reference (key),
+        vector BLOB NOT NULL,
+        PRIMARY KEY (model, key)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE listing_check (
+        id              TEXT PRIMARY KEY,
+        idempotency_key TEXT UNIQUE,
+        request_sha256  BLOB NOT NULL,
+        listing_id      TEXT,
+        seller_id       TEXT,
+        action          TEXT NOT NULL,
+        created_at      TEXT NOT NULL,
+        answer          TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// Opens for reading and writing with the settings that every connection needs.
+pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // Acknowledged means on disk, also when the power goes.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Brings the database to the newest version. `Err(version)` inside when a newer touchstone wrote it.
+pub(super) fn migrate(connection: &mut Connection, new_id: &str) -> rusqlite::Result<Result<(), i64>> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let Some(pending) = usize::try_from(version).ok().and_then(|done| MIGRATIONS.get(done..)) else {
+        return Ok(Err(version));
+    };
+    for script in pending {
+        transaction.execute_batch(script)?;
+    }
+    transaction.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
+    transaction.execute("INSERT OR IGNORE INTO gallery (one, id, revision) VALUES (1, ?1, 0)", [new_id])?;
+    transaction.commit()?;
+    Ok(Ok(()))
+}
+
+/// The newest version, for messages.
+pub(super) fn newest() -> usize {
+    MIGRATIONS.len()
+}

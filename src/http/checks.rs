@@ -1,0 +1,109 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use utoipa::ToSchema;
+
+use super::form::{Form, Parts, Path, Rules};
+use super::{App, Problem};
+use crate::screening::{CheckAnswer, Listing};
+
+const TEXTS: &[(&str, usize)] = &[("listing_id", 256), ("seller_id", 256), ("brand", 256), ("category", 256)];
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// The form of a check.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form for OpenAPI; Form reads it")]
+pub(super) struct CheckForm {
+    /// 1 to 20 files: JPEG, PNG, WebP, GIF, BMP or TIFF, at most 20 MiB each.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    photo: Vec<String>,
+    /// The marketplace's id of the listing.
+    listing_id: Option<String>,
+    /// The marketplace's id of the seller.
+    seller_id: Option<String>,
+    /// The brand that the listing claims.
+    brand: Option<String>,
+    /// The marketplace's category.
+    category: Option<String>,
+}
+
+/// Check a listing's photos before it goes live.
+///
+/// With an `Idempotency-Key`, a repeat gets the first answer. A photo that is broken inside is
+/// `undecidable`; one of a type or size that is not accepted fails the request.
+#[utoipa::path(
+    post, path = "/v1/checks", tag = "checks",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters")),
+    request_body(content = inline(CheckForm), content_type = "multipart/form-data"),
+    responses(
+        (status = 200, body = CheckAnswer),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn create(State(app): State<Arc<App>>, headers: HeaderMap, Parts(body): Parts) -> Result<Response, Problem> {
+    let key = idempotency_key(&headers)?;
+    let _place = app.admit()?;
+    if let Some(reason) = app.not_ready() {
+        return Err(super::system::not_ready(reason));
+    }
+    let mut form = Form::read(body, &rules(&app)).await?;
+    let listing = Listing {
+        listing_id: form.text("listing_id"),
+        seller_id: form.text("seller_id"),
+        brand: form.text("brand"),
+        category: form.text("category"),
+    };
+    let answer = app.work(move |app| Ok(app.screener.check(&listing, &form.photos, key.as_deref())?)).await?;
+    let mut response = json(answer.json);
+    if answer.replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// The stored answer to a check, as it was given.
+#[utoipa::path(
+    get, path = "/v1/checks/{id}", tag = "checks",
+    params(("id" = String, Path, description = "The check's id")),
+    responses(
+        (status = 200, body = CheckAnswer),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
+    app.work(move |app| match app.screener.gallery.check(&id)? {
+        Some(saved) => Ok(json(saved.answer)),
+        None => Err(Problem::not_found("check", &id)),
+    })
+    .await
+}
+
+fn rules(app: &App) -> Rules<'static> {
+    Rules {
+        texts: TEXTS,
+        max_photos: app.server.max_photos,
+        max_photo_bytes: app.screener.limits.max_bytes,
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => Err(Problem::invalid("idempotency-key-invalid", "Idempotency-Key is not 1 to 255 visible ASCII characters")),
+    }
+}
+
+fn json(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}

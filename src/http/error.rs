@@ -1,0 +1,207 @@
+use axum::extract::multipart::{MultipartError, MultipartRejection};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::embed::EmbedError;
+use crate::enrolment::EnrolError;
+use crate::gallery::{GalleryError, InvalidName, PolicyError};
+use crate::library::LibraryError;
+use crate::photo::PhotoError;
+use crate::screening::ScreenError;
+
+/// An error as RFC 9457 problem+json.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// `urn:touchstone:problem:` and the code.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// Stable kebab-case code.
+    code: &'static str,
+    /// What was wrong, what is expected, what to do.
+    detail: String,
+    /// Which photo, from 0, where one is at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    photo: Option<usize>,
+    /// Seconds after which to try again; also the header Retry-After.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u32>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:touchstone:problem:{code}"),
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            code,
+            detail: detail.into(),
+            photo: None,
+            retry_after: None,
+        }
+    }
+
+    pub(super) fn busy() -> Self {
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", "the service is at its capacity; try again in a second");
+        problem.retry_after = Some(1);
+        problem
+    }
+
+    pub(super) fn timed_out() -> Self {
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "timed-out", "the request took too long and was given up; try again");
+        problem.retry_after = Some(1);
+        problem
+    }
+
+    /// The cause goes to the log, not to the caller.
+    pub(super) fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something failed inside; the log has the cause under this request's x-request-id")
+    }
+
+    pub(super) fn invalid(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+    }
+
+    pub(super) fn not_found(what: &str, id: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", format!("there is no {what} {id:?} here; check the id"))
+    }
+
+    pub(super) fn photo(index: usize, error: &PhotoError) -> Self {
+        let status = match error {
+            PhotoError::UnsupportedType { .. } | PhotoError::UnknownType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            PhotoError::TooManyBytes { .. } | PhotoError::TooManyPixels { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            PhotoError::Empty | PhotoError::Broken { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        let mut problem = Self::new(status, error.code(), error.to_string());
+        problem.photo = Some(index);
+        problem
+    }
+
+    fn storage(error: &dyn std::error::Error) -> Self {
+        tracing::error!(%error, "storage failed");
+        let mut problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "storage-unavailable",
+            "the database cannot answer now, so nothing was decided or kept; try again, and see /readyz",
+        );
+        problem.retry_after = Some(5);
+        problem
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_string(&self).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<ScreenError> for Problem {
+    fn from(error: ScreenError) -> Self {
+        match error {
+            ScreenError::Photo { index, source } => Self::photo(index, &source),
+            ScreenError::Embed(error) => error.into(),
+            ScreenError::Gallery(error) => error.into(),
+            ScreenError::KeyReused => Self::invalid("idempotency-key-reused", error.to_string()),
+            ScreenError::Answer(error) => {
+                tracing::error!(%error, "an answer cannot be written");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<EmbedError> for Problem {
+    fn from(error: EmbedError) -> Self {
+        match error {
+            EmbedError::Busy => Self::busy(),
+            EmbedError::Failed(_) | EmbedError::Stopped => {
+                tracing::error!(%error, "embedding failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<EnrolError> for Problem {
+    fn from(error: EnrolError) -> Self {
+        match error {
+            EnrolError::Photo(error) => Self::photo(0, &error),
+            EnrolError::Embed(error) => error.into(),
+            EnrolError::Gallery(error) => error.into(),
+            EnrolError::Library(error) => error.into(),
+        }
+    }
+}
+
+impl From<GalleryError> for Problem {
+    fn from(error: GalleryError) -> Self {
+        Self::storage(&error)
+    }
+}
+
+impl From<LibraryError> for Problem {
+    fn from(error: LibraryError) -> Self {
+        Self::storage(&error)
+    }
+}
+
+impl From<PolicyError> for Problem {
+    fn from(error: PolicyError) -> Self {
+        Self::invalid(error.code(), error.to_string())
+    }
+}
+
+impl From<InvalidName> for Problem {
+    fn from(error: InvalidName) -> Self {
+        Self::invalid("name-invalid", error.to_string())
+    }
+}
+
+impl From<MultipartError> for Problem {
+    fn from(error: MultipartError) -> Self {
+        if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", "the request is larger than server.max_request_bytes; send fewer or smaller photos");
+        }
+        Self::new(StatusCode::BAD_REQUEST, "multipart-invalid", format!("the body is no well-formed multipart/form-data: {}", error.body_text()))
+    }
+}
+
+impl From<MultipartRejection> for Problem {
+    fn from(error: MultipartRejection) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "multipart-expected",
+            format!("expected a multipart/form-data body with a boundary: {}", error.body_text()),
+        )
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(error: JsonRejection) -> Self {
+        Self::new(error.status(), "json-invalid", error.body_text())
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(error: QueryRejection) -> Self {
+        Self::new(error.status(), "query-invalid", error.body_text())
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(error: PathRejection) -> Self {
+        Self::new(error.status(), "path-invalid", error.body_text())
+    }
+}

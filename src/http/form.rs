@@ -1,0 +1,127 @@
+//! Multipart bodies, and extractors whose rejections are problem+json.
+
+use std::collections::HashMap;
+
+use axum::extract::multipart::Field;
+use axum::extract::{FromRequest, FromRequestParts, Multipart, Request};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+
+use super::Problem;
+use crate::photo::PhotoError;
+use crate::screening::Upload;
+
+/// `axum::Json` with problems.
+#[derive(FromRequest)]
+#[from_request(via(axum::Json), rejection(Problem))]
+pub(super) struct Json<T>(pub(super) T);
+
+/// `axum::extract::Query` with problems.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(Problem))]
+pub(super) struct Query<T>(pub(super) T);
+
+/// `axum::extract::Path` with problems.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(Problem))]
+pub(super) struct Path<T>(pub(super) T);
+
+impl<T: serde::Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+/// `axum::extract::Multipart` with problems.
+pub(super) struct Parts(pub(super) Multipart);
+
+impl<S: Send + Sync> FromRequest<S> for Parts {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        Ok(Self(Multipart::from_request(request, state).await?))
+    }
+}
+
+/// What a form may hold.
+pub(super) struct Rules<'a> {
+    /// Names of text fields, each with its cap in bytes.
+    pub(super) texts: &'a [(&'static str, usize)],
+    /// Photos at most, in fields called `photo`.
+    pub(super) max_photos: usize,
+    /// Bytes a photo at most.
+    pub(super) max_photo_bytes: usize,
+}
+
+/// A form that was read.
+#[derive(Debug, Default)]
+pub(super) struct Form {
+    texts: HashMap<&'static str, String>,
+    pub(super) photos: Vec<Upload>,
+}
+
+impl Form {
+    /// Reads a body by `rules`, and refuses whatever they do not name.
+    pub(super) async fn read(mut body: Multipart, rules: &Rules<'_>) -> Result<Self, Problem> {
+        let mut form = Self::default();
+        while let Some(field) = body.next_field().await? {
+            let name = field.name().unwrap_or_default().to_owned();
+            if name == "photo" {
+                form.add_photo(field, rules).await?;
+                continue;
+            }
+            let Some(&(name, cap)) = rules.texts.iter().find(|(known, _)| *known == name) else {
+                let known: Vec<&str> = rules.texts.iter().map(|(name, _)| *name).collect();
+                return Err(Problem::invalid("field-unknown", format!("the form has a field {name:?}, expected photo, {}", known.join(", "))));
+            };
+            let text = read_field(field, cap).await?.ok_or_else(|| too_long(name, cap))?;
+            let text = String::from_utf8(text.to_vec()).map_err(|_| Problem::invalid("field-invalid", format!("{name} is not UTF-8 text")))?;
+            if form.texts.insert(name, text).is_some() {
+                return Err(Problem::invalid("field-repeated", format!("{name} is there twice, expected once")));
+            }
+        }
+        if form.photos.is_empty() && rules.max_photos > 0 {
+            return Err(Problem::invalid("photo-missing", "the form has no field photo; send at least one file under that name"));
+        }
+        Ok(form)
+    }
+
+    /// A text field; empty counts as absent.
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        self.texts.remove(name).filter(|text| !text.is_empty())
+    }
+
+    /// The one photo's bytes.
+    pub(super) fn photo(&self) -> Bytes {
+        self.photos.first().map(|upload| upload.bytes.clone()).unwrap_or_default()
+    }
+
+    async fn add_photo(&mut self, field: Field<'_>, rules: &Rules<'_>) -> Result<(), Problem> {
+        let index = self.photos.len();
+        if index == rules.max_photos {
+            return Err(Problem::invalid("too-many-photos", format!("the form has more than {index} photos, expected at most that many; send the rest in another request")));
+        }
+        let name = field.file_name().map(|name| name.chars().take(255).collect());
+        let cap = rules.max_photo_bytes;
+        let too_large = || Problem::photo(index, &PhotoError::TooManyBytes { got: cap + 1, max: cap });
+        let bytes = read_field(field, cap).await?.ok_or_else(too_large)?;
+        self.photos.push(Upload { name, bytes });
+        Ok(())
+    }
+}
+
+/// Reads at most `cap` bytes; `None` when there are more.
+async fn read_field(mut field: Field<'_>, cap: usize) -> Result<Option<Bytes>, Problem> {
+    let mut read = BytesMut::new();
+    while let Some(chunk) = field.chunk().await? {
+        if read.len() + chunk.len() > cap {
+            return Ok(None);
+        }
+        read.extend_from_slice(&chunk);
+    }
+    Ok(Some(read.freeze()))
+}
+
+pub(super) fn too_long(name: &str, cap: usize) -> Problem {
+    Problem::invalid("field-too-long", format!("{name} is longer than {cap} bytes, the most accepted"))
+}

@@ -1,0 +1,141 @@
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, Request, State};
+use axum::http::header;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::form::{Form, Json, Parts, Rules};
+use super::{App, Problem};
+use crate::library::Filter;
+use crate::screening::{Lookup, Match, Screener};
+
+const TEXTS: &[(&str, usize)] = &[("k", 8), ("brand", 64), ("polarity", 16), ("product", 256)];
+const DEFAULT_K: usize = 10;
+const MAX_K: usize = 1000;
+
+/// A look-up by a reference's id.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LookupRequest {
+    /// The reference to find similar ones to; it is not among the answers itself.
+    reference_id: String,
+    /// How many, 1 to 1000; 10 when absent.
+    k: Option<usize>,
+    /// Only of this brand.
+    brand: Option<String>,
+    /// Only of this polarity: `authentic` or `fake`.
+    polarity: Option<String>,
+    /// Only of this product.
+    product: Option<String>,
+}
+
+/// The form of a look-up by photo.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form for OpenAPI; Form reads it")]
+pub(super) struct LookupForm {
+    /// One file.
+    #[schema(value_type = String, format = Binary)]
+    photo: String,
+    /// How many, 1 to 1000; 10 when absent.
+    k: Option<usize>,
+    /// Only of this brand.
+    brand: Option<String>,
+    /// Only of this polarity: `authentic` or `fake`.
+    polarity: Option<String>,
+    /// Only of this product.
+    product: Option<String>,
+}
+
+/// The answer to a look-up.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LookupAnswer {
+    /// Nearest first.
+    matches: Vec<Match>,
+}
+
+/// What is looked for.
+enum Subject {
+    Photo(bytes::Bytes),
+    Reference(String),
+}
+
+/// Find the references most similar to a photo (multipart) or to a reference (JSON).
+#[utoipa::path(
+    post, path = "/v1/lookups", tag = "lookups",
+    request_body(content(
+        (inline(LookupForm) = "multipart/form-data"),
+        (LookupRequest = "application/json"),
+    )),
+    responses(
+        (status = 200, body = LookupAnswer),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Json<LookupAnswer>, Problem> {
+    let _place = app.admit()?;
+    let (subject, k, filter) = read(&app, request).await?;
+    app.work(move |app| Ok(Json(LookupAnswer { matches: lookup(&app.screener, &subject, k, &filter)? }))).await
+}
+
+async fn read(app: &App, request: Request) -> Result<(Subject, usize, Filter), Problem> {
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if content_type.starts_with("application/json") {
+        let Json(body) = Json::<LookupRequest>::from_request(request, &()).await?;
+        let filter = filter(body.brand, body.polarity, body.product)?;
+        return Ok((Subject::Reference(body.reference_id), check_k(body.k.unwrap_or(DEFAULT_K))?, filter));
+    }
+    let Parts(body) = Parts::from_request(request, &()).await?;
+    let rules = Rules {
+        texts: TEXTS,
+        max_photos: 1,
+        max_photo_bytes: app.screener.limits.max_bytes,
+    };
+    let mut form = Form::read(body, &rules).await?;
+    let k = match form.text("k") {
+        Some(text) => text.parse().map_err(|_| invalid_k(&text))?,
+        None => DEFAULT_K,
+    };
+    let filter = filter(form.text("brand"), form.text("polarity"), form.text("product"))?;
+    Ok((Subject::Photo(form.photo()), check_k(k)?, filter))
+}
+
+fn filter(brand: Option<String>, polarity: Option<String>, product: Option<String>) -> Result<Filter, Problem> {
+    Ok(Filter {
+        brand: brand.map(|text| text.parse()).transpose()?,
+        polarity: polarity.map(|text| text.parse()).transpose()?,
+        product,
+    })
+}
+
+fn check_k(k: usize) -> Result<usize, Problem> {
+    if (1..=MAX_K).contains(&k) { Ok(k) } else { Err(invalid_k(&k.to_string())) }
+}
+
+fn invalid_k(got: &str) -> Problem {
+    Problem::invalid("k-invalid", format!("k is {got:?}, expected a number from 1 to {MAX_K}"))
+}
+
+fn lookup(screener: &Screener, subject: &Subject, k: usize, filter: &Filter) -> Result<Vec<Match>, Problem> {
+    let (embedding, itself) = match subject {
+        Subject::Photo(bytes) => (screener.embed(bytes)?, None),
+        Subject::Reference(id) => {
+            let reference = screener.gallery.find(id)?.ok_or_else(|| Problem::not_found("reference", id))?;
+            let vector = screener.library.vector(reference.key);
+            let embedding = vector.ok_or_else(|| Problem::not_found("active reference", id))?;
+            (embedding, Some(id))
+        }
+    };
+    let mut matches = screener.lookup(&Lookup {
+        embedding: &embedding,
+        k: k + usize::from(itself.is_some()),
+        filter,
+    })?;
+    matches.retain(|near| Some(&near.reference_id) != itself);
+    matches.truncate(k);
+    Ok(matches)
+}

@@ -1,0 +1,86 @@
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::{Router, middleware};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use super::{App, Problem, checks, lookups, observe, policies, references, system};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Checks listing photos against brands' authentic and known-fake images.
+///
+/// A match to an authentic photo proves that a brand's picture is reused, never that goods are
+/// genuine. Errors are RFC 9457 problem+json with a stable `code`.
+#[derive(OpenApi)]
+#[openapi(info(title = "touchstone"), tags(
+    (name = "checks", description = "Screen a listing's photos"),
+    (name = "lookups", description = "Find similar references"),
+    (name = "references", description = "A brand's authentic and known-fake images"),
+    (name = "policies", description = "How a brand's matches are answered"),
+    (name = "system", description = "State of the service"),
+))]
+struct Document;
+
+fn api() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(checks::create))
+        .routes(routes!(checks::get))
+        .routes(routes!(lookups::create))
+        .routes(routes!(references::create, references::list))
+        .routes(routes!(references::get, references::patch, references::delete))
+        .routes(routes!(policies::get, policies::put))
+        .routes(routes!(system::index))
+        .routes(routes!(system::healthz))
+        .routes(routes!(system::readyz))
+        .routes(routes!(system::metrics))
+}
+
+/// All routes over `app`.
+pub fn router(app: Arc<App>) -> Router {
+    let (router, document) = api().split_for_parts();
+    let docs = SwaggerUi::new("/docs").url("/openapi.json", document);
+    router
+        .merge(docs)
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(
+            ServiceBuilder::new()
+                .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+                .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+                .layer(middleware::from_fn_with_state(Arc::clone(&app), observe::observe))
+                .layer(CatchPanicLayer::custom(panicked))
+                .layer(DefaultBodyLimit::max(app.server.max_request_bytes)),
+        )
+        .with_state(app)
+}
+
+/// The OpenAPI document, pretty-printed.
+#[must_use]
+pub fn openapi_json() -> String {
+    api().get_openapi().to_pretty_json().unwrap_or_default()
+}
+
+async fn unknown_route(uri: Uri) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "route-unknown", format!("there is no route {}; /docs lists them", uri.path()))
+}
+
+async fn unknown_method(method: Method, uri: Uri) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-unknown", format!("{} does not take {method}; /docs lists what it takes", uri.path()))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature that CatchPanicLayer asks for")]
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("unknown"), "a handler panicked");
+    Problem::internal().into_response()
+}

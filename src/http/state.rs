@@ -1,0 +1,128 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Problem;
+use crate::config::{Config, Server};
+use crate::enrolment::Enrolment;
+use crate::screening::Screener;
+use crate::telemetry;
+
+/// What every handler works with.
+pub struct App {
+    pub(super) screener: Screener,
+    pub(super) server: Server,
+    pub(super) metrics: Option<PrometheusHandle>,
+    /// Requests with photos that may be here at once; it also bounds the memory of their bodies.
+    admission: Arc<Semaphore>,
+    /// Requests worked on at once: more threads than cores only take memory.
+    working: Arc<Semaphore>,
+    /// Why checks cannot be trusted right now, if they cannot.
+    fault: Mutex<Option<String>>,
+    ready: AtomicBool,
+}
+
+impl App {
+    /// An app that is not ready before [`App::follow`] has caught up.
+    #[must_use]
+    pub fn new(screener: Screener, config: &Config, metrics: Option<PrometheusHandle>) -> Arc<Self> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Arc::new(Self {
+            screener,
+            server: config.server.clone(),
+            metrics,
+            admission: Arc::new(Semaphore::new(config.server.max_in_flight.max(1))),
+            working: Arc::new(Semaphore::new(cores + 2)),
+            fault: Mutex::new(None),
+            ready: AtomicBool::new(false),
+        })
+    }
+
+    /// A place for a request with photos, or 429. Taken before the body is read.
+    pub(super) fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.admission).try_acquire_owned().map_err(|_| {
+            telemetry::refused();
+            Problem::busy()
+        })
+    }
+
+    /// Runs blocking work off the async threads, a few at a time.
+    pub(super) async fn work<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let place = Arc::clone(&self.working).acquire_owned().await.map_err(|_| Problem::busy())?;
+        let app = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            work(&app)
+        });
+        done.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a request's work panicked");
+            Err(Problem::internal())
+        })
+    }
+
+    pub(super) fn enrolment(&self) -> Enrolment {
+        Enrolment {
+            gallery: Arc::clone(&self.screener.gallery),
+            embedder: Arc::clone(&self.screener.embedder),
+            limits: self.screener.limits.clone(),
+        }
+    }
+
+    /// `None` when checks can be trusted; otherwise why they cannot.
+    pub(super) fn not_ready(&self) -> Option<String> {
+        if let Err(error) = self.screener.gallery.revision() {
+            return Some(error.to_string());
+        }
+        let fault = self.fault.lock().clone();
+        fault.or_else(|| (!self.ready.load(Ordering::Acquire)).then(|| "references are still being embedded by this model".to_owned()))
+    }
+
+    /// Keeps the library in step with the database until the returned guard is dropped.
+    pub(super) fn follow(self: &Arc<Self>) -> Sender<()> {
+        let (stop, stopped) = bounded::<()>(0);
+        let app = Arc::clone(self);
+        let pause = Duration::from_millis(self.server.refresh_ms.max(10));
+        thread::spawn(move || {
+            app.catch_up();
+            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                let refreshed = app.screener.library.refresh().map_err(|error| error.to_string());
+                app.note(refreshed);
+                if app.screener.library.rebuild_is_due() {
+                    app.rebuild();
+                }
+            }
+        });
+        stop
+    }
+
+    fn catch_up(&self) {
+        let embedded = self.enrolment().embed_missing(&self.screener.library);
+        self.note(embedded.map(drop).map_err(|error| error.to_string()));
+        self.ready.store(true, Ordering::Release);
+    }
+
+    fn rebuild(&self) {
+        if let Err(error) = self.screener.library.rebuild() {
+            tracing::error!(%error, "a new generation could not be built: the old one and what came since serve on");
+        }
+    }
+
+    fn note(&self, outcome: Result<(), String>) {
+        let mut fault = self.fault.lock();
+        if let Err(error) = &outcome
+            && fault.as_ref() != Some(error)
+        {
+            tracing::error!(%error, "the library cannot follow the gallery");
+        }
+        *fault = outcome.err();
+    }
+}

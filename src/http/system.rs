@@ -1,0 +1,95 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::form::Json;
+use super::{App, Problem};
+use crate::embed::ScoreThresholds;
+use crate::gallery::BrandId;
+
+/// State of the index.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct IndexBody {
+    /// Name and sum of the model whose vectors it holds.
+    model: String,
+    /// Number of the generation that serves.
+    generation: u64,
+    /// References served.
+    references: usize,
+    /// Distinct vectors in the generation.
+    vectors: usize,
+    /// References that came since the generation was built.
+    added: usize,
+    /// References of the generation that are served no more.
+    removed: usize,
+    /// `hnsw` or `exact`: how a search without filter is answered.
+    search: &'static str,
+    /// Brands with active references.
+    brands: Vec<BrandCount>,
+    /// The model's default thresholds.
+    #[schema(value_type = Object)]
+    thresholds: ScoreThresholds,
+}
+
+/// A brand's active references.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct BrandCount {
+    brand: BrandId,
+    authentic: usize,
+    fake: usize,
+}
+
+/// What the index holds and how it answers.
+#[utoipa::path(get, path = "/v1/index", tag = "system", responses((status = 200, body = IndexBody)))]
+pub(super) async fn index(State(app): State<Arc<App>>) -> Result<Json<IndexBody>, Problem> {
+    app.work(|app| {
+        let library = &app.screener.library;
+        let stats = library.stats();
+        let brands = library.brands().into_iter().map(|(brand, [authentic, fake])| BrandCount { brand, authentic, fake });
+        Ok(Json(IndexBody {
+            model: library.model().to_owned(),
+            generation: stats.generation,
+            references: stats.keys,
+            vectors: stats.vectors,
+            added: stats.added,
+            removed: stats.removed,
+            search: if stats.graph { "hnsw" } else { "exact" },
+            brands: brands.collect(),
+            thresholds: app.screener.embedder.manifest().thresholds,
+        }))
+    })
+    .await
+}
+
+/// The process is alive.
+#[utoipa::path(get, path = "/healthz", tag = "system", responses((status = 200, body = String, content_type = "text/plain")))]
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Checks can be trusted.
+#[utoipa::path(
+    get, path = "/readyz", tag = "system",
+    responses(
+        (status = 200, body = String, content_type = "text/plain"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
+    app.work(|app| app.not_ready().map_or(Ok("ready\n"), |reason| Err(not_ready(reason)))).await
+}
+
+pub(super) fn not_ready(reason: String) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", reason)
+}
+
+/// Metrics in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", tag = "system", responses((status = 200, body = String, content_type = "text/plain")))]
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let text = app.metrics.as_ref().map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}

@@ -1,0 +1,91 @@
+//! Vectors and `u64` keys in, nearest neighbours out. Knows no image, no brand, no label.
+//!
+//! A [`Generation`] is one built, proven, immutable set; [`LiveIndex`] serves it together with what
+//! came since. Identical vectors are one node with many keys. Every answer is re-ranked with the
+//! exact cosine.
+
+mod exact;
+mod hnsw;
+mod live;
+mod nodes;
+mod snapshot;
+mod vectors;
+
+use serde::{Deserialize, Serialize};
+
+use crate::embed::Embedding;
+
+pub use exact::ExactIndex;
+pub use hnsw::HnswIndex;
+pub use live::{Change, LiveIndex, Scope, Stats};
+pub use nodes::Nodes;
+pub use snapshot::{Generation, Origin, SnapshotError};
+pub use vectors::VectorSet;
+
+/// How the index is built and searched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IndexOptions {
+    /// Sets of fewer distinct vectors are scanned exactly, without a graph.
+    pub exact_below: usize,
+    /// HNSW: links a node (at most 255).
+    pub m: usize,
+    /// HNSW: candidates kept while building.
+    pub ef_construction: usize,
+    /// HNSW: candidates kept while searching.
+    pub ef_search: usize,
+    /// A new generation is built when more than this many vectors came since the last one.
+    pub rebuild_after: usize,
+    /// Generations kept on disk.
+    pub keep: usize,
+}
+
+impl Default for IndexOptions {
+    fn default() -> Self {
+        Self {
+            exact_below: 20_000,
+            m: 16,
+            ef_construction: 200,
+            ef_search: 128,
+            rebuild_after: 20_000,
+            keep: 3,
+        }
+    }
+}
+
+/// A key and how far its vector is from the query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Neighbor {
+    /// The key that the vector was added under.
+    pub key: u64,
+    /// 1 - cosine, in [0, 2].
+    pub distance: f32,
+}
+
+impl Neighbor {
+    /// The cosine.
+    #[must_use]
+    pub fn similarity(&self) -> f32 {
+        1.0 - self.distance
+    }
+}
+
+/// A row of a [`VectorSet`] and its cosine with the query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hit {
+    /// Row number.
+    pub row: u32,
+    /// Exact cosine.
+    pub similarity: f32,
+}
+
+/// Finds the rows nearest to a query among those that `alive` lets through.
+pub trait VectorIndex {
+    /// At most `k` hits, nearest first, ties by row.
+    fn nearest(&self, vectors: &VectorSet, query: &Embedding, k: usize, alive: &dyn Fn(u32) -> bool) -> Vec<Hit>;
+}
+
+/// Nearest first; equal similarity in row order, so that answers are repeatable.
+fn sort_hits(hits: &mut [Hit]) {
+    hits.sort_unstable_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.row.cmp(&b.row)));
+}

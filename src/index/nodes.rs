@@ -1,0 +1,80 @@
+use std::collections::HashMap;
+
+use super::VectorSet;
+use crate::embed::Embedding;
+use crate::photo::Sha256;
+
+/// Distinct vectors, each with the keys that share it.
+#[derive(Debug, Clone)]
+pub struct Nodes {
+    vectors: VectorSet,
+    keys: Vec<Vec<u64>>,
+    row_of_key: HashMap<u64, u32>,
+    row_of_vector: HashMap<Sha256, u32>,
+}
+
+impl Nodes {
+    /// No vectors yet.
+    #[must_use]
+    pub fn new(dimension: usize) -> Self {
+        Self {
+            vectors: VectorSet::new(dimension),
+            keys: Vec::new(),
+            row_of_key: HashMap::new(),
+            row_of_vector: HashMap::new(),
+        }
+    }
+
+    /// Adds `key`. A key keeps the vector it came with first; a vector of another dimension is
+    /// passed over. Returns whether the key is new.
+    pub fn insert(&mut self, key: u64, embedding: &Embedding) -> bool {
+        if self.row_of_key.contains_key(&key) {
+            return false;
+        }
+        let vector = Sha256::of(&embedding.to_bytes());
+        let row = match self.row_of_vector.get(&vector) {
+            Some(&row) => row,
+            None => {
+                let Some(row) = self.vectors.push(embedding) else {
+                    return false;
+                };
+                self.row_of_vector.insert(vector, row);
+                self.keys.push(Vec::new());
+                row
+            }
+        };
+        self.keys[row as usize].push(key);
+        self.row_of_key.insert(key, row);
+        true
+    }
+
+    /// The distinct vectors.
+    #[must_use]
+    pub fn vectors(&self) -> &VectorSet {
+        &self.vectors
+    }
+
+    /// The keys that share a row.
+    #[must_use]
+    pub fn keys(&self, row: u32) -> &[u64] {
+        &self.keys[row as usize]
+    }
+
+    /// The row of a key.
+    #[must_use]
+    pub fn row(&self, key: u64) -> Option<u32> {
+        self.row_of_key.get(&key).copied()
+    }
+
+    /// How many keys.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.row_of_key.len()
+    }
+
+    /// Whether there is no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.row_of_key.is_empty()
+    }
+}

@@ -1,0 +1,394 @@
+//! A generation on disk. `index/README.md` draws the format.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::Digest;
+use thiserror::Error;
+
+use super::hnsw::GRAPH_FILES;
+use super::{HnswIndex, IndexOptions, Nodes};
+use crate::embed::{Embedding, EmbeddingError};
+use crate::photo::Sha256;
+
+/// Version of the files' layout.
+const FORMAT: u32 = 1;
+const HEADER: &str = "header.json";
+const VECTORS: &str = "vectors.f32";
+const KEYS: &str = "keys.u64";
+const CURRENT: &str = "CURRENT";
+
+/// What a generation was built from. A snapshot of another origin is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Identity of the model.
+    pub model: String,
+    /// Length of the vectors.
+    pub dimension: usize,
+    /// Identity of the gallery's database.
+    pub gallery: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Header {
+    format: u32,
+    number: u64,
+    revision: u64,
+    origin: Origin,
+    vectors: usize,
+    keys: usize,
+    files: BTreeMap<String, FileSum>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct FileSum {
+    bytes: u64,
+    sha256: String,
+}
+
+/// Why a snapshot cannot be served.
+#[derive(Debug, Error)]
+pub enum SnapshotError {
+    /// None was published yet.
+    #[error("no index was published in {0} yet")]
+    None(PathBuf),
+    /// Built for something else, or damaged.
+    #[error("{file}: {what} is {got}, expected {expected}")]
+    Mismatch {
+        /// The file.
+        file: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// Found.
+        got: String,
+        /// Wanted.
+        expected: String,
+    },
+    /// The file system said no.
+    #[error("{file}: {source}")]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// Stored numbers are no embedding.
+    #[error("{file}: {source}")]
+    Vector {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        source: EmbeddingError,
+    },
+    /// The graph library refused.
+    #[error("{file}: the graph cannot be used: {reason}")]
+    Graph {
+        /// The folder.
+        file: PathBuf,
+        /// Its words.
+        reason: String,
+    },
+}
+
+/// One built, proven, immutable set of vectors.
+pub struct Generation {
+    number: u64,
+    revision: u64,
+    nodes: Nodes,
+    graph: Option<HnswIndex>,
+}
+
+impl Generation {
+    /// Builds from `nodes` as they were at the gallery's `revision`. Large sets get a graph, which
+    /// serves only if it proves itself; otherwise the exact scan does.
+    #[must_use]
+    pub fn build(nodes: Nodes, revision: u64, options: &IndexOptions) -> Self {
+        let vectors = nodes.vectors();
+        let graph = (vectors.len() >= options.exact_below.max(2)).then(|| HnswIndex::build(vectors, options));
+        let graph = graph.filter(|graph| {
+            let proof = graph.prove(vectors);
+            match proof {
+                Some(recall) => tracing::info!(recall, vectors = vectors.len(), "graph built and proven"),
+                None => tracing::warn!(vectors = vectors.len(), "graph failed its proof: the exact scan serves"),
+            }
+            proof.is_some()
+        });
+        Self {
+            number: 0,
+            revision,
+            nodes,
+            graph,
+        }
+    }
+
+    /// Its number; 0 before it is published.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The gallery's revision that it holds.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The vectors and keys.
+    #[must_use]
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    /// The graph, where the set is large enough and the graph proved itself.
+    #[must_use]
+    pub fn graph(&self) -> Option<&HnswIndex> {
+        self.graph.as_ref()
+    }
+
+    /// Writes beside the others, syncs, renames into place, then points `CURRENT` to it. A crash at
+    /// any point leaves the old or the new one, whole.
+    ///
+    /// # Errors
+    /// When the file system refuses; what was published before stays.
+    pub fn publish(mut self, root: &Path, origin: &Origin, keep: usize) -> Result<Self, SnapshotError> {
+        fs::create_dir_all(root).map_err(at(root))?;
+        let staging = tempfile::Builder::new().prefix(".building-").tempdir_in(root).map_err(at(root))?;
+        let files = self.write_files(staging.path())?;
+        self.number = generations(root)?.last().map_or(0, |(number, _)| *number) + 1;
+        let header = Header {
+            format: FORMAT,
+            number: self.number,
+            revision: self.revision,
+            origin: origin.clone(),
+            vectors: self.nodes.vectors().len(),
+            keys: self.nodes.len(),
+            files,
+        };
+        let header = serde_json::to_vec_pretty(&header).map_err(|error| SnapshotError::Io {
+            file: staging.path().join(HEADER),
+            source: error.into(),
+        })?;
+        write_synced(&staging.path().join(HEADER), &header)?;
+        sync_folder(staging.path())?;
+
+        let model = origin.model.split('@').next().unwrap_or("model");
+        let name = format!("{model}-{:08}", self.number);
+        let folder = root.join(&name);
+        fs::rename(staging.path(), &folder).map_err(at(&folder))?;
+        sync_folder(root)?;
+        let mut current = tempfile::NamedTempFile::new_in(root).map_err(at(root))?;
+        let line = format!("{name} {}\n", Sha256::of(&header));
+        current.write_all(line.as_bytes()).map_err(at(root))?;
+        current.as_file().sync_all().map_err(at(root))?;
+        current.persist(root.join(CURRENT)).map_err(|error| at(root)(error.error))?;
+        sync_folder(root)?;
+        discard_old(root, &folder, keep)?;
+        Ok(self)
+    }
+
+    /// Opens what `CURRENT` names, after proving header, origin, sizes and checksums.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] with got and expected; the caller rebuilds from the gallery.
+    pub fn open(root: &Path, origin: &Origin, options: &IndexOptions) -> Result<Self, SnapshotError> {
+        let (folder, header) = read_header(root)?;
+        let file = folder.join(HEADER);
+        let mismatch = |what, got: &dyn ToString, expected: &dyn ToString| SnapshotError::Mismatch {
+            file: file.clone(),
+            what,
+            got: got.to_string(),
+            expected: expected.to_string(),
+        };
+        if header.format != FORMAT {
+            return Err(mismatch("format", &header.format, &FORMAT));
+        }
+        if header.origin.model != origin.model {
+            return Err(mismatch("model", &header.origin.model, &origin.model));
+        }
+        if header.origin.dimension != origin.dimension {
+            return Err(mismatch("dimension", &header.origin.dimension, &origin.dimension));
+        }
+        if header.origin.gallery != origin.gallery {
+            return Err(mismatch("gallery", &header.origin.gallery, &origin.gallery));
+        }
+        for (name, expected) in &header.files {
+            let got = sum_file(&folder.join(name))?;
+            if got != *expected {
+                return Err(SnapshotError::Mismatch {
+                    file: folder.join(name),
+                    what: "size and checksum",
+                    got: format!("{} bytes, {}", got.bytes, got.sha256),
+                    expected: format!("{} bytes, {}", expected.bytes, expected.sha256),
+                });
+            }
+        }
+        let nodes = read_nodes(&folder, origin.dimension)?;
+        if (nodes.vectors().len(), nodes.len()) != (header.vectors, header.keys) {
+            let got = format!("{} vectors, {} keys", nodes.vectors().len(), nodes.len());
+            let expected = format!("{} vectors, {} keys", header.vectors, header.keys);
+            return Err(mismatch("content", &got, &expected));
+        }
+        let has_graph = header.files.contains_key(GRAPH_FILES[0]);
+        let graph = has_graph
+            .then(|| HnswIndex::load(&folder, nodes.vectors(), options))
+            .transpose()
+            .map_err(|reason| SnapshotError::Graph {
+                file: folder.clone(),
+                reason,
+            })?;
+        Ok(Self {
+            number: header.number,
+            revision: header.revision,
+            nodes,
+            graph,
+        })
+    }
+
+    fn write_files(&self, folder: &Path) -> Result<BTreeMap<String, FileSum>, SnapshotError> {
+        let vectors = self.nodes.vectors();
+        let mut floats = io::BufWriter::new(File::create(folder.join(VECTORS)).map_err(at(folder))?);
+        let mut keys = io::BufWriter::new(File::create(folder.join(KEYS)).map_err(at(folder))?);
+        for row in vectors.rows() {
+            for value in vectors.floats(row) {
+                floats.write_all(&value.to_le_bytes()).map_err(at(folder))?;
+            }
+            let shared = self.nodes.keys(row);
+            keys.write_all(&(shared.len() as u64).to_le_bytes()).map_err(at(folder))?;
+            for key in shared {
+                keys.write_all(&key.to_le_bytes()).map_err(at(folder))?;
+            }
+        }
+        floats.flush().map_err(at(folder))?;
+        keys.flush().map_err(at(folder))?;
+        let mut names = vec![VECTORS, KEYS];
+        if let Some(graph) = &self.graph {
+            graph.dump(folder).map_err(|reason| SnapshotError::Graph {
+                file: folder.to_owned(),
+                reason,
+            })?;
+            names.extend(GRAPH_FILES);
+        }
+        names
+            .into_iter()
+            .map(|name| {
+                let path = folder.join(name);
+                File::open(&path).and_then(|file| file.sync_all()).map_err(at(&path))?;
+                Ok((name.to_owned(), sum_file(&path)?))
+            })
+            .collect()
+    }
+}
+
+fn read_header(root: &Path) -> Result<(PathBuf, Header), SnapshotError> {
+    let current = root.join(CURRENT);
+    let line = match fs::read_to_string(&current) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(SnapshotError::None(root.to_owned())),
+        other => other.map_err(at(&current))?,
+    };
+    let (name, sum) = line.trim().split_once(' ').unwrap_or_default();
+    // A name with a separator could lead out of the folder.
+    if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
+        return Err(SnapshotError::Mismatch {
+            file: current,
+            what: "content",
+            got: format!("{line:?}"),
+            expected: "a generation's name and its header's sha256".to_owned(),
+        });
+    }
+    let folder = root.join(name);
+    let file = folder.join(HEADER);
+    let bytes = fs::read(&file).map_err(at(&file))?;
+    let got = Sha256::of(&bytes).to_string();
+    if got != sum {
+        return Err(SnapshotError::Mismatch {
+            file,
+            what: "sha256",
+            got,
+            expected: sum.to_owned(),
+        });
+    }
+    let header = serde_json::from_slice(&bytes).map_err(|error| at(&file)(error.into()))?;
+    Ok((folder, header))
+}
+
+fn read_nodes(folder: &Path, dimension: usize) -> Result<Nodes, SnapshotError> {
+    let vectors = fs::read(folder.join(VECTORS)).map_err(at(folder))?;
+    let keys = fs::read(folder.join(KEYS)).map_err(at(folder))?;
+    let mut numbers = keys.as_chunks::<8>().0.iter().map(|&chunk| u64::from_le_bytes(chunk));
+    let mut nodes = Nodes::new(dimension);
+    for bytes in vectors.chunks_exact((dimension * 4).max(1)) {
+        let embedding = Embedding::from_bytes(bytes, dimension).map_err(|source| SnapshotError::Vector {
+            file: folder.join(VECTORS),
+            source,
+        })?;
+        let shared = numbers.next().unwrap_or(0);
+        for _ in 0..shared {
+            let Some(key) = numbers.next() else { break };
+            nodes.insert(key, &embedding);
+        }
+    }
+    Ok(nodes)
+}
+
+/// Published generations in order of their number.
+fn generations(root: &Path) -> Result<Vec<(u64, PathBuf)>, SnapshotError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root).map_err(at(root))? {
+        let entry = entry.map_err(at(root))?;
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let number = name.rsplit_once('-').and_then(|(_, digits)| digits.parse().ok());
+        if let Some(number) = number.filter(|_| !name.starts_with('.')) {
+            found.push((number, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn discard_old(root: &Path, current: &Path, keep: usize) -> Result<(), SnapshotError> {
+    let all = generations(root)?;
+    let surplus = all.len().saturating_sub(keep.max(1));
+    for (_, path) in all.iter().take(surplus).filter(|(_, path)| path != current) {
+        fs::remove_dir_all(path).map_err(at(path))?;
+    }
+    Ok(())
+}
+
+fn sum_file(path: &Path) -> Result<FileSum, SnapshotError> {
+    let mut file = File::open(path).map_err(at(path))?;
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut bytes = 0;
+    loop {
+        let read = file.read(&mut buffer).map_err(at(path))?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+        bytes += read as u64;
+    }
+    Ok(FileSum {
+        bytes,
+        sha256: Sha256(hasher.finalize().into()).to_string(),
+    })
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), SnapshotError> {
+    let mut file = File::create(path).map_err(at(path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(path))
+}
+
+fn sync_folder(path: &Path) -> Result<(), SnapshotError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(at(path))
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> SnapshotError + use<> {
+    let file = path.to_owned();
+    move |source| SnapshotError::Io {
+        file: file.clone(),
+        source,
+    }
+}

@@ -1,0 +1,109 @@
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::gallery::{BrandId, ChangedRow, Polarity, StoredPolicy};
+
+/// What an answer of the index needs to know of a reference at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Whose it is.
+    pub brand: Arc<BrandId>,
+    /// Authentic or fake.
+    pub polarity: Polarity,
+    /// The brand's product id.
+    pub product: Option<Arc<str>>,
+}
+
+/// Which references to look among.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only of this brand.
+    pub brand: Option<BrandId>,
+    /// Only of this polarity.
+    pub polarity: Option<Polarity>,
+    /// Only of this product.
+    pub product: Option<String>,
+}
+
+impl Filter {
+    /// Whether it leaves anything out.
+    #[must_use]
+    pub fn is_narrow(&self) -> bool {
+        self.brand.is_some() || self.polarity.is_some() || self.product.is_some()
+    }
+
+    fn admits(&self, entry: &Entry) -> bool {
+        self.brand.as_ref().is_none_or(|brand| *brand == *entry.brand)
+            && self.polarity.is_none_or(|polarity| polarity == entry.polarity)
+            && self.product.as_deref().is_none_or(|product| entry.product.as_deref() == Some(product))
+    }
+}
+
+/// Active references by key and by brand, and the brands' policies.
+#[derive(Debug, Default)]
+pub(super) struct Catalog {
+    entries: HashMap<u64, Entry>,
+    by_brand: HashMap<Arc<BrandId>, BTreeSet<u64>>,
+    policies: HashMap<BrandId, Arc<StoredPolicy>>,
+}
+
+impl Catalog {
+    pub(super) fn apply(&mut self, row: &ChangedRow) {
+        if !row.active {
+            if let Some(entry) = self.entries.remove(&row.key)
+                && let Some(keys) = self.by_brand.get_mut(&entry.brand)
+            {
+                keys.remove(&row.key);
+            }
+            return;
+        }
+        // One shared name a brand, not one a reference.
+        let brand = match self.by_brand.get_key_value(&row.brand) {
+            Some((brand, _)) => Arc::clone(brand),
+            None => Arc::new(row.brand.clone()),
+        };
+        self.by_brand.entry(Arc::clone(&brand)).or_default().insert(row.key);
+        let entry = Entry {
+            brand,
+            polarity: row.polarity,
+            product: row.product.as_deref().map(Arc::from),
+        };
+        self.entries.insert(row.key, entry);
+    }
+
+    pub(super) fn set_policies(&mut self, policies: Vec<(BrandId, StoredPolicy)>) {
+        self.policies.extend(policies.into_iter().map(|(brand, policy)| (brand, Arc::new(policy))));
+    }
+
+    pub(super) fn entry(&self, key: u64) -> Option<Entry> {
+        self.entries.get(&key).cloned()
+    }
+
+    /// The keys that `filter` admits, in ascending order where it names a brand.
+    pub(super) fn keys(&self, filter: &Filter) -> Vec<u64> {
+        let admits = |key: &u64| self.entries.get(key).is_some_and(|entry| filter.admits(entry));
+        match &filter.brand {
+            Some(brand) => self.by_brand.get(brand).into_iter().flatten().copied().filter(admits).collect(),
+            None => self.entries.keys().copied().filter(admits).collect(),
+        }
+    }
+
+    pub(super) fn policy(&self, brand: &BrandId) -> Arc<StoredPolicy> {
+        self.policies.get(brand).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn lowest_threshold(&self) -> Option<f32> {
+        let own = self.policies.values().filter_map(|stored| stored.policy.thresholds.lookalike);
+        own.min_by(f32::total_cmp)
+    }
+
+    pub(super) fn brands(&self) -> Vec<(BrandId, [usize; 2])> {
+        let count = |keys: &BTreeSet<u64>, polarity| keys.iter().filter(|&key| self.entries.get(key).is_some_and(|e| e.polarity == polarity)).count();
+        let with_keys = self.by_brand.iter().filter(|(_, keys)| !keys.is_empty());
+        let mut brands: Vec<_> = with_keys
+            .map(|(brand, keys)| ((**brand).clone(), [count(keys, Polarity::Authentic), count(keys, Polarity::Fake)]))
+            .collect();
+        brands.sort();
+        brands
+    }
+}

@@ -1,0 +1,270 @@
+//! The gallery in memory: a catalogue and the live index, kept in step with the database.
+//!
+//! Every change, by this process or another, becomes visible through [`Library::refresh`]: the
+//! database's revision says what is new.
+
+mod catalog;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::{Mutex, RwLock};
+use thiserror::Error;
+
+use crate::embed::{Embedding, ModelManifest};
+use crate::gallery::{BrandId, ChangedRow, Gallery, GalleryError, Polarity, StoredPolicy};
+use crate::index::{Change, Generation, IndexOptions, LiveIndex, Neighbor, Nodes, Origin, Scope, SnapshotError, Stats};
+use crate::telemetry;
+
+use catalog::Catalog;
+pub use catalog::{Entry, Filter};
+
+/// Most neighbours looked at for one photo.
+const DEEPEST_SEARCH: usize = 4096;
+
+/// Why the library cannot follow the gallery.
+#[derive(Debug, Error)]
+pub enum LibraryError {
+    /// The database said no.
+    #[error(transparent)]
+    Gallery(#[from] GalleryError),
+    /// A generation could not be written.
+    #[error("index: {0}")]
+    Snapshot(#[from] SnapshotError),
+}
+
+/// A neighbour that the catalogue knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Key of the reference.
+    pub key: u64,
+    /// Cosine.
+    pub similarity: f32,
+    /// What the catalogue says of it.
+    pub entry: Entry,
+}
+
+/// Catalogue and index of one gallery under one model.
+pub struct Library {
+    gallery: Arc<Gallery>,
+    root: PathBuf,
+    origin: Origin,
+    options: IndexOptions,
+    index: LiveIndex,
+    catalog: RwLock<Catalog>,
+    /// The gallery's revision that catalogue and index have reached.
+    applied: Mutex<u64>,
+    /// One build at a time.
+    building: Mutex<()>,
+}
+
+impl Library {
+    /// Opens the published generation and brings it up to date, or rebuilds it from the gallery when
+    /// it is missing, damaged or of another model.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or a rebuilt generation not written.
+    pub fn open(gallery: Arc<Gallery>, root: &Path, manifest: &ModelManifest, options: &IndexOptions) -> Result<Self, LibraryError> {
+        let origin = Origin {
+            model: manifest.id(),
+            dimension: manifest.output.dimension,
+            gallery: gallery.id().to_owned(),
+        };
+        let newest = gallery.revision()?;
+        let base = match Generation::open(root, &origin, options) {
+            Ok(generation) if generation.revision() <= newest => generation,
+            Ok(generation) => {
+                tracing::warn!(index = generation.revision(), gallery = newest, "the index is ahead of the gallery: rebuilding it");
+                build(&gallery, root, &origin, options)?
+            }
+            Err(SnapshotError::None(_)) => build(&gallery, root, &origin, options)?,
+            Err(error) => {
+                tracing::warn!(%error, "the index cannot be used: rebuilding it from the gallery");
+                build(&gallery, root, &origin, options)?
+            }
+        };
+        let built_at = base.revision();
+        let library = Self {
+            gallery,
+            root: root.to_owned(),
+            origin,
+            options: options.clone(),
+            index: LiveIndex::new(Arc::new(base)),
+            catalog: RwLock::default(),
+            applied: Mutex::new(0),
+            building: Mutex::new(()),
+        };
+        library.catch_up(built_at)?;
+        let stats = library.stats();
+        tracing::info!(generation = stats.generation, references = stats.keys, graph = stats.graph, "index ready");
+        Ok(library)
+    }
+
+    /// Takes in what changed in the database since the last time.
+    ///
+    /// # Errors
+    /// When the database cannot be read; what was served stays.
+    pub fn refresh(&self) -> Result<(), LibraryError> {
+        let vectors_since = *self.applied.lock();
+        self.catch_up(vectors_since)
+    }
+
+    /// Builds a generation from the gallery, publishes it and serves it.
+    ///
+    /// # Errors
+    /// When it cannot be read or written; what was served stays.
+    pub fn rebuild(&self) -> Result<Stats, LibraryError> {
+        let _one_at_a_time = self.building.lock();
+        let built = Arc::new(build(&self.gallery, &self.root, &self.origin, &self.options)?);
+        let mut applied = self.applied.lock();
+        let revision = built.revision();
+        let mut since = Vec::new();
+        let newest = self.gallery.visit_changes(&self.origin.model, revision, revision, |row| {
+            self.catalog.write().apply(&row);
+            since.extend(change(&row, self.origin.dimension));
+        })?;
+        self.index.swap(built, since);
+        *applied = newest;
+        drop(applied);
+        Ok(self.stats())
+    }
+
+    /// Whether so much came since the last generation that a new one is due.
+    #[must_use]
+    pub fn rebuild_is_due(&self) -> bool {
+        let stats = self.stats();
+        stats.added.max(stats.removed) > self.options.rebuild_after
+    }
+
+    /// Everything at or above `floor`, and at least the `k` nearest; nearest first.
+    ///
+    /// The search goes deeper until the floor is passed: a thousand near-identical fakes must not hide
+    /// the authentic photo behind them.
+    #[must_use]
+    pub fn search(&self, query: &Embedding, k: usize, floor: f32, filter: &Filter) -> Vec<Found> {
+        let started = Instant::now();
+        let keys = filter.is_narrow().then(|| self.catalog.read().keys(filter));
+        let scope = keys.as_deref().map_or(Scope::All, Scope::Keys);
+        let mut depth = k.max(1);
+        let neighbors = loop {
+            let neighbors = self.index.search(query, depth, scope);
+            let passed = neighbors.last().is_none_or(|last| last.similarity() < floor);
+            if passed || neighbors.len() < depth || depth >= DEEPEST_SEARCH {
+                break neighbors;
+            }
+            depth = (depth * 4).min(DEEPEST_SEARCH);
+        };
+        telemetry::searched(started.elapsed());
+        self.join(&neighbors)
+    }
+
+    /// The vector of a reference that is served.
+    #[must_use]
+    pub fn vector(&self, key: u64) -> Option<Embedding> {
+        self.index.vector(key)
+    }
+
+    /// The brand's policy as last seen.
+    #[must_use]
+    pub fn policy(&self, brand: &BrandId) -> Arc<StoredPolicy> {
+        self.catalog.read().policy(brand)
+    }
+
+    /// The lowest `lookalike` threshold of any brand, and of the model.
+    #[must_use]
+    pub fn lowest_threshold(&self, model: f32) -> f32 {
+        self.catalog.read().lowest_threshold().map_or(model, |own| own.min(model))
+    }
+
+    /// Figures of the index.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.index.stats()
+    }
+
+    /// Brands that have an active reference, with their counts by polarity.
+    #[must_use]
+    pub fn brands(&self) -> Vec<(BrandId, [usize; 2])> {
+        self.catalog.read().brands()
+    }
+
+    /// Generation and revision that answers come from.
+    #[must_use]
+    pub fn version(&self) -> String {
+        format!("{}+{}", self.stats().generation, *self.applied.lock())
+    }
+
+    /// Identity of the model that the vectors are of.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.origin.model
+    }
+
+    fn catch_up(&self, vectors_since: u64) -> Result<(), LibraryError> {
+        let mut applied = self.applied.lock();
+        let since = *applied;
+        let vectors_since = vectors_since.max(since);
+        let mut changes = Vec::new();
+        let newest = self.gallery.visit_changes(&self.origin.model, since, vectors_since, |row| {
+            // The catalogue first: an answer of the index must find its reference.
+            self.catalog.write().apply(&row);
+            if row.revision > vectors_since {
+                changes.extend(change(&row, self.origin.dimension));
+            }
+        })?;
+        if newest != since {
+            let policies = self.gallery.policies_since(since)?;
+            self.catalog.write().set_policies(policies);
+            self.index.apply(changes);
+            *applied = newest;
+            telemetry::index(self.stats());
+        }
+        Ok(())
+    }
+
+    fn join(&self, neighbors: &[Neighbor]) -> Vec<Found> {
+        let catalog = self.catalog.read();
+        let found = neighbors.iter().filter_map(|neighbor| {
+            Some(Found {
+                key: neighbor.key,
+                similarity: neighbor.similarity(),
+                entry: catalog.entry(neighbor.key)?,
+            })
+        });
+        found.collect()
+    }
+}
+
+fn change(row: &ChangedRow, dimension: usize) -> Option<Change> {
+    if !row.active {
+        return Some(Change::Remove(row.key));
+    }
+    let bytes = row.vector.as_deref()?;
+    match Embedding::from_bytes(bytes, dimension) {
+        Ok(embedding) => Some(Change::Put(row.key, embedding)),
+        Err(error) => {
+            tracing::error!(key = row.key, %error, "a stored vector is no embedding: the reference is not served");
+            None
+        }
+    }
+}
+
+fn build(gallery: &Gallery, root: &Path, origin: &Origin, options: &IndexOptions) -> Result<Generation, LibraryError> {
+    let mut nodes = Nodes::new(origin.dimension);
+    let revision = gallery.visit_changes(&origin.model, 0, 0, |row| {
+        if let Some(Change::Put(key, embedding)) = change(&row, origin.dimension) {
+            nodes.insert(key, &embedding);
+        }
+    })?;
+    tracing::info!(references = nodes.len(), vectors = nodes.vectors().len(), "building the index from the gallery");
+    Ok(Generation::build(nodes, revision, options).publish(root, origin, options.keep)?)
+}
+
+impl Found {
+    /// Authentic or fake.
+    #[must_use]
+    pub fn polarity(&self) -> Polarity {
+        self.entry.polarity
+    }
+}

@@ -1,0 +1,5 @@
+//! The binary: parse, call `cli`, exit code.
+
+fn main() -> touchstone::cli::Exit {
+    touchstone::cli::main()
+}

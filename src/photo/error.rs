@@ -1,0 +1,61 @@
+use thiserror::Error;
+
+use super::sniff::ACCEPTED;
+
+/// Why bytes did not become a photo.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PhotoError {
+    /// No bytes at all.
+    #[error("the photo is empty (0 bytes); send the file's bytes")]
+    Empty,
+    /// A known type that is not accepted.
+    #[error("{found} is not accepted; convert the photo to one of {ACCEPTED}")]
+    UnsupportedType {
+        /// The type's name, such as "HEIC".
+        found: &'static str,
+    },
+    /// Bytes that begin like no photo.
+    #[error("these bytes begin like no known photo type; send one of {ACCEPTED}")]
+    UnknownType,
+    /// The file is over the cap on bytes.
+    #[error("the photo has {got} bytes, the most accepted is {max}; send a smaller file")]
+    TooManyBytes {
+        /// Bytes received.
+        got: usize,
+        /// The cap.
+        max: usize,
+    },
+    /// The picture is over a cap on width, height, pixels or memory.
+    #[error("the photo is {width} x {height} pixels, the most accepted is {limit}; scale it down")]
+    TooManyPixels {
+        /// Width that the header states.
+        width: u32,
+        /// Height that the header states.
+        height: u32,
+        /// The cap that was hit, in words.
+        limit: String,
+    },
+    /// The decoder gave up.
+    #[error("the {format} photo cannot be decoded ({reason}); open it in an image editor and save it again")]
+    Broken {
+        /// What the bytes claim to be.
+        format: &'static str,
+        /// The decoder's own words.
+        reason: String,
+    },
+}
+
+impl PhotoError {
+    /// A stable kebab-case code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "photo-empty",
+            Self::UnsupportedType { .. } => "photo-type-unsupported",
+            Self::UnknownType => "photo-type-unknown",
+            Self::TooManyBytes { .. } => "photo-too-many-bytes",
+            Self::TooManyPixels { .. } => "photo-too-many-pixels",
+            Self::Broken { .. } => "photo-broken",
+        }
+    }
+}

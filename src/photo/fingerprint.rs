@@ -1,0 +1,57 @@
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use image::{DynamicImage, GrayImage, RgbImage};
+use image_hasher::{HashAlg, HasherConfig};
+
+/// Side of the grey thumbnail that quality is measured on.
+const SIDE: u32 = 64;
+
+/// What a photo looks like from afar: a perceptual hash, and how much there is to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// 256 bits: DCT, then each coefficient against the mean. Near-copies differ in few bits.
+    pub hash: [u8; 32],
+    /// 0 (blank) to 100: PDQ's image-domain quality metric, the sum of quantised gradients of a
+    /// 64 x 64 luma picture divided by 90 (Facebook, "The TMK+PDQF Video-Hashing Algorithm and the
+    /// PDQ Image-Hashing Algorithm", 2019).
+    pub quality: u8,
+}
+
+impl Fingerprint {
+    pub(super) fn of(rgb: &RgbImage) -> Self {
+        let small = shrink(rgb);
+        let hasher = HasherConfig::with_bytes_type::<[u8; 32]>()
+            .hash_size(16, 16)
+            .preproc_dct()
+            .hash_alg(HashAlg::Mean)
+            .to_hasher();
+        let mut hash = [0; 32];
+        let bits = hasher.hash_image(&small);
+        hash.copy_from_slice(bits.as_bytes());
+        Self {
+            hash,
+            quality: quality(&small),
+        }
+    }
+}
+
+fn shrink(rgb: &RgbImage) -> GrayImage {
+    let mut small = RgbImage::new(SIDE, SIDE);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box));
+    // Both pictures are RGB and not empty: the only ways for a resize to fail.
+    let resized = Resizer::new().resize(rgb, &mut small, Some(&options));
+    debug_assert!(resized.is_ok());
+    DynamicImage::ImageRgb8(small).into_luma8()
+}
+
+fn quality(luma: &GrayImage) -> u8 {
+    let step = |a: u8, b: u8| (i32::from(a) - i32::from(b)) * 100 / 255;
+    let at = |x, y| luma.get_pixel(x, y).0[0];
+    let mut sum = 0;
+    for far in 0..SIDE {
+        for near in 0..SIDE - 1 {
+            sum += step(at(near, far), at(near + 1, far)).abs();
+            sum += step(at(far, near), at(far, near + 1)).abs();
+        }
+    }
+    u8::try_from((sum / 90).min(100)).unwrap_or(100)
+}

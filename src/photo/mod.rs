@@ -1,0 +1,132 @@
+//! Bytes become a [`Photo`]: sniffed, capped, decoded, turned upright, in sRGB without alpha.
+//!
+//! Works in memory only: no files, no network, no async.
+
+mod decode;
+mod error;
+mod fingerprint;
+mod sniff;
+
+use std::fmt;
+
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+use sha2::Digest;
+
+pub use error::PhotoError;
+pub use fingerprint::Fingerprint;
+pub use sniff::Format;
+
+/// What a photo may cost at most. Each cap is checked before memory is taken for pixels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Size of the file in bytes.
+    pub max_bytes: usize,
+    /// Width in pixels, as stored (before the EXIF turn).
+    pub max_width: u32,
+    /// Height in pixels, as stored.
+    pub max_height: u32,
+    /// Width times height.
+    pub max_pixels: u64,
+    /// Bytes that a decoder may take for one photo.
+    pub max_memory: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_bytes: 20 << 20,
+            max_width: 16_384,
+            max_height: 16_384,
+            max_pixels: 40_000_000,
+            max_memory: 512 << 20,
+        }
+    }
+}
+
+/// The SHA-256 sum of a file's bytes, shown as 64 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sha256(pub [u8; 32]);
+
+impl Sha256 {
+    /// The sum of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A decoded photo, upright, in sRGB, alpha laid over white.
+#[derive(Debug, Clone)]
+pub struct Photo {
+    rgb: RgbImage,
+    sha256: Sha256,
+    format: Format,
+}
+
+impl Photo {
+    /// Decodes `bytes` under `limits`.
+    ///
+    /// The type is taken from the bytes, never from a name. Of an animation or a document of several
+    /// pages the first picture is taken.
+    ///
+    /// # Errors
+    /// [`PhotoError`] says what was wrong, what is accepted and what to do.
+    pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, PhotoError> {
+        let (format, rgb) = decode::decode(bytes, limits)?;
+        Ok(Self {
+            rgb,
+            sha256: Sha256::of(bytes),
+            format,
+        })
+    }
+
+    /// The pixels, 8 bits a channel, row by row.
+    #[must_use]
+    pub fn rgb(&self) -> &RgbImage {
+        &self.rgb
+    }
+
+    /// The sum of the bytes that the photo was decoded from.
+    #[must_use]
+    pub fn sha256(&self) -> Sha256 {
+        self.sha256
+    }
+
+    /// What the bytes were.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Width in pixels, upright.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.rgb.width()
+    }
+
+    /// Height in pixels, upright.
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        self.rgb.height()
+    }
+
+    /// The perceptual hash and how much there is to see.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.rgb)
+    }
+}

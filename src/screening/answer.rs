@@ -1,0 +1,189 @@
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::gallery::{Action, Polarity, Reference};
+use crate::photo::{PhotoError, Sha256};
+use crate::verdict::{Judgement, Reason, Verdict};
+
+/// What the marketplace says of a listing. Every field is optional, at most 256 bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Listing {
+    /// The marketplace's id of the listing.
+    pub listing_id: Option<String>,
+    /// The marketplace's id of the seller; matched with a brand's authorised sellers.
+    pub seller_id: Option<String>,
+    /// The brand that the listing claims.
+    pub brand: Option<String>,
+    /// The marketplace's category.
+    pub category: Option<String>,
+}
+
+/// The answer to a check: stored, and the same on every replay.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CheckAnswer {
+    /// The check's id, for `GET /v1/checks/{id}`.
+    #[schema(example = "chk_019a1b2c3d4e7f008192a3b4c5d6e7f8")]
+    pub id: String,
+    /// When it was answered.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// The listing as sent.
+    pub listing: Listing,
+    /// What was found on the photo that decides.
+    pub verdict: Verdict,
+    /// What to do with the listing: the severest action of its photos.
+    pub action: Action,
+    /// Why.
+    pub reasons: Vec<ReasonText>,
+    /// One answer a photo, in the order sent.
+    pub photos: Vec<PhotoAnswer>,
+    /// What answered.
+    pub versions: Versions,
+}
+
+/// The answer for one photo.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PhotoAnswer {
+    /// Place among the photos sent, from 0.
+    pub index: usize,
+    /// The file's name as sent.
+    pub name: Option<String>,
+    /// Sum of the bytes, 64 hex digits.
+    pub sha256: String,
+    /// Width in pixels, upright; absent when it could not be decoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Height in pixels, upright; absent when it could not be decoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// How much there is to see, 0 to 100 (PDQ's quality metric); absent when it could not be decoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<u8>,
+    /// What was found.
+    pub verdict: Verdict,
+    /// What the policy answers.
+    pub action: Action,
+    /// Why.
+    pub reasons: Vec<ReasonText>,
+    /// Why it could not be decoded, if it could not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<PhotoFault>,
+    /// The nearest references at or above a threshold, nearest first.
+    pub matches: Vec<Match>,
+}
+
+/// What was wrong with a photo's bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PhotoFault {
+    /// Stable kebab-case code.
+    pub code: String,
+    /// What was wrong, what is expected, what to do.
+    pub detail: String,
+}
+
+/// A reason, as a stable code and in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReasonText {
+    /// Stable code.
+    pub code: Reason,
+    /// In words.
+    pub text: String,
+}
+
+/// A reference that a photo matches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Match {
+    /// The reference's id.
+    pub reference_id: String,
+    /// Whose it is.
+    pub brand: String,
+    /// Authentic or fake.
+    pub polarity: Polarity,
+    /// The brand's product id.
+    pub product: Option<String>,
+    /// Cosine similarity in [-1, 1].
+    pub similarity: f32,
+    /// The similarity from which on a reference of this polarity says more than "looks alike"; absent
+    /// in look-ups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+}
+
+/// What answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Versions {
+    /// The program.
+    pub touchstone: String,
+    /// Name and sum of the model.
+    #[schema(example = "sscd-distilled@240436cc531e")]
+    pub model: String,
+    /// Generation of the index, and the gallery's revision on top of it.
+    #[schema(example = "3+1204")]
+    pub index: String,
+    /// Version of the policy of each brand looked at; 0 where the brand has none.
+    pub policies: BTreeMap<String, u64>,
+}
+
+impl PhotoAnswer {
+    pub(super) fn unseen(index: usize, name: Option<String>, sha256: Sha256) -> Self {
+        Self {
+            index,
+            name,
+            sha256: sha256.to_string(),
+            width: None,
+            height: None,
+            quality: None,
+            verdict: Verdict::Undecidable,
+            action: Action::Review,
+            reasons: Vec::new(),
+            fault: None,
+            matches: Vec::new(),
+        }
+    }
+
+    pub(super) fn see(&mut self, (width, height): (u32, u32), quality: u8) {
+        self.width = Some(width);
+        self.height = Some(height);
+        self.quality = Some(quality);
+    }
+
+    pub(super) fn judged(&mut self, judgement: &Judgement) {
+        self.verdict = judgement.verdict;
+        self.action = judgement.action;
+        self.reasons = judgement.reasons.iter().copied().map(ReasonText::from).collect();
+    }
+}
+
+impl From<Reason> for ReasonText {
+    fn from(code: Reason) -> Self {
+        Self {
+            code,
+            text: code.text().to_owned(),
+        }
+    }
+}
+
+impl From<&PhotoError> for PhotoFault {
+    fn from(error: &PhotoError) -> Self {
+        Self {
+            code: error.code().to_owned(),
+            detail: error.to_string(),
+        }
+    }
+}
+
+impl Match {
+    pub(super) fn new(reference: &Reference, similarity: f32, threshold: Option<f32>) -> Self {
+        Self {
+            reference_id: reference.id.clone(),
+            brand: reference.brand.to_string(),
+            polarity: reference.polarity,
+            product: reference.product.clone(),
+            similarity,
+            threshold,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Logging, and every metric's name and help in one place.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::gallery::Action;
+use crate::index::Stats;
+use crate::verdict::Verdict;
+
+const SECONDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+
+const REQUESTS: &str = "touchstone_http_requests_total";
+const REQUEST_SECONDS: &str = "touchstone_http_request_seconds";
+const PHOTOS: &str = "touchstone_photos_total";
+const CHECKS: &str = "touchstone_checks_total";
+const REFUSED: &str = "touchstone_requests_refused_total";
+const EMBED_SECONDS: &str = "touchstone_embed_seconds";
+const EMBEDDED: &str = "touchstone_embedded_photos_total";
+const SEARCH_SECONDS: &str = "touchstone_search_seconds";
+const DECODE_SECONDS: &str = "touchstone_decode_seconds";
+const INDEX_KEYS: &str = "touchstone_index_keys";
+const INDEX_ADDED: &str = "touchstone_index_added_keys";
+const INDEX_REMOVED: &str = "touchstone_index_removed_keys";
+const INDEX_GENERATION: &str = "touchstone_index_generation";
+
+/// Sends log lines to standard error: plain, or JSON where `json`. `filter` is in `RUST_LOG` form.
+pub fn log_to_stderr(filter: &str, json: bool) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second call, as in tests, keeps the first logger.
+    let _ = if json { logging.json().try_init() } else { logging.compact().try_init() };
+}
+
+/// Starts recording metrics for this process, or returns `None` when that was done already.
+#[must_use]
+pub fn record_metrics() -> Option<PrometheusHandle> {
+    let handle = PrometheusBuilder::new().set_buckets(SECONDS).ok()?.install_recorder().ok()?;
+    describe_counter!(REQUESTS, "HTTP requests by route, method and status");
+    describe_histogram!(REQUEST_SECONDS, "Time to answer an HTTP request, by route");
+    describe_counter!(PHOTOS, "Photos judged, by verdict");
+    describe_counter!(CHECKS, "Checks answered, by action");
+    describe_counter!(REFUSED, "Requests refused because the service was full");
+    describe_histogram!(EMBED_SECONDS, "Time of one run of the model");
+    describe_counter!(EMBEDDED, "Photos embedded");
+    describe_histogram!(SEARCH_SECONDS, "Time of one search in the index");
+    describe_histogram!(DECODE_SECONDS, "Time to decode one photo");
+    describe_gauge!(INDEX_KEYS, "References served by the index");
+    describe_gauge!(INDEX_ADDED, "References that came since the generation was built");
+    describe_gauge!(INDEX_REMOVED, "References of the generation that are served no more");
+    describe_gauge!(INDEX_GENERATION, "Number of the generation that serves");
+    Some(handle)
+}
+
+pub(crate) fn requested(route: &str, method: &str, status: u16, took: Duration) {
+    let route = route.to_owned();
+    counter!(REQUESTS, "route" => route.clone(), "method" => method.to_owned(), "status" => status.to_string()).increment(1);
+    histogram!(REQUEST_SECONDS, "route" => route).record(took);
+}
+
+pub(crate) fn refused() {
+    counter!(REFUSED).increment(1);
+}
+
+pub(crate) fn judged(verdict: Verdict) {
+    counter!(PHOTOS, "verdict" => verdict.as_str()).increment(1);
+}
+
+pub(crate) fn checked(action: Action) {
+    counter!(CHECKS, "action" => action.as_str()).increment(1);
+}
+
+pub(crate) fn embedded(photos: usize, took: Duration) {
+    counter!(EMBEDDED).increment(photos as u64);
+    histogram!(EMBED_SECONDS).record(took);
+}
+
+pub(crate) fn searched(took: Duration) {
+    histogram!(SEARCH_SECONDS).record(took);
+}
+
+pub(crate) fn decoded(took: Duration) {
+    histogram!(DECODE_SECONDS).record(took);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+pub(crate) fn index(stats: Stats) {
+    gauge!(INDEX_KEYS).set(stats.keys as f64);
+    gauge!(INDEX_ADDED).set(stats.added as f64);
+    gauge!(INDEX_REMOVED).set(stats.removed as f64);
+    gauge!(INDEX_GENERATION).set(stats.generation as f64);
+}

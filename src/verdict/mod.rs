@@ -1,0 +1,55 @@
+//! Matches and policy in, verdict, action and reasons out. Pure: no clock, no files, no network.
+//!
+//! A match to an authentic photo proves that a brand's picture is reused, never that goods are
+//! genuine.
+
+mod judge;
+mod reason;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+pub use judge::{Candidate, Facts, Judgement, judge, undecidable, worst};
+pub use reason::Reason;
+
+/// What was found on a photo. Ordered from the least to the most serious.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// No reference is near.
+    NoMatch,
+    /// There is too little to see for a match to mean anything.
+    GenericOrLowInformation,
+    /// A brand's own photo, used by a seller whom the brand has authorised.
+    AuthorisedUse,
+    /// A reference shows something much alike; not the same photo.
+    SameProductLookalike,
+    /// A brand's own photo, used by a seller whom the brand has not authorised.
+    AuthenticPhotoReuse,
+    /// The photo could not be judged; the reason says why.
+    Undecidable,
+    /// A fake and an authentic reference are equally near.
+    Conflict,
+    /// Probably a known fake's photo.
+    KnownFakeLikely,
+    /// A known fake's photo.
+    KnownFakeMatch,
+}
+
+impl Verdict {
+    /// As shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoMatch => "no_match",
+            Self::GenericOrLowInformation => "generic_or_low_information",
+            Self::AuthorisedUse => "authorised_use",
+            Self::SameProductLookalike => "same_product_lookalike",
+            Self::AuthenticPhotoReuse => "authentic_photo_reuse",
+            Self::Undecidable => "undecidable",
+            Self::Conflict => "conflict",
+            Self::KnownFakeLikely => "known_fake_likely",
+            Self::KnownFakeMatch => "known_fake_match",
+        }
+    }
+}
