@@ -102,10 +102,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            filter: "info,ort=warn,hnsw_rs=warn".to_owned(),
-            json: false,
-        }
+        Self { filter: "info,ort=warn,hnsw_rs=warn".to_owned(), json: false }
     }
 }
 
@@ -161,10 +158,7 @@ impl Config {
     /// # Errors
     /// When there is no such setting or the value does not fit.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
-        let invalid = |reason: String| ConfigError::Invalid {
-            origin: format!("--set {name}={value}"),
-            reason,
-        };
+        let invalid = |reason: String| ConfigError::Invalid { origin: format!("--set {name}={value}"), reason };
         let mut table = toml::Table::try_from(&*self).map_err(|error| invalid(error.to_string()))?;
         set(&mut table, &name.replace('.', "__"), value, name)?;
         *self = table.try_into().map_err(|error: toml::de::Error| invalid(error.message().to_owned()))?;
@@ -173,10 +167,8 @@ impl Config {
 }
 
 fn read_table(path: &Path) -> Result<toml::Table, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Missing {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|source| ConfigError::Missing { path: path.to_owned(), source })?;
     text.parse().map_err(|error: toml::de::Error| ConfigError::Invalid {
         origin: path.display().to_string(),
         reason: error.to_string().trim_end().replace('\n', " "),

@@ -1,5 +1,6 @@
 //! Logging, and every metric's name and help in one place.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -29,7 +30,11 @@ const INDEX_GENERATION: &str = "touchstone_index_generation";
 /// Sends log lines to standard error: plain, or JSON where `json`. `filter` is in `RUST_LOG` form.
 pub fn log_to_stderr(filter: &str, json: bool) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let logging = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
     // A second call, as in tests, keeps the first logger.
     let _ = if json { logging.json().try_init() } else { logging.compact().try_init() };
 }
@@ -56,7 +61,8 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
 
 pub(crate) fn requested(route: &str, method: &str, status: u16, took: Duration) {
     let route = route.to_owned();
-    counter!(REQUESTS, "route" => route.clone(), "method" => method.to_owned(), "status" => status.to_string()).increment(1);
+    counter!(REQUESTS, "route" => route.clone(), "method" => method.to_owned(), "status" => status.to_string())
+        .increment(1);
     histogram!(REQUEST_SECONDS, "route" => route).record(took);
 }
 

@@ -7,11 +7,7 @@ pub(super) fn check(config: &Config, args: &CheckArgs) -> Result<Exit, Failure> 
     let uploads = args.photos.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let parts = Parts::open(config)?;
     parts.enrolment(config).embed_missing(&parts.library)?;
-    let listing = Listing {
-        seller_id: args.seller.clone(),
-        brand: args.brand.clone(),
-        ..Listing::default()
-    };
+    let listing = Listing { seller_id: args.seller.clone(), brand: args.brand.clone(), ..Listing::default() };
     let answer = parts.screener(config).screen(&listing, &uploads)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&answer)?);
@@ -24,15 +20,17 @@ pub(super) fn check(config: &Config, args: &CheckArgs) -> Result<Exit, Failure> 
 pub(super) fn read(path: &std::path::Path) -> Result<Upload, Failure> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|source| Failure::File { path: name.clone(), source })?;
-    Ok(Upload {
-        name: Some(name),
-        bytes: bytes.into(),
-    })
+    Ok(Upload { name: Some(name), bytes: bytes.into() })
 }
 
 fn print(answer: &CheckAnswer) {
     for photo in &answer.photos {
-        println!("{}: {} ({})", photo.name.as_deref().unwrap_or("photo"), photo.verdict.as_str(), photo.action.as_str());
+        println!(
+            "{}: {} ({})",
+            photo.name.as_deref().unwrap_or("photo"),
+            photo.verdict.as_str(),
+            photo.action.as_str()
+        );
         for reason in &photo.reasons {
             println!("    {}", reason.text);
         }

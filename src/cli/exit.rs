@@ -100,10 +100,13 @@ impl Failure {
         match self {
             Self::Config(_) => Exit::Config,
             Self::Manifest(_) | Self::Model(_) => Exit::Model,
-            Self::Gallery(_) | Self::Library(_) => Exit::Storage,
-            Self::Screen(ScreenError::Photo { .. }) | Self::File { .. } => Exit::Photo,
-            Self::Screen(ScreenError::Gallery(_)) | Self::Reindex(ReindexError::Gallery(_) | ReindexError::Library(_)) => Exit::Storage,
-            Self::Reindex(ReindexError::Source { .. }) => Exit::Photo,
+            Self::Gallery(_)
+            | Self::Library(_)
+            | Self::Screen(ScreenError::Gallery(_))
+            | Self::Reindex(ReindexError::Gallery(_) | ReindexError::Library(_)) => Exit::Storage,
+            Self::Screen(ScreenError::Photo { .. })
+            | Self::File { .. }
+            | Self::Reindex(ReindexError::Source { .. }) => Exit::Photo,
             _ => Exit::Failed,
         }
     }

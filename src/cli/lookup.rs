@@ -13,11 +13,7 @@ pub(super) fn lookup(config: &Config, args: &LookupArgs) -> Result<Exit, Failure
     let matches = screener.lookup(&Lookup {
         embedding: &embedding,
         k: usize::from(args.k),
-        filter: &Filter {
-            brand: args.brand.clone(),
-            polarity: args.polarity,
-            product: args.product.clone(),
-        },
+        filter: &Filter { brand: args.brand.clone(), polarity: args.polarity, product: args.product.clone() },
     })?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&matches)?);

@@ -1,5 +1,7 @@
 //! The commands. The only place that prints.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one place that prints")]
+
 mod args;
 mod check;
 mod exit;
@@ -79,12 +81,9 @@ impl Parts {
         let manifest = ModelManifest::load(&config.models, &config.model)?;
         let embedder = Arc::new(Embedder::start(&config.models, manifest, &config.embed)?);
         let gallery = Arc::new(Gallery::open(&config.data)?);
-        let library = Arc::new(Library::open(Arc::clone(&gallery), &config.index_dir, embedder.manifest(), &config.index)?);
-        Ok(Self {
-            gallery,
-            library,
-            embedder,
-        })
+        let library =
+            Arc::new(Library::open(Arc::clone(&gallery), &config.index_dir, embedder.manifest(), &config.index)?);
+        Ok(Self { gallery, library, embedder })
     }
 
     fn screener(&self, config: &Config) -> Screener {

@@ -15,11 +15,7 @@ pub(super) fn reindex(config: &Config, args: &ReindexArgs) -> Result<Exit, Failu
     let parts = Parts::open(config)?;
     let enrolment = parts.enrolment(config);
     enrolment.embed_missing(&parts.library)?;
-    let plan = Plan {
-        brand: args.brand.clone(),
-        authentic: args.authentic.clone(),
-        fake: args.fake.clone(),
-    };
+    let plan = Plan { brand: args.brand.clone(), authentic: args.authentic.clone(), fake: args.fake.clone() };
     let report = run(&plan, &enrolment, &parts.library, &Bar::new(args.json))?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -52,7 +48,8 @@ struct Bar {
 impl Bar {
     fn new(json: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
         Self {
             bar: if terminal { ProgressBar::new(0) } else { ProgressBar::hidden() }.with_style(style),
             lines: !terminal && !json,

@@ -28,9 +28,9 @@ pub(super) fn serve(config: &Config) -> Result<Exit, Failure> {
 
 async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     let listen = &config.server.listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .map_err(|error| Failure::Serve(format!("cannot listen on {listen}: {error}; set server.listen to a free address")))?;
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        Failure::Serve(format!("cannot listen on {listen}: {error}; set server.listen to a free address"))
+    })?;
     let loopback = listener.local_addr().is_ok_and(|address: SocketAddr| address.ip().is_loopback());
     if loopback || config.server.allow_unauthenticated {
         return Ok(listener);

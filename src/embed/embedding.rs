@@ -75,10 +75,7 @@ impl Embedding {
     pub fn from_bytes(bytes: &[u8], dimension: usize) -> Result<Self, EmbeddingError> {
         let (chunks, rest) = bytes.as_chunks::<4>();
         if chunks.len() != dimension || !rest.is_empty() {
-            return Err(EmbeddingError::WrongLength {
-                got: bytes.len(),
-                expected: dimension * 4,
-            });
+            return Err(EmbeddingError::WrongLength { got: bytes.len(), expected: dimension * 4 });
         }
         let values: Vec<f32> = chunks.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect();
         let norm: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum();

@@ -172,10 +172,8 @@ impl ModelManifest {
             known: known_manifests(models),
             source,
         })?;
-        let manifest: Self = toml::from_str(&text).map_err(|source| ManifestError::Unreadable {
-            path: path.clone(),
-            source: source.into(),
-        })?;
+        let manifest: Self = toml::from_str(&text)
+            .map_err(|source| ManifestError::Unreadable { path: path.clone(), source: source.into() })?;
         match manifest.fault(name) {
             Some(reason) => Err(ManifestError::Invalid { path, reason }),
             None => Ok(manifest),
@@ -220,7 +218,10 @@ impl ScoreThresholds {
         if !(0.0..=1.0).contains(&self.conflict_margin) {
             return Some("conflict_margin is not in [0, 1]".to_owned());
         }
-        if self.fake_match < self.fake_likely || self.fake_likely < self.lookalike || self.authentic_reuse < self.lookalike {
+        if self.fake_match < self.fake_likely
+            || self.fake_likely < self.lookalike
+            || self.authentic_reuse < self.lookalike
+        {
             return Some(
                 "thresholds are out of order, expected lookalike <= fake_likely <= fake_match and lookalike <= authentic_reuse"
                     .to_owned(),

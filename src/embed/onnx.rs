@@ -1,5 +1,7 @@
 //! The only user of `ort`.
 
+#![expect(clippy::disallowed_types, reason = "the one user of ort")]
+
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -19,7 +21,9 @@ use crate::photo::{Limits, Photo, Sha256};
 #[derive(Debug, Error)]
 pub enum ModelError {
     /// The shared library is not there or not loadable.
-    #[error("ONNX Runtime cannot be loaded from {path}: {reason}; run scripts/setup, or set `runtime` to libonnxruntime")]
+    #[error(
+        "ONNX Runtime cannot be loaded from {path}: {reason}; run scripts/setup, or set `runtime` to libonnxruntime"
+    )]
     Runtime {
         /// Path that was tried.
         path: PathBuf,
@@ -37,7 +41,9 @@ pub enum ModelError {
         source: std::io::Error,
     },
     /// The weights are not those that the manifest names.
-    #[error("the model file {path} has sha256 {got}, expected {expected} from its manifest; delete it and run scripts/setup {name}")]
+    #[error(
+        "the model file {path} has sha256 {got}, expected {expected} from its manifest; delete it and run scripts/setup {name}"
+    )]
     WrongSum {
         /// The file.
         path: PathBuf,
@@ -80,10 +86,7 @@ pub fn load_runtime(path: &Path) -> Result<(), ModelError> {
     if ENVIRONMENT.get().is_some() {
         return Ok(());
     }
-    let failed = |reason: String| ModelError::Runtime {
-        path: path.to_owned(),
-        reason,
-    };
+    let failed = |reason: String| ModelError::Runtime { path: path.to_owned(), reason };
     let environment = ort::init_from(path)
         .map_err(|error| failed(error.to_string()))?
         .with_name("touchstone")
@@ -124,10 +127,7 @@ impl OnnxModel {
             .with_intra_op_spinning(false)
             .map_err(ort::Error::from)?
             .commit_from_memory(weights)?;
-        let mut model = Self {
-            session,
-            manifest: manifest.clone(),
-        };
+        let mut model = Self { session, manifest: manifest.clone() };
         model.check_graph()?;
         model.check_dimension()?;
         Ok(model)
@@ -141,8 +141,12 @@ impl OnnxModel {
         let name = self.manifest.output.name.clone();
         let expected = self.manifest.output.dimension;
         let outputs = match join(tensors) {
-            Batch::U8(array) => self.session.run(ort::inputs![self.manifest.input.name.as_str() => TensorRef::from_array_view(&array)?])?,
-            Batch::F32(array) => self.session.run(ort::inputs![self.manifest.input.name.as_str() => TensorRef::from_array_view(&array)?])?,
+            Batch::U8(array) => self
+                .session
+                .run(ort::inputs![self.manifest.input.name.as_str() => TensorRef::from_array_view(&array)?])?,
+            Batch::F32(array) => self
+                .session
+                .run(ort::inputs![self.manifest.input.name.as_str() => TensorRef::from_array_view(&array)?])?,
         };
         let (shape, values) = outputs[name.as_str()].try_extract_tensor::<f32>()?;
         let got = values.len() / tensors.len().max(1);
@@ -154,10 +158,7 @@ impl OnnxModel {
                 expected: expected.to_string(),
             });
         }
-        values
-            .chunks_exact(expected)
-            .map(|vector| Ok(Embedding::normalize(vector.to_vec())?))
-            .collect()
+        values.chunks_exact(expected).map(|vector| Ok(Embedding::normalize(vector.to_vec())?)).collect()
     }
 
     fn check_graph(&self) -> Result<(), ModelError> {
@@ -168,9 +169,8 @@ impl OnnxModel {
             got,
             expected: expected.to_owned(),
         };
-        let names = |outlets: &[ort::value::Outlet]| {
-            outlets.iter().map(|o| o.name().to_owned()).collect::<Vec<_>>().join(", ")
-        };
+        let names =
+            |outlets: &[ort::value::Outlet]| outlets.iter().map(|o| o.name().to_owned()).collect::<Vec<_>>().join(", ");
         let Some(input) = self.session.inputs().iter().find(|input| input.name() == expected.name) else {
             return Err(mismatch("input name", names(self.session.inputs()), &expected.name));
         };
@@ -205,12 +205,7 @@ pub(super) fn read_weights(models: &Path, manifest: &ModelManifest) -> Result<Ve
     })?;
     let got = Sha256::of(&weights).to_string();
     if got != manifest.sha256 {
-        return Err(ModelError::WrongSum {
-            path,
-            name: manifest.name.clone(),
-            got,
-            expected: manifest.sha256.clone(),
-        });
+        return Err(ModelError::WrongSum { path, name: manifest.name.clone(), got, expected: manifest.sha256.clone() });
     }
     Ok(weights)
 }
@@ -222,9 +217,11 @@ enum Batch {
 
 /// Stacks tensors of one shape and type; the worker only brings such together.
 fn join(tensors: &[Tensor]) -> Batch {
-    let bytes: Vec<_> = tensors.iter().filter_map(|t| if let Tensor::U8(a) = t { Some(a.view()) } else { None }).collect();
+    let bytes: Vec<_> =
+        tensors.iter().filter_map(|t| if let Tensor::U8(a) = t { Some(a.view()) } else { None }).collect();
     if bytes.is_empty() {
-        let floats: Vec<_> = tensors.iter().filter_map(|t| if let Tensor::F32(a) = t { Some(a.view()) } else { None }).collect();
+        let floats: Vec<_> =
+            tensors.iter().filter_map(|t| if let Tensor::F32(a) = t { Some(a.view()) } else { None }).collect();
         Batch::F32(stack(Axis(0), &floats).unwrap_or_default())
     } else {
         Batch::U8(stack(Axis(0), &bytes).unwrap_or_default())

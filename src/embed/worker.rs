@@ -29,13 +29,7 @@ pub struct EmbedOptions {
 
 impl Default for EmbedOptions {
     fn default() -> Self {
-        Self {
-            workers: 0,
-            threads_per_worker: 1,
-            queue: 256,
-            max_batch: 8,
-            max_wait_us: 500,
-        }
+        Self { workers: 0, threads_per_worker: 1, queue: 256, max_batch: 8, max_wait_us: 500 }
     }
 }
 

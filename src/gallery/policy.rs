@@ -185,7 +185,9 @@ impl Policy {
                 return Err(PolicyError::NeverBlocks { field });
             }
         }
-        if self.authorised_sellers.len() > 10_000 || self.authorised_sellers.iter().any(|id| id.is_empty() || id.len() > 256) {
+        if self.authorised_sellers.len() > 10_000
+            || self.authorised_sellers.iter().any(|id| id.is_empty() || id.len() > 256)
+        {
             return Err(PolicyError::Sellers(
                 "authorised_sellers holds an empty or over-long id or too many, expected at most 10000 ids of 1 to 256 bytes".to_owned(),
             ));
@@ -203,11 +205,7 @@ impl Policy {
         }
         let bound = block.precision_bound();
         if bound < CERTIFIED_PRECISION {
-            return Err(PolicyError::Uncertified {
-                confirmed: block.confirmed,
-                wrong: block.wrong,
-                bound,
-            });
+            return Err(PolicyError::Uncertified { confirmed: block.confirmed, wrong: block.wrong, bound });
         }
         Ok(())
     }

@@ -170,10 +170,7 @@ impl Gallery {
     pub fn open(folder: &Path) -> Result<Self, GalleryError> {
         let photos = PhotoStore::open(&folder.join("photos"))?;
         let path = folder.join("touchstone.db");
-        let failed = |source| GalleryError::Database {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| GalleryError::Database { path: path.clone(), source };
         let mut writer = Connection::open(&path).map_err(failed)?;
         schema::prepare(&writer).map_err(failed)?;
         schema::migrate(&mut writer, &new_id("gal")).map_err(failed)?.map_err(|got| GalleryError::TooNew {
@@ -182,13 +179,7 @@ impl Gallery {
             newest: schema::newest(),
         })?;
         let id = writer.query_row("SELECT id FROM gallery", [], |row| row.get(0)).map_err(failed)?;
-        Ok(Self {
-            path,
-            id,
-            photos,
-            writer: Mutex::new(writer),
-            readers: Mutex::default(),
-        })
+        Ok(Self { path, id, photos, writer: Mutex::new(writer), readers: Mutex::default() })
     }
 
     /// The database's own id: an index of another database is refused.
@@ -288,7 +279,12 @@ impl Gallery {
     ///
     /// # Errors
     /// When the database refuses.
-    pub fn update(&self, brand: &BrandId, id: &str, update: &ReferenceUpdate) -> Result<Option<Reference>, GalleryError> {
+    pub fn update(
+        &self,
+        brand: &BrandId,
+        id: &str,
+        update: &ReferenceUpdate,
+    ) -> Result<Option<Reference>, GalleryError> {
         self.write(|transaction| {
             let Some(mut changed) = find(transaction, brand, id)? else {
                 return Ok(None);
@@ -423,7 +419,8 @@ impl Gallery {
                  AND NOT EXISTS (SELECT 1 FROM embedding e WHERE e.model = ?1 AND e.key = r.key) ORDER BY key LIMIT ?3"
             );
             let mut statement = db.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![model, signed(after), i64::try_from(limit).unwrap_or(i64::MAX)], reference)?;
+            let rows = statement
+                .query_map(params![model, signed(after), i64::try_from(limit).unwrap_or(i64::MAX)], reference)?;
             rows.collect()
         })
     }
@@ -474,7 +471,12 @@ impl Gallery {
     ///
     /// # Errors
     /// When the database refuses.
-    pub fn set_policy(&self, brand: &BrandId, policy: &Policy, expected: Option<u64>) -> Result<Option<StoredPolicy>, GalleryError> {
+    pub fn set_policy(
+        &self,
+        brand: &BrandId,
+        policy: &Policy,
+        expected: Option<u64>,
+    ) -> Result<Option<StoredPolicy>, GalleryError> {
         let text = serde_json::to_string(policy).map_err(|error| self.failed(conversion(1, error)))?;
         self.write(|transaction| {
             let stored = transaction
@@ -570,10 +572,7 @@ impl Gallery {
     }
 
     fn failed(&self, source: rusqlite::Error) -> GalleryError {
-        GalleryError::Database {
-            path: self.path.clone(),
-            source,
-        }
+        GalleryError::Database { path: self.path.clone(), source }
     }
 }
 
@@ -666,7 +665,10 @@ fn insert(transaction: &Transaction<'_>, new: &NewReference<'_>, model: &str) ->
     )?;
     let key = transaction.last_insert_rowid();
     reference.key = key.unsigned_abs();
-    transaction.execute("INSERT INTO embedding (model, key, vector) VALUES (?1, ?2, ?3)", params![model, key, new.embedding.to_bytes()])?;
+    transaction.execute(
+        "INSERT INTO embedding (model, key, vector) VALUES (?1, ?2, ?3)",
+        params![model, key, new.embedding.to_bytes()],
+    )?;
     Ok(reference)
 }
 
@@ -676,12 +678,7 @@ fn next_revision(transaction: &Transaction<'_>) -> rusqlite::Result<u64> {
 
 fn saved_check(db: &Connection, column: &str, value: &str) -> rusqlite::Result<Option<SavedCheck>> {
     db.prepare_cached(&format!("SELECT request_sha256, answer FROM listing_check WHERE {column} = ?1"))?
-        .query_row([value], |row| {
-            Ok(SavedCheck {
-                request_sha256: Sha256(row.get(0)?),
-                answer: row.get(1)?,
-            })
-        })
+        .query_row([value], |row| Ok(SavedCheck { request_sha256: Sha256(row.get(0)?), answer: row.get(1)? }))
         .optional()
 }
 

@@ -47,7 +47,11 @@ pub(super) struct CheckForm {
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn create(State(app): State<Arc<App>>, headers: HeaderMap, Parts(body): Parts) -> Result<Response, Problem> {
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Parts(body): Parts,
+) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
     let _place = app.admit()?;
     if let Some(reason) = app.not_ready() {
@@ -87,11 +91,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> 
 }
 
 fn rules(app: &App) -> Rules<'static> {
-    Rules {
-        texts: TEXTS,
-        max_photos: app.server.max_photos,
-        max_photo_bytes: app.screener.limits.max_bytes,
-    }
+    Rules { texts: TEXTS, max_photos: app.server.max_photos, max_photo_bytes: app.screener.limits.max_bytes }
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
@@ -100,7 +100,9 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     };
     match value.to_str() {
         Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(key.to_owned())),
-        _ => Err(Problem::invalid("idempotency-key-invalid", "Idempotency-Key is not 1 to 255 visible ASCII characters")),
+        _ => {
+            Err(Problem::invalid("idempotency-key-invalid", "Idempotency-Key is not 1 to 255 visible ASCII characters"))
+        }
     }
 }
 

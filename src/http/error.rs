@@ -48,20 +48,29 @@ impl Problem {
     }
 
     pub(super) fn busy() -> Self {
-        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", "the service is at its capacity; try again in a second");
+        let mut problem =
+            Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", "the service is at its capacity; try again in a second");
         problem.retry_after = Some(1);
         problem
     }
 
     pub(super) fn timed_out() -> Self {
-        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "timed-out", "the request took too long and was given up; try again");
+        let mut problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "timed-out",
+            "the request took too long and was given up; try again",
+        );
         problem.retry_after = Some(1);
         problem
     }
 
     /// The cause goes to the log, not to the caller.
     pub(super) fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something failed inside; the log has the cause under this request's x-request-id")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "something failed inside; the log has the cause under this request's x-request-id",
+        )
     }
 
     pub(super) fn invalid(code: &'static str, detail: impl Into<String>) -> Self {
@@ -172,9 +181,17 @@ impl From<InvalidName> for Problem {
 impl From<MultipartError> for Problem {
     fn from(error: MultipartError) -> Self {
         if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            return Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", "the request is larger than server.max_request_bytes; send fewer or smaller photos");
+            return Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "request-too-large",
+                "the request is larger than server.max_request_bytes; send fewer or smaller photos",
+            );
         }
-        Self::new(StatusCode::BAD_REQUEST, "multipart-invalid", format!("the body is no well-formed multipart/form-data: {}", error.body_text()))
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "multipart-invalid",
+            format!("the body is no well-formed multipart/form-data: {}", error.body_text()),
+        )
     }
 }
 

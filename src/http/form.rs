@@ -72,16 +72,23 @@ impl Form {
             }
             let Some(&(name, cap)) = rules.texts.iter().find(|(known, _)| *known == name) else {
                 let known: Vec<&str> = rules.texts.iter().map(|(name, _)| *name).collect();
-                return Err(Problem::invalid("field-unknown", format!("the form has a field {name:?}, expected photo, {}", known.join(", "))));
+                return Err(Problem::invalid(
+                    "field-unknown",
+                    format!("the form has a field {name:?}, expected photo, {}", known.join(", ")),
+                ));
             };
             let text = read_field(field, cap).await?.ok_or_else(|| too_long(name, cap))?;
-            let text = String::from_utf8(text.to_vec()).map_err(|_| Problem::invalid("field-invalid", format!("{name} is not UTF-8 text")))?;
+            let text = String::from_utf8(text.to_vec())
+                .map_err(|_| Problem::invalid("field-invalid", format!("{name} is not UTF-8 text")))?;
             if form.texts.insert(name, text).is_some() {
                 return Err(Problem::invalid("field-repeated", format!("{name} is there twice, expected once")));
             }
         }
         if form.photos.is_empty() && rules.max_photos > 0 {
-            return Err(Problem::invalid("photo-missing", "the form has no field photo; send at least one file under that name"));
+            return Err(Problem::invalid(
+                "photo-missing",
+                "the form has no field photo; send at least one file under that name",
+            ));
         }
         Ok(form)
     }
@@ -99,7 +106,12 @@ impl Form {
     async fn add_photo(&mut self, field: Field<'_>, rules: &Rules<'_>) -> Result<(), Problem> {
         let index = self.photos.len();
         if index == rules.max_photos {
-            return Err(Problem::invalid("too-many-photos", format!("the form has more than {index} photos, expected at most that many; send the rest in another request")));
+            return Err(Problem::invalid(
+                "too-many-photos",
+                format!(
+                    "the form has more than {index} photos, expected at most that many; send the rest in another request"
+                ),
+            ));
         }
         let name = field.file_name().map(|name| name.chars().take(255).collect());
         let cap = rules.max_photo_bytes;

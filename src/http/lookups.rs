@@ -83,18 +83,15 @@ pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Res
 }
 
 async fn read(app: &App, request: Request) -> Result<(Subject, usize, Filter), Problem> {
-    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if content_type.starts_with("application/json") {
         let Json(body) = Json::<LookupRequest>::from_request(request, &()).await?;
         let filter = filter(body.brand, body.polarity, body.product)?;
         return Ok((Subject::Reference(body.reference_id), check_k(body.k.unwrap_or(DEFAULT_K))?, filter));
     }
     let Parts(body) = Parts::from_request(request, &()).await?;
-    let rules = Rules {
-        texts: TEXTS,
-        max_photos: 1,
-        max_photo_bytes: app.screener.limits.max_bytes,
-    };
+    let rules = Rules { texts: TEXTS, max_photos: 1, max_photo_bytes: app.screener.limits.max_bytes };
     let mut form = Form::read(body, &rules).await?;
     let k = match form.text("k") {
         Some(text) => text.parse().map_err(|_| invalid_k(&text))?,
@@ -130,11 +127,8 @@ fn lookup(screener: &Screener, subject: &Subject, k: usize, filter: &Filter) -> 
             (embedding, Some(id))
         }
     };
-    let mut matches = screener.lookup(&Lookup {
-        embedding: &embedding,
-        k: k + usize::from(itself.is_some()),
-        filter,
-    })?;
+    let mut matches =
+        screener.lookup(&Lookup { embedding: &embedding, k: k + usize::from(itself.is_some()), filter })?;
     matches.retain(|near| Some(&near.reference_id) != itself);
     matches.truncate(k);
     Ok(matches)

@@ -24,7 +24,11 @@ pub use state::App;
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
     let following = app.follow();
     let served = axum::serve(listener, router(Arc::clone(&app))).with_graceful_shutdown(shutdown).await;
     drop(following);

@@ -66,14 +66,23 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path(brand): Path<String>) 
         (status = 422, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn put(State(app): State<Arc<App>>, Path(brand): Path<String>, headers: HeaderMap, Json(policy): Json<Policy>) -> Result<Response, Problem> {
+pub(super) async fn put(
+    State(app): State<Arc<App>>,
+    Path(brand): Path<String>,
+    headers: HeaderMap,
+    Json(policy): Json<Policy>,
+) -> Result<Response, Problem> {
     let brand: BrandId = brand.parse()?;
     let expected = expected_version(&headers)?;
     app.work(move |app| {
         policy.validate(&app.screener.embedder.manifest().thresholds)?;
         let stored = app.screener.gallery.set_policy(&brand, &policy, expected)?;
         let stored = stored.ok_or_else(|| {
-            Problem::new(StatusCode::PRECONDITION_FAILED, "policy-version-differs", "the policy has changed since; get it again and repeat the change")
+            Problem::new(
+                StatusCode::PRECONDITION_FAILED,
+                "policy-version-differs",
+                "the policy has changed since; get it again and repeat the change",
+            )
         })?;
         app.screener.library.refresh()?;
         Ok(body(app, brand, stored))
@@ -108,7 +117,10 @@ fn expected_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
         return Ok(None);
     }
     let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
-    version
-        .map(Some)
-        .ok_or_else(|| Problem::invalid("if-match-invalid", format!("If-Match is {text:?}, expected the ETag of a policy such as \"3\"")))
+    version.map(Some).ok_or_else(|| {
+        Problem::invalid(
+            "if-match-invalid",
+            format!("If-Match is {text:?}, expected the ETag of a policy such as \"3\""),
+        )
+    })
 }

@@ -157,16 +157,18 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<S
         (status = 429, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn create(State(app): State<Arc<App>>, Path(brand): Path<String>, Parts(body): Parts) -> Result<Response, Problem> {
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    Path(brand): Path<String>,
+    Parts(body): Parts,
+) -> Result<Response, Problem> {
     let brand: BrandId = brand.parse()?;
     let _place = app.admit()?;
-    let rules = Rules {
-        texts: TEXTS,
-        max_photos: 1,
-        max_photo_bytes: app.screener.limits.max_bytes,
-    };
+    let rules = Rules { texts: TEXTS, max_photos: 1, max_photo_bytes: app.screener.limits.max_bytes };
     let mut form = Form::read(body, &rules).await?;
-    let polarity = form.text("polarity").ok_or_else(|| Problem::invalid("polarity-missing", "the form has no polarity, expected authentic or fake"))?;
+    let polarity = form
+        .text("polarity")
+        .ok_or_else(|| Problem::invalid("polarity-missing", "the form has no polarity, expected authentic or fake"))?;
     let claim = Claim {
         brand,
         polarity: polarity.parse()?,
@@ -186,13 +188,17 @@ fn added_response(added: Added) -> Result<Response, Problem> {
     match added {
         Added::New(reference) => {
             let location = format!("/v1/brands/{}/references/{}", reference.brand, reference.id);
-            Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(ReferenceBody::from(reference))).into_response())
+            Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(ReferenceBody::from(reference)))
+                .into_response())
         }
         Added::Existing(reference) => Ok(Json(ReferenceBody::from(reference)).into_response()),
         Added::Contradicts(known) => Err(Problem::new(
             StatusCode::CONFLICT,
             "reference-contradicts",
-            format!("this very photo is {} already as {}; delete that reference first if it is wrong", known.polarity, known.id),
+            format!(
+                "this very photo is {} already as {}; delete that reference first if it is wrong",
+                known.polarity, known.id
+            ),
         )),
     }
 }
@@ -207,7 +213,11 @@ fn added_response(added: Added) -> Result<Response, Problem> {
         (status = 422, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn list(State(app): State<Arc<App>>, Path(brand): Path<String>, Query(query): Query<PageQuery>) -> Result<Json<ReferencePage>, Problem> {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Path(brand): Path<String>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<ReferencePage>, Problem> {
     let brand: BrandId = brand.parse()?;
     let limit = query.limit.unwrap_or(100);
     if !(1..=MAX_PAGE).contains(&limit) {
@@ -223,10 +233,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, Path(brand): Path<String>,
     app.work(move |app| {
         let references = app.screener.gallery.list(&brand, &query)?;
         let next = (references.len() == limit).then(|| references.last().map(|last| last.key)).flatten();
-        Ok(Json(ReferencePage {
-            references: references.into_iter().map(ReferenceBody::from).collect(),
-            next,
-        }))
+        Ok(Json(ReferencePage { references: references.into_iter().map(ReferenceBody::from).collect(), next }))
     })
     .await
 }
@@ -241,7 +248,10 @@ pub(super) async fn list(State(app): State<Arc<App>>, Path(brand): Path<String>,
         (status = 422, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn get(State(app): State<Arc<App>>, Path((brand, id)): Path<(String, String)>) -> Result<Json<ReferenceBody>, Problem> {
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    Path((brand, id)): Path<(String, String)>,
+) -> Result<Json<ReferenceBody>, Problem> {
     let brand: BrandId = brand.parse()?;
     app.work(move |app| found(app.screener.gallery.get(&brand, &id)?, &id)).await
 }
@@ -259,7 +269,11 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path((brand, id)): Path<(St
         (status = 422, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn patch(State(app): State<Arc<App>>, Path((brand, id)): Path<(String, String)>, Json(patch): Json<ReferencePatch>) -> Result<Json<ReferenceBody>, Problem> {
+pub(super) async fn patch(
+    State(app): State<Arc<App>>,
+    Path((brand, id)): Path<(String, String)>,
+    Json(patch): Json<ReferencePatch>,
+) -> Result<Json<ReferenceBody>, Problem> {
     let brand: BrandId = brand.parse()?;
     let update = patch.checked()?;
     app.work(move |app| {
@@ -280,7 +294,10 @@ pub(super) async fn patch(State(app): State<Arc<App>>, Path((brand, id)): Path<(
         (status = 422, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn delete(State(app): State<Arc<App>>, Path((brand, id)): Path<(String, String)>) -> Result<StatusCode, Problem> {
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    Path((brand, id)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
     let brand: BrandId = brand.parse()?;
     app.work(move |app| {
         let deleted = app.screener.gallery.delete(&brand, &id)?;
@@ -303,11 +320,6 @@ impl ReferencePatch {
                 return Err(too_long(name, cap));
             }
         }
-        Ok(ReferenceUpdate {
-            product: self.product,
-            source: self.source,
-            notes: self.notes,
-            state: self.state,
-        })
+        Ok(ReferenceUpdate { product: self.product, source: self.source, notes: self.notes, state: self.state })
     }
 }

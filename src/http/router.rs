@@ -75,7 +75,11 @@ async fn unknown_route(uri: Uri) -> Problem {
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-unknown", format!("{} does not take {method}; /docs lists what it takes", uri.path()))
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-unknown",
+        format!("{} does not take {method}; /docs lists what it takes", uri.path()),
+    )
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature that CatchPanicLayer asks for")]

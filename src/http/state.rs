@@ -83,7 +83,10 @@ impl App {
             return Some(error.to_string());
         }
         let fault = self.fault.lock().clone();
-        fault.or_else(|| (!self.ready.load(Ordering::Acquire)).then(|| "references are still being embedded by this model".to_owned()))
+        fault.or_else(|| {
+            (!self.ready.load(Ordering::Acquire))
+                .then(|| "references are still being embedded by this model".to_owned())
+        })
     }
 
     /// Keeps the library in step with the database until the returned guard is dropped.

@@ -49,7 +49,8 @@ pub(super) async fn index(State(app): State<Arc<App>>) -> Result<Json<IndexBody>
     app.work(|app| {
         let library = &app.screener.library;
         let stats = library.stats();
-        let brands = library.brands().into_iter().map(|(brand, [authentic, fake])| BrandCount { brand, authentic, fake });
+        let brands =
+            library.brands().into_iter().map(|(brand, [authentic, fake])| BrandCount { brand, authentic, fake });
         Ok(Json(IndexBody {
             model: library.model().to_owned(),
             generation: stats.generation,

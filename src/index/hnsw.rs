@@ -5,6 +5,8 @@
 //! serves; it aborts on NaN, on another dimension and on unchecked files, so it only ever sees rows
 //! of a [`VectorSet`] and files whose checksums hold.
 
+#![expect(clippy::disallowed_types, reason = "the one user of hnsw_rs")]
+
 use std::path::Path;
 
 use anndists::dist::distances::Distance;
@@ -73,13 +75,10 @@ impl HnswIndex {
         let mut order: Vec<u32> = vectors.rows().collect();
         order.shuffle(&mut StdRng::seed_from_u64(0x746f_7563_6873));
         let points: Vec<Vec<i8>> = order.iter().map(|&row| point(vectors.floats(row))).collect();
-        let batch: Vec<(&Vec<i8>, usize)> = points.iter().zip(&order).map(|(point, &row)| (point, row as usize)).collect();
+        let batch: Vec<(&Vec<i8>, usize)> =
+            points.iter().zip(&order).map(|(point, &row)| (point, row as usize)).collect();
         graph.parallel_insert(&batch);
-        Self {
-            graph,
-            ef_search: options.ef_search,
-            rows: vectors.len(),
-        }
+        Self { graph, ef_search: options.ef_search, rows: vectors.len() }
     }
 
     /// The share of sampled rows that find themselves first, or `None` when it is too low to serve.
@@ -99,11 +98,7 @@ impl HnswIndex {
     /// Writes the two [`GRAPH_FILES`] into `folder`.
     pub(super) fn dump(&self, folder: &Path) -> Result<(), String> {
         let written = self.graph.file_dump(folder, BASENAME).map_err(|error| error.to_string())?;
-        if written == BASENAME {
-            Ok(())
-        } else {
-            Err(format!("files of the name {BASENAME} were there already"))
-        }
+        if written == BASENAME { Ok(()) } else { Err(format!("files of the name {BASENAME} were there already")) }
     }
 
     /// Loads files that [`HnswIndex::dump`] wrote and whose checksums the caller has proven.
@@ -115,11 +110,7 @@ impl HnswIndex {
         if graph.get_nb_point() != vectors.len() {
             return Err(format!("the graph has {} points, expected {}", graph.get_nb_point(), vectors.len()));
         }
-        Ok(Self {
-            graph,
-            ef_search: options.ef_search,
-            rows: vectors.len(),
-        })
+        Ok(Self { graph, ef_search: options.ef_search, rows: vectors.len() })
     }
 
     fn candidates(&self, query: &[f32], k: usize) -> Vec<u32> {
@@ -139,7 +130,8 @@ impl VectorIndex for HnswIndex {
             return Vec::new();
         }
         let rows = self.candidates(query.as_slice(), k.saturating_mul(2));
-        let mut hits: Vec<Hit> = rows.into_iter().filter(|&row| alive(row)).map(|row| vectors.hit(row, query)).collect();
+        let mut hits: Vec<Hit> =
+            rows.into_iter().filter(|&row| alive(row)).map(|row| vectors.hit(row, query)).collect();
         sort_hits(&mut hits);
         hits.truncate(k);
         hits

@@ -59,13 +59,7 @@ impl LiveIndex {
     #[must_use]
     pub fn new(base: Arc<Generation>) -> Self {
         let delta = Nodes::new(base.nodes().vectors().dimension());
-        Self {
-            state: RwLock::new(State {
-                base,
-                delta,
-                removed: HashSet::new(),
-            }),
-        }
+        Self { state: RwLock::new(State { base, delta, removed: HashSet::new() }) }
     }
 
     /// Takes changes in; every search that starts after this returns sees them.
@@ -190,10 +184,7 @@ impl State {
 }
 
 fn neighbor(key: u64, hit: Hit) -> Neighbor {
-    Neighbor {
-        key,
-        distance: 1.0 - hit.similarity,
-    }
+    Neighbor { key, distance: 1.0 - hit.similarity }
 }
 
 /// Cuts after the k-th distinct distance. Distinct vectors at the very same distance count once:

@@ -116,12 +116,7 @@ impl Generation {
             }
             proof.is_some()
         });
-        Self {
-            number: 0,
-            revision,
-            nodes,
-            graph,
-        }
+        Self { number: 0, revision, nodes, graph }
     }
 
     /// Its number; 0 before it is published.
@@ -167,10 +162,8 @@ impl Generation {
             keys: self.nodes.len(),
             files,
         };
-        let header = serde_json::to_vec_pretty(&header).map_err(|error| SnapshotError::Io {
-            file: staging.path().join(HEADER),
-            source: error.into(),
-        })?;
+        let header = serde_json::to_vec_pretty(&header)
+            .map_err(|error| SnapshotError::Io { file: staging.path().join(HEADER), source: error.into() })?;
         write_synced(&staging.path().join(HEADER), &header)?;
         sync_folder(staging.path())?;
 
@@ -235,16 +228,8 @@ impl Generation {
         let graph = has_graph
             .then(|| HnswIndex::load(&folder, nodes.vectors(), options))
             .transpose()
-            .map_err(|reason| SnapshotError::Graph {
-                file: folder.clone(),
-                reason,
-            })?;
-        Ok(Self {
-            number: header.number,
-            revision: header.revision,
-            nodes,
-            graph,
-        })
+            .map_err(|reason| SnapshotError::Graph { file: folder.clone(), reason })?;
+        Ok(Self { number: header.number, revision: header.revision, nodes, graph })
     }
 
     fn write_files(&self, folder: &Path) -> Result<BTreeMap<String, FileSum>, SnapshotError> {
@@ -265,10 +250,7 @@ impl Generation {
         keys.flush().map_err(at(folder))?;
         let mut names = vec![VECTORS, KEYS];
         if let Some(graph) = &self.graph {
-            graph.dump(folder).map_err(|reason| SnapshotError::Graph {
-                file: folder.to_owned(),
-                reason,
-            })?;
+            graph.dump(folder).map_err(|reason| SnapshotError::Graph { file: folder.to_owned(), reason })?;
             names.extend(GRAPH_FILES);
         }
         names
@@ -303,12 +285,7 @@ fn read_header(root: &Path) -> Result<(PathBuf, Header), SnapshotError> {
     let bytes = fs::read(&file).map_err(at(&file))?;
     let got = Sha256::of(&bytes).to_string();
     if got != sum {
-        return Err(SnapshotError::Mismatch {
-            file,
-            what: "sha256",
-            got,
-            expected: sum.to_owned(),
-        });
+        return Err(SnapshotError::Mismatch { file, what: "sha256", got, expected: sum.to_owned() });
     }
     let header = serde_json::from_slice(&bytes).map_err(|error| at(&file)(error.into()))?;
     Ok((folder, header))
@@ -320,10 +297,8 @@ fn read_nodes(folder: &Path, dimension: usize) -> Result<Nodes, SnapshotError> {
     let mut numbers = keys.as_chunks::<8>().0.iter().map(|&chunk| u64::from_le_bytes(chunk));
     let mut nodes = Nodes::new(dimension);
     for bytes in vectors.chunks_exact((dimension * 4).max(1)) {
-        let embedding = Embedding::from_bytes(bytes, dimension).map_err(|source| SnapshotError::Vector {
-            file: folder.join(VECTORS),
-            source,
-        })?;
+        let embedding = Embedding::from_bytes(bytes, dimension)
+            .map_err(|source| SnapshotError::Vector { file: folder.join(VECTORS), source })?;
         let shared = numbers.next().unwrap_or(0);
         for _ in 0..shared {
             let Some(key) = numbers.next() else { break };
@@ -370,10 +345,7 @@ fn sum_file(path: &Path) -> Result<FileSum, SnapshotError> {
         hasher.update(&buffer[..read]);
         bytes += read as u64;
     }
-    Ok(FileSum {
-        bytes,
-        sha256: Sha256(hasher.finalize().into()).to_string(),
-    })
+    Ok(FileSum { bytes, sha256: Sha256(hasher.finalize().into()).to_string() })
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), SnapshotError> {
@@ -387,8 +359,5 @@ fn sync_folder(path: &Path) -> Result<(), SnapshotError> {
 
 fn at(path: &Path) -> impl Fn(io::Error) -> SnapshotError + use<> {
     let file = path.to_owned();
-    move |source| SnapshotError::Io {
-        file: file.clone(),
-        source,
-    }
+    move |source| SnapshotError::Io { file: file.clone(), source }
 }

@@ -17,12 +17,7 @@ impl VectorSet {
     /// No rows yet.
     #[must_use]
     pub fn new(dimension: usize) -> Self {
-        Self {
-            dimension,
-            floats: Vec::new(),
-            bytes: Vec::new(),
-            scales: Vec::new(),
-        }
+        Self { dimension, floats: Vec::new(), bytes: Vec::new(), scales: Vec::new() }
     }
 
     /// Numbers a row.
@@ -77,10 +72,7 @@ impl VectorSet {
     /// Exact cosine of a row with the query.
     #[must_use]
     pub fn hit(&self, row: u32, query: &Embedding) -> Hit {
-        Hit {
-            row,
-            similarity: cosine(self.floats(row), query.as_slice()),
-        }
+        Hit { row, similarity: cosine(self.floats(row), query.as_slice()) }
     }
 
     /// Approximate cosine of a row with a quantised query.

@@ -63,11 +63,7 @@ impl Catalog {
             None => Arc::new(row.brand.clone()),
         };
         self.by_brand.entry(Arc::clone(&brand)).or_default().insert(row.key);
-        let entry = Entry {
-            brand,
-            polarity: row.polarity,
-            product: row.product.as_deref().map(Arc::from),
-        };
+        let entry = Entry { brand, polarity: row.polarity, product: row.product.as_deref().map(Arc::from) };
         self.entries.insert(row.key, entry);
     }
 
@@ -98,7 +94,9 @@ impl Catalog {
     }
 
     pub(super) fn brands(&self) -> Vec<(BrandId, [usize; 2])> {
-        let count = |keys: &BTreeSet<u64>, polarity| keys.iter().filter(|&key| self.entries.get(key).is_some_and(|e| e.polarity == polarity)).count();
+        let count = |keys: &BTreeSet<u64>, polarity| {
+            keys.iter().filter(|&key| self.entries.get(key).is_some_and(|e| e.polarity == polarity)).count()
+        };
         let with_keys = self.by_brand.iter().filter(|(_, keys)| !keys.is_empty());
         let mut brands: Vec<_> = with_keys
             .map(|(brand, keys)| ((**brand).clone(), [count(keys, Polarity::Authentic), count(keys, Polarity::Fake)]))

@@ -65,17 +65,23 @@ impl Library {
     ///
     /// # Errors
     /// When the database cannot be read, or a rebuilt generation not written.
-    pub fn open(gallery: Arc<Gallery>, root: &Path, manifest: &ModelManifest, options: &IndexOptions) -> Result<Self, LibraryError> {
-        let origin = Origin {
-            model: manifest.id(),
-            dimension: manifest.output.dimension,
-            gallery: gallery.id().to_owned(),
-        };
+    pub fn open(
+        gallery: Arc<Gallery>,
+        root: &Path,
+        manifest: &ModelManifest,
+        options: &IndexOptions,
+    ) -> Result<Self, LibraryError> {
+        let origin =
+            Origin { model: manifest.id(), dimension: manifest.output.dimension, gallery: gallery.id().to_owned() };
         let newest = gallery.revision()?;
         let base = match Generation::open(root, &origin, options) {
             Ok(generation) if generation.revision() <= newest => generation,
             Ok(generation) => {
-                tracing::warn!(index = generation.revision(), gallery = newest, "the index is ahead of the gallery: rebuilding it");
+                tracing::warn!(
+                    index = generation.revision(),
+                    gallery = newest,
+                    "the index is ahead of the gallery: rebuilding it"
+                );
                 build(&gallery, root, &origin, options)?
             }
             Err(SnapshotError::None(_)) => build(&gallery, root, &origin, options)?,
@@ -226,11 +232,7 @@ impl Library {
     fn join(&self, neighbors: &[Neighbor]) -> Vec<Found> {
         let catalog = self.catalog.read();
         let found = neighbors.iter().filter_map(|neighbor| {
-            Some(Found {
-                key: neighbor.key,
-                similarity: neighbor.similarity(),
-                entry: catalog.entry(neighbor.key)?,
-            })
+            Some(Found { key: neighbor.key, similarity: neighbor.similarity(), entry: catalog.entry(neighbor.key)? })
         });
         found.collect()
     }

@@ -11,16 +11,10 @@ const MAX_ICC_BYTES: usize = 4 << 20;
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Format, RgbImage), PhotoError> {
     if bytes.len() > limits.max_bytes {
-        return Err(PhotoError::TooManyBytes {
-            got: bytes.len(),
-            max: limits.max_bytes,
-        });
+        return Err(PhotoError::TooManyBytes { got: bytes.len(), max: limits.max_bytes });
     }
     let format = Format::sniff(bytes)?;
-    let broken = |error: ImageError| PhotoError::Broken {
-        format: format.name(),
-        reason: error.to_string(),
-    };
+    let broken = |error: ImageError| PhotoError::Broken { format: format.name(), reason: error.to_string() };
 
     // The header is read without limits so that an oversized picture is named with its size.
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format.image_format());
@@ -57,11 +51,7 @@ fn check_size(width: u32, height: u32, memory: u64, limits: &Limits) -> Result<(
     } else {
         return Ok(());
     };
-    Err(PhotoError::TooManyPixels {
-        width,
-        height,
-        limit,
-    })
+    Err(PhotoError::TooManyPixels { width, height, limit })
 }
 
 /// Lays transparent pixels over white, the ground that shops show pictures on.

@@ -27,10 +27,7 @@ impl Fingerprint {
         let mut hash = [0; 32];
         let bits = hasher.hash_image(&small);
         hash.copy_from_slice(bits.as_bytes());
-        Self {
-            hash,
-            quality: quality(&small),
-        }
+        Self { hash, quality: quality(&small) }
     }
 }
 

@@ -87,11 +87,7 @@ impl Photo {
     /// [`PhotoError`] says what was wrong, what is accepted and what to do.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, PhotoError> {
         let (format, rgb) = decode::decode(bytes, limits)?;
-        Ok(Self {
-            rgb,
-            sha256: Sha256::of(bytes),
-            format,
-        })
+        Ok(Self { rgb, sha256: Sha256::of(bytes), format })
     }
 
     /// The pixels, 8 bits a channel, row by row.

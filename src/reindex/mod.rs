@@ -62,7 +62,12 @@ pub enum ReindexError {
 ///
 /// # Errors
 /// When a folder, the gallery or the index fails. A bad image never ends a run: the report names it.
-pub fn reindex(plan: &Plan, enrolment: &Enrolment, library: &Library, progress: &impl Progress) -> Result<Report, ReindexError> {
+pub fn reindex(
+    plan: &Plan,
+    enrolment: &Enrolment,
+    library: &Library,
+    progress: &impl Progress,
+) -> Result<Report, ReindexError> {
     let mut files = walk::files(&plan.authentic, Polarity::Authentic)?;
     files.extend(walk::files(&plan.fake, Polarity::Fake)?);
     progress.begin(files.len());
@@ -76,7 +81,10 @@ pub fn reindex(plan: &Plan, enrolment: &Enrolment, library: &Library, progress: 
     let workers = thread::available_parallelism().map_or(1, usize::from) + 1;
     let outcomes = thread::scope(|scope| {
         let running: Vec<_> = (0..workers).map(|_| scope.spawn(|| work(&tasks, plan, enrolment, progress))).collect();
-        running.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect::<Vec<_>>()
+        running
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect::<Vec<_>>()
     });
     for outcome in outcomes {
         report.extend(outcome?);
@@ -88,7 +96,12 @@ pub fn reindex(plan: &Plan, enrolment: &Enrolment, library: &Library, progress: 
 
 type Outcomes = Vec<(PathBuf, Outcome)>;
 
-fn work(tasks: &Receiver<walk::Source>, plan: &Plan, enrolment: &Enrolment, progress: &impl Progress) -> Result<Outcomes, ReindexError> {
+fn work(
+    tasks: &Receiver<walk::Source>,
+    plan: &Plan,
+    enrolment: &Enrolment,
+    progress: &impl Progress,
+) -> Result<Outcomes, ReindexError> {
     let mut outcomes = Vec::new();
     for source in tasks {
         let outcome = take_in(&source, plan, enrolment)?;
@@ -105,11 +118,7 @@ fn take_in(source: &walk::Source, plan: &Plan, enrolment: &Enrolment) -> Result<
     };
     // Known bytes are not decoded again.
     if let Some(known) = enrolment.gallery.find_photo(&plan.brand, Sha256::of(&bytes))? {
-        return Ok(if known.polarity == source.polarity {
-            Outcome::Unchanged
-        } else {
-            Outcome::contradicts(&known)
-        });
+        return Ok(if known.polarity == source.polarity { Outcome::Unchanged } else { Outcome::contradicts(&known) });
     }
     let claim = Claim {
         brand: plan.brand.clone(),

@@ -24,10 +24,7 @@ pub enum Outcome {
 
 impl Outcome {
     pub(super) fn refused(code: &str, detail: String) -> Self {
-        Self::Refused {
-            code: code.to_owned(),
-            detail,
-        }
+        Self::Refused { code: code.to_owned(), detail }
     }
 
     pub(super) fn contradicts(known: &Reference) -> Self {

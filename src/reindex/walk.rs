@@ -31,11 +31,7 @@ pub(super) fn files(roots: &[PathBuf], polarity: Polarity) -> Result<Vec<Source>
                 reason: error.to_string(),
             })?;
             if entry.file_type().is_file() {
-                found.push(Source {
-                    product: product(root, entry.path()),
-                    path: entry.into_path(),
-                    polarity,
-                });
+                found.push(Source { product: product(root, entry.path()), path: entry.into_path(), polarity });
             }
         }
     }

@@ -159,19 +159,13 @@ impl PhotoAnswer {
 
 impl From<Reason> for ReasonText {
     fn from(code: Reason) -> Self {
-        Self {
-            code,
-            text: code.text().to_owned(),
-        }
+        Self { code, text: code.text().to_owned() }
     }
 }
 
 impl From<&PhotoError> for PhotoFault {
     fn from(error: &PhotoError) -> Self {
-        Self {
-            code: error.code().to_owned(),
-            detail: error.to_string(),
-        }
+        Self { code: error.code().to_owned(), detail: error.to_string() }
     }
 }
 

@@ -96,7 +96,12 @@ impl Screener {
     /// # Errors
     /// A photo of a type or size that is not accepted fails the whole check, so that the caller can
     /// mend it; one that is broken inside is answered as `undecidable`.
-    pub fn check(&self, listing: &Listing, uploads: &[Upload], idempotency_key: Option<&str>) -> Result<Answered, ScreenError> {
+    pub fn check(
+        &self,
+        listing: &Listing,
+        uploads: &[Upload],
+        idempotency_key: Option<&str>,
+    ) -> Result<Answered, ScreenError> {
         let request = request_sum(listing, uploads);
         if let Some(key) = idempotency_key
             && let Some(saved) = self.gallery.check_by_idempotency_key(key)?
@@ -183,11 +188,7 @@ impl Screener {
         match self.decode(&upload.bytes) {
             Ok(photo) => {
                 let pending = self.embedder.submit(&photo)?;
-                Ok(Look::Seen {
-                    quality: photo.fingerprint().quality,
-                    size: (photo.width(), photo.height()),
-                    pending,
-                })
+                Ok(Look::Seen { quality: photo.fingerprint().quality, size: (photo.width(), photo.height()), pending })
             }
             Err(broken @ PhotoError::Broken { .. }) => Ok(Look::Broken(broken)),
             Err(source) => Err(ScreenError::Photo { index, source }),
@@ -246,12 +247,10 @@ impl Screener {
         }
         let candidates: Vec<Candidate> = found.iter().map(candidate).collect();
         let fallback = Policy::default();
-        let policy_of = |brand: &BrandId| used.iter().find(|(known, _)| known == brand).map_or(&fallback, |(_, stored)| &stored.policy);
-        let facts = Facts {
-            quality,
-            seller_id: listing.seller_id.as_deref(),
-            claimed_brand: listing.brand.as_deref(),
+        let policy_of = |brand: &BrandId| {
+            used.iter().find(|(known, _)| known == brand).map_or(&fallback, |(_, stored)| &stored.policy)
         };
+        let facts = Facts { quality, seller_id: listing.seller_id.as_deref(), claimed_brand: listing.brand.as_deref() };
         let judgement = judge(&candidates, facts, &model, policy_of);
         let threshold = |neighbor: &Found| {
             let thresholds = policy_of(&neighbor.entry.brand).thresholds(&model);
@@ -268,7 +267,9 @@ impl Screener {
         let keys: Vec<u64> = found.iter().map(|neighbor| neighbor.key).collect();
         let references = self.gallery.by_keys(&keys)?;
         let find = |key| references.iter().find(|reference: &&Reference| reference.key == key);
-        let joined = found.iter().filter_map(|neighbor| Some(Match::new(find(neighbor.key)?, neighbor.similarity, threshold(neighbor))));
+        let joined = found
+            .iter()
+            .filter_map(|neighbor| Some(Match::new(find(neighbor.key)?, neighbor.similarity, threshold(neighbor))));
         Ok(joined.collect())
     }
 
@@ -284,20 +285,12 @@ impl Screener {
 
 /// A photo on its way.
 enum Look {
-    Seen {
-        quality: u8,
-        size: (u32, u32),
-        pending: Pending,
-    },
+    Seen { quality: u8, size: (u32, u32), pending: Pending },
     Broken(PhotoError),
 }
 
 fn candidate(found: &Found) -> Candidate {
-    Candidate {
-        brand: (*found.entry.brand).clone(),
-        polarity: found.entry.polarity,
-        similarity: found.similarity,
-    }
+    Candidate { brand: (*found.entry.brand).clone(), polarity: found.entry.polarity, similarity: found.similarity }
 }
 
 /// The matches that an answer names: those at or above the floor, nearest first, and always the one
@@ -315,11 +308,7 @@ fn shown(found: &[Found], judgement: &Judgement, floor: f32, most: usize) -> Vec
 }
 
 fn replay(saved: Sha256, request: Sha256, json: String) -> Result<Answered, ScreenError> {
-    if saved == request {
-        Ok(Answered { json, replayed: true })
-    } else {
-        Err(ScreenError::KeyReused)
-    }
+    if saved == request { Ok(Answered { json, replayed: true }) } else { Err(ScreenError::KeyReused) }
 }
 
 /// A sum over everything that the caller sent, each part behind its length.

@@ -1,6 +1,6 @@
 use super::{Reason, Verdict};
 use crate::embed::ScoreThresholds;
-use crate::gallery::{Action, BrandId, Policy, Polarity};
+use crate::gallery::{Action, BrandId, Polarity, Policy};
 
 /// A match, as far as a verdict needs it.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,20 +108,11 @@ impl<'p> Nearest<'p> {
         let of_polarity = candidates.iter().enumerate().filter(|(_, c)| c.polarity == polarity);
         let ranked = of_polarity.map(|(place, candidate)| {
             let policy = policy_of(&candidate.brand);
-            Self {
-                place,
-                similarity: candidate.similarity,
-                polarity,
-                policy,
-                thresholds: policy.thresholds(model),
-            }
+            Self { place, similarity: candidate.similarity, polarity, policy, thresholds: policy.thresholds(model) }
         });
         ranked.max_by(|a, b| {
             let by_brand = || candidates[b.place].brand.cmp(&candidates[a.place].brand);
-            a.relevant()
-                .cmp(&b.relevant())
-                .then(a.similarity.total_cmp(&b.similarity))
-                .then_with(by_brand)
+            a.relevant().cmp(&b.relevant()).then(a.similarity.total_cmp(&b.similarity)).then_with(by_brand)
         })
     }
 
@@ -175,19 +166,12 @@ fn known_fake(fake: &Nearest<'_>, authentic: Option<&Nearest<'_>>) -> Judgement 
         None => (Action::Review, Reason::NoBlockCertificate),
     };
     reasons.push(why);
-    Judgement {
-        verdict,
-        action,
-        reasons,
-        decisive: Some(fake.place),
-        threshold: Some(threshold),
-    }
+    Judgement { verdict, action, reasons, decisive: Some(fake.place), threshold: Some(threshold) }
 }
 
 fn photo_reuse(authentic: &Nearest<'_>, fake: Option<&Nearest<'_>>, facts: Facts<'_>) -> Judgement {
-    let authorised = facts
-        .seller_id
-        .is_some_and(|seller| authentic.policy.authorised_sellers.iter().any(|id| id == seller));
+    let authorised =
+        facts.seller_id.is_some_and(|seller| authentic.policy.authorised_sellers.iter().any(|id| id == seller));
     let (verdict, action, seller) = if authorised {
         (Verdict::AuthorisedUse, Action::Allow, Reason::SellerAuthorised)
     } else {

@@ -1,0 +1,166 @@
+use crate::support::pictures::{blank, photo, stolen};
+use crate::support::{TestApp, form, problem};
+
+#[test]
+fn a_stolen_copy_of_a_known_fake_is_found_and_goes_to_review_without_a_certificate() {
+    let app = TestApp::start();
+    let fake = photo(1);
+    let id = app.add_fake(&fake);
+    let answer = app.check(&[&stolen(&fake)], &[("listing_id", "L1"), ("seller_id", "S1"), ("brand", "acme")]);
+    assert_eq!((answer["verdict"].as_str(), answer["action"].as_str()), (Some("known_fake_match"), Some("review")));
+    let near = &answer["photos"][0]["matches"][0];
+    assert_eq!(near["reference_id"], id);
+    assert_eq!((near["brand"].as_str(), near["polarity"].as_str(), near["product"].as_str()), (Some("acme"), Some("fake"), Some("p1")));
+    assert!(near["similarity"].as_f64() > near["threshold"].as_f64());
+    let codes: Vec<&str> = answer["reasons"].as_array().unwrap().iter().map(|r| r["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["fake-above-match-threshold", "no-block-certificate"]);
+    assert_eq!(answer["listing"]["listing_id"], "L1");
+    assert!(answer["versions"]["model"].as_str().unwrap().starts_with("sscd-distilled@"));
+}
+
+#[test]
+fn only_a_certified_brand_blocks() {
+    let app = TestApp::start();
+    let fake = photo(2);
+    app.add_fake(&fake);
+    app.certify("acme", 0.8);
+    let answer = app.check_one(&fake);
+    assert_eq!((answer["verdict"].as_str(), answer["action"].as_str()), (Some("known_fake_match"), Some("block")));
+    assert_eq!(answer["versions"]["policies"]["acme"], 1);
+}
+
+#[test]
+fn an_authentic_photo_is_reuse_for_a_stranger_and_fine_for_an_authorised_seller() {
+    let app = TestApp::start();
+    let authentic = photo(3);
+    app.add("acme", "authentic", &authentic);
+    app.put_policy("acme", &serde_json::json!({ "authorised_sellers": ["S9"] }));
+    let stranger = app.check(&[&stolen(&authentic)], &[("seller_id", "S1")]);
+    assert_eq!((stranger["verdict"].as_str(), stranger["action"].as_str()), (Some("authentic_photo_reuse"), Some("review")));
+    let authorised = app.check(&[&stolen(&authentic)], &[("seller_id", "S9")]);
+    assert_eq!((authorised["verdict"].as_str(), authorised["action"].as_str()), (Some("authorised_use"), Some("allow")));
+}
+
+#[test]
+fn an_unrelated_photo_matches_nothing() {
+    let app = TestApp::start();
+    app.add_fake(&photo(4));
+    let answer = app.check_one(&photo(5));
+    assert_eq!((answer["verdict"].as_str(), answer["action"].as_str()), (Some("no_match"), Some("allow")));
+    assert_eq!(answer["photos"][0]["matches"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn the_same_photo_as_fake_of_one_brand_and_authentic_of_another_is_a_conflict_and_never_blocks() {
+    let app = TestApp::start();
+    let disputed = photo(6);
+    app.add("acme", "fake", &disputed);
+    app.add("rival", "authentic", &disputed);
+    app.certify("acme", 0.8);
+    let answer = app.check_one(&disputed);
+    assert_eq!((answer["verdict"].as_str(), answer["action"].as_str()), (Some("conflict"), Some("review")));
+}
+
+#[test]
+fn a_thousand_near_identical_fakes_do_not_hide_the_authentic_photo_behind_them() {
+    let app = TestApp::start();
+    let disputed = photo(7);
+    app.add("rival", "authentic", &disputed);
+    // The same pixels in other bytes: identical vectors under many keys.
+    for brand in 0..40 {
+        app.add(&format!("brand-{brand}"), "fake", &disputed);
+    }
+    assert_eq!(app.check_one(&disputed)["verdict"], "conflict");
+}
+
+#[test]
+fn a_blank_photo_says_too_little_even_when_a_brand_calls_it_fake() {
+    let app = TestApp::start();
+    app.add_fake(&blank());
+    app.certify("acme", 0.8);
+    let answer = app.check_one(&blank());
+    assert_eq!((answer["verdict"].as_str(), answer["action"].as_str()), (Some("generic_or_low_information"), Some("review")));
+}
+
+#[test]
+fn the_listing_takes_its_worst_photos_answer() {
+    let app = TestApp::start();
+    let fake = photo(8);
+    app.add_fake(&fake);
+    let answer = app.check(&[&photo(9), &fake, &photo(10)], &[]);
+    assert_eq!(answer["verdict"], "known_fake_match");
+    let verdicts: Vec<&str> = answer["photos"].as_array().unwrap().iter().map(|p| p["verdict"].as_str().unwrap()).collect();
+    assert_eq!(verdicts, ["no_match", "known_fake_match", "no_match"]);
+}
+
+#[test]
+fn a_broken_photo_is_undecidable_with_a_reason_and_never_allowed() {
+    let app = TestApp::start();
+    let mut cut = crate::support::fixture("drawn.png");
+    cut.truncate(200);
+    let answer = app.check(&[&photo(11), &cut], &[]);
+    assert_eq!((answer["verdict"].as_str(), answer["action"].as_str()), (Some("undecidable"), Some("review")));
+    assert_eq!(answer["photos"][1]["fault"]["code"], "photo-broken");
+    assert_eq!(answer["photos"][1]["reasons"][0]["code"], "photo-broken");
+}
+
+#[test]
+fn a_check_is_replayed_as_it_was_answered() {
+    let app = TestApp::start();
+    let fake = photo(12);
+    let id = app.add_fake(&fake);
+    let answer = app.check_one(&fake);
+    app.request("DELETE", &format!("/v1/brands/acme/references/{id}")).send().unwrap();
+    assert_eq!(app.get_json(&format!("/v1/checks/{}", answer["id"].as_str().unwrap())), answer);
+    problem(app.get("/v1/checks/chk_unknown"), 404, "not-found");
+}
+
+#[test]
+fn a_repeat_with_the_same_idempotency_key_gets_the_first_answer() {
+    let app = TestApp::start();
+    let send = |photo: &[u8], seller: &str| {
+        app.request("POST", "/v1/checks").header("Idempotency-Key", "k1").multipart(form(&[photo], &[("seller_id", seller)])).send().unwrap()
+    };
+    let first = send(&photo(13), "S1");
+    assert!(first.headers().get("idempotent-replayed").is_none());
+    let first = first.text().unwrap();
+    app.add_fake(&photo(13));
+    let second = send(&photo(13), "S1");
+    assert_eq!(second.headers()["idempotent-replayed"], "true");
+    assert_eq!(second.text().unwrap(), first);
+    problem(send(&photo(14), "S1"), 422, "idempotency-key-reused");
+    problem(send(&photo(13), "S2"), 422, "idempotency-key-reused");
+}
+
+#[test]
+fn repeats_that_race_get_one_answer() {
+    let app = TestApp::start();
+    let answers: Vec<String> = std::thread::scope(|scope| {
+        let racing: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| app.request("POST", "/v1/checks").header("Idempotency-Key", "race").multipart(form(&[&photo(15)], &[])).send().unwrap().text().unwrap()))
+            .collect();
+        racing.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+}
+
+#[test]
+fn a_full_service_refuses_with_429_and_says_when_to_come_back() {
+    let app = TestApp::with("sscd-distilled", |config| config.server.max_in_flight = 1);
+    let fake = photo(16);
+    let statuses: Vec<(u16, Option<String>)> = std::thread::scope(|scope| {
+        let sent: Vec<_> = (0..12)
+            .map(|_| {
+                scope.spawn(|| {
+                    let response = app.post_form("/v1/checks", form(&[&fake, &fake, &fake, &fake], &[]));
+                    let wait = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+                    (response.status().as_u16(), wait)
+                })
+            })
+            .collect();
+        sent.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(statuses.iter().any(|(status, _)| *status == 200), "{statuses:?}");
+    assert!(statuses.contains(&(429, Some("1".to_owned()))), "{statuses:?}");
+    assert!(app.get("/readyz").status().is_success());
+}

@@ -1,0 +1,214 @@
+//! The service on port 0 over empty folders, and pictures to send it.
+
+pub mod pictures;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use reqwest::blocking::multipart::{Form, Part};
+use reqwest::blocking::{Client, Response};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use touchstone::config::Config;
+use touchstone::embed::{Embedder, ModelManifest, load_runtime};
+use touchstone::gallery::Gallery;
+use touchstone::http::{self, App};
+use touchstone::library::Library;
+use touchstone::screening::Screener;
+
+pub const MODELS: [&str; 2] = ["sscd-distilled", "efficientnet-lite0"];
+
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub fn demo_photo(name: &str) -> Vec<u8> {
+    let path = root().join("demo/photos").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run scripts/setup --demo", path.display()))
+}
+
+pub fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(root().join("tests/fixtures").join(name)).unwrap()
+}
+
+/// Settings over `folder`, with the models of the checkout.
+pub fn config(folder: &Path, model: &str) -> Config {
+    let mut config = Config {
+        data: folder.join("data"),
+        index_dir: folder.join("index"),
+        models: root().join("models"),
+        model: model.to_owned(),
+        runtime: root().join("models/runtime/libonnxruntime.so"),
+        ..Config::default()
+    };
+    config.embed.workers = 1;
+    config
+}
+
+/// One embedder a model for the whole test run: each holds a session and a thread.
+pub fn embedder(model: &str) -> Arc<Embedder> {
+    static OPEN: Mutex<Vec<(String, Arc<Embedder>)>> = Mutex::new(Vec::new());
+    let mut open = OPEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some((_, embedder)) = open.iter().find(|(name, _)| name == model) {
+        return Arc::clone(embedder);
+    }
+    let config = config(Path::new("."), model);
+    load_runtime(&config.runtime).unwrap();
+    let manifest = ModelManifest::load(&config.models, model).unwrap();
+    let embedder = Arc::new(Embedder::start(&config.models, manifest, &config.embed).unwrap());
+    open.push((model.to_owned(), Arc::clone(&embedder)));
+    embedder
+}
+
+pub struct TestApp {
+    pub url: String,
+    pub folder: Arc<TempDir>,
+    client: Client,
+    stop: Option<oneshot::Sender<()>>,
+    server: Option<thread::JoinHandle<()>>,
+}
+
+impl TestApp {
+    pub fn start() -> Self {
+        Self::with("sscd-distilled", |_| {})
+    }
+
+    pub fn with(model: &str, change: impl FnOnce(&mut Config)) -> Self {
+        Self::over(Arc::new(TempDir::new().unwrap()), model, change)
+    }
+
+    /// Starts over a folder that another app may have used before.
+    pub fn over(folder: Arc<TempDir>, model: &str, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config(folder.path(), model);
+        config.server.listen = "127.0.0.1:0".to_owned();
+        change(&mut config);
+        let embedder = embedder(model);
+        let gallery = Arc::new(Gallery::open(&config.data).unwrap());
+        let library = Library::open(Arc::clone(&gallery), &config.index_dir, embedder.manifest(), &config.index).unwrap();
+        let screener = Screener {
+            gallery,
+            library: Arc::new(library),
+            embedder,
+            limits: config.photo.clone(),
+            matches: config.server.max_matches,
+        };
+        let app = App::new(screener, &config, touchstone::telemetry::record_metrics());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (started, address) = std::sync::mpsc::channel();
+        let server = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::bind(&config.server.listen).await.unwrap();
+                started.send(listener.local_addr().unwrap()).unwrap();
+                let shutdown = async {
+                    let _ = stopped.await;
+                };
+                http::serve(listener, app, shutdown).await.unwrap();
+            });
+        });
+        let url = format!("http://{}", address.recv().unwrap());
+        let app = Self { url, folder, client: Client::new(), stop: Some(stop), server: Some(server) };
+        app.wait_until_ready();
+        app
+    }
+
+    fn wait_until_ready(&self) {
+        for _ in 0..600 {
+            if self.get("/readyz").status().is_success() {
+                return;
+            }
+            thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("not ready: {}", self.get("/readyz").text().unwrap());
+    }
+
+    pub fn get(&self, path: &str) -> Response {
+        self.client.get(format!("{}{path}", self.url)).send().unwrap()
+    }
+
+    pub fn get_json(&self, path: &str) -> Value {
+        self.get(path).json().unwrap()
+    }
+
+    pub fn request(&self, method: &str, path: &str) -> reqwest::blocking::RequestBuilder {
+        self.client.request(method.parse().unwrap(), format!("{}{path}", self.url))
+    }
+
+    pub fn post_form(&self, path: &str, form: Form) -> Response {
+        self.client.post(format!("{}{path}", self.url)).multipart(form).send().unwrap()
+    }
+
+    /// Sends photos as one listing.
+    pub fn check(&self, photos: &[&[u8]], fields: &[(&'static str, &str)]) -> Value {
+        let response = self.post_form("/v1/checks", form(photos, fields));
+        let status = response.status();
+        let body: Value = response.json().unwrap();
+        assert!(status.is_success(), "{status}: {body}");
+        body
+    }
+
+    pub fn check_one(&self, photo: &[u8]) -> Value {
+        self.check(&[photo], &[])
+    }
+
+    pub fn verdict(&self, photo: &[u8]) -> String {
+        self.check_one(photo)["verdict"].as_str().unwrap().to_owned()
+    }
+
+    /// Adds a reference and returns its body.
+    pub fn add(&self, brand: &str, polarity: &str, photo: &[u8]) -> Value {
+        let response = self.post_form(&format!("/v1/brands/{brand}/references"), form(&[photo], &[("polarity", polarity), ("product", "p1")]));
+        let status = response.status();
+        let body: Value = response.json().unwrap();
+        assert_eq!(status, 201, "{body}");
+        body
+    }
+
+    pub fn add_fake(&self, photo: &[u8]) -> String {
+        self.add("acme", "fake", photo)["id"].as_str().unwrap().to_owned()
+    }
+
+    pub fn put_policy(&self, brand: &str, policy: &Value) -> Response {
+        self.request("PUT", &format!("/v1/brands/{brand}/policy")).json(policy).send().unwrap()
+    }
+
+    /// A certificate that is good enough to block from `threshold` on.
+    pub fn certify(&self, brand: &str, threshold: f64) {
+        let policy = json!({ "block": { "threshold": threshold, "confirmed": 400, "wrong": 0 } });
+        let response = self.put_policy(brand, &policy);
+        assert!(response.status().is_success(), "{}", response.text().unwrap());
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(server) = self.server.take() {
+            let _ = server.join();
+        }
+    }
+}
+
+pub fn form(photos: &[&[u8]], fields: &[(&'static str, &str)]) -> Form {
+    let mut form = Form::new();
+    for (name, value) in fields {
+        form = form.text(*name, (*value).to_owned());
+    }
+    for (number, photo) in photos.iter().enumerate() {
+        form = form.part("photo", Part::bytes(photo.to_vec()).file_name(format!("photo-{number}.jpg")));
+    }
+    form
+}
+
+/// Asserts a problem+json answer and returns its detail.
+pub fn problem(response: Response, status: u16, code: &str) -> String {
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let got = response.status().as_u16();
+    let body: Value = response.json().unwrap();
+    assert_eq!((got, body["code"].as_str().unwrap()), (status, code), "{body}");
+    assert_eq!(body["status"], status);
+    assert_eq!(body["type"], format!("urn:touchstone:problem:{code}"));
+    body["detail"].as_str().unwrap().to_owned()
+}
