@@ -3,7 +3,12 @@
 //! Needs scripts/setup --demo sscd-distilled efficientnet-lite0, as scripts/test does.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
-#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::float_cmp, reason = "small known numbers")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::float_cmp,
+    reason = "small known numbers"
+)]
 
 mod api;
 mod cli;

@@ -85,6 +85,7 @@ pub struct LookupArgs {
 
 /// Arguments of `reindex`.
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("folders").args(["authentic", "fake"]).required(true).multiple(true)))]
 pub struct ReindexArgs {
     /// Whose images they are: 1 to 64 of a-z, 0-9, - and _
     #[arg(long)]

@@ -9,9 +9,6 @@ use crate::config::Config;
 use crate::reindex::{Outcome, Plan, Progress, Report, reindex as run};
 
 pub(super) fn reindex(config: &Config, args: &ReindexArgs) -> Result<Exit, Failure> {
-    if args.authentic.is_empty() && args.fake.is_empty() {
-        return Err(Failure::Serve("reindex needs --authentic DIR or --fake DIR, or both".to_owned()));
-    }
     let parts = Parts::open(config)?;
     let enrolment = parts.enrolment(config);
     enrolment.embed_missing(&parts.library)?;

@@ -26,7 +26,8 @@ pub use vectors::VectorSet;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IndexOptions {
-    /// Sets of fewer distinct vectors are scanned exactly, without a graph.
+    /// Sets of fewer distinct vectors are scanned exactly, without a graph. The default is where the
+    /// graph overtook the scan: docs/ARCHITECTURE.md.
     pub exact_below: usize,
     /// HNSW: links a node (at most 255).
     pub m: usize,
@@ -42,7 +43,7 @@ pub struct IndexOptions {
 
 impl Default for IndexOptions {
     fn default() -> Self {
-        Self { exact_below: 20_000, m: 16, ef_construction: 200, ef_search: 128, rebuild_after: 20_000, keep: 3 }
+        Self { exact_below: 60_000, m: 16, ef_construction: 200, ef_search: 128, rebuild_after: 20_000, keep: 3 }
     }
 }
 

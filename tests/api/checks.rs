@@ -10,7 +10,10 @@ fn a_stolen_copy_of_a_known_fake_is_found_and_goes_to_review_without_a_certifica
     assert_eq!((answer["verdict"].as_str(), answer["action"].as_str()), (Some("known_fake_match"), Some("review")));
     let near = &answer["photos"][0]["matches"][0];
     assert_eq!(near["reference_id"], id);
-    assert_eq!((near["brand"].as_str(), near["polarity"].as_str(), near["product"].as_str()), (Some("acme"), Some("fake"), Some("p1")));
+    assert_eq!(
+        (near["brand"].as_str(), near["polarity"].as_str(), near["product"].as_str()),
+        (Some("acme"), Some("fake"), Some("p1"))
+    );
     assert!(near["similarity"].as_f64() > near["threshold"].as_f64());
     let codes: Vec<&str> = answer["reasons"].as_array().unwrap().iter().map(|r| r["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["fake-above-match-threshold", "no-block-certificate"]);
@@ -36,9 +39,15 @@ fn an_authentic_photo_is_reuse_for_a_stranger_and_fine_for_an_authorised_seller(
     app.add("acme", "authentic", &authentic);
     app.put_policy("acme", &serde_json::json!({ "authorised_sellers": ["S9"] }));
     let stranger = app.check(&[&stolen(&authentic)], &[("seller_id", "S1")]);
-    assert_eq!((stranger["verdict"].as_str(), stranger["action"].as_str()), (Some("authentic_photo_reuse"), Some("review")));
+    assert_eq!(
+        (stranger["verdict"].as_str(), stranger["action"].as_str()),
+        (Some("authentic_photo_reuse"), Some("review"))
+    );
     let authorised = app.check(&[&stolen(&authentic)], &[("seller_id", "S9")]);
-    assert_eq!((authorised["verdict"].as_str(), authorised["action"].as_str()), (Some("authorised_use"), Some("allow")));
+    assert_eq!(
+        (authorised["verdict"].as_str(), authorised["action"].as_str()),
+        (Some("authorised_use"), Some("allow"))
+    );
 }
 
 #[test]
@@ -79,7 +88,10 @@ fn a_blank_photo_says_too_little_even_when_a_brand_calls_it_fake() {
     app.add_fake(&blank());
     app.certify("acme", 0.8);
     let answer = app.check_one(&blank());
-    assert_eq!((answer["verdict"].as_str(), answer["action"].as_str()), (Some("generic_or_low_information"), Some("review")));
+    assert_eq!(
+        (answer["verdict"].as_str(), answer["action"].as_str()),
+        (Some("generic_or_low_information"), Some("review"))
+    );
 }
 
 #[test]
@@ -89,7 +101,8 @@ fn the_listing_takes_its_worst_photos_answer() {
     app.add_fake(&fake);
     let answer = app.check(&[&photo(9), &fake, &photo(10)], &[]);
     assert_eq!(answer["verdict"], "known_fake_match");
-    let verdicts: Vec<&str> = answer["photos"].as_array().unwrap().iter().map(|p| p["verdict"].as_str().unwrap()).collect();
+    let verdicts: Vec<&str> =
+        answer["photos"].as_array().unwrap().iter().map(|p| p["verdict"].as_str().unwrap()).collect();
     assert_eq!(verdicts, ["no_match", "known_fake_match", "no_match"]);
 }
 
@@ -119,7 +132,11 @@ fn a_check_is_replayed_as_it_was_answered() {
 fn a_repeat_with_the_same_idempotency_key_gets_the_first_answer() {
     let app = TestApp::start();
     let send = |photo: &[u8], seller: &str| {
-        app.request("POST", "/v1/checks").header("Idempotency-Key", "k1").multipart(form(&[photo], &[("seller_id", seller)])).send().unwrap()
+        app.request("POST", "/v1/checks")
+            .header("Idempotency-Key", "k1")
+            .multipart(form(&[photo], &[("seller_id", seller)]))
+            .send()
+            .unwrap()
     };
     let first = send(&photo(13), "S1");
     assert!(first.headers().get("idempotent-replayed").is_none());
@@ -137,7 +154,17 @@ fn repeats_that_race_get_one_answer() {
     let app = TestApp::start();
     let answers: Vec<String> = std::thread::scope(|scope| {
         let racing: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| app.request("POST", "/v1/checks").header("Idempotency-Key", "race").multipart(form(&[&photo(15)], &[])).send().unwrap().text().unwrap()))
+            .map(|_| {
+                scope.spawn(|| {
+                    app.request("POST", "/v1/checks")
+                        .header("Idempotency-Key", "race")
+                        .multipart(form(&[&photo(15)], &[]))
+                        .send()
+                        .unwrap()
+                        .text()
+                        .unwrap()
+                })
+            })
             .collect();
         racing.into_iter().map(|thread| thread.join().unwrap()).collect()
     });

@@ -31,7 +31,9 @@ impl Service {
         let url = line.trim().strip_prefix("listening on ").expect("the service says where it listens").to_owned();
         let service = Self { child, url };
         for _ in 0..200 {
-            if reqwest::blocking::get(format!("{}/readyz", service.url)).is_ok_and(|answer| answer.status().is_success()) {
+            if reqwest::blocking::get(format!("{}/readyz", service.url))
+                .is_ok_and(|answer| answer.status().is_success())
+            {
                 return service;
             }
             std::thread::sleep(Duration::from_millis(25));
@@ -61,7 +63,10 @@ fn no_acknowledged_reference_is_lost_by_kill_9() {
                     let client = reqwest::blocking::Client::new();
                     for number in 0.. {
                         let seed = 1_000_000 + round * 10_000 + writer * 1_000 + number;
-                        let sent = client.post(format!("{url}/v1/brands/acme/references")).multipart(form(&[&photo(seed)], &[("polarity", "fake")])).send();
+                        let sent = client
+                            .post(format!("{url}/v1/brands/acme/references"))
+                            .multipart(form(&[&photo(seed)], &[("polarity", "fake")]))
+                            .send();
                         // The connection breaks when the process dies.
                         let Ok(answer) = sent else { return };
                         let Ok(body) = answer.json::<Value>() else { return };
@@ -84,7 +89,13 @@ fn no_acknowledged_reference_is_lost_by_kill_9() {
         assert!(kept.status().is_success(), "reference {id} of seed {seed} is lost");
     }
     let (seed, _) = acknowledged.last().unwrap();
-    let check: Value = client.post(format!("{}/v1/checks", service.url)).multipart(form(&[&photo(*seed)], &[])).send().unwrap().json().unwrap();
+    let check: Value = client
+        .post(format!("{}/v1/checks", service.url))
+        .multipart(form(&[&photo(*seed)], &[]))
+        .send()
+        .unwrap()
+        .json()
+        .unwrap();
     assert_eq!(check["verdict"], "known_fake_match");
     println!("{kills} kills, {} acknowledged references, none lost", acknowledged.len());
 }

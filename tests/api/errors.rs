@@ -7,7 +7,11 @@ fn types_that_are_not_accepted_are_refused_by_name() {
     let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
     let detail = problem(app.post_form("/v1/checks", form(&[heic], &[])), 415, "photo-type-unsupported");
     assert_eq!(detail, "HEIC is not accepted; convert the photo to one of JPEG, PNG, WebP, GIF, BMP, TIFF");
-    problem(app.post_form("/v1/checks", form(&[b"\0\0\0\x18ftypavif\0\0\0\0mif1avif"], &[])), 415, "photo-type-unsupported");
+    problem(
+        app.post_form("/v1/checks", form(&[b"\0\0\0\x18ftypavif\0\0\0\0mif1avif"], &[])),
+        415,
+        "photo-type-unsupported",
+    );
     problem(app.post_form("/v1/checks", form(&[b"%PDF-1.7"], &[])), 415, "photo-type-unsupported");
     problem(app.post_form("/v1/checks", form(&[b"hello world, this is no photo"], &[])), 415, "photo-type-unknown");
     problem(app.post_form("/v1/checks", form(&[b""], &[])), 422, "photo-empty");
@@ -29,7 +33,11 @@ fn caps_on_bytes_and_pixels_hold() {
     problem(app.post_form("/v1/checks", form(&[&vec![0xff; 60_000]], &[])), 413, "photo-too-many-bytes");
     let detail = problem(app.post_form("/v1/checks", form(&[&photo(1)], &[])), 413, "photo-too-many-pixels");
     assert!(detail.contains("320 x 240") && detail.contains("300 pixels wide"), "{detail}");
-    problem(app.post_form("/v1/brands/acme/references", form(&[&photo(1)], &[("polarity", "fake")])), 413, "photo-too-many-pixels");
+    problem(
+        app.post_form("/v1/brands/acme/references", form(&[&photo(1)], &[("polarity", "fake")])),
+        413,
+        "photo-too-many-pixels",
+    );
     problem(app.post_form("/v1/lookups", form(&[&photo(1)], &[])), 413, "photo-too-many-pixels");
 }
 
@@ -50,7 +58,11 @@ fn forms_are_held_to_what_they_may_hold() {
     problem(app.post_form("/v1/checks", form(&[&one], &[("brand", "a"), ("brand", "b")])), 422, "field-repeated");
     problem(app.post_form("/v1/checks", form(&[&one], &[("seller_id", &"x".repeat(257))])), 422, "field-too-long");
     problem(app.post_form("/v1/brands/acme/references", form(&[&one], &[])), 422, "polarity-missing");
-    problem(app.post_form("/v1/brands/acme/references", form(&[&one], &[("polarity", "genuine")])), 422, "name-invalid");
+    problem(
+        app.post_form("/v1/brands/acme/references", form(&[&one], &[("polarity", "genuine")])),
+        422,
+        "name-invalid",
+    );
     problem(app.post_form("/v1/brands/ACME!/references", form(&[&one], &[("polarity", "fake")])), 422, "name-invalid");
 }
 
@@ -58,10 +70,28 @@ fn forms_are_held_to_what_they_may_hold() {
 fn what_is_no_form_is_refused() {
     let app = TestApp::start();
     problem(app.request("POST", "/v1/checks").body("hello").send().unwrap(), 415, "multipart-expected");
-    let broken = app.request("POST", "/v1/checks").header("content-type", "multipart/form-data; boundary=x").body("--y\r\n").send().unwrap();
+    let broken = app
+        .request("POST", "/v1/checks")
+        .header("content-type", "multipart/form-data; boundary=x")
+        .body("--y\r\n")
+        .send()
+        .unwrap();
     problem(broken, 400, "multipart-invalid");
-    problem(app.request("PUT", "/v1/brands/acme/policy").header("content-type", "application/json").body("{").send().unwrap(), 400, "json-invalid");
-    let key = app.request("POST", "/v1/checks").header("Idempotency-Key", "").multipart(form(&[&photo(1)], &[])).send().unwrap();
+    problem(
+        app.request("PUT", "/v1/brands/acme/policy")
+            .header("content-type", "application/json")
+            .body("{")
+            .send()
+            .unwrap(),
+        400,
+        "json-invalid",
+    );
+    let key = app
+        .request("POST", "/v1/checks")
+        .header("Idempotency-Key", "")
+        .multipart(form(&[&photo(1)], &[]))
+        .send()
+        .unwrap();
     problem(key, 422, "idempotency-key-invalid");
 }
 

@@ -13,7 +13,8 @@ fn the_most_similar_references_come_nearest_first() {
     let added: Vec<String> = (50..56).map(|seed| app.add_fake(&photo(seed))).collect();
     let body: Value = app.post_form("/v1/lookups", form(&[&stolen(&photo(52))], &[("k", "3")])).json().unwrap();
     assert_eq!((ids(&body).len(), ids(&body)[0]), (3, added[2].as_str()));
-    let similarities: Vec<f64> = body["matches"].as_array().unwrap().iter().map(|near| near["similarity"].as_f64().unwrap()).collect();
+    let similarities: Vec<f64> =
+        body["matches"].as_array().unwrap().iter().map(|near| near["similarity"].as_f64().unwrap()).collect();
     assert!(similarities.is_sorted_by(|a, b| a >= b), "{similarities:?}");
 }
 
@@ -34,7 +35,8 @@ fn a_reference_finds_those_like_it_but_not_itself() {
 #[test]
 fn filters_leave_only_what_they_name() {
     let app = TestApp::start();
-    let add = |brand: &str, polarity: &str, seed| app.add(brand, polarity, &photo(seed))["id"].as_str().unwrap().to_owned();
+    let add =
+        |brand: &str, polarity: &str, seed| app.add(brand, polarity, &photo(seed))["id"].as_str().unwrap().to_owned();
     let (a, b, c) = (add("acme", "fake", 60), add("acme", "authentic", 61), add("other", "fake", 62));
     let found = |fields: &[(&'static str, &str)]| {
         let body: Value = app.post_form("/v1/lookups", form(&[&photo(60)], fields)).json().unwrap();

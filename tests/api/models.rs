@@ -73,7 +73,7 @@ fn a_model_that_is_not_as_its_manifest_says_does_not_start() {
         start_error(replace("dtype = \"u8\"", "dtype = \"f32\""), keep),
         start_error(replace("name = \"embedding\"", "name = \"vector\""), keep),
         start_error(replace("name = \"sscd-distilled\"", "name = \"other\""), keep),
-        start_error(replace("fake_match = 0.75", "fake_match = 0.5"), keep),
+        start_error(replace("fake_match = 0.70", "fake_match = 0.5"), keep),
     ];
     insta::with_settings!({ filters => vec![(r"(?s)/\S*?(/[^/\s]+\.toml)", "MODELS$1")] }, {
         insta::assert_snapshot!("model-errors", errors.join("\n"));
@@ -87,7 +87,8 @@ fn vectors_equal_those_of_pythons_onnxruntime() {
             serde_json::from_slice(&std::fs::read(root().join(format!("tests/golden/{model}.json"))).unwrap()).unwrap();
         assert_eq!(golden.len(), 3);
         for (name, expected) in golden {
-            let photo = touchstone::photo::Photo::decode(&demo_photo(&name), &touchstone::photo::Limits::default()).unwrap();
+            let photo =
+                touchstone::photo::Photo::decode(&demo_photo(&name), &touchstone::photo::Limits::default()).unwrap();
             let embedding = embedder(model).submit(&photo).unwrap().wait().unwrap();
             let expected = touchstone::embed::Embedding::normalize(expected).unwrap();
             let similarity = embedding.similarity(&expected);

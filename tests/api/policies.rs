@@ -26,7 +26,8 @@ fn a_brands_own_thresholds_count_from_the_next_check() {
 #[test]
 fn a_certificate_must_prove_99_percent_precision() {
     let app = TestApp::start();
-    let certificate = |confirmed: u64, wrong: u64| json!({ "block": { "threshold": 0.9, "confirmed": confirmed, "wrong": wrong } });
+    let certificate =
+        |confirmed: u64, wrong: u64| json!({ "block": { "threshold": 0.9, "confirmed": confirmed, "wrong": wrong } });
     let detail = problem(app.put_policy("acme", &certificate(298, 0)), 422, "block-certificate-insufficient");
     assert!(detail.contains("298 confirmed, 0 wrong"), "{detail}");
     assert!(app.put_policy("acme", &certificate(299, 0)).status().is_success());
@@ -53,7 +54,13 @@ fn two_people_do_not_overwrite_each_other() {
     let app = TestApp::start();
     let first = app.put_policy("acme", &json!({}));
     assert_eq!(first.headers()["etag"], "\"1\"");
-    let put = |tag: &str| app.request("PUT", "/v1/brands/acme/policy").header("If-Match", tag).json(&json!({ "lookalike": "review" })).send().unwrap();
+    let put = |tag: &str| {
+        app.request("PUT", "/v1/brands/acme/policy")
+            .header("If-Match", tag)
+            .json(&json!({ "lookalike": "review" }))
+            .send()
+            .unwrap()
+    };
     problem(put("\"0\""), 412, "policy-version-differs");
     assert_eq!(put("\"1\"").json::<Value>().unwrap()["version"], 2);
     problem(put("nonsense"), 422, "if-match-invalid");

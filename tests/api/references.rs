@@ -34,7 +34,10 @@ fn a_restart_serves_what_was_acknowledged() {
         let app = TestApp::over(Arc::clone(&folder), "sscd-distilled", |_| {});
         app.add_fake(&kept);
         let id = app.add_fake(&disabled);
-        app.request("PATCH", &format!("/v1/brands/acme/references/{id}")).json(&json!({ "state": "disabled" })).send().unwrap();
+        app.request("PATCH", &format!("/v1/brands/acme/references/{id}"))
+            .json(&json!({ "state": "disabled" }))
+            .send()
+            .unwrap();
         let id = app.add_fake(&deleted);
         app.request("DELETE", &format!("/v1/brands/acme/references/{id}")).send().unwrap();
     }
@@ -86,17 +89,30 @@ fn the_same_photo_twice_is_one_reference_and_the_other_polarity_a_conflict() {
 #[test]
 fn a_reference_tells_all_that_is_known_of_it() {
     let app = TestApp::start();
-    let fields = [("polarity", "fake"), ("product", "bag-7"), ("source", "raid 2026-03"), ("notes", "inner label wrong")];
+    let fields =
+        [("polarity", "fake"), ("product", "bag-7"), ("source", "raid 2026-03"), ("notes", "inner label wrong")];
     let response = app.post_form("/v1/brands/acme/references", form(&[&photo(26)], &fields));
     let location = response.headers()["location"].to_str().unwrap().to_owned();
     let added: Value = response.json().unwrap();
     assert_eq!(app.get_json(&location), added);
-    assert_eq!((added["width"].as_u64(), added["height"].as_u64(), added["media_type"].as_str()), (Some(320), Some(240), Some("image/jpeg")));
+    assert_eq!(
+        (added["width"].as_u64(), added["height"].as_u64(), added["media_type"].as_str()),
+        (Some(320), Some(240), Some("image/jpeg"))
+    );
     for field in ["sha256", "perceptual_hash"] {
         assert_eq!(added[field].as_str().unwrap().len(), 64);
     }
-    let changed: Value = app.request("PATCH", &location).json(&json!({ "notes": null, "product": "bag-8" })).send().unwrap().json().unwrap();
-    assert_eq!((changed["notes"].is_null(), changed["product"].as_str(), changed["source"].as_str()), (true, Some("bag-8"), Some("raid 2026-03")));
+    let changed: Value = app
+        .request("PATCH", &location)
+        .json(&json!({ "notes": null, "product": "bag-8" }))
+        .send()
+        .unwrap()
+        .json()
+        .unwrap();
+    assert_eq!(
+        (changed["notes"].is_null(), changed["product"].as_str(), changed["source"].as_str()),
+        (true, Some("bag-8"), Some("raid 2026-03"))
+    );
     assert_eq!(app.check_one(&photo(26))["photos"][0]["matches"][0]["product"], "bag-8");
 }
 
@@ -122,6 +138,10 @@ fn a_brand_does_not_reach_anothers_reference() {
     let id = app.add_fake(&photo(37));
     problem(app.get(&format!("/v1/brands/other/references/{id}")), 404, "not-found");
     problem(app.request("DELETE", &format!("/v1/brands/other/references/{id}")).send().unwrap(), 404, "not-found");
-    problem(app.request("PATCH", &format!("/v1/brands/other/references/{id}")).json(&json!({})).send().unwrap(), 404, "not-found");
+    problem(
+        app.request("PATCH", &format!("/v1/brands/other/references/{id}")).json(&json!({})).send().unwrap(),
+        404,
+        "not-found",
+    );
     assert!(app.get(&format!("/v1/brands/acme/references/{id}")).status().is_success());
 }

@@ -9,7 +9,10 @@ fn the_index_tells_what_it_holds() {
     app.add("acme", "fake", &photo(70));
     app.add("acme", "authentic", &photo(71));
     let body = app.get_json("/v1/index");
-    assert_eq!((body["references"].as_u64(), body["added"].as_u64(), body["search"].as_str()), (Some(2), Some(2), Some("exact")));
+    assert_eq!(
+        (body["references"].as_u64(), body["added"].as_u64(), body["search"].as_str()),
+        (Some(2), Some(2), Some("exact"))
+    );
     assert_eq!(body["brands"], serde_json::json!([{ "brand": "acme", "authentic": 1, "fake": 1 }]));
 }
 
@@ -43,5 +46,8 @@ fn the_openapi_document_is_as_reviewed() {
 fn no_output_calls_goods_genuine() {
     let document: Value = serde_json::from_str(&touchstone::http::openapi_json()).unwrap();
     let text = document["components"].to_string();
-    assert!(!text.to_lowercase().contains("genuine"), "a match to an authentic photo never proves that goods are genuine");
+    assert!(
+        !text.to_lowercase().contains("genuine"),
+        "a match to an authentic photo never proves that goods are genuine"
+    );
 }

@@ -86,7 +86,8 @@ impl TestApp {
         change(&mut config);
         let embedder = embedder(model);
         let gallery = Arc::new(Gallery::open(&config.data).unwrap());
-        let library = Library::open(Arc::clone(&gallery), &config.index_dir, embedder.manifest(), &config.index).unwrap();
+        let library =
+            Library::open(Arc::clone(&gallery), &config.index_dir, embedder.manifest(), &config.index).unwrap();
         let screener = Screener {
             gallery,
             library: Arc::new(library),
@@ -159,7 +160,10 @@ impl TestApp {
 
     /// Adds a reference and returns its body.
     pub fn add(&self, brand: &str, polarity: &str, photo: &[u8]) -> Value {
-        let response = self.post_form(&format!("/v1/brands/{brand}/references"), form(&[photo], &[("polarity", polarity), ("product", "p1")]));
+        let response = self.post_form(
+            &format!("/v1/brands/{brand}/references"),
+            form(&[photo], &[("polarity", polarity), ("product", "p1")]),
+        );
         let status = response.status();
         let body: Value = response.json().unwrap();
         assert_eq!(status, 201, "{body}");

@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 pub fn scene(seed: u64) -> RgbImage {
     let mut random = StdRng::seed_from_u64(seed);
     let (width, height) = (320, 240);
-    let mut colour = |random: &mut StdRng| Rgb([random.random::<u8>(), random.random(), random.random()]);
+    let colour = |random: &mut StdRng| Rgb([random.random::<u8>(), random.random(), random.random()]);
     let (sky, ground) = (colour(&mut random), colour(&mut random));
     let mut image = RgbImage::from_fn(width, height, |_, y| if y < height / 2 { sky } else { ground });
     for _ in 0..14 {

@@ -1,0 +1,156 @@
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::pictures::{photo, stolen};
+use crate::support::root;
+
+/// Runs the binary over `folder`, with the models of the checkout.
+fn touchstone(folder: &Path, args: &[&str]) -> Output {
+    let set = |name: &str, path: &str| format!("{name}={}", folder.join(path).display());
+    Command::new(env!("CARGO_BIN_EXE_touchstone"))
+        .current_dir(root())
+        .args(args)
+        .args(["--set", "embed.workers=1", "--set", &set("data", "data"), "--set", &set("index_dir", "index")])
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A brand's folders: two products of fakes, one authentic photo, one file that is no photo.
+fn brand(folder: &Path) {
+    for (path, seed) in [("fake/bag/1.jpg", 1), ("fake/watch/2.jpg", 2), ("authentic/bag/3.jpg", 3)] {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, photo(seed)).unwrap();
+    }
+    std::fs::write(folder.join("fake/notes.txt"), "not a photo, and long enough to be sniffed").unwrap();
+    std::fs::write(folder.join("fake/.DS_Store"), "hidden").unwrap();
+}
+
+fn reindex(folder: &Path, json: bool) -> Output {
+    let (authentic, fake) = (folder.join("authentic"), folder.join("fake"));
+    let mut args = vec![
+        "reindex",
+        "--brand",
+        "acme",
+        "--authentic",
+        authentic.to_str().unwrap(),
+        "--fake",
+        fake.to_str().unwrap(),
+    ];
+    args.extend(json.then_some("--json"));
+    touchstone(folder, &args)
+}
+
+#[test]
+fn help_is_as_reviewed() {
+    let folder = TempDir::new().unwrap();
+    let helps = [&["--help"][..], &["check", "--help"], &["lookup", "--help"], &["reindex", "--help"]];
+    let text: Vec<String> = helps
+        .iter()
+        .map(|args| {
+            stdout(
+                &Command::new(env!("CARGO_BIN_EXE_touchstone"))
+                    .args(*args)
+                    .current_dir(folder.path())
+                    .output()
+                    .unwrap(),
+            )
+        })
+        .collect();
+    insta::assert_snapshot!("help", text.join("\n----\n"));
+}
+
+#[test]
+fn a_brands_folders_become_references_and_checks_find_them() {
+    let folder = TempDir::new().unwrap();
+    brand(folder.path());
+    let first = reindex(folder.path(), true);
+    assert_eq!(first.status.code(), Some(3), "{}", stderr(&first));
+    let report: Value = serde_json::from_str(&stdout(&first)).unwrap();
+    assert_eq!((report["added"].as_u64(), report["references"].as_u64()), (Some(3), Some(3)));
+    assert_eq!(report["refused"][0]["code"], "photo-type-unknown");
+    assert!(report["refused"][0]["path"].as_str().unwrap().ends_with("notes.txt"));
+    let second: Value = serde_json::from_str(&stdout(&reindex(folder.path(), true))).unwrap();
+    assert_eq!((second["added"].as_u64(), second["unchanged"].as_u64()), (Some(0), Some(3)));
+
+    let listing = folder.path().join("listing.jpg");
+    std::fs::write(&listing, stolen(&photo(1))).unwrap();
+    let check = touchstone(folder.path(), &["check", listing.to_str().unwrap(), "--json"]);
+    assert_eq!(check.status.code(), Some(10), "review: {}", stderr(&check));
+    let answer: Value = serde_json::from_str(&stdout(&check)).unwrap();
+    assert_eq!(answer["verdict"], "known_fake_match");
+    assert_eq!(answer["photos"][0]["matches"][0]["product"], "bag");
+
+    let plain = stdout(&touchstone(folder.path(), &["check", listing.to_str().unwrap()]));
+    assert!(
+        plain.contains("The photo matches a known fake.") && plain.ends_with("listing: known_fake_match (review)\n"),
+        "{plain}"
+    );
+
+    let lookup =
+        touchstone(folder.path(), &["lookup", listing.to_str().unwrap(), "-k", "2", "--polarity", "fake", "--json"]);
+    let matches: Value = serde_json::from_str(&stdout(&lookup)).unwrap();
+    assert_eq!((matches.as_array().unwrap().len(), matches[0]["product"].as_str()), (2, Some("bag")));
+
+    std::fs::write(&listing, photo(9)).unwrap();
+    assert_eq!(touchstone(folder.path(), &["check", listing.to_str().unwrap()]).status.code(), Some(0));
+}
+
+#[test]
+fn a_running_service_sees_what_the_command_took_in() {
+    let folder = std::sync::Arc::new(TempDir::new().unwrap());
+    let app = crate::support::TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |_| {});
+    assert_eq!(app.verdict(&photo(1)), "no_match");
+    brand(folder.path());
+    reindex(folder.path(), false);
+    let seen = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        app.verdict(&photo(1)) == "known_fake_match"
+    });
+    assert!(seen);
+}
+
+#[test]
+fn what_is_wrong_is_one_line_and_an_exit_code_of_its_own() {
+    let folder = TempDir::new().unwrap();
+    let picture = folder.path().join("photo.jpg");
+    std::fs::write(&picture, photo(1)).unwrap();
+    let heic = folder.path().join("photo.heic");
+    std::fs::write(&heic, b"\0\0\0\x18ftypheic\0\0\0\0").unwrap();
+    let (picture, heic) = (picture.to_str().unwrap(), heic.to_str().unwrap());
+    let cases: [(&[&str], i32); 9] = [
+        (&["check", "/nowhere/photo.jpg"], 7),
+        (&["check", heic], 7),
+        (&["check", picture, "--model", "nothing"], 5),
+        (&["check", picture, "--set", "runtime=/nowhere/libonnxruntime.so"], 5),
+        (&["check", picture, "--set", "server.colour=red"], 4),
+        (&["check", picture, "--config", "/nowhere/touchstone.toml"], 4),
+        (&["reindex", "--brand", "acme", "--fake", "/nowhere"], 7),
+        (&["reindex", "--brand", "acme"], 2),
+        (&["serve", "--set", "server.listen=0.0.0.0:0"], 1),
+    ];
+    let mut lines = Vec::new();
+    for (args, code) in cases {
+        let output = touchstone(folder.path(), args);
+        let error = stderr(&output)
+            .replace(&folder.path().display().to_string(), "FOLDER")
+            .replace(&root().display().to_string(), "ROOT");
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+        if code != 2 {
+            assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+        }
+        lines.push(error);
+    }
+    insta::assert_snapshot!("cli-errors", lines.join(""));
+}

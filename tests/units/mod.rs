@@ -1,0 +1,5 @@
+mod config;
+mod embed;
+mod index;
+mod photo;
+mod verdict;

@@ -1,0 +1,199 @@
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageEncoder, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
+use proptest::prelude::*;
+use touchstone::photo::{Format, Limits, Photo, PhotoError};
+
+use crate::support::fixture;
+use crate::support::pictures::{encode, jpeg, scene};
+
+fn decode(bytes: &[u8]) -> Photo {
+    Photo::decode(bytes, &Limits::default()).unwrap()
+}
+
+fn error(bytes: &[u8]) -> PhotoError {
+    Photo::decode(bytes, &Limits::default()).unwrap_err()
+}
+
+/// The largest mean difference of a channel between two pictures, 0 to 255.
+fn difference(a: &RgbImage, b: &RgbImage) -> f64 {
+    assert_eq!(a.dimensions(), b.dimensions());
+    let sum: f64 = a.as_raw().iter().zip(b.as_raw()).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
+    sum / a.as_raw().len() as f64
+}
+
+#[test]
+fn every_accepted_format_gives_the_picture() {
+    let picture = scene(1);
+    for (format, expected) in [
+        (ImageFormat::Png, Format::Png),
+        (ImageFormat::Bmp, Format::Bmp),
+        (ImageFormat::Tiff, Format::Tiff),
+        (ImageFormat::WebP, Format::WebP),
+    ] {
+        let photo = decode(&encode(&picture, format));
+        assert_eq!((photo.format(), photo.rgb()), (expected, &picture));
+    }
+    assert!(difference(decode(&jpeg(&picture, 95)).rgb(), &picture) < 4.0);
+    assert!(difference(decode(&encode(&picture, ImageFormat::Gif)).rgb(), &picture) < 16.0);
+}
+
+#[test]
+fn unusual_kinds_give_the_picture_too() {
+    let drawn = decode(&fixture("drawn.png"));
+    for (name, most) in [
+        ("cmyk.jpg", 4.0),
+        ("ycck.jpg", 4.0),
+        ("progressive.jpg", 4.0),
+        ("palette.png", 2.0),
+        ("animated.gif", 2.0),
+        ("animated.webp", 2.0),
+        ("lossy.webp", 8.0),
+    ] {
+        let off = difference(decode(&fixture(name)).rgb(), drawn.rgb());
+        assert!(off < most, "{name} is off by {off}");
+    }
+    let grey = decode(&fixture("grey.jpg"));
+    assert!(grey.rgb().pixels().all(|Rgb([r, g, b])| r == g && g == b));
+}
+
+#[test]
+fn sixteen_bits_and_transparency_become_eight_bits_over_white() {
+    let deep = DynamicImage::ImageRgb16(image::ImageBuffer::from_pixel(4, 4, Rgb([0xffff, 0x8080, 0])));
+    let mut bytes = Cursor::new(Vec::new());
+    deep.write_to(&mut bytes, ImageFormat::Png).unwrap();
+    assert_eq!(decode(bytes.get_ref()).rgb().get_pixel(0, 0), &Rgb([255, 128, 0]));
+
+    let clear = RgbaImage::from_fn(3, 1, |x, _| Rgba([0, 0, 0, [0, 128, 255][x as usize]]));
+    let mut bytes = Cursor::new(Vec::new());
+    clear.write_to(&mut bytes, ImageFormat::Png).unwrap();
+    let photo = decode(bytes.get_ref());
+    let greys: Vec<u8> = photo.rgb().pixels().map(|pixel| pixel.0[0]).collect();
+    assert_eq!(greys, [255, 127, 0]);
+}
+
+/// A JPEG with an EXIF segment that holds nothing but an orientation.
+fn turned(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    let mut exif = b"\xff\xe1\x00\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+    exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
+    [&jpeg[..2], &exif, &jpeg[2..]].concat()
+}
+
+#[test]
+fn all_eight_exif_orientations_come_out_upright() {
+    let upright = DynamicImage::ImageRgb8(scene(2));
+    // What a camera stores for each orientation, from the EXIF specification (tag 0x0112).
+    let stored: [DynamicImage; 8] = [
+        upright.clone(),
+        upright.fliph(),
+        upright.rotate180(),
+        upright.flipv(),
+        upright.rotate90().fliph(),
+        upright.rotate270(),
+        upright.rotate270().fliph(),
+        upright.rotate90(),
+    ];
+    for (number, stored) in (1..).zip(&stored) {
+        let photo = decode(&turned(&jpeg(&stored.to_rgb8(), 95), number));
+        assert_eq!((photo.width(), photo.height()), (320, 240), "orientation {number}");
+        let off = difference(photo.rgb(), &upright.to_rgb8());
+        assert!(off < 4.0, "orientation {number} is off by {off}");
+    }
+}
+
+#[test]
+fn a_wide_colour_profile_is_converted_to_srgb_and_a_broken_one_passed_over() {
+    let picture = RgbImage::from_pixel(8, 8, Rgb([0, 200, 0]));
+    let with_profile = |profile: Vec<u8>| {
+        let mut bytes = Vec::new();
+        let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+        encoder.set_icc_profile(profile).unwrap();
+        encoder.write_image(&picture, 8, 8, image::ExtendedColorType::Rgb8).unwrap();
+        decode(&bytes).rgb().get_pixel(0, 0).0
+    };
+    let display_p3 = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+    let [_, green, _] = with_profile(display_p3);
+    assert!(green > 200, "Display P3's green is more saturated than sRGB's: {green}");
+    assert_eq!(with_profile(b"no profile at all".to_vec()), [0, 200, 0]);
+}
+
+#[test]
+fn caps_are_checked_before_memory_is_taken() {
+    // A PNG header that claims 60,000 x 60,000 pixels: 10.8 GB if believed.
+    let mut bomb = encode(&scene(3), ImageFormat::Png);
+    bomb[16..20].copy_from_slice(&60_000_u32.to_be_bytes());
+    bomb[20..24].copy_from_slice(&60_000_u32.to_be_bytes());
+    let checksum = crc32(&bomb[12..29]);
+    bomb[29..33].copy_from_slice(&checksum.to_be_bytes());
+    assert!(
+        matches!(error(&bomb), PhotoError::TooManyPixels { width: 60_000, height: 60_000, .. }),
+        "{}",
+        error(&bomb)
+    );
+
+    let limits = Limits { max_pixels: 100, ..Limits::default() };
+    assert!(matches!(Photo::decode(&jpeg(&scene(3), 90), &limits), Err(PhotoError::TooManyPixels { .. })));
+    let limits = Limits { max_bytes: 10, ..Limits::default() };
+    assert!(matches!(Photo::decode(&jpeg(&scene(3), 90), &limits), Err(PhotoError::TooManyBytes { max: 10, .. })));
+    let limits = Limits { max_memory: 1000, ..Limits::default() };
+    assert!(Photo::decode(&encode(&scene(3), ImageFormat::Png), &limits).is_err());
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, byte: &u8| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    };
+    !bytes.iter().fold(!0, step)
+}
+
+#[test]
+fn the_type_is_taken_from_the_bytes() {
+    let named: Vec<String> = [
+        &b"\0\0\0\x18ftypheic"[..],
+        b"\0\0\0\x18ftypmif1",
+        b"\0\0\0\x18ftypavif",
+        b"\0\0\0\x18ftypisom",
+        b"%PDF-1.7",
+        b"<svg/>",
+        b"\xff\x0a",
+        b"GIF",
+        b"",
+    ]
+    .into_iter()
+    .map(|bytes| error(bytes).to_string())
+    .collect();
+    insta::assert_snapshot!("photo-errors", named.join("\n"));
+}
+
+#[test]
+fn quality_tells_a_scene_from_a_blank() {
+    assert_eq!(decode(&crate::support::pictures::blank()).fingerprint().quality, 0);
+    assert!(decode(&jpeg(&scene(4), 90)).fingerprint().quality > 20);
+}
+
+#[test]
+fn near_copies_have_near_perceptual_hashes() {
+    let distance = |a: &[u8], b: &[u8]| {
+        let (a, b) = (decode(a).fingerprint().hash, decode(b).fingerprint().hash);
+        a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>()
+    };
+    let original = jpeg(&scene(5), 95);
+    assert!(distance(&original, &jpeg(&scene(5), 40)) < 32);
+    assert!(distance(&original, &jpeg(&scene(6), 95)) > 64);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn damaged_photos_are_answered_and_never_panic(name in prop::sample::select(vec!["drawn.png", "cmyk.jpg", "ycck.jpg", "progressive.jpg", "animated.gif", "animated.webp", "lossy.webp", "palette.png"]), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8), keep in 0.1_f64..1.0) {
+        let mut bytes = fixture(name);
+        for (place, byte) in flips {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        bytes.truncate((bytes.len() as f64 * keep) as usize);
+        let limits = Limits { max_pixels: 1_000_000, ..Limits::default() };
+        let _ = Photo::decode(&bytes, &limits);
+    }
+}
