@@ -1,5 +1,3 @@
-use std::net::SocketAddr;
-
 use tokio::net::TcpListener;
 
 use super::{Exit, Failure, Parts};
@@ -8,6 +6,8 @@ use crate::http::{self, App};
 use crate::telemetry;
 
 pub(super) fn serve(config: &Config) -> Result<Exit, Failure> {
+    // Before the model is loaded: a wrong address is told at once.
+    let listener = listen(config)?;
     let metrics = telemetry::record_metrics();
     let parts = Parts::open(config)?;
     let app = App::new(parts.screener(config), config, metrics);
@@ -17,7 +17,7 @@ pub(super) fn serve(config: &Config) -> Result<Exit, Failure> {
         .build()
         .map_err(|error| Failure::Serve(format!("the async runtime cannot start: {error}")))?;
     runtime.block_on(async {
-        let listener = listen(config).await?;
+        let listener = TcpListener::from_std(listener).map_err(|error| Failure::Serve(error.to_string()))?;
         let address = listener.local_addr().map_err(|error| Failure::Serve(error.to_string()))?;
         // Scripts that start on port 0 read this line.
         println!("listening on http://{address}");
@@ -26,18 +26,20 @@ pub(super) fn serve(config: &Config) -> Result<Exit, Failure> {
     })
 }
 
-async fn listen(config: &Config) -> Result<TcpListener, Failure> {
+fn listen(config: &Config) -> Result<std::net::TcpListener, Failure> {
     let listen = &config.server.listen;
-    let listener = TcpListener::bind(listen).await.map_err(|error| {
-        Failure::Serve(format!("cannot listen on {listen}: {error}; set server.listen to a free address"))
-    })?;
-    let loopback = listener.local_addr().is_ok_and(|address: SocketAddr| address.ip().is_loopback());
-    if loopback || config.server.allow_unauthenticated {
-        return Ok(listener);
+    let failed = |error: std::io::Error| {
+        Failure::Serve(format!("cannot listen on {listen}: {error}; set server.listen to a free ADDRESS:PORT"))
+    };
+    let listener = std::net::TcpListener::bind(listen).map_err(failed)?;
+    let loopback = listener.local_addr().map_err(failed)?.ip().is_loopback();
+    if !loopback && !config.server.allow_unauthenticated {
+        return Err(Failure::Serve(format!(
+            "server.listen is {listen}, which others can reach, and there are no keys yet; listen on 127.0.0.1 behind a proxy that authenticates, or set server.allow_unauthenticated = true"
+        )));
     }
-    Err(Failure::Serve(format!(
-        "server.listen is {listen}, which others can reach, and there are no keys yet; listen on 127.0.0.1 behind a proxy that authenticates, or set server.allow_unauthenticated = true"
-    )))
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
 }
 
 /// Ends when the process is asked to: Ctrl-C, or SIGTERM.

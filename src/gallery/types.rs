@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::photo::Sha256;
 
-/// Whether a brand has shown its image to be genuine or fake.
+/// What a brand has shown its image to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Polarity {

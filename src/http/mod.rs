@@ -1,6 +1,7 @@
 //! The service: routes, errors as problem+json, one file a resource.
 
 mod checks;
+mod drain;
 mod error;
 mod form;
 mod lookups;

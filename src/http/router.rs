@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{App, Problem, checks, lookups, observe, policies, references, system};
+use super::{App, Problem, checks, drain, lookups, observe, policies, references, system};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -58,6 +58,7 @@ pub fn router(app: Arc<App>) -> Router {
                 .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
                 .layer(PropagateRequestIdLayer::new(REQUEST_ID))
                 .layer(middleware::from_fn_with_state(Arc::clone(&app), observe::observe))
+                .layer(middleware::from_fn(drain::drain))
                 .layer(CatchPanicLayer::custom(panicked))
                 .layer(DefaultBodyLimit::max(app.server.max_request_bytes)),
         )

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::support::pictures::{photo, stolen};
-use crate::support::{TestApp, form, problem};
+use crate::support::{TestApp, form, problem, real_photo};
 
 #[test]
 fn adding_disabling_enabling_and_deleting_show_in_the_next_check() {
@@ -29,7 +29,7 @@ fn adding_disabling_enabling_and_deleting_show_in_the_next_check() {
 #[test]
 fn a_restart_serves_what_was_acknowledged() {
     let folder = Arc::new(tempfile::TempDir::new().unwrap());
-    let (kept, disabled, deleted) = (photo(21), photo(22), photo(23));
+    let (kept, disabled, deleted) = (real_photo(0), real_photo(2), real_photo(3));
     {
         let app = TestApp::over(Arc::clone(&folder), "sscd-distilled", |_| {});
         app.add_fake(&kept);

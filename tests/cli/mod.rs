@@ -5,7 +5,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::pictures::{photo, stolen};
-use crate::support::root;
+use crate::support::{real_photo, root};
 
 /// Runs the binary over `folder`, with the models of the checkout.
 fn touchstone(folder: &Path, args: &[&str]) -> Output {
@@ -103,7 +103,7 @@ fn a_brands_folders_become_references_and_checks_find_them() {
     let matches: Value = serde_json::from_str(&stdout(&lookup)).unwrap();
     assert_eq!((matches.as_array().unwrap().len(), matches[0]["product"].as_str()), (2, Some("bag")));
 
-    std::fs::write(&listing, photo(9)).unwrap();
+    std::fs::write(&listing, real_photo(4)).unwrap();
     assert_eq!(touchstone(folder.path(), &["check", listing.to_str().unwrap()]).status.code(), Some(0));
 }
 

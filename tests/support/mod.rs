@@ -29,6 +29,11 @@ pub fn demo_photo(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run scripts/setup --demo", path.display()))
 }
 
+/// One of five real photos that no model takes for each other.
+pub fn real_photo(number: usize) -> Vec<u8> {
+    demo_photo(["coffee.png", "motorcycle_left.png", "coins.png", "chelsea.png", "rocket.jpg"][number])
+}
+
 pub fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(root().join("tests/fixtures").join(name)).unwrap()
 }

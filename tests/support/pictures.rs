@@ -1,4 +1,5 @@
-//! Drawn pictures: a seed gives a scene that no model takes for that of another seed.
+//! Drawn pictures: a seed gives a scene. Models find some of them alike; where a test needs photos that
+//! match nothing, it takes the demo's real ones.
 
 use std::io::Cursor;
 
@@ -6,22 +7,38 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage, imageops};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// A scene of coloured bars, boxes and discs.
+/// A scene: waves of the seed's own direction, length and colours, with boxes and discs on top.
 pub fn scene(seed: u64) -> RgbImage {
     let mut random = StdRng::seed_from_u64(seed);
-    let (width, height) = (320, 240);
-    let colour = |random: &mut StdRng| Rgb([random.random::<u8>(), random.random(), random.random()]);
-    let (sky, ground) = (colour(&mut random), colour(&mut random));
-    let mut image = RgbImage::from_fn(width, height, |_, y| if y < height / 2 { sky } else { ground });
-    for _ in 0..14 {
-        let (cx, cy) = (random.random_range(0..width as i32), random.random_range(0..height as i32));
-        let (rx, ry) = (random.random_range(8..70), random.random_range(8..70));
+    let (width, height) = (320_i32, 240_i32);
+    let colour = |random: &mut StdRng| [random.random::<u8>(), random.random(), random.random()];
+    let waves: Vec<_> = (0..4)
+        .map(|_| {
+            let (angle, length) = (random.random_range(0.0..6.3_f32), random.random_range(6.0..90.0_f32));
+            (angle.cos() / length, angle.sin() / length, random.random_range(0.0..6.3_f32), colour(&mut random))
+        })
+        .collect();
+    let mut image = RgbImage::from_fn(width as u32, height as u32, |x, y| {
+        let weights = waves
+            .iter()
+            .map(|(dx, dy, phase, _)| ((x as f32 * dx + y as f32 * dy) * 6.3 + phase).sin().max(0.0) + 0.02);
+        let weights: Vec<f32> = weights.collect();
+        let total: f32 = weights.iter().sum();
+        let mixed = |channel: usize| {
+            weights.iter().zip(&waves).map(|(weight, wave)| weight / total * f32::from(wave.3[channel])).sum::<f32>()
+                as u8
+        };
+        Rgb([mixed(0), mixed(1), mixed(2)])
+    });
+    for _ in 0..random.random_range(4..24) {
+        let (cx, cy) = (random.random_range(0..width), random.random_range(0..height));
+        let (rx, ry) = (random.random_range(4..60), random.random_range(4..60));
         let (fill, round) = (colour(&mut random), random.random::<bool>());
-        for y in (cy - ry).max(0)..(cy + ry).min(height as i32) {
-            for x in (cx - rx).max(0)..(cx + rx).min(width as i32) {
+        for y in (cy - ry).max(0)..(cy + ry).min(height) {
+            for x in (cx - rx).max(0)..(cx + rx).min(width) {
                 let (dx, dy) = ((x - cx) as f32 / rx as f32, (y - cy) as f32 / ry as f32);
                 if !round || dx * dx + dy * dy <= 1.0 {
-                    image.put_pixel(x as u32, y as u32, fill);
+                    image.put_pixel(x as u32, y as u32, Rgb(fill));
                 }
             }
         }

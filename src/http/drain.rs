@@ -1,0 +1,66 @@
+//! A request refused before its body was read: the rest is read and thrown away, within bounds, so
+//! that the sender sees the answer instead of a broken connection.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use parking_lot::Mutex;
+
+/// Most that is thrown away for one request; beyond it the connection is closed.
+const MOST_BYTES: usize = 64 << 20;
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// A body that two can hold: the handler, and whoever drains what the handler left.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Body>>);
+
+impl HttpBody for Shared {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut *self.0.lock()).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.lock().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        HttpBody::size_hint(&*self.0.lock())
+    }
+}
+
+pub(super) async fn drain(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut body = Shared(Arc::new(Mutex::new(body)));
+    let response = next.run(Request::from_parts(parts, Body::new(body.clone()))).await;
+    if !body.is_end_stream() {
+        // Running out of time is no fault: the connection is closed then.
+        let _ = tokio::time::timeout(LONGEST, throw_away(&mut body)).await;
+    }
+    response
+}
+
+async fn throw_away(body: &mut Shared) {
+    let mut left = MOST_BYTES;
+    while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+        let size = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(size) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
