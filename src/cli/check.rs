@@ -8,7 +8,8 @@ pub(super) fn check(config: &Config, args: &CheckArgs) -> Result<Exit, Failure> 
     let parts = Parts::open(config)?;
     parts.enrolment(config).embed_missing(&parts.library)?;
     let listing = Listing { seller_id: args.seller.clone(), brand: args.brand.clone(), ..Listing::default() };
-    let answer = parts.screener(config).screen(&listing, &uploads)?;
+    let screened = parts.screener(config).screen(&listing, &uploads);
+    let answer = screened.map_err(|error| Failure::screen(error, &args.photos))?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&answer)?);
     } else {

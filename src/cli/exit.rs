@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::process::{ExitCode, Termination};
 
 use thiserror::Error;
@@ -7,6 +8,7 @@ use crate::embed::{ManifestError, ModelError};
 use crate::enrolment::EnrolError;
 use crate::gallery::{Action, GalleryError};
 use crate::library::LibraryError;
+use crate::photo::PhotoError;
 use crate::reindex::ReindexError;
 use crate::screening::ScreenError;
 
@@ -77,6 +79,14 @@ pub enum Failure {
     /// References cannot be embedded.
     #[error(transparent)]
     Enrol(#[from] EnrolError),
+    /// A file is no photo that can be used.
+    #[error("{path}: {source}")]
+    Photo {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: PhotoError,
+    },
     /// A file cannot be read.
     #[error("{path}: {source}")]
     File {
@@ -94,6 +104,16 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Names the file in place of its number.
+    pub(super) fn screen(error: ScreenError, files: &[PathBuf]) -> Self {
+        match error {
+            ScreenError::Photo { index, source } if index < files.len() => {
+                Self::Photo { path: files[index].clone(), source }
+            }
+            other => Self::Screen(other),
+        }
+    }
+
     /// The exit code that belongs to it.
     #[must_use]
     pub fn exit(&self) -> Exit {
@@ -105,6 +125,7 @@ impl Failure {
             | Self::Screen(ScreenError::Gallery(_))
             | Self::Reindex(ReindexError::Gallery(_) | ReindexError::Library(_)) => Exit::Storage,
             Self::Screen(ScreenError::Photo { .. })
+            | Self::Photo { .. }
             | Self::File { .. }
             | Self::Reindex(ReindexError::Source { .. }) => Exit::Photo,
             _ => Exit::Failed,

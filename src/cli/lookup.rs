@@ -9,7 +9,8 @@ pub(super) fn lookup(config: &Config, args: &LookupArgs) -> Result<Exit, Failure
     let parts = Parts::open(config)?;
     parts.enrolment(config).embed_missing(&parts.library)?;
     let screener = parts.screener(config);
-    let embedding = screener.embed(&upload.bytes)?;
+    let embedded = screener.embed(&upload.bytes);
+    let embedding = embedded.map_err(|error| Failure::screen(error, std::slice::from_ref(&args.photo)))?;
     let matches = screener.lookup(&Lookup {
         embedding: &embedding,
         k: usize::from(args.k),

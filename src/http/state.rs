@@ -14,6 +14,9 @@ use crate::enrolment::Enrolment;
 use crate::screening::Screener;
 use crate::telemetry;
 
+/// How long to wait after a generation could not be built.
+const REBUILD_PAUSE: Duration = Duration::from_mins(1);
+
 /// What every handler works with.
 pub struct App {
     pub(super) screener: Screener,
@@ -26,6 +29,7 @@ pub struct App {
     /// Why checks cannot be trusted right now, if they cannot.
     fault: Mutex<Option<String>>,
     ready: AtomicBool,
+    rebuilding: AtomicBool,
 }
 
 impl App {
@@ -41,6 +45,7 @@ impl App {
             working: Arc::new(Semaphore::new(cores + 2)),
             fault: Mutex::new(None),
             ready: AtomicBool::new(false),
+            rebuilding: AtomicBool::new(false),
         })
     }
 
@@ -99,8 +104,9 @@ impl App {
             while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 let refreshed = app.screener.library.refresh().map_err(|error| error.to_string());
                 app.note(refreshed);
-                if app.screener.library.rebuild_is_due() {
-                    app.rebuild();
+                if app.screener.library.rebuild_is_due() && !app.rebuilding.swap(true, Ordering::AcqRel) {
+                    let app = Arc::clone(&app);
+                    thread::spawn(move || app.rebuild());
                 }
             }
         });
@@ -113,10 +119,13 @@ impl App {
         self.ready.store(true, Ordering::Release);
     }
 
+    /// Beside the following thread, which goes on taking changes in.
     fn rebuild(&self) {
         if let Err(error) = self.screener.library.rebuild() {
             tracing::error!(%error, "a new generation could not be built: the old one and what came since serve on");
+            thread::sleep(REBUILD_PAUSE);
         }
+        self.rebuilding.store(false, Ordering::Release);
     }
 
     fn note(&self, outcome: Result<(), String>) {

@@ -7,6 +7,7 @@ mod catalog;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
@@ -55,6 +56,8 @@ pub struct Library {
     catalog: RwLock<Catalog>,
     /// The gallery's revision that catalogue and index have reached.
     applied: Mutex<u64>,
+    /// The same, for answers that must not wait for a change that is coming in.
+    revision: AtomicU64,
     /// One build at a time.
     building: Mutex<()>,
 }
@@ -99,6 +102,7 @@ impl Library {
             index: LiveIndex::new(Arc::new(base)),
             catalog: RwLock::default(),
             applied: Mutex::new(0),
+            revision: AtomicU64::new(0),
             building: Mutex::new(()),
         };
         library.catch_up(built_at)?;
@@ -112,8 +116,7 @@ impl Library {
     /// # Errors
     /// When the database cannot be read; what was served stays.
     pub fn refresh(&self) -> Result<(), LibraryError> {
-        let vectors_since = *self.applied.lock();
-        self.catch_up(vectors_since)
+        self.catch_up(0)
     }
 
     /// Builds a generation from the gallery, publishes it and serves it.
@@ -132,6 +135,7 @@ impl Library {
         })?;
         self.index.swap(built, since);
         *applied = newest;
+        self.revision.store(newest, Ordering::Release);
         drop(applied);
         Ok(self.stats())
     }
@@ -198,7 +202,7 @@ impl Library {
     /// Generation and revision that answers come from.
     #[must_use]
     pub fn version(&self) -> String {
-        format!("{}+{}", self.stats().generation, *self.applied.lock())
+        format!("{}+{}", self.stats().generation, self.revision.load(Ordering::Acquire))
     }
 
     /// Identity of the model that the vectors are of.
@@ -224,6 +228,7 @@ impl Library {
             self.catalog.write().set_policies(policies);
             self.index.apply(changes);
             *applied = newest;
+            self.revision.store(newest, Ordering::Release);
             telemetry::index(self.stats());
         }
         Ok(())

@@ -71,7 +71,7 @@ fn the_same_photo_as_fake_of_one_brand_and_authentic_of_another_is_a_conflict_an
 }
 
 #[test]
-fn a_thousand_near_identical_fakes_do_not_hide_the_authentic_photo_behind_them() {
+fn forty_identical_fakes_do_not_hide_the_authentic_photo_behind_them() {
     let app = TestApp::start();
     let disputed = photo(7);
     app.add("rival", "authentic", &disputed);

@@ -1,4 +1,4 @@
-//! kill -9 while references are written. `TOUCHSTONE_KILLS` sets how often; scripts/bench/kill asks for 50.
+//! kill -9 while references are written. `KILLS` sets how often; scripts/bench/kill asks for 50.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -51,7 +51,7 @@ impl Drop for Service {
 
 #[test]
 fn no_acknowledged_reference_is_lost_by_kill_9() {
-    let kills: u64 = std::env::var("TOUCHSTONE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    let kills: u64 = std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
     let folder = tempfile::TempDir::new().unwrap();
     let acknowledged: Mutex<Vec<(u64, String)>> = Mutex::default();
     for round in 0..kills {
