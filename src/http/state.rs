@@ -33,7 +33,7 @@ pub struct App {
 }
 
 impl App {
-    /// An app that is not ready before [`App::follow`] has caught up.
+    /// An app that is not ready before it is served and has caught up.
     #[must_use]
     pub fn new(screener: Screener, config: &Config, metrics: Option<PrometheusHandle>) -> Arc<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);

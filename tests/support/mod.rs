@@ -69,7 +69,8 @@ pub fn embedder(model: &str) -> Arc<Embedder> {
 
 pub struct TestApp {
     pub url: String,
-    pub folder: Arc<TempDir>,
+    /// Lives as long as the app.
+    _folder: Arc<TempDir>,
     client: Client,
     stop: Option<oneshot::Sender<()>>,
     server: Option<thread::JoinHandle<()>>,
@@ -115,7 +116,7 @@ impl TestApp {
             });
         });
         let url = format!("http://{}", address.recv().unwrap());
-        let app = Self { url, folder, client: Client::new(), stop: Some(stop), server: Some(server) };
+        let app = Self { url, _folder: folder, client: Client::new(), stop: Some(stop), server: Some(server) };
         app.wait_until_ready();
         app
     }

@@ -3,7 +3,7 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageFormat, Rgb, RgbImage, imageops};
+use image::{ImageFormat, Rgb, RgbImage, imageops};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -72,8 +72,4 @@ pub fn stolen(bytes: &[u8]) -> Vec<u8> {
 
 pub fn blank() -> Vec<u8> {
     encode(&RgbImage::from_pixel(200, 200, Rgb([255, 255, 255])), ImageFormat::Png)
-}
-
-pub fn decoded(bytes: &[u8]) -> DynamicImage {
-    image::load_from_memory(bytes).unwrap()
 }
