@@ -17,12 +17,10 @@ use super::{App, Problem, checks, drain, lookups, observe, policies, references,
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Checks listing photos against brands' authentic and known-fake images.
-///
-/// A match to an authentic photo proves that a brand's picture is reused, never that goods are
-/// genuine. Errors are RFC 9457 problem+json with a stable `code`.
 #[derive(OpenApi)]
-#[openapi(info(title = "touchstone"), tags(
+#[openapi(info(title = "touchstone", description = "Checks listing photos against brands' authentic and known-fake images. \
+A match to an authentic photo proves that a brand's picture is reused, nothing about the goods. \
+Errors are RFC 9457 problem+json with a stable `code`."), tags(
     (name = "checks", description = "Screen a listing's photos"),
     (name = "lookups", description = "Find similar references"),
     (name = "references", description = "A brand's authentic and known-fake images"),
