@@ -11,8 +11,8 @@
 //!
 //! # Rooms
 //! Imports run downwards only: `cli` and `http` call [`screening`], [`enrolment`] and [`reindex`];
-//! these call [`library`], which keeps [`gallery`] and [`index`] in step; [`verdict`], [`embed`] and
-//! [`photo`] lie at the bottom.
+//! these call [`library`], which keeps [`gallery`] and [`index`] in step, and [`verdict`], which is pure and
+//! reads the gallery's words; [`embed`] and [`photo`] lie at the bottom.
 //!
 //! # Words
 //! * **photo**: bytes that a seller or brand sent, decoded under limits, upright, in sRGB

@@ -7,10 +7,6 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-use crate::gallery::Action;
-use crate::index::Stats;
-use crate::verdict::Verdict;
-
 const SECONDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 
 const REQUESTS: &str = "touchstone_http_requests_total";
@@ -70,12 +66,12 @@ pub(crate) fn refused() {
     counter!(REFUSED).increment(1);
 }
 
-pub(crate) fn judged(verdict: Verdict) {
-    counter!(PHOTOS, "verdict" => verdict.as_str()).increment(1);
+pub(crate) fn judged(verdict: &'static str) {
+    counter!(PHOTOS, "verdict" => verdict).increment(1);
 }
 
-pub(crate) fn checked(action: Action) {
-    counter!(CHECKS, "action" => action.as_str()).increment(1);
+pub(crate) fn checked(action: &'static str) {
+    counter!(CHECKS, "action" => action).increment(1);
 }
 
 pub(crate) fn embedded(photos: usize, took: Duration) {
@@ -92,9 +88,9 @@ pub(crate) fn decoded(took: Duration) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-pub(crate) fn index(stats: Stats) {
-    gauge!(INDEX_KEYS).set(stats.keys as f64);
-    gauge!(INDEX_ADDED).set(stats.added as f64);
-    gauge!(INDEX_REMOVED).set(stats.removed as f64);
-    gauge!(INDEX_GENERATION).set(stats.generation as f64);
+pub(crate) fn index(generation: u64, keys: usize, added: usize, removed: usize) {
+    gauge!(INDEX_KEYS).set(keys as f64);
+    gauge!(INDEX_ADDED).set(added as f64);
+    gauge!(INDEX_REMOVED).set(removed as f64);
+    gauge!(INDEX_GENERATION).set(generation as f64);
 }

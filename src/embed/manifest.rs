@@ -123,7 +123,7 @@ pub struct ScoreThresholds {
     pub authentic_reuse: f32,
     /// Any reference at or above: `same_product_lookalike`.
     pub lookalike: f32,
-    /// A fake and an authentic reference both relevant and this close to each other: `conflict`.
+    /// A relevant reference, and one of the other polarity this close to it: `conflict`.
     pub conflict_margin: f32,
     /// Photos of less quality (0 to 100, see the photo's fingerprint) say too little to match.
     pub min_quality: u8,

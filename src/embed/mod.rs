@@ -10,6 +10,7 @@ mod worker;
 pub(crate) use embedding::cosine;
 pub use embedding::{Embedding, EmbeddingError};
 pub use manifest::{ManifestError, ModelManifest, ScoreThresholds, Size};
-pub use onnx::{ModelError, OnnxModel, load_runtime};
+use onnx::OnnxModel;
+pub use onnx::{ModelError, load_runtime};
 pub use preprocess::{Tensor, preprocess};
 pub use worker::{EmbedError, EmbedOptions, Embedder, Pending};

@@ -69,6 +69,9 @@ pub enum ModelError {
     /// ONNX Runtime refused or failed.
     #[error("ONNX Runtime failed: {0}")]
     Run(#[from] ort::Error),
+    /// No thread for a session.
+    #[error("an embedding thread cannot start: {0}")]
+    Thread(std::io::Error),
     /// The network gave no usable vector.
     #[error("the model's output is no embedding: {0}")]
     Output(#[from] EmbeddingError),
@@ -98,21 +101,13 @@ pub fn load_runtime(path: &Path) -> Result<(), ModelError> {
 }
 
 /// One session on one model. `Session::run` is exclusive, so each worker thread has its own.
-pub struct OnnxModel {
+pub(super) struct OnnxModel {
     session: Session,
     manifest: ModelManifest,
 }
 
 impl OnnxModel {
-    /// Opens the model that `manifest` describes, proves its sum, names, type and dimension.
-    ///
-    /// # Errors
-    /// [`ModelError`] with got and expected.
-    pub fn open(models: &Path, manifest: &ModelManifest, threads: usize) -> Result<Self, ModelError> {
-        let weights = read_weights(models, manifest)?;
-        Self::from_weights(&weights, manifest, threads)
-    }
-
+    /// Opens the model from its proven weights; proves names, type and dimension.
     pub(super) fn from_weights(weights: &[u8], manifest: &ModelManifest, threads: usize) -> Result<Self, ModelError> {
         let environment = ENVIRONMENT.get().ok_or_else(|| ModelError::Runtime {
             path: PathBuf::new(),
@@ -137,7 +132,7 @@ impl OnnxModel {
     ///
     /// # Errors
     /// When the runtime fails or a vector is not finite.
-    pub fn embed(&mut self, tensors: &[Tensor]) -> Result<Vec<Embedding>, ModelError> {
+    pub(super) fn embed(&mut self, tensors: &[Tensor]) -> Result<Vec<Embedding>, ModelError> {
         let name = self.manifest.output.name.clone();
         let expected = self.manifest.output.dimension;
         let outputs = match join(tensors) {

@@ -95,7 +95,7 @@ impl Embedder {
             thread::Builder::new()
                 .name(format!("embed-{number}"))
                 .spawn(move || worker.run())
-                .map_err(|error| ModelError::Run(ort::Error::new(error.to_string())))?;
+                .map_err(ModelError::Thread)?;
         }
         Ok(Self { manifest, queue })
     }

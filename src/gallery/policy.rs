@@ -37,7 +37,7 @@ const CONFIDENCE: f64 = 0.95;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
-    /// Thresholds that differ from the model's own.
+    /// Thresholds that differ from the model's own, for the model that was in use when they were set.
     pub thresholds: ThresholdOverrides,
     /// The right to block without a person; absent, a match goes to review.
     #[schema(nullable = false)]
@@ -68,8 +68,23 @@ impl Default for Policy {
 pub struct StoredPolicy {
     /// Counts up with each change.
     pub version: u64,
+    /// Identity of the model that its thresholds and certificate were set for.
+    pub model: String,
     /// The policy.
     pub policy: Policy,
+}
+
+impl StoredPolicy {
+    /// What of it holds under `model`: similarities of one model say nothing under another, so its
+    /// thresholds and certificate are left out there.
+    #[must_use]
+    pub fn under(mut self, model: &str) -> Self {
+        if self.model != model {
+            self.policy.thresholds = ThresholdOverrides::default();
+            self.policy.block = None;
+        }
+        self
+    }
 }
 
 /// Cosine similarities in [-1, 1] in place of the model's defaults.
@@ -179,6 +194,11 @@ impl Policy {
     pub fn validate(&self, model: &ScoreThresholds) -> Result<(), PolicyError> {
         if let Some(fault) = self.thresholds(model).fault() {
             return Err(PolicyError::Thresholds(fault));
+        }
+        // Searches stop at the model's own: below it lies what matches by chance.
+        if self.thresholds.lookalike.is_some_and(|own| own < model.lookalike) {
+            let (least, got) = (model.lookalike, self.thresholds.lookalike.unwrap_or_default());
+            return Err(PolicyError::Thresholds(format!("lookalike is {got}, expected the model's {least} to 1")));
         }
         for (field, action) in [("authentic_reuse", self.authentic_reuse), ("lookalike", self.lookalike)] {
             if action == Action::Block {

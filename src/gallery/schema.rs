@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &["
     CREATE TABLE policy (
         brand   TEXT PRIMARY KEY,
         version INTEGER NOT NULL,
+        model   TEXT NOT NULL,
         policy  TEXT NOT NULL,
         revision INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
@@ -38,13 +39,14 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT;
     CREATE UNIQUE INDEX reference_photo ON reference (brand, sha256) WHERE state <> 'deleted';
     CREATE INDEX reference_sha256 ON reference (sha256) WHERE state <> 'deleted';
+    CREATE INDEX reference_brand ON reference (brand, key);
     CREATE INDEX reference_revision ON reference (revision);
 
     CREATE TABLE embedding (
-        model  TEXT NOT NULL,
         key    INTEGER NOT NULL REFERENCES reference (key),
+        model  TEXT NOT NULL,
         vector BLOB NOT NULL,
-        PRIMARY KEY (model, key)
+        PRIMARY KEY (key, model)
     ) STRICT, WITHOUT ROWID;
 
     CREATE TABLE listing_check (

@@ -394,8 +394,9 @@ impl Gallery {
     /// When the database cannot be read.
     pub fn policies_since(&self, since: u64) -> Result<Vec<(BrandId, StoredPolicy)>, GalleryError> {
         self.read(|db| {
-            let mut statement = db.prepare_cached("SELECT version, policy, brand FROM policy WHERE revision > ?1")?;
-            let rows = statement.query_map([signed(since)], |row| Ok((parsed(row, 2)?, stored_policy(row)?)))?;
+            let mut statement =
+                db.prepare_cached("SELECT version, policy, model, brand FROM policy WHERE revision > ?1")?;
+            let rows = statement.query_map([signed(since)], |row| Ok((parsed(row, 3)?, stored_policy(row)?)))?;
             rows.collect()
         })
     }
@@ -459,7 +460,7 @@ impl Gallery {
     pub fn policy(&self, brand: &BrandId) -> Result<StoredPolicy, GalleryError> {
         self.read(|db| {
             let found = db
-                .prepare_cached("SELECT version, policy FROM policy WHERE brand = ?1")?
+                .prepare_cached("SELECT version, policy, model FROM policy WHERE brand = ?1")?
                 .query_row([brand.as_str()], stored_policy)
                 .optional()?;
             Ok(found.unwrap_or_default())
@@ -475,6 +476,7 @@ impl Gallery {
         &self,
         brand: &BrandId,
         policy: &Policy,
+        model: &str,
         expected: Option<u64>,
     ) -> Result<Option<StoredPolicy>, GalleryError> {
         let text = serde_json::to_string(policy).map_err(|error| self.failed(conversion(1, error)))?;
@@ -488,12 +490,13 @@ impl Gallery {
             }
             let revision = next_revision(transaction)?;
             transaction.execute(
-                "INSERT INTO policy (brand, version, policy, revision) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (brand) DO UPDATE SET version = excluded.version, policy = excluded.policy, revision = excluded.revision",
-                params![brand.as_str(), signed(stored + 1), text, signed(revision)],
+                "INSERT INTO policy (brand, version, policy, revision, model) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (brand) DO UPDATE SET version = excluded.version, policy = excluded.policy, revision = excluded.revision, model = excluded.model",
+                params![brand.as_str(), signed(stored + 1), text, signed(revision), model],
             )?;
             Ok(Some(StoredPolicy {
                 version: stored + 1,
+                model: model.to_owned(),
                 policy: policy.clone(),
             }))
         })
@@ -607,6 +610,7 @@ fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
 fn stored_policy(row: &Row<'_>) -> rusqlite::Result<StoredPolicy> {
     Ok(StoredPolicy {
         version: unsigned(row, 0)?,
+        model: row.get(2)?,
         policy: serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| conversion(1, error))?,
     })
 }

@@ -97,7 +97,7 @@ impl Problem {
         let mut problem = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "storage-unavailable",
-            "the database cannot answer now, so nothing was decided or kept; try again, and see /readyz",
+            "the database cannot answer now; try again, and see /readyz",
         );
         problem.retry_after = Some(5);
         problem

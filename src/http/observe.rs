@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
 
 use super::{App, Problem};
 use crate::telemetry;
@@ -16,7 +17,8 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
     let limit = Duration::from_secs(app.server.timeout_s.max(1));
-    let response = match tokio::time::timeout(limit, next.run(request)).await {
+    let span = tracing::info_span!("request", id, method, route);
+    let response = match tokio::time::timeout(limit, next.run(request).instrument(span)).await {
         Ok(response) => response,
         Err(_) => Problem::timed_out().into_response(),
     };

@@ -17,6 +17,8 @@ pub(super) struct PolicyBody {
     brand: BrandId,
     /// Counts up with each change; 0 when the brand has none of its own. Also the `ETag`.
     version: u64,
+    /// The model that its thresholds and certificate were set for; under another they do not hold.
+    model: String,
     /// The policy.
     policy: Policy,
     /// The thresholds in force: the brand's own, else the model's.
@@ -76,7 +78,7 @@ pub(super) async fn put(
     let expected = expected_version(&headers)?;
     app.work(move |app| {
         policy.validate(&app.screener.embedder.manifest().thresholds)?;
-        let stored = app.screener.gallery.set_policy(&brand, &policy, expected)?;
+        let stored = app.screener.gallery.set_policy(&brand, &policy, app.screener.library.model(), expected)?;
         let stored = stored.ok_or_else(|| {
             Problem::new(
                 StatusCode::PRECONDITION_FAILED,
@@ -91,11 +93,13 @@ pub(super) async fn put(
 }
 
 fn body(app: &App, brand: BrandId, stored: StoredPolicy) -> Response {
-    let thresholds = stored.policy.thresholds(&app.screener.embedder.manifest().thresholds);
+    let in_force = stored.clone().under(app.screener.library.model());
+    let thresholds = in_force.policy.thresholds(&app.screener.embedder.manifest().thresholds);
     let etag = format!("\"{}\"", stored.version);
     let body = PolicyBody {
         brand,
         version: stored.version,
+        model: stored.model,
         policy: stored.policy,
         effective: EffectiveThresholds {
             fake_match: thresholds.fake_match,

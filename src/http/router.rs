@@ -29,14 +29,20 @@ Errors are RFC 9457 problem+json with a stable `code`."), tags(
 ))]
 struct Document;
 
+/// Bytes of a JSON body at most; only photos need more.
+const MAX_JSON_BYTES: usize = 1 << 20;
+
 fn api() -> OpenApiRouter<Arc<App>> {
+    let small = OpenApiRouter::new()
+        .routes(routes!(references::get, references::patch, references::delete))
+        .routes(routes!(policies::get, policies::put))
+        .layer(DefaultBodyLimit::max(MAX_JSON_BYTES));
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(checks::create))
         .routes(routes!(checks::get))
         .routes(routes!(lookups::create))
         .routes(routes!(references::create, references::list))
-        .routes(routes!(references::get, references::patch, references::delete))
-        .routes(routes!(policies::get, policies::put))
+        .merge(small)
         .routes(routes!(system::index))
         .routes(routes!(system::healthz))
         .routes(routes!(system::readyz))

@@ -28,7 +28,8 @@ pub struct App {
     working: Arc<Semaphore>,
     /// Why checks cannot be trusted right now, if they cannot.
     fault: Mutex<Option<String>>,
-    ready: AtomicBool,
+    /// Whether every reference has been embedded by this model.
+    embedded: AtomicBool,
     rebuilding: AtomicBool,
 }
 
@@ -44,7 +45,7 @@ impl App {
             admission: Arc::new(Semaphore::new(config.server.max_in_flight.max(1))),
             working: Arc::new(Semaphore::new(cores + 2)),
             fault: Mutex::new(None),
-            ready: AtomicBool::new(false),
+            embedded: AtomicBool::new(false),
             rebuilding: AtomicBool::new(false),
         })
     }
@@ -64,9 +65,10 @@ impl App {
     ) -> Result<T, Problem> {
         let place = Arc::clone(&self.working).acquire_owned().await.map_err(|_| Problem::busy())?;
         let app = Arc::clone(self);
+        let span = tracing::Span::current();
         let done = tokio::task::spawn_blocking(move || {
             let _place = place;
-            work(&app)
+            span.in_scope(|| work(&app))
         });
         done.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a request's work panicked");
@@ -89,7 +91,7 @@ impl App {
         }
         let fault = self.fault.lock().clone();
         fault.or_else(|| {
-            (!self.ready.load(Ordering::Acquire))
+            (!self.embedded.load(Ordering::Acquire))
                 .then(|| "references are still being embedded by this model".to_owned())
         })
     }
@@ -100,29 +102,44 @@ impl App {
         let app = Arc::clone(self);
         let pause = Duration::from_millis(self.server.refresh_ms.max(10));
         thread::spawn(move || {
-            app.catch_up();
-            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-                let refreshed = app.screener.library.refresh().map_err(|error| error.to_string());
-                app.note(refreshed);
-                if app.screener.library.rebuild_is_due() && !app.rebuilding.swap(true, Ordering::AcqRel) {
-                    let app = Arc::clone(&app);
-                    thread::spawn(move || app.rebuild());
+            loop {
+                app.catch_up();
+                if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+                    return;
                 }
             }
         });
         stop
     }
 
-    fn catch_up(&self) {
-        let embedded = self.enrolment().embed_missing(&self.screener.library);
-        self.note(embedded.map(drop).map_err(|error| error.to_string()));
-        self.ready.store(true, Ordering::Release);
+    fn catch_up(self: &Arc<Self>) {
+        let refreshed = self.screener.library.refresh().map_err(|error| error.to_string());
+        let caught_up = refreshed.and_then(|()| {
+            if self.embedded.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            let embedded = self.enrolment().embed_missing(&self.screener.library);
+            self.embedded.store(embedded.is_ok(), Ordering::Release);
+            embedded.map(drop).map_err(|error| error.to_string())
+        });
+        self.note(caught_up);
+        if self.screener.library.rebuild_is_due() && !self.rebuilding.swap(true, Ordering::AcqRel) {
+            let app = Arc::clone(self);
+            thread::spawn(move || app.rebuild());
+        }
     }
 
-    /// Beside the following thread, which goes on taking changes in.
+    /// Beside the following thread, which goes on taking changes in. After a failure, or a panic, the
+    /// next try waits.
     fn rebuild(&self) {
-        if let Err(error) = self.screener.library.rebuild() {
-            tracing::error!(%error, "a new generation could not be built: the old one and what came since serve on");
+        let library = &self.screener.library;
+        let built = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| library.rebuild()));
+        match built {
+            Ok(Ok(_)) => {}
+            Ok(Err(ref error)) => tracing::error!(%error, "a new generation could not be built: what serves goes on"),
+            Err(_) => tracing::error!("building a new generation panicked: what serves goes on"),
+        }
+        if !matches!(built, Ok(Ok(_))) {
             thread::sleep(REBUILD_PAUSE);
         }
         self.rebuilding.store(false, Ordering::Release);

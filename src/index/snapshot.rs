@@ -20,6 +20,8 @@ const HEADER: &str = "header.json";
 const VECTORS: &str = "vectors.f32";
 const KEYS: &str = "keys.u64";
 const CURRENT: &str = "CURRENT";
+const LOCK: &str = ".publishing";
+const STAGING: &str = ".building-";
 
 /// What a generation was built from. A snapshot of another origin is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,7 +152,12 @@ impl Generation {
     /// When the file system refuses; what was published before stays.
     pub fn publish(mut self, root: &Path, origin: &Origin, keep: usize) -> Result<Self, SnapshotError> {
         fs::create_dir_all(root).map_err(at(root))?;
-        let staging = tempfile::Builder::new().prefix(".building-").tempdir_in(root).map_err(at(root))?;
+        // Another process may publish into the same folder. The lock goes with the file's closing, also
+        // when the process dies.
+        let lock = File::create(root.join(LOCK)).map_err(at(root))?;
+        lock.lock().map_err(at(root))?;
+        sweep(root)?;
+        let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(root).map_err(at(root))?;
         let files = self.write_files(staging.path())?;
         self.number = generations(root)?.last().map_or(0, |(number, _)| *number) + 1;
         let header = Header {
@@ -321,6 +328,17 @@ fn generations(root: &Path) -> Result<Vec<(u64, PathBuf)>, SnapshotError> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Removes what publishers that died left behind; the caller holds the lock.
+fn sweep(root: &Path) -> Result<(), SnapshotError> {
+    for entry in fs::read_dir(root).map_err(at(root))? {
+        let entry = entry.map_err(at(root))?;
+        if entry.file_name().to_string_lossy().starts_with(STAGING) {
+            fs::remove_dir_all(entry.path()).map_err(at(&entry.path()))?;
+        }
+    }
+    Ok(())
 }
 
 fn discard_old(root: &Path, current: &Path, keep: usize) -> Result<(), SnapshotError> {

@@ -88,11 +88,6 @@ impl Catalog {
         self.policies.get(brand).cloned().unwrap_or_default()
     }
 
-    pub(super) fn lowest_threshold(&self) -> Option<f32> {
-        let own = self.policies.values().filter_map(|stored| stored.policy.thresholds.lookalike);
-        own.min_by(f32::total_cmp)
-    }
-
     pub(super) fn brands(&self) -> Vec<(BrandId, [usize; 2])> {
         let count = |keys: &BTreeSet<u64>, polarity| {
             keys.iter().filter(|&key| self.entries.get(key).is_some_and(|e| e.polarity == polarity)).count()

@@ -76,6 +76,8 @@ impl Library {
     ) -> Result<Self, LibraryError> {
         let origin =
             Origin { model: manifest.id(), dimension: manifest.output.dimension, gallery: gallery.id().to_owned() };
+        // Each model has its own folder, so that trying another one does not replace what serves.
+        let root = &root.join(&manifest.name);
         let newest = gallery.revision()?;
         let base = match Generation::open(root, &origin, options) {
             Ok(generation) if generation.revision() <= newest => generation,
@@ -126,16 +128,14 @@ impl Library {
     pub fn rebuild(&self) -> Result<Stats, LibraryError> {
         let _one_at_a_time = self.building.lock();
         let built = Arc::new(build(&self.gallery, &self.root, &self.origin, &self.options)?);
-        let mut applied = self.applied.lock();
         let revision = built.revision();
-        let mut since = Vec::new();
-        let newest = self.gallery.visit_changes(&self.origin.model, revision, revision, |row| {
-            self.catalog.write().apply(&row);
-            since.extend(change(&row, self.origin.dimension));
-        })?;
-        self.index.swap(built, since);
-        *applied = newest;
-        self.revision.store(newest, Ordering::Release);
+        // The build may be ahead of what was applied, or behind it: the catalogue takes what is newer
+        // than what it has, the index what is newer than the build.
+        let mut applied = self.applied.lock();
+        let news = self.read_news(revision.min(*applied), revision)?;
+        self.catalog.write().set_policies(news.policies);
+        self.index.swap(built, news.changes);
+        self.set_applied(&mut applied, news.revision);
         drop(applied);
         Ok(self.stats())
     }
@@ -181,12 +181,6 @@ impl Library {
         self.catalog.read().policy(brand)
     }
 
-    /// The lowest `lookalike` threshold of any brand, and of the model.
-    #[must_use]
-    pub fn lowest_threshold(&self, model: f32) -> f32 {
-        self.catalog.read().lowest_threshold().map_or(model, |own| own.min(model))
-    }
-
     /// Figures of the index.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -213,25 +207,36 @@ impl Library {
 
     fn catch_up(&self, vectors_since: u64) -> Result<(), LibraryError> {
         let mut applied = self.applied.lock();
-        let since = *applied;
-        let vectors_since = vectors_since.max(since);
+        let news = self.read_news(*applied, vectors_since.max(*applied))?;
+        if news.revision != *applied {
+            self.catalog.write().set_policies(news.policies);
+            self.index.apply(news.changes);
+            self.set_applied(&mut applied, news.revision);
+        }
+        Ok(())
+    }
+
+    /// Takes references that changed after `since` into the catalogue, and returns what is new for the
+    /// index after `vectors_since`. The catalogue comes first: an answer of the index must find its
+    /// reference. The caller holds `applied`.
+    fn read_news(&self, since: u64, vectors_since: u64) -> Result<News, LibraryError> {
         let mut changes = Vec::new();
-        let newest = self.gallery.visit_changes(&self.origin.model, since, vectors_since, |row| {
-            // The catalogue first: an answer of the index must find its reference.
+        let revision = self.gallery.visit_changes(&self.origin.model, since, vectors_since, |row| {
             self.catalog.write().apply(&row);
             if row.revision > vectors_since {
                 changes.extend(change(&row, self.origin.dimension));
             }
         })?;
-        if newest != since {
-            let policies = self.gallery.policies_since(since)?;
-            self.catalog.write().set_policies(policies);
-            self.index.apply(changes);
-            *applied = newest;
-            self.revision.store(newest, Ordering::Release);
-            telemetry::index(self.stats());
-        }
-        Ok(())
+        let policies = if revision == since { Vec::new() } else { self.gallery.policies_since(since)? };
+        let policies = policies.into_iter().map(|(brand, stored)| (brand, stored.under(&self.origin.model)));
+        Ok(News { revision, changes, policies: policies.collect() })
+    }
+
+    fn set_applied(&self, applied: &mut u64, revision: u64) {
+        *applied = revision;
+        self.revision.store(revision, Ordering::Release);
+        let stats = self.stats();
+        telemetry::index(stats.generation, stats.keys, stats.added, stats.removed);
     }
 
     fn join(&self, neighbors: &[Neighbor]) -> Vec<Found> {
@@ -241,6 +246,13 @@ impl Library {
         });
         found.collect()
     }
+}
+
+/// What came in the database after a revision.
+struct News {
+    revision: u64,
+    changes: Vec<Change>,
+    policies: Vec<(BrandId, StoredPolicy)>,
 }
 
 fn change(row: &ChangedRow, dimension: usize) -> Option<Change> {

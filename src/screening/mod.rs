@@ -1,4 +1,4 @@
-//! The one use case: photos in, verdict out. HTTP, the command line and the console all call this.
+//! The one use case: photos in, verdict out. HTTP and the command line both call this.
 
 mod answer;
 
@@ -124,7 +124,7 @@ impl Screener {
             // Another request with the same key was faster: both get its answer.
             Some(saved) => replay(saved.request_sha256, request, saved.answer),
             None => {
-                telemetry::checked(answer.action);
+                telemetry::checked(answer.action.as_str());
                 Ok(Answered { json, replayed: false })
             }
         }
@@ -225,7 +225,7 @@ impl Screener {
                 }
             }
         };
-        telemetry::judged(judgement.verdict);
+        telemetry::judged(judgement.verdict.as_str());
         photo.judged(&judgement);
         Ok((judgement, photo))
     }
@@ -238,7 +238,7 @@ impl Screener {
         used: &mut Vec<(BrandId, Arc<StoredPolicy>)>,
     ) -> Result<(Judgement, Vec<Match>), ScreenError> {
         let model = self.embedder.manifest().thresholds;
-        let floor = self.library.lowest_threshold(model.lookalike);
+        let floor = model.lookalike;
         let found = self.library.search(embedding, NEIGHBORS, floor, &Filter::default());
         for neighbor in &found {
             if !used.iter().any(|(brand, _)| *brand == *neighbor.entry.brand) {

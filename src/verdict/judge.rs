@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::{Reason, Verdict};
 use crate::embed::ScoreThresholds;
 use crate::gallery::{Action, BrandId, Polarity, Policy};
@@ -58,6 +60,9 @@ pub fn worst(judgements: &[Judgement]) -> Option<&Judgement> {
 }
 
 /// Judges one photo. `policy_of` gives a brand's policy; the order of candidates does not matter.
+///
+/// Each brand's nearest fake and nearest authentic reference are judged by that brand's own policy, and
+/// the severest finding speaks for the photo: no brand's match hides another's.
 #[must_use]
 pub fn judge<'p>(
     candidates: &[Candidate],
@@ -65,30 +70,32 @@ pub fn judge<'p>(
     model: &ScoreThresholds,
     policy_of: impl Fn(&BrandId) -> &'p Policy,
 ) -> Judgement {
-    let nearest = |polarity| Nearest::find(candidates, polarity, model, &policy_of);
-    let (fake, authentic) = (nearest(Polarity::Fake), nearest(Polarity::Authentic));
-    let mut judgement = if facts.quality < model.min_quality {
-        low_information(fake.as_ref())
+    let nearest = nearest_of_each_brand(candidates, model, policy_of);
+    let mut findings = if facts.quality < model.min_quality {
+        vec![low_information(&nearest)]
     } else {
-        match (fake, authentic) {
-            (Some(fake), Some(authentic)) if in_conflict(&fake, &authentic, model) => conflict(&fake, &authentic),
-            (Some(fake), authentic) if fake.relevant() && authentic.as_ref().is_none_or(|a| fake.is_nearer(a)) => {
-                known_fake(&fake, authentic.as_ref())
-            }
-            (fake, Some(authentic)) if authentic.relevant() => photo_reuse(&authentic, fake.as_ref(), facts),
-            (fake, authentic) => lookalike(fake, authentic),
-        }
+        nearest.iter().filter_map(|near| finding(near, &nearest, facts, model)).collect()
     };
-    let matched = judgement.decisive.map(|place| &candidates[place].brand);
+    if findings.is_empty() {
+        findings.extend(nearest.iter().filter(|near| near.similarity >= near.thresholds.lookalike).map(lookalike));
+    }
+    let weight =
+        |judgement: &Judgement| judgement.decisive.map_or(f32::NEG_INFINITY, |place| candidates[place].similarity);
+    let severest = findings.into_iter().max_by(|a, b| {
+        let by_seriousness = (a.action, a.verdict).cmp(&(b.action, b.verdict));
+        by_seriousness.then(weight(a).total_cmp(&weight(b)))
+    });
+    let mut judgement = severest.unwrap_or_else(no_match);
+    let matched = judgement.decisive.map(|place| candidates[place].brand.as_str());
     if let (Some(claimed), Some(matched)) = (facts.claimed_brand, matched)
-        && claimed != matched.as_str()
+        && !claimed.eq_ignore_ascii_case(matched)
     {
         judgement.reasons.push(Reason::ClaimedBrandDiffers);
     }
     judgement
 }
 
-/// The nearest candidate of one polarity, with the policy and thresholds of its brand.
+/// A brand's nearest candidate of one polarity, with the policy and thresholds of that brand.
 struct Nearest<'p> {
     place: usize,
     similarity: f32,
@@ -97,25 +104,7 @@ struct Nearest<'p> {
     thresholds: ScoreThresholds,
 }
 
-impl<'p> Nearest<'p> {
-    /// Relevant candidates come before nearer ones that their own brand's thresholds leave out.
-    fn find(
-        candidates: &[Candidate],
-        polarity: Polarity,
-        model: &ScoreThresholds,
-        policy_of: impl Fn(&BrandId) -> &'p Policy,
-    ) -> Option<Self> {
-        let of_polarity = candidates.iter().enumerate().filter(|(_, c)| c.polarity == polarity);
-        let ranked = of_polarity.map(|(place, candidate)| {
-            let policy = policy_of(&candidate.brand);
-            Self { place, similarity: candidate.similarity, polarity, policy, thresholds: policy.thresholds(model) }
-        });
-        ranked.max_by(|a, b| {
-            let by_brand = || candidates[b.place].brand.cmp(&candidates[a.place].brand);
-            a.relevant().cmp(&b.relevant()).then(a.similarity.total_cmp(&b.similarity)).then_with(by_brand)
-        })
-    }
-
+impl Nearest<'_> {
     /// The threshold from which on this polarity says more than "looks alike".
     fn relevance(&self) -> f32 {
         match self.polarity {
@@ -127,29 +116,61 @@ impl<'p> Nearest<'p> {
     fn relevant(&self) -> bool {
         self.similarity >= self.relevance()
     }
+}
 
-    fn is_nearer(&self, other: &Self) -> bool {
-        self.similarity > other.similarity || !other.relevant()
+/// In the order of brands, so that equal similarities are answered the same every time.
+fn nearest_of_each_brand<'p>(
+    candidates: &[Candidate],
+    model: &ScoreThresholds,
+    policy_of: impl Fn(&BrandId) -> &'p Policy,
+) -> Vec<Nearest<'p>> {
+    let mut places: BTreeMap<(&BrandId, Polarity), usize> = BTreeMap::new();
+    for (place, candidate) in candidates.iter().enumerate() {
+        let nearest = places.entry((&candidate.brand, candidate.polarity)).or_insert(place);
+        if candidate.similarity > candidates[*nearest].similarity {
+            *nearest = place;
+        }
     }
+    let with_policy = places.into_iter().map(|((brand, polarity), place)| {
+        let policy = policy_of(brand);
+        let thresholds = policy.thresholds(model);
+        Nearest { place, similarity: candidates[place].similarity, polarity, policy, thresholds }
+    });
+    with_policy.collect()
 }
 
-/// One of both is relevant, and the other is as near as makes no difference.
-fn in_conflict(fake: &Nearest<'_>, authentic: &Nearest<'_>, model: &ScoreThresholds) -> bool {
-    (fake.relevant() || authentic.relevant()) && (fake.similarity - authentic.similarity).abs() <= model.conflict_margin
+/// What one relevant reference says, held against those of the other polarity, of whatever brand.
+fn finding(near: &Nearest<'_>, all: &[Nearest<'_>], facts: Facts<'_>, model: &ScoreThresholds) -> Option<Judgement> {
+    if !near.relevant() {
+        return None;
+    }
+    let opposite = || all.iter().filter(|other| other.polarity != near.polarity);
+    let apart = |other: &Nearest<'_>| other.similarity - near.similarity;
+    if opposite().any(|other| apart(other).abs() <= model.conflict_margin) {
+        return Some(conflict(near));
+    }
+    // A relevant reference of the other polarity that is clearly nearer speaks instead.
+    if opposite().any(|other| other.relevant() && apart(other) > 0.0) {
+        return None;
+    }
+    let also = opposite().any(Nearest::relevant);
+    Some(match near.polarity {
+        Polarity::Fake => known_fake(near, also),
+        Polarity::Authentic => photo_reuse(near, also, facts),
+    })
 }
 
-fn conflict(fake: &Nearest<'_>, authentic: &Nearest<'_>) -> Judgement {
-    let nearer = if fake.similarity >= authentic.similarity { fake } else { authentic };
+fn conflict(near: &Nearest<'_>) -> Judgement {
     Judgement {
         verdict: Verdict::Conflict,
         action: Action::Review,
         reasons: vec![Reason::WithinConflictMargin],
-        decisive: Some(nearer.place),
-        threshold: Some(nearer.relevance()),
+        decisive: Some(near.place),
+        threshold: Some(near.relevance()),
     }
 }
 
-fn known_fake(fake: &Nearest<'_>, authentic: Option<&Nearest<'_>>) -> Judgement {
+fn known_fake(fake: &Nearest<'_>, authentic_also: bool) -> Judgement {
     let certain = fake.similarity >= fake.thresholds.fake_match;
     let (verdict, threshold, reason) = if certain {
         (Verdict::KnownFakeMatch, fake.thresholds.fake_match, Reason::FakeAboveMatchThreshold)
@@ -157,9 +178,7 @@ fn known_fake(fake: &Nearest<'_>, authentic: Option<&Nearest<'_>>) -> Judgement 
         (Verdict::KnownFakeLikely, fake.thresholds.fake_likely, Reason::FakeAboveLikelyThreshold)
     };
     let mut reasons = vec![reason];
-    if authentic.is_some_and(Nearest::relevant) {
-        reasons.push(Reason::AuthenticAlsoNear);
-    }
+    reasons.extend(authentic_also.then_some(Reason::AuthenticAlsoNear));
     let (action, why) = match &fake.policy.block {
         Some(block) if certain && fake.similarity >= block.threshold => (Action::Block, Reason::BlockCertified),
         Some(_) => (Action::Review, Reason::BelowBlockThreshold),
@@ -169,50 +188,50 @@ fn known_fake(fake: &Nearest<'_>, authentic: Option<&Nearest<'_>>) -> Judgement 
     Judgement { verdict, action, reasons, decisive: Some(fake.place), threshold: Some(threshold) }
 }
 
-fn photo_reuse(authentic: &Nearest<'_>, fake: Option<&Nearest<'_>>, facts: Facts<'_>) -> Judgement {
-    let authorised =
-        facts.seller_id.is_some_and(|seller| authentic.policy.authorised_sellers.iter().any(|id| id == seller));
+/// Next to a known fake, a person looks: neither a trusted seller nor a lenient policy allows it.
+fn photo_reuse(authentic: &Nearest<'_>, fake_also: bool, facts: Facts<'_>) -> Judgement {
+    let sellers = &authentic.policy.authorised_sellers;
+    let authorised = facts.seller_id.is_some_and(|seller| sellers.iter().any(|id| id == seller));
     let (verdict, action, seller) = if authorised {
         (Verdict::AuthorisedUse, Action::Allow, Reason::SellerAuthorised)
     } else {
         (Verdict::AuthenticPhotoReuse, authentic.policy.authentic_reuse, Reason::SellerNotAuthorised)
     };
     let mut reasons = vec![Reason::AuthenticAboveReuseThreshold, seller];
-    if fake.is_some_and(Nearest::relevant) {
-        reasons.push(Reason::FakeAlsoNear);
-    }
+    reasons.extend(fake_also.then_some(Reason::FakeAlsoNear));
     Judgement {
         verdict,
-        action: action.min(Action::Review),
+        action: if fake_also { Action::Review } else { action.min(Action::Review) },
         reasons,
         decisive: Some(authentic.place),
         threshold: Some(authentic.thresholds.authentic_reuse),
     }
 }
 
-fn lookalike(fake: Option<Nearest<'_>>, authentic: Option<Nearest<'_>>) -> Judgement {
-    let alike = [fake, authentic].into_iter().flatten().filter(|near| near.similarity >= near.thresholds.lookalike);
-    match alike.max_by(|a, b| a.similarity.total_cmp(&b.similarity)) {
-        Some(near) => Judgement {
-            verdict: Verdict::SameProductLookalike,
-            action: near.policy.lookalike.min(Action::Review),
-            reasons: vec![Reason::ReferenceAboveLookalikeThreshold],
-            decisive: Some(near.place),
-            threshold: Some(near.thresholds.lookalike),
-        },
-        None => Judgement {
-            verdict: Verdict::NoMatch,
-            action: Action::Allow,
-            reasons: vec![Reason::BelowEveryThreshold],
-            decisive: None,
-            threshold: None,
-        },
+fn lookalike(near: &Nearest<'_>) -> Judgement {
+    Judgement {
+        verdict: Verdict::SameProductLookalike,
+        action: near.policy.lookalike.min(Action::Review),
+        reasons: vec![Reason::ReferenceAboveLookalikeThreshold],
+        decisive: Some(near.place),
+        threshold: Some(near.thresholds.lookalike),
+    }
+}
+
+fn no_match() -> Judgement {
+    Judgement {
+        verdict: Verdict::NoMatch,
+        action: Action::Allow,
+        reasons: vec![Reason::BelowEveryThreshold],
+        decisive: None,
+        threshold: None,
     }
 }
 
 /// Blank photos match each other: that proves nothing, but next to a known fake a person looks.
-fn low_information(fake: Option<&Nearest<'_>>) -> Judgement {
-    let near_fake = fake.filter(|fake| fake.relevant());
+fn low_information(nearest: &[Nearest<'_>]) -> Judgement {
+    let fakes = nearest.iter().filter(|near| near.polarity == Polarity::Fake && near.relevant());
+    let near_fake = fakes.max_by(|a, b| a.similarity.total_cmp(&b.similarity));
     Judgement {
         verdict: Verdict::GenericOrLowInformation,
         action: if near_fake.is_some() { Action::Review } else { Action::Allow },

@@ -41,7 +41,12 @@ fn a_certificate_must_prove_99_percent_precision() {
 #[test]
 fn thresholds_out_of_range_or_order_and_actions_that_block_are_refused() {
     let app = TestApp::start();
-    for thresholds in [json!({ "fake_match": 1.5 }), json!({ "fake_match": 0.1 }), json!({ "lookalike": 0.99 })] {
+    for thresholds in [
+        json!({ "fake_match": 1.5 }),
+        json!({ "fake_match": 0.1 }),
+        json!({ "lookalike": 0.99 }),
+        json!({ "lookalike": 0.1 }),
+    ] {
         problem(app.put_policy("acme", &json!({ "thresholds": thresholds })), 422, "policy-thresholds-invalid");
     }
     problem(app.put_policy("acme", &json!({ "lookalike": "block" })), 422, "policy-action-invalid");
@@ -65,4 +70,19 @@ fn two_people_do_not_overwrite_each_other() {
     problem(put("\"0\""), 412, "policy-version-differs");
     assert_eq!(put("\"1\"").json::<Value>().unwrap()["version"], 2);
     problem(put("nonsense"), 422, "if-match-invalid");
+}
+
+#[test]
+fn thresholds_and_certificates_set_under_one_model_do_not_hold_under_another() {
+    let folder = std::sync::Arc::new(tempfile::TempDir::new().unwrap());
+    let fake = crate::support::real_photo(2);
+    {
+        let app = TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |_| {});
+        app.add_fake(&fake);
+        app.certify("acme", 0.72);
+        assert_eq!(app.check_one(&fake)["action"], "block");
+    }
+    let app = TestApp::over(folder, "efficientnet-lite0", |_| {});
+    let answer = app.check_one(&fake);
+    assert_eq!((answer["verdict"].as_str(), answer["action"].as_str()), (Some("known_fake_match"), Some("review")));
 }

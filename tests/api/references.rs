@@ -56,7 +56,7 @@ fn a_missing_or_broken_index_is_rebuilt_from_the_gallery() {
         app.add_fake(&fake);
         app
     });
-    let index = folder.path().join("index");
+    let index = folder.path().join("index/sscd-distilled");
     let damage: [&dyn Fn(); 3] = [
         &|| std::fs::remove_dir_all(&index).unwrap(),
         &|| std::fs::write(index.join("CURRENT"), "../../etc 00").unwrap(),

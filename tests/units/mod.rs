@@ -1,5 +1,6 @@
 mod config;
 mod embed;
 mod index;
+mod library;
 mod photo;
 mod verdict;

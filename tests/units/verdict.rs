@@ -49,6 +49,7 @@ fn each_verdict_has_its_case() {
     assert_eq!(both(0.62, 0.58), Verdict::Conflict);
     assert_eq!(both(0.90, 0.70), Verdict::KnownFakeMatch);
     assert_eq!(both(0.70, 0.90), Verdict::AuthenticPhotoReuse);
+    assert_eq!(both(0.65, 0.30), Verdict::KnownFakeLikely);
     assert_eq!(undecidable(Reason::PhotoBroken).action, Action::Review);
 }
 
@@ -77,10 +78,25 @@ fn a_brands_own_thresholds_judge_its_matches_only() {
     assert_eq!((judgement.verdict, judgement.decisive), (Verdict::KnownFakeMatch, Some(1)));
 }
 
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+fn any_name() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(NAMES.to_vec())
+}
+
+/// One policy a brand.
+fn any_policies() -> impl Strategy<Value = Vec<Policy>> {
+    prop::collection::vec(any_policy(), NAMES.len())
+}
+
+fn judged_each(candidates: &[Candidate], policies: &[Policy]) -> Judgement {
+    judge(candidates, facts(), &MODEL, |id| &policies[NAMES.iter().position(|name| *name == id.as_str()).unwrap()])
+}
+
 fn any_candidates() -> impl Strategy<Value = Vec<Candidate>> {
-    let one = (prop::sample::select(vec!["a", "b", "c"]), any::<bool>(), -1.0_f32..=1.0).prop_map(
-        |(name, fake, similarity)| candidate(name, if fake { Polarity::Fake } else { Polarity::Authentic }, similarity),
-    );
+    let one = (any_name(), any::<bool>(), -1.0_f32..=1.0).prop_map(|(name, fake, similarity)| {
+        candidate(name, if fake { Polarity::Fake } else { Polarity::Authentic }, similarity)
+    });
     prop::collection::vec(one, 0..8)
 }
 
@@ -124,21 +140,38 @@ proptest! {
     }
 
     #[test]
-    fn a_nearer_fake_never_makes_the_action_milder(others in any_candidates(), near in 0.0_f32..=1.0, nearer in 0.0_f32..=1.0) {
-        let policy = Policy::default();
-        let with = |similarity| {
-            let mut candidates: Vec<Candidate> = others.iter().filter(|c| c.polarity == Polarity::Authentic).cloned().collect();
-            candidates.push(candidate("a", Polarity::Fake, similarity));
-            judged(&candidates, &policy).action
-        };
-        prop_assert!(with(near.max(nearer)) >= with(near.min(nearer)));
+    fn one_more_fake_never_makes_the_action_milder_unless_it_is_in_conflict(candidates in any_candidates(), policies in any_policies(), name in any_name(), similarity in -1.0_f32..=1.0) {
+        let before = judged_each(&candidates, &policies);
+        let more: Vec<Candidate> = candidates.iter().cloned().chain([candidate(name, Polarity::Fake, similarity)]).collect();
+        let after = judged_each(&more, &policies);
+        let disputed = candidates.iter().any(|c| c.polarity == Polarity::Authentic && (c.similarity - similarity).abs() <= MODEL.conflict_margin);
+        prop_assert!(after.action >= before.action || disputed, "{:?} became {:?}", before, after);
     }
 
     #[test]
-    fn the_decisive_candidate_reaches_its_threshold_unless_in_conflict(candidates in any_candidates()) {
+    fn a_known_fake_is_never_allowed(candidates in any_candidates(), policies in any_policies()) {
+        if candidates.iter().any(|c| c.polarity == Polarity::Fake && c.similarity >= MODEL.fake_likely) {
+            prop_assert!(judged_each(&candidates, &policies).action >= Action::Review);
+        }
+    }
+
+    #[test]
+    fn no_brands_match_hides_anothers_block(candidates in any_candidates(), policies in any_policies()) {
+        let alone = |name: &str| {
+            let own: Vec<Candidate> = candidates.iter().filter(|c| c.brand.as_str() == name || c.polarity == Polarity::Authentic).cloned().collect();
+            judged_each(&own, &policies).action
+        };
+        let together = judged_each(&candidates, &policies).action;
+        for name in NAMES {
+            prop_assert!(together >= alone(name));
+        }
+    }
+
+    #[test]
+    fn the_decisive_candidate_reaches_its_threshold(candidates in any_candidates()) {
         let judgement = judged(&candidates, &Policy::default());
         if let (Some(place), Some(threshold)) = (judgement.decisive, judgement.threshold) {
-            prop_assert!(judgement.verdict == Verdict::Conflict || candidates[place].similarity >= threshold);
+            prop_assert!(candidates[place].similarity >= threshold);
         }
         prop_assert!(!judgement.reasons.is_empty());
     }
