@@ -18,6 +18,7 @@ use touchstone::http::{self, App};
 use touchstone::library::Library;
 use touchstone::screening::Screener;
 
+/// The default and the fully open one.
 pub const MODELS: [&str; 2] = ["sscd-distilled", "efficientnet-lite0"];
 
 pub fn root() -> PathBuf {
