@@ -147,9 +147,36 @@ impl Config {
                 set(&mut table, path, &value, &name)?;
             }
         }
-        table.try_into().map_err(|error: toml::de::Error| ConfigError::Invalid {
-            origin: file.map_or("configuration".to_owned(), |path| path.display().to_string()),
+        let origin = || file.map_or("configuration".to_owned(), |path| path.display().to_string());
+        let config: Self = table.try_into().map_err(|error: toml::de::Error| ConfigError::Invalid {
+            origin: origin(),
             reason: error.message().to_owned(),
+        })?;
+        config.checked(origin)
+    }
+
+    /// Numbers out of range would fail much later, and less clearly.
+    fn checked(self, origin: impl Fn() -> String) -> Result<Self, ConfigError> {
+        let ranges = [
+            ("server.max_in_flight", self.server.max_in_flight, 1..=10_000),
+            ("server.max_photos", self.server.max_photos, 1..=1_000),
+            ("server.max_matches", self.server.max_matches, 1..=1_000),
+            ("embed.workers", self.embed.workers, 0..=256),
+            ("embed.threads_per_worker", self.embed.threads_per_worker, 1..=256),
+            ("embed.queue", self.embed.queue, 1..=65_536),
+            ("embed.max_batch", self.embed.max_batch, 1..=1_024),
+            ("index.m", self.index.m, 2..=255),
+            ("index.ef_construction", self.index.ef_construction, 2..=10_000),
+            ("index.ef_search", self.index.ef_search, 1..=10_000),
+            ("index.keep", self.index.keep, 1..=1_000),
+        ];
+        let out = ranges.into_iter().find(|(_, got, range)| !range.contains(got));
+        out.map_or(Ok(self), |(name, got, range)| {
+            let (least, most) = range.into_inner();
+            Err(ConfigError::Invalid {
+                origin: origin(),
+                reason: format!("{name} is {got}, expected {least} to {most}"),
+            })
         })
     }
 
@@ -161,7 +188,8 @@ impl Config {
         let invalid = |reason: String| ConfigError::Invalid { origin: format!("--set {name}={value}"), reason };
         let mut table = toml::Table::try_from(&*self).map_err(|error| invalid(error.to_string()))?;
         set(&mut table, &name.replace('.', "__"), value, name)?;
-        *self = table.try_into().map_err(|error: toml::de::Error| invalid(error.message().to_owned()))?;
+        let config: Self = table.try_into().map_err(|error: toml::de::Error| invalid(error.message().to_owned()))?;
+        *self = config.checked(|| format!("--set {name}={value}"))?;
         Ok(())
     }
 }

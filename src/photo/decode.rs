@@ -9,6 +9,10 @@ use super::{Format, Limits, PhotoError};
 /// Larger ICC profiles than this are printing profiles or padding; the photo is then read as sRGB.
 const MAX_ICC_BYTES: usize = 4 << 20;
 
+/// What a PNG's compressed profile and texts may unpack to. The pixels are not counted here: their
+/// memory is checked from the header.
+const MAX_PNG_METADATA_BYTES: u64 = 8 << 20;
+
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Format, RgbImage), PhotoError> {
     if bytes.len() > limits.max_bytes {
         return Err(PhotoError::TooManyBytes { got: bytes.len(), max: limits.max_bytes });
@@ -19,7 +23,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Format, RgbImage)
     // The header is read without limits so that an oversized picture is named with its size.
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format.image_format());
     let mut image_limits = image::Limits::no_limits();
-    image_limits.max_alloc = Some(limits.max_memory);
+    image_limits.max_alloc = Some(if format == Format::Png { MAX_PNG_METADATA_BYTES } else { limits.max_memory });
     reader.limits(image_limits);
     let mut decoder = reader.into_decoder().map_err(broken)?;
     let (width, height) = decoder.dimensions();

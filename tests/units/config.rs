@@ -50,6 +50,8 @@ fn what_is_wrong_is_named() {
         config.set("server.colour", "red").unwrap_err().to_string(),
         config.set("server.max_photos", "many").unwrap_err().to_string(),
         config.set("model.name", "x").unwrap_err().to_string(),
+        config.set("embed.queue", "9000000000").unwrap_err().to_string(),
+        load("[index]\nm = 1000", &[]).unwrap_err(),
     ];
     insta::assert_snapshot!("config-errors", errors.join("\n"));
 }

@@ -139,6 +139,18 @@ fn caps_are_checked_before_memory_is_taken() {
     assert!(Photo::decode(&encode(&scene(3), ImageFormat::Png), &limits).is_err());
 }
 
+#[test]
+fn a_profile_that_unpacks_to_many_megabytes_is_passed_over() {
+    let mut photo = encode(&scene(3), ImageFormat::Png);
+    let chunk = |kind: &[u8], data: &[u8]| {
+        let body = [kind, data].concat();
+        [&(data.len() as u32).to_be_bytes(), &body[..], &crc32(&body).to_be_bytes()].concat()
+    };
+    let profile = [b"x\0\0", &fixture("zeros-64-mib.zlib")[..]].concat();
+    photo.splice(33..33, chunk(b"iCCP", &profile));
+    assert_eq!(decode(&photo).rgb(), &scene(3));
+}
+
 fn crc32(bytes: &[u8]) -> u32 {
     let step = |crc: u32, byte: &u8| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
