@@ -32,6 +32,8 @@ impl Action {
 /// The precision that blocks must have, with 95 % confidence.
 pub const CERTIFIED_PRECISION: f64 = 0.99;
 const CONFIDENCE: f64 = 0.95;
+/// More outcomes than this are no counts of people's work, and the bound's search would not end.
+const MOST_OUTCOMES: u64 = 1_000_000;
 
 /// How one brand wants its matches answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -145,7 +147,7 @@ pub enum PolicyError {
     },
     /// Too few or too bad outcomes for a certificate.
     #[error(
-        "the block certificate's outcomes ({confirmed} confirmed, {wrong} wrong) prove a precision of {bound:.4} with 95 % confidence, expected at least 0.99; without a certificate matches go to review"
+        "the block certificate's outcomes ({confirmed} confirmed, {wrong} wrong) prove a precision of {bound:.6} with 95 % confidence, expected at least 0.99; without a certificate matches go to review"
     )]
     Uncertified {
         /// Confirmed counterfeits.
@@ -221,6 +223,12 @@ impl Policy {
             return Err(PolicyError::Thresholds(format!(
                 "block.threshold is {}, expected fake_match ({least}) to 1",
                 block.threshold
+            )));
+        }
+        if block.confirmed.max(block.wrong) > MOST_OUTCOMES {
+            return Err(PolicyError::Thresholds(format!(
+                "block counts {} confirmed and {} wrong outcomes, expected at most {MOST_OUTCOMES} each",
+                block.confirmed, block.wrong
             )));
         }
         let bound = block.precision_bound();

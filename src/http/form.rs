@@ -7,14 +7,25 @@ use axum::extract::{FromRequest, FromRequestParts, Multipart, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
 use super::Problem;
 use crate::photo::PhotoError;
 use crate::screening::Upload;
 
-/// `axum::Json` with problems.
-#[derive(FromRequest)]
-#[from_request(via(axum::Json), rejection(Problem))]
+/// A JSON object as request or answer. Arrays are refused: serde would take one for a struct.
 pub(super) struct Json<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let axum::Json(object) = axum::Json::<Map<String, Value>>::from_request(request, state).await?;
+        let body = serde_json::from_value(Value::Object(object));
+        body.map(Self).map_err(|error| Problem::invalid("json-invalid", error.to_string()))
+    }
+}
 
 /// `axum::extract::Query` with problems.
 #[derive(FromRequestParts)]

@@ -85,7 +85,7 @@ pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Res
 async fn read(app: &App, request: Request) -> Result<(Subject, usize, Filter), Problem> {
     let content_type =
         request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if content_type.starts_with("application/json") {
+    if content_type.to_ascii_lowercase().starts_with("application/json") {
         let Json(body) = Json::<LookupRequest>::from_request(request, &()).await?;
         let filter = filter(body.brand, body.polarity, body.product)?;
         return Ok((Subject::Reference(body.reference_id), check_k(body.k.unwrap_or(DEFAULT_K))?, filter));

@@ -64,12 +64,21 @@ impl App {
         work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let place = Arc::clone(&self.working).acquire_owned().await.map_err(|_| Problem::busy())?;
+        self.work_beside(move |app| {
+            let _place = place;
+            work(app)
+        })
+        .await
+    }
+
+    /// As [`App::work`], but waits for no place: for answers about the service itself.
+    pub(super) async fn work_beside<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
         let app = Arc::clone(self);
         let span = tracing::Span::current();
-        let done = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            span.in_scope(|| work(&app))
-        });
+        let done = tokio::task::spawn_blocking(move || span.in_scope(|| work(&app)));
         done.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a request's work panicked");
             Err(Problem::internal())

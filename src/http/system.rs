@@ -46,7 +46,7 @@ pub(super) struct BrandCount {
 /// What the index holds and how it answers.
 #[utoipa::path(get, path = "/v1/index", tag = "system", responses((status = 200, body = IndexBody)))]
 pub(super) async fn index(State(app): State<Arc<App>>) -> Result<Json<IndexBody>, Problem> {
-    app.work(|app| {
+    app.work_beside(|app| {
         let library = &app.screener.library;
         let stats = library.stats();
         let brands =
@@ -81,7 +81,7 @@ pub(super) async fn healthz() -> &'static str {
     )
 )]
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
-    app.work(|app| app.not_ready().map_or(Ok("ready\n"), |reason| Err(not_ready(reason)))).await
+    app.work_beside(|app| app.not_ready().map_or(Ok("ready\n"), |reason| Err(not_ready(reason)))).await
 }
 
 pub(super) fn not_ready(reason: String) -> Problem {

@@ -321,8 +321,10 @@ fn generations(root: &Path) -> Result<Vec<(u64, PathBuf)>, SnapshotError> {
     for entry in fs::read_dir(root).map_err(at(root))? {
         let entry = entry.map_err(at(root))?;
         let name = entry.file_name().into_string().unwrap_or_default();
-        let number = name.rsplit_once('-').and_then(|(_, digits)| digits.parse().ok());
-        if let Some(number) = number.filter(|_| !name.starts_with('.')) {
+        // Only what this file made: somebody else's folder is neither counted nor ever deleted.
+        let digits = name.rsplit_once('-').map(|(_, digits)| digits).filter(|digits| digits.len() == 8);
+        let number = digits.and_then(|digits| digits.parse::<u32>().ok()).map(u64::from);
+        if let Some(number) = number.filter(|_| entry.path().join(HEADER).is_file()) {
             found.push((number, entry.path()));
         }
     }

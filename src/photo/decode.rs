@@ -20,6 +20,12 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Format, RgbImage)
     let format = Format::sniff(bytes)?;
     let broken = |error: ImageError| PhotoError::Broken { format: format.name(), reason: error.to_string() };
 
+    if format == Format::Jpeg && !ends_whole(bytes) {
+        return Err(PhotoError::Broken {
+            format: format.name(),
+            reason: "it ends before its end-of-image marker".to_owned(),
+        });
+    }
     // The header is read without limits so that an oversized picture is named with its size.
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format.image_format());
     let mut image_limits = image::Limits::no_limits();
@@ -39,6 +45,13 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Format, RgbImage)
     let mut upright = DynamicImage::ImageRgb8(rgb);
     upright.apply_orientation(orientation);
     Ok((format, upright.into_rgb8()))
+}
+
+/// Whether an end-of-image marker (FF D9) follows the last start of scan (FF DA). The decoder fills what
+/// is missing of a cut JPEG with grey, and grey matches nothing.
+fn ends_whole(jpeg: &[u8]) -> bool {
+    let last = |marker: [u8; 2]| jpeg.windows(2).rposition(|pair| pair == marker);
+    last([0xff, 0xda]).is_none_or(|scan| last([0xff, 0xd9]).is_some_and(|end| end > scan))
 }
 
 fn check_size(width: u32, height: u32, memory: u64, limits: &Limits) -> Result<(), PhotoError> {

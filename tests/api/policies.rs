@@ -33,6 +33,8 @@ fn a_certificate_must_prove_99_percent_precision() {
     assert!(detail.contains("298 confirmed, 0 wrong"), "{detail}");
     assert!(app.put_policy("acme", &certificate(299, 0)).status().is_success());
     problem(app.put_policy("acme", &certificate(299, 1)), 422, "block-certificate-insufficient");
+    problem(app.put_policy("acme", &certificate(u64::MAX, 0)), 422, "policy-thresholds-invalid");
+    problem(app.put_policy("acme", &json!([])), 422, "json-invalid");
     problem(app.put_policy("acme", &certificate(0, 0)), 422, "block-certificate-insufficient");
     // Nothing of a refused policy is kept.
     assert_eq!(app.get_json("/v1/brands/acme/policy")["version"], 1);

@@ -174,6 +174,7 @@ fn a_published_generation_comes_back_as_it_was() {
 #[test]
 fn old_generations_are_discarded_but_the_last_few() {
     let folder = tempfile::TempDir::new().unwrap();
+    std::fs::create_dir(folder.path().join("backup-0")).unwrap();
     for _ in 0..4 {
         published(folder.path(), 5, &options(usize::MAX));
     }
@@ -183,7 +184,7 @@ fn old_generations_are_discarded_but_the_last_few() {
         .collect();
     names.retain(|name| !name.starts_with('.'));
     names.sort();
-    assert_eq!(names, ["CURRENT", "test-00000003", "test-00000004"]);
+    assert_eq!(names, ["CURRENT", "backup-0", "test-00000003", "test-00000004"]);
     assert_eq!(Generation::open(folder.path(), &origin(), &options(usize::MAX)).unwrap().number(), 4);
 }
 

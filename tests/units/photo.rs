@@ -178,6 +178,19 @@ fn the_type_is_taken_from_the_bytes() {
 }
 
 #[test]
+fn a_cut_photo_of_any_format_is_broken() {
+    for format in
+        [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP]
+    {
+        let whole = encode(&scene(8), format);
+        for share in [2, 3, 10] {
+            let cut = Photo::decode(&whole[..whole.len() / share], &Limits::default());
+            assert!(matches!(cut, Err(PhotoError::Broken { .. })), "{format:?} cut to 1/{share}");
+        }
+    }
+}
+
+#[test]
 fn quality_tells_a_scene_from_a_blank() {
     assert_eq!(decode(&crate::support::pictures::blank()).fingerprint().quality, 0);
     assert!(decode(&jpeg(&scene(4), 90)).fingerprint().quality > 20);
