@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::align::LocalFeatures;
 use crate::embed::{EmbedError, Embedder, Embedding};
 use crate::gallery::{Added, BrandId, Gallery, GalleryError, NewReference, Polarity};
 use crate::library::{Library, LibraryError};
@@ -75,7 +76,14 @@ impl Enrolment {
             bytes,
             embedding: &embedding.wait()?,
         };
-        Ok(self.gallery.add(&new, &self.embedder.manifest().id())?)
+        let added = self.gallery.add(&new, &self.embedder.manifest().id())?;
+        if let Added::New(reference) = &added {
+            // Beside the answer's way: when it fails, the first check that needs them makes them.
+            if let Err(error) = self.gallery.keep_features(reference.sha256, &LocalFeatures::of(photo.rgb()).to_bytes()) {
+                tracing::warn!(reference = reference.id, %error, "its local features cannot be kept");
+            }
+        }
+        Ok(added)
     }
 
     /// Embeds every reference that this model has not seen, from the kept photos. Returns how many.

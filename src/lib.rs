@@ -26,16 +26,19 @@
 //! * **verdict**: what was found; **action** (`allow`, `review`, `block`): the policy's answer to it
 //! * **check**: one listing's photos screened once; stored, addressable, replayable
 
+pub mod align;
 pub mod cli;
 pub mod config;
 pub mod embed;
 pub mod enrolment;
+pub mod evaluate;
 pub mod gallery;
 pub mod http;
 pub mod index;
 pub mod library;
 pub mod photo;
 pub mod reindex;
+pub mod scoring;
 pub mod screening;
 pub mod telemetry;
 pub mod verdict;

@@ -17,6 +17,8 @@ const REFUSED: &str = "touchstone_requests_refused_total";
 const EMBED_SECONDS: &str = "touchstone_embed_seconds";
 const EMBEDDED: &str = "touchstone_embedded_photos_total";
 const SEARCH_SECONDS: &str = "touchstone_search_seconds";
+const SECOND_LOOKS: &str = "touchstone_second_looks_total";
+const VIEWS: &str = "touchstone_views_total";
 const DECODE_SECONDS: &str = "touchstone_decode_seconds";
 const INDEX_KEYS: &str = "touchstone_index_keys";
 const INDEX_ADDED: &str = "touchstone_index_added_keys";
@@ -47,6 +49,8 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
     describe_histogram!(EMBED_SECONDS, "Time of one run of the model");
     describe_counter!(EMBEDDED, "Photos embedded");
     describe_histogram!(SEARCH_SECONDS, "Time of one search in the index");
+    describe_counter!(SECOND_LOOKS, "Photos in which references were looked for point by point");
+    describe_counter!(VIEWS, "Views embedded for checks: whole photos, and pictures inside them");
     describe_histogram!(DECODE_SECONDS, "Time to decode one photo");
     describe_gauge!(INDEX_KEYS, "References served by the index");
     describe_gauge!(INDEX_ADDED, "References that came since the generation was built");
@@ -93,4 +97,10 @@ pub(crate) fn index(generation: u64, keys: usize, added: usize, removed: usize) 
     gauge!(INDEX_ADDED).set(added as f64);
     gauge!(INDEX_REMOVED).set(removed as f64);
     gauge!(INDEX_GENERATION).set(generation as f64);
+}
+
+/// A photo was held against references.
+pub fn looked(twice: bool, views: u32) {
+    counter!(SECOND_LOOKS).increment(u64::from(twice));
+    counter!(VIEWS).increment(u64::from(views));
 }

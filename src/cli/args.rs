@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::evaluate::SplitBy;
 use crate::gallery::{BrandId, Polarity};
 
 /// Checks listing photos against brands' authentic and known-fake images.
@@ -39,6 +40,8 @@ pub enum Command {
     Lookup(LookupArgs),
     /// Take a brand's folders of images in and publish a new index
     Reindex(ReindexArgs),
+    /// Measure verdicts on a dataset that says what they should be
+    Evaluate(EvaluateArgs),
     /// Print the OpenAPI document of the service
     Openapi,
 }
@@ -99,6 +102,38 @@ pub struct ReindexArgs {
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `evaluate`.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// Folder with a manifest.csv of references and queries
+    #[arg(value_name = "DATASET")]
+    pub dataset: PathBuf,
+    /// Folder of edited copies with an edits.csv; may be given again
+    #[arg(long, value_name = "DIR")]
+    pub edits: Vec<PathBuf>,
+    /// Answers of another system: a CSV of query,reference,score; may be given again
+    #[arg(long, value_name = "NAME=FILE", value_parser = assignment)]
+    pub baseline: Vec<(String, String)>,
+    /// What the split into a fit and a test side keeps together
+    #[arg(long, value_enum, default_value = "group")]
+    pub split_by: SplitBy,
+    /// Fit the model's scoring artefact to the fit side first, and keep it
+    #[arg(long)]
+    pub fit: bool,
+    /// Folder for report.html, figures.json and records.json
+    #[arg(long, default_value = "evaluation", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+impl EvaluateArgs {
+    /// What an artefact was fitted on, without the paths of one machine.
+    pub(super) fn described(&self) -> String {
+        let name = |path: &PathBuf| path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let edits: Vec<String> = self.edits.iter().map(name).collect();
+        format!("dataset {} with edits {}, fit side", name(&self.dataset), edits.join(", "))
+    }
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

@@ -6,10 +6,12 @@ use thiserror::Error;
 use crate::config::ConfigError;
 use crate::embed::{ManifestError, ModelError};
 use crate::enrolment::EnrolError;
+use crate::evaluate::EvaluateError;
 use crate::gallery::{Action, GalleryError};
 use crate::library::LibraryError;
 use crate::photo::PhotoError;
 use crate::reindex::ReindexError;
+use crate::scoring::ScoringError;
 use crate::screening::ScreenError;
 
 /// How a command ends, for scripts. 2 is clap's own, for wrong usage.
@@ -79,6 +81,12 @@ pub enum Failure {
     /// References cannot be embedded.
     #[error(transparent)]
     Enrol(#[from] EnrolError),
+    /// Probabilities cannot be had.
+    #[error(transparent)]
+    Scoring(#[from] ScoringError),
+    /// An evaluation stopped.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
     /// A file is no photo that can be used.
     #[error("{path}: {source}")]
     Photo {
@@ -119,7 +127,7 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Config(_) => Exit::Config,
-            Self::Manifest(_) | Self::Model(_) => Exit::Model,
+            Self::Manifest(_) | Self::Model(_) | Self::Scoring(_) => Exit::Model,
             Self::Gallery(_)
             | Self::Library(_)
             | Self::Screen(ScreenError::Gallery(_))
@@ -127,6 +135,7 @@ impl Failure {
             Self::Screen(ScreenError::Photo { .. })
             | Self::Photo { .. }
             | Self::File { .. }
+            | Self::Evaluate(EvaluateError::Dataset(_) | EvaluateError::File { .. })
             | Self::Reindex(ReindexError::Source { .. }) => Exit::Photo,
             _ => Exit::Failed,
         }

@@ -4,6 +4,7 @@
 
 mod args;
 mod check;
+mod evaluate;
 mod exit;
 mod lookup;
 mod reindex;
@@ -19,6 +20,7 @@ use crate::enrolment::Enrolment;
 use crate::gallery::Gallery;
 use crate::http;
 use crate::library::Library;
+use crate::scoring::Scoring;
 use crate::screening::Screener;
 use crate::telemetry;
 
@@ -53,6 +55,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Check(args) => check::check(&config, args),
         Command::Lookup(args) => lookup::lookup(&config, args),
         Command::Reindex(args) => reindex::reindex(&config, args),
+        Command::Evaluate(args) => evaluate::evaluate(&config, args),
         Command::Openapi => Ok(Exit::Done),
     }
 }
@@ -73,17 +76,24 @@ struct Parts {
     gallery: Arc<Gallery>,
     library: Arc<Library>,
     embedder: Arc<Embedder>,
+    scoring: Arc<Scoring>,
 }
 
 impl Parts {
     fn open(config: &Config) -> Result<Self, Failure> {
         load_runtime(&config.runtime)?;
         let manifest = ModelManifest::load(&config.models, &config.model)?;
+        let scoring = Arc::new(Scoring::load(&config.models, &manifest)?);
         let embedder = Arc::new(Embedder::start(&config.models, manifest, &config.embed)?);
         let gallery = Arc::new(Gallery::open(&config.data)?);
-        let library =
-            Arc::new(Library::open(Arc::clone(&gallery), &config.index_dir, embedder.manifest(), &config.index)?);
-        Ok(Self { gallery, library, embedder })
+        let library = Library::open(
+            Arc::clone(&gallery),
+            &config.index_dir,
+            embedder.manifest(),
+            Arc::clone(&scoring),
+            &config.index,
+        )?;
+        Ok(Self { gallery, library: Arc::new(library), embedder, scoring })
     }
 
     fn screener(&self, config: &Config) -> Screener {
@@ -91,6 +101,7 @@ impl Parts {
             gallery: Arc::clone(&self.gallery),
             library: Arc::clone(&self.library),
             embedder: Arc::clone(&self.embedder),
+            scoring: Arc::clone(&self.scoring),
             limits: config.photo.clone(),
             matches: config.server.max_matches,
         }

@@ -85,6 +85,18 @@ pub enum Size {
 }
 
 impl Size {
+    /// The same for a part of a photo: with a shorter side of its own `width` x `height`, from half of the asked
+    /// one to all of it. A fixed square stays.
+    #[must_use]
+    pub fn without_enlarging(self, width: u32, height: u32) -> Self {
+        match self {
+            Self::Square(_) => self,
+            Self::ShorterSide { pixels, longest } => {
+                Self::ShorterSide { pixels: width.min(height).clamp(pixels.div_ceil(2), pixels), longest }
+            }
+        }
+    }
+
     /// Width and height that a photo of `width` x `height` is scaled to.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, positive, capped")]
@@ -111,19 +123,22 @@ pub struct Output {
     pub dimension: usize,
 }
 
-/// At which cosine similarity a match means what.
+/// From where on a match means what.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoreThresholds {
-    /// A fake reference at or above: `known_fake_match`.
+    /// Probability of a copy of a fake reference from which on it is `known_fake_match`.
     pub fake_match: f32,
-    /// A fake reference at or above: `known_fake_likely`.
+    /// Probability of a copy of a fake reference from which on it is `known_fake_likely`.
     pub fake_likely: f32,
-    /// An authentic reference at or above: `authentic_photo_reuse`.
+    /// Probability of a copy of an authentic reference from which on it is `authentic_photo_reuse`.
     pub authentic_reuse: f32,
-    /// Any reference at or above: `same_product_lookalike`.
+    /// Cosine similarity from which on any reference is `same_product_lookalike`.
     pub lookalike: f32,
-    /// A relevant reference, and one of the other polarity this close to it: `conflict`.
+    /// Agreeing points from which on any reference is `same_product_lookalike`: the same print or
+    /// surface is seen.
+    pub lookalike_inliers: u32,
+    /// A relevant reference, and one of the other polarity whose log-odds are this close: `conflict`.
     pub conflict_margin: f32,
     /// Photos of less quality (0 to 100, see the photo's fingerprint) say too little to match.
     pub min_quality: u8,
@@ -211,23 +226,35 @@ impl ScoreThresholds {
     /// What is wrong with these thresholds, if anything.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        let cosines = [self.fake_match, self.fake_likely, self.authentic_reuse, self.lookalike];
-        if cosines.iter().any(|t| !(-1.0..=1.0).contains(t)) {
-            return Some("a threshold is not a cosine in [-1, 1]".to_owned());
+        let probabilities = [
+            ("fake_match", self.fake_match),
+            ("fake_likely", self.fake_likely),
+            ("authentic_reuse", self.authentic_reuse),
+        ];
+        for (name, probability) in probabilities {
+            if !(0.05..=1.0).contains(&probability) {
+                return Some(format!("{name} is {probability}, expected a probability from 0.05 to 1"));
+            }
         }
-        if !(0.0..=1.0).contains(&self.conflict_margin) {
-            return Some("conflict_margin is not in [0, 1]".to_owned());
+        if !(-1.0..=1.0).contains(&self.lookalike) {
+            return Some(format!("lookalike is {}, expected a cosine from -1 to 1", self.lookalike));
         }
-        if self.fake_match < self.fake_likely
-            || self.fake_likely < self.lookalike
-            || self.authentic_reuse < self.lookalike
-        {
-            return Some(
-                "thresholds are out of order, expected lookalike <= fake_likely <= fake_match and lookalike <= authentic_reuse"
-                    .to_owned(),
-            );
+        if !(0.0..=100.0).contains(&self.conflict_margin) {
+            return Some(format!("conflict_margin is {}, expected log-odds from 0 to 100", self.conflict_margin));
+        }
+        if self.fake_match < self.fake_likely {
+            return Some(format!(
+                "fake_match is {}, expected at least fake_likely ({})",
+                self.fake_match, self.fake_likely
+            ));
         }
         None
+    }
+
+    /// The probability from which on a reference of this polarity says more than "looks alike".
+    #[must_use]
+    pub fn copy(&self, fake: bool) -> f32 {
+        if fake { self.fake_likely } else { self.authentic_reuse }
     }
 }
 

@@ -12,5 +12,5 @@ pub use embedding::{Embedding, EmbeddingError};
 pub use manifest::{ManifestError, ModelManifest, ScoreThresholds, Size};
 use onnx::OnnxModel;
 pub use onnx::{ModelError, load_runtime};
-pub use preprocess::{Tensor, preprocess};
+pub use preprocess::{Tensor, preprocess, preprocess_view};
 pub use worker::{EmbedError, EmbedOptions, Embedder, Pending};

@@ -2,7 +2,7 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use ndarray::Array3;
 
-use super::manifest::{DType, Input, Layout};
+use super::manifest::{DType, Input, Layout, Size};
 use crate::photo::Photo;
 
 /// One photo as a network takes it, without the batch axis.
@@ -28,7 +28,18 @@ impl Tensor {
 /// Scales `photo` and lays it out as `input` says.
 #[must_use]
 pub fn preprocess(photo: &Photo, input: &Input) -> Tensor {
-    let (width, height) = input.size.target(photo.width(), photo.height());
+    laid_out(photo, input, input.size)
+}
+
+/// As [`preprocess`], but for a part of a photo: a small one is not enlarged to a whole photo's size, which would
+/// only cost time.
+#[must_use]
+pub fn preprocess_view(view: &Photo, input: &Input) -> Tensor {
+    laid_out(view, input, input.size.without_enlarging(view.width(), view.height()))
+}
+
+fn laid_out(photo: &Photo, input: &Input, size: Size) -> Tensor {
+    let (width, height) = size.target(photo.width(), photo.height());
     let scaled = resize(photo.rgb(), width, height);
     let (rows, columns) = (height as usize, width as usize);
     let pixels = scaled.as_raw();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::onnx::read_weights;
-use super::{Embedding, ModelError, ModelManifest, OnnxModel, Tensor, preprocess};
+use super::{Embedding, ModelError, ModelManifest, OnnxModel, Tensor, preprocess, preprocess_view};
 use crate::photo::Photo;
 use crate::telemetry;
 
@@ -111,7 +111,19 @@ impl Embedder {
     /// # Errors
     /// [`EmbedError::Busy`] or [`EmbedError::Stopped`].
     pub fn submit(&self, photo: &Photo) -> Result<Pending, EmbedError> {
-        let (job, pending) = self.job(photo);
+        self.try_queue(preprocess(photo, &self.manifest.input))
+    }
+
+    /// As [`Embedder::submit`], for a part of a photo: see [`preprocess_view`].
+    ///
+    /// # Errors
+    /// [`EmbedError::Busy`] or [`EmbedError::Stopped`].
+    pub fn submit_view(&self, view: &Photo) -> Result<Pending, EmbedError> {
+        self.try_queue(preprocess_view(view, &self.manifest.input))
+    }
+
+    fn try_queue(&self, tensor: Tensor) -> Result<Pending, EmbedError> {
+        let (job, pending) = job(tensor);
         match self.queue.try_send(job) {
             Ok(()) => Ok(pending),
             Err(TrySendError::Full(_)) => Err(EmbedError::Busy),
@@ -124,16 +136,15 @@ impl Embedder {
     /// # Errors
     /// [`EmbedError::Stopped`].
     pub fn submit_patiently(&self, photo: &Photo) -> Result<Pending, EmbedError> {
-        let (job, pending) = self.job(photo);
+        let (job, pending) = job(preprocess(photo, &self.manifest.input));
         self.queue.send(job).map_err(|_| EmbedError::Stopped)?;
         Ok(pending)
     }
+}
 
-    fn job(&self, photo: &Photo) -> (Job, Pending) {
-        let (answer, receiver) = bounded(1);
-        let tensor = preprocess(photo, &self.manifest.input);
-        (Job { tensor, answer }, Pending(receiver))
-    }
+fn job(tensor: Tensor) -> (Job, Pending) {
+    let (answer, receiver) = bounded(1);
+    (Job { tensor, answer }, Pending(receiver))
 }
 
 struct Worker {

@@ -2,18 +2,21 @@
 
 #![expect(clippy::disallowed_types, reason = "the one user of the database")]
 
+mod checks;
+mod outcomes;
 mod photos;
+mod policies;
 mod policy;
+mod references;
 mod schema;
 mod store;
 mod types;
 
+pub use checks::{SavedCheck, StoredCheck};
+pub use outcomes::Outcome;
 pub use photos::PhotoStore;
-pub use policy::{
-    Action, BlockCertificate, CERTIFIED_PRECISION, Policy, PolicyError, StoredPolicy, ThresholdOverrides,
-};
+pub use policy::{Action, Policy, PolicyError, StoredPolicy, ThresholdOverrides};
+pub use references::{Added, ChangedRow, ListQuery, NewReference, ReferenceUpdate};
 pub(crate) use store::new_id;
-pub use store::{
-    Added, ChangedRow, Gallery, GalleryError, ListQuery, NewReference, ReferenceUpdate, SavedCheck, StoredCheck,
-};
+pub use store::{Gallery, GalleryError};
 pub use types::{BrandId, InvalidName, Polarity, Reference, ReferenceState};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::photo::Sha256;
 
-/// Photos' bytes, each under its sum: `<root>/ab/abcd…`.
+/// Photos' bytes, or what was derived from them, each under the photo's sum: `<root>/ab/abcd…`.
 #[derive(Debug)]
 pub struct PhotoStore {
     root: PathBuf,
@@ -41,6 +41,19 @@ impl PhotoStore {
             File::open(&self.root)?.sync_all()?;
         }
         Ok(())
+    }
+
+    /// Keeps bytes that can be made again: whole or not at all, but not synced.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn put_derived(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
+        let path = self.path(sha256);
+        let folder = path.parent().unwrap_or(&self.root);
+        fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(bytes)?;
+        file.persist(&path).map(drop).map_err(|error| error.error)
     }
 
     /// The bytes kept under `sha256`.

@@ -1,5 +1,4 @@
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{Beta, ContinuousCDF};
 use thiserror::Error;
 use utoipa::ToSchema;
 
@@ -29,22 +28,15 @@ impl Action {
     }
 }
 
-/// The precision that blocks must have, with 95 % confidence.
-pub const CERTIFIED_PRECISION: f64 = 0.99;
-const CONFIDENCE: f64 = 0.95;
-/// More outcomes than this are no counts of people's work, and the bound's search would not end.
-const MOST_OUTCOMES: u64 = 1_000_000;
-
 /// How one brand wants its matches answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// Thresholds that differ from the model's own, for the model that was in use when they were set.
     pub thresholds: ThresholdOverrides,
-    /// The right to block without a person; absent, a match goes to review.
-    #[schema(nullable = false)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub block: Option<BlockCertificate>,
+    /// Whether a match to a known fake may be blocked without a person. It is, from the brand's certified
+    /// threshold on; while there is no certificate it goes to review all the same.
+    pub block: bool,
     /// Answer to a reused authentic photo from a seller who is not authorised: `allow` or `review`.
     pub authentic_reuse: Action,
     /// Answer to a look-alike: `allow` or `review`.
@@ -57,7 +49,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             thresholds: ThresholdOverrides::default(),
-            block: None,
+            block: false,
             authentic_reuse: Action::Review,
             lookalike: Action::Allow,
             authorised_sellers: Vec::new(),
@@ -70,7 +62,7 @@ impl Default for Policy {
 pub struct StoredPolicy {
     /// Counts up with each change.
     pub version: u64,
-    /// Identity of the model that its thresholds and certificate were set for.
+    /// Identity of the model that its thresholds were set for.
     pub model: String,
     /// The policy.
     pub policy: Policy,
@@ -78,18 +70,18 @@ pub struct StoredPolicy {
 
 impl StoredPolicy {
     /// What of it holds under `model`: similarities of one model say nothing under another, so its
-    /// thresholds and certificate are left out there.
+    /// threshold for look-alikes is left out there. Probabilities mean the same under every model.
     #[must_use]
     pub fn under(mut self, model: &str) -> Self {
         if self.model != model {
-            self.policy.thresholds = ThresholdOverrides::default();
-            self.policy.block = None;
+            self.policy.thresholds.lookalike = None;
         }
         self
     }
 }
 
-/// Cosine similarities in [-1, 1] in place of the model's defaults.
+/// Thresholds in place of the model's defaults: probabilities of a copy, 0 to 1, and for `lookalike` a
+/// cosine similarity, -1 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ThresholdOverrides {
@@ -107,32 +99,6 @@ pub struct ThresholdOverrides {
     pub lookalike: Option<f32>,
 }
 
-/// The outcomes that entitle a brand to block at a threshold: among past listings whose photo matched
-/// a fake at or above it, how many a person confirmed and how many were wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BlockCertificate {
-    /// Cosine similarity to a fake reference from which on to block.
-    pub threshold: f32,
-    /// Confirmed counterfeits.
-    pub confirmed: u64,
-    /// Listings that turned out to be in order.
-    pub wrong: u64,
-}
-
-impl BlockCertificate {
-    /// The one-sided 95 % lower bound of the precision (Clopper and Pearson, Biometrika 26, 1934).
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-    pub fn precision_bound(&self) -> f64 {
-        if self.confirmed == 0 {
-            return 0.0;
-        }
-        let (confirmed, wrong) = (self.confirmed as f64, self.wrong as f64);
-        Beta::new(confirmed, wrong + 1.0).map_or(0.0, |beta| beta.inverse_cdf(1.0 - CONFIDENCE))
-    }
-}
-
 /// A policy that cannot be taken.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum PolicyError {
@@ -144,18 +110,6 @@ pub enum PolicyError {
     NeverBlocks {
         /// The field.
         field: &'static str,
-    },
-    /// Too few or too bad outcomes for a certificate.
-    #[error(
-        "the block certificate's outcomes ({confirmed} confirmed, {wrong} wrong) prove a precision of {bound:.6} with 95 % confidence, expected at least 0.99; without a certificate matches go to review"
-    )]
-    Uncertified {
-        /// Confirmed counterfeits.
-        confirmed: u64,
-        /// Wrong ones.
-        wrong: u64,
-        /// What they prove.
-        bound: f64,
     },
     /// A list too long or an empty id.
     #[error("{0}")]
@@ -169,7 +123,6 @@ impl PolicyError {
         match self {
             Self::Thresholds(_) => "policy-thresholds-invalid",
             Self::NeverBlocks { .. } => "policy-action-invalid",
-            Self::Uncertified { .. } => "block-certificate-insufficient",
             Self::Sellers(_) => "policy-sellers-invalid",
         }
     }
@@ -213,27 +166,6 @@ impl Policy {
             return Err(PolicyError::Sellers(
                 "authorised_sellers holds an empty or over-long id or too many, expected at most 10000 ids of 1 to 256 bytes".to_owned(),
             ));
-        }
-        self.block.map_or(Ok(()), |block| self.validate_block(&block, model))
-    }
-
-    fn validate_block(&self, block: &BlockCertificate, model: &ScoreThresholds) -> Result<(), PolicyError> {
-        let least = self.thresholds(model).fake_match;
-        if !(least..=1.0).contains(&block.threshold) {
-            return Err(PolicyError::Thresholds(format!(
-                "block.threshold is {}, expected fake_match ({least}) to 1",
-                block.threshold
-            )));
-        }
-        if block.confirmed.max(block.wrong) > MOST_OUTCOMES {
-            return Err(PolicyError::Thresholds(format!(
-                "block counts {} confirmed and {} wrong outcomes, expected at most {MOST_OUTCOMES} each",
-                block.confirmed, block.wrong
-            )));
-        }
-        let bound = block.precision_bound();
-        if bound < CERTIFIED_PRECISION {
-            return Err(PolicyError::Uncertified { confirmed: block.confirmed, wrong: block.wrong, bound });
         }
         Ok(())
     }

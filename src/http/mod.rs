@@ -6,6 +6,7 @@ mod error;
 mod form;
 mod lookups;
 mod observe;
+mod outcomes;
 mod policies;
 mod references;
 mod router;

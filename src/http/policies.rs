@@ -17,7 +17,7 @@ pub(super) struct PolicyBody {
     brand: BrandId,
     /// Counts up with each change; 0 when the brand has none of its own. Also the `ETag`.
     version: u64,
-    /// The model that its thresholds and certificate were set for; under another they do not hold.
+    /// The model that its thresholds were set for; under another `lookalike` does not hold.
     model: String,
     /// The policy.
     policy: Policy,
@@ -25,7 +25,8 @@ pub(super) struct PolicyBody {
     effective: EffectiveThresholds,
 }
 
-/// Cosine similarities in force.
+/// Thresholds in force: probabilities, but for `lookalike` (a cosine similarity) and `conflict_margin`
+/// (log-odds).
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EffectiveThresholds {
     fake_match: f32,

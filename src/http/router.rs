@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{App, Problem, checks, drain, lookups, observe, policies, references, system};
+use super::{App, Problem, checks, drain, lookups, observe, outcomes, policies, references, system};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -25,6 +25,7 @@ Errors are RFC 9457 problem+json with a stable `code`."), tags(
     (name = "lookups", description = "Find similar references"),
     (name = "references", description = "A brand's authentic and known-fake images"),
     (name = "policies", description = "How a brand's matches are answered"),
+    (name = "certificates", description = "What people found out, and what it proves"),
     (name = "system", description = "State of the service"),
 ))]
 struct Document;
@@ -36,6 +37,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
     let small = OpenApiRouter::new()
         .routes(routes!(references::get, references::patch, references::delete))
         .routes(routes!(policies::get, policies::put))
+        .routes(routes!(outcomes::put))
+        .routes(routes!(outcomes::get))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES));
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(checks::create))

@@ -2,6 +2,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::gallery::{BrandId, ChangedRow, Polarity, StoredPolicy};
+use crate::scoring::Standing;
 
 /// What an answer of the index needs to know of a reference at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,12 +40,13 @@ impl Filter {
     }
 }
 
-/// Active references by key and by brand, and the brands' policies.
+/// Active references by key and by brand, and the brands' policies and standings.
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
     entries: HashMap<u64, Entry>,
     by_brand: HashMap<Arc<BrandId>, BTreeSet<u64>>,
     policies: HashMap<BrandId, Arc<StoredPolicy>>,
+    standings: HashMap<BrandId, Arc<Standing>>,
 }
 
 impl Catalog {
@@ -69,6 +71,14 @@ impl Catalog {
 
     pub(super) fn set_policies(&mut self, policies: Vec<(BrandId, StoredPolicy)>) {
         self.policies.extend(policies.into_iter().map(|(brand, policy)| (brand, Arc::new(policy))));
+    }
+
+    pub(super) fn set_standings(&mut self, standings: Vec<(BrandId, Standing)>) {
+        self.standings.extend(standings.into_iter().map(|(brand, standing)| (brand, Arc::new(standing))));
+    }
+
+    pub(super) fn standing(&self, brand: &BrandId) -> Arc<Standing> {
+        self.standings.get(brand).cloned().unwrap_or_default()
     }
 
     pub(super) fn entry(&self, key: u64) -> Option<Entry> {

@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::embed::{Embedding, ModelManifest};
 use crate::gallery::{BrandId, ChangedRow, Gallery, GalleryError, Polarity, StoredPolicy};
 use crate::index::{Change, Generation, IndexOptions, LiveIndex, Neighbor, Nodes, Origin, Scope, SnapshotError, Stats};
+use crate::scoring::{Scoring, Standing};
 use crate::telemetry;
 
 use catalog::Catalog;
@@ -52,6 +53,8 @@ pub struct Library {
     root: PathBuf,
     origin: Origin,
     options: IndexOptions,
+    /// The artefact whose outcomes count.
+    scoring: Arc<Scoring>,
     index: LiveIndex,
     catalog: RwLock<Catalog>,
     /// The gallery's revision that catalogue and index have reached.
@@ -72,6 +75,7 @@ impl Library {
         gallery: Arc<Gallery>,
         root: &Path,
         manifest: &ModelManifest,
+        scoring: Arc<Scoring>,
         options: &IndexOptions,
     ) -> Result<Self, LibraryError> {
         let origin =
@@ -101,6 +105,7 @@ impl Library {
             root: root.to_owned(),
             origin,
             options: options.clone(),
+            scoring,
             index: LiveIndex::new(Arc::new(base)),
             catalog: RwLock::default(),
             applied: Mutex::new(0),
@@ -133,7 +138,7 @@ impl Library {
         // than what it has, the index what is newer than the build.
         let mut applied = self.applied.lock();
         let news = self.read_news(revision.min(*applied), revision)?;
-        self.catalog.write().set_policies(news.policies);
+        self.take(news.policies, news.standings);
         self.index.swap(built, news.changes);
         self.set_applied(&mut applied, news.revision);
         drop(applied);
@@ -181,6 +186,12 @@ impl Library {
         self.catalog.read().policy(brand)
     }
 
+    /// What the brand's outcomes prove, as last seen.
+    #[must_use]
+    pub fn standing(&self, brand: &BrandId) -> Arc<Standing> {
+        self.catalog.read().standing(brand)
+    }
+
     /// Figures of the index.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -209,7 +220,7 @@ impl Library {
         let mut applied = self.applied.lock();
         let news = self.read_news(*applied, vectors_since.max(*applied))?;
         if news.revision != *applied {
-            self.catalog.write().set_policies(news.policies);
+            self.take(news.policies, news.standings);
             self.index.apply(news.changes);
             self.set_applied(&mut applied, news.revision);
         }
@@ -229,7 +240,23 @@ impl Library {
         })?;
         let policies = if revision == since { Vec::new() } else { self.gallery.policies_since(since)? };
         let policies = policies.into_iter().map(|(brand, stored)| (brand, stored.under(&self.origin.model)));
-        Ok(News { revision, changes, policies: policies.collect() })
+        let standings = if revision == since { Vec::new() } else { self.standings_since(since)? };
+        Ok(News { revision, changes, policies: policies.collect(), standings })
+    }
+
+    fn standings_since(&self, since: u64) -> Result<Vec<(BrandId, Standing)>, LibraryError> {
+        let brands = self.gallery.brands_with_outcomes_since(since)?;
+        let standing = |brand: BrandId| {
+            let outcomes = self.gallery.outcomes(&brand, self.scoring.id())?;
+            Ok((brand, Standing::of(&outcomes)))
+        };
+        brands.into_iter().map(standing).collect()
+    }
+
+    fn take(&self, policies: Vec<(BrandId, StoredPolicy)>, standings: Vec<(BrandId, Standing)>) {
+        let mut catalog = self.catalog.write();
+        catalog.set_policies(policies);
+        catalog.set_standings(standings);
     }
 
     fn set_applied(&self, applied: &mut u64, revision: u64) {
@@ -253,6 +280,7 @@ struct News {
     revision: u64,
     changes: Vec<Change>,
     policies: Vec<(BrandId, StoredPolicy)>,
+    standings: Vec<(BrandId, Standing)>,
 }
 
 fn change(row: &ChangedRow, dimension: usize) -> Option<Change> {

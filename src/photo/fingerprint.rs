@@ -31,6 +31,11 @@ impl Fingerprint {
     }
 }
 
+/// The quality alone, without the hash.
+pub(super) fn quality_of(rgb: &RgbImage) -> u8 {
+    quality(&shrink(rgb))
+}
+
 fn shrink(rgb: &RgbImage) -> GrayImage {
     let mut small = RgbImage::new(SIDE, SIDE);
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box));

@@ -5,6 +5,7 @@
 mod decode;
 mod error;
 mod fingerprint;
+mod panels;
 mod sniff;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use sha2::Digest;
 
 pub use error::PhotoError;
 pub use fingerprint::Fingerprint;
+pub use panels::Panel;
 pub use sniff::Format;
 
 /// What a photo may cost at most. Each cap is checked before memory is taken for pixels.
@@ -124,5 +126,27 @@ impl Photo {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.rgb)
+    }
+
+    /// How much there is to see, 0 to 100; see [`Fingerprint::quality`].
+    #[must_use]
+    pub fn quality(&self) -> u8 {
+        fingerprint::quality_of(&self.rgb)
+    }
+
+    /// Pictures inside this one, the largest first: cells of a collage, a photo on a screenshot.
+    #[must_use]
+    pub fn panels(&self) -> Vec<Panel> {
+        panels::panels(&self.rgb)
+    }
+
+    /// The part of the photo inside `panel`. It keeps the sum and type of the whole photo's bytes.
+    #[must_use]
+    pub fn crop(&self, panel: &Panel) -> Self {
+        let (width, height) = self.rgb.dimensions();
+        let (left, right) = panels::pixels(panel.left, panel.right, width);
+        let (top, bottom) = panels::pixels(panel.top, panel.bottom, height);
+        let rgb = image::imageops::crop_imm(&self.rgb, left, top, right - left, bottom - top).to_image();
+        Self { rgb, ..*self }
     }
 }

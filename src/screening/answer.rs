@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::align::Alignment;
 use crate::gallery::{Action, Polarity, Reference};
 use crate::photo::{PhotoError, Sha256};
-use crate::verdict::{Judgement, Reason, Verdict};
+use crate::verdict::{Candidate, Judgement, Reason, Verdict};
 
 /// What the marketplace says of a listing. Every field is optional, at most 256 bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -68,10 +69,14 @@ pub struct PhotoAnswer {
     pub action: Action,
     /// Why.
     pub reasons: Vec<ReasonText>,
+    /// Views that were embedded: 1 for the whole photo, more where pictures inside it were looked at;
+    /// 0 when it could not be decoded.
+    #[serde(default)]
+    pub views: u32,
     /// Why it could not be decoded, if it could not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<PhotoFault>,
-    /// The nearest references at or above a threshold, nearest first.
+    /// The references that reach a threshold or nearly, most probably copied first.
     pub matches: Vec<Match>,
 }
 
@@ -104,12 +109,41 @@ pub struct Match {
     pub polarity: Polarity,
     /// The brand's product id.
     pub product: Option<String>,
-    /// Cosine similarity in [-1, 1].
+    /// Cosine similarity in [-1, 1], of the view in which it was seen.
     pub similarity: f32,
-    /// The similarity from which on a reference of this polarity says more than "looks alike"; absent
+    /// Calibrated probability that the photo is a copy of this reference, 0 to 1, with what the brand's
+    /// outcomes add; absent in look-ups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probability: Option<f32>,
+    /// The same for all brands alike: what certificates are about; absent in look-ups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f32>,
+    /// The probability from which on a reference of this polarity says more than "looks alike"; absent
     /// in look-ups.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
+    /// Where the reference lies in the photo, if it was looked for point by point and found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<Overlay>,
+}
+
+/// A reference laid over the photo. The whole reference is looked for in the photo: "the photo contains
+/// the reference" is not "the reference contains the photo".
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Overlay {
+    /// Where the reference's corners lie: its top left, top right, bottom right and bottom left, as
+    /// fractions of the photo's width and height; beyond 0 to 1 where cut off.
+    pub corners: [[f64; 2]; 4],
+    /// Share of the photo that the reference covers, 0 to 1.
+    pub photo_overlap: f64,
+    /// Share of the reference that is seen in the photo, 0 to 1.
+    pub reference_overlap: f64,
+    /// Points of both that agree with one transform.
+    pub inliers: usize,
+    /// Whether the photo shows the reference's mirror image.
+    pub flipped: bool,
+    /// Mean correlation of their pixels where there is something to see, -1 to 1.
+    pub agreement: f64,
 }
 
 /// What answered.
@@ -120,6 +154,10 @@ pub struct Versions {
     /// Name and sum of the model.
     #[schema(example = "sscd-distilled@240436cc531e")]
     pub model: String,
+    /// Model and sum of the scoring artefact: background set, weights and calibration.
+    #[schema(example = "sscd-distilled-scoring@0123456789ab")]
+    #[serde(default)]
+    pub scoring: String,
     /// Generation of the index, and the gallery's revision on top of it.
     #[schema(example = "3+1204")]
     pub index: String,
@@ -139,6 +177,7 @@ impl PhotoAnswer {
             verdict: Verdict::Undecidable,
             action: Action::Review,
             reasons: Vec::new(),
+            views: 0,
             fault: None,
             matches: Vec::new(),
         }
@@ -170,14 +209,42 @@ impl From<&PhotoError> for PhotoFault {
 }
 
 impl Match {
-    pub(super) fn new(reference: &Reference, similarity: f32, threshold: Option<f32>) -> Self {
+    /// A reference that a look-up found.
+    pub(super) fn similar(reference: &Reference, similarity: f32) -> Self {
         Self {
             reference_id: reference.id.clone(),
             brand: reference.brand.to_string(),
             polarity: reference.polarity,
             product: reference.product.clone(),
             similarity,
-            threshold,
+            probability: None,
+            score: None,
+            threshold: None,
+            overlay: None,
+        }
+    }
+
+    /// A reference that a check held against a photo.
+    pub(super) fn held(reference: &Reference, candidate: &Candidate, threshold: f32) -> Self {
+        Self {
+            probability: Some(candidate.probability),
+            score: Some(candidate.score),
+            threshold: Some(threshold),
+            overlay: candidate.alignment.as_ref().map(Overlay::from),
+            ..Self::similar(reference, candidate.similarity)
+        }
+    }
+}
+
+impl From<&Alignment> for Overlay {
+    fn from(alignment: &Alignment) -> Self {
+        Self {
+            corners: alignment.corners.map(|(x, y)| [x, y]),
+            photo_overlap: alignment.query_overlap,
+            reference_overlap: alignment.reference_overlap,
+            inliers: alignment.inliers,
+            flipped: alignment.flipped,
+            agreement: alignment.detail,
         }
     }
 }

@@ -1,25 +1,29 @@
 //! The one use case: photos in, verdict out. HTTP and the command line both call this.
 
 mod answer;
+mod look;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use crate::embed::{EmbedError, Embedder, Embedding, Pending};
-use crate::gallery::{BrandId, Gallery, GalleryError, Policy, Reference, StoredCheck, StoredPolicy, new_id};
-use crate::library::{Filter, Found, Library};
+use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
+use crate::gallery::{BrandId, Gallery, GalleryError, Polarity, Policy, Reference, StoredCheck, StoredPolicy, new_id};
+use crate::library::{Filter, Library};
 use crate::photo::{Limits, Photo, PhotoError, Sha256};
+use crate::scoring::{Scoring, Standing};
 use crate::telemetry;
-use crate::verdict::{Candidate, Facts, Judgement, Reason, judge, undecidable, worst};
+use crate::verdict::{Candidate, Facts, Judgement, Reason, Terms, judge, undecidable, worst};
 
-pub use answer::{CheckAnswer, Listing, Match, PhotoAnswer, PhotoFault, ReasonText, Versions};
+pub use answer::{CheckAnswer, Listing, Match, Overlay, PhotoAnswer, PhotoFault, ReasonText, Versions};
+pub use look::{Examination, Held};
 
-/// Neighbours looked at for a verdict, at least.
-const NEIGHBORS: usize = 16;
+/// A reference that is probably copied is named in the answer from this probability on.
+const WORTH_NAMING: f32 = 0.05;
 
 /// Why a check or a look-up has no answer.
 #[derive(Debug, Error)]
@@ -84,6 +88,8 @@ pub struct Screener {
     pub library: Arc<Library>,
     /// Embeds photos.
     pub embedder: Arc<Embedder>,
+    /// Says how probable a copy is.
+    pub scoring: Arc<Scoring>,
     /// Caps on photos.
     pub limits: Limits,
     /// Matches named in an answer, at most, for each photo.
@@ -138,10 +144,10 @@ impl Screener {
         // All photos are decoded and queued before the first embedding is waited for.
         let started = uploads.iter().enumerate().map(|(index, upload)| self.start(index, upload));
         let started = started.collect::<Result<Vec<_>, _>>()?;
-        let mut policies = Vec::new();
+        let mut brands = Brands::new();
         let mut judged = Vec::with_capacity(started.len());
         for (index, (look, upload)) in started.into_iter().zip(uploads).enumerate() {
-            judged.push(self.finish(index, look, upload, listing, &mut policies)?);
+            judged.push(self.finish(index, look, upload, listing, &mut brands)?);
         }
         let judgements: Vec<Judgement> = judged.iter().map(|(judgement, _)| judgement.clone()).collect();
         let overall = worst(&judgements).cloned().unwrap_or_else(|| undecidable(Reason::PhotoBroken));
@@ -153,7 +159,7 @@ impl Screener {
             action: overall.action,
             reasons: overall.reasons.into_iter().map(ReasonText::from).collect(),
             photos: judged.into_iter().map(|(_, photo)| photo).collect(),
-            versions: self.versions(policies),
+            versions: self.versions(&brands),
         })
     }
 
@@ -174,7 +180,12 @@ impl Screener {
         // A floor above every similarity: exactly the nearest are wanted, nothing deeper.
         let mut found = self.library.search(lookup.embedding, lookup.k, f32::INFINITY, lookup.filter);
         found.truncate(lookup.k);
-        self.matches(&found, |_| None)
+        let references = self.gallery.by_keys(&found.iter().map(|found| found.key).collect::<Vec<_>>())?;
+        let joined = found.iter().filter_map(|found| {
+            let reference = references.iter().find(|reference| reference.key == found.key)?;
+            Some(Match::similar(reference, found.similarity))
+        });
+        Ok(joined.collect())
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Photo, PhotoError> {
@@ -188,7 +199,7 @@ impl Screener {
         match self.decode(&upload.bytes) {
             Ok(photo) => {
                 let pending = self.embedder.submit(&photo)?;
-                Ok(Look::Seen { quality: photo.fingerprint().quality, size: (photo.width(), photo.height()), pending })
+                Ok(Look::Seen { photo: Box::new(photo), pending })
             }
             Err(broken @ PhotoError::Broken { .. }) => Ok(Look::Broken(broken)),
             Err(source) => Err(ScreenError::Photo { index, source }),
@@ -201,108 +212,161 @@ impl Screener {
         look: Look,
         upload: &Upload,
         listing: &Listing,
-        policies: &mut Vec<(BrandId, Arc<StoredPolicy>)>,
+        brands: &mut Brands,
     ) -> Result<(Judgement, PhotoAnswer), ScreenError> {
-        let mut photo = PhotoAnswer::unseen(index, upload.name.clone(), Sha256::of(&upload.bytes));
+        let mut answer = PhotoAnswer::unseen(index, upload.name.clone(), Sha256::of(&upload.bytes));
         let judgement = match look {
             Look::Broken(error) => {
-                photo.fault = Some(PhotoFault::from(&error));
+                answer.fault = Some(PhotoFault::from(&error));
                 undecidable(Reason::PhotoBroken)
             }
-            Look::Seen { quality, size, pending } => {
-                photo.see(size, quality);
-                match pending.wait() {
-                    Ok(embedding) => {
-                        let (judgement, matches) = self.judge(&embedding, quality, listing, policies)?;
-                        photo.matches = matches;
+            Look::Seen { photo, pending } => {
+                answer.see((photo.width(), photo.height()), photo.quality());
+                match pending.wait().map_err(ScreenError::from).and_then(|seen| self.examine(&photo, &seen)) {
+                    Ok(examination) => {
+                        answer.views = examination.views;
+                        let (judgement, matches) = self.judge(&examination, &answer, listing, brands)?;
+                        answer.matches = matches;
                         judgement
                     }
-                    Err(EmbedError::Failed(reason)) => {
+                    Err(ScreenError::Embed(EmbedError::Failed(reason))) => {
                         tracing::error!(%reason, "a photo is undecidable because the model failed");
                         undecidable(Reason::ModelFailed)
                     }
-                    Err(other) => return Err(other.into()),
+                    Err(other) => return Err(other),
                 }
             }
         };
         telemetry::judged(judgement.verdict.as_str());
-        photo.judged(&judgement);
-        Ok((judgement, photo))
+        answer.judged(&judgement);
+        Ok((judgement, answer))
     }
 
     fn judge(
         &self,
-        embedding: &Embedding,
-        quality: u8,
+        examination: &Examination,
+        photo: &PhotoAnswer,
         listing: &Listing,
-        used: &mut Vec<(BrandId, Arc<StoredPolicy>)>,
+        brands: &mut Brands,
     ) -> Result<(Judgement, Vec<Match>), ScreenError> {
         let model = self.embedder.manifest().thresholds;
-        let floor = model.lookalike;
-        let found = self.library.search(embedding, NEIGHBORS, floor, &Filter::default());
-        for neighbor in &found {
-            if !used.iter().any(|(brand, _)| *brand == *neighbor.entry.brand) {
-                used.push(((*neighbor.entry.brand).clone(), self.library.policy(&neighbor.entry.brand)));
-            }
+        for held in &examination.held {
+            brands.meet(&held.found.entry.brand, &self.library);
         }
-        let candidates: Vec<Candidate> = found.iter().map(candidate).collect();
-        let fallback = Policy::default();
-        let policy_of = |brand: &BrandId| {
-            used.iter().find(|(known, _)| known == brand).map_or(&fallback, |(_, stored)| &stored.policy)
+        let candidates: Vec<Candidate> = examination.held.iter().map(|held| self.candidate(held, brands)).collect();
+        let facts = Facts {
+            quality: photo.quality.unwrap_or_default(),
+            seller_id: listing.seller_id.as_deref(),
+            claimed_brand: listing.brand.as_deref(),
         };
-        let facts = Facts { quality, seller_id: listing.seller_id.as_deref(), claimed_brand: listing.brand.as_deref() };
-        let judgement = judge(&candidates, facts, &model, policy_of);
-        let threshold = |neighbor: &Found| {
-            let thresholds = policy_of(&neighbor.entry.brand).thresholds(&model);
-            Some(match neighbor.polarity() {
-                crate::gallery::Polarity::Fake => thresholds.fake_likely,
-                crate::gallery::Polarity::Authentic => thresholds.authentic_reuse,
-            })
-        };
-        let matches = self.matches(&shown(&found, &judgement, floor, self.matches), threshold)?;
+        let judgement = judge(&candidates, facts, &model, |brand| brands.terms(brand));
+        let shown = shown(&candidates, &judgement, &model, self.matches);
+        let keys: Vec<u64> = shown.iter().map(|&place| examination.held[place].found.key).collect();
+        let references = self.gallery.by_keys(&keys)?;
+        let named = shown.into_iter().filter_map(|place| {
+            let held = &examination.held[place];
+            let reference = references.iter().find(|reference: &&Reference| reference.key == held.found.key)?;
+            let candidate = &candidates[place];
+            let thresholds = brands.terms(&candidate.brand).policy.thresholds(&model);
+            Some(Match::held(reference, candidate, thresholds.copy(candidate.polarity == Polarity::Fake)))
+        });
+        let matches = named.collect();
         Ok((judgement, matches))
     }
 
-    fn matches(&self, found: &[Found], threshold: impl Fn(&Found) -> Option<f32>) -> Result<Vec<Match>, ScreenError> {
-        let keys: Vec<u64> = found.iter().map(|neighbor| neighbor.key).collect();
-        let references = self.gallery.by_keys(&keys)?;
-        let find = |key| references.iter().find(|reference: &&Reference| reference.key == key);
-        let joined = found
-            .iter()
-            .filter_map(|neighbor| Some(Match::new(find(neighbor.key)?, neighbor.similarity, threshold(neighbor))));
-        Ok(joined.collect())
+    /// What a photo would be judged without a word about its listing.
+    #[must_use]
+    pub fn verdict_on(&self, photo: &Photo, examination: &Examination) -> Judgement {
+        let mut brands = Brands::new();
+        for held in &examination.held {
+            brands.meet(&held.found.entry.brand, &self.library);
+        }
+        let candidates: Vec<Candidate> = examination.held.iter().map(|held| self.candidate(held, &brands)).collect();
+        let facts = Facts { quality: photo.quality(), ..Facts::default() };
+        judge(&candidates, facts, &self.embedder.manifest().thresholds, |brand| brands.terms(brand))
     }
 
-    fn versions(&self, policies: Vec<(BrandId, Arc<StoredPolicy>)>) -> Versions {
+    fn candidate(&self, held: &Held, brands: &Brands) -> Candidate {
+        let (brand, polarity) = (&held.found.entry.brand, held.found.polarity());
+        let shift = brands.shift(brand, polarity);
+        Candidate {
+            brand: (**brand).clone(),
+            polarity,
+            similarity: held.sighting.similarity,
+            log_odds: self.scoring.calibrated(held.evidence, polarity) + shift,
+            probability: self.scoring.probability(held.evidence, polarity, shift),
+            score: self.scoring.probability(held.evidence, polarity, 0.0),
+            alignment: held.sighting.alignment,
+        }
+    }
+
+    fn versions(&self, brands: &Brands) -> Versions {
         Versions {
             touchstone: env!("CARGO_PKG_VERSION").to_owned(),
             model: self.library.model().to_owned(),
+            scoring: self.scoring.id().to_owned(),
             index: self.library.version(),
-            policies: policies.into_iter().map(|(brand, stored)| (brand.to_string(), stored.version)).collect(),
+            policies: brands.versions(),
         }
     }
 }
 
 /// A photo on its way.
 enum Look {
-    Seen { quality: u8, size: (u32, u32), pending: Pending },
+    Seen { photo: Box<Photo>, pending: Pending },
     Broken(PhotoError),
 }
 
-fn candidate(found: &Found) -> Candidate {
-    Candidate { brand: (*found.entry.brand).clone(), polarity: found.entry.polarity, similarity: found.similarity }
+/// The brands met in one check, each as it stood when it was first met.
+struct Brands(BTreeMap<BrandId, (Arc<StoredPolicy>, Arc<Standing>)>);
+
+impl Brands {
+    fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    fn meet(&mut self, brand: &BrandId, library: &Library) {
+        if !self.0.contains_key(brand) {
+            self.0.insert(brand.clone(), (library.policy(brand), library.standing(brand)));
+        }
+    }
+
+    fn terms(&self, brand: &BrandId) -> Terms<'_> {
+        static DEFAULT: LazyLock<Policy> = LazyLock::new(Policy::default);
+        self.0.get(brand).map_or(Terms { policy: &DEFAULT, certified: None }, |(stored, standing)| Terms {
+            policy: &stored.policy,
+            certified: standing.certified().map(|step| step.score),
+        })
+    }
+
+    fn shift(&self, brand: &BrandId, polarity: Polarity) -> f64 {
+        self.0.get(brand).map_or(0.0, |(_, standing)| standing.shift(polarity))
+    }
+
+    fn versions(&self) -> BTreeMap<String, u64> {
+        self.0.iter().map(|(brand, (stored, _))| (brand.to_string(), stored.version)).collect()
+    }
 }
 
-/// The matches that an answer names: those at or above the floor, nearest first, and always the one
-/// that decided.
-fn shown(found: &[Found], judgement: &Judgement, floor: f32, most: usize) -> Vec<Found> {
-    let near = found.iter().filter(|neighbor| neighbor.similarity >= floor);
-    let mut shown: Vec<Found> = near.take(most).cloned().collect();
-    if let Some(decisive) = judgement.decisive.and_then(|place| found.get(place))
-        && !shown.iter().any(|neighbor| neighbor.key == decisive.key)
+/// Places of the candidates that an answer names: those that reach a threshold or nearly, most probable
+/// first, and always the one that decided.
+fn shown(candidates: &[Candidate], judgement: &Judgement, model: &ScoreThresholds, most: usize) -> Vec<usize> {
+    let worth = |candidate: &Candidate| {
+        candidate.probability >= WORTH_NAMING
+            || candidate.similarity >= model.lookalike
+            || candidate.alignment.is_some_and(|alignment| alignment.inliers >= model.lookalike_inliers as usize)
+    };
+    let mut shown: Vec<usize> = (0..candidates.len()).filter(|&place| worth(&candidates[place])).collect();
+    shown.sort_by(|&a, &b| {
+        let (a, b) = (&candidates[a], &candidates[b]);
+        b.log_odds.total_cmp(&a.log_odds).then(b.similarity.total_cmp(&a.similarity))
+    });
+    shown.truncate(most);
+    if let Some(decisive) = judgement.decisive
+        && !shown.contains(&decisive)
     {
         shown.truncate(most.saturating_sub(1));
-        shown.push(decisive.clone());
+        shown.push(decisive);
     }
     shown
 }

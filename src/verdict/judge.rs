@@ -1,8 +1,14 @@
 use std::collections::BTreeMap;
 
 use super::{Reason, Verdict};
+use crate::align::Alignment;
 use crate::embed::ScoreThresholds;
 use crate::gallery::{Action, BrandId, Polarity, Policy};
+
+/// A copy that covers less of the photo than this is one part of it among others.
+const PART_OF_PHOTO: f64 = 0.5;
+/// A copy of less of the reference than this is a cutting.
+const PART_OF_REFERENCE: f64 = 0.6;
 
 /// A match, as far as a verdict needs it.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +19,23 @@ pub struct Candidate {
     pub polarity: Polarity,
     /// Cosine similarity.
     pub similarity: f32,
+    /// Calibrated log-odds that the photo is a copy of it, the brand's shift included.
+    pub log_odds: f64,
+    /// The same as a probability, 0 to 1.
+    pub probability: f32,
+    /// The probability without the brand's shift: what certificates are about.
+    pub score: f32,
+    /// Where it lies in the photo, if it was looked for and found.
+    pub alignment: Option<Alignment>,
+}
+
+/// What a brand's references are judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'p> {
+    /// Its policy.
+    pub policy: &'p Policy,
+    /// The score from which on its certificate covers blocks, if it has one.
+    pub certified: Option<f64>,
 }
 
 /// What else bears on the verdict.
@@ -59,31 +82,35 @@ pub fn worst(judgements: &[Judgement]) -> Option<&Judgement> {
     judgements.iter().max_by_key(|judgement| (judgement.action, judgement.verdict))
 }
 
-/// Judges one photo. `policy_of` gives a brand's policy; the order of candidates does not matter.
+/// Judges one photo. `terms_of` gives a brand's terms; the order of candidates does not matter.
 ///
 /// Each brand's nearest fake and nearest authentic reference are judged by that brand's own policy, and
 /// the severest finding speaks for the photo: no brand's match hides another's.
 #[must_use]
 pub fn judge<'p>(
-    candidates: &[Candidate],
+    candidates: &'p [Candidate],
     facts: Facts<'_>,
     model: &ScoreThresholds,
-    policy_of: impl Fn(&BrandId) -> &'p Policy,
+    terms_of: impl Fn(&BrandId) -> Terms<'p>,
 ) -> Judgement {
-    let nearest = nearest_of_each_brand(candidates, model, policy_of);
+    let nearest = nearest_of_each_brand(candidates, model, &terms_of);
     let mut findings = if facts.quality < model.min_quality {
         vec![low_information(&nearest)]
     } else {
         nearest.iter().filter_map(|near| finding(near, &nearest, facts, model)).collect()
     };
     if findings.is_empty() {
-        findings.extend(nearest.iter().filter(|near| near.similarity >= near.thresholds.lookalike).map(lookalike));
+        findings.extend(lookalikes(candidates, model, &terms_of));
     }
-    let weight =
-        |judgement: &Judgement| judgement.decisive.map_or(f32::NEG_INFINITY, |place| candidates[place].similarity);
+    let weight = |judgement: &Judgement| {
+        judgement.decisive.map_or((f64::NEG_INFINITY, f32::NEG_INFINITY), |place| {
+            (candidates[place].log_odds, candidates[place].similarity)
+        })
+    };
     let severest = findings.into_iter().max_by(|a, b| {
         let by_seriousness = (a.action, a.verdict).cmp(&(b.action, b.verdict));
-        by_seriousness.then(weight(a).total_cmp(&weight(b)))
+        let (a, b) = (weight(a), weight(b));
+        by_seriousness.then(a.0.total_cmp(&b.0)).then(a.1.total_cmp(&b.1))
     });
     let mut judgement = severest.unwrap_or_else(no_match);
     let matched = judgement.decisive.map(|place| candidates[place].brand.as_str());
@@ -95,48 +122,46 @@ pub fn judge<'p>(
     judgement
 }
 
-/// A brand's nearest candidate of one polarity, with the policy and thresholds of that brand.
+/// A brand's candidate of one polarity that is most probably copied, with that brand's terms.
 struct Nearest<'p> {
     place: usize,
-    similarity: f32,
+    candidate: &'p Candidate,
     polarity: Polarity,
     policy: &'p Policy,
+    certified: Option<f64>,
     thresholds: ScoreThresholds,
 }
 
 impl Nearest<'_> {
-    /// The threshold from which on this polarity says more than "looks alike".
+    /// The probability from which on this polarity says more than "looks alike".
     fn relevance(&self) -> f32 {
-        match self.polarity {
-            Polarity::Fake => self.thresholds.fake_likely,
-            Polarity::Authentic => self.thresholds.authentic_reuse,
-        }
+        self.thresholds.copy(self.polarity == Polarity::Fake)
     }
 
     fn relevant(&self) -> bool {
-        self.similarity >= self.relevance()
+        self.candidate.probability >= self.relevance()
     }
 }
 
-/// In the order of brands, so that equal similarities are answered the same every time.
+/// In the order of brands, so that equal candidates are answered the same every time.
 fn nearest_of_each_brand<'p>(
-    candidates: &[Candidate],
+    candidates: &'p [Candidate],
     model: &ScoreThresholds,
-    policy_of: impl Fn(&BrandId) -> &'p Policy,
+    terms_of: impl Fn(&BrandId) -> Terms<'p>,
 ) -> Vec<Nearest<'p>> {
     let mut places: BTreeMap<(&BrandId, Polarity), usize> = BTreeMap::new();
     for (place, candidate) in candidates.iter().enumerate() {
         let nearest = places.entry((&candidate.brand, candidate.polarity)).or_insert(place);
-        if candidate.similarity > candidates[*nearest].similarity {
+        if candidate.log_odds > candidates[*nearest].log_odds {
             *nearest = place;
         }
     }
-    let with_policy = places.into_iter().map(|((brand, polarity), place)| {
-        let policy = policy_of(brand);
+    let with_terms = places.into_iter().map(|((brand, polarity), place)| {
+        let Terms { policy, certified } = terms_of(brand);
         let thresholds = policy.thresholds(model);
-        Nearest { place, similarity: candidates[place].similarity, polarity, policy, thresholds }
+        Nearest { place, candidate: &candidates[place], polarity, policy, certified, thresholds }
     });
-    with_policy.collect()
+    with_terms.collect()
 }
 
 /// What one relevant reference says, held against those of the other polarity, of whatever brand.
@@ -145,8 +170,8 @@ fn finding(near: &Nearest<'_>, all: &[Nearest<'_>], facts: Facts<'_>, model: &Sc
         return None;
     }
     let opposite = || all.iter().filter(|other| other.polarity != near.polarity);
-    let apart = |other: &Nearest<'_>| other.similarity - near.similarity;
-    if opposite().any(|other| apart(other).abs() <= model.conflict_margin) {
+    let apart = |other: &Nearest<'_>| other.candidate.log_odds - near.candidate.log_odds;
+    if opposite().any(|other| apart(other).abs() <= f64::from(model.conflict_margin)) {
         return Some(conflict(near));
     }
     // A relevant reference of the other polarity that is clearly nearer speaks instead.
@@ -171,21 +196,35 @@ fn conflict(near: &Nearest<'_>) -> Judgement {
 }
 
 fn known_fake(fake: &Nearest<'_>, authentic_also: bool) -> Judgement {
-    let certain = fake.similarity >= fake.thresholds.fake_match;
+    let certain = fake.candidate.probability >= fake.thresholds.fake_match;
     let (verdict, threshold, reason) = if certain {
         (Verdict::KnownFakeMatch, fake.thresholds.fake_match, Reason::FakeAboveMatchThreshold)
     } else {
         (Verdict::KnownFakeLikely, fake.thresholds.fake_likely, Reason::FakeAboveLikelyThreshold)
     };
     let mut reasons = vec![reason];
+    reasons.extend(where_it_lies(fake.candidate));
     reasons.extend(authentic_also.then_some(Reason::AuthenticAlsoNear));
-    let (action, why) = match &fake.policy.block {
-        Some(block) if certain && fake.similarity >= block.threshold => (Action::Block, Reason::BlockCertified),
-        Some(_) => (Action::Review, Reason::BelowBlockThreshold),
+    let (action, why) = match fake.certified {
+        _ if !fake.policy.block => (Action::Review, Reason::BlockNotAskedFor),
         None => (Action::Review, Reason::NoBlockCertificate),
+        Some(least) if certain && f64::from(fake.candidate.score) >= least => (Action::Block, Reason::BlockCertified),
+        Some(_) => (Action::Review, Reason::BelowBlockThreshold),
     };
     reasons.push(why);
     Judgement { verdict, action, reasons, decisive: Some(fake.place), threshold: Some(threshold) }
+}
+
+/// What the second look adds.
+fn where_it_lies(candidate: &Candidate) -> Vec<Reason> {
+    let Some(alignment) = &candidate.alignment else {
+        return Vec::new();
+    };
+    let mut reasons = vec![Reason::ReferenceLiesInPhoto];
+    reasons.extend(alignment.flipped.then_some(Reason::Mirrored));
+    reasons.extend((alignment.query_overlap < PART_OF_PHOTO).then_some(Reason::PartOfPhoto));
+    reasons.extend((alignment.reference_overlap < PART_OF_REFERENCE).then_some(Reason::PartOfReference));
+    reasons
 }
 
 /// Next to a known fake, a person looks: neither a trusted seller nor a lenient policy allows it.
@@ -197,7 +236,9 @@ fn photo_reuse(authentic: &Nearest<'_>, fake_also: bool, facts: Facts<'_>) -> Ju
     } else {
         (Verdict::AuthenticPhotoReuse, authentic.policy.authentic_reuse, Reason::SellerNotAuthorised)
     };
-    let mut reasons = vec![Reason::AuthenticAboveReuseThreshold, seller];
+    let mut reasons = vec![Reason::AuthenticAboveReuseThreshold];
+    reasons.extend(where_it_lies(authentic.candidate));
+    reasons.push(seller);
     reasons.extend(fake_also.then_some(Reason::FakeAlsoNear));
     Judgement {
         verdict,
@@ -208,14 +249,30 @@ fn photo_reuse(authentic: &Nearest<'_>, fake_also: bool, facts: Facts<'_>) -> Ju
     }
 }
 
-fn lookalike(near: &Nearest<'_>) -> Judgement {
-    Judgement {
-        verdict: Verdict::SameProductLookalike,
-        action: near.policy.lookalike.min(Action::Review),
-        reasons: vec![Reason::ReferenceAboveLookalikeThreshold],
-        decisive: Some(near.place),
-        threshold: Some(near.thresholds.lookalike),
-    }
+/// Every candidate that looks alike, though none is a copy.
+fn lookalikes<'p>(
+    candidates: &[Candidate],
+    model: &ScoreThresholds,
+    terms_of: impl Fn(&BrandId) -> Terms<'p>,
+) -> Vec<Judgement> {
+    let alike = candidates.iter().enumerate().filter_map(|(place, candidate)| {
+        let policy = terms_of(&candidate.brand).policy;
+        let least = policy.thresholds(model).lookalike;
+        let inliers = candidate.alignment.map_or(0, |alignment| alignment.inliers);
+        let same_print = inliers >= model.lookalike_inliers as usize;
+        let near = candidate.similarity >= least;
+        let mut reasons = Vec::new();
+        reasons.extend(near.then_some(Reason::ReferenceAboveLookalikeThreshold));
+        reasons.extend(same_print.then_some(Reason::SamePrintSeen));
+        (!reasons.is_empty()).then(|| Judgement {
+            verdict: Verdict::SameProductLookalike,
+            action: policy.lookalike.min(Action::Review),
+            reasons,
+            decisive: Some(place),
+            threshold: near.then_some(least),
+        })
+    });
+    alike.collect()
 }
 
 fn no_match() -> Judgement {
@@ -231,7 +288,7 @@ fn no_match() -> Judgement {
 /// Blank photos match each other: that proves nothing, but next to a known fake a person looks.
 fn low_information(nearest: &[Nearest<'_>]) -> Judgement {
     let fakes = nearest.iter().filter(|near| near.polarity == Polarity::Fake && near.relevant());
-    let near_fake = fakes.max_by(|a, b| a.similarity.total_cmp(&b.similarity));
+    let near_fake = fakes.max_by(|a, b| a.candidate.log_odds.total_cmp(&b.candidate.log_odds));
     Judgement {
         verdict: Verdict::GenericOrLowInformation,
         action: if near_fake.is_some() { Action::Review } else { Action::Allow },

@@ -1,7 +1,7 @@
 //! Matches and policy in, verdict, action and reasons out. Pure: no clock, no files, no network.
 //!
-//! A match to an authentic photo proves that a brand's picture is reused, never that goods are
-//! genuine.
+//! A match to an authentic photo proves that a brand's picture is reused, never anything about the
+//! goods.
 
 mod judge;
 mod reason;
@@ -9,7 +9,7 @@ mod reason;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use judge::{Candidate, Facts, Judgement, judge, undecidable, worst};
+pub use judge::{Candidate, Facts, Judgement, Terms, judge, undecidable, worst};
 pub use reason::Reason;
 
 /// What was found on a photo. Ordered from the least to the most serious.

@@ -5,15 +5,25 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
-    /// A fake reference is at or above `fake_match`.
+    /// A copy of a fake reference is as probable as `fake_match`.
     FakeAboveMatchThreshold,
-    /// A fake reference is at or above `fake_likely`.
+    /// A copy of a fake reference is as probable as `fake_likely`.
     FakeAboveLikelyThreshold,
-    /// An authentic reference is at or above `authentic_reuse`.
+    /// A copy of an authentic reference is as probable as `authentic_reuse`.
     AuthenticAboveReuseThreshold,
-    /// A reference is at or above `lookalike`, and none above a higher threshold.
+    /// A reference's similarity is at or above `lookalike`, and no copy is probable.
     ReferenceAboveLookalikeThreshold,
-    /// A fake and an authentic reference are within `conflict_margin` of each other.
+    /// At least `lookalike_inliers` points of a reference are seen again, and no copy is probable.
+    SamePrintSeen,
+    /// The reference was found in the photo under one transform.
+    ReferenceLiesInPhoto,
+    /// It is seen in the mirror.
+    Mirrored,
+    /// It covers less than half of the photo.
+    PartOfPhoto,
+    /// Less than three fifths of it are seen.
+    PartOfReference,
+    /// The log-odds of a fake and an authentic reference are within `conflict_margin` of each other.
     WithinConflictMargin,
     /// A fake reference is relevant too, but an authentic one is clearly nearer.
     FakeAlsoNear,
@@ -23,15 +33,17 @@ pub enum Reason {
     SellerAuthorised,
     /// The brand has not authorised this seller.
     SellerNotAuthorised,
-    /// The brand's certificate covers blocks at this similarity.
+    /// The brand's certificate covers blocks at this score.
     BlockCertified,
+    /// The brand's policy does not ask for blocks; a person decides.
+    BlockNotAskedFor,
     /// The brand has no certificate to block; a person decides.
     NoBlockCertificate,
-    /// The similarity is below the certified threshold; a person decides.
+    /// The score is below the certified threshold; a person decides.
     BelowBlockThreshold,
     /// The photo's quality is below `min_quality`.
     LowInformation,
-    /// No reference is at or above any threshold.
+    /// No reference reaches a threshold.
     BelowEveryThreshold,
     /// The listing claims another brand than the matched one.
     ClaimedBrandDiffers,
@@ -50,14 +62,20 @@ impl Reason {
             Self::FakeAboveLikelyThreshold => "The photo probably matches a known fake.",
             Self::AuthenticAboveReuseThreshold => "The photo reuses a picture of the brand's own.",
             Self::ReferenceAboveLookalikeThreshold => "The photo looks like a reference, but is not a copy of it.",
-            Self::WithinConflictMargin => "A fake and an authentic reference are about equally near.",
+            Self::SamePrintSeen => "The print or surface of a reference is seen again, in another photo.",
+            Self::ReferenceLiesInPhoto => "The reference was found in the photo, and both agree point by point.",
+            Self::Mirrored => "It is mirrored.",
+            Self::PartOfPhoto => "It fills only a part of the photo.",
+            Self::PartOfReference => "Only a part of the reference is seen.",
+            Self::WithinConflictMargin => "A fake and an authentic reference are about equally probable.",
             Self::FakeAlsoNear => "A known fake is near as well, but clearly less so.",
             Self::AuthenticAlsoNear => "An authentic reference is near as well, but clearly less so.",
             Self::SellerAuthorised => "The brand has authorised this seller.",
             Self::SellerNotAuthorised => "The brand has not authorised this seller.",
-            Self::BlockCertified => "The brand's certificate covers blocking at this similarity.",
+            Self::BlockCertified => "The brand's certificate covers blocking at this score.",
+            Self::BlockNotAskedFor => "The brand's policy leaves known fakes to a person.",
             Self::NoBlockCertificate => "The brand has no certificate to block, so a person decides.",
-            Self::BelowBlockThreshold => "The similarity is below the certified threshold, so a person decides.",
+            Self::BelowBlockThreshold => "The score is below the certified threshold, so a person decides.",
             Self::LowInformation => "There is too little to see on the photo for a match to mean anything.",
             Self::BelowEveryThreshold => "No reference is near.",
             Self::ClaimedBrandDiffers => "The listing names another brand than the matched one.",

@@ -10,13 +10,18 @@ fn a_stolen_copy_of_a_known_fake_is_found_and_goes_to_review_without_a_certifica
     assert_eq!((answer["verdict"].as_str(), answer["action"].as_str()), (Some("known_fake_match"), Some("review")));
     let near = &answer["photos"][0]["matches"][0];
     assert_eq!(near["reference_id"], id);
+    assert_eq!(answer["photos"][0]["views"], 1);
     assert_eq!(
         (near["brand"].as_str(), near["polarity"].as_str(), near["product"].as_str()),
         (Some("acme"), Some("fake"), Some("p1"))
     );
-    assert!(near["similarity"].as_f64() > near["threshold"].as_f64());
+    assert!(near["probability"].as_f64() > near["threshold"].as_f64());
+    // The rim was cut off: nine tenths of each side are left.
+    let overlay = &near["overlay"];
+    assert!((overlay["reference_overlap"].as_f64().unwrap() - 0.81).abs() < 0.02, "{overlay}");
+    assert!(overlay["photo_overlap"].as_f64().unwrap() > 0.97, "{overlay}");
     let codes: Vec<&str> = answer["reasons"].as_array().unwrap().iter().map(|r| r["code"].as_str().unwrap()).collect();
-    assert_eq!(codes, ["fake-above-match-threshold", "no-block-certificate"]);
+    assert_eq!(codes, ["fake-above-match-threshold", "reference-lies-in-photo", "block-not-asked-for"]);
     assert_eq!(answer["listing"]["listing_id"], "L1");
     assert!(answer["versions"]["model"].as_str().unwrap().starts_with("sscd-distilled@"));
 }
@@ -26,7 +31,7 @@ fn only_a_certified_brand_blocks() {
     let app = TestApp::start();
     let fake = photo(2);
     app.add_fake(&fake);
-    app.certify("acme", 0.8);
+    app.certify("acme");
     let answer = app.check_one(&fake);
     assert_eq!((answer["verdict"].as_str(), answer["action"].as_str()), (Some("known_fake_match"), Some("block")));
     assert_eq!(answer["versions"]["policies"]["acme"], 1);
@@ -65,7 +70,7 @@ fn the_same_photo_as_fake_of_one_brand_and_authentic_of_another_is_a_conflict_an
     let disputed = photo(6);
     app.add("acme", "fake", &disputed);
     app.add("rival", "authentic", &disputed);
-    app.certify("acme", 0.8);
+    app.certify("acme");
     let answer = app.check_one(&disputed);
     assert_eq!((answer["verdict"].as_str(), answer["action"].as_str()), (Some("conflict"), Some("review")));
 }
@@ -90,7 +95,7 @@ fn many_fakes_do_not_hide_the_authentic_photo_behind_them() {
 fn a_blank_photo_says_too_little_even_when_a_brand_calls_it_fake() {
     let app = TestApp::start();
     app.add_fake(&blank());
-    app.certify("acme", 0.8);
+    app.certify("acme");
     let answer = app.check_one(&blank());
     assert_eq!(
         (answer["verdict"].as_str(), answer["action"].as_str()),

@@ -1,3 +1,4 @@
+mod certificates;
 mod checks;
 mod crash;
 mod errors;

@@ -13,9 +13,10 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use touchstone::config::Config;
 use touchstone::embed::{Embedder, ModelManifest, load_runtime};
-use touchstone::gallery::Gallery;
+use touchstone::gallery::{Gallery, Outcome, Polarity, StoredCheck};
 use touchstone::http::{self, App};
 use touchstone::library::Library;
+use touchstone::scoring::Scoring;
 use touchstone::screening::Screener;
 
 /// The default and the fully open one.
@@ -68,8 +69,19 @@ pub fn embedder(model: &str) -> Arc<Embedder> {
     embedder
 }
 
+/// As [`embedder`], the scoring artefact.
+pub fn scoring(model: &str) -> Arc<Scoring> {
+    let models = root().join("models");
+    Arc::new(Scoring::load(&models, &ModelManifest::load(&models, model).unwrap()).unwrap())
+}
+
+/// The fewest confirmed outcomes, with none wrong, that prove 99 %: 1 - 0.99^n >= 1 - 0.05 / 6.
+pub const ENOUGH: usize = 477;
+
 pub struct TestApp {
     pub url: String,
+    gallery: Arc<Gallery>,
+    scoring: Arc<Scoring>,
     /// Lives as long as the app.
     _folder: Arc<TempDir>,
     client: Client,
@@ -93,12 +105,21 @@ impl TestApp {
         change(&mut config);
         let embedder = embedder(model);
         let gallery = Arc::new(Gallery::open(&config.data).unwrap());
-        let library =
-            Library::open(Arc::clone(&gallery), &config.index_dir, embedder.manifest(), &config.index).unwrap();
+        let scoring = scoring(model);
+        let library = Library::open(
+            Arc::clone(&gallery),
+            &config.index_dir,
+            embedder.manifest(),
+            Arc::clone(&scoring),
+            &config.index,
+        )
+        .unwrap();
+        let kept = (Arc::clone(&gallery), Arc::clone(&scoring));
         let screener = Screener {
             gallery,
             library: Arc::new(library),
             embedder,
+            scoring,
             limits: config.photo.clone(),
             matches: config.server.max_matches,
         };
@@ -117,7 +138,8 @@ impl TestApp {
             });
         });
         let url = format!("http://{}", address.recv().unwrap());
-        let app = Self { url, _folder: folder, client: Client::new(), stop: Some(stop), server: Some(server) };
+        let (gallery, scoring) = kept;
+        let app = Self { url, gallery, scoring, _folder: folder, client: Client::new(), stop: Some(stop), server: Some(server) };
         app.wait_until_ready();
         app
     }
@@ -185,11 +207,44 @@ impl TestApp {
         self.request("PUT", &format!("/v1/brands/{brand}/policy")).json(policy).send().unwrap()
     }
 
-    /// A certificate that is good enough to block from `threshold` on.
-    pub fn certify(&self, brand: &str, threshold: f64) {
-        let policy = json!({ "block": { "threshold": threshold, "confirmed": 400, "wrong": 0 } });
-        let response = self.put_policy(brand, &policy);
+    /// Outcomes of `confirmed` right and `wrong` wrong matches to the brand's fakes, all of one score.
+    pub fn outcomes(&self, brand: &str, score: f64, confirmed: usize, wrong: usize) {
+        for number in 0..confirmed + wrong {
+            let id = format!("chk_{brand}_{score}_{number}");
+            let check = StoredCheck {
+                id: &id,
+                idempotency_key: None,
+                request_sha256: touchstone::photo::Sha256([0; 32]),
+                listing_id: None,
+                seller_id: None,
+                action: "review",
+                created_at: jiff::Timestamp::now(),
+                answer: "{}",
+            };
+            self.gallery.save_check(&check).unwrap();
+            self.gallery
+                .put_outcome(&Outcome {
+                    check_id: id.clone(),
+                    brand: brand.parse().unwrap(),
+                    polarity: Polarity::Fake,
+                    confirmed: number < confirmed,
+                    score,
+                    log_odds: touchstone::scoring::log_odds(score),
+                    scoring: self.scoring.id().to_owned(),
+                    decided_by: None,
+                    note: None,
+                    decided_at: jiff::Timestamp::now(),
+                })
+                .unwrap();
+        }
+    }
+
+    /// A brand that may block and wants to.
+    pub fn certify(&self, brand: &str) {
+        self.outcomes(brand, 0.97, ENOUGH, 0);
+        let response = self.put_policy(brand, &json!({ "block": true }));
         assert!(response.status().is_success(), "{}", response.text().unwrap());
+        assert_eq!(self.get_json(&format!("/v1/brands/{brand}/certificate"))["certified"], true);
     }
 }
 

@@ -8,7 +8,7 @@ use touchstone::library::{Filter, Library};
 use touchstone::photo::Limits;
 
 use crate::support::pictures::photo;
-use crate::support::{embedder, root};
+use crate::support::{embedder, root, scoring};
 
 #[test]
 fn a_rebuild_serves_what_another_process_wrote_just_before_it() {
@@ -16,7 +16,7 @@ fn a_rebuild_serves_what_another_process_wrote_just_before_it() {
     let embedder = embedder("sscd-distilled");
     let manifest = ModelManifest::load(&root().join("models"), "sscd-distilled").unwrap();
     let open = || Arc::new(Gallery::open(folder.path()).unwrap());
-    let library = Library::open(open(), &folder.path().join("index"), &manifest, &IndexOptions::default()).unwrap();
+    let library = Library::open(open(), &folder.path().join("index"), &manifest, scoring("sscd-distilled"), &IndexOptions::default()).unwrap();
 
     // Another connection adds a reference and a policy; this library has not refreshed since.
     let other = open();

@@ -1,6 +1,11 @@
+mod align;
 mod config;
 mod embed;
 mod index;
 mod library;
+mod metrics;
 mod photo;
+mod report;
+mod scoring;
 mod verdict;
+mod words;

@@ -1,0 +1,147 @@
+//! The second, local signal: does a photo contain a reference, as a whole, under one transform?
+//!
+//! Points of both pictures (SIFT) are paired and a projective map is fitted to the pairs. Many pairs
+//! that agree say that the same printed pack or the same surface is seen. That alone is no copy: a
+//! pack on a shelf has it too, and a seller's backdrop. So the reference's pixels are then laid over the
+//! query by the map and compared cell by cell, ground included: only a copy agrees as a whole.
+//!
+//! Asymmetric: the whole reference is looked for inside the query. A reference that contains the
+//! query shows as a small [`Alignment::reference_overlap`].
+
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "coordinates and counts below 1000, rounded on purpose"
+)]
+
+mod compare;
+mod features;
+mod geometry;
+mod matching;
+
+use geometry::Map;
+
+pub use features::{LocalFeatures, QueryFeatures};
+
+/// Fewer agreeing points than this can come by chance: then it is also tried whether the reference
+/// simply fills the frame, as it does in a blurred copy, or one of things that repeat.
+const FEW_INLIERS: usize = 12;
+/// From this mean correlation on, a reference that fills the frame is believed without points.
+const FILLS_FRAME: f64 = 0.8;
+/// Cells of 64 that must have something to see for that.
+const CELLS_TO_SEE: usize = 6;
+
+/// A reference laid over a query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Alignment {
+    /// Pairs of points that agree with the transform; where a reference was seen to fill the frame, cells
+    /// of 64 that agree, if they are more.
+    pub inliers: usize,
+    /// Root mean square of their reprojection error, pixels of a frame with a long side of 480.
+    pub residual: f64,
+    /// Whether the query shows the reference's mirror image.
+    pub flipped: bool,
+    /// Where the reference's corners lie in the query: top left, top right, bottom right, bottom left
+    /// of the reference, in fractions of the query's width and height; beyond 0 to 1 where cut off.
+    pub corners: [(f64, f64); 4],
+    /// Share of the query's area that the reference covers, 0 to 1.
+    pub query_overlap: f64,
+    /// Share of the reference's area that lies inside the query, 0 to 1.
+    pub reference_overlap: f64,
+    /// Mean correlation of the grid's cells with something to see, -1 to 1.
+    pub detail: f64,
+    /// Correlation of all pixels compared, -1 to 1.
+    pub correlation: f64,
+    /// Median difference of grey values after one gain and offset, 0 to 255.
+    pub difference: f64,
+}
+
+/// Lays `reference` over `query`, straight or mirrored, whichever agrees better. `None` when nothing
+/// hints at a transform.
+#[must_use]
+pub fn align(query: &QueryFeatures, reference: &LocalFeatures) -> Option<Alignment> {
+    let mirrored = matching::mirrored(reference);
+    let straight = attempts(query, reference, false);
+    let turned = attempts(query, &mirrored, true);
+    let points = [&straight.by_points, &turned.by_points].into_iter().flatten().max_by_key(|a| a.inliers).copied();
+    if points.is_some_and(|points| points.inliers >= FEW_INLIERS) {
+        return points;
+    }
+    let filling = [straight.filling(query), turned.filling(query)].into_iter().flatten();
+    let filling = filling.max_by(|a, b| a.detail.total_cmp(&b.detail));
+    match (points, filling) {
+        (Some(points), Some(filling)) if points.detail >= filling.detail => Some(points),
+        (points, filling) => filling.or(points),
+    }
+}
+
+/// What one orientation of the reference leads to.
+struct Attempts<'a> {
+    reference: &'a LocalFeatures,
+    pairs: Vec<matching::Pair>,
+    flipped: bool,
+    by_points: Option<Alignment>,
+}
+
+fn attempts<'a>(query: &QueryFeatures, reference: &'a LocalFeatures, flipped: bool) -> Attempts<'a> {
+    let pairs = matching::pairs(&query.features, reference);
+    let fit = geometry::fit(&pairs);
+    let by_points =
+        fit.and_then(|fit| alignment(query, reference, &fit.map, (fit.inliers.len(), fit.residual), flipped));
+    Attempts { reference, pairs, flipped, by_points }
+}
+
+impl Attempts<'_> {
+    /// The reference stretched over the whole query, if the pixels bear it out.
+    fn filling(&self, query: &QueryFeatures) -> Option<Alignment> {
+        let ((width, height), (wide, high)) = (self.reference.frame, query.features.frame);
+        let map = Map::new_nonuniform_scaling(&nalgebra::Vector2::new(
+            f64::from(wide) / f64::from(width),
+            f64::from(high) / f64::from(height),
+        ));
+        let agreement = compare::compare(query, self.reference, &map);
+        if agreement.detail < FILLS_FRAME || agreement.textured < CELLS_TO_SEE {
+            return None;
+        }
+        let inliers = geometry::agreeing(&map, &self.pairs, geometry::TOLERANCE);
+        let residual = geometry::residual(&map, &self.pairs, &inliers).unwrap_or(geometry::TOLERANCE);
+        let seen = inliers.len().max(agreement.agreeing);
+        alignment(query, self.reference, &map, (seen, residual), self.flipped)
+    }
+}
+
+fn alignment(
+    query: &QueryFeatures,
+    reference: &LocalFeatures,
+    map: &Map,
+    (inliers, residual): (usize, f64),
+    flipped: bool,
+) -> Option<Alignment> {
+    let (width, height) = (f64::from(reference.frame.0), f64::from(reference.frame.1));
+    let (wide, high) = (f64::from(query.features.frame.0), f64::from(query.features.frame.1));
+    let corner = |x, y| geometry::project(map, x, y).map(|at| (at.x / wide, at.y / high));
+    let mut corners = [corner(0.0, 0.0)?, corner(width, 0.0)?, corner(width, height)?, corner(0.0, height)?];
+    if flipped {
+        // The map is that of the mirrored reference: its corners lie the other way round.
+        corners = [corners[1], corners[0], corners[3], corners[2]];
+    }
+    let agreement = compare::compare(query, reference, map);
+    Some(Alignment {
+        inliers,
+        residual,
+        flipped,
+        corners,
+        query_overlap: (area(&corners) * agreement.inside).min(1.0),
+        reference_overlap: agreement.inside,
+        detail: agreement.detail,
+        correlation: agreement.correlation,
+        difference: agreement.residual,
+    })
+}
+
+/// The area of a polygon (shoelace formula).
+fn area(corners: &[(f64, f64); 4]) -> f64 {
+    let next = corners.iter().cycle().skip(1);
+    corners.iter().zip(next).map(|(a, b)| a.0 * b.1 - a.1 * b.0).sum::<f64>().abs() / 2.0
+}

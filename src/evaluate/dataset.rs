@@ -1,0 +1,297 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::metrics::Baseline;
+use super::record::{Class, Split};
+use crate::gallery::{BrandId, Polarity};
+use crate::photo::Sha256;
+
+/// A dataset that cannot be evaluated on.
+#[derive(Debug, Error)]
+pub enum DatasetError {
+    /// A manifest cannot be read.
+    #[error("{path}: {source}; the columns are described in docs/ACCURACY.md")]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// Line and reason.
+        source: csv::Error,
+    },
+    /// A row says something that cannot be.
+    #[error("{path}: {reason}")]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Got and expected.
+        reason: String,
+    },
+}
+
+/// Another system's first answers: one line of `query,reference,score`, higher for more alike.
+#[derive(Debug, Deserialize)]
+struct BaselineRow {
+    query: String,
+    reference: String,
+    score: f64,
+}
+
+/// Reads another system's answers to the queries of `dataset`.
+///
+/// # Errors
+/// When the file is missing or no such table.
+pub fn baseline(name: &str, path: &Path, dataset: &Dataset) -> Result<Baseline, DatasetError> {
+    let answers = rows::<BaselineRow>(path)?.into_iter().map(|row| (row.query, (row.reference, row.score)));
+    Ok(Baseline { name: name.to_owned(), answers: answers.collect(), truths: dataset.truths() })
+}
+
+/// By what the split keeps pictures together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SplitBy {
+    /// Near-copy group.
+    Group,
+    /// Product, and near-copy group where a picture has none.
+    Product,
+}
+
+/// A picture of the gallery.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReferenceRow {
+    /// As the manifest names it.
+    pub path: String,
+    /// Whose.
+    pub brand: BrandId,
+    /// Authentic or fake.
+    pub polarity: Polarity,
+    /// The brand's product.
+    pub product: String,
+}
+
+/// A picture that is checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryRow {
+    /// As its manifest names it.
+    pub path: String,
+    /// Where it lies.
+    pub file: PathBuf,
+    /// What it is.
+    pub class: Class,
+    /// The reference that it is a copy of.
+    pub copy_of: Option<String>,
+    /// Products that it shows; a prefix stands for all below it.
+    pub products: Vec<String>,
+    /// The first part of its category, such as `sneakers`; may be empty.
+    pub category: String,
+    /// What was done to it.
+    pub transform: Option<String>,
+    /// How much.
+    pub strength: Option<String>,
+    /// What the split keeps together.
+    pub group: String,
+}
+
+/// References and queries with what is known about them.
+#[derive(Debug, Clone, Default)]
+pub struct Dataset {
+    /// Folder that the references' paths are relative to.
+    pub root: PathBuf,
+    /// The gallery.
+    pub references: Vec<ReferenceRow>,
+    /// The checks.
+    pub queries: Vec<QueryRow>,
+}
+
+/// One line of `manifest.csv`; other columns are left aside.
+#[derive(Debug, Deserialize)]
+struct ManifestRow {
+    path: String,
+    role: String,
+    brand: String,
+    #[serde(default)]
+    category: String,
+    product_id: String,
+    label: String,
+    group: String,
+    #[serde(default)]
+    gt_products: String,
+    #[serde(default)]
+    gt_image: String,
+}
+
+/// One line of `edits.csv`, as `make_edits.py` writes it.
+#[derive(Debug, Deserialize)]
+struct EditRow {
+    query: String,
+    original: String,
+    transform: String,
+    strength: String,
+    true_source: String,
+}
+
+impl Dataset {
+    /// Reads `<root>/manifest.csv` and, of each folder of edits, its `edits.csv`.
+    ///
+    /// # Errors
+    /// When one is missing, lacks a column or names what is not there.
+    pub fn read(root: &Path, edits: &[PathBuf], split: SplitBy) -> Result<Self, DatasetError> {
+        let path = root.join("manifest.csv");
+        let manifest: Vec<ManifestRow> = rows(&path)?;
+        let mut dataset = Self { root: root.to_owned(), ..Self::default() };
+        let groups: BTreeMap<String, String> = manifest.iter().map(|row| (row.path.clone(), row.kept_by(split))).collect();
+        for row in manifest {
+            dataset.take(row, &path, split)?;
+        }
+        for folder in edits {
+            let path = folder.join("edits.csv");
+            for row in rows::<EditRow>(&path)? {
+                dataset.take_edit(row, folder, &path, &groups)?;
+            }
+        }
+        dataset.check(&path)?;
+        Ok(dataset)
+    }
+
+    fn take(&mut self, row: ManifestRow, path: &Path, split: SplitBy) -> Result<(), DatasetError> {
+        let wrong = |reason: String| DatasetError::Row { path: path.to_owned(), reason };
+        if !is_inside(&row.path) {
+            return Err(wrong(format!("path is {:?}, expected one below the dataset's folder", row.path)));
+        }
+        let group = row.kept_by(split);
+        match row.role.as_str() {
+            "reference" | "fakes" => {
+                let polarity = if row.role == "fakes" || row.label == "fake" { Polarity::Fake } else { Polarity::Authentic };
+                let brand = slug(&row.brand).parse().map_err(|e| wrong(format!("{}: {e}", row.path)))?;
+                self.references.push(ReferenceRow { path: row.path, brand, polarity, product: row.product_id });
+            }
+            "queries" | "distractors" => {
+                let copy_of = Some(row.gt_image).filter(|image| !image.is_empty());
+                let class = match (&copy_of, row.role.as_str()) {
+                    (Some(_), _) => Class::Copy,
+                    (None, "queries") => Class::SameKind,
+                    _ => Class::Unrelated,
+                };
+                let named = if row.gt_products.is_empty() { row.product_id } else { row.gt_products };
+                let products = named.split(';').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
+                let products = if class == Class::Unrelated { Vec::new() } else { products.collect() };
+                let file = self.root.join(&row.path);
+                self.queries.push(QueryRow { path: row.path, file, class, copy_of, products, category: kind(&row.category), transform: None, strength: None, group });
+            }
+            other => return Err(wrong(format!("{}: role is {other:?}, expected reference, fakes, queries or distractors", row.path))),
+        }
+        Ok(())
+    }
+
+    fn take_edit(&mut self, row: EditRow, folder: &Path, path: &Path, groups: &BTreeMap<String, String>) -> Result<(), DatasetError> {
+        let wrong = |reason: String| DatasetError::Row { path: path.to_owned(), reason };
+        if !is_inside(&row.query) {
+            return Err(wrong(format!("query is {:?}, expected a path below the folder", row.query)));
+        }
+        let copy_of = Some(row.original).filter(|original| !original.is_empty());
+        let original = copy_of.as_ref().map(|name| self.references.iter().find(|reference| reference.path == *name));
+        if let Some(None) = original {
+            return Err(wrong(format!("{}: original {:?} is no reference of the manifest", row.query, copy_of.unwrap_or_default())));
+        }
+        let products = original.flatten().map(|reference| reference.product.clone()).into_iter().collect();
+        // A negative's source may be named relative to a folder of the dataset.
+        let source = groups.iter().find(|(path, _)| **path == row.true_source || path.ends_with(&format!("/{}", row.true_source)));
+        self.queries.push(QueryRow {
+            file: folder.join(&row.query),
+            path: row.query,
+            class: if copy_of.is_some() { Class::Copy } else { Class::Unrelated },
+            copy_of,
+            products,
+            category: String::new(),
+            transform: Some(row.transform),
+            strength: Some(row.strength),
+            group: source.map_or(row.true_source.clone(), |(_, group)| group.clone()),
+        });
+        Ok(())
+    }
+
+    /// Path of each copy with the path of its reference.
+    #[must_use]
+    pub fn truths(&self) -> BTreeMap<String, String> {
+        let copies = self.queries.iter().filter_map(|query| Some((query.path.clone(), query.copy_of.clone()?)));
+        copies.collect()
+    }
+
+    /// Paths of the queries that show a product of the gallery.
+    #[must_use]
+    pub fn nameable(&self) -> BTreeSet<&str> {
+        let products: BTreeSet<&str> = self.references.iter().map(|reference| reference.product.as_str()).collect();
+        let shown = self.queries.iter().filter(|query| products.iter().any(|product| query.shows(product)));
+        shown.map(|query| query.path.as_str()).collect()
+    }
+
+    /// Where a reference or a query lies.
+    #[must_use]
+    pub fn file(&self, path: &str) -> PathBuf {
+        let query = self.queries.iter().find(|query| query.path == path);
+        query.map_or_else(|| self.root.join(path), |query| query.file.clone())
+    }
+
+    /// What queries are held to must be in the gallery.
+    fn check(&self, path: &Path) -> Result<(), DatasetError> {
+        let wrong = |reason: String| Err(DatasetError::Row { path: path.to_owned(), reason });
+        if self.references.is_empty() || self.queries.is_empty() {
+            return wrong("it names no reference or no query".to_owned());
+        }
+        let known: BTreeSet<&str> = self.references.iter().map(|reference| reference.path.as_str()).collect();
+        let lost = self.queries.iter().find(|query| query.copy_of.as_deref().is_some_and(|name| !known.contains(name)));
+        match lost {
+            Some(query) => wrong(format!("{}: gt_image {:?} is no reference", query.path, query.copy_of.as_deref().unwrap_or_default())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ManifestRow {
+    fn kept_by(&self, split: SplitBy) -> String {
+        let of = |name: &str| Some(name.to_owned()).filter(|name| !name.is_empty());
+        let product = match split {
+            SplitBy::Group => None,
+            SplitBy::Product => of(&self.product_id),
+        };
+        product.or_else(|| of(&self.group)).unwrap_or_else(|| self.path.clone())
+    }
+}
+
+impl QueryRow {
+    /// Its side, by its group's sum: a group never stands on both.
+    #[must_use]
+    pub fn split(&self) -> Split {
+        if Sha256::of(self.group.as_bytes()).0[0] % 2 == 0 { Split::Fit } else { Split::Test }
+    }
+
+    /// Whether a product is among those that it shows.
+    #[must_use]
+    pub fn shows(&self, product: &str) -> bool {
+        self.products.iter().any(|name| {
+            product.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+}
+
+/// A brand's name as an id: "Amazon (ABO)" is `amazon--abo-`.
+fn slug(name: &str) -> String {
+    let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '-' | '_');
+    name.to_lowercase().chars().map(|letter| if fits(letter) { letter } else { '-' }).collect()
+}
+
+/// A category's first part: figures are told apart by these.
+fn kind(category: &str) -> String {
+    category.split('/').next().unwrap_or_default().to_owned()
+}
+
+fn is_inside(path: &str) -> bool {
+    let path = Path::new(path);
+    path.components().all(|part| matches!(part, std::path::Component::Normal(_))) && path.components().next().is_some()
+}
+
+
+fn rows<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Vec<T>, DatasetError> {
+    let failed = |source| DatasetError::Manifest { path: path.to_owned(), source };
+    csv::Reader::from_path(path).map_err(failed)?.deserialize().collect::<Result<_, _>>().map_err(failed)
+}

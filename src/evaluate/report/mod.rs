@@ -1,0 +1,155 @@
+//! One page that shows an evaluation: no scripts, nothing from outside.
+
+mod charts;
+mod errors;
+mod plots;
+mod tables;
+
+use std::ops::RangeInclusive;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::evaluate::metrics::{Figures, Signal};
+use crate::evaluate::record::{Class, Record};
+
+/// Nothing is fetched and no script runs, whatever a path or a picture holds.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+
+/// The page as HTML.
+///
+/// `versions` are (name, version) of whatever made the figures. `fit`, `test` and `all` are the figures of the two
+/// sides of the split and of both. `records` are all records, for histograms and errors. `picture` gives a `data:`
+/// URI of an image for the path of a query or a reference; anything else it gives is left out.
+pub fn render(
+    title: &str,
+    versions: &[(String, String)],
+    fit: &Figures,
+    test: &Figures,
+    all: &Figures,
+    records: &[Record],
+    picture: &dyn Fn(&str) -> Option<String>,
+) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head(title))
+            body {
+                header { h1 { (title) } (made_by(versions)) }
+                main {
+                    (results(fit, test, all))
+                    (curves(test, records))
+                    (details(test))
+                    (worst(records, picture))
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn head(title: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta http-equiv="Content-Security-Policy" content=(POLICY);
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            title { (title) }
+            style { (PreEscaped(include_str!("style.css"))) }
+        }
+    }
+}
+
+fn made_by(versions: &[(String, String)]) -> Markup {
+    html! {
+        p {
+            "A match says that a photo is a copy of a reference: of a brand's authentic photo or of a known fake's. "
+            "A match to an authentic photo says where the picture came from, and nothing about the goods."
+        }
+        dl.versions { @for (name, version) in versions { dt { (name) } dd { (version) } } }
+    }
+}
+
+fn results(fit: &Figures, test: &Figures, all: &Figures) -> Markup {
+    html! {
+        h2 { "Results" }
+        (tables::headline(fit, test, all))
+        p.note {
+            "Intervals are those of Clopper and Pearson, and take queries to be independent. Edits of one source are "
+            "not, so that the true uncertainty is larger."
+        }
+        (tables::systems(test))
+    }
+}
+
+fn curves(test: &Figures, records: &[Record]) -> Markup {
+    html! {
+        h2 { "Curves" }
+        div.plots {
+            (charts::precision_recall(test))
+            (charts::risk_coverage(test))
+            (charts::histogram(records, Signal::Similarity, "Similarity by class", "Cosine similarity"))
+            (charts::histogram(records, Signal::Evidence, "Evidence by class", "Evidence (log-odds)"))
+            (charts::reliability(test))
+        }
+        (tables::bins(test))
+    }
+}
+
+fn details(test: &Figures) -> Markup {
+    html! {
+        h2 { "Calibration" }
+        (tables::calibration(test))
+        h2 { "Copies found, by transform and strength" }
+        p.note {
+            "Found: the true reference ranks first, above the threshold that at most 0.1 % of the queries that are no "
+            "copies pass."
+        }
+        (tables::recall(test))
+        h2 { "Verdicts" }
+        (tables::confusion(test))
+        h2 { "Same product" }
+        (tables::naming(test))
+    }
+}
+
+fn worst(records: &[Record], picture: &dyn Fn(&str) -> Option<String>) -> Markup {
+    html! {
+        h2 { "Worst false matches" }
+        p.note {
+            "Queries that are no copies, with the references they have the highest evidence for. Both sides of the "
+            "split."
+        }
+        (errors::false_matches(records, picture))
+        h2 { "Hardest copies" }
+        p.note { "Copies with the lowest evidence for their true reference. Both sides of the split." }
+        (errors::missed_copies(records, picture))
+    }
+}
+
+fn class_name(class: Class) -> &'static str {
+    match class {
+        Class::Copy => "copies",
+        Class::SameKind => "same kind",
+        Class::Unrelated => "unrelated",
+    }
+}
+
+/// A share, 0 to 1, in per cent: with the digits that it needs to be told from none and from all.
+fn percent(share: f64) -> String {
+    let digits = if share > 0.0 && share < 0.01 || share > 0.99 && share < 1.0 { 2 } else { 1 };
+    format!("{:.digits$}\u{a0}%", share * 100.0)
+}
+
+/// A path with its invisible characters spelled out: these can make one path look like another.
+fn visible(path: &str) -> String {
+    const HIDDEN: [RangeInclusive<char>; 6] = [
+        '\u{ad}'..='\u{ad}',
+        '\u{61c}'..='\u{61c}',
+        '\u{200b}'..='\u{200f}',
+        '\u{2028}'..='\u{202e}',
+        '\u{2060}'..='\u{206f}',
+        '\u{feff}'..='\u{feff}',
+    ];
+    let hidden = |c: char| c.is_control() || HIDDEN.iter().any(|range| range.contains(&c));
+    path.chars().map(|c| if hidden(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+}

@@ -1,0 +1,169 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::EvaluateError;
+use super::dataset::{Dataset, QueryRow};
+use super::record::{Class, Pairing, Record};
+use crate::embed::Embedding;
+use crate::enrolment::{Claim, Enrolment};
+use crate::gallery::{Added, Polarity};
+use crate::photo::Photo;
+use crate::scoring::Sighting;
+use crate::screening::{Examination, Screener};
+
+/// A query with everything that was seen on it.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// For figures and the report.
+    pub record: Record,
+    /// The whole photo's embedding.
+    pub embedding: Embedding,
+    /// What was seen of each reference, in the order of the record's pairings.
+    pub sightings: Vec<(Polarity, Sighting)>,
+}
+
+/// Takes the dataset's references into an empty gallery. `told` hears of each.
+///
+/// # Errors
+/// When one cannot be read or kept.
+pub fn enrol(dataset: &Dataset, enrolment: &Enrolment, told: &(dyn Fn() + Sync)) -> Result<(), EvaluateError> {
+    each(&dataset.references, |row| {
+        let bytes = read(&dataset.root.join(&row.path))?;
+        let claim = Claim {
+            brand: row.brand.clone(),
+            polarity: row.polarity,
+            product: Some(row.product.clone()),
+            source: Some(row.path.clone()),
+            notes: None,
+        };
+        let added = enrolment.enrol(&bytes, &claim).map_err(|error| EvaluateError::file(&row.path, error))?;
+        told();
+        match added {
+            Added::New(_) => Ok(()),
+            Added::Existing(_) | Added::Contradicts(_) => {
+                Err(EvaluateError::file(&row.path, "the manifest names the same bytes twice as references of one brand"))
+            }
+        }
+    })
+    .map(drop)
+}
+
+/// Checks every query, on all cores, in the dataset's order. `told` hears of each.
+///
+/// # Errors
+/// When a query cannot be read, decoded or embedded.
+pub fn observe(dataset: &Dataset, screener: &Screener, told: &(dyn Fn() + Sync)) -> Result<Vec<Observed>, EvaluateError> {
+    each(&dataset.queries, |query| {
+        let observed = observe_one(query, screener)?;
+        told();
+        Ok(observed)
+    })
+}
+
+fn observe_one(query: &QueryRow, screener: &Screener) -> Result<Observed, EvaluateError> {
+    let failed = |error: &dyn std::fmt::Display| EvaluateError::file(&query.path, error.to_string());
+    let bytes = read(&query.file)?;
+    let started = Instant::now();
+    let photo = Photo::decode(&bytes, &screener.limits).map_err(|error| failed(&error))?;
+    let embedding = screener.embedder.submit_patiently(&photo).and_then(crate::embed::Pending::wait);
+    let embedding = embedding.map_err(|error| failed(&error))?;
+    let examination = screener.examine(&photo, &embedding).map_err(|error| failed(&error))?;
+    let whole = started.elapsed();
+    let judgement = screener.verdict_on(&photo, &examination);
+    let pairings = pairings(query, &examination, screener).map_err(|error| failed(&error))?;
+    let sightings = examination.held.iter().map(|held| (held.found.polarity(), held.sighting)).collect();
+    let shown = pairings.iter().any(|pairing| pairing.same_product);
+    let record = Record {
+        query: query.path.clone(),
+        class: query.class,
+        category: query.category.clone(),
+        transform: query.transform.clone(),
+        strength: query.strength.clone(),
+        group: query.group.clone(),
+        split: query.split(),
+        expected: Some(expected(query, &pairings, shown).to_owned()),
+        verdict: judgement.verdict.as_str().to_owned(),
+        action: judgement.action.as_str().to_owned(),
+        views: examination.views,
+        first_look_s: whole.saturating_sub(examination.further).as_secs_f64(),
+        whole_s: whole.as_secs_f64(),
+        pairings,
+    };
+    Ok(Observed { record, embedding, sightings })
+}
+
+fn pairings(query: &QueryRow, examination: &Examination, screener: &Screener) -> Result<Vec<Pairing>, EvaluateError> {
+    let keys: Vec<u64> = examination.held.iter().map(|held| held.found.key).collect();
+    let references = screener.gallery.by_keys(&keys).map_err(|error| EvaluateError::file(&query.path, error))?;
+    let pairings = examination.held.iter().filter_map(|held| {
+        let reference = references.iter().find(|reference| reference.key == held.found.key)?;
+        let path = reference.source.clone().unwrap_or_default();
+        let (polarity, alignment) = (held.found.polarity(), held.sighting.alignment);
+        Some(Pairing {
+            copy: query.copy_of.as_deref() == Some(&path),
+            same_product: reference.product.as_deref().is_some_and(|product| query.shows(product)),
+            reference: path,
+            polarity: polarity.as_str().to_owned(),
+            similarity: held.sighting.similarity,
+            normalised: held.sighting.normalised,
+            inliers: alignment.map_or(0, |found| u32::try_from(found.inliers).unwrap_or(u32::MAX)),
+            detail: alignment.map_or(0.0, |found| as_f32(found.detail)),
+            evidence: as_f32(held.evidence),
+            probability: screener.scoring.probability(held.evidence, polarity, 0.0),
+        })
+    });
+    Ok(pairings.collect())
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "small numbers, for figures")]
+fn as_f32(number: f64) -> f32 {
+    number as f32
+}
+
+fn expected(query: &QueryRow, pairings: &[Pairing], shown: bool) -> &'static str {
+    match (query.class, pairings.iter().find(|pairing| pairing.copy)) {
+        (Class::Copy, Some(copy)) if copy.polarity == "authentic" => "authentic_photo_reuse",
+        (Class::Copy, _) => "known_fake_match",
+        (Class::SameKind, _) if shown => "same_product_lookalike",
+        _ => "no_match",
+    }
+}
+
+fn read(path: &std::path::Path) -> Result<Vec<u8>, EvaluateError> {
+    std::fs::read(path).map_err(|error| EvaluateError::file(&path.display().to_string(), error))
+}
+
+/// Applies `work` to all items on all cores and keeps their order; the first error ends it.
+fn each<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<R, EvaluateError> + Sync,
+) -> Result<Vec<R>, EvaluateError> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(items.len()));
+    let failed: Mutex<Option<EvaluateError>> = Mutex::new(None);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while failed.lock().is_none()
+                    && let place = next.fetch_add(1, Ordering::Relaxed)
+                    && let Some(item) = items.get(place)
+                {
+                    match work(item) {
+                        Ok(result) => done.lock().push((place, result)),
+                        Err(error) => *failed.lock() = Some(error),
+                    }
+                }
+            });
+        }
+    });
+    if let Some(error) = failed.into_inner() {
+        return Err(error);
+    }
+    let mut done = done.into_inner();
+    done.sort_by_key(|(place, _)| *place);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
+}

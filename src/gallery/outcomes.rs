@@ -1,0 +1,104 @@
+use jiff::Timestamp;
+use rusqlite::{Row, params};
+
+use super::store::{Gallery, GalleryError, next_revision, parsed, signed};
+use super::{BrandId, Polarity};
+
+/// What people found out about a check's match to a brand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The check.
+    pub check_id: String,
+    /// Whose reference was matched.
+    pub brand: BrandId,
+    /// Its polarity.
+    pub polarity: Polarity,
+    /// Whether the match was right: a counterfeit, for a fake reference; the brand's picture, for an
+    /// authentic one.
+    pub confirmed: bool,
+    /// The calibrated probability that the check gave it, before the brand's shift, 0 to 1.
+    pub score: f64,
+    /// The same as log-odds.
+    pub log_odds: f64,
+    /// The artefact that gave them.
+    pub scoring: String,
+    /// Who decided, as the caller names people.
+    pub decided_by: Option<String>,
+    /// Free text.
+    pub note: Option<String>,
+    /// When.
+    pub decided_at: Timestamp,
+}
+
+impl Gallery {
+    /// Keeps an outcome, in place of an earlier one of the same check, brand and polarity.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn put_outcome(&self, outcome: &Outcome) -> Result<(), GalleryError> {
+        self.write(|transaction| {
+            let revision = next_revision(transaction)?;
+            transaction.execute(
+                "INSERT INTO outcome (check_id, brand, polarity, confirmed, score, log_odds, scoring, decided_by, note, decided_at, revision)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                 ON CONFLICT (brand, check_id, polarity) DO UPDATE SET confirmed = excluded.confirmed, score = excluded.score,
+                 log_odds = excluded.log_odds, scoring = excluded.scoring, decided_by = excluded.decided_by,
+                 note = excluded.note, decided_at = excluded.decided_at, revision = excluded.revision",
+                params![
+                    outcome.check_id,
+                    outcome.brand.as_str(),
+                    outcome.polarity.as_str(),
+                    outcome.confirmed,
+                    outcome.score,
+                    outcome.log_odds,
+                    outcome.scoring,
+                    outcome.decided_by,
+                    outcome.note,
+                    outcome.decided_at.to_string(),
+                    signed(revision),
+                ],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// A brand's outcomes under one artefact, oldest check first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn outcomes(&self, brand: &BrandId, scoring: &str) -> Result<Vec<Outcome>, GalleryError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT check_id, brand, polarity, confirmed, score, log_odds, scoring, decided_by, note, decided_at
+                 FROM outcome WHERE brand = ?1 AND scoring = ?2 ORDER BY check_id",
+            )?;
+            statement.query_map([brand.as_str(), scoring], outcome)?.collect()
+        })
+    }
+
+    /// Brands whose outcomes changed after `since`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn brands_with_outcomes_since(&self, since: u64) -> Result<Vec<BrandId>, GalleryError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached("SELECT DISTINCT brand FROM outcome WHERE revision > ?1")?;
+            statement.query_map([signed(since)], |row| parsed(row, 0))?.collect()
+        })
+    }
+}
+
+fn outcome(row: &Row<'_>) -> rusqlite::Result<Outcome> {
+    Ok(Outcome {
+        check_id: row.get(0)?,
+        brand: parsed(row, 1)?,
+        polarity: parsed(row, 2)?,
+        confirmed: row.get(3)?,
+        score: row.get(4)?,
+        log_odds: row.get(5)?,
+        scoring: row.get(6)?,
+        decided_by: row.get(7)?,
+        note: row.get(8)?,
+        decided_at: parsed(row, 9)?,
+    })
+}

@@ -1,0 +1,76 @@
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::store::{Gallery, GalleryError, conversion, next_revision, parsed, signed, unsigned};
+use super::{BrandId, Policy, StoredPolicy};
+
+impl Gallery {
+    /// Policies that changed after `since`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn policies_since(&self, since: u64) -> Result<Vec<(BrandId, StoredPolicy)>, GalleryError> {
+        self.read(|db| {
+            let mut statement =
+                db.prepare_cached("SELECT version, policy, model, brand FROM policy WHERE revision > ?1")?;
+            let rows = statement.query_map([signed(since)], |row| Ok((parsed(row, 3)?, stored_policy(row)?)))?;
+            rows.collect()
+        })
+    }
+
+    /// A brand's policy; version 0 and the defaults when it has none.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn policy(&self, brand: &BrandId) -> Result<StoredPolicy, GalleryError> {
+        self.read(|db| {
+            let found = db
+                .prepare_cached("SELECT version, policy, model FROM policy WHERE brand = ?1")?
+                .query_row([brand.as_str()], stored_policy)
+                .optional()?;
+            Ok(found.unwrap_or_default())
+        })
+    }
+
+    /// Puts a policy in place of the brand's and counts its version up. With `expected`, only when
+    /// the stored version is that one; `None` says that it was not.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn set_policy(
+        &self,
+        brand: &BrandId,
+        policy: &Policy,
+        model: &str,
+        expected: Option<u64>,
+    ) -> Result<Option<StoredPolicy>, GalleryError> {
+        let text = serde_json::to_string(policy).map_err(|error| self.failed(conversion(1, error)))?;
+        self.write(|transaction| {
+            let stored = transaction
+                .query_row("SELECT version FROM policy WHERE brand = ?1", [brand.as_str()], |row| unsigned(row, 0))
+                .optional()?
+                .unwrap_or(0);
+            if expected.is_some_and(|expected| expected != stored) {
+                return Ok(None);
+            }
+            let revision = next_revision(transaction)?;
+            transaction.execute(
+                "INSERT INTO policy (brand, version, policy, revision, model) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (brand) DO UPDATE SET version = excluded.version, policy = excluded.policy, revision = excluded.revision, model = excluded.model",
+                params![brand.as_str(), signed(stored + 1), text, signed(revision), model],
+            )?;
+            Ok(Some(StoredPolicy {
+                version: stored + 1,
+                model: model.to_owned(),
+                policy: policy.clone(),
+            }))
+        })
+    }
+}
+
+fn stored_policy(row: &Row<'_>) -> rusqlite::Result<StoredPolicy> {
+    Ok(StoredPolicy {
+        version: unsigned(row, 0)?,
+        model: row.get(2)?,
+        policy: serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| conversion(1, error))?,
+    })
+}

@@ -1,0 +1,236 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::form::{Json, Path};
+use super::{App, Problem};
+use crate::gallery::{BrandId, Outcome, Polarity};
+use crate::scoring::{CONFIDENCE, REQUIRED_PRECISION, Standing, Step, log_odds};
+use crate::screening::CheckAnswer;
+
+/// What people found out about a check's match to a brand.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OutcomeBody {
+    /// Whether the match was right: for a fake reference, that the goods are counterfeit; for an authentic
+    /// one, that the photo is the brand's.
+    confirmed: bool,
+    /// Polarity of the references that were matched.
+    #[serde(default = "fake")]
+    #[schema(default = "fake")]
+    polarity: Polarity,
+    /// Who decided, at most 256 bytes.
+    #[serde(default)]
+    decided_by: Option<String>,
+    /// Free text, at most 4096 bytes.
+    #[serde(default)]
+    note: Option<String>,
+}
+
+fn fake() -> Polarity {
+    Polarity::Fake
+}
+
+/// An outcome as kept.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OutcomeAnswer {
+    check_id: String,
+    brand: BrandId,
+    polarity: Polarity,
+    confirmed: bool,
+    /// The score that the check gave this brand's most probable match, 0 to 1.
+    score: f64,
+    /// The scoring artefact that gave it; outcomes count under this one only.
+    scoring: String,
+    decided_by: Option<String>,
+    note: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    decided_at: Timestamp,
+}
+
+/// Keep what people found out about a check's match to a brand.
+///
+/// Outcomes are what certificates are made of. They prove something only when they are of all checks
+/// above a score, or of a random part of them. Put again, an outcome takes the place of the earlier one.
+#[utoipa::path(
+    put, path = "/v1/checks/{id}/outcomes/{brand}", tag = "certificates",
+    params(("id" = String, Path, description = "The check's id"), ("brand" = BrandId, Path)),
+    request_body = OutcomeBody,
+    responses(
+        (status = 200, body = OutcomeAnswer),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn put(
+    State(app): State<Arc<App>>,
+    Path((id, brand)): Path<(String, String)>,
+    Json(body): Json<OutcomeBody>,
+) -> Result<Json<OutcomeAnswer>, Problem> {
+    let brand: BrandId = brand.parse()?;
+    short("decided_by", body.decided_by.as_deref(), 256)?;
+    short("note", body.note.as_deref(), 4096)?;
+    app.work(move |app| {
+        let saved = app.screener.gallery.check(&id)?.ok_or_else(|| Problem::not_found("check", &id))?;
+        let answer: CheckAnswer = serde_json::from_str(&saved.answer).map_err(|_| Problem::internal())?;
+        let score = best_score(&answer, &brand, body.polarity).ok_or_else(|| {
+            let (polarity, scoring) = (body.polarity, &answer.versions.scoring);
+            Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "outcome-without-match",
+                format!("check {id} (scoring {scoring:?}) names no match with a score to a {polarity} reference of {brand}"),
+            )
+        })?;
+        let outcome = Outcome {
+            check_id: id,
+            brand,
+            polarity: body.polarity,
+            confirmed: body.confirmed,
+            score,
+            log_odds: log_odds(score),
+            scoring: answer.versions.scoring,
+            decided_by: body.decided_by,
+            note: body.note,
+            decided_at: Timestamp::now(),
+        };
+        app.screener.gallery.put_outcome(&outcome)?;
+        app.screener.library.refresh()?;
+        Ok(Json(OutcomeAnswer::from(outcome)))
+    })
+    .await
+}
+
+/// What a brand's outcomes prove, and from which score on its known fakes may be blocked.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CertificateBody {
+    brand: BrandId,
+    /// Whether the brand may block.
+    certified: bool,
+    /// The lowest score from which on it may, 0 to 1.
+    threshold: Option<f64>,
+    /// The lower bound of the precision of blocks from there on (Clopper-Pearson, one-sided).
+    precision_bound: Option<f64>,
+    /// The bound that is required.
+    required_precision: f64,
+    /// The confidence of all bounds together (Bonferroni over the steps).
+    confidence: f64,
+    /// Outcomes of matches to the brand's fakes, under this artefact.
+    outcomes: u64,
+    /// What they prove at each score that is tried.
+    steps: Vec<StepBody>,
+    /// Whether the brand's policy asks for blocks.
+    blocks: bool,
+    versions: CertificateVersions,
+    /// When the newest outcome was decided; absent where there is none.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    as_of: Option<Timestamp>,
+}
+
+/// One score that is tried.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct StepBody {
+    /// Outcomes with at least this score are counted.
+    score: f64,
+    /// Confirmed counterfeits among them.
+    confirmed: u64,
+    /// Listings that were in order.
+    wrong: u64,
+    /// The lower bound of the precision.
+    precision_bound: f64,
+}
+
+/// What a certificate holds for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CertificateVersions {
+    touchstone: String,
+    model: String,
+    scoring: String,
+}
+
+/// A brand's certificate.
+///
+/// It is counted anew from the brand's outcomes each time: wrong blocks end it at once.
+#[utoipa::path(
+    get, path = "/v1/brands/{brand}/certificate", tag = "certificates",
+    params(("brand" = BrandId, Path)),
+    responses(
+        (status = 200, body = CertificateBody),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn get(State(app): State<Arc<App>>, Path(brand): Path<String>) -> Result<Json<CertificateBody>, Problem> {
+    let brand: BrandId = brand.parse()?;
+    app.work(move |app| {
+        let outcomes = app.screener.gallery.outcomes(&brand, app.screener.scoring.id())?;
+        let blocks = app.screener.gallery.policy(&brand)?.policy.block;
+        Ok(Json(certificate(app, brand, &outcomes, blocks)))
+    })
+    .await
+}
+
+fn certificate(app: &App, brand: BrandId, outcomes: &[Outcome], blocks: bool) -> CertificateBody {
+    let standing = Standing::of(outcomes);
+    let certified = standing.certified();
+    CertificateBody {
+        brand,
+        certified: certified.is_some(),
+        threshold: certified.map(|step| step.score),
+        precision_bound: certified.map(|step| step.bound),
+        required_precision: REQUIRED_PRECISION,
+        confidence: CONFIDENCE,
+        outcomes: outcomes.iter().filter(|outcome| outcome.polarity == Polarity::Fake).count() as u64,
+        steps: standing.steps.iter().map(StepBody::from).collect(),
+        blocks,
+        versions: CertificateVersions {
+            touchstone: env!("CARGO_PKG_VERSION").to_owned(),
+            model: app.screener.library.model().to_owned(),
+            scoring: app.screener.scoring.id().to_owned(),
+        },
+        as_of: outcomes.iter().map(|outcome| outcome.decided_at).max(),
+    }
+}
+
+fn best_score(answer: &CheckAnswer, brand: &BrandId, polarity: Polarity) -> Option<f64> {
+    let matches = answer.photos.iter().flat_map(|photo| &photo.matches);
+    let own = matches.filter(|near| near.brand == brand.as_str() && near.polarity == polarity);
+    own.filter_map(|near| near.score).map(f64::from).max_by(f64::total_cmp)
+}
+
+fn short(field: &str, text: Option<&str>, most: usize) -> Result<(), Problem> {
+    match text {
+        Some(text) if text.len() > most => Err(Problem::invalid(
+            "field-too-long",
+            format!("{field} has {} bytes, expected at most {most}", text.len()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+impl From<Outcome> for OutcomeAnswer {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            check_id: outcome.check_id,
+            brand: outcome.brand,
+            polarity: outcome.polarity,
+            confirmed: outcome.confirmed,
+            score: outcome.score,
+            scoring: outcome.scoring,
+            decided_by: outcome.decided_by,
+            note: outcome.note,
+            decided_at: outcome.decided_at,
+        }
+    }
+}
+
+impl From<&Step> for StepBody {
+    fn from(step: &Step) -> Self {
+        Self { score: step.score, confirmed: step.confirmed, wrong: step.wrong, precision_bound: step.bound }
+    }
+}

@@ -1,0 +1,102 @@
+use nalgebra::{DMatrix, DVector};
+
+/// One example for a fit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// Its features.
+    pub features: Vec<f64>,
+    /// Whether it is what is looked for.
+    pub positive: bool,
+    /// How much it counts; more than 0.
+    pub weight: f64,
+}
+
+/// A fitted logistic regression.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Logistic {
+    /// The constant.
+    pub bias: f64,
+    /// One a feature.
+    pub weights: Vec<f64>,
+}
+
+/// Most rounds of Newton's method; it settles in about ten.
+const ROUNDS: usize = 60;
+
+impl Logistic {
+    /// Newton's method with a penalty of `ridge / 2` times the squared weights (not the bias), which keeps
+    /// the fit finite where classes do not overlap. `None` without examples of both kinds.
+    #[must_use]
+    pub fn fit(observations: &[Observation], ridge: f64) -> Option<Self> {
+        let width = observations.first()?.features.len();
+        let positives = observations.iter().filter(|o| o.positive).count();
+        if positives == 0 || positives == observations.len() {
+            return None;
+        }
+        let mut beta = DVector::<f64>::zeros(width + 1);
+        for _ in 0..ROUNDS {
+            let (mut gradient, mut hessian) = penalty(&beta, ridge);
+            for observation in observations {
+                let x = DVector::from_iterator(
+                    width + 1,
+                    std::iter::once(1.0).chain(observation.features.iter().copied()),
+                );
+                let p = sigmoid(beta.dot(&x));
+                gradient.axpy(observation.weight * (f64::from(u8::from(observation.positive)) - p), &x, 1.0);
+                // Kept from vanishing where the fit is sure, so that a step stays finite.
+                hessian.syger(observation.weight * (p * (1.0 - p)).max(1e-9), &x, &x, 1.0);
+            }
+            hessian.fill_upper_triangle_with_lower_triangle();
+            let step = hessian.cholesky()?.solve(&gradient);
+            // Long steps overshoot where classes hardly overlap.
+            let length = step.amax();
+            beta += if length > 3.0 { step * (3.0 / length) } else { step };
+            if length < 1e-9 {
+                break;
+            }
+        }
+        Some(Self { bias: beta[0], weights: beta.iter().skip(1).copied().collect() })
+    }
+}
+
+fn penalty(beta: &DVector<f64>, ridge: f64) -> (DVector<f64>, DMatrix<f64>) {
+    let mut gradient = beta * -ridge;
+    let mut hessian = DMatrix::identity(beta.len(), beta.len()) * ridge;
+    gradient[0] = 0.0;
+    hessian[(0, 0)] = 1e-9;
+    (gradient, hessian)
+}
+
+/// What to add to the log-odds of a brand: the mode of the posterior, given its outcomes and a normal
+/// prior of mean 0 and standard deviation `spread`. No outcomes give 0; many take over from the prior.
+#[must_use]
+pub fn shift(outcomes: &[(f64, bool)], spread: f64) -> f64 {
+    let mut shift = 0.0;
+    for _ in 0..ROUNDS {
+        let (mut gradient, mut curvature) = (-shift / spread.powi(2), 1.0 / spread.powi(2));
+        for &(log_odds, confirmed) in outcomes {
+            let p = sigmoid(log_odds + shift);
+            gradient += f64::from(u8::from(confirmed)) - p;
+            curvature += p * (1.0 - p);
+        }
+        let step: f64 = (gradient / curvature).clamp(-2.0, 2.0);
+        shift += step;
+        if step.abs() < 1e-10 {
+            break;
+        }
+    }
+    shift
+}
+
+/// `1 / (1 + exp(-x))`.
+#[must_use]
+pub fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// The inverse of [`sigmoid`]; a probability of 0 or 1 counts as one in a million from it.
+#[must_use]
+pub fn log_odds(probability: f64) -> f64 {
+    let inside = probability.clamp(1e-6, 1.0 - 1e-6);
+    (inside / (1.0 - inside)).ln()
+}

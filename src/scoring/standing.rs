@@ -1,0 +1,95 @@
+use serde::Serialize;
+use statrs::distribution::{Beta, ContinuousCDF};
+
+use super::shift;
+use crate::gallery::{Outcome, Polarity};
+
+/// The precision that blocks must have.
+pub const REQUIRED_PRECISION: f64 = 0.99;
+/// The confidence with which it must be proven, for all steps together.
+pub const CONFIDENCE: f64 = 0.95;
+/// The scores at which a certificate is tried, fixed beforehand: to look for the best one among the
+/// outcomes would prove less.
+pub const STEPS: [f64; 6] = [0.5, 0.8, 0.9, 0.95, 0.98, 0.99];
+/// Standard deviation of a brand's log-odds around those of all brands, before its outcomes are known. A
+/// guess: with it ten outcomes count about as much as the prior.
+const SPREAD: f64 = 1.0;
+
+/// What a brand's outcomes prove at one score.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Step {
+    /// Outcomes with at least this score are counted.
+    pub score: f64,
+    /// Confirmed counterfeits among them.
+    pub confirmed: u64,
+    /// Listings that were in order.
+    pub wrong: u64,
+    /// The lower bound of the precision (see [`precision_bound`]).
+    pub bound: f64,
+}
+
+/// What follows from a brand's outcomes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// One for each of [`STEPS`].
+    pub steps: Vec<Step>,
+    /// What they add to the log-odds, for authentic and for fake references.
+    authentic_shift: f64,
+    fake_shift: f64,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self::of(&[])
+    }
+}
+
+impl Standing {
+    /// What these outcomes of one brand under one artefact prove.
+    #[must_use]
+    pub fn of(outcomes: &[Outcome]) -> Self {
+        let with = |polarity| outcomes.iter().filter(move |outcome| outcome.polarity == polarity);
+        let shift_of = |polarity| {
+            let pairs: Vec<(f64, bool)> = with(polarity).map(|o| (o.log_odds, o.confirmed)).collect();
+            shift(&pairs, SPREAD)
+        };
+        let steps = STEPS.map(|score| {
+            let above = || with(Polarity::Fake).filter(|outcome| outcome.score >= score);
+            let confirmed = above().filter(|outcome| outcome.confirmed).count() as u64;
+            let wrong = above().count() as u64 - confirmed;
+            Step { score, confirmed, wrong, bound: precision_bound(confirmed, wrong) }
+        });
+        Self {
+            steps: steps.to_vec(),
+            authentic_shift: shift_of(Polarity::Authentic),
+            fake_shift: shift_of(Polarity::Fake),
+        }
+    }
+
+    /// The lowest score whose bound reaches [`REQUIRED_PRECISION`], if any does.
+    #[must_use]
+    pub fn certified(&self) -> Option<&Step> {
+        self.steps.iter().find(|step| step.bound >= REQUIRED_PRECISION)
+    }
+
+    /// What the outcomes add to the log-odds of a reference of this polarity.
+    #[must_use]
+    pub fn shift(&self, polarity: Polarity) -> f64 {
+        match polarity {
+            Polarity::Authentic => self.authentic_shift,
+            Polarity::Fake => self.fake_shift,
+        }
+    }
+}
+
+/// The one-sided lower bound of a precision from counts (Clopper and Pearson, Biometrika 26, 1934), at
+/// a confidence that leaves 5 % for all of [`STEPS`] together (Bonferroni).
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+pub fn precision_bound(confirmed: u64, wrong: u64) -> f64 {
+    if confirmed == 0 {
+        return 0.0;
+    }
+    let error = (1.0 - CONFIDENCE) / STEPS.len() as f64;
+    Beta::new(confirmed as f64, wrong as f64 + 1.0).map_or(0.0, |beta| beta.inverse_cdf(error))
+}

@@ -1,0 +1,216 @@
+//! The two looks at a photo: at its embedding, always; and, where that leaves a doubt, at its points
+//! and at the pictures inside it.
+
+use std::time::{Duration, Instant};
+
+use crate::align::{Alignment, LocalFeatures, QueryFeatures, align};
+use crate::embed::{EmbedError, Embedding};
+use crate::gallery::{Polarity, Reference};
+use crate::library::{Filter, Found};
+use crate::photo::{Panel, Photo, Sha256};
+use crate::scoring::Sighting;
+use crate::telemetry;
+
+use super::{ScreenError, Screener};
+
+/// Neighbours of the whole photo looked at for a verdict, at least.
+const NEIGHBORS: usize = 16;
+/// References looked for in the whole photo, at most.
+const LOOKED_FOR: usize = 16;
+/// When one reference is near enough for a second look, others this much less similar get one too: beside
+/// other pictures, as in a collage, the copied one need not come first.
+const LOOK_BELOW: f32 = 0.1;
+/// References looked for in each picture inside the photo.
+const LOOKED_FOR_IN_PANEL: usize = 4;
+/// From this probability on the first finding is believed, and no more views are taken.
+const CONCLUSIVE: f32 = 0.9;
+
+/// A reference that was held against a photo.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    /// The reference, as the index found it.
+    pub found: Found,
+    /// What was seen.
+    pub sighting: Sighting,
+    /// Log-odds of a copy, before calibration.
+    pub evidence: f64,
+    /// The picture inside the photo in which it was seen; `None` for the whole photo.
+    pub panel: Option<Panel>,
+}
+
+/// Everything that was seen on a photo.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Examination {
+    /// The references held against it, most similar first.
+    pub held: Vec<Held>,
+    /// Views that were embedded: the whole photo, and pictures inside it.
+    pub views: u32,
+    /// Whether references were looked for point by point.
+    pub looked: bool,
+    /// Time that everything after the first look took.
+    pub further: Duration,
+}
+
+impl Screener {
+    /// Holds the references that come into question against a photo.
+    ///
+    /// # Errors
+    /// When the gallery cannot be read, or the model is busy or fails.
+    pub fn examine(&self, photo: &Photo, embedding: &Embedding) -> Result<Examination, ScreenError> {
+        let mut examination = self.first_look(embedding);
+        let started = Instant::now();
+        let doubt = examination.held.iter().any(|held| held.sighting.normalised >= self.scoring.look_from);
+        if doubt {
+            self.second_look(photo, &mut examination)?;
+        }
+        if !self.is_conclusive(&examination) {
+            self.look_inside(photo, &mut examination)?;
+        }
+        examination.further = started.elapsed();
+        telemetry::looked(examination.looked, examination.views);
+        Ok(examination)
+    }
+
+    fn first_look(&self, embedding: &Embedding) -> Examination {
+        let floor = self.embedder.manifest().thresholds.lookalike;
+        let level = self.scoring.level(embedding);
+        let found = self.library.search(embedding, NEIGHBORS, floor, &Filter::default());
+        let held = found.into_iter().map(|found| {
+            let similarity = found.similarity;
+            let sighting = Sighting { similarity, normalised: similarity - level, alignment: None, looked: false };
+            self.hold(found, sighting, None)
+        });
+        Examination { held: held.collect(), views: 1, looked: false, further: Duration::ZERO }
+    }
+
+    fn second_look(&self, photo: &Photo, examination: &mut Examination) -> Result<(), ScreenError> {
+        let features = QueryFeatures::of(photo.rgb());
+        let least = self.scoring.look_from - LOOK_BELOW;
+        let near = examination.held.iter().take_while(|held| held.sighting.normalised >= least).count();
+        let places = worth_a_look(&examination.held[..near]);
+        let keys: Vec<u64> = places.iter().map(|&place| examination.held[place].found.key).collect();
+        let references = self.gallery.by_keys(&keys)?;
+        for place in places {
+            let held = &mut examination.held[place];
+            let reference = references.iter().find(|reference| reference.key == held.found.key);
+            if let Some(known) = reference.and_then(|reference| self.features_of(reference)) {
+                held.sighting.alignment = align(&features, &known);
+                held.sighting.looked = true;
+                held.evidence = self.scoring.evidence(&held.sighting);
+            }
+        }
+        examination.looked = true;
+        Ok(())
+    }
+
+    fn look_inside(&self, photo: &Photo, examination: &mut Examination) -> Result<(), ScreenError> {
+        let crops: Vec<(Panel, Photo)> = photo.panels().into_iter().map(|panel| (panel, photo.crop(&panel))).collect();
+        let pending = crops.iter().map(|(_, crop)| self.embedder.submit_view(crop)).collect::<Result<Vec<_>, EmbedError>>()?;
+        for ((panel, crop), pending) in crops.iter().zip(pending) {
+            let embedding = pending.wait()?;
+            examination.views += 1;
+            for held in self.look_at_panel(*panel, crop, &embedding)? {
+                examination.looked = true;
+                merge(&mut examination.held, held);
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_panel(&self, panel: Panel, crop: &Photo, embedding: &Embedding) -> Result<Vec<Held>, ScreenError> {
+        let level = self.scoring.level(embedding);
+        // A floor above every similarity: exactly the nearest, nothing deeper.
+        let mut found = self.library.search(embedding, LOOKED_FOR_IN_PANEL, f32::INFINITY, &Filter::default());
+        found.retain(|found| found.similarity - level >= self.scoring.look_from);
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let features = QueryFeatures::of(crop.rgb());
+        let references = self.gallery.by_keys(&found.iter().map(|found| found.key).collect::<Vec<_>>())?;
+        let held = found.into_iter().filter_map(|found| {
+            let reference = references.iter().find(|reference| reference.key == found.key)?;
+            let alignment = align(&features, &self.features_of(reference)?).map(|seen| in_whole(seen, panel));
+            let similarity = found.similarity;
+            let sighting = Sighting { similarity, normalised: similarity - level, alignment, looked: true };
+            Some(self.hold(found, sighting, Some(panel)))
+        });
+        Ok(held.collect())
+    }
+
+    fn hold(&self, found: Found, sighting: Sighting, panel: Option<Panel>) -> Held {
+        let evidence = self.scoring.evidence(&sighting);
+        Held { found, sighting, evidence, panel }
+    }
+
+    fn is_conclusive(&self, examination: &Examination) -> bool {
+        examination.held.iter().any(|held| {
+            self.scoring.probability(held.evidence, held.found.polarity(), 0.0) >= CONCLUSIVE
+        })
+    }
+
+    /// The kept features of a reference, or new ones from its photo. `None`, and a line in the log, when
+    /// the photo cannot be read: the reference then counts by its similarity alone.
+    fn features_of(&self, reference: &Reference) -> Option<LocalFeatures> {
+        let kept = self.gallery.features(reference.sha256).and_then(|bytes| LocalFeatures::from_bytes(&bytes));
+        kept.or_else(|| self.make_features(reference.sha256))
+    }
+
+    fn make_features(&self, sha256: Sha256) -> Option<LocalFeatures> {
+        let photo = self.gallery.photo(sha256).map_err(|error| error.to_string());
+        let photo = photo.and_then(|bytes| Photo::decode(&bytes, &self.limits).map_err(|error| error.to_string()));
+        let features = match photo {
+            Ok(photo) => LocalFeatures::of(photo.rgb()),
+            Err(error) => {
+                tracing::error!(%sha256, error, "a reference's photo cannot be read: it is not looked for point by point");
+                return None;
+            }
+        };
+        if let Err(error) = self.gallery.keep_features(sha256, &features.to_bytes()) {
+            tracing::warn!(%sha256, %error, "a reference's features cannot be kept");
+        }
+        Some(features)
+    }
+}
+
+/// Places of the references that a second look is spent on: the nearest of either polarity, then those of
+/// each brand, then whatever is nearest. So a thousand fakes do not hide the authentic photo behind them.
+fn worth_a_look(held: &[Held]) -> Vec<usize> {
+    let mut polarities: Vec<Polarity> = Vec::new();
+    let mut kinds: Vec<(&str, Polarity)> = Vec::new();
+    let (mut first, mut second, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, one) in held.iter().enumerate() {
+        let polarity = one.found.polarity();
+        let kind = (one.found.entry.brand.as_str(), polarity);
+        let known = kinds.contains(&kind);
+        kinds.push(kind);
+        if !polarities.contains(&polarity) {
+            polarities.push(polarity);
+            first.push(place);
+        } else if known || second.len() >= LOOKED_FOR / 2 {
+            rest.push(place);
+        } else {
+            second.push(place);
+        }
+    }
+    first.into_iter().chain(second).chain(rest).take(LOOKED_FOR).collect()
+}
+
+/// Of two sightings of a reference the one with more evidence stays.
+fn merge(all: &mut Vec<Held>, new: Held) {
+    match all.iter_mut().find(|held| held.found.key == new.found.key) {
+        Some(known) if known.evidence < new.evidence => *known = new,
+        Some(_) => {}
+        None => all.push(new),
+    }
+}
+
+/// An alignment with a picture inside the photo, told in fractions of the whole photo.
+fn in_whole(seen: Alignment, panel: Panel) -> Alignment {
+    let (left, top) = (f64::from(panel.left), f64::from(panel.top));
+    let (width, height) = (f64::from(panel.right) - left, f64::from(panel.bottom) - top);
+    Alignment {
+        corners: seen.corners.map(|(x, y)| (left + x * width, top + y * height)),
+        query_overlap: seen.query_overlap * width * height,
+        ..seen
+    }
+}

@@ -1,0 +1,167 @@
+//! A reference is found in a photo exactly where it lies.
+
+use image::{Rgb, RgbImage, imageops};
+use proptest::prelude::*;
+use touchstone::align::{Alignment, LocalFeatures, QueryFeatures, align};
+use touchstone::photo::{Limits, Photo};
+
+use crate::support::demo_photo;
+use crate::support::pictures::{encode, scene};
+
+fn real(name: &str) -> RgbImage {
+    Photo::decode(&demo_photo(name), &Limits::default()).unwrap().rgb().clone()
+}
+
+fn lay(query: &RgbImage, reference: &RgbImage) -> Option<Alignment> {
+    align(&QueryFeatures::of(query), &LocalFeatures::of(reference))
+}
+
+fn near(corners: [(f64, f64); 4], expected: [(f64, f64); 4], tolerance: f64) -> bool {
+    corners.iter().zip(expected).all(|(a, b)| (a.0 - b.0).abs() < tolerance && (a.1 - b.1).abs() < tolerance)
+}
+
+const WHOLE: [(f64, f64); 4] = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)];
+
+#[test]
+fn a_photo_contains_itself_wholly() {
+    let photo = real("coffee.png");
+    let found = lay(&photo, &photo).unwrap();
+    assert!(near(found.corners, WHOLE, 0.01), "{found:?}");
+    assert!(found.inliers > 100 && found.detail > 0.95 && !found.flipped, "{found:?}");
+    assert!(found.query_overlap > 0.98 && found.reference_overlap > 0.98, "{found:?}");
+}
+
+#[test]
+fn a_mirrored_photo_is_found_in_the_mirror() {
+    let photo = real("motorcycle_left.png");
+    let found = lay(&imageops::flip_horizontal(&photo), &photo).unwrap();
+    assert!(found.flipped && found.inliers > 100 && found.detail > 0.9, "{found:?}");
+    // The reference's top left lies at the query's top right.
+    assert!(near(found.corners, [(1.0, 0.0), (0.0, 0.0), (0.0, 1.0), (1.0, 1.0)], 0.02), "{found:?}");
+}
+
+#[test]
+fn a_photo_contains_its_cutting_only_in_part() {
+    let photo = real("coffee.png");
+    let (width, height) = photo.dimensions();
+    let cut = imageops::crop_imm(&photo, width / 4, height / 4, width / 2, height / 2).to_image();
+    let part = lay(&cut, &photo).unwrap();
+    assert!((part.reference_overlap - 0.25).abs() < 0.02 && part.query_overlap > 0.95, "{part:?}");
+    let whole = lay(&photo, &cut).unwrap();
+    assert!((whole.query_overlap - 0.25).abs() < 0.02 && whole.reference_overlap > 0.95, "{whole:?}");
+}
+
+#[test]
+fn turned_by_a_right_angle_it_is_found_all_the_same() {
+    let photo = real("coins.png");
+    let found = lay(&imageops::rotate90(&photo), &photo).unwrap();
+    assert!(near(found.corners, [(1.0, 0.0), (1.0, 1.0), (0.0, 1.0), (0.0, 0.0)], 0.02), "{found:?}");
+    assert!(found.detail > 0.9, "{found:?}");
+}
+
+#[test]
+fn a_blurred_picture_of_repeating_things_is_found_by_its_pixels() {
+    // Sixteen times the same: each point has sixteen equal counterparts, and none is clearly the best.
+    let tile = imageops::thumbnail(&scene(5), 128, 128);
+    let mut sheet = RgbImage::new(512, 512);
+    for place in 0..16 {
+        imageops::replace(&mut sheet, &tile, i64::from(place % 4) * 128, i64::from(place / 4) * 128);
+    }
+    let found = lay(&imageops::blur(&sheet, 2.0), &sheet).unwrap();
+    assert!(near(found.corners, WHOLE, 0.01) && found.detail > 0.8 && found.inliers >= 12, "{found:?}");
+}
+
+#[test]
+fn unrelated_photos_agree_in_few_points_and_no_pixels() {
+    let photos = ["coffee.png", "motorcycle_left.png", "coins.png", "chelsea.png", "rocket.jpg"].map(real);
+    for (place, query) in photos.iter().enumerate() {
+        for reference in photos.iter().skip(place + 1) {
+            if let Some(found) = lay(query, reference) {
+                assert!(found.inliers < 12 && found.detail < 0.6, "{found:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_blank_picture_has_nothing_to_find() {
+    let blank = RgbImage::from_pixel(300, 200, Rgb([250, 250, 250]));
+    assert!(LocalFeatures::of(&blank).is_empty());
+    assert_eq!(lay(&blank, &blank), None);
+    assert_eq!(lay(&real("coffee.png"), &blank), None);
+    assert_eq!(lay(&RgbImage::new(1, 1), &RgbImage::new(1, 1)), None);
+}
+
+#[test]
+fn kept_features_are_read_as_they_were_written() {
+    let features = LocalFeatures::of(&real("chelsea.png"));
+    let bytes = features.to_bytes();
+    assert!(bytes.len() < 100_000, "{}", bytes.len());
+    assert_eq!(LocalFeatures::from_bytes(&bytes), Some(features));
+}
+
+/// Whether `found` is the box from `left`, `top` to `right`, `bottom`, all in pixels of a 640 x 480 photo.
+fn is_box(found: touchstone::photo::Panel, (left, top, right, bottom): (u32, u32, u32, u32)) -> bool {
+    let near = |got: f32, pixels: u32, side: f32| (got * side - pixels as f32).abs() <= 8.0;
+    near(found.left, left, 640.0) && near(found.right, right, 640.0) && near(found.top, top, 480.0) && near(found.bottom, bottom, 480.0)
+}
+
+fn panels(image: &RgbImage) -> Vec<touchstone::photo::Panel> {
+    Photo::decode(&encode(image, image::ImageFormat::Png), &Limits::default()).unwrap().panels()
+}
+
+#[test]
+fn the_cells_of_a_collage_are_its_panels() {
+    let mut sheet = RgbImage::from_pixel(640, 480, Rgb([250, 250, 245]));
+    let names = ["coffee.png", "motorcycle_left.png", "coins.png", "chelsea.png"];
+    for (place, name) in names.into_iter().enumerate() {
+        let cell = imageops::resize(&real(name), 300, 220, imageops::FilterType::Triangle);
+        imageops::replace(&mut sheet, &cell, 10 + (place as i64 % 2) * 320, 10 + (place as i64 / 2) * 240);
+    }
+    let found = panels(&sheet);
+    assert_eq!(found.len(), 4, "{found:?}");
+    for place in 0..4 {
+        let (left, top) = (10 + place % 2 * 320, 10 + place / 2 * 240);
+        assert!(found.iter().any(|panel| is_box(*panel, (left, top, left + 300, top + 220))), "{place}: {found:?}");
+    }
+}
+
+#[test]
+fn one_photo_has_no_panels() {
+    for name in ["coffee.png", "motorcycle_left.png", "coins.png", "chelsea.png"] {
+        assert_eq!(panels(&real(name)), [], "{name}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_reference_laid_on_a_ground_is_found_within_two_hundredths(scale in 0.45_f64..0.95, x in 0.0_f64..1.0, y in 0.0_f64..1.0, mirrored in any::<bool>()) {
+        let reference = real("coffee.png");
+        let mut query = RgbImage::from_pixel(reference.width(), reference.height(), Rgb([90, 140, 110]));
+        let (width, height) = (f64::from(query.width()), f64::from(query.height()));
+        let (wide, high) = ((width * scale).round(), (height * scale).round());
+        let (left, top) = (((width - wide) * x).round(), ((height - high) * y).round());
+        let mut laid = imageops::resize(&reference, wide as u32, high as u32, imageops::FilterType::Triangle);
+        if mirrored {
+            imageops::flip_horizontal_in_place(&mut laid);
+        }
+        imageops::replace(&mut query, &laid, left as i64, top as i64);
+        let found = lay(&query, &reference).unwrap();
+        let (l, t, r, b) = (left / width, top / height, (left + wide) / width, (top + high) / height);
+        let expected = if mirrored { [(r, t), (l, t), (l, b), (r, b)] } else { [(l, t), (r, t), (r, b), (l, b)] };
+        prop_assert!(near(found.corners, expected, 0.02), "{:?} {:?}", found, expected);
+        prop_assert_eq!(found.flipped, mirrored);
+        prop_assert!((found.query_overlap - scale * scale).abs() < 0.03);
+    }
+
+    #[test]
+    fn bytes_that_are_no_features_are_not_read(mut bytes in prop::collection::vec(any::<u8>(), 0..400), cut in 0_usize..400) {
+        let _ = LocalFeatures::from_bytes(&bytes);
+        bytes.truncate(cut);
+        let _ = LocalFeatures::from_bytes(&bytes);
+        let whole = LocalFeatures::of(&scene(3)).to_bytes();
+        prop_assert_eq!(LocalFeatures::from_bytes(&whole[..whole.len() - 1 - cut]), None);
+    }
+}

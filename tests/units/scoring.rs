@@ -1,0 +1,169 @@
+//! Probabilities, what outcomes add to them, and what they prove.
+
+use proptest::prelude::*;
+use touchstone::embed::{Embedding, ModelManifest};
+use touchstone::gallery::{Outcome, Polarity};
+use touchstone::scoring::{
+    Background, Logistic, Observation, REQUIRED_PRECISION, Scoring, Sighting, Standing, log_odds, precision_bound,
+    shift, sigmoid,
+};
+
+use crate::support::{ENOUGH, MODELS, root, scoring};
+
+fn outcome(score: f64, confirmed: bool) -> Outcome {
+    Outcome {
+        check_id: "chk_1".to_owned(),
+        brand: "acme".parse().unwrap(),
+        polarity: Polarity::Fake,
+        confirmed,
+        score,
+        log_odds: log_odds(score),
+        scoring: "s".to_owned(),
+        decided_by: None,
+        note: None,
+        decided_at: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn vector(values: &[f32]) -> Embedding {
+    Embedding::normalize(values.to_vec()).unwrap()
+}
+
+#[test]
+fn a_logistic_regression_finds_the_weights_that_made_its_data() {
+    // Expected counts in place of draws: each point twice, once for either answer.
+    let mut observations = Vec::new();
+    for step in -20..=20 {
+        let x = f64::from(step) / 5.0;
+        let p = sigmoid(1.5 * x - 0.5);
+        observations.push(Observation { features: vec![x], positive: true, weight: p });
+        observations.push(Observation { features: vec![x], positive: false, weight: 1.0 - p });
+    }
+    let fitted = Logistic::fit(&observations, 1e-9).unwrap();
+    assert!((fitted.bias + 0.5).abs() < 1e-5 && (fitted.weights[0] - 1.5).abs() < 1e-5, "{fitted:?}");
+}
+
+#[test]
+fn separable_classes_give_finite_weights_and_one_class_none() {
+    let one = |x: f64, positive| Observation { features: vec![x], positive, weight: 1.0 };
+    let fitted = Logistic::fit(&[one(-1.0, false), one(1.0, true)], 0.05).unwrap();
+    assert!(fitted.weights[0].is_finite() && fitted.weights[0] > 1.0, "{fitted:?}");
+    assert_eq!(Logistic::fit(&[one(0.0, true), one(1.0, true)], 0.05), None);
+    assert_eq!(Logistic::fit(&[], 0.05), None);
+}
+
+#[test]
+fn a_certificate_takes_the_lowest_score_that_is_proven() {
+    let outcomes = |score, confirmed: usize, wrong: usize| {
+        (0..confirmed + wrong).map(move |place| outcome(score, place < confirmed))
+    };
+    assert_eq!(Standing::default().certified(), None);
+    let few: Vec<Outcome> = outcomes(0.97, ENOUGH - 1, 0).collect();
+    assert_eq!(Standing::of(&few).certified(), None);
+    let clean: Vec<Outcome> = outcomes(0.97, ENOUGH, 0).collect();
+    assert_eq!(Standing::of(&clean).certified().map(|step| step.score), Some(0.5));
+    // Wrong ones at 0.6 leave everything above them proven.
+    let mixed: Vec<Outcome> = outcomes(0.97, 800, 0).chain(outcomes(0.6, 10, 10)).collect();
+    let standing = Standing::of(&mixed);
+    let step = standing.certified().unwrap();
+    assert_eq!((step.score, step.confirmed, step.wrong), (0.8, 800, 0));
+    assert!(step.bound >= REQUIRED_PRECISION);
+    // Matches to authentic photos prove nothing about blocks.
+    let authentic: Vec<Outcome> =
+        clean.into_iter().map(|outcome| Outcome { polarity: Polarity::Authentic, ..outcome }).collect();
+    assert_eq!(Standing::of(&authentic).certified(), None);
+}
+
+#[test]
+fn the_artefacts_that_are_shipped_are_those_of_their_models() {
+    for model in MODELS.into_iter().chain(["sscd"]) {
+        let scoring = scoring(model);
+        assert!(scoring.id().starts_with(&format!("{model}-scoring@")));
+        assert!(scoring.background.len() >= 100, "{}", scoring.background.len());
+    }
+}
+
+#[test]
+fn an_artefact_that_cannot_be_used_says_why() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let manifest = ModelManifest::load(&root().join("models"), "sscd-distilled").unwrap();
+    let text = std::fs::read_to_string(Scoring::path(&root().join("models"), "sscd-distilled")).unwrap();
+    let path = Scoring::path(folder.path(), "sscd-distilled");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let load = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let error = Scoring::load(folder.path(), &manifest).unwrap_err().to_string();
+        error.replace(&folder.path().display().to_string(), "MODELS")
+    };
+    let mut errors = vec![
+        load(&text.replace("\"format\": 1", "\"format\": 2")),
+        load(&text.replace("sscd-distilled@", "other@")),
+        load(&text.replacen("\"slope\": ", "\"slope\": -", 1)),
+        load(&text.replacen("\"beta\": ", "\"beta\": 9", 1)),
+        load("{"),
+    ];
+    std::fs::remove_file(&path).unwrap();
+    let missing = Scoring::load(folder.path(), &manifest).unwrap_err().to_string();
+    errors.push(missing.replace(&folder.path().display().to_string(), "MODELS"));
+    insta::assert_snapshot!("scoring-errors", errors.join("\n"));
+}
+
+#[test]
+fn a_saved_artefact_scores_as_before() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let manifest = ModelManifest::load(&root().join("models"), "sscd-distilled").unwrap();
+    let mut before = (*scoring("sscd-distilled")).clone();
+    before.save(folder.path(), "sscd-distilled").unwrap();
+    let after = Scoring::load(folder.path(), &manifest).unwrap();
+    assert_eq!((before.id(), &before), (after.id(), &after));
+}
+
+#[test]
+fn a_photo_like_the_background_counts_for_less() {
+    let background = Background::new(2, 1.0, &[vector(&[1.0, 0.1]), vector(&[1.0, -0.1]), vector(&[-1.0, 0.0])]);
+    let (common, rare) = (background.level(&vector(&[1.0, 0.0])), background.level(&vector(&[0.0, 1.0])));
+    assert!(common > 0.9 && rare < 0.1, "{common} {rare}");
+    assert!(Background::default().level(&vector(&[1.0, 0.0])).abs() < f32::EPSILON);
+}
+
+proptest! {
+    #[test]
+    fn a_bound_is_a_share_falls_with_wrongs_and_rises_with_right_ones(confirmed in 0_u64..5000, wrong in 0_u64..100) {
+        let bound = precision_bound(confirmed, wrong);
+        prop_assert!((0.0..=1.0).contains(&bound));
+        prop_assert!(precision_bound(confirmed, wrong + 1) <= bound);
+        prop_assert!(precision_bound(confirmed + 1, wrong) >= bound);
+    }
+
+    #[test]
+    fn a_shift_goes_the_way_of_the_outcomes_and_little_data_moves_little(score in 0.05_f64..0.95, count in 1_usize..40) {
+        let all = |confirmed| vec![(log_odds(score), confirmed); count];
+        let (up, down) = (shift(&all(true), 1.0), shift(&all(false), 1.0));
+        prop_assert!(up > 0.0 && down < 0.0);
+        prop_assert!(up <= 1.0 * count as f64 && down >= -(count as f64));
+        prop_assert!(shift(&[], 1.0).abs() < 1e-12);
+        let more = [all(true), all(true)].concat();
+        prop_assert!(shift(&more, 1.0) >= up);
+    }
+
+    #[test]
+    fn probabilities_are_probabilities_and_rise_with_the_evidence(a in -60.0_f64..60.0, b in 0.0_f64..60.0, shift in -3.0_f64..3.0) {
+        let scoring = scoring("sscd-distilled");
+        for polarity in [Polarity::Authentic, Polarity::Fake] {
+            let (low, high) = (scoring.probability(a, polarity, shift), scoring.probability(a + b, polarity, shift));
+            prop_assert!((0.0..=1.0).contains(&low) && low <= high);
+        }
+    }
+
+    #[test]
+    fn more_similarity_is_more_evidence(similarity in -1.0_f32..0.9, more in 0.0_f32..0.1, looked in any::<bool>()) {
+        let scoring = scoring("sscd-distilled");
+        let seen = |similarity| Sighting { similarity, normalised: similarity, alignment: None, looked };
+        prop_assert!(scoring.evidence(&seen(similarity + more)) >= scoring.evidence(&seen(similarity)));
+    }
+
+    #[test]
+    fn log_odds_and_probability_are_each_others_inverse(p in 0.0001_f64..0.9999) {
+        prop_assert!((sigmoid(log_odds(p)) - p).abs() < 1e-12);
+    }
+}
