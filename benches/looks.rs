@@ -13,7 +13,8 @@ use touchstone::embed::{EmbedOptions, Embedder, ModelManifest, load_runtime};
 use touchstone::photo::{Limits, Photo};
 
 fn main() {
-    let named: Vec<PathBuf> = std::env::args().skip(1).filter(|name| !name.starts_with("--")).map(PathBuf::from).collect();
+    let named: Vec<PathBuf> =
+        std::env::args().skip(1).filter(|name| !name.starts_with("--")).map(PathBuf::from).collect();
     let paths = if named.is_empty() { demo() } else { named };
     let files: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
     let config = Config::default();
@@ -31,12 +32,21 @@ fn main() {
     println!("{:<44}{:>9}{:>9}", "", "ms", "runs");
     let show = |name: &str, seconds: f64| println!("{name:<44}{:>9.2}{:>9.2}", seconds * 1e3, seconds / run);
     show("one run of the model, with preprocessing", run);
-    show("decode", time(photos.len(), &|place| drop(black_box(Photo::decode(&files[place], &Limits::default()).unwrap()))));
+    show(
+        "decode",
+        time(photos.len(), &|place| drop(black_box(Photo::decode(&files[place], &Limits::default()).unwrap()))),
+    );
     show("panels", time(photos.len(), &|place| drop(black_box(photos[place].panels()))));
     show("points of a photo", time(photos.len(), &|place| drop(black_box(QueryFeatures::of(photos[place].rgb())))));
-    show("read a reference's points", time(photos.len(), &|place| drop(black_box(LocalFeatures::from_bytes(&kept[place])))));
+    show(
+        "read a reference's points",
+        time(photos.len(), &|place| drop(black_box(LocalFeatures::from_bytes(&kept[place])))),
+    );
     show("align with itself", time(photos.len(), &|place| _ = black_box(align(&queries[place], &references[place]))));
-    show("align with another", time(photos.len(), &|place| _ = black_box(align(&queries[place], &references[other(place)]))));
+    show(
+        "align with another",
+        time(photos.len(), &|place| _ = black_box(align(&queries[place], &references[other(place)]))),
+    );
 }
 
 /// Mean seconds over all places, after one round to warm up.

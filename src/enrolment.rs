@@ -79,7 +79,8 @@ impl Enrolment {
         let added = self.gallery.add(&new, &self.embedder.manifest().id())?;
         if let Added::New(reference) = &added {
             // Beside the answer's way: when it fails, the first check that needs them makes them.
-            if let Err(error) = self.gallery.keep_features(reference.sha256, &LocalFeatures::of(photo.rgb()).to_bytes()) {
+            if let Err(error) = self.gallery.keep_features(reference.sha256, &LocalFeatures::of(photo.rgb()).to_bytes())
+            {
                 tracing::warn!(reference = reference.id, %error, "its local features cannot be kept");
             }
         }

@@ -4,6 +4,8 @@
 //! # The way of a photo
 //! ```text
 //! bytes -> photo -> embed (preprocess -> onnx) -> index.search -> join gallery -> verdict -> http / cli
+//!            |                                       |    ^
+//!            +-- in doubt: points, panels -> align --+----+ scoring: probability
 //!          \______________________ screening: the one use case ______________________/
 //! folders -> gallery -+
 //! photo -> embed -----+-> reindex: take in -> build -> prove -> publish -> swap
@@ -12,7 +14,8 @@
 //! # Rooms
 //! Imports run downwards only: `cli` and `http` call [`screening`], [`enrolment`] and [`reindex`];
 //! these call [`library`], which keeps [`gallery`] and [`index`] in step, and [`verdict`], which is pure and
-//! reads the gallery's words; [`embed`] and [`photo`] lie at the bottom.
+//! reads the gallery's words; [`scoring`] turns what was seen into probabilities; [`align`], [`embed`] and
+//! [`photo`] lie at the bottom. [`evaluate`] measures it all.
 //!
 //! # Words
 //! * **photo**: bytes that a seller or brand sent, decoded under limits, upright, in sRGB
@@ -24,6 +27,9 @@
 //! * **neighbor**: a key and a distance; a **match** is a neighbor joined with its reference
 //! * **distance** = 1 - cosine; **similarity** = cosine
 //! * **verdict**: what was found; **action** (`allow`, `review`, `block`): the policy's answer to it
+//! * **alignment**: a reference laid over a photo by one transform; an **overlay** in answers
+//! * **score**: calibrated probability of a copy, for all brands alike; **probability**: with the brand's outcomes
+//! * **outcome**: what people found out about a check's match; a **certificate**: what a brand's outcomes prove
 //! * **check**: one listing's photos screened once; stored, addressable, replayable
 
 pub mod align;

@@ -177,7 +177,10 @@ fn points(frame: &GrayImage) -> (Vec<Point>, Vec<i8>) {
     found.sort_by(|a, b| b.keypoint.response.total_cmp(&a.keypoint.response));
     found.truncate(MOST_POINTS);
     let points = found.iter().map(|f| Point {
-        x: f.keypoint.x, y: f.keypoint.y, scale: f.keypoint.scale, angle: f.keypoint.angle,
+        x: f.keypoint.x,
+        y: f.keypoint.y,
+        scale: f.keypoint.scale,
+        angle: f.keypoint.angle,
     });
     let descriptors = found.iter().flat_map(|f| root_sift(f.descriptor.as_slice()));
     (points.collect(), descriptors.collect())

@@ -42,7 +42,8 @@ pub(super) fn fit(pairs: &[Pair]) -> Option<Fit> {
         if inliers.len() < PAIRS_FOR_AFFINE {
             break;
         }
-        let refined = if inliers.len() >= PAIRS_FOR_HOMOGRAPHY { homography(pairs, &inliers) } else { affine(pairs, &inliers) };
+        let refined =
+            if inliers.len() >= PAIRS_FOR_HOMOGRAPHY { homography(pairs, &inliers) } else { affine(pairs, &inliers) };
         let Some(refined) = refined.filter(sane) else { break };
         let agreeing = agreeing(&refined, pairs, tolerance);
         // A refinement that loses most of its pairs was fitted to noise.
@@ -74,16 +75,21 @@ fn similarity(pair: &Pair) -> Map {
     let (a, b) = (scale * cos, scale * sin);
     let (x, y) = (f64::from(reference.x), f64::from(reference.y));
     Map::new(
-        a, -b, f64::from(query.x) - a * x + b * y, //
-        b, a, f64::from(query.y) - b * x - a * y, //
-        0.0, 0.0, 1.0,
+        a,
+        -b,
+        f64::from(query.x) - a * x + b * y, //
+        b,
+        a,
+        f64::from(query.y) - b * x - a * y, //
+        0.0,
+        0.0,
+        1.0,
     )
 }
 
 fn error(map: &Map, pair: &Pair) -> f64 {
-    project(map, f64::from(pair.reference.x), f64::from(pair.reference.y)).map_or(f64::INFINITY, |at| {
-        (at.x - f64::from(pair.query.x)).hypot(at.y - f64::from(pair.query.y))
-    })
+    project(map, f64::from(pair.reference.x), f64::from(pair.reference.y))
+        .map_or(f64::INFINITY, |at| (at.x - f64::from(pair.query.x)).hypot(at.y - f64::from(pair.query.y)))
 }
 
 /// The pair's reprojection error, if it is within `tolerance` and the points have the scale and direction
@@ -183,7 +189,7 @@ fn homography(pairs: &[Pair], inliers: &[usize]) -> Option<Map> {
 /// within reason.
 fn sane(map: &Map) -> bool {
     let far = f64::from(super::features::FRAME);
-    [(0.0, 0.0), (far, 0.0), (far, far), (0.0, far)].into_iter().all(|(x, y)| {
-        jacobian(map, x, y).is_some_and(|[a, b, c, d]| (0.002..50.0).contains(&(a * d - b * c)))
-    })
+    [(0.0, 0.0), (far, 0.0), (far, far), (0.0, far)]
+        .into_iter()
+        .all(|(x, y)| jacobian(map, x, y).is_some_and(|[a, b, c, d]| (0.002..50.0).contains(&(a * d - b * c))))
 }

@@ -29,10 +29,7 @@ pub(super) fn pairs(query: &LocalFeatures, reference: &LocalFeatures) -> Vec<Pai
             }
         }
         if best < RATIO * RATIO * second {
-            pairs.push(Pair {
-                reference: reference.points[place],
-                query: query.points[query_place],
-            });
+            pairs.push(Pair { reference: reference.points[place], query: query.points[query_place] });
         }
     }
     pairs
@@ -43,11 +40,8 @@ pub(super) fn pairs(query: &LocalFeatures, reference: &LocalFeatures) -> Vec<Pai
 /// their sign.
 pub(super) fn mirrored(features: &LocalFeatures) -> LocalFeatures {
     let width = features.frame.0 as f32;
-    let points = features.points.iter().map(|p| Point {
-        x: width - 1.0 - p.x,
-        angle: std::f32::consts::PI - p.angle,
-        ..*p
-    });
+    let points =
+        features.points.iter().map(|p| Point { x: width - 1.0 - p.x, angle: std::f32::consts::PI - p.angle, ..*p });
     let mut descriptors = Vec::with_capacity(features.descriptors.len());
     for descriptor in features.descriptors.chunks_exact(DESCRIPTOR) {
         for row in 0..4 {

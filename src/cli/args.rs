@@ -130,7 +130,8 @@ pub struct EvaluateArgs {
 impl EvaluateArgs {
     /// What an artefact was fitted on, without the paths of one machine.
     pub(super) fn described(&self) -> String {
-        let name = |path: &PathBuf| path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let name =
+            |path: &PathBuf| path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let edits: Vec<String> = self.edits.iter().map(name).collect();
         format!("dataset {} with edits {}, fit side", name(&self.dataset), edits.join(", "))
     }

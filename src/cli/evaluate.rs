@@ -15,7 +15,9 @@ use crate::embed::{Embedder, ModelManifest, load_runtime};
 use crate::enrolment::Enrolment;
 use crate::evaluate::metrics::{Ranking, Rate};
 use crate::evaluate::report::render;
-use crate::evaluate::{Dataset, EvaluateError, Figures, Observed, Record, Split, baseline, enrol, figures, fit, observe};
+use crate::evaluate::{
+    Dataset, EvaluateError, Figures, Observed, Record, Split, baseline, enrol, figures, fit, observe,
+};
 use crate::gallery::Gallery;
 use crate::library::Library;
 use crate::scoring::Scoring;
@@ -30,7 +32,8 @@ pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> Result<Exit, Fai
     let work = tempfile::tempdir().map_err(|source| Failure::File { path: "temporary folder".to_owned(), source })?;
     let gallery = Arc::new(Gallery::open(&work.path().join("data"))?);
     let embedder = Arc::new(Embedder::start(&config.models, manifest, &config.embed)?);
-    let enrolment = Enrolment { gallery: Arc::clone(&gallery), embedder: Arc::clone(&embedder), limits: config.photo.clone() };
+    let enrolment =
+        Enrolment { gallery: Arc::clone(&gallery), embedder: Arc::clone(&embedder), limits: config.photo.clone() };
     let bar = progress("references", dataset.references.len());
     enrol(&dataset, &enrolment, &|| bar.inc(1))?;
     bar.finish_and_clear();
@@ -57,7 +60,13 @@ fn run(
     (gallery, embedder, work): (&Arc<Gallery>, &Arc<Embedder>, &Path),
     scoring: Arc<Scoring>,
 ) -> Result<Vec<Observed>, Failure> {
-    let library = Library::open(Arc::clone(gallery), &work.join("index"), embedder.manifest(), Arc::clone(&scoring), &config.index)?;
+    let library = Library::open(
+        Arc::clone(gallery),
+        &work.join("index"),
+        embedder.manifest(),
+        Arc::clone(&scoring),
+        &config.index,
+    )?;
     let screener = Screener {
         gallery: Arc::clone(gallery),
         library: Arc::new(library),
@@ -81,7 +90,11 @@ fn progress(what: &'static str, count: usize) -> ProgressBar {
 }
 
 fn versions(embedder: &Embedder, scoring: &str) -> Vec<(String, String)> {
-    let pairs = [("touchstone", env!("CARGO_PKG_VERSION").to_owned()), ("model", embedder.manifest().id()), ("scoring", scoring.to_owned())];
+    let pairs = [
+        ("touchstone", env!("CARGO_PKG_VERSION").to_owned()),
+        ("model", embedder.manifest().id()),
+        ("scoring", scoring.to_owned()),
+    ];
     pairs.map(|(name, version)| (name.to_owned(), version)).to_vec()
 }
 
@@ -108,7 +121,8 @@ impl Report {
         let baselines = baselines.iter().map(read).collect::<Result<Vec<_>, _>>().map_err(EvaluateError::from)?;
         let nameable = dataset.nameable();
         let side = |wanted: Option<Split>| {
-            let part: Vec<&Record> = records.iter().filter(|record| wanted.is_none_or(|side| record.split == side)).collect();
+            let part: Vec<&Record> =
+                records.iter().filter(|record| wanted.is_none_or(|side| record.split == side)).collect();
             figures(&part, &baselines, &|record| nameable.contains(record.query.as_str()))
         };
         let (fit, test, all) = (side(Some(Split::Fit)), side(Some(Split::Test)), side(None));
@@ -153,7 +167,9 @@ impl Report {
         row("copy verdicts on photos of the same kind", &|f| rate(&f.same_kind.copy));
         row("expected calibration error, pairings", &|f| format!("{:.5}", f.calibration.pooled.error));
         row("expected calibration error, photos", &|f| format!("{:.5}", f.calibration.highest.error));
-        row("cost of clean photos, times the first look", &|f| format!("{:.3}", f.cost.get("clean").copied().unwrap_or(1.0)));
+        row("cost of clean photos, times the first look", &|f| {
+            format!("{:.3}", f.cost.get("clean").copied().unwrap_or(1.0))
+        });
         println!("{}", out.join("report.html").display());
     }
 }

@@ -139,7 +139,8 @@ impl Dataset {
         let path = root.join("manifest.csv");
         let manifest: Vec<ManifestRow> = rows(&path)?;
         let mut dataset = Self { root: root.to_owned(), ..Self::default() };
-        let groups: BTreeMap<String, String> = manifest.iter().map(|row| (row.path.clone(), row.kept_by(split))).collect();
+        let groups: BTreeMap<String, String> =
+            manifest.iter().map(|row| (row.path.clone(), row.kept_by(split))).collect();
         for row in manifest {
             dataset.take(row, &path, split)?;
         }
@@ -161,7 +162,8 @@ impl Dataset {
         let group = row.kept_by(split);
         match row.role.as_str() {
             "reference" | "fakes" => {
-                let polarity = if row.role == "fakes" || row.label == "fake" { Polarity::Fake } else { Polarity::Authentic };
+                let polarity =
+                    if row.role == "fakes" || row.label == "fake" { Polarity::Fake } else { Polarity::Authentic };
                 let brand = slug(&row.brand).parse().map_err(|e| wrong(format!("{}: {e}", row.path)))?;
                 self.references.push(ReferenceRow { path: row.path, brand, polarity, product: row.product_id });
             }
@@ -176,14 +178,35 @@ impl Dataset {
                 let products = named.split(';').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
                 let products = if class == Class::Unrelated { Vec::new() } else { products.collect() };
                 let file = self.root.join(&row.path);
-                self.queries.push(QueryRow { path: row.path, file, class, copy_of, products, category: kind(&row.category), transform: None, strength: None, group });
+                self.queries.push(QueryRow {
+                    path: row.path,
+                    file,
+                    class,
+                    copy_of,
+                    products,
+                    category: kind(&row.category),
+                    transform: None,
+                    strength: None,
+                    group,
+                });
             }
-            other => return Err(wrong(format!("{}: role is {other:?}, expected reference, fakes, queries or distractors", row.path))),
+            other => {
+                return Err(wrong(format!(
+                    "{}: role is {other:?}, expected reference, fakes, queries or distractors",
+                    row.path
+                )));
+            }
         }
         Ok(())
     }
 
-    fn take_edit(&mut self, row: EditRow, folder: &Path, path: &Path, groups: &BTreeMap<String, String>) -> Result<(), DatasetError> {
+    fn take_edit(
+        &mut self,
+        row: EditRow,
+        folder: &Path,
+        path: &Path,
+        groups: &BTreeMap<String, String>,
+    ) -> Result<(), DatasetError> {
         let wrong = |reason: String| DatasetError::Row { path: path.to_owned(), reason };
         if !is_inside(&row.query) {
             return Err(wrong(format!("query is {:?}, expected a path below the folder", row.query)));
@@ -191,11 +214,17 @@ impl Dataset {
         let copy_of = Some(row.original).filter(|original| !original.is_empty());
         let original = copy_of.as_ref().map(|name| self.references.iter().find(|reference| reference.path == *name));
         if let Some(None) = original {
-            return Err(wrong(format!("{}: original {:?} is no reference of the manifest", row.query, copy_of.unwrap_or_default())));
+            return Err(wrong(format!(
+                "{}: original {:?} is no reference of the manifest",
+                row.query,
+                copy_of.unwrap_or_default()
+            )));
         }
         let products = original.flatten().map(|reference| reference.product.clone()).into_iter().collect();
         // A negative's source may be named relative to a folder of the dataset.
-        let source = groups.iter().find(|(path, _)| **path == row.true_source || path.ends_with(&format!("/{}", row.true_source)));
+        let source = groups
+            .iter()
+            .find(|(path, _)| **path == row.true_source || path.ends_with(&format!("/{}", row.true_source)));
         self.queries.push(QueryRow {
             file: folder.join(&row.query),
             path: row.query,
@@ -241,7 +270,11 @@ impl Dataset {
         let known: BTreeSet<&str> = self.references.iter().map(|reference| reference.path.as_str()).collect();
         let lost = self.queries.iter().find(|query| query.copy_of.as_deref().is_some_and(|name| !known.contains(name)));
         match lost {
-            Some(query) => wrong(format!("{}: gt_image {:?} is no reference", query.path, query.copy_of.as_deref().unwrap_or_default())),
+            Some(query) => wrong(format!(
+                "{}: gt_image {:?} is no reference",
+                query.path,
+                query.copy_of.as_deref().unwrap_or_default()
+            )),
             None => Ok(()),
         }
     }
@@ -289,7 +322,6 @@ fn is_inside(path: &str) -> bool {
     let path = Path::new(path);
     path.components().all(|part| matches!(part, std::path::Component::Normal(_))) && path.components().next().is_some()
 }
-
 
 fn rows<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Vec<T>, DatasetError> {
     let failed = |source| DatasetError::Manifest { path: path.to_owned(), source };

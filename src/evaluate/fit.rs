@@ -1,20 +1,21 @@
 use std::collections::BTreeSet;
 
+use super::EvaluateError;
 use super::record::{Class, Split};
 use super::run::Observed;
-use super::EvaluateError;
 use crate::embed::{Embedding, ModelManifest};
 use crate::gallery::Polarity;
 use crate::photo::Sha256;
-use crate::scoring::{Background, Logistic, Observation, Platt, Scoring, Sighting, Weights, features};
+use crate::scoring::{Background, Logistic, LookFrom, Observation, Platt, Scoring, Sighting, Weights, features};
 
 /// Photos of the background set.
 const BACKGROUND: usize = 512;
 /// Neighbours in the background whose similarity is averaged, and how much of it is taken off.
 const NEIGHBORS: usize = 10;
 const BETA: f32 = 1.0;
-/// Share of clean photos that a second look may be spent on.
-const LOOK_SHARE: f64 = 0.03;
+/// Share of clean photos that a second look is spent on because of their similarity, and again because of their
+/// normalised similarity.
+const LOOK_SHARE: f64 = 0.02;
 /// Penalty of the weights: little, against infinite ones.
 const RIDGE: f64 = 0.05;
 /// Parts of the fit side for cross-fitting.
@@ -86,32 +87,41 @@ fn examples(one: &Observed, background: &Background) -> Vec<Example> {
     examples.collect()
 }
 
-fn look_from(rest: &[&Observed], background: &Background) -> f32 {
+fn look_from(rest: &[&Observed], background: &Background) -> LookFrom {
     let clean = rest.iter().filter(|one| one.record.class == Class::Unrelated && one.record.transform.is_none());
     let nearest = clean.map(|one| {
         let top = one.sightings.iter().map(|(_, sighting)| sighting.similarity).fold(-1.0, f32::max);
-        top - background.level(&one.embedding)
+        (top, top - background.level(&one.embedding))
     });
-    let mut nearest: Vec<f32> = nearest.collect();
-    nearest.sort_by(|a, b| b.total_cmp(a));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place in a list")]
-    let place = (nearest.len() as f64 * LOOK_SHARE) as usize;
-    nearest.get(place).copied().unwrap_or(-2.0)
+    let (similarities, normalised): (Vec<f32>, Vec<f32>) = nearest.unzip();
+    LookFrom { similarity: reached_by_few(similarities), normalised: reached_by_few(normalised) }
+}
+
+/// The value that [`LOOK_SHARE`] of them reach.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a place in a list"
+)]
+fn reached_by_few(mut values: Vec<f32>) -> f32 {
+    values.sort_by(|a, b| b.total_cmp(a));
+    let place = (values.len() as f64 * LOOK_SHARE) as usize;
+    values.get(place).copied().unwrap_or(-2.0)
 }
 
 /// For references that were looked for, and for those judged by similarity alone.
 fn weights(examples: &[Example], among: impl Fn(&Example) -> bool) -> Result<(Weights, Weights), EvaluateError> {
     let chosen: Vec<&Example> = examples.iter().filter(|example| among(example)).collect();
-    let observation = |example: &Example, features: Vec<f64>| Observation { features, positive: example.copy, weight: 1.0 };
+    let observation =
+        |example: &Example, features: Vec<f64>| Observation { features, positive: example.copy, weight: 1.0 };
     let looked: Vec<Observation> = chosen
         .iter()
         .filter(|example| example.sighting.looked)
         .map(|example| observation(example, features(&example.sighting).to_vec()))
         .collect();
-    let plain: Vec<Observation> = chosen
-        .iter()
-        .map(|example| observation(example, vec![f64::from(example.sighting.normalised)]))
-        .collect();
+    let plain: Vec<Observation> =
+        chosen.iter().map(|example| observation(example, vec![f64::from(example.sighting.normalised)])).collect();
     let (looked, plain) = (Logistic::fit(&looked, RIDGE), Logistic::fit(&plain, RIDGE));
     let (Some(looked), Some(plain)) = (looked, plain) else {
         return Err(EvaluateError::Fit("the fit side needs copies and others".to_owned()));
@@ -123,9 +133,8 @@ fn weights(examples: &[Example], among: impl Fn(&Example) -> bool) -> Result<(We
 
 fn platt(held_out: &[(Polarity, f64, bool)], polarity: Polarity) -> Result<Platt, EvaluateError> {
     let own = held_out.iter().filter(|(of, _, _)| *of == polarity);
-    let observations: Vec<Observation> = own
-        .map(|&(_, evidence, copy)| Observation { features: vec![evidence], positive: copy, weight: 1.0 })
-        .collect();
+    let observations: Vec<Observation> =
+        own.map(|&(_, evidence, copy)| Observation { features: vec![evidence], positive: copy, weight: 1.0 }).collect();
     match Logistic::fit(&observations, RIDGE) {
         Some(fitted) if fitted.weights[0] > 0.0 => Ok(Platt { offset: fitted.bias, slope: fitted.weights[0] }),
         _ => Err(EvaluateError::Fit(format!("the fit side needs copies of {polarity} references and others"))),

@@ -43,9 +43,10 @@ pub fn enrol(dataset: &Dataset, enrolment: &Enrolment, told: &(dyn Fn() + Sync))
         told();
         match added {
             Added::New(_) => Ok(()),
-            Added::Existing(_) | Added::Contradicts(_) => {
-                Err(EvaluateError::file(&row.path, "the manifest names the same bytes twice as references of one brand"))
-            }
+            Added::Existing(_) | Added::Contradicts(_) => Err(EvaluateError::file(
+                &row.path,
+                "the manifest names the same bytes twice as references of one brand",
+            )),
         }
     })
     .map(drop)
@@ -55,7 +56,11 @@ pub fn enrol(dataset: &Dataset, enrolment: &Enrolment, told: &(dyn Fn() + Sync))
 ///
 /// # Errors
 /// When a query cannot be read, decoded or embedded.
-pub fn observe(dataset: &Dataset, screener: &Screener, told: &(dyn Fn() + Sync)) -> Result<Vec<Observed>, EvaluateError> {
+pub fn observe(
+    dataset: &Dataset,
+    screener: &Screener,
+    told: &(dyn Fn() + Sync),
+) -> Result<Vec<Observed>, EvaluateError> {
     each(&dataset.queries, |query| {
         let observed = observe_one(query, screener)?;
         told();

@@ -234,7 +234,11 @@ impl Gallery {
         self.write(|transaction| {
             let sql = "SELECT EXISTS (SELECT 1 FROM reference WHERE sha256 = ?1 AND state <> 'deleted')";
             let needed: bool = transaction.query_row(sql, [&sha256.0[..]], |row| row.get(0))?;
-            if needed { Ok(()) } else { self.features.remove(sha256).and_then(|()| self.photos.remove(sha256)).map_err(io_error) }
+            if needed {
+                Ok(())
+            } else {
+                self.features.remove(sha256).and_then(|()| self.photos.remove(sha256)).map_err(io_error)
+            }
         })?;
         Ok(true)
     }

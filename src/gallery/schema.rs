@@ -1,7 +1,8 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// One script a version; the database's `user_version` counts those that have run.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE gallery (
         one      INTEGER PRIMARY KEY CHECK (one = 1),
         id       TEXT NOT NULL,
@@ -59,7 +60,8 @@ const MIGRATIONS: &[&str] = &["
         created_at      TEXT NOT NULL,
         answer          TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
-", "
+",
+    "
     -- What people found out about a check's match to a brand. `score` is the calibrated probability
     -- that the check gave it, before the brand's own shift; `scoring` names the artefact.
     CREATE TABLE outcome (
@@ -84,7 +86,8 @@ const MIGRATIONS: &[&str] = &["
         version = version + 1, revision = (SELECT revision + 1 FROM gallery)
         WHERE json_type(policy, '$.block') IS NOT NULL OR json_extract(policy, '$.thresholds') <> '{}';
     UPDATE gallery SET revision = revision + 1;
-"];
+",
+];
 
 /// Opens for reading and writing with the settings that every connection needs.
 pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {

@@ -103,7 +103,10 @@ impl Gallery {
         Ok(connection)
     }
 
-    pub(super) fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, GalleryError> {
+    pub(super) fn write<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, GalleryError> {
         let mut writer = self.writer.lock();
         let failed = |source| self.failed(source);
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;

@@ -84,7 +84,9 @@ pub(super) async fn put(
             Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "outcome-without-match",
-                format!("check {id} (scoring {scoring:?}) names no match with a score to a {polarity} reference of {brand}"),
+                format!(
+                    "check {id} (scoring {scoring:?}) names no match with a score to a {polarity} reference of {brand}"
+                ),
             )
         })?;
         let outcome = Outcome {
@@ -165,7 +167,10 @@ pub(super) struct CertificateVersions {
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn get(State(app): State<Arc<App>>, Path(brand): Path<String>) -> Result<Json<CertificateBody>, Problem> {
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    Path(brand): Path<String>,
+) -> Result<Json<CertificateBody>, Problem> {
     let brand: BrandId = brand.parse()?;
     app.work(move |app| {
         let outcomes = app.screener.gallery.outcomes(&brand, app.screener.scoring.id())?;

@@ -119,9 +119,9 @@ fn borders(grey: &GrayImage) -> Vec<Border> {
     found.sort_by_key(|border| std::cmp::Reverse(border.to - border.from));
     let mut kept: Vec<Border> = Vec::new();
     for border in found {
-        let new = kept.iter().all(|other| {
-            other.at.abs_diff(border.at) > SAME || border.to.min(other.to) < border.from.max(other.from)
-        });
+        let new = kept
+            .iter()
+            .all(|other| other.at.abs_diff(border.at) > SAME || border.to.min(other.to) < border.from.max(other.from));
         if new && kept.len() < BORDERS {
             kept.push(border);
         }
@@ -192,9 +192,9 @@ fn covers(border: &Border, from: usize, to: usize) -> bool {
 fn atomic(found: &[Panel]) -> Vec<Panel> {
     let mut kept: Vec<Panel> = Vec::new();
     for panel in found {
-        let inner = found.iter().filter(|other| {
-            other.area() < panel.area() * 0.75 && panel.intersection(other) > other.area() * 0.9
-        });
+        let inner = found
+            .iter()
+            .filter(|other| other.area() < panel.area() * 0.75 && panel.intersection(other) > other.area() * 0.9);
         let largest = inner.map(Panel::area).fold(0.0, f32::max);
         let divided = largest > panel.area() * 0.3;
         let seen = kept.iter().any(|other| panel.intersection(other) > panel.area() * 0.6);

@@ -37,10 +37,8 @@ impl Logistic {
         for _ in 0..ROUNDS {
             let (mut gradient, mut hessian) = penalty(&beta, ridge);
             for observation in observations {
-                let x = DVector::from_iterator(
-                    width + 1,
-                    std::iter::once(1.0).chain(observation.features.iter().copied()),
-                );
+                let x =
+                    DVector::from_iterator(width + 1, std::iter::once(1.0).chain(observation.features.iter().copied()));
                 let p = sigmoid(beta.dot(&x));
                 gradient.axpy(observation.weight * (f64::from(u8::from(observation.positive)) - p), &x, 1.0);
                 // Kept from vanishing where the fit is sure, so that a step stays finite.

@@ -76,6 +76,25 @@ pub struct Calibration {
     pub fake: Platt,
 }
 
+/// A reference that reaches one of these is worth a second look: what is pasted on a common ground is like the
+/// background too, and has little normalised similarity.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookFrom {
+    /// Cosine similarity.
+    pub similarity: f32,
+    /// Normalised similarity.
+    pub normalised: f32,
+}
+
+impl LookFrom {
+    /// Whether what was seen reaches one of them less `slack`.
+    #[must_use]
+    pub fn reached(&self, sighting: &Sighting, slack: f32) -> bool {
+        sighting.similarity >= self.similarity - slack || sighting.normalised >= self.normalised - slack
+    }
+}
+
 /// Everything fitted for one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,8 +106,8 @@ pub struct Scoring {
     pub fitted_on: String,
     /// What photos in general look like.
     pub background: Background,
-    /// Normalised similarity from which on a reference is looked for in the photo.
-    pub look_from: f32,
+    /// From where on a reference is looked for in the photo.
+    pub look_from: LookFrom,
     /// For references that were looked for.
     pub looked: Weights,
     /// For the others: bias and normalised similarity only.
@@ -142,8 +161,8 @@ impl Scoring {
     pub fn load(models: &Path, manifest: &ModelManifest) -> Result<Self, ScoringError> {
         let path = Self::path(models, &manifest.name);
         let bytes = std::fs::read(&path).map_err(|source| ScoringError::Missing { path: path.clone(), source })?;
-        let mut scoring: Self = serde_json::from_slice(&bytes)
-            .map_err(|source| ScoringError::Unreadable { path: path.clone(), source })?;
+        let mut scoring: Self =
+            serde_json::from_slice(&bytes).map_err(|source| ScoringError::Unreadable { path: path.clone(), source })?;
         if let Some(reason) = scoring.fault(manifest) {
             return Err(ScoringError::Invalid { path, reason });
         }
@@ -161,7 +180,7 @@ impl Scoring {
             model: manifest.id(),
             fitted_on: "nothing".to_owned(),
             background: Background::default(),
-            look_from: -2.0,
+            look_from: LookFrom { similarity: -2.0, normalised: -4.0 },
             looked: Weights { bias: -10.0, normalised: 10.0, inliers: 1.0, detail: 3.0, ..Weights::default() },
             unlooked: Weights { bias: -10.0, normalised: 15.0, ..Weights::default() },
             calibration: Calibration { authentic: platt, fake: platt },
@@ -239,7 +258,9 @@ impl Scoring {
             all.push(weights.bias);
             all
         });
-        let sound = numbers.chain(platts.map(|platt| platt.offset)).all(f64::is_finite) && self.look_from.is_finite();
+        let sound = numbers.chain(platts.map(|platt| platt.offset)).all(f64::is_finite)
+            && self.look_from.similarity.is_finite()
+            && self.look_from.normalised.is_finite();
         if !sound || platts.iter().any(|platt| !platt.slope.is_finite() || platt.slope <= 0.0) {
             return Some("a weight is not finite, or a slope not more than 0".to_owned());
         }
@@ -267,13 +288,9 @@ impl Weights {
 pub fn features(sighting: &Sighting) -> [f64; 5] {
     let normalised = f64::from(sighting.normalised);
     match &sighting.alignment {
-        Some(found) => [
-            normalised,
-            (found.inliers as f64).ln_1p(),
-            found.detail,
-            found.correlation,
-            (found.residual + 0.3).ln(),
-        ],
+        Some(found) => {
+            [normalised, (found.inliers as f64).ln_1p(), found.detail, found.correlation, (found.residual + 0.3).ln()]
+        }
         // As though one pair agreed, and no pixel.
         None => [normalised, 0.0, 0.0, 0.0, 0.0],
     }

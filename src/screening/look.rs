@@ -16,10 +16,10 @@ use super::{ScreenError, Screener};
 /// Neighbours of the whole photo looked at for a verdict, at least.
 const NEIGHBORS: usize = 16;
 /// References looked for in the whole photo, at most.
-const LOOKED_FOR: usize = 16;
+const LOOKED_FOR: usize = 12;
 /// When one reference is near enough for a second look, others this much less similar get one too: beside
 /// other pictures, as in a collage, the copied one need not come first.
-const LOOK_BELOW: f32 = 0.1;
+const LOOK_BELOW: f32 = 0.07;
 /// References looked for in each picture inside the photo.
 const LOOKED_FOR_IN_PANEL: usize = 4;
 /// From this probability on the first finding is believed, and no more views are taken.
@@ -59,7 +59,7 @@ impl Screener {
     pub fn examine(&self, photo: &Photo, embedding: &Embedding) -> Result<Examination, ScreenError> {
         let mut examination = self.first_look(embedding);
         let started = Instant::now();
-        let doubt = examination.held.iter().any(|held| held.sighting.normalised >= self.scoring.look_from);
+        let doubt = examination.held.iter().any(|held| self.scoring.look_from.reached(&held.sighting, 0.0));
         if doubt {
             self.second_look(photo, &mut examination)?;
         }
@@ -76,8 +76,7 @@ impl Screener {
         let level = self.scoring.level(embedding);
         let found = self.library.search(embedding, NEIGHBORS, floor, &Filter::default());
         let held = found.into_iter().map(|found| {
-            let similarity = found.similarity;
-            let sighting = Sighting { similarity, normalised: similarity - level, alignment: None, looked: false };
+            let sighting = seen(found.similarity, level);
             self.hold(found, sighting, None)
         });
         Examination { held: held.collect(), views: 1, looked: false, further: Duration::ZERO }
@@ -85,8 +84,8 @@ impl Screener {
 
     fn second_look(&self, photo: &Photo, examination: &mut Examination) -> Result<(), ScreenError> {
         let features = QueryFeatures::of(photo.rgb());
-        let least = self.scoring.look_from - LOOK_BELOW;
-        let near = examination.held.iter().take_while(|held| held.sighting.normalised >= least).count();
+        let near = |held: &&Held| self.scoring.look_from.reached(&held.sighting, LOOK_BELOW);
+        let near = examination.held.iter().take_while(near).count();
         let places = worth_a_look(&examination.held[..near]);
         let keys: Vec<u64> = places.iter().map(|&place| examination.held[place].found.key).collect();
         let references = self.gallery.by_keys(&keys)?;
@@ -105,7 +104,8 @@ impl Screener {
 
     fn look_inside(&self, photo: &Photo, examination: &mut Examination) -> Result<(), ScreenError> {
         let crops: Vec<(Panel, Photo)> = photo.panels().into_iter().map(|panel| (panel, photo.crop(&panel))).collect();
-        let pending = crops.iter().map(|(_, crop)| self.embedder.submit_view(crop)).collect::<Result<Vec<_>, EmbedError>>()?;
+        let pending =
+            crops.iter().map(|(_, crop)| self.embedder.submit_view(crop)).collect::<Result<Vec<_>, EmbedError>>()?;
         for ((panel, crop), pending) in crops.iter().zip(pending) {
             let embedding = pending.wait()?;
             examination.views += 1;
@@ -121,7 +121,7 @@ impl Screener {
         let level = self.scoring.level(embedding);
         // A floor above every similarity: exactly the nearest, nothing deeper.
         let mut found = self.library.search(embedding, LOOKED_FOR_IN_PANEL, f32::INFINITY, &Filter::default());
-        found.retain(|found| found.similarity - level >= self.scoring.look_from);
+        found.retain(|found| self.scoring.look_from.reached(&seen(found.similarity, level), 0.0));
         if found.is_empty() {
             return Ok(Vec::new());
         }
@@ -130,8 +130,7 @@ impl Screener {
         let held = found.into_iter().filter_map(|found| {
             let reference = references.iter().find(|reference| reference.key == found.key)?;
             let alignment = align(&features, &self.features_of(reference)?).map(|seen| in_whole(seen, panel));
-            let similarity = found.similarity;
-            let sighting = Sighting { similarity, normalised: similarity - level, alignment, looked: true };
+            let sighting = Sighting { alignment, looked: true, ..seen(found.similarity, level) };
             Some(self.hold(found, sighting, Some(panel)))
         });
         Ok(held.collect())
@@ -143,9 +142,10 @@ impl Screener {
     }
 
     fn is_conclusive(&self, examination: &Examination) -> bool {
-        examination.held.iter().any(|held| {
-            self.scoring.probability(held.evidence, held.found.polarity(), 0.0) >= CONCLUSIVE
-        })
+        examination
+            .held
+            .iter()
+            .any(|held| self.scoring.probability(held.evidence, held.found.polarity(), 0.0) >= CONCLUSIVE)
     }
 
     /// The kept features of a reference, or new ones from its photo. `None`, and a line in the log, when
@@ -202,6 +202,11 @@ fn merge(all: &mut Vec<Held>, new: Held) {
         Some(_) => {}
         None => all.push(new),
     }
+}
+
+/// A reference before it is looked for.
+fn seen(similarity: f32, level: f32) -> Sighting {
+    Sighting { similarity, normalised: similarity - level, alignment: None, looked: false }
 }
 
 /// An alignment with a picture inside the photo, told in fractions of the whole photo.

@@ -18,8 +18,7 @@ fn a_brands_own_thresholds_count_from_the_next_check() {
     let app = TestApp::start();
     let fake = photo(40);
     app.add_fake(&fake);
-    let policy =
-        json!({ "thresholds": { "fake_match": 1.0, "fake_likely": 1.0 } });
+    let policy = json!({ "thresholds": { "fake_match": 1.0, "fake_likely": 1.0 } });
     assert!(app.put_policy("acme", &policy).status().is_success());
     assert_eq!(app.verdict(&crate::support::pictures::stolen(&fake)), "same_product_lookalike");
 }

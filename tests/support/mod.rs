@@ -139,7 +139,15 @@ impl TestApp {
         });
         let url = format!("http://{}", address.recv().unwrap());
         let (gallery, scoring) = kept;
-        let app = Self { url, gallery, scoring, _folder: folder, client: Client::new(), stop: Some(stop), server: Some(server) };
+        let app = Self {
+            url,
+            gallery,
+            scoring,
+            _folder: folder,
+            client: Client::new(),
+            stop: Some(stop),
+            server: Some(server),
+        };
         app.wait_until_ready();
         app
     }

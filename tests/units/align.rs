@@ -103,7 +103,10 @@ fn kept_features_are_read_as_they_were_written() {
 /// Whether `found` is the box from `left`, `top` to `right`, `bottom`, all in pixels of a 640 x 480 photo.
 fn is_box(found: touchstone::photo::Panel, (left, top, right, bottom): (u32, u32, u32, u32)) -> bool {
     let near = |got: f32, pixels: u32, side: f32| (got * side - pixels as f32).abs() <= 8.0;
-    near(found.left, left, 640.0) && near(found.right, right, 640.0) && near(found.top, top, 480.0) && near(found.bottom, bottom, 480.0)
+    near(found.left, left, 640.0)
+        && near(found.right, right, 640.0)
+        && near(found.top, top, 480.0)
+        && near(found.bottom, bottom, 480.0)
 }
 
 fn panels(image: &RgbImage) -> Vec<touchstone::photo::Panel> {

@@ -16,7 +16,14 @@ fn a_rebuild_serves_what_another_process_wrote_just_before_it() {
     let embedder = embedder("sscd-distilled");
     let manifest = ModelManifest::load(&root().join("models"), "sscd-distilled").unwrap();
     let open = || Arc::new(Gallery::open(folder.path()).unwrap());
-    let library = Library::open(open(), &folder.path().join("index"), &manifest, scoring("sscd-distilled"), &IndexOptions::default()).unwrap();
+    let library = Library::open(
+        open(),
+        &folder.path().join("index"),
+        &manifest,
+        scoring("sscd-distilled"),
+        &IndexOptions::default(),
+    )
+    .unwrap();
 
     // Another connection adds a reference and a policy; this library has not refreshed since.
     let other = open();

@@ -10,13 +10,13 @@
 
 use std::collections::BTreeMap;
 
+use statrs::distribution::{Beta, ContinuousCDF};
 use touchstone::evaluate::metrics::answers::{Answers, Baseline, Signal};
 use touchstone::evaluate::metrics::calibration::{reliability, risk_coverage};
 use touchstone::evaluate::metrics::ranking::{average_precision, naming, ranking, recall_at_wrongs};
 use touchstone::evaluate::metrics::rate::clopper_pearson;
 use touchstone::evaluate::metrics::{figures, held};
-use touchstone::evaluate::record::{Class, Pairing, Record, Split};
-use statrs::distribution::{Beta, ContinuousCDF};
+use touchstone::evaluate::{Class, Pairing, Record, Split};
 
 fn pairing(reference: &str, score: f32, copy: bool) -> Pairing {
     Pairing {

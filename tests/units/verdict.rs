@@ -1,6 +1,6 @@
 use proptest::prelude::*;
-use touchstone::embed::ScoreThresholds;
 use touchstone::align::Alignment;
+use touchstone::embed::ScoreThresholds;
 use touchstone::gallery::{Action, BrandId, Polarity, Policy, ThresholdOverrides};
 use touchstone::scoring::log_odds;
 use touchstone::verdict::{Candidate, Facts, Judgement, Reason, Terms, Verdict, judge, undecidable, worst};
@@ -109,7 +109,8 @@ fn a_copy_says_where_it_lies() {
 fn a_listing_that_claims_another_brand_is_told_so() {
     let facts = Facts { claimed_brand: Some("other"), ..facts() };
     let open = Policy::default();
-    let judgement = judge(&[candidate("a", Polarity::Fake, 0.9)], facts, &MODEL, |_| Terms { policy: &open, certified: None });
+    let judgement =
+        judge(&[candidate("a", Polarity::Fake, 0.9)], facts, &MODEL, |_| Terms { policy: &open, certified: None });
     assert!(judgement.reasons.contains(&Reason::ClaimedBrandDiffers));
 }
 
@@ -124,10 +125,8 @@ fn a_brands_own_thresholds_judge_its_matches_only() {
         ..Policy::default()
     };
     let open = Policy::default();
-    let terms_of = |id: &BrandId| Terms {
-        policy: if id.as_str() == "strict" { &strict } else { &open },
-        certified: None,
-    };
+    let terms_of =
+        |id: &BrandId| Terms { policy: if id.as_str() == "strict" { &strict } else { &open }, certified: None };
     let candidates = [candidate("strict", Polarity::Fake, 0.94), candidate("open", Polarity::Fake, 0.92)];
     let judgement = judge(&candidates, facts(), &MODEL, terms_of);
     assert_eq!((judgement.verdict, judgement.decisive), (Verdict::KnownFakeMatch, Some(1)));
