@@ -25,9 +25,6 @@ pub(super) struct Agreement {
     pub(super) textured: usize,
     /// How many of them correlate by more than [`AGREES`].
     pub(super) agreeing: usize,
-    /// Median over cells of the absolute difference after one gain and offset for all, grey values
-    /// 0 to 255.
-    pub(super) residual: f64,
 }
 
 pub(super) fn compare(query: &QueryFeatures, reference: &LocalFeatures, map: &Map) -> Agreement {
@@ -39,21 +36,16 @@ pub(super) fn compare(query: &QueryFeatures, reference: &LocalFeatures, map: &Ma
     }
     let total = Moments::of(&all);
     let gain = if total.deviation_r() > 1.0 { (total.covariance / total.variance_r).clamp(0.2, 4.0) } else { 1.0 };
-    let offset = total.mean_q - gain * total.mean_r;
     let mut answer = Agreement { inside, correlation: total.correlation(), ..Agreement::default() };
-    let mut residuals = Vec::with_capacity(cells.len());
     let mut correlations = 0.0;
     for cell in cells.iter().filter(|cell| cell.len() >= SAMPLES * SAMPLES / 2) {
         let own = Moments::of(cell);
-        residuals.push(cell.iter().map(|(r, q)| (gain * r + offset - q).abs()).sum::<f64>() / cell.len() as f64);
         if own.deviation_r() >= FLAT || own.deviation_q() >= FLAT.max(FLAT * gain) {
             answer.textured += 1;
             correlations += own.correlation();
             answer.agreeing += usize::from(own.correlation() > AGREES);
         }
     }
-    residuals.sort_by(f64::total_cmp);
-    answer.residual = residuals.get(residuals.len() / 2).copied().unwrap_or(255.0);
     answer.detail = correlations / answer.textured.max(1) as f64;
     answer
 }
@@ -113,8 +105,6 @@ fn bilinear(image: &GrayImage, x: f64, y: f64) -> f64 {
 }
 
 struct Moments {
-    mean_r: f64,
-    mean_q: f64,
     variance_r: f64,
     variance_q: f64,
     covariance: f64,
@@ -127,8 +117,6 @@ impl Moments {
         let mean_q = samples.iter().map(|s| s.1).sum::<f64>() / n;
         let sum = |f: &dyn Fn(&(f64, f64)) -> f64| samples.iter().map(f).sum::<f64>() / n;
         Self {
-            mean_r,
-            mean_q,
             variance_r: sum(&|s| (s.0 - mean_r).powi(2)),
             variance_q: sum(&|s| (s.1 - mean_q).powi(2)),
             covariance: sum(&|s| (s.0 - mean_r) * (s.1 - mean_q)),

@@ -1,7 +1,8 @@
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::{GrayImage, RgbImage, imageops};
 use lowe_sift::{GrayImage as SiftImage, Sift, SiftConfig};
 use serde::{Deserialize, Serialize};
+
+use crate::photo::{Filter, resized, within};
 
 /// Long side, in pixels, at which photos are looked at: a copy that fills a quarter of the frame still shows
 /// points there, and twice the side would take four times as long.
@@ -61,8 +62,9 @@ impl QueryFeatures {
     }
 }
 
-/// Counts up when features of an older program no longer compare with those of this one.
-const VERSION: u8 = 1;
+/// Counts up when points are found, paired or compared otherwise: kept features and scoring artefacts of another
+/// version are not used.
+pub const VERSION: u8 = 1;
 
 /// Features as kept on disk.
 #[derive(Serialize, Deserialize)]
@@ -138,30 +140,11 @@ impl Point {
 
 fn look(picture: &RgbImage) -> (LocalFeatures, GrayImage) {
     let (width, height) = within(picture.dimensions(), FRAME);
-    let frame = imageops::grayscale(&shrunk(picture, width, height));
+    let frame = imageops::grayscale(&resized(picture, (width, height), Filter::Bilinear));
     let (small_width, small_height) = within((width, height), THUMBNAIL);
     let thumbnail = imageops::thumbnail(&frame, small_width, small_height);
     let (points, descriptors) = points(&frame);
     (LocalFeatures { frame: (width, height), points, descriptors, thumbnail }, frame)
-}
-
-fn shrunk(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
-    let mut small = RgbImage::new(width, height);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    // Both pictures are RGB and not empty: the only ways for a resize to fail.
-    let resized = Resizer::new().resize(picture, &mut small, Some(&options));
-    debug_assert!(resized.is_ok());
-    small
-}
-
-/// The size with the longer side at most `side`, in proportion.
-fn within((width, height): (u32, u32), side: u32) -> (u32, u32) {
-    let longer = width.max(height).max(1);
-    if longer <= side {
-        return (width.max(1), height.max(1));
-    }
-    let scaled = |length: u32| (u64::from(length) * u64::from(side)).div_ceil(u64::from(longer)).max(1) as u32;
-    (scaled(width), scaled(height))
 }
 
 fn points(frame: &GrayImage) -> (Vec<Point>, Vec<i8>) {

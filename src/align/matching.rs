@@ -12,7 +12,7 @@ pub(super) struct Pair {
     pub(super) query: Point,
 }
 
-/// Pairs points whose descriptors are each other's clear best, from the query's side.
+/// Pairs each point of the query with its clear best in the reference; one of the reference may be the best of several.
 pub(super) fn pairs(query: &LocalFeatures, reference: &LocalFeatures) -> Vec<Pair> {
     if reference.points.len() < 2 {
         return Vec::new();

@@ -22,11 +22,13 @@ mod matching;
 
 use geometry::Map;
 
-pub use features::{LocalFeatures, QueryFeatures};
+pub use features::{LocalFeatures, QueryFeatures, VERSION};
 
 /// Fewer agreeing points than this can come by chance: then it is also tried whether the reference
 /// simply fills the frame, as it does in a blurred copy, or one of things that repeat.
 const FEW_INLIERS: usize = 12;
+/// Mean correlation from which on pixels agree.
+const PIXELS_AGREE: f64 = 0.6;
 /// From this mean correlation on, a reference that fills the frame is believed without points.
 const FILLS_FRAME: f64 = 0.8;
 /// Cells of 64 that must have something to see for that.
@@ -53,8 +55,14 @@ pub struct Alignment {
     pub detail: f64,
     /// Correlation of all pixels compared, -1 to 1.
     pub correlation: f64,
-    /// Median difference of grey values after one gain and offset, 0 to 255.
-    pub difference: f64,
+}
+
+impl Alignment {
+    /// Whether it is more than chance: many points agree, or some and the pixels with them.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.inliers >= FEW_INLIERS || (self.inliers >= FEW_INLIERS / 2 && self.detail >= PIXELS_AGREE)
+    }
 }
 
 /// Lays `reference` over `query`, straight or mirrored, whichever agrees better. `None` when nothing
@@ -136,7 +144,6 @@ fn alignment(
         reference_overlap: agreement.inside,
         detail: agreement.detail,
         correlation: agreement.correlation,
-        difference: agreement.residual,
     })
 }
 

@@ -138,7 +138,8 @@ pub struct ScoreThresholds {
     /// Agreeing points from which on any reference is `same_product_lookalike`: the same print or
     /// surface is seen.
     pub lookalike_inliers: u32,
-    /// A relevant reference, and one of the other polarity whose log-odds are this close: `conflict`.
+    /// A relevant reference, and one of the other polarity whose evidence (log-odds before calibration) is this
+    /// close: `conflict`.
     pub conflict_margin: f32,
     /// Photos of less quality (0 to 100, see the photo's fingerprint) say too little to match.
     pub min_quality: u8,
@@ -253,7 +254,7 @@ impl ScoreThresholds {
 
     /// The probability from which on a reference of this polarity says more than "looks alike".
     #[must_use]
-    pub fn copy(&self, fake: bool) -> f32 {
+    pub fn relevance(&self, fake: bool) -> f32 {
         if fake { self.fake_likely } else { self.authentic_reuse }
     }
 }

@@ -1,9 +1,7 @@
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-use image::RgbImage;
 use ndarray::Array3;
 
 use super::manifest::{DType, Input, Layout, Size};
-use crate::photo::Photo;
+use crate::photo::{Filter, Photo, resized};
 
 /// One photo as a network takes it, without the batch axis.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +38,7 @@ pub fn preprocess_view(view: &Photo, input: &Input) -> Tensor {
 
 fn laid_out(photo: &Photo, input: &Input, size: Size) -> Tensor {
     let (width, height) = size.target(photo.width(), photo.height());
-    let scaled = resize(photo.rgb(), width, height);
+    let scaled = resized(photo.rgb(), (width, height), Filter::Bilinear);
     let (rows, columns) = (height as usize, width as usize);
     let pixels = scaled.as_raw();
     let at = |row: usize, column: usize, channel: usize| pixels[(row * columns + column) * 3 + channel];
@@ -55,14 +53,4 @@ fn laid_out(photo: &Photo, input: &Input, size: Size) -> Tensor {
             })
         }
     }
-}
-
-/// Bilinear with antialiasing: the same convolution as Pillow's `Image.resize(..., BILINEAR)`.
-fn resize(rgb: &RgbImage, width: u32, height: u32) -> RgbImage {
-    let mut scaled = RgbImage::new(width, height);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    // Both pictures are RGB and not empty: the only ways for a resize to fail.
-    let resized = Resizer::new().resize(rgb, &mut scaled, Some(&options));
-    debug_assert!(resized.is_ok());
-    scaled
 }

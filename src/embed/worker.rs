@@ -111,19 +111,7 @@ impl Embedder {
     /// # Errors
     /// [`EmbedError::Busy`] or [`EmbedError::Stopped`].
     pub fn submit(&self, photo: &Photo) -> Result<Pending, EmbedError> {
-        self.try_queue(preprocess(photo, &self.manifest.input))
-    }
-
-    /// As [`Embedder::submit`], for a part of a photo: see [`preprocess_view`].
-    ///
-    /// # Errors
-    /// [`EmbedError::Busy`] or [`EmbedError::Stopped`].
-    pub fn submit_view(&self, view: &Photo) -> Result<Pending, EmbedError> {
-        self.try_queue(preprocess_view(view, &self.manifest.input))
-    }
-
-    fn try_queue(&self, tensor: Tensor) -> Result<Pending, EmbedError> {
-        let (job, pending) = job(tensor);
+        let (job, pending) = job(preprocess(photo, &self.manifest.input));
         match self.queue.try_send(job) {
             Ok(()) => Ok(pending),
             Err(TrySendError::Full(_)) => Err(EmbedError::Busy),
@@ -136,7 +124,19 @@ impl Embedder {
     /// # Errors
     /// [`EmbedError::Stopped`].
     pub fn submit_patiently(&self, photo: &Photo) -> Result<Pending, EmbedError> {
-        let (job, pending) = job(preprocess(photo, &self.manifest.input));
+        self.queue_patiently(preprocess(photo, &self.manifest.input))
+    }
+
+    /// For a part of a photo that was accepted (see [`preprocess_view`]): waits for a place too.
+    ///
+    /// # Errors
+    /// [`EmbedError::Stopped`].
+    pub fn submit_view(&self, view: &Photo) -> Result<Pending, EmbedError> {
+        self.queue_patiently(preprocess_view(view, &self.manifest.input))
+    }
+
+    fn queue_patiently(&self, tensor: Tensor) -> Result<Pending, EmbedError> {
+        let (job, pending) = job(tensor);
         self.queue.send(job).map_err(|_| EmbedError::Stopped)?;
         Ok(pending)
     }

@@ -222,9 +222,12 @@ impl Dataset {
         }
         let products = original.flatten().map(|reference| reference.product.clone()).into_iter().collect();
         // A negative's source may be named relative to a folder of the dataset.
-        let source = groups
-            .iter()
-            .find(|(path, _)| **path == row.true_source || path.ends_with(&format!("/{}", row.true_source)));
+        let below = format!("/{}", row.true_source);
+        let mut sources = groups.iter().filter(|(path, _)| **path == row.true_source || path.ends_with(&below));
+        let source = sources.next();
+        if sources.any(|(_, group)| source.is_some_and(|(_, first)| first != group)) {
+            return Err(wrong(format!("{}: true_source {:?} could be several pictures", row.query, row.true_source)));
+        }
         self.queries.push(QueryRow {
             file: folder.join(&row.query),
             path: row.query,
@@ -266,6 +269,10 @@ impl Dataset {
         let wrong = |reason: String| Err(DatasetError::Row { path: path.to_owned(), reason });
         if self.references.is_empty() || self.queries.is_empty() {
             return wrong("it names no reference or no query".to_owned());
+        }
+        let mut paths = BTreeSet::new();
+        if let Some(twice) = self.queries.iter().find(|query| !paths.insert(query.path.as_str())) {
+            return wrong(format!("{}: two queries have this path, expected one", twice.path));
         }
         let known: BTreeSet<&str> = self.references.iter().map(|reference| reference.path.as_str()).collect();
         let lost = self.queries.iter().find(|query| query.copy_of.as_deref().is_some_and(|name| !known.contains(name)));

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::EvaluateError;
 use super::record::{Class, Split};
-use super::run::Observed;
+use super::run::{Observed, Seen};
 use crate::embed::{Embedding, ModelManifest};
 use crate::gallery::Polarity;
 use crate::photo::Sha256;
@@ -74,24 +74,27 @@ fn background<'a>(fit: &[&'a Observed]) -> (Background, BTreeSet<&'a str>) {
 }
 
 fn examples(one: &Observed, background: &Background) -> Vec<Example> {
-    let level = background.level(&one.embedding);
     // Another byte of the sum than the one that decides the side.
     let fold = Sha256::of(one.record.group.as_bytes()).0[1] % FOLDS;
     let pairs = one.sightings.iter().zip(&one.record.pairings);
-    let examples = pairs.map(|(&(polarity, sighting), pairing)| Example {
-        polarity,
-        sighting: Sighting { normalised: sighting.similarity - level, ..sighting },
+    let examples = pairs.map(|(seen, pairing)| Example {
+        polarity: seen.polarity,
+        sighting: Sighting { normalised: normalised(seen, background), ..seen.sighting },
         copy: pairing.copy,
         fold,
     });
     examples.collect()
 }
 
+fn normalised(seen: &Seen, background: &Background) -> f32 {
+    seen.sighting.similarity - background.level(&seen.view)
+}
+
 fn look_from(rest: &[&Observed], background: &Background) -> LookFrom {
     let clean = rest.iter().filter(|one| one.record.class == Class::Unrelated && one.record.transform.is_none());
     let nearest = clean.map(|one| {
-        let top = one.sightings.iter().map(|(_, sighting)| sighting.similarity).fold(-1.0, f32::max);
-        (top, top - background.level(&one.embedding))
+        let most = |value: &dyn Fn(&Seen) -> f32| one.sightings.iter().map(value).fold(-2.0, f32::max);
+        (most(&|seen| seen.sighting.similarity), most(&|seen| normalised(seen, background)))
     });
     let (similarities, normalised): (Vec<f32>, Vec<f32>) = nearest.unzip();
     LookFrom { similarity: reached_by_few(similarities), normalised: reached_by_few(normalised) }

@@ -14,7 +14,7 @@ pub use dataset::{Dataset, DatasetError, QueryRow, ReferenceRow, SplitBy, baseli
 pub use fit::fit;
 pub use metrics::{Baseline, Figures, figures};
 pub use record::{Class, Pairing, Record, Split};
-pub use run::{Observed, enrol, observe};
+pub use run::{Observed, Seen, enrol, observe};
 
 /// Why an evaluation stopped.
 #[derive(Debug, Error)]

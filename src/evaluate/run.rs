@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -22,7 +23,18 @@ pub struct Observed {
     /// The whole photo's embedding.
     pub embedding: Embedding,
     /// What was seen of each reference, in the order of the record's pairings.
-    pub sightings: Vec<(Polarity, Sighting)>,
+    pub sightings: Vec<Seen>,
+}
+
+/// A reference as it was seen.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Its polarity.
+    pub polarity: Polarity,
+    /// What was seen.
+    pub sighting: Sighting,
+    /// The embedding of the view in which it was seen.
+    pub view: Arc<Embedding>,
 }
 
 /// Takes the dataset's references into an empty gallery. `told` hears of each.
@@ -62,13 +74,13 @@ pub fn observe(
     told: &(dyn Fn() + Sync),
 ) -> Result<Vec<Observed>, EvaluateError> {
     each(&dataset.queries, |query| {
-        let observed = observe_one(query, screener)?;
+        let observed = observe_one(query, dataset, screener)?;
         told();
         Ok(observed)
     })
 }
 
-fn observe_one(query: &QueryRow, screener: &Screener) -> Result<Observed, EvaluateError> {
+fn observe_one(query: &QueryRow, dataset: &Dataset, screener: &Screener) -> Result<Observed, EvaluateError> {
     let failed = |error: &dyn std::fmt::Display| EvaluateError::file(&query.path, error.to_string());
     let bytes = read(&query.file)?;
     let started = Instant::now();
@@ -79,8 +91,13 @@ fn observe_one(query: &QueryRow, screener: &Screener) -> Result<Observed, Evalua
     let whole = started.elapsed();
     let judgement = screener.verdict_on(&photo, &examination);
     let pairings = pairings(query, &examination, screener).map_err(|error| failed(&error))?;
-    let sightings = examination.held.iter().map(|held| (held.found.polarity(), held.sighting)).collect();
-    let shown = pairings.iter().any(|pairing| pairing.same_product);
+    let whole_photo = Arc::new(embedding.clone());
+    let sightings = examination.held.iter().map(|held| Seen {
+        polarity: held.found.polarity(),
+        sighting: held.sighting,
+        view: held.inside.as_ref().map_or_else(|| Arc::clone(&whole_photo), |inside| Arc::clone(&inside.embedding)),
+    });
+    let sightings = sightings.collect();
     let record = Record {
         query: query.path.clone(),
         class: query.class,
@@ -89,7 +106,7 @@ fn observe_one(query: &QueryRow, screener: &Screener) -> Result<Observed, Evalua
         strength: query.strength.clone(),
         group: query.group.clone(),
         split: query.split(),
-        expected: Some(expected(query, &pairings, shown).to_owned()),
+        expected: Some(expected(query, dataset).to_owned()),
         verdict: judgement.verdict.as_str().to_owned(),
         action: judgement.action.as_str().to_owned(),
         views: examination.views,
@@ -128,11 +145,14 @@ fn as_f32(number: f64) -> f32 {
     number as f32
 }
 
-fn expected(query: &QueryRow, pairings: &[Pairing], shown: bool) -> &'static str {
-    match (query.class, pairings.iter().find(|pairing| pairing.copy)) {
-        (Class::Copy, Some(copy)) if copy.polarity == "authentic" => "authentic_photo_reuse",
+fn expected(query: &QueryRow, dataset: &Dataset) -> &'static str {
+    let copied = dataset.references.iter().find(|reference| query.copy_of.as_ref() == Some(&reference.path));
+    match (query.class, copied.map(|reference| reference.polarity)) {
+        (Class::Copy, Some(Polarity::Authentic)) => "authentic_photo_reuse",
         (Class::Copy, _) => "known_fake_match",
-        (Class::SameKind, _) if shown => "same_product_lookalike",
+        (Class::SameKind, _) if dataset.references.iter().any(|reference| query.shows(&reference.product)) => {
+            "same_product_lookalike"
+        }
         _ => "no_match",
     }
 }

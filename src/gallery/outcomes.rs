@@ -3,6 +3,7 @@ use rusqlite::{Row, params};
 
 use super::store::{Gallery, GalleryError, next_revision, parsed, signed};
 use super::{BrandId, Polarity};
+use crate::photo::Sha256;
 
 /// What people found out about a check's match to a brand.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +14,8 @@ pub struct Outcome {
     pub brand: BrandId,
     /// Its polarity.
     pub polarity: Polarity,
+    /// Sum of the photo that was matched.
+    pub photo: Sha256,
     /// Whether the match was right: a counterfeit, for a fake reference; the brand's picture, for an
     /// authentic one.
     pub confirmed: bool,
@@ -39,15 +42,16 @@ impl Gallery {
         self.write(|transaction| {
             let revision = next_revision(transaction)?;
             transaction.execute(
-                "INSERT INTO outcome (check_id, brand, polarity, confirmed, score, log_odds, scoring, decided_by, note, decided_at, revision)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-                 ON CONFLICT (brand, check_id, polarity) DO UPDATE SET confirmed = excluded.confirmed, score = excluded.score,
+                "INSERT INTO outcome (check_id, brand, polarity, photo, confirmed, score, log_odds, scoring, decided_by, note, decided_at, revision)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                 ON CONFLICT (brand, check_id, polarity) DO UPDATE SET photo = excluded.photo, confirmed = excluded.confirmed, score = excluded.score,
                  log_odds = excluded.log_odds, scoring = excluded.scoring, decided_by = excluded.decided_by,
                  note = excluded.note, decided_at = excluded.decided_at, revision = excluded.revision",
                 params![
                     outcome.check_id,
                     outcome.brand.as_str(),
                     outcome.polarity.as_str(),
+                    &outcome.photo.0[..],
                     outcome.confirmed,
                     outcome.score,
                     outcome.log_odds,
@@ -69,7 +73,7 @@ impl Gallery {
     pub fn outcomes(&self, brand: &BrandId, scoring: &str) -> Result<Vec<Outcome>, GalleryError> {
         self.read(|db| {
             let mut statement = db.prepare_cached(
-                "SELECT check_id, brand, polarity, confirmed, score, log_odds, scoring, decided_by, note, decided_at
+                "SELECT check_id, brand, polarity, photo, confirmed, score, log_odds, scoring, decided_by, note, decided_at
                  FROM outcome WHERE brand = ?1 AND scoring = ?2 ORDER BY check_id",
             )?;
             statement.query_map([brand.as_str(), scoring], outcome)?.collect()
@@ -93,12 +97,13 @@ fn outcome(row: &Row<'_>) -> rusqlite::Result<Outcome> {
         check_id: row.get(0)?,
         brand: parsed(row, 1)?,
         polarity: parsed(row, 2)?,
-        confirmed: row.get(3)?,
-        score: row.get(4)?,
-        log_odds: row.get(5)?,
-        scoring: row.get(6)?,
-        decided_by: row.get(7)?,
-        note: row.get(8)?,
-        decided_at: parsed(row, 9)?,
+        photo: Sha256(row.get(3)?),
+        confirmed: row.get(4)?,
+        score: row.get(5)?,
+        log_odds: row.get(6)?,
+        scoring: row.get(7)?,
+        decided_by: row.get(8)?,
+        note: row.get(9)?,
+        decided_at: parsed(row, 10)?,
     })
 }

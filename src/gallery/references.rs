@@ -232,13 +232,10 @@ impl Gallery {
         // In a second transaction: a crash in between leaves a photo that nobody needs, never a
         // reference without its photo.
         self.write(|transaction| {
-            let sql = "SELECT EXISTS (SELECT 1 FROM reference WHERE sha256 = ?1 AND state <> 'deleted')";
-            let needed: bool = transaction.query_row(sql, [&sha256.0[..]], |row| row.get(0))?;
-            if needed {
-                Ok(())
-            } else {
-                self.features.remove(sha256).and_then(|()| self.photos.remove(sha256)).map_err(io_error)
+            if is_needed(transaction, sha256)? {
+                return Ok(());
             }
+            self.photos.remove(sha256).and_then(|()| self.features.remove(sha256)).map_err(io_error)
         })?;
         Ok(true)
     }
@@ -334,12 +331,20 @@ impl Gallery {
         self.features.get(sha256).ok()
     }
 
-    /// Keeps what was derived from a photo, to be made again when it is lost.
+    /// Keeps what was derived from a photo, to be made again when it is lost. Nothing is kept of a photo that no
+    /// reference needs any more.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When database or file system refuse.
     pub fn keep_features(&self, sha256: Sha256, bytes: &[u8]) -> Result<(), GalleryError> {
-        Ok(self.features.put_derived(sha256, bytes)?)
+        // Inside a transaction, as the deletion of a photo is.
+        self.write(|transaction| {
+            if is_needed(transaction, sha256)? {
+                self.features.put_derived(sha256, bytes).map_err(io_error)
+            } else {
+                Ok(())
+            }
+        })
     }
 
     /// The bytes of a reference's photo.
@@ -382,6 +387,12 @@ fn find(db: &Connection, brand: &BrandId, id: &str) -> rusqlite::Result<Option<R
 fn find_photo(db: &Connection, brand: &BrandId, sha256: Sha256) -> rusqlite::Result<Option<Reference>> {
     let sql = format!("SELECT {COLUMNS} FROM reference WHERE brand = ?1 AND sha256 = ?2 AND state <> 'deleted'");
     db.prepare_cached(&sql)?.query_row(params![brand.as_str(), &sha256.0[..]], reference).optional()
+}
+
+/// Whether a reference that is not deleted has this photo.
+fn is_needed(transaction: &Transaction<'_>, sha256: Sha256) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM reference WHERE sha256 = ?1 AND state <> 'deleted')";
+    transaction.query_row(sql, [&sha256.0[..]], |row| row.get(0))
 }
 
 fn insert(transaction: &Transaction<'_>, new: &NewReference<'_>, model: &str) -> rusqlite::Result<Reference> {

@@ -68,6 +68,7 @@ const MIGRATIONS: &[&str] = &[
         check_id   TEXT NOT NULL REFERENCES listing_check (id),
         brand      TEXT NOT NULL,
         polarity   TEXT NOT NULL CHECK (polarity IN ('authentic', 'fake')),
+        photo      BLOB NOT NULL,
         confirmed  INTEGER NOT NULL CHECK (confirmed IN (0, 1)),
         score      REAL NOT NULL,
         log_odds   REAL NOT NULL,

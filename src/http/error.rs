@@ -10,7 +10,7 @@ use crate::enrolment::EnrolError;
 use crate::gallery::{GalleryError, InvalidName, PolicyError};
 use crate::library::LibraryError;
 use crate::photo::PhotoError;
-use crate::screening::ScreenError;
+use crate::screening::{OutcomeError, ScreenError};
 
 /// An error as RFC 9457 problem+json.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -113,6 +113,21 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+impl From<OutcomeError> for Problem {
+    fn from(error: OutcomeError) -> Self {
+        match error {
+            OutcomeError::Unknown(id) => Self::not_found("check", &id),
+            OutcomeError::NoMatch { .. } => Self::invalid("outcome-without-match", error.to_string()),
+            OutcomeError::Gallery(error) => error.into(),
+            OutcomeError::Library(error) => error.into(),
+            OutcomeError::Answer(error) => {
+                tracing::error!(%error, "a stored answer cannot be read");
+                Self::internal()
+            }
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -9,8 +8,8 @@ use utoipa::ToSchema;
 use super::form::{Json, Path};
 use super::{App, Problem};
 use crate::gallery::{BrandId, Outcome, Polarity};
-use crate::scoring::{CONFIDENCE, REQUIRED_PRECISION, Standing, Step, log_odds};
-use crate::screening::CheckAnswer;
+use crate::scoring::{CONFIDENCE, REQUIRED_PRECISION, Standing, Step};
+use crate::screening::Finding;
 
 /// What people found out about a check's match to a brand.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -76,36 +75,9 @@ pub(super) async fn put(
     let brand: BrandId = brand.parse()?;
     short("decided_by", body.decided_by.as_deref(), 256)?;
     short("note", body.note.as_deref(), 4096)?;
-    app.work(move |app| {
-        let saved = app.screener.gallery.check(&id)?.ok_or_else(|| Problem::not_found("check", &id))?;
-        let answer: CheckAnswer = serde_json::from_str(&saved.answer).map_err(|_| Problem::internal())?;
-        let score = best_score(&answer, &brand, body.polarity).ok_or_else(|| {
-            let (polarity, scoring) = (body.polarity, &answer.versions.scoring);
-            Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "outcome-without-match",
-                format!(
-                    "check {id} (scoring {scoring:?}) names no match with a score to a {polarity} reference of {brand}"
-                ),
-            )
-        })?;
-        let outcome = Outcome {
-            check_id: id,
-            brand,
-            polarity: body.polarity,
-            confirmed: body.confirmed,
-            score,
-            log_odds: log_odds(score),
-            scoring: answer.versions.scoring,
-            decided_by: body.decided_by,
-            note: body.note,
-            decided_at: Timestamp::now(),
-        };
-        app.screener.gallery.put_outcome(&outcome)?;
-        app.screener.library.refresh()?;
-        Ok(Json(OutcomeAnswer::from(outcome)))
-    })
-    .await
+    let finding =
+        Finding { confirmed: body.confirmed, polarity: body.polarity, decided_by: body.decided_by, note: body.note };
+    app.work(move |app| Ok(Json(OutcomeAnswer::from(app.screener.keep_outcome(id, brand, finding)?)))).await
 }
 
 /// What a brand's outcomes prove, and from which score on its known fakes may be blocked.
@@ -114,7 +86,8 @@ pub(super) struct CertificateBody {
     brand: BrandId,
     /// Whether the brand may block.
     certified: bool,
-    /// The lowest score from which on it may, 0 to 1.
+    /// The score from which on it may, 0 to 1: the lowest step that is proven, but never below the lowest score that
+    /// an outcome is known of.
     threshold: Option<f64>,
     /// The lower bound of the precision of blocks from there on (Clopper-Pearson, one-sided).
     precision_bound: Option<f64>,
@@ -122,7 +95,7 @@ pub(super) struct CertificateBody {
     required_precision: f64,
     /// The confidence of all bounds together (Bonferroni over the steps).
     confidence: f64,
-    /// Outcomes of matches to the brand's fakes, under this artefact.
+    /// Photos with an outcome of a match to the brand's fakes, under this artefact.
     outcomes: u64,
     /// What they prove at each score that is tried.
     steps: Vec<StepBody>,
@@ -173,24 +146,22 @@ pub(super) async fn get(
 ) -> Result<Json<CertificateBody>, Problem> {
     let brand: BrandId = brand.parse()?;
     app.work(move |app| {
-        let outcomes = app.screener.gallery.outcomes(&brand, app.screener.scoring.id())?;
         let blocks = app.screener.gallery.policy(&brand)?.policy.block;
-        Ok(Json(certificate(app, brand, &outcomes, blocks)))
+        let (outcomes, standing) = app.screener.standing(&brand)?;
+        Ok(Json(certificate(app, brand, blocks, &outcomes, &standing)))
     })
     .await
 }
 
-fn certificate(app: &App, brand: BrandId, outcomes: &[Outcome], blocks: bool) -> CertificateBody {
-    let standing = Standing::of(outcomes);
-    let certified = standing.certified();
+fn certificate(app: &App, brand: BrandId, blocks: bool, outcomes: &[Outcome], standing: &Standing) -> CertificateBody {
     CertificateBody {
         brand,
-        certified: certified.is_some(),
-        threshold: certified.map(|step| step.score),
-        precision_bound: certified.map(|step| step.bound),
+        certified: standing.threshold().is_some(),
+        threshold: standing.threshold(),
+        precision_bound: standing.certified().map(|step| step.bound),
         required_precision: REQUIRED_PRECISION,
         confidence: CONFIDENCE,
-        outcomes: outcomes.iter().filter(|outcome| outcome.polarity == Polarity::Fake).count() as u64,
+        outcomes: standing.outcomes(),
         steps: standing.steps.iter().map(StepBody::from).collect(),
         blocks,
         versions: CertificateVersions {
@@ -200,12 +171,6 @@ fn certificate(app: &App, brand: BrandId, outcomes: &[Outcome], blocks: bool) ->
         },
         as_of: outcomes.iter().map(|outcome| outcome.decided_at).max(),
     }
-}
-
-fn best_score(answer: &CheckAnswer, brand: &BrandId, polarity: Polarity) -> Option<f64> {
-    let matches = answer.photos.iter().flat_map(|photo| &photo.matches);
-    let own = matches.filter(|near| near.brand == brand.as_str() && near.polarity == polarity);
-    own.filter_map(|near| near.score).map(f64::from).max_by(f64::total_cmp)
 }
 
 fn short(field: &str, text: Option<&str>, most: usize) -> Result<(), Problem> {

@@ -1,6 +1,7 @@
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::{DynamicImage, GrayImage, RgbImage};
 use image_hasher::{HashAlg, HasherConfig};
+
+use super::resize::{Filter, resized};
 
 /// Side of the grey thumbnail that quality is measured on.
 const SIDE: u32 = 64;
@@ -37,12 +38,7 @@ pub(super) fn quality_of(rgb: &RgbImage) -> u8 {
 }
 
 fn shrink(rgb: &RgbImage) -> GrayImage {
-    let mut small = RgbImage::new(SIDE, SIDE);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box));
-    // Both pictures are RGB and not empty: the only ways for a resize to fail.
-    let resized = Resizer::new().resize(rgb, &mut small, Some(&options));
-    debug_assert!(resized.is_ok());
-    DynamicImage::ImageRgb8(small).into_luma8()
+    DynamicImage::ImageRgb8(resized(rgb, (SIDE, SIDE), Filter::Box)).into_luma8()
 }
 
 fn quality(luma: &GrayImage) -> u8 {

@@ -6,6 +6,7 @@ mod decode;
 mod error;
 mod fingerprint;
 mod panels;
+mod resize;
 mod sniff;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use sha2::Digest;
 pub use error::PhotoError;
 pub use fingerprint::Fingerprint;
 pub use panels::Panel;
+pub(crate) use resize::{Filter, resized, within};
 pub use sniff::Format;
 
 /// What a photo may cost at most. Each cap is checked before memory is taken for pixels.
@@ -62,6 +64,33 @@ impl Sha256 {
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Not 64 lower-case hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a sum is 64 lower-case hex digits")]
+pub struct NotASum;
+
+impl std::str::FromStr for Sha256 {
+    type Err = NotASum;
+
+    fn from_str(text: &str) -> Result<Self, NotASum> {
+        let digits = text.as_bytes();
+        let (pairs, rest) = digits.as_chunks::<2>();
+        if pairs.len() != 32 || !rest.is_empty() {
+            return Err(NotASum);
+        }
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Ok(byte - b'0'),
+            b'a'..=b'f' => Ok(byte - b'a' + 10),
+            _ => Err(NotASum),
+        };
+        let mut sum = [0; 32];
+        for (byte, pair) in sum.iter_mut().zip(pairs) {
+            *byte = digit(pair[0])? * 16 + digit(pair[1])?;
+        }
+        Ok(Self(sum))
     }
 }
 
@@ -132,6 +161,17 @@ impl Photo {
     #[must_use]
     pub fn quality(&self) -> u8 {
         fingerprint::quality_of(&self.rgb)
+    }
+
+    /// The photo with its longer side at most `side` pixels; one that is no larger stays as it is. It keeps the sum
+    /// and type of the bytes.
+    #[must_use]
+    pub fn shrunk(self, side: u32) -> Self {
+        let size = within(self.rgb.dimensions(), side);
+        if size == self.rgb.dimensions() {
+            return self;
+        }
+        Self { rgb: resized(&self.rgb, size, Filter::Bilinear), ..self }
     }
 
     /// Pictures inside this one, the largest first: cells of a collage, a photo on a screenshot.

@@ -10,8 +10,9 @@
     reason = "places in pictures of at most 16384 pixels a side"
 )]
 
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::{GrayImage, RgbImage, imageops};
+
+use super::resize::{Filter, resized, within};
 
 /// Long side of the grey picture that borders are looked for on.
 const SIDE: u32 = 256;
@@ -27,6 +28,8 @@ const BORDERS: usize = 10;
 const AREA: std::ops::Range<f32> = 0.04..0.8;
 /// A panel is at most this many times as long as wide.
 const ASPECT: f32 = 3.5;
+/// Rectangles compared with each other, at most: a drawn grid has thousands.
+const RECTANGLES: usize = 100;
 /// Most panels returned.
 const PANELS: usize = 4;
 /// A border this many pixels from another is the same.
@@ -79,22 +82,12 @@ pub(super) fn panels(rgb: &RgbImage) -> Vec<Panel> {
     }
     let mut found = rectangles(&framed(upright, width, height), &framed(lying, height, width), (width, height));
     found.sort_by(|a, b| b.area().total_cmp(&a.area()));
+    found.truncate(RECTANGLES);
     atomic(&found)
 }
 
 fn shrink(rgb: &RgbImage) -> GrayImage {
-    let (width, height) = rgb.dimensions();
-    let longer = width.max(height);
-    if longer <= SIDE {
-        return imageops::grayscale(rgb);
-    }
-    let side = |length: u32| (u64::from(length) * u64::from(SIDE) / u64::from(longer)).max(1);
-    let mut small = RgbImage::new(side(width) as u32, side(height) as u32);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box));
-    // Both pictures are RGB and not empty: the only ways for a resize to fail.
-    let resized = Resizer::new().resize(rgb, &mut small, Some(&options));
-    debug_assert!(resized.is_ok());
-    imageops::grayscale(&small)
+    imageops::grayscale(&resized(rgb, within(rgb.dimensions(), SIDE), Filter::Box))
 }
 
 /// The longest upright borders, at most one for each place.

@@ -65,8 +65,11 @@ fn penalty(beta: &DVector<f64>, ridge: f64) -> (DVector<f64>, DMatrix<f64>) {
     (gradient, hessian)
 }
 
+const MOST_SHIFT: f64 = 3.0;
+
 /// What to add to the log-odds of a brand: the mode of the posterior, given its outcomes and a normal
-/// prior of mean 0 and standard deviation `spread`. No outcomes give 0; many take over from the prior.
+/// prior of mean 0 and standard deviation `spread`. No outcomes give 0; many take over from the prior, up to 3 either
+/// way: beyond that the outcomes are about something else than copies.
 #[must_use]
 pub fn shift(outcomes: &[(f64, bool)], spread: f64) -> f64 {
     let mut shift = 0.0;
@@ -83,7 +86,7 @@ pub fn shift(outcomes: &[(f64, bool)], spread: f64) -> f64 {
             break;
         }
     }
-    shift
+    shift.clamp(-MOST_SHIFT, MOST_SHIFT)
 }
 
 /// `1 / (1 + exp(-x))`.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::align::Alignment;
+use crate::align::{Alignment, VERSION};
 use crate::embed::{Embedding, ModelManifest};
 use crate::gallery::Polarity;
 use crate::photo::Sha256;
@@ -100,6 +100,8 @@ impl LookFrom {
 #[serde(deny_unknown_fields)]
 pub struct Scoring {
     format: u32,
+    /// Version of the points and pixels that it was fitted to: see [`VERSION`].
+    alignment: u8,
     /// Identity of the model that it was fitted for.
     pub model: String,
     /// On what, for people to read.
@@ -177,6 +179,7 @@ impl Scoring {
         let platt = Platt { offset: 0.0, slope: 1.0 };
         Self {
             format: FORMAT,
+            alignment: VERSION,
             model: manifest.id(),
             fitted_on: "nothing".to_owned(),
             background: Background::default(),
@@ -246,6 +249,9 @@ impl Scoring {
         if self.format != FORMAT {
             return Some(format!("format is {}, expected {FORMAT}", self.format));
         }
+        if self.alignment != VERSION {
+            return Some(format!("it was fitted to alignments of version {}, expected {VERSION}", self.alignment));
+        }
         if self.model != manifest.id() {
             return Some(format!("it was fitted for the model {}, expected {}", self.model, manifest.id()));
         }
@@ -291,7 +297,7 @@ pub fn features(sighting: &Sighting) -> [f64; 5] {
         Some(found) => {
             [normalised, (found.inliers as f64).ln_1p(), found.detail, found.correlation, (found.residual + 0.3).ln()]
         }
-        // As though one pair agreed, and no pixel.
+        // Looked for and not found: no pair agrees, and no pixel.
         None => [normalised, 0.0, 0.0, 0.0, 0.0],
     }
 }

@@ -1,8 +1,11 @@
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use statrs::distribution::{Beta, ContinuousCDF};
 
 use super::shift;
 use crate::gallery::{Outcome, Polarity};
+use crate::photo::Sha256;
 
 /// The precision that blocks must have.
 pub const REQUIRED_PRECISION: f64 = 0.99;
@@ -11,8 +14,7 @@ pub const CONFIDENCE: f64 = 0.95;
 /// The scores at which a certificate is tried, fixed beforehand: to look for the best one among the
 /// outcomes would prove less.
 pub const STEPS: [f64; 6] = [0.5, 0.8, 0.9, 0.95, 0.98, 0.99];
-/// Standard deviation of a brand's log-odds around those of all brands, before its outcomes are known. A
-/// guess: with it ten outcomes count about as much as the prior.
+/// Standard deviation of a brand's log-odds around those of all brands, before its outcomes are known: a guess.
 const SPREAD: f64 = 1.0;
 
 /// What a brand's outcomes prove at one score.
@@ -33,6 +35,10 @@ pub struct Step {
 pub struct Standing {
     /// One for each of [`STEPS`].
     pub steps: Vec<Step>,
+    /// The lowest score of a fake that an outcome is known of.
+    lowest: f64,
+    /// Photos with an outcome of a match to a fake.
+    fakes: u64,
     /// What they add to the log-odds, for authentic and for fake references.
     authentic_shift: f64,
     fake_shift: f64,
@@ -45,14 +51,17 @@ impl Default for Standing {
 }
 
 impl Standing {
-    /// What these outcomes of one brand under one artefact prove.
+    /// What these outcomes of one brand under one artefact prove. A photo counts once, by its newest outcome:
+    /// listed again, it proves nothing more.
     #[must_use]
     pub fn of(outcomes: &[Outcome]) -> Self {
+        let outcomes = newest_of_each_photo(outcomes);
         let with = |polarity| outcomes.iter().filter(move |outcome| outcome.polarity == polarity);
         let shift_of = |polarity| {
             let pairs: Vec<(f64, bool)> = with(polarity).map(|o| (o.log_odds, o.confirmed)).collect();
             shift(&pairs, SPREAD)
         };
+        let lowest = with(Polarity::Fake).map(|outcome| outcome.score).fold(1.0, f64::min);
         let steps = STEPS.map(|score| {
             let above = || with(Polarity::Fake).filter(|outcome| outcome.score >= score);
             let confirmed = above().filter(|outcome| outcome.confirmed).count() as u64;
@@ -61,15 +70,29 @@ impl Standing {
         });
         Self {
             steps: steps.to_vec(),
+            lowest,
+            fakes: with(Polarity::Fake).count() as u64,
             authentic_shift: shift_of(Polarity::Authentic),
             fake_shift: shift_of(Polarity::Fake),
         }
     }
 
-    /// The lowest score whose bound reaches [`REQUIRED_PRECISION`], if any does.
+    /// The lowest step whose bound reaches [`REQUIRED_PRECISION`], if any does.
     #[must_use]
     pub fn certified(&self) -> Option<&Step> {
         self.steps.iter().find(|step| step.bound >= REQUIRED_PRECISION)
+    }
+
+    /// The score from which on blocks are certified: never below the lowest that an outcome is known of.
+    #[must_use]
+    pub fn threshold(&self) -> Option<f64> {
+        self.certified().map(|step| step.score.max(self.lowest))
+    }
+
+    /// How many photos with an outcome of a match to a fake there are.
+    #[must_use]
+    pub fn outcomes(&self) -> u64 {
+        self.fakes
     }
 
     /// What the outcomes add to the log-odds of a reference of this polarity.
@@ -80,6 +103,17 @@ impl Standing {
             Polarity::Fake => self.fake_shift,
         }
     }
+}
+
+fn newest_of_each_photo(outcomes: &[Outcome]) -> Vec<&Outcome> {
+    let mut newest: BTreeMap<(Polarity, Sha256), &Outcome> = BTreeMap::new();
+    for outcome in outcomes {
+        let known = newest.entry((outcome.polarity, outcome.photo)).or_insert(outcome);
+        if outcome.decided_at >= known.decided_at {
+            *known = outcome;
+        }
+    }
+    newest.into_values().collect()
 }
 
 /// The one-sided lower bound of a precision from counts (Clopper and Pearson, Biometrika 26, 1934), at

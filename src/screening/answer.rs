@@ -138,7 +138,8 @@ pub struct Overlay {
     pub photo_overlap: f64,
     /// Share of the reference that is seen in the photo, 0 to 1.
     pub reference_overlap: f64,
-    /// Points of both that agree with one transform.
+    /// Points of both that agree with one transform; where the reference was seen to fill the photo, parts of 64
+    /// that agree, if they are more.
     pub inliers: usize,
     /// Whether the photo shows the reference's mirror image.
     pub flipped: bool,
@@ -230,7 +231,7 @@ impl Match {
             probability: Some(candidate.probability),
             score: Some(candidate.score),
             threshold: Some(threshold),
-            overlay: candidate.alignment.as_ref().map(Overlay::from),
+            overlay: candidate.alignment.as_ref().filter(|found| found.holds()).map(Overlay::from),
             ..Self::similar(reference, candidate.similarity)
         }
     }

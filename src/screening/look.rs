@@ -1,11 +1,13 @@
 //! The two looks at a photo: at its embedding, always; and, where that leaves a doubt, at its points
 //! and at the pictures inside it.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::align::{Alignment, LocalFeatures, QueryFeatures, align};
 use crate::embed::{EmbedError, Embedding};
-use crate::gallery::{Polarity, Reference};
+use crate::gallery::{BrandId, Polarity, Reference};
 use crate::library::{Filter, Found};
 use crate::photo::{Panel, Photo, Sha256};
 use crate::scoring::Sighting;
@@ -22,6 +24,8 @@ const LOOKED_FOR: usize = 12;
 const LOOK_BELOW: f32 = 0.07;
 /// References looked for in each picture inside the photo.
 const LOOKED_FOR_IN_PANEL: usize = 4;
+/// An authentic photo that covers this much of a photo leaves no room for a fake beside it.
+const MOST_OF_PHOTO: f64 = 0.6;
 /// From this probability on the first finding is believed, and no more views are taken.
 const CONCLUSIVE: f32 = 0.9;
 
@@ -35,13 +39,23 @@ pub struct Held {
     /// Log-odds of a copy, before calibration.
     pub evidence: f64,
     /// The picture inside the photo in which it was seen; `None` for the whole photo.
-    pub panel: Option<Panel>,
+    pub inside: Option<Inside>,
+}
+
+/// A picture inside a photo, as it was embedded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inside {
+    /// Where it lies.
+    pub panel: Panel,
+    /// Its own embedding.
+    pub embedding: Arc<Embedding>,
 }
 
 /// Everything that was seen on a photo.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examination {
-    /// The references held against it, most similar first.
+    /// The references held against it: those of the whole photo, most similar first, then those that were found
+    /// inside it only.
     pub held: Vec<Held>,
     /// Views that were embedded: the whole photo, and pictures inside it.
     pub views: u32,
@@ -85,8 +99,8 @@ impl Screener {
     fn second_look(&self, photo: &Photo, examination: &mut Examination) -> Result<(), ScreenError> {
         let features = QueryFeatures::of(photo.rgb());
         let near = |held: &&Held| self.scoring.look_from.reached(&held.sighting, LOOK_BELOW);
-        let near = examination.held.iter().take_while(near).count();
-        let places = worth_a_look(&examination.held[..near]);
+        let near = examination.held.iter().take_while(near).map(|held| &held.found);
+        let places = worth_a_look(near, LOOKED_FOR);
         let keys: Vec<u64> = places.iter().map(|&place| examination.held[place].found.key).collect();
         let references = self.gallery.by_keys(&keys)?;
         for place in places {
@@ -98,6 +112,9 @@ impl Screener {
                 held.evidence = self.scoring.evidence(&held.sighting);
             }
         }
+        for polarity in [Polarity::Authentic, Polarity::Fake] {
+            bound_by_looks(&mut examination.held, polarity);
+        }
         examination.looked = true;
         Ok(())
     }
@@ -107,9 +124,9 @@ impl Screener {
         let pending =
             crops.iter().map(|(_, crop)| self.embedder.submit_view(crop)).collect::<Result<Vec<_>, EmbedError>>()?;
         for ((panel, crop), pending) in crops.iter().zip(pending) {
-            let embedding = pending.wait()?;
+            let inside = Inside { panel: *panel, embedding: Arc::new(pending.wait()?) };
             examination.views += 1;
-            for held in self.look_at_panel(*panel, crop, &embedding)? {
+            for held in self.look_at_panel(&inside, crop)? {
                 examination.looked = true;
                 merge(&mut examination.held, held);
             }
@@ -117,35 +134,41 @@ impl Screener {
         Ok(())
     }
 
-    fn look_at_panel(&self, panel: Panel, crop: &Photo, embedding: &Embedding) -> Result<Vec<Held>, ScreenError> {
-        let level = self.scoring.level(embedding);
-        // A floor above every similarity: exactly the nearest, nothing deeper.
-        let mut found = self.library.search(embedding, LOOKED_FOR_IN_PANEL, f32::INFINITY, &Filter::default());
+    fn look_at_panel(&self, inside: &Inside, crop: &Photo) -> Result<Vec<Held>, ScreenError> {
+        let level = self.scoring.level(&inside.embedding);
+        // A floor above every similarity: no deeper than this, however many are near.
+        let mut found = self.library.search(&inside.embedding, NEIGHBORS, f32::INFINITY, &Filter::default());
         found.retain(|found| self.scoring.look_from.reached(&seen(found.similarity, level), 0.0));
         if found.is_empty() {
             return Ok(Vec::new());
         }
+        let places = worth_a_look(found.iter(), LOOKED_FOR_IN_PANEL);
         let features = QueryFeatures::of(crop.rgb());
-        let references = self.gallery.by_keys(&found.iter().map(|found| found.key).collect::<Vec<_>>())?;
-        let held = found.into_iter().filter_map(|found| {
+        let references = self.gallery.by_keys(&places.iter().map(|&place| found[place].key).collect::<Vec<_>>())?;
+        let held = places.into_iter().filter_map(|place| {
+            let found = found[place].clone();
             let reference = references.iter().find(|reference| reference.key == found.key)?;
-            let alignment = align(&features, &self.features_of(reference)?).map(|seen| in_whole(seen, panel));
+            let alignment = align(&features, &self.features_of(reference)?).map(|seen| in_whole(seen, inside.panel));
             let sighting = Sighting { alignment, looked: true, ..seen(found.similarity, level) };
-            Some(self.hold(found, sighting, Some(panel)))
+            Some(self.hold(found, sighting, Some(inside.clone())))
         });
         Ok(held.collect())
     }
 
-    fn hold(&self, found: Found, sighting: Sighting, panel: Option<Panel>) -> Held {
+    fn hold(&self, found: Found, sighting: Sighting, inside: Option<Inside>) -> Held {
         let evidence = self.scoring.evidence(&sighting);
-        Held { found, sighting, evidence, panel }
+        Held { found, sighting, evidence, inside }
     }
 
+    /// Whether nothing that could still be seen would change the answer: a known fake was found, or the photo is
+    /// for the most part one authentic photo. Beside a smaller authentic one, as in a collage, a fake may hide.
     fn is_conclusive(&self, examination: &Examination) -> bool {
-        examination
-            .held
-            .iter()
-            .any(|held| self.scoring.probability(held.evidence, held.found.polarity(), 0.0) >= CONCLUSIVE)
+        examination.held.iter().any(|held| {
+            let polarity = held.found.polarity();
+            let fills = held.sighting.alignment.is_some_and(|alignment| alignment.query_overlap >= MOST_OF_PHOTO);
+            (polarity == Polarity::Fake || fills)
+                && self.scoring.probability(held.evidence, polarity, 0.0) >= CONCLUSIVE
+        })
     }
 
     /// The kept features of a reference, or new ones from its photo. `None`, and a line in the log, when
@@ -172,27 +195,36 @@ impl Screener {
     }
 }
 
-/// Places of the references that a second look is spent on: the nearest of either polarity, then those of
-/// each brand, then whatever is nearest. So a thousand fakes do not hide the authentic photo behind them.
-fn worth_a_look(held: &[Held]) -> Vec<usize> {
-    let mut polarities: Vec<Polarity> = Vec::new();
-    let mut kinds: Vec<(&str, Polarity)> = Vec::new();
+/// Places of the references that a second look is spent on, `most` of them: the nearest of either polarity, then
+/// those of each brand, then whatever is nearest. So a thousand fakes do not hide the authentic photo behind them.
+fn worth_a_look<'a>(found: impl Iterator<Item = &'a Found>, most: usize) -> Vec<usize> {
+    let mut kinds: BTreeSet<(&BrandId, Polarity)> = BTreeSet::new();
+    let mut polarities: BTreeSet<Polarity> = BTreeSet::new();
     let (mut first, mut second, mut rest) = (Vec::new(), Vec::new(), Vec::new());
-    for (place, one) in held.iter().enumerate() {
-        let polarity = one.found.polarity();
-        let kind = (one.found.entry.brand.as_str(), polarity);
-        let known = kinds.contains(&kind);
-        kinds.push(kind);
-        if !polarities.contains(&polarity) {
-            polarities.push(polarity);
+    for (place, one) in found.enumerate() {
+        let new_kind = kinds.insert((&*one.entry.brand, one.polarity()));
+        if polarities.insert(one.polarity()) {
             first.push(place);
-        } else if known || second.len() >= LOOKED_FOR / 2 {
-            rest.push(place);
-        } else {
+        } else if new_kind && second.len() < most / 2 {
             second.push(place);
+        } else {
+            rest.push(place);
         }
     }
-    first.into_iter().chain(second).chain(rest).take(LOOKED_FOR).collect()
+    first.into_iter().chain(second).chain(rest).take(most).collect()
+}
+
+/// A reference that got no look, among others of its polarity that did, has no more evidence than the best of these:
+/// it is less similar, and similarity alone judges more leniently than a look.
+fn bound_by_looks(held: &mut [Held], polarity: Polarity) {
+    let own = |one: &&mut Held| one.found.polarity() == polarity;
+    let looked = held.iter().filter(|one| one.found.polarity() == polarity && one.sighting.looked);
+    let Some(best) = looked.map(|one| one.evidence).max_by(f64::total_cmp) else {
+        return;
+    };
+    for one in held.iter_mut().filter(own).filter(|one| !one.sighting.looked) {
+        one.evidence = one.evidence.min(best);
+    }
 }
 
 /// Of two sightings of a reference the one with more evidence stays.

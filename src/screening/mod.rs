@@ -2,6 +2,7 @@
 
 mod answer;
 mod look;
+mod outcomes;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -20,8 +21,11 @@ use crate::telemetry;
 use crate::verdict::{Candidate, Facts, Judgement, Reason, Terms, judge, undecidable, worst};
 
 pub use answer::{CheckAnswer, Listing, Match, Overlay, PhotoAnswer, PhotoFault, ReasonText, Versions};
-pub use look::{Examination, Held};
+pub use look::{Examination, Held, Inside};
+pub use outcomes::{Finding, OutcomeError};
 
+/// Longer side of what is kept of a photo while its embedding is computed.
+const KEPT_SIDE: u32 = 1600;
 /// A reference that is probably copied is named in the answer from this probability on.
 const WORTH_NAMING: f32 = 0.05;
 
@@ -195,13 +199,17 @@ impl Screener {
         photo
     }
 
-    fn start(&self, index: usize, upload: &Upload) -> Result<Look, ScreenError> {
+    fn start(&self, index: usize, upload: &Upload) -> Result<Started, ScreenError> {
         match self.decode(&upload.bytes) {
             Ok(photo) => {
                 let pending = self.embedder.submit(&photo)?;
-                Ok(Look::Seen { photo: Box::new(photo), pending })
+                let quality = photo.quality();
+                let size = (photo.width(), photo.height());
+                // Twenty photos of a request wait here at once: only as much of each is kept as the second look sees.
+                let photo = photo.shrunk(KEPT_SIDE);
+                Ok(Started::Seen { photo: Box::new(photo), quality, size, pending })
             }
-            Err(broken @ PhotoError::Broken { .. }) => Ok(Look::Broken(broken)),
+            Err(broken @ PhotoError::Broken { .. }) => Ok(Started::Broken(broken)),
             Err(source) => Err(ScreenError::Photo { index, source }),
         }
     }
@@ -209,19 +217,19 @@ impl Screener {
     fn finish(
         &self,
         index: usize,
-        look: Look,
+        look: Started,
         upload: &Upload,
         listing: &Listing,
         brands: &mut Brands,
     ) -> Result<(Judgement, PhotoAnswer), ScreenError> {
         let mut answer = PhotoAnswer::unseen(index, upload.name.clone(), Sha256::of(&upload.bytes));
         let judgement = match look {
-            Look::Broken(error) => {
+            Started::Broken(error) => {
                 answer.fault = Some(PhotoFault::from(&error));
                 undecidable(Reason::PhotoBroken)
             }
-            Look::Seen { photo, pending } => {
-                answer.see((photo.width(), photo.height()), photo.quality());
+            Started::Seen { photo, quality, size, pending } => {
+                answer.see(size, quality);
                 match pending.wait().map_err(ScreenError::from).and_then(|seen| self.examine(&photo, &seen)) {
                     Ok(examination) => {
                         answer.views = examination.views;
@@ -268,7 +276,7 @@ impl Screener {
             let reference = references.iter().find(|reference: &&Reference| reference.key == held.found.key)?;
             let candidate = &candidates[place];
             let thresholds = brands.terms(&candidate.brand).policy.thresholds(&model);
-            Some(Match::held(reference, candidate, thresholds.copy(candidate.polarity == Polarity::Fake)))
+            Some(Match::held(reference, candidate, thresholds.relevance(candidate.polarity == Polarity::Fake)))
         });
         let matches = named.collect();
         Ok((judgement, matches))
@@ -293,9 +301,9 @@ impl Screener {
             brand: (**brand).clone(),
             polarity,
             similarity: held.sighting.similarity,
-            log_odds: self.scoring.calibrated(held.evidence, polarity) + shift,
-            probability: self.scoring.probability(held.evidence, polarity, shift),
+            evidence: held.evidence,
             score: self.scoring.probability(held.evidence, polarity, 0.0),
+            probability: self.scoring.probability(held.evidence, polarity, shift),
             alignment: held.sighting.alignment,
         }
     }
@@ -312,8 +320,8 @@ impl Screener {
 }
 
 /// A photo on its way.
-enum Look {
-    Seen { photo: Box<Photo>, pending: Pending },
+enum Started {
+    Seen { photo: Box<Photo>, quality: u8, size: (u32, u32), pending: Pending },
     Broken(PhotoError),
 }
 
@@ -335,7 +343,7 @@ impl Brands {
         static DEFAULT: LazyLock<Policy> = LazyLock::new(Policy::default);
         self.0.get(brand).map_or(Terms { policy: &DEFAULT, certified: None }, |(stored, standing)| Terms {
             policy: &stored.policy,
-            certified: standing.certified().map(|step| step.score),
+            certified: standing.threshold(),
         })
     }
 
@@ -359,7 +367,7 @@ fn shown(candidates: &[Candidate], judgement: &Judgement, model: &ScoreThreshold
     let mut shown: Vec<usize> = (0..candidates.len()).filter(|&place| worth(&candidates[place])).collect();
     shown.sort_by(|&a, &b| {
         let (a, b) = (&candidates[a], &candidates[b]);
-        b.log_odds.total_cmp(&a.log_odds).then(b.similarity.total_cmp(&a.similarity))
+        b.evidence.total_cmp(&a.evidence).then(b.similarity.total_cmp(&a.similarity))
     });
     shown.truncate(most);
     if let Some(decisive) = judgement.decisive

@@ -19,12 +19,13 @@ pub struct Candidate {
     pub polarity: Polarity,
     /// Cosine similarity.
     pub similarity: f32,
-    /// Calibrated log-odds that the photo is a copy of it, the brand's shift included.
-    pub log_odds: f64,
-    /// The same as a probability, 0 to 1.
-    pub probability: f32,
-    /// The probability without the brand's shift: what certificates are about.
+    /// Log-odds that the photo is a copy of it, before calibration: what references of both polarities are
+    /// compared by.
+    pub evidence: f64,
+    /// Calibrated probability of the same, 0 to 1: what certificates are about.
     pub score: f32,
+    /// The score with what the brand's outcomes add.
+    pub probability: f32,
     /// Where it lies in the photo, if it was looked for and found.
     pub alignment: Option<Alignment>,
 }
@@ -104,7 +105,7 @@ pub fn judge<'p>(
     }
     let weight = |judgement: &Judgement| {
         judgement.decisive.map_or((f64::NEG_INFINITY, f32::NEG_INFINITY), |place| {
-            (candidates[place].log_odds, candidates[place].similarity)
+            (candidates[place].evidence, candidates[place].similarity)
         })
     };
     let severest = findings.into_iter().max_by(|a, b| {
@@ -135,11 +136,30 @@ struct Nearest<'p> {
 impl Nearest<'_> {
     /// The probability from which on this polarity says more than "looks alike".
     fn relevance(&self) -> f32 {
-        self.thresholds.copy(self.polarity == Polarity::Fake)
+        self.thresholds.relevance(self.polarity == Polarity::Fake)
+    }
+
+    /// Outcomes say whether goods were counterfeit, which a true copy's need not be: they never take a fake
+    /// below what the photo alone says.
+    fn certainty(&self) -> f32 {
+        match self.polarity {
+            Polarity::Fake => self.candidate.probability.max(self.candidate.score),
+            Polarity::Authentic => self.candidate.probability,
+        }
     }
 
     fn relevant(&self) -> bool {
-        self.candidate.probability >= self.relevance()
+        self.certainty() >= self.relevance()
+    }
+}
+
+impl Nearest<'_> {
+    /// Outcomes may raise a probability, but only the photo itself blocks: by its score, and by the reference
+    /// having been found in it.
+    fn is_blockable(&self, certified: f64) -> bool {
+        self.candidate.score >= self.thresholds.fake_match
+            && f64::from(self.candidate.score) >= certified
+            && self.candidate.alignment.is_some_and(|alignment| alignment.holds())
     }
 }
 
@@ -152,7 +172,7 @@ fn nearest_of_each_brand<'p>(
     let mut places: BTreeMap<(&BrandId, Polarity), usize> = BTreeMap::new();
     for (place, candidate) in candidates.iter().enumerate() {
         let nearest = places.entry((&candidate.brand, candidate.polarity)).or_insert(place);
-        if candidate.log_odds > candidates[*nearest].log_odds {
+        if candidate.evidence > candidates[*nearest].evidence {
             *nearest = place;
         }
     }
@@ -170,7 +190,7 @@ fn finding(near: &Nearest<'_>, all: &[Nearest<'_>], facts: Facts<'_>, model: &Sc
         return None;
     }
     let opposite = || all.iter().filter(|other| other.polarity != near.polarity);
-    let apart = |other: &Nearest<'_>| other.candidate.log_odds - near.candidate.log_odds;
+    let apart = |other: &Nearest<'_>| other.candidate.evidence - near.candidate.evidence;
     if opposite().any(|other| apart(other).abs() <= f64::from(model.conflict_margin)) {
         return Some(conflict(near));
     }
@@ -196,7 +216,7 @@ fn conflict(near: &Nearest<'_>) -> Judgement {
 }
 
 fn known_fake(fake: &Nearest<'_>, authentic_also: bool) -> Judgement {
-    let certain = fake.candidate.probability >= fake.thresholds.fake_match;
+    let certain = fake.certainty() >= fake.thresholds.fake_match;
     let (verdict, threshold, reason) = if certain {
         (Verdict::KnownFakeMatch, fake.thresholds.fake_match, Reason::FakeAboveMatchThreshold)
     } else {
@@ -208,7 +228,7 @@ fn known_fake(fake: &Nearest<'_>, authentic_also: bool) -> Judgement {
     let (action, why) = match fake.certified {
         _ if !fake.policy.block => (Action::Review, Reason::BlockNotAskedFor),
         None => (Action::Review, Reason::NoBlockCertificate),
-        Some(least) if certain && f64::from(fake.candidate.score) >= least => (Action::Block, Reason::BlockCertified),
+        Some(least) if fake.is_blockable(least) => (Action::Block, Reason::BlockCertified),
         Some(_) => (Action::Review, Reason::BelowBlockThreshold),
     };
     reasons.push(why);
@@ -217,7 +237,7 @@ fn known_fake(fake: &Nearest<'_>, authentic_also: bool) -> Judgement {
 
 /// What the second look adds.
 fn where_it_lies(candidate: &Candidate) -> Vec<Reason> {
-    let Some(alignment) = &candidate.alignment else {
+    let Some(alignment) = candidate.alignment.filter(Alignment::holds) else {
         return Vec::new();
     };
     let mut reasons = vec![Reason::ReferenceLiesInPhoto];
@@ -288,7 +308,7 @@ fn no_match() -> Judgement {
 /// Blank photos match each other: that proves nothing, but next to a known fake a person looks.
 fn low_information(nearest: &[Nearest<'_>]) -> Judgement {
     let fakes = nearest.iter().filter(|near| near.polarity == Polarity::Fake && near.relevant());
-    let near_fake = fakes.max_by(|a, b| a.candidate.log_odds.total_cmp(&b.candidate.log_odds));
+    let near_fake = fakes.max_by(|a, b| a.candidate.evidence.total_cmp(&b.candidate.evidence));
     Judgement {
         verdict: Verdict::GenericOrLowInformation,
         action: if near_fake.is_some() { Action::Review } else { Action::Allow },

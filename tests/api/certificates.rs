@@ -23,7 +23,7 @@ fn a_brand_is_certified_by_its_own_outcomes_and_by_no_fewer_than_prove_it() {
     let kept = app.request("PUT", &path).json(&json!({ "confirmed": true, "decided_by": "m1" })).send().unwrap();
     assert_eq!(kept.status(), 200);
     let certificate = app.get_json("/v1/brands/acme/certificate");
-    assert_eq!((&certificate["certified"], &certificate["threshold"]), (&json!(true), &json!(0.5)));
+    assert_eq!((&certificate["certified"], &certificate["threshold"]), (&json!(true), &json!(0.97)));
     assert!(certificate["precision_bound"].as_f64().unwrap() >= 0.99);
     assert_eq!(certificate["versions"]["scoring"], answer["versions"]["scoring"]);
     assert_eq!(app.check_one(&stolen(&fake))["action"], "block");

@@ -235,6 +235,7 @@ impl TestApp {
                     check_id: id.clone(),
                     brand: brand.parse().unwrap(),
                     polarity: Polarity::Fake,
+                    photo: touchstone::photo::Sha256::of(id.as_bytes()),
                     confirmed: number < confirmed,
                     score,
                     log_odds: touchstone::scoring::log_odds(score),

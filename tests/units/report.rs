@@ -1,8 +1,8 @@
 //! The report shows hostile input as text, and fetches nothing.
 
 use touchstone::evaluate::metrics::{figures, held};
-use touchstone::evaluate::{Class, Pairing, Record, Split};
 use touchstone::evaluate::report::render;
+use touchstone::evaluate::{Class, Pairing, Record, Split};
 
 const HOSTILE: &str = "a/<script>alert(1)</script>\"'&\u{202e}gpj.jpg";
 

@@ -1,8 +1,11 @@
 //! Probabilities, what outcomes add to them, and what they prove.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use proptest::prelude::*;
 use touchstone::embed::{Embedding, ModelManifest};
 use touchstone::gallery::{Outcome, Polarity};
+use touchstone::photo::Sha256;
 use touchstone::scoring::{
     Background, Logistic, Observation, REQUIRED_PRECISION, Scoring, Sighting, Standing, log_odds, precision_bound,
     shift, sigmoid,
@@ -10,8 +13,12 @@ use touchstone::scoring::{
 
 use crate::support::{ENOUGH, MODELS, root, scoring};
 
+/// Each is of another photo.
 fn outcome(score: f64, confirmed: bool) -> Outcome {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
     Outcome {
+        photo: Sha256::of(&number.to_le_bytes()),
         check_id: "chk_1".to_owned(),
         brand: "acme".parse().unwrap(),
         polarity: Polarity::Fake,
@@ -61,7 +68,13 @@ fn a_certificate_takes_the_lowest_score_that_is_proven() {
     let few: Vec<Outcome> = outcomes(0.97, ENOUGH - 1, 0).collect();
     assert_eq!(Standing::of(&few).certified(), None);
     let clean: Vec<Outcome> = outcomes(0.97, ENOUGH, 0).collect();
-    assert_eq!(Standing::of(&clean).certified().map(|step| step.score), Some(0.5));
+    let standing = Standing::of(&clean);
+    assert_eq!(standing.certified().map(|step| step.score), Some(0.5));
+    // Nothing is known of lower scores: blocks begin where the outcomes do.
+    assert_eq!(standing.threshold(), Some(0.97));
+    // The same photo listed again and again is one outcome.
+    let again: Vec<Outcome> = (0..1000).map(|_| clean[0].clone()).collect();
+    assert_eq!(Standing::of(&again).certified(), None);
     // Wrong ones at 0.6 leave everything above them proven.
     let mixed: Vec<Outcome> = outcomes(0.97, 800, 0).chain(outcomes(0.6, 10, 10)).collect();
     let standing = Standing::of(&mixed);
@@ -140,7 +153,7 @@ proptest! {
         let all = |confirmed| vec![(log_odds(score), confirmed); count];
         let (up, down) = (shift(&all(true), 1.0), shift(&all(false), 1.0));
         prop_assert!(up > 0.0 && down < 0.0);
-        prop_assert!(up <= 1.0 * count as f64 && down >= -(count as f64));
+        prop_assert!(up <= 3.0 && down >= -3.0 && up <= count as f64 && down >= -(count as f64));
         prop_assert!(shift(&[], 1.0).abs() < 1e-12);
         let more = [all(true), all(true)].concat();
         prop_assert!(shift(&more, 1.0) >= up);

@@ -25,10 +25,10 @@ fn candidate(name: &str, polarity: Polarity, probability: f32) -> Candidate {
         brand: brand(name),
         polarity,
         similarity: probability,
-        log_odds: log_odds(f64::from(probability)),
+        evidence: log_odds(f64::from(probability)),
         probability,
         score: probability,
-        alignment: None,
+        alignment: aligned(80),
     }
 }
 
@@ -42,7 +42,6 @@ fn aligned(inliers: usize) -> Option<Alignment> {
         reference_overlap: 0.3,
         detail: 0.9,
         correlation: 0.9,
-        difference: 2.0,
     })
 }
 
@@ -186,7 +185,7 @@ proptest! {
     #[test]
     fn a_relevant_fake_within_the_margin_of_an_authentic_is_a_conflict_for_review(fake in 0.5_f32..=0.99, apart in -0.99_f64..0.99, policy in any_policy()) {
         let mut authentic = candidate("b", Polarity::Authentic, fake);
-        authentic.log_odds += apart;
+        authentic.evidence += apart;
         let judgement = judged_by(&[candidate("a", Polarity::Fake, fake), authentic], &policy, Some(0.5));
         prop_assert_eq!((judgement.verdict, judgement.action), (Verdict::Conflict, Action::Review));
     }
@@ -204,7 +203,7 @@ proptest! {
         let before = judged_each(&candidates, &policies);
         let more: Vec<Candidate> = candidates.iter().cloned().chain([candidate(name, Polarity::Fake, probability)]).collect();
         let after = judged_each(&more, &policies);
-        let disputed = candidates.iter().any(|c| c.polarity == Polarity::Authentic && (c.log_odds - log_odds(f64::from(probability))).abs() <= f64::from(MODEL.conflict_margin));
+        let disputed = candidates.iter().any(|c| c.polarity == Polarity::Authentic && (c.evidence - log_odds(f64::from(probability))).abs() <= f64::from(MODEL.conflict_margin));
         prop_assert!(after.action >= before.action || disputed, "{:?} became {:?}", before, after);
     }
 

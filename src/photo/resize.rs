@@ -1,0 +1,35 @@
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use image::RgbImage;
+
+/// How pixels are put together where a picture gets smaller; both average over all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filter {
+    /// Plain mean: cheapest.
+    Box,
+    /// Bilinear with antialiasing: the same convolution as Pillow's `Image.resize(..., BILINEAR)`.
+    Bilinear,
+}
+
+/// The picture at another size; both sides at least 1.
+pub(crate) fn resized(rgb: &RgbImage, (width, height): (u32, u32), filter: Filter) -> RgbImage {
+    let mut scaled = RgbImage::new(width.max(1), height.max(1));
+    let filter = match filter {
+        Filter::Box => FilterType::Box,
+        Filter::Bilinear => FilterType::Bilinear,
+    };
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
+    // Both pictures are RGB and not empty: the only ways for a resize to fail.
+    let resized = Resizer::new().resize(rgb, &mut scaled, Some(&options));
+    debug_assert!(resized.is_ok());
+    scaled
+}
+
+/// The size with the longer side at most `side`, in proportion; never larger.
+pub(crate) fn within((width, height): (u32, u32), side: u32) -> (u32, u32) {
+    let longer = u64::from(width.max(height).max(1));
+    let scaled = |length: u32| {
+        let scaled = (u64::from(length) * u64::from(side)).div_ceil(longer).max(1);
+        u32::try_from(scaled).unwrap_or(side)
+    };
+    if longer <= u64::from(side) { (width.max(1), height.max(1)) } else { (scaled(width), scaled(height)) }
+}
