@@ -77,6 +77,20 @@ struct Kept<'a> {
     pixels: &'a [u8],
 }
 
+impl QueryFeatures {
+    /// How many points there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.features.points.len()
+    }
+
+    /// Whether there is no point: a blank picture.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.features.points.is_empty()
+    }
+}
+
 impl LocalFeatures {
     /// Looks at a reference's picture.
     #[must_use]

@@ -22,6 +22,8 @@ const LOOKED_FOR: usize = 12;
 /// When one reference is near enough for a second look, others this much less similar get one too: beside
 /// other pictures, as in a collage, the copied one need not come first.
 const LOOK_BELOW: f32 = 0.07;
+/// With fewer points on either side, that a reference was not found says nothing.
+const POINTS_TO_FIND: usize = 8;
 /// References looked for in each picture inside the photo.
 const LOOKED_FOR_IN_PANEL: usize = 4;
 /// An authentic photo that covers this much of a photo leaves no room for a fake beside it.
@@ -108,7 +110,9 @@ impl Screener {
             let reference = references.iter().find(|reference| reference.key == held.found.key);
             if let Some(known) = reference.and_then(|reference| self.features_of(reference)) {
                 held.sighting.alignment = align(&features, &known);
-                held.sighting.looked = true;
+                // On plain pictures there is nothing to find: they are judged by similarity alone.
+                held.sighting.looked =
+                    held.sighting.alignment.is_some() || features.len().min(known.len()) >= POINTS_TO_FIND;
                 held.evidence = self.scoring.evidence(&held.sighting);
             }
         }

@@ -200,3 +200,65 @@ fn a_full_service_refuses_with_429_and_says_when_to_come_back() {
     assert!(statuses.contains(&(429, Some("1".to_owned()))), "{statuses:?}");
     assert!(app.get("/readyz").status().is_success());
 }
+
+/// Two photos side by side on white, each scaled to 300 x 300.
+fn side_by_side(left: &[u8], right: &[u8]) -> Vec<u8> {
+    let mut sheet = image::RgbImage::from_pixel(640, 320, image::Rgb([255, 255, 255]));
+    for (place, bytes) in [left, right].into_iter().enumerate() {
+        let photo = image::load_from_memory(bytes).unwrap().to_rgb8();
+        let cell = image::imageops::resize(&photo, 300, 300, image::imageops::FilterType::Triangle);
+        image::imageops::replace(&mut sheet, &cell, 10 + 320 * i64::try_from(place).unwrap(), 10);
+    }
+    jpeg(&sheet, 90)
+}
+
+#[test]
+fn a_fake_beside_an_authentic_photo_in_a_collage_is_found_even_for_an_authorised_seller() {
+    let app = TestApp::start();
+    let (fake, authentic) = (real_photo(2), real_photo(0));
+    app.add_fake(&fake);
+    app.add("acme", "authentic", &authentic);
+    app.put_policy("acme", &serde_json::json!({ "authorised_sellers": ["S9"] }));
+    for collage in [side_by_side(&authentic, &fake), side_by_side(&fake, &authentic)] {
+        let answer = app.check(&[&collage], &[("seller_id", "S9")]);
+        assert!(answer["action"] == "review", "{answer}");
+        let matches = answer["photos"][0]["matches"].as_array().unwrap();
+        let found = |polarity: &str| {
+            matches.iter().any(|near| near["polarity"] == polarity && near["probability"].as_f64() > Some(0.5))
+        };
+        assert!(found("fake") && found("authentic"), "{answer}");
+    }
+}
+
+#[test]
+fn a_mirrored_copy_says_so() {
+    let app = TestApp::start();
+    let fake = real_photo(3);
+    app.add_fake(&fake);
+    let mirrored = image::imageops::flip_horizontal(&image::load_from_memory(&fake).unwrap().to_rgb8());
+    let answer = app.check_one(&jpeg(&mirrored, 80));
+    assert_eq!(answer["verdict"], "known_fake_match");
+    assert_eq!(answer["photos"][0]["matches"][0]["overlay"]["flipped"], true);
+    assert!(answer["reasons"].to_string().contains("mirrored"));
+}
+
+#[test]
+fn points_that_were_lost_are_made_again_from_the_photo() {
+    let folder = std::sync::Arc::new(tempfile::TempDir::new().unwrap());
+    let app = TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |_| {});
+    let fake = real_photo(2);
+    app.add_fake(&fake);
+    let features = folder.path().join("data/features");
+    let files = || walkdir::WalkDir::new(&features).into_iter().filter(|e| e.as_ref().unwrap().file_type().is_file());
+    let kept: Vec<_> = files().map(|entry| entry.unwrap().into_path()).collect();
+    assert_eq!(kept.len(), 1);
+    for damage in [b"".as_slice(), b"nonsense"] {
+        std::fs::write(&kept[0], damage).unwrap();
+        let answer = app.check_one(&stolen(&fake));
+        assert!(answer["photos"][0]["matches"][0]["overlay"]["inliers"].as_u64() > Some(50), "{answer}");
+        assert!(std::fs::read(&kept[0]).unwrap().len() > 1000);
+    }
+    let id = app.check_one(&fake)["photos"][0]["matches"][0]["reference_id"].as_str().unwrap().to_owned();
+    app.request("DELETE", &format!("/v1/brands/acme/references/{id}")).send().unwrap();
+    assert_eq!(files().count(), 0);
+}

@@ -6,7 +6,7 @@ use touchstone::align::{Alignment, LocalFeatures, QueryFeatures, align};
 use touchstone::photo::{Limits, Photo};
 
 use crate::support::demo_photo;
-use crate::support::pictures::{encode, scene};
+use crate::support::pictures::scene;
 
 fn real(name: &str) -> RgbImage {
     Photo::decode(&demo_photo(name), &Limits::default()).unwrap().rgb().clone()
@@ -98,42 +98,6 @@ fn kept_features_are_read_as_they_were_written() {
     let bytes = features.to_bytes();
     assert!(bytes.len() < 100_000, "{}", bytes.len());
     assert_eq!(LocalFeatures::from_bytes(&bytes), Some(features));
-}
-
-/// Whether `found` is the box from `left`, `top` to `right`, `bottom`, all in pixels of a 640 x 480 photo.
-fn is_box(found: touchstone::photo::Panel, (left, top, right, bottom): (u32, u32, u32, u32)) -> bool {
-    let near = |got: f32, pixels: u32, side: f32| (got * side - pixels as f32).abs() <= 8.0;
-    near(found.left, left, 640.0)
-        && near(found.right, right, 640.0)
-        && near(found.top, top, 480.0)
-        && near(found.bottom, bottom, 480.0)
-}
-
-fn panels(image: &RgbImage) -> Vec<touchstone::photo::Panel> {
-    Photo::decode(&encode(image, image::ImageFormat::Png), &Limits::default()).unwrap().panels()
-}
-
-#[test]
-fn the_cells_of_a_collage_are_its_panels() {
-    let mut sheet = RgbImage::from_pixel(640, 480, Rgb([250, 250, 245]));
-    let names = ["coffee.png", "motorcycle_left.png", "coins.png", "chelsea.png"];
-    for (place, name) in names.into_iter().enumerate() {
-        let cell = imageops::resize(&real(name), 300, 220, imageops::FilterType::Triangle);
-        imageops::replace(&mut sheet, &cell, 10 + (place as i64 % 2) * 320, 10 + (place as i64 / 2) * 240);
-    }
-    let found = panels(&sheet);
-    assert_eq!(found.len(), 4, "{found:?}");
-    for place in 0..4 {
-        let (left, top) = (10 + place % 2 * 320, 10 + place / 2 * 240);
-        assert!(found.iter().any(|panel| is_box(*panel, (left, top, left + 300, top + 220))), "{place}: {found:?}");
-    }
-}
-
-#[test]
-fn one_photo_has_no_panels() {
-    for name in ["coffee.png", "motorcycle_left.png", "coins.png", "chelsea.png"] {
-        assert_eq!(panels(&real(name)), [], "{name}");
-    }
 }
 
 proptest! {

@@ -1,9 +1,11 @@
 mod align;
 mod config;
 mod embed;
+mod gallery;
 mod index;
 mod library;
 mod metrics;
+mod panels;
 mod photo;
 mod report;
 mod scoring;

@@ -28,7 +28,7 @@ fn candidate(name: &str, polarity: Polarity, probability: f32) -> Candidate {
         evidence: log_odds(f64::from(probability)),
         probability,
         score: probability,
-        alignment: aligned(80),
+        alignment: if probability >= 0.5 { aligned(80) } else { None },
     }
 }
 
