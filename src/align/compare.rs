@@ -63,7 +63,7 @@ fn sample(query: &QueryFeatures, reference: &LocalFeatures, map: &Map) -> Vec<Ve
     let (query_width, query_height) = (f64::from(query.features.frame.0), f64::from(query.features.frame.1));
     let (fx, fy) = (f64::from(frame.width()) / query_width, f64::from(frame.height()) / query_height);
     let (tx, ty) = (f64::from(thumb.width()) / width, f64::from(thumb.height()) / height);
-    let mut cells = vec![Vec::with_capacity(SAMPLES * SAMPLES); CELLS * CELLS];
+    let mut cells = vec![Vec::new(); CELLS * CELLS];
     for row in 0..steps {
         for column in 0..steps {
             let x = (column as f64 + 0.5) / steps as f64 * width;

@@ -167,8 +167,8 @@ fn homography(pairs: &[Pair], inliers: &[usize]) -> Option<Map> {
     let mut normal = SMatrix::<f64, 8, 8>::zeros();
     let mut right = SVector::<f64, 8>::zeros();
     for &place in inliers {
-        let (r, q) = (&pairs[place].reference, &pairs[place].query);
-        let (x, y, u, v) = (unit(r.x), unit(r.y), unit(q.x), unit(q.y));
+        let Pair { reference, query } = &pairs[place];
+        let (x, y, u, v) = (unit(reference.x), unit(reference.y), unit(query.x), unit(query.y));
         for (row, value) in [
             (SVector::<f64, 8>::from([x, y, 1.0, 0.0, 0.0, 0.0, -u * x, -u * y]), u),
             (SVector::<f64, 8>::from([0.0, 0.0, 0.0, x, y, 1.0, -v * x, -v * y]), v),

@@ -302,7 +302,7 @@ impl QueryRow {
     /// Its side, by its group's sum: a group never stands on both.
     #[must_use]
     pub fn split(&self) -> Split {
-        if Sha256::of(self.group.as_bytes()).0[0] % 2 == 0 { Split::Fit } else { Split::Test }
+        if Sha256::of(self.group.as_bytes()).0[0].is_multiple_of(2) { Split::Fit } else { Split::Test }
     }
 
     /// Whether a product is among those that it shows.

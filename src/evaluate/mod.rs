@@ -36,7 +36,7 @@ pub enum EvaluateError {
 }
 
 impl EvaluateError {
-    fn file(path: &str, reason: impl ToString) -> Self {
+    fn file(path: &str, reason: &dyn std::fmt::Display) -> Self {
         Self::File { path: path.to_owned(), reason: reason.to_string() }
     }
 }

@@ -51,13 +51,13 @@ pub fn enrol(dataset: &Dataset, enrolment: &Enrolment, told: &(dyn Fn() + Sync))
             source: Some(row.path.clone()),
             notes: None,
         };
-        let added = enrolment.enrol(&bytes, &claim).map_err(|error| EvaluateError::file(&row.path, error))?;
+        let added = enrolment.enrol(&bytes, &claim).map_err(|error| EvaluateError::file(&row.path, &error))?;
         told();
         match added {
             Added::New(_) => Ok(()),
             Added::Existing(_) | Added::Contradicts(_) => Err(EvaluateError::file(
                 &row.path,
-                "the manifest names the same bytes twice as references of one brand",
+                &"the manifest names the same bytes twice as references of one brand",
             )),
         }
     })
@@ -81,7 +81,7 @@ pub fn observe(
 }
 
 fn observe_one(query: &QueryRow, dataset: &Dataset, screener: &Screener) -> Result<Observed, EvaluateError> {
-    let failed = |error: &dyn std::fmt::Display| EvaluateError::file(&query.path, error.to_string());
+    let failed = |error: &dyn std::fmt::Display| EvaluateError::file(&query.path, error);
     let bytes = read(&query.file)?;
     let started = Instant::now();
     let photo = Photo::decode(&bytes, &screener.limits).map_err(|error| failed(&error))?;
@@ -119,7 +119,7 @@ fn observe_one(query: &QueryRow, dataset: &Dataset, screener: &Screener) -> Resu
 
 fn pairings(query: &QueryRow, examination: &Examination, screener: &Screener) -> Result<Vec<Pairing>, EvaluateError> {
     let keys: Vec<u64> = examination.held.iter().map(|held| held.found.key).collect();
-    let references = screener.gallery.by_keys(&keys).map_err(|error| EvaluateError::file(&query.path, error))?;
+    let references = screener.gallery.by_keys(&keys).map_err(|error| EvaluateError::file(&query.path, &error))?;
     let pairings = examination.held.iter().filter_map(|held| {
         let reference = references.iter().find(|reference| reference.key == held.found.key)?;
         let path = reference.source.clone().unwrap_or_default();
@@ -158,7 +158,7 @@ fn expected(query: &QueryRow, dataset: &Dataset) -> &'static str {
 }
 
 fn read(path: &std::path::Path) -> Result<Vec<u8>, EvaluateError> {
-    std::fs::read(path).map_err(|error| EvaluateError::file(&path.display().to_string(), error))
+    std::fs::read(path).map_err(|error| EvaluateError::file(&path.display().to_string(), &error))
 }
 
 /// Applies `work` to all items on all cores and keeps their order; the first error ends it.

@@ -26,7 +26,7 @@ pub(super) struct PolicyBody {
 }
 
 /// Thresholds in force: probabilities, but for `lookalike` (a cosine similarity) and `conflict_margin`
-/// (log-odds).
+/// (evidence: log-odds before calibration).
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EffectiveThresholds {
     fake_match: f32,

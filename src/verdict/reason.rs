@@ -23,7 +23,7 @@ pub enum Reason {
     PartOfPhoto,
     /// Less than three fifths of it are seen.
     PartOfReference,
-    /// The log-odds of a fake and an authentic reference are within `conflict_margin` of each other.
+    /// The evidence for a fake and for an authentic reference is within `conflict_margin` of each other.
     WithinConflictMargin,
     /// A fake reference is relevant too, but an authentic one is clearly nearer.
     FakeAlsoNear,

@@ -29,7 +29,8 @@ fn the_cells_of_a_collage_are_its_panels() {
     let names = ["coffee.png", "motorcycle_left.png", "coins.png", "chelsea.png"];
     for (place, name) in names.into_iter().enumerate() {
         let cell = imageops::resize(&real(name), 300, 220, imageops::FilterType::Triangle);
-        imageops::replace(&mut sheet, &cell, 10 + (place as i64 % 2) * 320, 10 + (place as i64 / 2) * 240);
+        let (left, top) = [(10, 10), (330, 10), (10, 250), (330, 250)][place];
+        imageops::replace(&mut sheet, &cell, left, top);
     }
     let found = panels(&sheet);
     assert_eq!(found.len(), 4, "{found:?}");

@@ -28,12 +28,12 @@ fn candidate(name: &str, polarity: Polarity, probability: f32) -> Candidate {
         evidence: log_odds(f64::from(probability)),
         probability,
         score: probability,
-        alignment: if probability >= 0.5 { aligned(80) } else { None },
+        alignment: (probability >= 0.5).then(|| aligned(80)),
     }
 }
 
-fn aligned(inliers: usize) -> Option<Alignment> {
-    Some(Alignment {
+fn aligned(inliers: usize) -> Alignment {
+    Alignment {
         inliers,
         residual: 1.0,
         flipped: true,
@@ -42,7 +42,7 @@ fn aligned(inliers: usize) -> Option<Alignment> {
         reference_overlap: 0.3,
         detail: 0.9,
         correlation: 0.9,
-    })
+    }
 }
 
 fn facts() -> Facts<'static> {
@@ -86,9 +86,9 @@ fn each_verdict_has_its_case() {
 #[test]
 fn a_print_seen_again_is_a_look_alike_however_small_the_similarity() {
     let mut pack = candidate("a", Polarity::Authentic, 0.1);
-    pack.alignment = aligned(11);
+    pack.alignment = Some(aligned(11));
     assert_eq!(judged(&[pack.clone()], &Policy::default()).verdict, Verdict::NoMatch);
-    pack.alignment = aligned(12);
+    pack.alignment = Some(aligned(12));
     let judgement = judged(&[pack], &Policy::default());
     assert_eq!(judgement.verdict, Verdict::SameProductLookalike);
     assert_eq!(judgement.reasons, [Reason::SamePrintSeen]);
@@ -97,7 +97,7 @@ fn a_print_seen_again_is_a_look_alike_however_small_the_similarity() {
 #[test]
 fn a_copy_says_where_it_lies() {
     let mut copy = candidate("a", Polarity::Fake, 0.99);
-    copy.alignment = aligned(80);
+    copy.alignment = Some(aligned(80));
     let reasons = judged(&[copy], &Policy::default()).reasons;
     for reason in [Reason::ReferenceLiesInPhoto, Reason::Mirrored, Reason::PartOfPhoto, Reason::PartOfReference] {
         assert!(reasons.contains(&reason), "{reason:?}");
