@@ -15,7 +15,7 @@ const NEIGHBORS: usize = 10;
 const BETA: f32 = 1.0;
 /// Share of clean photos that a second look is spent on because of their similarity, and again because of their
 /// normalised similarity.
-const LOOK_SHARE: f64 = 0.02;
+const LOOK_SHARE: f64 = 0.03;
 /// Penalty of the weights: little, against infinite ones.
 const RIDGE: f64 = 0.05;
 /// Parts of the fit side for cross-fitting.
