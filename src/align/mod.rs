@@ -63,6 +63,24 @@ impl Alignment {
     pub fn holds(&self) -> bool {
         self.inliers >= FEW_INLIERS || (self.inliers >= FEW_INLIERS / 2 && self.detail >= PIXELS_AGREE)
     }
+
+    /// Share of the smaller one's place in the query that both cover, 0 to 1, by the upright boxes around them.
+    #[must_use]
+    pub fn shared(&self, other: &Self) -> f64 {
+        let ((left, top, right, bottom), (l, t, r, b)) = (self.bounds(), other.bounds());
+        let width = (right.min(r) - left.max(l)).max(0.0);
+        let height = (bottom.min(b) - top.max(t)).max(0.0);
+        let smaller = ((right - left) * (bottom - top)).min((r - l) * (b - t));
+        if smaller > 0.0 { width * height / smaller } else { 0.0 }
+    }
+
+    /// Left, top, right and bottom of the box around it, inside the query.
+    fn bounds(&self) -> (f64, f64, f64, f64) {
+        let start = (1.0, 1.0, 0.0, 0.0);
+        self.corners.iter().map(|(x, y)| (x.clamp(0.0, 1.0), y.clamp(0.0, 1.0))).fold(start, |box_, (x, y)| {
+            (f64::min(box_.0, x), f64::min(box_.1, y), f64::max(box_.2, x), f64::max(box_.3, y))
+        })
+    }
 }
 
 /// Lays `reference` over `query`, straight or mirrored, whichever agrees better. `None` when nothing

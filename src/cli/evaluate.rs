@@ -25,6 +25,8 @@ use crate::screening::Screener;
 
 pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> Result<Exit, Failure> {
     let dataset = Dataset::read(&args.dataset, &args.edits, args.split_by).map_err(EvaluateError::from)?;
+    let folder = std::fs::create_dir_all(&args.out);
+    folder.map_err(|source| Failure::File { path: args.out.display().to_string(), source })?;
     load_runtime(&config.runtime)?;
     let manifest = ModelManifest::load(&config.models, &config.model)?;
     let mut scoring = if args.fit { Scoring::unfitted(&manifest) } else { Scoring::load(&config.models, &manifest)? };
@@ -134,7 +136,6 @@ impl Report {
             let path = out.join(name);
             std::fs::write(&path, bytes).map_err(|source| Failure::File { path: path.display().to_string(), source })
         };
-        std::fs::create_dir_all(out).map_err(|source| Failure::File { path: out.display().to_string(), source })?;
         write("records.json", &serde_json::to_vec(&self.records)?)?;
         let versions_by_name = versions.iter().map(|(name, version)| (name.as_str(), version.as_str())).collect();
         let file = FiguresFile { versions: versions_by_name, fit: &self.fit, test: &self.test, all: &self.all };

@@ -43,8 +43,25 @@ struct BaselineRow {
 /// # Errors
 /// When the file is missing or no such table.
 pub fn baseline(name: &str, path: &Path, dataset: &Dataset) -> Result<Baseline, DatasetError> {
-    let answers = rows::<BaselineRow>(path)?.into_iter().map(|row| (row.query, (row.reference, row.score)));
-    Ok(Baseline { name: name.to_owned(), answers: answers.collect(), truths: dataset.truths() })
+    let wrong = |reason: String| DatasetError::Row { path: path.to_owned(), reason };
+    let queries: BTreeSet<&str> = dataset.queries.iter().map(|query| query.path.as_str()).collect();
+    let references: BTreeSet<&str> = dataset.references.iter().map(|reference| reference.path.as_str()).collect();
+    let mut answers = BTreeMap::new();
+    for BaselineRow { query, reference, score } in rows::<BaselineRow>(path)? {
+        if !queries.contains(query.as_str()) || !references.contains(reference.as_str()) {
+            return Err(wrong(format!("{query:?} and {reference:?}: expected a query and a reference of the dataset")));
+        }
+        if !score.is_finite() {
+            return Err(wrong(format!("{query}: score is {score}, expected a finite number")));
+        }
+        if answers.insert(query.clone(), (reference, score)).is_some() {
+            return Err(wrong(format!("{query}: answered twice, expected once")));
+        }
+    }
+    if name.is_empty() || answers.is_empty() {
+        return Err(wrong("expected a name, and columns query, reference and score with at least one row".to_owned()));
+    }
+    Ok(Baseline { name: name.to_owned(), answers, truths: dataset.truths() })
 }
 
 /// By what the split keeps pictures together.

@@ -56,6 +56,14 @@ impl PhotoStore {
         file.persist(&path).map(drop).map_err(|error| error.error)
     }
 
+    /// What [`PhotoStore::put_derived`] kept, if it is a file of at most `most` bytes.
+    #[must_use]
+    pub fn get_derived(&self, sha256: Sha256, most: u64) -> Option<Vec<u8>> {
+        let path = self.path(sha256);
+        let kind = fs::symlink_metadata(&path).ok()?;
+        (kind.is_file() && kind.len() <= most).then(|| fs::read(path).ok()).flatten()
+    }
+
     /// The bytes kept under `sha256`.
     ///
     /// # Errors

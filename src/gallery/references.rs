@@ -87,6 +87,9 @@ pub struct ChangedRow {
     pub vector: Option<Vec<u8>>,
 }
 
+/// Bytes of a photo's features at most; they are about 70 kB.
+const MOST_FEATURES: u64 = 1 << 20;
+
 impl Gallery {
     /// Keeps a photo and its reference. Once this returns they survive a crash.
     ///
@@ -328,7 +331,7 @@ impl Gallery {
     /// What was kept with [`Gallery::keep_features`], if anything.
     #[must_use]
     pub fn features(&self, sha256: Sha256) -> Option<Vec<u8>> {
-        self.features.get(sha256).ok()
+        self.features.get_derived(sha256, MOST_FEATURES)
     }
 
     /// Keeps what was derived from a photo, to be made again when it is lost. Nothing is kept of a photo that no

@@ -86,8 +86,8 @@ pub(super) struct CertificateBody {
     brand: BrandId,
     /// Whether the brand may block.
     certified: bool,
-    /// The score from which on it may, 0 to 1: the lowest step that is proven, but never below the lowest score that
-    /// an outcome is known of.
+    /// The score from which on it may, 0 to 1: the lowest step that is proven, but never below the score that nineteen
+    /// of twenty confirmed matches from there on reach.
     threshold: Option<f64>,
     /// The lower bound of the precision of blocks from there on (Clopper-Pearson, one-sided).
     precision_bound: Option<f64>,

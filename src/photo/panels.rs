@@ -26,12 +26,14 @@ const COVERED: f32 = 0.85;
 const BORDERS: usize = 10;
 /// Least and greatest share of the picture that a panel covers.
 const AREA: std::ops::Range<f32> = 0.04..0.8;
+/// What lies on a plain ground is looked at by itself when it covers less than this share of the picture.
+const ON_PLAIN_GROUND: f32 = 0.2;
 /// A panel is at most this many times as long as wide.
 const ASPECT: f32 = 3.5;
 /// Rectangles compared with each other, at most: a drawn grid has thousands.
 const RECTANGLES: usize = 100;
 /// Most panels returned.
-const PANELS: usize = 4;
+const PANELS: usize = 9;
 /// A border this many pixels from another is the same.
 const SAME: usize = 3;
 
@@ -72,6 +74,9 @@ struct Border {
 pub(super) fn panels(rgb: &RgbImage) -> Vec<Panel> {
     let grey = shrink(rgb);
     let (width, height) = (grey.width() as usize, grey.height() as usize);
+    if let Some(content) = content(&grey) {
+        return vec![content];
+    }
     if width < 32 || height < 32 {
         return Vec::new();
     }
@@ -84,6 +89,29 @@ pub(super) fn panels(rgb: &RgbImage) -> Vec<Panel> {
     found.sort_by(|a, b| b.area().total_cmp(&a.area()));
     found.truncate(RECTANGLES);
     atomic(&found)
+}
+
+/// What lies on a large plain ground, if it is small: the box around all that differs from the picture's rim.
+fn content(grey: &GrayImage) -> Option<Panel> {
+    let (width, height) = grey.dimensions();
+    let ground = i32::from(grey.get_pixel(0, 0).0[0]);
+    let plain = |pixel: &image::Luma<u8>| (i32::from(pixel.0[0]) - ground).abs() < STEP;
+    let rim = |x: u32, y: u32| x == 0 || y == 0 || x + 1 == width || y + 1 == height;
+    let (mut left, mut top, mut right, mut bottom) = (width, height, 0, 0);
+    for (x, y, _) in grey.enumerate_pixels().filter(|(_, _, pixel)| !plain(pixel)) {
+        if rim(x, y) {
+            return None;
+        }
+        (left, top, right, bottom) = (left.min(x), top.min(y), right.max(x + 1), bottom.max(y + 1));
+    }
+    let (wide, high) = (width as f32, height as f32);
+    let panel = Panel {
+        left: left as f32 / wide,
+        top: top as f32 / high,
+        right: right as f32 / wide,
+        bottom: bottom as f32 / high,
+    };
+    (left < right && panel.area() < ON_PLAIN_GROUND).then_some(panel)
 }
 
 fn shrink(rgb: &RgbImage) -> GrayImage {

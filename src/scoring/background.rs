@@ -58,6 +58,13 @@ impl Background {
         if let Some(row) = self.vectors.iter().find(|row| row.dimension() != dimension) {
             return Some(format!("the background's vectors have {} numbers, expected {dimension}", row.dimension()));
         }
+        if !(1..=self.vectors.len()).contains(&self.neighbors) {
+            let most = self.vectors.len();
+            return Some(format!(
+                "neighbors is {}, expected 1 to the {most} vectors of the background",
+                self.neighbors
+            ));
+        }
         if !(0.0..=2.0).contains(&self.beta) {
             return Some(format!("beta is {}, expected 0 to 2", self.beta));
         }

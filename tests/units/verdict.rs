@@ -95,6 +95,19 @@ fn a_print_seen_again_is_a_look_alike_however_small_the_similarity() {
 }
 
 #[test]
+fn an_authentic_photo_elsewhere_in_the_photo_takes_nothing_back() {
+    let (mut fake, mut authentic) = (candidate("a", Polarity::Fake, 0.97), candidate("a", Polarity::Authentic, 0.9999));
+    fake.alignment = Some(aligned(80));
+    let beside = [(0.5, 0.0), (1.0, 0.0), (1.0, 0.5), (0.5, 0.5)];
+    authentic.alignment = Some(Alignment { corners: beside, ..aligned(80) });
+    let trusting = Policy { authorised_sellers: vec!["S1".to_owned()], ..Policy::default() };
+    let verdict = |authentic: Candidate| judged(&[fake.clone(), authentic], &trusting).verdict;
+    assert_eq!(verdict(authentic.clone()), Verdict::KnownFakeMatch);
+    authentic.alignment = Some(aligned(80));
+    assert_eq!(verdict(authentic), Verdict::AuthorisedUse);
+}
+
+#[test]
 fn a_copy_says_where_it_lies() {
     let mut copy = candidate("a", Polarity::Fake, 0.99);
     copy.alignment = Some(aligned(80));
