@@ -33,7 +33,7 @@ pub struct Pairing {
     pub same_product: bool,
     /// `authentic` or `fake`.
     pub polarity: String,
-    /// Cosine similarity of the whole photos, -1 to 1.
+    /// Cosine similarity of the whole photos, or of the picture inside the query in which it was seen, -1 to 1.
     pub similarity: f32,
     /// The same less what the query has in common with the background set.
     pub normalised: f32,

@@ -51,7 +51,7 @@ pub struct Gallery {
 }
 
 impl Gallery {
-    /// Opens `<folder>/touchstone.db` and `<folder>/photos`, making them when missing.
+    /// Opens `<folder>/touchstone.db`, `<folder>/photos` and `<folder>/features`, making them when missing.
     ///
     /// # Errors
     /// When the folder cannot be used or a newer touchstone wrote the database.
@@ -77,7 +77,7 @@ impl Gallery {
         &self.id
     }
 
-    /// Counts up with each change of a reference or policy.
+    /// Counts up with each change of a reference, policy or outcome.
     ///
     /// # Errors
     /// When the database cannot be read.

@@ -152,8 +152,9 @@ proptest! {
     fn a_bound_is_a_share_falls_with_wrongs_and_rises_with_right_ones(confirmed in 0_u64..5000, wrong in 0_u64..100) {
         let bound = precision_bound(confirmed, wrong);
         prop_assert!((0.0..=1.0).contains(&bound));
-        prop_assert!(precision_bound(confirmed, wrong + 1) <= bound);
-        prop_assert!(precision_bound(confirmed + 1, wrong) >= bound);
+        // The quantile is searched for: its last digits are not exact.
+        prop_assert!(precision_bound(confirmed, wrong + 1) <= bound + 1e-6);
+        prop_assert!(precision_bound(confirmed + 1, wrong) >= bound - 1e-6);
     }
 
     #[test]
