@@ -88,13 +88,14 @@ impl Alignment {
 #[must_use]
 pub fn align(query: &QueryFeatures, reference: &LocalFeatures) -> Option<Alignment> {
     let mirrored = matching::mirrored(reference);
-    let straight = attempts(query, reference, false);
-    let turned = attempts(query, &mirrored, true);
-    let points = [&straight.by_points, &turned.by_points].into_iter().flatten().max_by_key(|a| a.inliers).copied();
+    let attempts = [attempt(query, reference, false), attempt(query, &mirrored, true)];
+    // Pixels are compared for the better of both only: that costs as much as pairing the points.
+    let best = attempts.iter().filter(|attempt| attempt.fit.is_some()).max_by_key(|attempt| attempt.inliers());
+    let points = best.and_then(|attempt| attempt.by_points(query));
     if points.is_some_and(|points| points.inliers >= FEW_INLIERS) {
         return points;
     }
-    let filling = [straight.filling(query), turned.filling(query)].into_iter().flatten();
+    let filling = attempts.iter().filter_map(|attempt| attempt.filling(query));
     let filling = filling.max_by(|a, b| a.detail.total_cmp(&b.detail));
     match (points, filling) {
         (Some(points), Some(filling)) if points.detail >= filling.detail => Some(points),
@@ -103,22 +104,31 @@ pub fn align(query: &QueryFeatures, reference: &LocalFeatures) -> Option<Alignme
 }
 
 /// What one orientation of the reference leads to.
-struct Attempts<'a> {
+struct Attempt<'a> {
     reference: &'a LocalFeatures,
     pairs: Vec<matching::Pair>,
     flipped: bool,
-    by_points: Option<Alignment>,
+    fit: Option<geometry::Fit>,
 }
 
-fn attempts<'a>(query: &QueryFeatures, reference: &'a LocalFeatures, flipped: bool) -> Attempts<'a> {
+fn attempt<'a>(query: &QueryFeatures, reference: &'a LocalFeatures, flipped: bool) -> Attempt<'a> {
     let pairs = matching::pairs(&query.features, reference);
     let fit = geometry::fit(&pairs);
-    let by_points =
-        fit.and_then(|fit| alignment(query, reference, &fit.map, (fit.inliers.len(), fit.residual), flipped));
-    Attempts { reference, pairs, flipped, by_points }
+    Attempt { reference, pairs, flipped, fit }
 }
 
-impl Attempts<'_> {
+impl Attempt<'_> {
+    fn inliers(&self) -> usize {
+        self.fit.as_ref().map_or(0, |fit| fit.inliers.len())
+    }
+
+    /// The reference as the points lay it.
+    fn by_points(&self, query: &QueryFeatures) -> Option<Alignment> {
+        let fit = self.fit.as_ref()?;
+        let agreement = compare::compare(query, self.reference, &fit.map);
+        self.alignment(query, &fit.map, (fit.inliers.len(), fit.residual), &agreement)
+    }
+
     /// The reference stretched over the whole query, if the pixels bear it out.
     fn filling(&self, query: &QueryFeatures) -> Option<Alignment> {
         let ((width, height), (wide, high)) = (self.reference.frame, query.features.frame);
@@ -133,36 +143,35 @@ impl Attempts<'_> {
         let inliers = geometry::agreeing(&map, &self.pairs, geometry::TOLERANCE);
         let residual = geometry::residual(&map, &self.pairs, &inliers).unwrap_or(geometry::TOLERANCE);
         let seen = inliers.len().max(agreement.agreeing);
-        alignment(query, self.reference, &map, (seen, residual), self.flipped)
+        self.alignment(query, &map, (seen, residual), &agreement)
     }
-}
 
-fn alignment(
-    query: &QueryFeatures,
-    reference: &LocalFeatures,
-    map: &Map,
-    (inliers, residual): (usize, f64),
-    flipped: bool,
-) -> Option<Alignment> {
-    let (width, height) = (f64::from(reference.frame.0), f64::from(reference.frame.1));
-    let (wide, high) = (f64::from(query.features.frame.0), f64::from(query.features.frame.1));
-    let corner = |x, y| geometry::project(map, x, y).map(|at| (at.x / wide, at.y / high));
-    let mut corners = [corner(0.0, 0.0)?, corner(width, 0.0)?, corner(width, height)?, corner(0.0, height)?];
-    if flipped {
-        // The map is that of the mirrored reference: its corners lie the other way round.
-        corners = [corners[1], corners[0], corners[3], corners[2]];
+    fn alignment(
+        &self,
+        query: &QueryFeatures,
+        map: &Map,
+        (inliers, residual): (usize, f64),
+        agreement: &compare::Agreement,
+    ) -> Option<Alignment> {
+        let (width, height) = (f64::from(self.reference.frame.0), f64::from(self.reference.frame.1));
+        let (wide, high) = (f64::from(query.features.frame.0), f64::from(query.features.frame.1));
+        let corner = |x, y| geometry::project(map, x, y).map(|at| (at.x / wide, at.y / high));
+        let mut corners = [corner(0.0, 0.0)?, corner(width, 0.0)?, corner(width, height)?, corner(0.0, height)?];
+        if self.flipped {
+            // The map is that of the mirrored reference: its corners lie the other way round.
+            corners = [corners[1], corners[0], corners[3], corners[2]];
+        }
+        Some(Alignment {
+            inliers,
+            residual,
+            flipped: self.flipped,
+            corners,
+            query_overlap: (area(&corners) * agreement.inside).min(1.0),
+            reference_overlap: agreement.inside,
+            detail: agreement.detail,
+            correlation: agreement.correlation,
+        })
     }
-    let agreement = compare::compare(query, reference, map);
-    Some(Alignment {
-        inliers,
-        residual,
-        flipped,
-        corners,
-        query_overlap: (area(&corners) * agreement.inside).min(1.0),
-        reference_overlap: agreement.inside,
-        detail: agreement.detail,
-        correlation: agreement.correlation,
-    })
 }
 
 /// The area of a polygon (shoelace formula).

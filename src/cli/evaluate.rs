@@ -9,22 +9,22 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::args::EvaluateArgs;
-use super::{Exit, Failure};
+use super::{Exit, Failure, Parts};
 use crate::config::Config;
 use crate::embed::{Embedder, ModelManifest, load_runtime};
 use crate::enrolment::Enrolment;
 use crate::evaluate::metrics::{Ranking, Rate};
 use crate::evaluate::report::render;
 use crate::evaluate::{
-    Dataset, EvaluateError, Figures, Observed, Record, Split, baseline, enrol, figures, fit, observe,
+    Baseline, Dataset, EvaluateError, Figures, Observed, Record, Split, baseline, enrol, figures, fit, observe,
 };
 use crate::gallery::Gallery;
-use crate::library::Library;
 use crate::scoring::Scoring;
-use crate::screening::Screener;
 
 pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> Result<Exit, Failure> {
     let dataset = Dataset::read(&args.dataset, &args.edits, args.split_by).map_err(EvaluateError::from)?;
+    let read = |(name, path): &(String, String)| baseline(name, Path::new(path), &dataset);
+    let baselines = args.baseline.iter().map(read).collect::<Result<Vec<_>, _>>().map_err(EvaluateError::from)?;
     let folder = std::fs::create_dir_all(&args.out);
     folder.map_err(|source| Failure::File { path: args.out.display().to_string(), source })?;
     load_runtime(&config.runtime)?;
@@ -49,7 +49,7 @@ pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> Result<Exit, Fai
     let work_scoring = scoring.id().to_owned();
     let observed = run(config, &dataset, (&gallery, &embedder, work.path()), Arc::new(scoring))?;
     let observed: Vec<Record> = observed.into_iter().map(|one| one.record).collect();
-    let report = Report::of(observed, &dataset, &args.baseline)?;
+    let report = Report::of(observed, &dataset, &baselines);
     let versions = versions(&embedder, &work_scoring);
     report.write(&args.out, &versions, &dataset)?;
     report.print(&args.out);
@@ -62,21 +62,8 @@ fn run(
     (gallery, embedder, work): (&Arc<Gallery>, &Arc<Embedder>, &Path),
     scoring: Arc<Scoring>,
 ) -> Result<Vec<Observed>, Failure> {
-    let library = Library::open(
-        Arc::clone(gallery),
-        &work.join("index"),
-        embedder.manifest(),
-        Arc::clone(&scoring),
-        &config.index,
-    )?;
-    let screener = Screener {
-        gallery: Arc::clone(gallery),
-        library: Arc::new(library),
-        embedder: Arc::clone(embedder),
-        scoring,
-        limits: config.photo.clone(),
-        matches: config.server.max_matches,
-    };
+    let parts = (Arc::clone(gallery), Arc::clone(embedder), scoring);
+    let screener = Parts::over(config, &work.join("index"), parts)?.screener(config);
     let bar = progress("queries", dataset.queries.len());
     let observed = observe(dataset, &screener, &|| bar.inc(1))?;
     bar.finish_and_clear();
@@ -118,17 +105,15 @@ struct FiguresFile<'a> {
 }
 
 impl Report {
-    fn of(records: Vec<Record>, dataset: &Dataset, baselines: &[(String, String)]) -> Result<Self, Failure> {
-        let read = |(name, path): &(String, String)| baseline(name, Path::new(path), dataset);
-        let baselines = baselines.iter().map(read).collect::<Result<Vec<_>, _>>().map_err(EvaluateError::from)?;
+    fn of(records: Vec<Record>, dataset: &Dataset, baselines: &[Baseline]) -> Self {
         let nameable = dataset.nameable();
         let side = |wanted: Option<Split>| {
             let part: Vec<&Record> =
                 records.iter().filter(|record| wanted.is_none_or(|side| record.split == side)).collect();
-            figures(&part, &baselines, &|record| nameable.contains(record.query.as_str()))
+            figures(&part, baselines, &|record| nameable.contains(record.query.as_str()))
         };
         let (fit, test, all) = (side(Some(Split::Fit)), side(Some(Split::Test)), side(None));
-        Ok(Self { records, fit, test, all })
+        Self { records, fit, test, all }
     }
 
     fn write(&self, out: &Path, versions: &[(String, String)], dataset: &Dataset) -> Result<(), Failure> {

@@ -10,6 +10,7 @@ mod lookup;
 mod reindex;
 mod serve;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::Parser;
@@ -86,13 +87,17 @@ impl Parts {
         let scoring = Arc::new(Scoring::load(&config.models, &manifest)?);
         let embedder = Arc::new(Embedder::start(&config.models, manifest, &config.embed)?);
         let gallery = Arc::new(Gallery::open(&config.data)?);
-        let library = Library::open(
-            Arc::clone(&gallery),
-            &config.index_dir,
-            embedder.manifest(),
-            Arc::clone(&scoring),
-            &config.index,
-        )?;
+        Self::over(config, &config.index_dir, (gallery, embedder, scoring))
+    }
+
+    /// The parts over a gallery, with the index in `index_dir`.
+    fn over(
+        config: &Config,
+        index_dir: &Path,
+        (gallery, embedder, scoring): (Arc<Gallery>, Arc<Embedder>, Arc<Scoring>),
+    ) -> Result<Self, Failure> {
+        let library =
+            Library::open(Arc::clone(&gallery), index_dir, embedder.manifest(), Arc::clone(&scoring), &config.index)?;
         Ok(Self { gallery, library: Arc::new(library), embedder, scoring })
     }
 

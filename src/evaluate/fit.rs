@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::EvaluateError;
-use super::record::{Class, Split};
+use super::record::Split;
 use super::run::{Observed, Seen};
 use crate::embed::{Embedding, ModelManifest};
 use crate::gallery::Polarity;
@@ -61,11 +61,7 @@ struct Example {
 
 /// The unrelated photos of the fit side that come first by the sum of their name.
 fn background<'a>(fit: &[&'a Observed]) -> (Background, BTreeSet<&'a str>) {
-    let mut clean: Vec<&Observed> = fit
-        .iter()
-        .copied()
-        .filter(|one| one.record.class == Class::Unrelated && one.record.transform.is_none())
-        .collect();
+    let mut clean: Vec<&Observed> = fit.iter().copied().filter(|one| one.record.is_clean()).collect();
     clean.sort_by_key(|one| Sha256::of(one.record.query.as_bytes()));
     // At least half of them stay, to measure on.
     clean.truncate(BACKGROUND.min(clean.len() / 2));
@@ -91,7 +87,7 @@ fn normalised(seen: &Seen, background: &Background) -> f32 {
 }
 
 fn look_from(rest: &[&Observed], background: &Background) -> LookFrom {
-    let clean = rest.iter().filter(|one| one.record.class == Class::Unrelated && one.record.transform.is_none());
+    let clean = rest.iter().filter(|one| one.record.is_clean());
     let nearest = clean.map(|one| {
         let most = |value: &dyn Fn(&Seen) -> f32| one.sightings.iter().map(value).fold(-2.0, f32::max);
         (most(&|seen| seen.sighting.similarity), most(&|seen| normalised(seen, background)))

@@ -79,3 +79,11 @@ pub struct Record {
     /// References held against it, in no particular order.
     pub pairings: Vec<Pairing>,
 }
+
+impl Record {
+    /// Whether it is an unrelated photo as it was taken, unedited: what most uploads are.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.class == Class::Unrelated && self.transform.is_none()
+    }
+}

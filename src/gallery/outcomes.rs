@@ -21,8 +21,6 @@ pub struct Outcome {
     pub confirmed: bool,
     /// The calibrated probability that the check gave it, before the brand's shift, 0 to 1.
     pub score: f64,
-    /// The same as log-odds.
-    pub log_odds: f64,
     /// The artefact that gave them.
     pub scoring: String,
     /// Who decided, as the caller names people.
@@ -42,10 +40,10 @@ impl Gallery {
         self.write(|transaction| {
             let revision = next_revision(transaction)?;
             transaction.execute(
-                "INSERT INTO outcome (check_id, brand, polarity, photo, confirmed, score, log_odds, scoring, decided_by, note, decided_at, revision)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                "INSERT INTO outcome (check_id, brand, polarity, photo, confirmed, score, scoring, decided_by, note, decided_at, revision)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
                  ON CONFLICT (brand, check_id, polarity) DO UPDATE SET photo = excluded.photo, confirmed = excluded.confirmed, score = excluded.score,
-                 log_odds = excluded.log_odds, scoring = excluded.scoring, decided_by = excluded.decided_by,
+                 scoring = excluded.scoring, decided_by = excluded.decided_by,
                  note = excluded.note, decided_at = excluded.decided_at, revision = excluded.revision",
                 params![
                     outcome.check_id,
@@ -54,7 +52,6 @@ impl Gallery {
                     &outcome.photo.0[..],
                     outcome.confirmed,
                     outcome.score,
-                    outcome.log_odds,
                     outcome.scoring,
                     outcome.decided_by,
                     outcome.note,
@@ -73,7 +70,7 @@ impl Gallery {
     pub fn outcomes(&self, brand: &BrandId, scoring: &str) -> Result<Vec<Outcome>, GalleryError> {
         self.read(|db| {
             let mut statement = db.prepare_cached(
-                "SELECT check_id, brand, polarity, photo, confirmed, score, log_odds, scoring, decided_by, note, decided_at
+                "SELECT check_id, brand, polarity, photo, confirmed, score, scoring, decided_by, note, decided_at
                  FROM outcome WHERE brand = ?1 AND scoring = ?2 ORDER BY check_id",
             )?;
             statement.query_map([brand.as_str(), scoring], outcome)?.collect()
@@ -100,10 +97,9 @@ fn outcome(row: &Row<'_>) -> rusqlite::Result<Outcome> {
         photo: Sha256(row.get(3)?),
         confirmed: row.get(4)?,
         score: row.get(5)?,
-        log_odds: row.get(6)?,
-        scoring: row.get(7)?,
-        decided_by: row.get(8)?,
-        note: row.get(9)?,
-        decided_at: parsed(row, 10)?,
+        scoring: row.get(6)?,
+        decided_by: row.get(7)?,
+        note: row.get(8)?,
+        decided_at: parsed(row, 9)?,
     })
 }

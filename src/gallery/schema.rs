@@ -71,7 +71,6 @@ const MIGRATIONS: &[&str] = &[
         photo      BLOB NOT NULL,
         confirmed  INTEGER NOT NULL CHECK (confirmed IN (0, 1)),
         score      REAL NOT NULL,
-        log_odds   REAL NOT NULL,
         scoring    TEXT NOT NULL,
         decided_by TEXT,
         note       TEXT,

@@ -4,6 +4,7 @@
 //! `touchstone evaluate --fit` writes: the background set, the weights and the calibration.
 
 mod background;
+mod interval;
 mod logistic;
 mod standing;
 
@@ -18,6 +19,7 @@ use crate::gallery::Polarity;
 use crate::photo::Sha256;
 
 pub use background::Background;
+pub use interval::clopper_pearson;
 pub use logistic::{Logistic, Observation, log_odds, shift, sigmoid};
 pub use standing::{CONFIDENCE, REQUIRED_PRECISION, STEPS, Standing, Step, precision_bound};
 

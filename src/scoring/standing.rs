@@ -1,9 +1,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use statrs::distribution::{Beta, ContinuousCDF};
 
-use super::shift;
+use super::{clopper_pearson, log_odds, shift};
 use crate::gallery::{Outcome, Polarity};
 use crate::photo::Sha256;
 
@@ -58,7 +57,7 @@ impl Standing {
         let outcomes = one_of_each_photo(outcomes);
         let with = |polarity| outcomes.iter().filter(move |outcome| outcome.polarity == polarity);
         let shift_of = |polarity| {
-            let pairs: Vec<(f64, bool)> = with(polarity).map(|o| (o.log_odds, o.confirmed)).collect();
+            let pairs: Vec<(f64, bool)> = with(polarity).map(|o| (log_odds(o.score), o.confirmed)).collect();
             shift(&pairs, SPREAD)
         };
         let steps = STEPS.map(|score| {
@@ -129,11 +128,10 @@ fn confirmed_scores(outcomes: &[&Outcome]) -> Vec<f64> {
 /// The one-sided lower bound of a precision from counts (Clopper and Pearson, Biometrika 26, 1934), at
 /// a confidence that leaves 5 % for all of [`STEPS`] together (Bonferroni).
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 pub fn precision_bound(confirmed: u64, wrong: u64) -> f64 {
-    if confirmed == 0 {
-        return 0.0;
-    }
+    let count = |outcomes: u64| usize::try_from(outcomes).unwrap_or(usize::MAX);
+    #[expect(clippy::cast_precision_loss, reason = "a handful of steps")]
     let error = (1.0 - CONFIDENCE) / STEPS.len() as f64;
-    Beta::new(confirmed as f64, wrong as f64 + 1.0).map_or(0.0, |beta| beta.inverse_cdf(error))
+    // The lower end of a two-sided interval leaves half of its error below.
+    clopper_pearson(count(confirmed), count(confirmed.saturating_add(wrong)), 1.0 - 2.0 * error).0
 }

@@ -258,16 +258,12 @@ impl Screener {
         brands: &mut Brands,
     ) -> Result<(Judgement, Vec<Match>), ScreenError> {
         let model = self.embedder.manifest().thresholds;
-        for held in &examination.held {
-            brands.meet(&held.found.entry.brand, &self.library);
-        }
-        let candidates: Vec<Candidate> = examination.held.iter().map(|held| self.candidate(held, brands)).collect();
         let facts = Facts {
             quality: photo.quality.unwrap_or_default(),
             seller_id: listing.seller_id.as_deref(),
             claimed_brand: listing.brand.as_deref(),
         };
-        let judgement = judge(&candidates, facts, &model, |brand| brands.terms(brand));
+        let (candidates, judgement) = self.weigh(examination, facts, brands);
         let shown = shown(&candidates, &judgement, &model, self.matches);
         let keys: Vec<u64> = shown.iter().map(|&place| examination.held[place].found.key).collect();
         let references = self.gallery.by_keys(&keys)?;
@@ -285,13 +281,19 @@ impl Screener {
     /// What a photo would be judged without a word about its listing.
     #[must_use]
     pub fn verdict_on(&self, photo: &Photo, examination: &Examination) -> Judgement {
-        let mut brands = Brands::new();
+        let facts = Facts { quality: photo.quality(), ..Facts::default() };
+        self.weigh(examination, facts, &mut Brands::new()).1
+    }
+
+    /// The candidates of an examination, in its order, and what they are judged to be.
+    fn weigh(&self, examination: &Examination, facts: Facts<'_>, brands: &mut Brands) -> (Vec<Candidate>, Judgement) {
         for held in &examination.held {
             brands.meet(&held.found.entry.brand, &self.library);
         }
-        let candidates: Vec<Candidate> = examination.held.iter().map(|held| self.candidate(held, &brands)).collect();
-        let facts = Facts { quality: photo.quality(), ..Facts::default() };
-        judge(&candidates, facts, &self.embedder.manifest().thresholds, |brand| brands.terms(brand))
+        let candidates: Vec<Candidate> = examination.held.iter().map(|held| self.candidate(held, brands)).collect();
+        let model = &self.embedder.manifest().thresholds;
+        let judgement = judge(&candidates, facts, model, |brand| brands.terms(brand));
+        (candidates, judgement)
     }
 
     fn candidate(&self, held: &Held, brands: &Brands) -> Candidate {

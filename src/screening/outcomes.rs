@@ -7,7 +7,7 @@ use super::{CheckAnswer, Screener};
 use crate::gallery::{BrandId, GalleryError, Outcome, Polarity};
 use crate::library::LibraryError;
 use crate::photo::Sha256;
-use crate::scoring::{Standing, log_odds};
+use crate::scoring::Standing;
 
 /// What somebody found out.
 #[derive(Debug, Clone)]
@@ -72,7 +72,6 @@ impl Screener {
             photo,
             confirmed: finding.confirmed,
             score,
-            log_odds: log_odds(score),
             scoring: answer.versions.scoring,
             decided_by: finding.decided_by,
             note: finding.note,

@@ -153,9 +153,7 @@ impl Nearest<'_> {
     fn relevant(&self) -> bool {
         self.certainty() >= self.relevance()
     }
-}
 
-impl Nearest<'_> {
     /// Outcomes may raise a probability, but only the photo itself blocks: by its score, and by the reference
     /// having been found in it.
     fn is_blockable(&self, certified: f64) -> bool {

@@ -238,7 +238,6 @@ impl TestApp {
                     photo: touchstone::photo::Sha256::of(id.as_bytes()),
                     confirmed: number < confirmed,
                     score,
-                    log_odds: touchstone::scoring::log_odds(score),
                     scoring: self.scoring.id().to_owned(),
                     decided_by: None,
                     note: None,

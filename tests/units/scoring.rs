@@ -24,7 +24,6 @@ fn outcome(score: f64, confirmed: bool) -> Outcome {
         polarity: Polarity::Fake,
         confirmed,
         score,
-        log_odds: log_odds(score),
         scoring: "s".to_owned(),
         decided_by: None,
         note: None,

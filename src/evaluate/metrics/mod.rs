@@ -119,8 +119,7 @@ fn cost(records: &[&Record]) -> BTreeMap<String, f64> {
         Class::SameKind => "same_kind",
         Class::Unrelated => "unrelated",
     };
-    let clean = |record: &&Record| record.class == Class::Unrelated && record.transform.is_none();
-    let clean: Vec<&Record> = records.iter().copied().filter(clean).collect();
+    let clean: Vec<&Record> = records.iter().copied().filter(|record| record.is_clean()).collect();
     let classes = by_class(records, of).into_iter().map(|(class, ratio)| (name(class).to_owned(), ratio));
     classes.chain([("clean".to_owned(), of(&clean))]).collect()
 }
