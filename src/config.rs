@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::embed::EmbedOptions;
 use crate::index::IndexOptions;
 use crate::photo::Limits;
+use crate::screening::CheckOptions;
 
 /// All settings. `touchstone.example.toml` lists every one with its default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,8 +21,13 @@ pub struct Config {
     pub index_dir: PathBuf,
     /// Folder of the model manifests.
     pub models: PathBuf,
-    /// Name of the model: `<models>/<model>.toml`.
+    /// Name of the model: `<models>/<model>.toml`. It serves until another is promoted.
     pub model: String,
+    /// The model that was named for this command, which then uses no other.
+    #[serde(skip)]
+    pub model_named: Option<String>,
+    /// Folder of images that many goods share, such as size charts: a reference close to one never leads to a block.
+    pub generic: PathBuf,
     /// ONNX Runtime's shared library.
     pub runtime: PathBuf,
     /// The service.
@@ -32,6 +38,8 @@ pub struct Config {
     pub embed: EmbedOptions,
     /// The index.
     pub index: IndexOptions,
+    /// What is kept of checks and counted on them.
+    pub checks: CheckOptions,
     /// Logging.
     pub log: Log,
 }
@@ -43,11 +51,14 @@ impl Default for Config {
             index_dir: "index".into(),
             models: "models".into(),
             model: "sscd-distilled".to_owned(),
+            model_named: None,
+            generic: "models/generic".into(),
             runtime: "models/runtime/libonnxruntime.so".into(),
             server: Server::default(),
             photo: Limits::default(),
             embed: EmbedOptions::default(),
             index: IndexOptions::default(),
+            checks: CheckOptions::default(),
             log: Log::default(),
         }
     }
@@ -169,6 +180,7 @@ impl Config {
             ("index.ef_construction", self.index.ef_construction, 2..=10_000),
             ("index.ef_search", self.index.ef_search, 1..=10_000),
             ("index.keep", self.index.keep, 1..=1_000),
+            ("checks.flood.listings", self.checks.flood.listings, 1..=100_000),
         ];
         let out = ranges.into_iter().find(|(_, got, range)| !range.contains(got));
         out.map_or(Ok(self), |(name, got, range)| {
@@ -189,6 +201,7 @@ impl Config {
         let mut table = toml::Table::try_from(&*self).map_err(|error| invalid(error.to_string()))?;
         set(&mut table, &name.replace('.', "__"), value, name)?;
         let config: Self = table.try_into().map_err(|error: toml::de::Error| invalid(error.message().to_owned()))?;
+        let config = Self { model_named: self.model_named.take(), ..config };
         *self = config.checked(|| format!("--set {name}={value}"))?;
         Ok(())
     }

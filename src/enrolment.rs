@@ -6,9 +6,10 @@ use thiserror::Error;
 
 use crate::align::LocalFeatures;
 use crate::embed::{EmbedError, Embedder, Embedding};
-use crate::gallery::{Added, BrandId, Gallery, GalleryError, NewReference, Polarity};
+use crate::gallery::{Added, Claim, Gallery, GalleryError, Mark, NewReference, PhotoRecord, Reference};
+use crate::hygiene::{GenericBank, HygieneError, conflict_with, contradicting};
 use crate::library::{Library, LibraryError};
-use crate::photo::{Limits, Photo, PhotoError};
+use crate::photo::{Limits, Photo, PhotoError, Sha256};
 
 /// Photos that are embedded in one go when a model has not seen them.
 const BATCH: usize = 64;
@@ -28,21 +29,9 @@ pub enum EnrolError {
     /// It is kept, but could not be served yet.
     #[error(transparent)]
     Library(#[from] LibraryError),
-}
-
-/// What a brand says of a photo.
-#[derive(Debug, Clone)]
-pub struct Claim {
-    /// Whose it is.
-    pub brand: BrandId,
-    /// Authentic or fake.
-    pub polarity: Polarity,
-    /// The brand's product id.
-    pub product: Option<String>,
-    /// Where the brand has it from.
-    pub source: Option<String>,
-    /// Free text.
-    pub notes: Option<String>,
+    /// It could not be held against other references.
+    #[error(transparent)]
+    Hygiene(#[from] HygieneError),
 }
 
 /// The parts that enrolment works with.
@@ -57,72 +46,109 @@ pub struct Enrolment {
 }
 
 impl Enrolment {
-    /// Keeps `bytes` as a reference. The library serves it from its next refresh on.
+    /// Keeps `bytes` as a reference. The library serves it from its next refresh on. With `hygiene`, one that
+    /// contradicts another reference is kept, but quarantined, and the other one is disputed from then on.
     ///
     /// # Errors
     /// [`EnrolError`]; nothing is kept then.
-    pub fn enrol(&self, bytes: &[u8], claim: &Claim) -> Result<Added, EnrolError> {
+    pub fn enrol(
+        &self,
+        bytes: &[u8],
+        claim: &Claim,
+        hygiene: Option<(&GenericBank, &Library)>,
+    ) -> Result<Added, EnrolError> {
         let photo = Photo::decode(bytes, &self.limits)?;
         let embedding = self.embedder.submit_patiently(&photo)?;
-        let fingerprint = photo.fingerprint();
-        let new = NewReference {
-            brand: &claim.brand,
-            polarity: claim.polarity,
-            product: claim.product.as_deref(),
-            source: claim.source.as_deref(),
-            notes: claim.notes.as_deref(),
-            photo: &photo,
-            fingerprint: &fingerprint,
-            bytes,
-            embedding: &embedding.wait()?,
-        };
-        let added = self.gallery.add(&new, &self.embedder.manifest().id())?;
-        if let Added::New(reference) = &added {
-            // Beside the answer's way: when it fails, the first check that needs them makes them.
-            if let Err(error) = self.gallery.keep_features(reference.sha256, &LocalFeatures::of(photo.rgb()).to_bytes())
-            {
-                tracing::warn!(reference = reference.id, %error, "its local features cannot be kept");
+        let record = PhotoRecord::from(&photo);
+        let embedding = embedding.wait()?;
+        let thresholds = &self.embedder.manifest().thresholds;
+        let contradicted = match hygiene {
+            Some((_, library)) => {
+                contradicting(claim, &record.perceptual_hash, &embedding, (&self.gallery, library, thresholds))?
             }
+            None => Vec::new(),
+        };
+        let quarantine = contradicted.first().map(|other| conflict_with(claim, other));
+        let new = NewReference {
+            claim,
+            photo: &record,
+            bytes,
+            embedding: &embedding,
+            mark: hygiene.and_then(|(bank, _)| bank.mark(record.quality, &embedding, thresholds)),
+            quarantine: quarantine.as_ref(),
+            run: None,
+        };
+        let added = self.gallery.add_one(&new, &self.embedder.manifest().id())?;
+        if let Added::New(reference) = &added {
+            for other in &contradicted {
+                self.gallery.set_mark(other.key, Mark::Disputed)?;
+            }
+            // Beside the answer's way: when it fails, the first check that needs them makes them.
+            self.keep_features(reference.photo.sha256, &photo);
         }
         Ok(added)
     }
 
-    /// Embeds every reference that this model has not seen, from the kept photos. Returns how many.
-    /// A photo that cannot be embedded is logged and left.
+    /// Keeps a reference's points, where they are not kept yet. A failure is logged: the first check that needs them
+    /// makes them.
+    pub fn make_features(&self, sha256: Sha256) {
+        let known = self.gallery.features(sha256).is_some_and(|bytes| LocalFeatures::from_bytes(&bytes).is_some());
+        if known {
+            return;
+        }
+        match self.kept_photo(sha256) {
+            Ok(photo) => self.keep_features(sha256, &photo),
+            Err(error) => tracing::warn!(%sha256, %error, "the photo of a reference cannot be used"),
+        }
+    }
+
+    fn keep_features(&self, sha256: Sha256, photo: &Photo) {
+        if let Err(error) = self.gallery.keep_features(sha256, &LocalFeatures::of(photo.rgb()).to_bytes()) {
+            tracing::warn!(%sha256, %error, "the local features of a reference cannot be kept");
+        }
+    }
+
+    /// Embeds every reference that this model has not seen, from the kept photos, and tells `told` how many are done.
+    /// Returns how many. A photo that cannot be embedded is logged and left.
     ///
     /// # Errors
     /// When the gallery cannot be read or written.
-    pub fn embed_missing(&self, library: &Library) -> Result<usize, EnrolError> {
+    pub fn embed_missing(&self, told: &dyn Fn(usize)) -> Result<usize, EnrolError> {
         let model = self.embedder.manifest().id();
         let (mut done, mut after) = (0, 0);
         loop {
-            let missing = self.gallery.without_embedding(&model, after, BATCH)?;
+            let missing = self.gallery.without_vector(&model, after, BATCH)?;
             let Some(last) = missing.last() else {
                 return Ok(done);
             };
             if after == 0 {
                 tracing::info!(%model, "embedding references that this model has not seen");
             }
-            let vectors: Vec<(u64, Embedding)> = missing
-                .iter()
-                .filter_map(|reference| match self.embed_kept(reference.sha256) {
-                    Ok(embedding) => Some((reference.key, embedding)),
-                    Err(error) => {
-                        tracing::error!(reference = reference.id, %error, "this reference cannot be embedded and is not served");
-                        None
-                    }
-                })
-                .collect();
-            self.gallery.add_embeddings(&model, &vectors)?;
-            library.refresh()?;
-            done += vectors.len();
             after = last.key;
+            let vectors = self.embed_kept(&missing);
+            self.gallery.add_vectors(&model, &vectors)?;
+            done += vectors.len();
+            told(done);
         }
     }
 
-    fn embed_kept(&self, sha256: crate::photo::Sha256) -> Result<Embedding, EnrolError> {
-        let bytes = self.gallery.photo(sha256)?;
-        let photo = Photo::decode(&bytes, &self.limits)?;
-        Ok(self.embedder.submit_patiently(&photo)?.wait()?)
+    /// Two or more threads decode while the model works.
+    fn embed_kept<'r>(&self, references: &'r [Reference]) -> Vec<(&'r Reference, Embedding)> {
+        use rayon::prelude::*;
+        let embed = |reference: &'r Reference| {
+            let photo = self.kept_photo(reference.photo.sha256)?;
+            Ok((reference, self.embedder.submit_patiently(&photo)?.wait()?))
+        };
+        let told = |reference: &Reference, error: &EnrolError| {
+            tracing::error!(reference = reference.id, %error, "this reference cannot be embedded and is not served");
+        };
+        let embedded = references.par_iter().filter_map(|reference| {
+            embed(reference).map_err(|error: EnrolError| told(reference, &error)).ok()
+        });
+        embedded.collect()
+    }
+
+    fn kept_photo(&self, sha256: Sha256) -> Result<Photo, EnrolError> {
+        Ok(Photo::decode(&self.gallery.photo(sha256)?, &self.limits)?)
     }
 }

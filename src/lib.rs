@@ -33,6 +33,7 @@
 //! * **check**: one listing's photos screened once; stored, addressable, replayable
 
 pub mod align;
+pub mod assembly;
 pub mod cli;
 pub mod config;
 pub mod embed;
@@ -40,8 +41,10 @@ pub mod enrolment;
 pub mod evaluate;
 pub mod gallery;
 pub mod http;
+pub mod hygiene;
 pub mod index;
 pub mod library;
+pub mod page;
 pub mod photo;
 pub mod reindex;
 pub mod scoring;

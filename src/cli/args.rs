@@ -11,7 +11,7 @@ use crate::gallery::{BrandId, Polarity};
 /// them all.
 ///
 /// Exit codes: 0 done or allow, 1 failed, 2 usage, 3 some files refused, 4 configuration, 5 model,
-/// 6 storage, 7 photo, 10 review, 11 block.
+/// 6 storage, 7 photo or source, 8 not done on purpose, 10 review, 11 block.
 #[derive(Debug, Parser)]
 #[command(name = "touchstone", version, max_term_width = 100)]
 pub struct Cli {
@@ -38,8 +38,10 @@ pub enum Command {
     Check(CheckArgs),
     /// Find the references most similar to a photo
     Lookup(LookupArgs),
-    /// Take a brand's folders of images in and publish a new index
+    /// Take a brand's images in and publish a new index
     Reindex(ReindexArgs),
+    /// Show, prove, roll back and promote indexes
+    Index(IndexArgs),
     /// Measure verdicts on a dataset that says what they should be
     Evaluate(EvaluateArgs),
     /// Print the OpenAPI document of the service
@@ -88,20 +90,84 @@ pub struct LookupArgs {
 
 /// Arguments of `reindex`.
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("folders").args(["authentic", "fake"]).required(true).multiple(true)))]
+#[command(group(clap::ArgGroup::new("sources").args(["authentic", "fake", "manifest", "shadow"]).required(true).multiple(true)))]
 pub struct ReindexArgs {
     /// Whose images they are: 1 to 64 of a-z, 0-9, - and _
+    #[arg(long, required_unless_present = "shadow")]
+    pub brand: Option<BrandId>,
+    /// Authentic images: a folder with <product>/*, a .tar or .tar.gz, here or at s3://, gs://, az://; may be given
+    /// again
+    #[arg(long, value_name = "PLACE")]
+    pub authentic: Vec<String>,
+    /// Known-fake images, in the same ways; may be given again
+    #[arg(long, value_name = "PLACE")]
+    pub fake: Vec<String>,
+    /// Table of images, .csv, .jsonl or .parquet: path or url, polarity, and maybe product, notes, rights_basis
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<String>,
+    /// Where the manifest may point to, beside its own folder; may be given again
+    #[arg(long, value_name = "PLACE", requires = "manifest")]
+    pub allow: Vec<String>,
+    /// Say what would be done and why, and do nothing
     #[arg(long)]
-    pub brand: BrandId,
-    /// Folder of authentic images, <DIR>/<product>/*; may be given again
+    pub dry_run: bool,
+    /// Take out what the sources no longer name
+    #[arg(long)]
+    pub prune: bool,
+    /// Remove without asking
+    #[arg(long, requires = "prune")]
+    pub yes: bool,
+    /// Stop when more than this share of the brand's references would go, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 20.0, value_parser = percent)]
+    pub max_removed: f64,
+    /// Folder for report.html and report.json [default: reindex/<brand>-report in the data folder]
     #[arg(long, value_name = "DIR")]
-    pub authentic: Vec<PathBuf>,
-    /// Folder of known-fake images, <DIR>/<product>/*; may be given again
-    #[arg(long, value_name = "DIR")]
-    pub fake: Vec<PathBuf>,
-    /// Print the report as JSON
+    pub report: Option<PathBuf>,
+    /// Print events as JSON, one a line; the last one is the report
     #[arg(long)]
     pub json: bool,
+    /// Try the model named by --model beside the one that serves: embed everything, replay stored checks
+    #[arg(long, conflicts_with_all = ["brand", "authentic", "fake", "manifest", "dry_run", "prune"])]
+    pub shadow: bool,
+    /// Stored checks that both models answer, at most
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "shadow")]
+    pub replay: usize,
+}
+
+/// Arguments of `index`.
+#[derive(Debug, Args)]
+pub struct IndexArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: IndexCommand,
+}
+
+/// What can be done with generations.
+#[derive(Debug, Subcommand)]
+pub enum IndexCommand {
+    /// Show the generations and what was published
+    List {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prove generations: checksums, every vector finds itself, recall against the exact scan
+    Verify {
+        /// Only this one, by its name
+        #[arg(value_name = "GENERATION")]
+        generation: Option<String>,
+        /// Print as JSON, one line each
+        #[arg(long)]
+        json: bool,
+    },
+    /// Undo the newest publication: a reindex or another model
+    Rollback,
+    /// Make another model serve, after reindex --model NAME --shadow
+    Promote {
+        /// Name of its manifest
+        #[arg(value_name = "NAME")]
+        model: String,
+    },
 }
 
 /// Arguments of `evaluate`.
@@ -135,6 +201,11 @@ impl EvaluateArgs {
         let edits: Vec<String> = self.edits.iter().map(name).collect();
         format!("dataset {} with edits {}, fit side", name(&self.dataset), edits.join(", "))
     }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "expected a number from 0 to 100")?;
+    if (0.0..=100.0).contains(&number) { Ok(number) } else { Err("expected a number from 0 to 100".to_owned()) }
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

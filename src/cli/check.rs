@@ -1,14 +1,15 @@
 use super::args::CheckArgs;
-use super::{Exit, Failure, Parts};
+use super::{Exit, Failure};
+use crate::assembly::Parts;
 use crate::config::Config;
 use crate::screening::{CheckAnswer, Listing, Upload};
 
 pub(super) fn check(config: &Config, args: &CheckArgs) -> Result<Exit, Failure> {
     let uploads = args.photos.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let parts = Parts::open(config)?;
-    parts.enrolment(config).embed_missing(&parts.library)?;
+    parts.catch_up()?;
     let listing = Listing { seller_id: args.seller.clone(), brand: args.brand.clone(), ..Listing::default() };
-    let screened = parts.screener(config).screen(&listing, &uploads);
+    let screened = parts.screener.screen(&listing, &uploads);
     let answer = screened.map_err(|error| Failure::screen(error, &args.photos))?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&answer)?);

@@ -3,13 +3,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::args::EvaluateArgs;
-use super::{Exit, Failure, Parts};
+use super::{Exit, Failure};
+use crate::assembly::{Model, Parts};
 use crate::config::Config;
 use crate::embed::{Embedder, ModelManifest, load_runtime};
 use crate::enrolment::Enrolment;
@@ -19,6 +18,7 @@ use crate::evaluate::{
     Baseline, Dataset, EvaluateError, Figures, Observed, Record, Split, baseline, enrol, figures, fit, observe,
 };
 use crate::gallery::Gallery;
+use crate::page::thumbnail;
 use crate::scoring::Scoring;
 
 pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> Result<Exit, Failure> {
@@ -28,7 +28,8 @@ pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> Result<Exit, Fai
     let folder = std::fs::create_dir_all(&args.out);
     folder.map_err(|source| Failure::File { path: args.out.display().to_string(), source })?;
     load_runtime(&config.runtime)?;
-    let manifest = ModelManifest::load(&config.models, &config.model)?;
+    let model = config.model_named.as_ref().unwrap_or(&config.model);
+    let manifest = ModelManifest::load(&config.models, model)?;
     let mut scoring = if args.fit { Scoring::unfitted(&manifest) } else { Scoring::load(&config.models, &manifest)? };
     // An evaluation has its own gallery: the one that serves is neither read nor changed.
     let work = tempfile::tempdir().map_err(|source| Failure::File { path: "temporary folder".to_owned(), source })?;
@@ -42,7 +43,7 @@ pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> Result<Exit, Fai
     if args.fit {
         let observed = run(config, &dataset, (&gallery, &embedder, work.path()), Arc::new(scoring))?;
         scoring = fit(&observed, embedder.manifest(), &args.described())?;
-        let saved = scoring.save(&config.models, &config.model);
+        let saved = scoring.save(&config.models, model);
         let path = saved.map_err(|source| Failure::File { path: "scoring artefact".to_owned(), source })?;
         println!("fitted {} to {} queries: {}", scoring.id(), observed.len(), path.display());
     }
@@ -62,8 +63,8 @@ fn run(
     (gallery, embedder, work): (&Arc<Gallery>, &Arc<Embedder>, &Path),
     scoring: Arc<Scoring>,
 ) -> Result<Vec<Observed>, Failure> {
-    let parts = (Arc::clone(gallery), Arc::clone(embedder), scoring);
-    let screener = Parts::over(config, &work.join("index"), parts)?.screener(config);
+    let model = Model { embedder: Arc::clone(embedder), scoring, bank: Arc::default() };
+    let screener = Parts::over(config, &work.join("index"), Arc::clone(gallery), model)?.screener;
     let bar = progress("queries", dataset.queries.len());
     let observed = observe(dataset, &screener, &|| bar.inc(1))?;
     bar.finish_and_clear();
@@ -125,7 +126,7 @@ impl Report {
         let versions_by_name = versions.iter().map(|(name, version)| (name.as_str(), version.as_str())).collect();
         let file = FiguresFile { versions: versions_by_name, fit: &self.fit, test: &self.test, all: &self.all };
         write("figures.json", &serde_json::to_vec_pretty(&file)?)?;
-        let picture = |path: &str| thumbnail(&dataset.file(path));
+        let picture = |path: &str| thumbnail(&std::fs::read(dataset.file(path)).ok()?);
         let page = render("touchstone evaluation", versions, &self.fit, &self.test, &self.all, &self.records, &picture);
         write("report.html", page.as_bytes())
     }
@@ -162,12 +163,4 @@ impl Report {
 
 fn rate(rate: &Rate) -> String {
     format!("{}/{}", rate.count, rate.of)
-}
-
-/// A small JPEG as a `data:` URI, for the report.
-fn thumbnail(path: &Path) -> Option<String> {
-    let picture = image::open(path).ok()?.thumbnail(160, 160).into_rgb8();
-    let mut bytes = Vec::new();
-    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 75).encode_image(&picture).ok()?;
-    Some(format!("data:image/jpeg;base64,{}", STANDARD.encode(bytes)))
 }

@@ -3,11 +3,13 @@ use std::process::{ExitCode, Termination};
 
 use thiserror::Error;
 
+use crate::assembly::AssemblyError;
 use crate::config::ConfigError;
 use crate::embed::{ManifestError, ModelError};
 use crate::enrolment::EnrolError;
 use crate::evaluate::EvaluateError;
 use crate::gallery::{Action, GalleryError};
+use crate::index::SnapshotError;
 use crate::library::LibraryError;
 use crate::photo::PhotoError;
 use crate::reindex::ReindexError;
@@ -32,6 +34,8 @@ pub enum Exit {
     Storage = 6,
     /// A photo cannot be used.
     Photo = 7,
+    /// Not done, on purpose: a guard, a missing confirmation, another run going on.
+    Declined = 8,
     /// `check`: a person should look.
     Review = 10,
     /// `check`: block.
@@ -66,9 +70,18 @@ pub enum Failure {
     /// The model cannot run.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The parts cannot be opened.
+    #[error(transparent)]
+    Assembly(#[from] AssemblyError),
     /// The gallery cannot be used.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
+    /// The index cannot be used.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// What was asked for was not done, on purpose.
+    #[error("{0}")]
+    Declined(String),
     /// The index cannot be used.
     #[error(transparent)]
     Library(#[from] LibraryError),
@@ -127,11 +140,30 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Config(_) => Exit::Config,
-            Self::Manifest(_) | Self::Model(_) | Self::Scoring(_) => Exit::Model,
-            Self::Gallery(_)
+            Self::Declined(_)
+            | Self::Reindex(
+                ReindexError::Busy(_) | ReindexError::TooManyRemoved { .. } | ReindexError::NotConfirmed,
+            ) => Exit::Declined,
+            Self::Manifest(_)
+            | Self::Model(_)
+            | Self::Scoring(_)
+            | Self::Assembly(
+                AssemblyError::Manifest(_)
+                | AssemblyError::Model(_)
+                | AssemblyError::Scoring(_)
+                | AssemblyError::Hygiene(_),
+            ) => Exit::Model,
+            Self::Assembly(_)
+            | Self::Gallery(_)
             | Self::Library(_)
+            | Self::Snapshot(_)
             | Self::Screen(ScreenError::Gallery(_))
-            | Self::Reindex(ReindexError::Gallery(_) | ReindexError::Library(_)) => Exit::Storage,
+            | Self::Reindex(
+                ReindexError::Gallery(_)
+                | ReindexError::Library(_)
+                | ReindexError::Snapshot(_)
+                | ReindexError::Unproven(_),
+            ) => Exit::Storage,
             Self::Screen(ScreenError::Photo { .. })
             | Self::Photo { .. }
             | Self::File { .. }

@@ -1,5 +1,6 @@
 use super::args::LookupArgs;
-use super::{Exit, Failure, Parts};
+use super::{Exit, Failure};
+use crate::assembly::Parts;
 use crate::config::Config;
 use crate::library::Filter;
 use crate::screening::Lookup;
@@ -7,8 +8,8 @@ use crate::screening::Lookup;
 pub(super) fn lookup(config: &Config, args: &LookupArgs) -> Result<Exit, Failure> {
     let upload = super::check::read(&args.photo)?;
     let parts = Parts::open(config)?;
-    parts.enrolment(config).embed_missing(&parts.library)?;
-    let screener = parts.screener(config);
+    parts.catch_up()?;
+    let screener = parts.screener;
     let embedded = screener.embed(&upload.bytes);
     let embedding = embedded.map_err(|error| Failure::screen(error, std::slice::from_ref(&args.photo)))?;
     let matches = screener.lookup(&Lookup {

@@ -1,72 +1,267 @@
 use std::io::IsTerminal;
-use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
+use serde_json::json;
 
 use super::args::ReindexArgs;
-use super::{Exit, Failure, Parts};
+use super::{Exit, Failure};
+use crate::assembly::{Model, Parts, serving_model};
 use crate::config::Config;
-use crate::reindex::{Outcome, Plan, Progress, Report, reindex as run};
+use crate::enrolment::Enrolment;
+use crate::gallery::{Fate, Gallery, JournalEntry};
+use crate::index::Generation;
+use crate::library::{folder, origin};
+use crate::reindex::{
+    Outcome, Plan, Progress, Report, ShadowReport, Sources, Tools, reindex as run, report_folder, shadow, write_report,
+};
+
+/// Between lines of progress where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
 
 pub(super) fn reindex(config: &Config, args: &ReindexArgs) -> Result<Exit, Failure> {
-    let parts = Parts::open(config)?;
-    let enrolment = parts.enrolment(config);
-    enrolment.embed_missing(&parts.library)?;
-    let plan = Plan { brand: args.brand.clone(), authentic: args.authentic.clone(), fake: args.fake.clone() };
-    let report = run(&plan, &enrolment, &parts.library, &Bar::new(args.json))?;
+    // Checks come first, also on the same cores. All threads that are started from here on are as patient.
+    if let Err(error) = rustix::process::nice(19) {
+        tracing::warn!(%error, "this run cannot be made to wait for checks");
+    }
+    let gallery = Arc::new(Gallery::open(&config.data)?);
+    match &args.brand {
+        Some(brand) if !args.shadow => {
+            let plan = Plan {
+                brand: brand.clone(),
+                sources: Sources {
+                    authentic: args.authentic.clone(),
+                    fake: args.fake.clone(),
+                    manifest: args.manifest.clone(),
+                    allowed: args.allow.clone(),
+                },
+                prune: args.prune,
+                max_removed: args.max_removed / 100.0,
+                dry_run: args.dry_run,
+            };
+            one_brand(config, args, gallery, &plan)
+        }
+        _ => beside(config, args, gallery),
+    }
+}
+
+fn one_brand(config: &Config, args: &ReindexArgs, gallery: Arc<Gallery>, plan: &Plan) -> Result<Exit, Failure> {
+    let Model { embedder, bank, .. } = Model::open(config, &serving_model(config, &gallery)?)?;
+    let manifest = embedder.manifest().clone();
+    let enrolment = Enrolment { gallery: Arc::clone(&gallery), embedder, limits: config.photo.clone() };
+    let show = Show::new(args.json);
+    if !plan.dry_run {
+        enrolment.embed_missing(&|_| {})?;
+    }
+    let tools = Tools {
+        enrolment: &enrolment,
+        bank: &bank,
+        origin: &origin(&gallery, &manifest),
+        root: &folder(&config.index_dir, &manifest),
+        options: &config.index,
+    };
+    let outcome = run(plan, &tools, &show, &|removed, of| args.yes || confirmed(&plan.brand.to_string(), removed, of))?;
+    show.end();
+    let place = args.report.clone().unwrap_or_else(|| report_folder(&gallery, &plan.brand));
+    let page = write_report(&outcome, &gallery, &place)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        println!("{}", json!({ "event": "report", "report": outcome.report, "page": page }));
     } else {
-        print(&report);
+        print(&outcome, plan.dry_run);
+        println!("{}", page.display());
     }
-    Ok(if report.refused.is_empty() { Exit::Done } else { Exit::SomeRefused })
+    Ok(if outcome.report.is_clean() { Exit::Done } else { Exit::SomeRefused })
 }
 
-fn print(report: &Report) {
-    for file in &report.refused {
-        println!("refused {}: {} [{}]", file.path.display(), file.detail, file.code);
+/// Asked on the terminal only: a script says `--yes`.
+fn confirmed(brand: &str, removed: usize, of: usize) -> bool {
+    if !std::io::stdin().is_terminal() {
+        return false;
     }
+    eprint!("remove {removed} of {of} references of {brand}? Type yes: ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}
+
+fn print(outcome: &Outcome, dry_run: bool) {
+    const NAMED: [Fate; 4] = [Fate::Refused, Fate::Conflict, Fate::Removed, Fate::Changed];
+    let named: &[Fate] = if dry_run { &Fate::ALL } else { &NAMED };
+    for fate in named.iter().copied() {
+        let mut last: Option<JournalEntry> = None;
+        while let Ok(page) = outcome.journal.entries(fate, last.as_ref(), 1000)
+            && let Some(end) = page.last().cloned()
+        {
+            page.iter().for_each(print_entry);
+            last = Some(end);
+        }
+    }
+    let Report { published, embedded, generic, .. } = &outcome.report;
+    let counts: Vec<String> =
+        Fate::ALL.iter().map(|fate| format!("{} {}", outcome.report.count(*fate), fate.as_str())).collect();
+    println!("{}; {embedded} embedded, {generic} generic", counts.join(", "));
+    match published {
+        Some(published) => println!(
+            "generation {} serves {} references ({}); recall {:.4} at the threshold; publication {}",
+            published.generation,
+            published.references,
+            published.search,
+            published.proof.recall(),
+            published.publication
+        ),
+        None if dry_run => println!("dry run: nothing was changed"),
+        None => println!("nothing to publish: all is as it was"),
+    }
+}
+
+fn print_entry(entry: &JournalEntry) {
+    let why = entry.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    let code = entry.code.as_ref().map(|code| format!(" [{code}]")).unwrap_or_default();
+    println!("{} {}{why}{code}", entry.fate.as_str(), entry.source);
+}
+
+/// Another model, beside the one that serves.
+fn beside(config: &Config, args: &ReindexArgs, gallery: Arc<Gallery>) -> Result<Exit, Failure> {
+    let serving = serving_model(&Config { model_named: None, ..config.clone() }, &gallery)?;
+    let name = config.model_named.as_ref().filter(|name| **name != serving);
+    let name = name.ok_or_else(|| Failure::Declined(format!("{serving} serves; name another model with --model")))?;
+    let show = Show::new(args.json);
+    let other = Model::open(config, name)?;
+    let manifest = other.embedder.manifest().clone();
+    show.phase("embedding");
+    show.total(gallery.count_without_vector(&manifest.id())?);
+    let enrolment = Enrolment { gallery: Arc::clone(&gallery), embedder: Arc::clone(&other.embedder), limits: config.photo.clone() };
+    let embedded = enrolment.embed_missing(&|done| show.reached(done as u64))?;
+    let parts = Parts::over(config, &config.index_dir, Arc::clone(&gallery), other)?;
+    show.phase("building");
+    parts.screener.library.rebuild()?;
+    let root = folder(&config.index_dir, &manifest);
+    let built = Generation::open(&root, &origin(&gallery, &manifest), &config.index)?;
+    show.phase("proving");
+    let proof = super::index::proof(built, manifest.thresholds.lookalike);
+    show.phase("replaying checks");
+    let now = Parts::over(config, &config.index_dir, Arc::clone(&gallery), Model::open(config, &serving)?)?;
+    let report = shadow(&now.screener, &parts.screener, args.replay, &|done, of| {
+        show.total(of as u64);
+        show.reached(done as u64);
+    })?;
+    show.end();
+    if args.json {
+        println!("{}", json!({ "event": "shadow", "embedded": embedded, "proof": proof, "report": report }));
+    } else {
+        println!("{embedded} references embedded by {}; recall {:.4} at the threshold", report.shadow, proof.recall());
+        print_shadow(&report);
+        println!("touchstone index promote {name} makes it serve");
+    }
+    Ok(if proof.holds() { Exit::Done } else { Exit::Storage })
+}
+
+fn print_shadow(report: &ShadowReport) {
     println!(
-        "{} added, {} unchanged, {} refused; generation {} serves {} references",
-        report.added,
-        report.unchanged,
-        report.refused.len(),
-        report.generation,
-        report.references
+        "{} checks replayed ({} could not be): {} verdicts would change, {} actions",
+        report.replayed, report.unreplayable, report.verdict_flips, report.action_flips
     );
+    for (change, count) in &report.by_change {
+        println!("  {count:>6}  {change}");
+    }
+    for flip in &report.examples {
+        println!("  {}: {}", flip.check_id, flip.change());
+    }
 }
 
-/// A bar where there is a terminal, a line every thousand files where there is none.
-struct Bar {
+/// A bar where there is a terminal, lines where there is none, events with `--json`.
+struct Show {
     bar: ProgressBar,
+    json: bool,
     lines: bool,
+    refused: AtomicU64,
+    started: Mutex<Instant>,
+    said: Mutex<Instant>,
+    phase: Mutex<&'static str>,
 }
 
-impl Bar {
+impl Show {
     fn new(json: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} {eta} left")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let terminal = std::io::stderr().is_terminal() && !json;
+        let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {per_sec} eta {eta} {prefix}");
+        let bar = if terminal { ProgressBar::no_length() } else { ProgressBar::hidden() };
         Self {
-            bar: if terminal { ProgressBar::new(0) } else { ProgressBar::hidden() }.with_style(style),
+            bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
+            json,
             lines: !terminal && !json,
+            refused: AtomicU64::new(0),
+            started: Mutex::new(Instant::now()),
+            said: Mutex::new(Instant::now()),
+            phase: Mutex::new(""),
+        }
+    }
+
+    fn reached(&self, done: u64) {
+        self.bar.set_position(done);
+        self.say();
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// At most every few seconds.
+    fn say(&self) {
+        if !self.json && !self.lines {
+            return;
+        }
+        let Some(mut said) = self.said.try_lock() else { return };
+        if said.elapsed() < LINE_EVERY {
+            return;
+        }
+        *said = Instant::now();
+        let (done, total) = (self.bar.position(), self.bar.length());
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        let rate = done as f64 / self.started.lock().elapsed().as_secs_f64().max(0.001);
+        #[expect(clippy::cast_precision_loss, reason = "a guess")]
+        let eta = total.map(|total| (total.saturating_sub(done) as f64 / rate.max(0.001)).round());
+        let (phase, refused) = (*self.phase.lock(), self.refused.load(Ordering::Relaxed));
+        if self.json {
+            let event = json!({ "event": "progress", "phase": phase, "done": done, "total": total, "per_second": rate, "eta_s": eta, "refused": refused });
+            println!("{event}");
+        } else {
+            let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
+            let left = eta.map(|eta| format!(", {eta:.0} s left")).unwrap_or_default();
+            eprintln!("{phase}: {done}{of}, {rate:.1} a second{left}, {refused} refused");
         }
     }
 }
 
-impl Progress for Bar {
-    fn begin(&self, files: usize) {
-        self.bar.set_length(files as u64);
+impl Progress for Show {
+    fn total(&self, images: u64) {
+        self.bar.set_length(images);
     }
 
-    fn done(&self, path: &Path, outcome: &Outcome) {
+    fn done(&self, entry: &JournalEntry) {
         self.bar.inc(1);
-        if let Outcome::Refused { code, .. } = outcome {
-            self.bar.println(format!("refused {}: {code}", path.display()));
+        if matches!(entry.fate, Fate::Refused | Fate::Conflict) {
+            let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+            self.bar.set_prefix(format!("{refused} refused"));
+            if self.json {
+                println!("{}", json!({ "event": "refused", "entry": entry }));
+            } else {
+                self.bar.println(format!("{} {}: {}", entry.fate.as_str(), entry.source, entry.code.as_deref().unwrap_or_default()));
+            }
         }
-        let done = self.bar.position();
-        if self.lines && done.is_multiple_of(1000) {
-            eprintln!("{done} of {} files", self.bar.length().unwrap_or(0));
+        self.say();
+    }
+
+    fn phase(&self, name: &'static str) {
+        *self.phase.lock() = name;
+        *self.started.lock() = Instant::now();
+        self.bar.set_message(name);
+        self.bar.reset();
+        if self.json {
+            println!("{}", json!({ "event": "phase", "phase": name }));
+        } else if self.lines {
+            eprintln!("{name}");
         }
     }
 }

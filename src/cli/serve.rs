@@ -1,6 +1,7 @@
 use tokio::net::TcpListener;
 
-use super::{Exit, Failure, Parts};
+use super::{Exit, Failure};
+use crate::assembly::Parts;
 use crate::config::Config;
 use crate::http::{self, App};
 use crate::telemetry;
@@ -10,7 +11,7 @@ pub(super) fn serve(config: &Config) -> Result<Exit, Failure> {
     let listener = listen(config)?;
     let metrics = telemetry::record_metrics();
     let parts = Parts::open(config)?;
-    let app = App::new(parts.screener(config), config, metrics);
+    let app = App::new(parts, config, metrics);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(config.server.max_in_flight.max(1) + 16)

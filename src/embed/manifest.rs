@@ -141,6 +141,10 @@ pub struct ScoreThresholds {
     /// A relevant reference, and one of the other polarity whose evidence (log-odds before calibration) is this
     /// close: `conflict`.
     pub conflict_margin: f32,
+    /// Cosine similarity from which on two references whose perceptual hashes agree too are nearly the same image.
+    pub near_copy: f32,
+    /// Cosine similarity with a generic image from which on a reference is generic too.
+    pub generic: f32,
     /// Photos of less quality (0 to 100, see the photo's fingerprint) say too little to match.
     pub min_quality: u8,
 }

@@ -9,8 +9,8 @@ use super::EvaluateError;
 use super::dataset::{Dataset, QueryRow};
 use super::record::{Class, Pairing, Record};
 use crate::embed::Embedding;
-use crate::enrolment::{Claim, Enrolment};
-use crate::gallery::{Added, Polarity};
+use crate::enrolment::Enrolment;
+use crate::gallery::{Added, Claim, Details, Polarity};
 use crate::photo::Photo;
 use crate::scoring::Sighting;
 use crate::screening::{Examination, Screener};
@@ -47,11 +47,13 @@ pub fn enrol(dataset: &Dataset, enrolment: &Enrolment, told: &(dyn Fn() + Sync))
         let claim = Claim {
             brand: row.brand.clone(),
             polarity: row.polarity,
-            product: Some(row.product.clone()),
-            source: Some(row.path.clone()),
-            notes: None,
+            details: Details {
+                product: Some(row.product.clone()),
+                source: Some(row.path.clone()),
+                ..Details::default()
+            },
         };
-        let added = enrolment.enrol(&bytes, &claim).map_err(|error| EvaluateError::file(&row.path, &error))?;
+        let added = enrolment.enrol(&bytes, &claim, None).map_err(|error| EvaluateError::file(&row.path, &error))?;
         told();
         match added {
             Added::New(_) => Ok(()),
@@ -118,15 +120,15 @@ fn observe_one(query: &QueryRow, dataset: &Dataset, screener: &Screener) -> Resu
 }
 
 fn pairings(query: &QueryRow, examination: &Examination, screener: &Screener) -> Result<Vec<Pairing>, EvaluateError> {
-    let keys: Vec<u64> = examination.held.iter().map(|held| held.found.key).collect();
-    let references = screener.gallery.by_keys(&keys).map_err(|error| EvaluateError::file(&query.path, &error))?;
+    let keys = examination.held.iter().map(|held| held.found.key);
+    let references = screener.gallery.by_keys(keys).map_err(|error| EvaluateError::file(&query.path, &error))?;
     let pairings = examination.held.iter().filter_map(|held| {
-        let reference = references.iter().find(|reference| reference.key == held.found.key)?;
-        let path = reference.source.clone().unwrap_or_default();
+        let reference = references.get(&held.found.key)?;
+        let path = reference.claim.details.source.clone().unwrap_or_default();
         let (polarity, alignment) = (held.found.polarity(), held.sighting.alignment);
         Some(Pairing {
             copy: query.copy_of.as_deref() == Some(&path),
-            same_product: reference.product.as_deref().is_some_and(|product| query.shows(product)),
+            same_product: reference.claim.details.product.as_deref().is_some_and(|product| query.shows(product)),
             reference: path,
             polarity: polarity.as_str().to_owned(),
             similarity: held.sighting.similarity,

@@ -1,7 +1,11 @@
+use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use serde::{Deserialize, Serialize};
 
-use super::store::{Gallery, GalleryError};
+use super::references::{find_key, overwrite};
+use super::store::{Gallery, GalleryError, next_revision, signed};
+use super::{Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
 
 /// A check to keep.
@@ -23,6 +27,39 @@ pub struct StoredCheck<'a> {
     pub created_at: Timestamp,
     /// The whole answer, JSON.
     pub answer: &'a str,
+    /// The photos, where they are to be kept for moderators and replays.
+    pub photos: &'a [(Sha256, Bytes)],
+    /// Which references decided about which photos.
+    pub hits: &'a [Hit<'a>],
+}
+
+/// A reference that decided about a photo.
+#[derive(Debug, Clone, Copy)]
+pub struct Hit<'a> {
+    /// Its key.
+    pub key: u64,
+    /// Perceptual hash of the photo.
+    pub perceptual_hash: [u8; 32],
+    /// The listing: its own id, or the check's.
+    pub listing: &'a str,
+}
+
+/// When a reference matches suspiciously many unrelated photos.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FloodLimits {
+    /// A reference that decides about more unlike photos of different listings than this is quarantined.
+    pub listings: usize,
+    /// Within so many hours.
+    pub hours: u32,
+    /// Photos are unlike when their perceptual hashes differ in at least so many of 256 bits.
+    pub unlike_bits: u32,
+}
+
+impl Default for FloodLimits {
+    fn default() -> Self {
+        Self { listings: 50, hours: 24, unlike_bits: 64 }
+    }
 }
 
 /// A check that is kept.
@@ -39,7 +76,14 @@ impl Gallery {
     ///
     /// # Errors
     /// When the database refuses.
-    pub fn save_check(&self, check: &StoredCheck<'_>) -> Result<Option<SavedCheck>, GalleryError> {
+    pub fn save_check(
+        &self,
+        check: &StoredCheck<'_>,
+        limits: &FloodLimits,
+    ) -> Result<Option<SavedCheck>, GalleryError> {
+        for (sha256, bytes) in check.photos {
+            self.uploads.put(*sha256, bytes)?;
+        }
         self.write(|transaction| {
             if let Some(key) = check.idempotency_key
                 && let Some(saved) = saved_check(transaction, "idempotency_key", key)?
@@ -47,8 +91,8 @@ impl Gallery {
                 return Ok(Some(saved));
             }
             transaction.execute(
-                "INSERT INTO listing_check (id, idempotency_key, request_sha256, listing_id, seller_id, action, created_at, answer)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO listing_check (id, idempotency_key, request_sha256, listing_id, seller_id, action, created_at, answer, photos_kept)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 params![
                     check.id,
                     check.idempotency_key,
@@ -58,10 +102,34 @@ impl Gallery {
                     check.action,
                     check.created_at.to_string(),
                     check.answer,
+                    !check.photos.is_empty(),
                 ],
             )?;
+            for hit in check.hits {
+                count_hit(transaction, hit, check.created_at, limits)?;
+            }
             Ok(None)
         })
+    }
+
+    /// Answers of checks whose photos are kept, newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn replayable_checks(&self, most: usize) -> Result<Vec<String>, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached("SELECT answer FROM listing_check WHERE photos_kept = 1 ORDER BY id DESC LIMIT ?1")?
+                .query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| row.get(0))?
+                .collect()
+        })
+    }
+
+    /// The bytes of a check's photo, where they were kept.
+    ///
+    /// # Errors
+    /// When they were not, or cannot be read.
+    pub fn upload(&self, sha256: Sha256) -> Result<Vec<u8>, GalleryError> {
+        Ok(self.uploads.get(sha256)?)
     }
 
     /// The check that an idempotency key has made.
@@ -85,4 +153,59 @@ fn saved_check(db: &Connection, column: &str, value: &str) -> rusqlite::Result<O
     db.prepare_cached(&format!("SELECT request_sha256, answer FROM listing_check WHERE {column} = ?1"))?
         .query_row([value], |row| Ok(SavedCheck { request_sha256: Sha256(row.get(0)?), answer: row.get(1)? }))
         .optional()
+}
+
+/// Counts photos that are unlike all that the reference decided about before, and holds the reference back when they
+/// are too many: a true copy's photos look alike, and what matches everything proves nothing.
+fn count_hit(
+    transaction: &Transaction<'_>,
+    hit: &Hit<'_>,
+    now: Timestamp,
+    limits: &FloodLimits,
+) -> rusqlite::Result<()> {
+    let since = now.as_second() - i64::from(limits.hours) * 3600;
+    transaction
+        .prepare_cached("DELETE FROM hit WHERE key = ?1 AND seen_at < ?2")?
+        .execute(params![signed(hit.key), since])?;
+    let seen: Vec<([u8; 32], String)> = transaction
+        .prepare_cached("SELECT perceptual_hash, listing FROM hit WHERE key = ?1")?
+        .query_map([signed(hit.key)], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let known = seen.iter().any(|(hash, listing)| {
+        listing == hit.listing || differing_bits(hash, &hit.perceptual_hash) < limits.unlike_bits
+    });
+    if known {
+        return Ok(());
+    }
+    transaction
+        .prepare_cached("INSERT INTO hit (key, perceptual_hash, listing, seen_at) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![signed(hit.key), &hit.perceptual_hash[..], hit.listing, now.as_second()])?;
+    if seen.len() < limits.listings {
+        return Ok(());
+    }
+    let Some(found) = find_key(transaction, hit.key)?.filter(|found| found.state == ReferenceState::Active) else {
+        return Ok(());
+    };
+    let detail = format!(
+        "it decided about {} unlike photos of different listings within {} hours, expected at most {}",
+        seen.len() + 1,
+        limits.hours,
+        limits.listings
+    );
+    tracing::warn!(reference = found.id, detail, "a reference is quarantined");
+    let held = Reference {
+        state: ReferenceState::Quarantined,
+        quarantine: Some(Quarantine { code: "flood".to_owned(), detail }),
+        updated_at: now,
+        ..found
+    };
+    let revision = next_revision(transaction)?;
+    overwrite(transaction, &held, revision)?;
+    transaction.execute("DELETE FROM hit WHERE key = ?1", [signed(hit.key)]).map(drop)
+}
+
+/// In how many bits two perceptual hashes differ, of 256.
+#[must_use]
+pub fn differing_bits(a: &[u8; 32], b: &[u8; 32]) -> u32 {
+    a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum()
 }

@@ -3,20 +3,28 @@
 #![expect(clippy::disallowed_types, reason = "the one user of the database")]
 
 mod checks;
+mod journal;
 mod outcomes;
 mod photos;
 mod policies;
 mod policy;
+mod publications;
 mod references;
 mod schema;
 mod store;
 mod types;
+mod vectors;
 
-pub use checks::{SavedCheck, StoredCheck};
+pub use checks::{FloodLimits, Hit, SavedCheck, StoredCheck, differing_bits};
+pub use journal::{Fate, Journal, JournalEntry};
 pub use outcomes::Outcome;
 pub use photos::PhotoStore;
 pub use policy::{Action, Policy, PolicyError, StoredPolicy, ThresholdOverrides};
-pub use references::{Added, ChangedRow, ListQuery, NewReference, ReferenceUpdate};
+pub use publications::{Publication, Published, RunChanges};
+pub use references::{Added, ListQuery, NewReference, ReferenceUpdate};
 pub(crate) use store::new_id;
 pub use store::{Gallery, GalleryError};
-pub use types::{BrandId, InvalidName, Polarity, Reference, ReferenceState};
+pub use types::{
+    BrandId, Claim, DETAIL_CAPS, Details, InvalidName, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState,
+};
+pub use vectors::ChangedRow;

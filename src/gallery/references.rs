@@ -1,32 +1,30 @@
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
 
 use super::store::{Gallery, GalleryError, io_error, new_id, next_revision, parsed, signed, unsigned};
-use super::{BrandId, Polarity, Reference, ReferenceState};
+use super::{BrandId, Claim, Details, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState};
 use crate::embed::Embedding;
-use crate::photo::{Fingerprint, Photo, Sha256};
+use crate::photo::Sha256;
 
 /// A reference to add.
 #[derive(Debug)]
 pub struct NewReference<'a> {
-    /// Whose it is.
-    pub brand: &'a BrandId,
-    /// Authentic or fake.
-    pub polarity: Polarity,
-    /// The brand's product id.
-    pub product: Option<&'a str>,
-    /// Where the brand has it from.
-    pub source: Option<&'a str>,
-    /// Free text.
-    pub notes: Option<&'a str>,
-    /// The decoded photo.
-    pub photo: &'a Photo,
-    /// Its fingerprint.
-    pub fingerprint: &'a Fingerprint,
-    /// Its bytes.
+    /// What the brand says.
+    pub claim: &'a Claim,
+    /// What the bytes say.
+    pub photo: &'a PhotoRecord,
+    /// The bytes.
     pub bytes: &'a [u8],
-    /// Its embedding by the model in use.
+    /// Their embedding by the model in use.
     pub embedding: &'a Embedding,
+    /// Why it shall never lead to a block by itself.
+    pub mark: Option<Mark>,
+    /// Why it is held back from the start.
+    pub quarantine: Option<&'a Quarantine>,
+    /// The run that it is staged for; `None` takes part at once.
+    pub run: Option<&'a str>,
 }
 
 /// What became of a [`NewReference`].
@@ -49,6 +47,8 @@ pub struct ReferenceUpdate {
     pub source: Option<Option<String>>,
     /// Free text.
     pub notes: Option<Option<String>>,
+    /// Why the brand may use it.
+    pub rights_basis: Option<Option<String>>,
     /// Whether it takes part.
     pub state: Option<ReferenceState>,
 }
@@ -60,7 +60,7 @@ pub struct ListQuery {
     pub polarity: Option<Polarity>,
     /// Only of this product.
     pub product: Option<String>,
-    /// Only in this state.
+    /// Only in this state; without one, those that the brand has now.
     pub state: Option<ReferenceState>,
     /// Only after this key.
     pub after: u64,
@@ -68,47 +68,63 @@ pub struct ListQuery {
     pub limit: usize,
 }
 
-/// A reference that changed.
-#[derive(Debug)]
-pub struct ChangedRow {
-    /// Its key.
-    pub key: u64,
-    /// Whose it is.
-    pub brand: BrandId,
-    /// Authentic or fake.
-    pub polarity: Polarity,
-    /// The brand's product id.
-    pub product: Option<String>,
-    /// Whether it takes part now.
-    pub active: bool,
-    /// The revision that its last change made.
-    pub revision: u64,
-    /// Its vector, if the model has embedded it.
-    pub vector: Option<Vec<u8>>,
-}
-
-/// Bytes of a photo's features at most; they are about 70 kB.
-const MOST_FEATURES: u64 = 1 << 20;
-
 impl Gallery {
-    /// Keeps a photo and its reference. Once this returns they survive a crash.
+    /// Keeps photos and their references, all or none. Once this returns they survive a crash.
     ///
     /// # Errors
     /// When database or file system refuse; nothing is kept then.
-    pub fn add(&self, new: &NewReference<'_>, model: &str) -> Result<Added, GalleryError> {
-        // The photo is written inside the transaction: SQLite's write lock then also keeps another
-        // process from removing the same photo in between.
+    pub fn add(&self, new: &[NewReference<'_>], model: &str) -> Result<Vec<Added>, GalleryError> {
+        // Photos are written inside the transaction where they are missing: SQLite's write lock then also
+        // keeps another process from removing the same photo in between.
+        self.write(|transaction| new.iter().map(|new| self.insert_or_find(transaction, new, model)).collect())
+    }
+
+    /// As [`Gallery::add`], one.
+    ///
+    /// # Errors
+    /// When database or file system refuse; nothing is kept then.
+    pub fn add_one(&self, new: &NewReference<'_>, model: &str) -> Result<Added, GalleryError> {
+        self.write(|transaction| self.insert_or_find(transaction, new, model))
+    }
+
+    /// Says that a reference shall never lead to a block by itself.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn set_mark(&self, key: u64, mark: Mark) -> Result<(), GalleryError> {
         self.write(|transaction| {
-            if let Some(existing) = find_photo(transaction, new.brand, new.photo.sha256())? {
-                return Ok(if existing.polarity == new.polarity {
-                    Added::Existing(existing)
-                } else {
-                    Added::Contradicts(existing)
-                });
-            }
-            self.photos.put(new.photo.sha256(), new.bytes).map_err(io_error)?;
-            insert(transaction, new, model).map(Added::New)
+            let Some(found) = find_key(transaction, key)?.filter(|found| found.mark != Some(mark)) else {
+                return Ok(());
+            };
+            let revision = next_revision(transaction)?;
+            overwrite(transaction, &Reference { mark: Some(mark), updated_at: Timestamp::now(), ..found }, revision)
         })
+    }
+
+    fn insert_or_find(
+        &self,
+        transaction: &Transaction<'_>,
+        new: &NewReference<'_>,
+        model: &str,
+    ) -> rusqlite::Result<Added> {
+        let known = find_photo(transaction, &new.claim.brand, new.photo.sha256)?;
+        if let Some(known) = known.as_ref().filter(|known| known.state.is_present()) {
+            let same = known.claim.polarity == new.claim.polarity;
+            return Ok(if same { Added::Existing(known.clone()) } else { Added::Contradicts(known.clone()) });
+        }
+        self.photos.put(new.photo.sha256, new.bytes).map_err(io_error)?;
+        transaction
+            .prepare_cached("INSERT OR IGNORE INTO vector (sha256, model, vector) VALUES (?1, ?2, ?3)")?
+            .execute(params![&new.photo.sha256.0[..], model, new.embedding.to_bytes()])?;
+        insert(transaction, new, known.as_ref()).map(Added::New)
+    }
+
+    /// Keeps a photo's bytes before its reference, so that the transaction that adds it waits for no disk.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn keep_photo(&self, sha256: Sha256, bytes: &[u8]) -> Result<(), GalleryError> {
+        Ok(self.photos.put(sha256, bytes)?)
     }
 
     /// One reference of a brand.
@@ -130,15 +146,18 @@ impl Gallery {
         })
     }
 
-    /// The references of these keys, in their order; deleted ones are left out.
+    /// The references of these keys; deleted ones are left out.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn by_keys(&self, keys: &[u64]) -> Result<Vec<Reference>, GalleryError> {
+    pub fn by_keys(&self, keys: impl IntoIterator<Item = u64>) -> Result<HashMap<u64, Reference>, GalleryError> {
         self.read(|db| {
             let sql = format!("SELECT {COLUMNS} FROM reference WHERE key = ?1 AND state <> 'deleted'");
             let mut statement = db.prepare_cached(&sql)?;
-            let rows = keys.iter().map(|&key| statement.query_row([signed(key)], reference).optional());
+            let rows = keys.into_iter().map(|key| {
+                let found = statement.query_row([signed(key)], reference).optional()?;
+                Ok(found.map(|reference| (key, reference)))
+            });
             rows.filter_map(Result::transpose).collect()
         })
     }
@@ -152,7 +171,8 @@ impl Gallery {
             let sql = format!(
                 "SELECT {COLUMNS} FROM reference WHERE brand = :brand AND state <> 'deleted' AND key > :after
                  AND (:polarity IS NULL OR polarity = :polarity) AND (:product IS NULL OR product = :product)
-                 AND (:state IS NULL OR state = :state) ORDER BY key LIMIT :limit"
+                 AND CASE WHEN :state IS NULL THEN state NOT IN ('staged', 'retired') ELSE state = :state END
+                 ORDER BY key LIMIT :limit"
             );
             let mut statement = db.prepare_cached(&sql)?;
             let rows = statement.query_map(
@@ -170,7 +190,8 @@ impl Gallery {
         })
     }
 
-    /// Changes a reference; `None` when the brand has no such.
+    /// Changes a reference; `None` when the brand has no such. Putting a quarantined one back is a person's word
+    /// against what held it: the reason goes.
     ///
     /// # Errors
     /// When the database refuses.
@@ -181,7 +202,8 @@ impl Gallery {
         update: &ReferenceUpdate,
     ) -> Result<Option<Reference>, GalleryError> {
         self.write(|transaction| {
-            let Some(mut changed) = find(transaction, brand, id)? else {
+            let found = find(transaction, brand, id)?.filter(|found| found.state.is_present());
+            let Some(mut changed) = found else {
                 return Ok(None);
             };
             let take = |field: &mut Option<String>, new: &Option<Option<String>>| {
@@ -189,24 +211,18 @@ impl Gallery {
                     field.clone_from(new);
                 }
             };
-            take(&mut changed.product, &update.product);
-            take(&mut changed.source, &update.source);
-            take(&mut changed.notes, &update.notes);
-            changed.state = update.state.unwrap_or(changed.state);
+            let details = &mut changed.claim.details;
+            take(&mut details.product, &update.product);
+            take(&mut details.source, &update.source);
+            take(&mut details.notes, &update.notes);
+            take(&mut details.rights_basis, &update.rights_basis);
+            if let Some(state) = update.state {
+                changed.state = state;
+                changed.quarantine = None;
+            }
             changed.updated_at = Timestamp::now();
             let revision = next_revision(transaction)?;
-            transaction.execute(
-                "UPDATE reference SET product = ?1, source = ?2, notes = ?3, state = ?4, updated_at = ?5, revision = ?6 WHERE key = ?7",
-                params![
-                    changed.product,
-                    changed.source,
-                    changed.notes,
-                    changed.state.as_str(),
-                    changed.updated_at.to_string(),
-                    signed(revision),
-                    signed(changed.key),
-                ],
-            )?;
+            overwrite(transaction, &changed, revision)?;
             Ok(Some(changed))
         })
     }
@@ -218,167 +234,76 @@ impl Gallery {
     /// When database or file system refuse.
     pub fn delete(&self, brand: &BrandId, id: &str) -> Result<bool, GalleryError> {
         let deleted = self.write(|transaction| {
-            let Some(reference) = find(transaction, brand, id)? else {
+            let found = find(transaction, brand, id)?.filter(|found| found.state.is_present());
+            let Some(reference) = found else {
                 return Ok(None);
             };
-            let revision = next_revision(transaction)?;
-            transaction.execute(
-                "UPDATE reference SET state = 'deleted', product = NULL, source = NULL, notes = NULL, updated_at = ?1, revision = ?2 WHERE key = ?3",
-                params![Timestamp::now().to_string(), signed(revision), signed(reference.key)],
-            )?;
-            transaction.execute("DELETE FROM embedding WHERE key = ?1", [signed(reference.key)])?;
-            Ok(Some(reference.sha256))
+            bury(transaction, reference.key)?;
+            Ok(Some(reference.photo.sha256))
         })?;
-        let Some(sha256) = deleted else {
-            return Ok(false);
-        };
-        // In a second transaction: a crash in between leaves a photo that nobody needs, never a
-        // reference without its photo.
+        match deleted {
+            Some(sha256) => self.drop_photo(sha256).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Forgets a photo and what was derived from it, unless a reference needs it. After [`bury`], in a second
+    /// transaction: a crash in between leaves a photo that nobody needs, never a reference without its photo.
+    pub(super) fn drop_photo(&self, sha256: Sha256) -> Result<(), GalleryError> {
         self.write(|transaction| {
             if is_needed(transaction, sha256)? {
                 return Ok(());
             }
+            transaction.execute("DELETE FROM vector WHERE sha256 = ?1", [&sha256.0[..]])?;
             self.photos.remove(sha256).and_then(|()| self.features.remove(sha256)).map_err(io_error)
-        })?;
-        Ok(true)
-    }
-
-    /// Visits what changed after `since`, oldest change first, and returns the newest revision. Rows
-    /// carry their vector by `model` only when they changed after `vectors_since`.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn visit_changes(
-        &self,
-        model: &str,
-        since: u64,
-        vectors_since: u64,
-        mut visit: impl FnMut(ChangedRow),
-    ) -> Result<u64, GalleryError> {
-        self.read(|db| {
-            // One read transaction, so that rows and revision belong together.
-            let snapshot = db.unchecked_transaction()?;
-            let newest = snapshot.query_row("SELECT revision FROM gallery", [], |row| unsigned(row, 0))?;
-            if newest == since {
-                return Ok(newest);
-            }
-            let mut statement = snapshot.prepare_cached(
-                "SELECT r.key, r.brand, r.polarity, r.product, r.state = 'active', r.revision, e.vector
-                 FROM reference r LEFT JOIN embedding e
-                   ON e.model = ?1 AND e.key = r.key AND r.state = 'active' AND r.revision > ?3
-                 WHERE r.revision > ?2 ORDER BY r.revision",
-            )?;
-            let mut rows = statement.query(params![model, signed(since), signed(vectors_since)])?;
-            while let Some(row) = rows.next()? {
-                visit(ChangedRow {
-                    key: unsigned(row, 0)?,
-                    brand: parsed(row, 1)?,
-                    polarity: parsed(row, 2)?,
-                    product: row.get(3)?,
-                    active: row.get(4)?,
-                    revision: unsigned(row, 5)?,
-                    vector: row.get(6)?,
-                });
-            }
-            Ok(newest)
         })
     }
 
-    /// The brand's reference that has this very photo, if any.
+    /// The brand's reference that has this very photo, if any, in any state but deleted.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn find_photo(&self, brand: &BrandId, sha256: Sha256) -> Result<Option<Reference>, GalleryError> {
         self.read(|db| find_photo(db, brand, sha256))
     }
-
-    /// References after the key `after` without a vector by `model`, in any state but deleted.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn without_embedding(&self, model: &str, after: u64, limit: usize) -> Result<Vec<Reference>, GalleryError> {
-        self.read(|db| {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM reference r WHERE state <> 'deleted' AND key > ?2
-                 AND NOT EXISTS (SELECT 1 FROM embedding e WHERE e.model = ?1 AND e.key = r.key) ORDER BY key LIMIT ?3"
-            );
-            let mut statement = db.prepare_cached(&sql)?;
-            let rows = statement
-                .query_map(params![model, signed(after), i64::try_from(limit).unwrap_or(i64::MAX)], reference)?;
-            rows.collect()
-        })
-    }
-
-    /// Keeps vectors of references that had none by `model`.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub fn add_embeddings(&self, model: &str, vectors: &[(u64, Embedding)]) -> Result<(), GalleryError> {
-        self.write(|transaction| {
-            for (key, embedding) in vectors {
-                // A reference that was deleted meanwhile needs none.
-                transaction.execute(
-                    "INSERT OR IGNORE INTO embedding (model, key, vector) SELECT ?1, key, ?3 FROM reference WHERE key = ?2 AND state <> 'deleted'",
-                    params![model, signed(*key), embedding.to_bytes()],
-                )?;
-                let revision = next_revision(transaction)?;
-                transaction.execute("UPDATE reference SET revision = ?1 WHERE key = ?2", params![signed(revision), signed(*key)])?;
-            }
-            Ok(())
-        })
-    }
-
-    /// What was kept with [`Gallery::keep_features`], if anything.
-    #[must_use]
-    pub fn features(&self, sha256: Sha256) -> Option<Vec<u8>> {
-        self.features.get_derived(sha256, MOST_FEATURES)
-    }
-
-    /// Keeps what was derived from a photo, to be made again when it is lost. Nothing is kept of a photo that no
-    /// reference needs any more.
-    ///
-    /// # Errors
-    /// When database or file system refuse.
-    pub fn keep_features(&self, sha256: Sha256, bytes: &[u8]) -> Result<(), GalleryError> {
-        // Inside a transaction, as the deletion of a photo is.
-        self.write(|transaction| {
-            if is_needed(transaction, sha256)? {
-                self.features.put_derived(sha256, bytes).map_err(io_error)
-            } else {
-                Ok(())
-            }
-        })
-    }
-
-    /// The bytes of a reference's photo.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub fn photo(&self, sha256: Sha256) -> Result<Vec<u8>, GalleryError> {
-        Ok(self.photos.get(sha256)?)
-    }
 }
 
-const COLUMNS: &str = "key, id, brand, polarity, product, source, notes, state, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at";
+pub(super) const COLUMNS: &str = "key, id, brand, polarity, product, source, notes, rights_basis, state, quarantine_code, quarantine_detail, mark, near_group, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, run";
 
-fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
+pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
+    let code: Option<String> = row.get(9)?;
+    let detail: Option<String> = row.get(10)?;
     Ok(Reference {
         key: unsigned(row, 0)?,
         id: row.get(1)?,
-        brand: parsed(row, 2)?,
-        polarity: parsed(row, 3)?,
-        product: row.get(4)?,
-        source: row.get(5)?,
-        notes: row.get(6)?,
-        state: parsed(row, 7)?,
-        sha256: Sha256(row.get(8)?),
-        perceptual_hash: row.get(9)?,
-        quality: row.get(10)?,
-        width: row.get(11)?,
-        height: row.get(12)?,
-        media_type: row.get(13)?,
-        created_at: parsed(row, 14)?,
-        updated_at: parsed(row, 15)?,
+        claim: Claim {
+            brand: parsed(row, 2)?,
+            polarity: parsed(row, 3)?,
+            details: Details {
+                product: row.get(4)?,
+                source: row.get(5)?,
+                notes: row.get(6)?,
+                rights_basis: row.get(7)?,
+            },
+        },
+        state: parsed(row, 8)?,
+        quarantine: code.map(|code| Quarantine { code, detail: detail.unwrap_or_default() }),
+        mark: match row.get_ref(11)? {
+            rusqlite::types::ValueRef::Null => None,
+            _ => Some(parsed(row, 11)?),
+        },
+        group: row.get::<_, Option<i64>>(12)?.map(i64::unsigned_abs),
+        photo: PhotoRecord {
+            sha256: Sha256(row.get(13)?),
+            perceptual_hash: row.get(14)?,
+            quality: row.get(15)?,
+            width: row.get(16)?,
+            height: row.get(17)?,
+            media_type: row.get(18)?,
+        },
+        created_at: parsed(row, 19)?,
+        updated_at: parsed(row, 20)?,
+        run: row.get(21)?,
     })
 }
 
@@ -392,59 +317,106 @@ fn find_photo(db: &Connection, brand: &BrandId, sha256: Sha256) -> rusqlite::Res
     db.prepare_cached(&sql)?.query_row(params![brand.as_str(), &sha256.0[..]], reference).optional()
 }
 
+pub(super) fn find_key(db: &Connection, key: u64) -> rusqlite::Result<Option<Reference>> {
+    let sql = format!("SELECT {COLUMNS} FROM reference WHERE key = ?1 AND state <> 'deleted'");
+    db.prepare_cached(&sql)?.query_row([signed(key)], reference).optional()
+}
+
 /// Whether a reference that is not deleted has this photo.
-fn is_needed(transaction: &Transaction<'_>, sha256: Sha256) -> rusqlite::Result<bool> {
+pub(super) fn is_needed(transaction: &Transaction<'_>, sha256: Sha256) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM reference WHERE sha256 = ?1 AND state <> 'deleted')";
     transaction.query_row(sql, [&sha256.0[..]], |row| row.get(0))
 }
 
-fn insert(transaction: &Transaction<'_>, new: &NewReference<'_>, model: &str) -> rusqlite::Result<Reference> {
+/// Makes a row that only its key, its photo's sum and its revision are left of.
+pub(super) fn bury(transaction: &Transaction<'_>, key: u64) -> rusqlite::Result<()> {
     let revision = next_revision(transaction)?;
+    transaction
+        .prepare_cached(
+            "UPDATE reference SET state = 'deleted', product = NULL, source = NULL, notes = NULL, rights_basis = NULL, quarantine_code = NULL,
+             quarantine_detail = NULL, updated_at = ?1, revision = ?2 WHERE key = ?3",
+        )?
+        .execute(params![Timestamp::now().to_string(), signed(revision), signed(key)])?;
+    Ok(())
+}
+
+/// Writes everything of a reference that may change.
+pub(super) fn overwrite(transaction: &Transaction<'_>, changed: &Reference, revision: u64) -> rusqlite::Result<()> {
+    let (Claim { polarity, details, .. }, quarantine) = (&changed.claim, changed.quarantine.as_ref());
+    transaction
+        .prepare_cached(
+            "UPDATE reference SET polarity = ?1, product = ?2, source = ?3, notes = ?4, rights_basis = ?5, state = ?6, quarantine_code = ?7,
+             quarantine_detail = ?8, mark = ?9, near_group = ?10, updated_at = ?11, revision = ?12 WHERE key = ?13",
+        )?
+        .execute(params![
+            polarity.as_str(),
+            details.product,
+            details.source,
+            details.notes,
+            details.rights_basis,
+            changed.state.as_str(),
+            quarantine.map(|quarantine| &quarantine.code),
+            quarantine.map(|quarantine| &quarantine.detail),
+            changed.mark.map(Mark::as_str),
+            changed.group.map(signed),
+            changed.updated_at.to_string(),
+            signed(revision),
+            signed(changed.key),
+        ])?;
+    Ok(())
+}
+
+/// Writes a new row, or takes up the one that was staged or retired with the same photo.
+fn insert(
+    transaction: &Transaction<'_>,
+    new: &NewReference<'_>,
+    taken_up: Option<&Reference>,
+) -> rusqlite::Result<Reference> {
     let now = Timestamp::now();
+    let state = match (new.run, new.quarantine) {
+        (Some(_), _) => ReferenceState::Staged,
+        (None, Some(_)) => ReferenceState::Quarantined,
+        (None, None) => ReferenceState::Active,
+    };
     let mut reference = Reference {
-        key: 0,
-        id: new_id("ref"),
-        brand: new.brand.clone(),
-        polarity: new.polarity,
-        product: new.product.map(str::to_owned),
-        source: new.source.map(str::to_owned),
-        notes: new.notes.map(str::to_owned),
-        state: ReferenceState::Active,
-        sha256: new.photo.sha256(),
-        perceptual_hash: new.fingerprint.hash,
-        quality: new.fingerprint.quality,
-        width: new.photo.width(),
-        height: new.photo.height(),
-        media_type: new.photo.format().media_type().to_owned(),
-        created_at: now,
+        key: taken_up.map_or(0, |known| known.key),
+        id: taken_up.map_or_else(|| new_id("ref"), |known| known.id.clone()),
+        claim: new.claim.clone(),
+        photo: new.photo.clone(),
+        state,
+        quarantine: new.quarantine.cloned(),
+        mark: new.mark,
+        group: None,
+        run: new.run.map(str::to_owned),
+        created_at: taken_up.map_or(now, |known| known.created_at),
         updated_at: now,
     };
-    transaction.execute(
-        "INSERT INTO reference (id, brand, polarity, product, source, notes, state, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, revision)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15)",
-        params![
-            reference.id,
-            reference.brand.as_str(),
-            reference.polarity.as_str(),
-            reference.product,
-            reference.source,
-            reference.notes,
-            reference.state.as_str(),
-            &reference.sha256.0[..],
-            &reference.perceptual_hash[..],
-            reference.quality,
-            reference.width,
-            reference.height,
-            reference.media_type,
-            now.to_string(),
-            signed(revision),
-        ],
-    )?;
-    let key = transaction.last_insert_rowid();
-    reference.key = key.unsigned_abs();
-    transaction.execute(
-        "INSERT INTO embedding (model, key, vector) VALUES (?1, ?2, ?3)",
-        params![model, key, new.embedding.to_bytes()],
-    )?;
+    // Nobody who follows the gallery need hear of what is only staged; of a retired one they have heard.
+    let revision = if new.run.is_some() { 0 } else { next_revision(transaction)? };
+    if taken_up.is_none() {
+        transaction
+            .prepare_cached(
+                "INSERT INTO reference (id, brand, polarity, state, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, revision)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, 0)",
+            )?
+            .execute(params![
+                reference.id,
+                reference.claim.brand.as_str(),
+                reference.claim.polarity.as_str(),
+                state.as_str(),
+                &reference.photo.sha256.0[..],
+                &reference.photo.perceptual_hash[..],
+                reference.photo.quality,
+                reference.photo.width,
+                reference.photo.height,
+                reference.photo.media_type,
+                now.to_string(),
+            ])?;
+        reference.key = transaction.last_insert_rowid().unsigned_abs();
+    }
+    overwrite(transaction, &reference, revision)?;
+    transaction
+        .prepare_cached("UPDATE reference SET run = ?1 WHERE key = ?2")?
+        .execute(params![new.run, signed(reference.key)])?;
     Ok(reference)
 }

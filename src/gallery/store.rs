@@ -45,19 +45,22 @@ pub struct Gallery {
     pub(super) photos: PhotoStore,
     /// Local features of the photos, under the photos' sums: derived, and made again when missing.
     pub(super) features: PhotoStore,
+    /// Photos of checks.
+    pub(super) uploads: PhotoStore,
     writer: Mutex<Connection>,
     /// Idle connections for reading; one is opened when all are busy.
     readers: Mutex<Vec<Connection>>,
 }
 
 impl Gallery {
-    /// Opens `<folder>/touchstone.db`, `<folder>/photos` and `<folder>/features`, making them when missing.
+    /// Opens `<folder>/touchstone.db`, `<folder>/photos`, `<folder>/features` and `<folder>/uploads`, making them when missing.
     ///
     /// # Errors
     /// When the folder cannot be used or a newer touchstone wrote the database.
     pub fn open(folder: &Path) -> Result<Self, GalleryError> {
         let photos = PhotoStore::open(&folder.join("photos"))?;
         let features = PhotoStore::open(&folder.join("features"))?;
+        let uploads = PhotoStore::open(&folder.join("uploads"))?;
         let path = folder.join("touchstone.db");
         let failed = |source| GalleryError::Database { path: path.clone(), source };
         let mut writer = Connection::open(&path).map_err(failed)?;
@@ -68,7 +71,13 @@ impl Gallery {
             newest: schema::newest(),
         })?;
         let id = writer.query_row("SELECT id FROM gallery", [], |row| row.get(0)).map_err(failed)?;
-        Ok(Self { path, id, photos, features, writer: Mutex::new(writer), readers: Mutex::default() })
+        Ok(Self { path, id, photos, features, uploads, writer: Mutex::new(writer), readers: Mutex::default() })
+    }
+
+    /// Where journals of runs are kept.
+    #[must_use]
+    pub fn journals(&self) -> PathBuf {
+        self.path.with_file_name("reindex")
     }
 
     /// The database's own id: an index of another database is refused.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 use utoipa::ToSchema;
 
-use crate::photo::Sha256;
+use crate::photo::{Photo, Sha256};
 
 /// What a brand has shown its image to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -55,6 +55,12 @@ pub enum ReferenceState {
     Active,
     /// Kept, but takes no part.
     Disabled,
+    /// Held back because something contradicts it; a person decides.
+    Quarantined,
+    /// Taken in by a reindex that has not been published yet.
+    Staged,
+    /// Taken out by a reindex or its rollback; kept as long as that can be undone.
+    Retired,
 }
 
 impl ReferenceState {
@@ -64,7 +70,16 @@ impl ReferenceState {
         match self {
             Self::Active => "active",
             Self::Disabled => "disabled",
+            Self::Quarantined => "quarantined",
+            Self::Staged => "staged",
+            Self::Retired => "retired",
         }
+    }
+
+    /// Whether the brand has it, now: neither still to come nor taken out.
+    #[must_use]
+    pub fn is_present(self) -> bool {
+        !matches!(self, Self::Staged | Self::Retired)
     }
 }
 
@@ -75,7 +90,12 @@ impl FromStr for ReferenceState {
         match text {
             "active" => Ok(Self::Active),
             "disabled" => Ok(Self::Disabled),
-            other => Err(InvalidName(format!("state is {other:?}, expected active or disabled"))),
+            "quarantined" => Ok(Self::Quarantined),
+            "staged" => Ok(Self::Staged),
+            "retired" => Ok(Self::Retired),
+            other => Err(InvalidName(format!(
+                "state is {other:?}, expected active, disabled, quarantined, staged or retired"
+            ))),
         }
     }
 }
@@ -123,26 +143,79 @@ impl<'de> Deserialize<'de> for BrandId {
     }
 }
 
-/// A brand's image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reference {
-    /// Key in the index; never used again after a deletion.
-    pub key: u64,
-    /// Public id.
-    pub id: String,
-    /// Whose it is.
-    pub brand: BrandId,
-    /// Authentic or fake.
-    pub polarity: Polarity,
-    /// The brand's own product id, if it gave one.
+/// Why a reference that takes part never leads to a block by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mark {
+    /// It shows too little, or what many goods share: blank, a size chart, a plain box, a logo on white.
+    Generic,
+    /// Somebody supplied nearly the same image with the other polarity.
+    Disputed,
+}
+
+impl Mark {
+    /// As stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Generic => "generic",
+            Self::Disputed => "disputed",
+        }
+    }
+}
+
+impl FromStr for Mark {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "generic" => Ok(Self::Generic),
+            "disputed" => Ok(Self::Disputed),
+            other => Err(InvalidName(format!("mark is {other:?}, expected generic or disputed"))),
+        }
+    }
+}
+
+/// Why a reference is held back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Quarantine {
+    /// Stable kebab-case code: `conflict` or `flood`.
+    pub code: String,
+    /// What contradicts it.
+    pub detail: String,
+}
+
+/// What a brand says of a photo, beside its polarity.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Details {
+    /// The brand's own product id.
     pub product: Option<String>,
     /// Where the brand has it from.
     pub source: Option<String>,
     /// Free text.
     pub notes: Option<String>,
-    /// Whether it takes part.
-    pub state: ReferenceState,
-    /// Sum of the photo's bytes, under which the photo is kept.
+    /// Why the brand may use the photo: its own work, a licence, evidence of an infringement.
+    pub rights_basis: Option<String>,
+}
+
+/// Names and greatest lengths in bytes of the [`Details`].
+pub const DETAIL_CAPS: [(&str, usize); 4] = [("product", 256), ("source", 1024), ("notes", 4096), ("rights_basis", 256)];
+
+/// What a brand says of a photo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Whose it is.
+    pub brand: BrandId,
+    /// Authentic or fake.
+    pub polarity: Polarity,
+    /// The rest.
+    pub details: Details,
+}
+
+/// What a photo's own bytes say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhotoRecord {
+    /// Sum of the bytes, under which the photo is kept.
     pub sha256: Sha256,
     /// Perceptual hash of 256 bits.
     pub perceptual_hash: [u8; 32],
@@ -152,8 +225,45 @@ pub struct Reference {
     pub width: u32,
     /// Height in pixels, upright.
     pub height: u32,
-    /// Media type of the photo's bytes.
+    /// Media type of the bytes.
     pub media_type: String,
+}
+
+impl From<&Photo> for PhotoRecord {
+    fn from(photo: &Photo) -> Self {
+        let fingerprint = photo.fingerprint();
+        Self {
+            sha256: photo.sha256(),
+            perceptual_hash: fingerprint.hash,
+            quality: fingerprint.quality,
+            width: photo.width(),
+            height: photo.height(),
+            media_type: photo.format().media_type().to_owned(),
+        }
+    }
+}
+
+/// A brand's image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// Key in the index; never used again after a deletion.
+    pub key: u64,
+    /// Public id.
+    pub id: String,
+    /// What its brand says of it.
+    pub claim: Claim,
+    /// What its bytes say.
+    pub photo: PhotoRecord,
+    /// Whether it takes part.
+    pub state: ReferenceState,
+    /// Why it is held back, if it is.
+    pub quarantine: Option<Quarantine>,
+    /// Why it never leads to a block by itself, if it does not.
+    pub mark: Option<Mark>,
+    /// Near-copies of one another within a brand have the same number.
+    pub group: Option<u64>,
+    /// The run that brought it in, if one did.
+    pub run: Option<String>,
     /// When it was added.
     pub created_at: Timestamp,
     /// When it was last changed.

@@ -64,7 +64,7 @@ pub(super) async fn create(
         brand: form.text("brand"),
         category: form.text("category"),
     };
-    let answer = app.work(move |app| Ok(app.screener.check(&listing, &form.photos, key.as_deref())?)).await?;
+    let answer = app.work(move |app| Ok(app.screener().check(&listing, &form.photos, key.as_deref())?)).await?;
     let mut response = json(answer.json);
     if answer.replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
@@ -83,7 +83,7 @@ pub(super) async fn create(
     )
 )]
 pub(super) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
-    app.work(move |app| match app.screener.gallery.check(&id)? {
+    app.work(move |app| match app.screener().gallery.check(&id)? {
         Some(saved) => Ok(json(saved.answer)),
         None => Err(Problem::not_found("check", &id)),
     })
@@ -91,7 +91,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> 
 }
 
 fn rules(app: &App) -> Rules<'static> {
-    Rules { texts: TEXTS, max_photos: app.server.max_photos, max_photo_bytes: app.screener.limits.max_bytes }
+    Rules { texts: TEXTS, max_photos: app.server.max_photos, max_photo_bytes: app.screener().limits.max_bytes }
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

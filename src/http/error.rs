@@ -165,6 +165,7 @@ impl From<EnrolError> for Problem {
             EnrolError::Embed(error) => error.into(),
             EnrolError::Gallery(error) => error.into(),
             EnrolError::Library(error) => error.into(),
+            EnrolError::Hygiene(error) => Self::storage(&error),
         }
     }
 }

@@ -79,7 +79,7 @@ enum Subject {
 pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Json<LookupAnswer>, Problem> {
     let _place = app.admit()?;
     let (subject, k, filter) = read(&app, request).await?;
-    app.work(move |app| Ok(Json(LookupAnswer { matches: lookup(&app.screener, &subject, k, &filter)? }))).await
+    app.work(move |app| Ok(Json(LookupAnswer { matches: lookup(&app.screener(), &subject, k, &filter)? }))).await
 }
 
 async fn read(app: &App, request: Request) -> Result<(Subject, usize, Filter), Problem> {
@@ -91,7 +91,7 @@ async fn read(app: &App, request: Request) -> Result<(Subject, usize, Filter), P
         return Ok((Subject::Reference(body.reference_id), check_k(body.k.unwrap_or(DEFAULT_K))?, filter));
     }
     let Parts(body) = Parts::from_request(request, &()).await?;
-    let rules = Rules { texts: TEXTS, max_photos: 1, max_photo_bytes: app.screener.limits.max_bytes };
+    let rules = Rules { texts: TEXTS, max_photos: 1, max_photo_bytes: app.screener().limits.max_bytes };
     let mut form = Form::read(body, &rules).await?;
     let k = match form.text("k") {
         Some(text) => text.parse().map_err(|_| invalid_k(&text))?,

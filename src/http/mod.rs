@@ -10,6 +10,7 @@ mod outcomes;
 mod policies;
 mod references;
 mod router;
+mod serving;
 mod state;
 mod system;
 

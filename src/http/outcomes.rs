@@ -77,7 +77,7 @@ pub(super) async fn put(
     short("note", body.note.as_deref(), 4096)?;
     let finding =
         Finding { confirmed: body.confirmed, polarity: body.polarity, decided_by: body.decided_by, note: body.note };
-    app.work(move |app| Ok(Json(OutcomeAnswer::from(app.screener.keep_outcome(id, brand, finding)?)))).await
+    app.work(move |app| Ok(Json(OutcomeAnswer::from(app.screener().keep_outcome(id, brand, finding)?)))).await
 }
 
 /// What a brand's outcomes prove, and from which score on its known fakes may be blocked.
@@ -146,8 +146,8 @@ pub(super) async fn get(
 ) -> Result<Json<CertificateBody>, Problem> {
     let brand: BrandId = brand.parse()?;
     app.work(move |app| {
-        let blocks = app.screener.gallery.policy(&brand)?.policy.block;
-        let (outcomes, standing) = app.screener.standing(&brand)?;
+        let blocks = app.screener().gallery.policy(&brand)?.policy.block;
+        let (outcomes, standing) = app.screener().standing(&brand)?;
         Ok(Json(certificate(app, brand, blocks, &outcomes, &standing)))
     })
     .await
@@ -166,8 +166,8 @@ fn certificate(app: &App, brand: BrandId, blocks: bool, outcomes: &[Outcome], st
         blocks,
         versions: CertificateVersions {
             touchstone: env!("CARGO_PKG_VERSION").to_owned(),
-            model: app.screener.library.model().to_owned(),
-            scoring: app.screener.scoring.id().to_owned(),
+            model: app.screener().library.model().to_owned(),
+            scoring: app.screener().scoring.id().to_owned(),
         },
         as_of: outcomes.iter().map(|outcome| outcome.decided_at).max(),
     }

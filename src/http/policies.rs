@@ -48,7 +48,7 @@ pub(super) struct EffectiveThresholds {
 pub(super) async fn get(State(app): State<Arc<App>>, Path(brand): Path<String>) -> Result<Response, Problem> {
     let brand: BrandId = brand.parse()?;
     app.work(move |app| {
-        let stored = app.screener.gallery.policy(&brand)?;
+        let stored = app.screener().gallery.policy(&brand)?;
         Ok(body(app, brand, stored))
     })
     .await
@@ -78,8 +78,8 @@ pub(super) async fn put(
     let brand: BrandId = brand.parse()?;
     let expected = expected_version(&headers)?;
     app.work(move |app| {
-        policy.validate(&app.screener.embedder.manifest().thresholds)?;
-        let stored = app.screener.gallery.set_policy(&brand, &policy, app.screener.library.model(), expected)?;
+        policy.validate(&app.screener().embedder.manifest().thresholds)?;
+        let stored = app.screener().gallery.set_policy(&brand, &policy, app.screener().library.model(), expected)?;
         let stored = stored.ok_or_else(|| {
             Problem::new(
                 StatusCode::PRECONDITION_FAILED,
@@ -87,15 +87,15 @@ pub(super) async fn put(
                 "the policy has changed since; get it again and repeat the change",
             )
         })?;
-        app.screener.library.refresh()?;
+        app.screener().library.refresh()?;
         Ok(body(app, brand, stored))
     })
     .await
 }
 
 fn body(app: &App, brand: BrandId, stored: StoredPolicy) -> Response {
-    let in_force = stored.clone().under(app.screener.library.model());
-    let thresholds = in_force.policy.thresholds(&app.screener.embedder.manifest().thresholds);
+    let in_force = stored.clone().under(app.screener().library.model());
+    let thresholds = in_force.policy.thresholds(&app.screener().embedder.manifest().thresholds);
     let etag = format!("\"{}\"", stored.version);
     let body = PolicyBody {
         brand,

@@ -9,10 +9,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::form::{Form, Json, Parts, Path, Query, Rules, too_long};
 use super::{App, Problem};
-use crate::enrolment::Claim;
-use crate::gallery::{Added, BrandId, ListQuery, Polarity, Reference, ReferenceState, ReferenceUpdate};
+use crate::gallery::{
+    Added, BrandId, Claim, DETAIL_CAPS, Details, ListQuery, Mark, Polarity, Quarantine, Reference, ReferenceState,
+    ReferenceUpdate,
+};
 
-const TEXTS: &[(&str, usize)] = &[("polarity", 16), ("product", 256), ("source", 1024), ("notes", 4096)];
+const TEXTS: &[(&str, usize)] =
+    &[("polarity", 16), DETAIL_CAPS[0], DETAIL_CAPS[1], DETAIL_CAPS[2], DETAIL_CAPS[3]];
 const MAX_PAGE: usize = 1000;
 
 /// A reference.
@@ -30,8 +33,19 @@ pub(super) struct ReferenceBody {
     source: Option<String>,
     /// Free text.
     notes: Option<String>,
+    /// Why the brand may use the photo.
+    rights_basis: Option<String>,
     /// Whether it takes part in checks.
     state: ReferenceState,
+    /// Why it is held back, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quarantine: Option<Quarantine>,
+    /// Why it never leads to a block by itself, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mark: Option<Mark>,
+    /// Near-copies of one another within the brand have the same number; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<u64>,
     /// Sum of the photo's bytes, 64 hex digits.
     sha256: String,
     /// Perceptual hash, 64 hex digits.
@@ -54,20 +68,25 @@ pub(super) struct ReferenceBody {
 
 impl From<Reference> for ReferenceBody {
     fn from(reference: Reference) -> Self {
+        let (claim, photo) = (reference.claim, reference.photo);
         Self {
             id: reference.id,
-            brand: reference.brand,
-            polarity: reference.polarity,
-            product: reference.product,
-            source: reference.source,
-            notes: reference.notes,
+            brand: claim.brand,
+            polarity: claim.polarity,
+            product: claim.details.product,
+            source: claim.details.source,
+            notes: claim.details.notes,
+            rights_basis: claim.details.rights_basis,
             state: reference.state,
-            sha256: reference.sha256.to_string(),
-            perceptual_hash: crate::photo::Sha256(reference.perceptual_hash).to_string(),
-            quality: reference.quality,
-            width: reference.width,
-            height: reference.height,
-            media_type: reference.media_type,
+            quarantine: reference.quarantine,
+            mark: reference.mark,
+            group: reference.group,
+            sha256: photo.sha256.to_string(),
+            perceptual_hash: crate::photo::Sha256(photo.perceptual_hash).to_string(),
+            quality: photo.quality,
+            width: photo.width,
+            height: photo.height,
+            media_type: photo.media_type,
             created_at: reference.created_at,
             updated_at: reference.updated_at,
         }
@@ -89,6 +108,8 @@ pub(super) struct ReferenceForm {
     source: Option<String>,
     /// Free text, at most 4096 bytes.
     notes: Option<String>,
+    /// Why the brand may use the photo, at most 256 bytes.
+    rights_basis: Option<String>,
 }
 
 /// One page of references.
@@ -133,6 +154,10 @@ pub(super) struct ReferencePatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     notes: Option<Option<String>>,
+    /// Why the brand may use the photo, at most 256 bytes.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    rights_basis: Option<Option<String>>,
     /// Whether it takes part in checks.
     state: Option<ReferenceState>,
 }
@@ -164,7 +189,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let brand: BrandId = brand.parse()?;
     let _place = app.admit()?;
-    let rules = Rules { texts: TEXTS, max_photos: 1, max_photo_bytes: app.screener.limits.max_bytes };
+    let rules = Rules { texts: TEXTS, max_photos: 1, max_photo_bytes: app.screener().limits.max_bytes };
     let mut form = Form::read(body, &rules).await?;
     let polarity = form
         .text("polarity")
@@ -172,13 +197,18 @@ pub(super) async fn create(
     let claim = Claim {
         brand,
         polarity: polarity.parse()?,
-        product: form.text("product"),
-        source: form.text("source"),
-        notes: form.text("notes"),
+        details: Details {
+            product: form.text("product"),
+            source: form.text("source"),
+            notes: form.text("notes"),
+            rights_basis: form.text("rights_basis"),
+        },
     };
     app.work(move |app| {
-        let added = app.enrolment().enrol(&form.photo(), &claim)?;
-        app.screener.library.refresh()?;
+        let parts = app.parts();
+        let library = &parts.screener.library;
+        let added = parts.enrolment().enrol(&form.photo(), &claim, Some((&parts.bank, library)))?;
+        library.refresh()?;
         added_response(added)
     })
     .await
@@ -187,7 +217,7 @@ pub(super) async fn create(
 fn added_response(added: Added) -> Result<Response, Problem> {
     match added {
         Added::New(reference) => {
-            let location = format!("/v1/brands/{}/references/{}", reference.brand, reference.id);
+            let location = format!("/v1/brands/{}/references/{}", reference.claim.brand, reference.id);
             Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(ReferenceBody::from(reference)))
                 .into_response())
         }
@@ -197,7 +227,7 @@ fn added_response(added: Added) -> Result<Response, Problem> {
             "reference-contradicts",
             format!(
                 "this very photo is {} already as {}; delete that reference first if it is wrong",
-                known.polarity, known.id
+                known.claim.polarity, known.id
             ),
         )),
     }
@@ -231,7 +261,7 @@ pub(super) async fn list(
         limit,
     };
     app.work(move |app| {
-        let references = app.screener.gallery.list(&brand, &query)?;
+        let references = app.screener().gallery.list(&brand, &query)?;
         let next = (references.len() == limit).then(|| references.last().map(|last| last.key)).flatten();
         Ok(Json(ReferencePage { references: references.into_iter().map(ReferenceBody::from).collect(), next }))
     })
@@ -253,7 +283,7 @@ pub(super) async fn get(
     Path((brand, id)): Path<(String, String)>,
 ) -> Result<Json<ReferenceBody>, Problem> {
     let brand: BrandId = brand.parse()?;
-    app.work(move |app| found(app.screener.gallery.get(&brand, &id)?, &id)).await
+    app.work(move |app| found(app.screener().gallery.get(&brand, &id)?, &id)).await
 }
 
 /// Change a reference: disable it, enable it, mend its texts. The next check sees it.
@@ -277,8 +307,8 @@ pub(super) async fn patch(
     let brand: BrandId = brand.parse()?;
     let update = patch.checked()?;
     app.work(move |app| {
-        let changed = app.screener.gallery.update(&brand, &id, &update)?;
-        app.screener.library.refresh()?;
+        let changed = app.screener().gallery.update(&brand, &id, &update)?;
+        app.screener().library.refresh()?;
         found(changed, &id)
     })
     .await
@@ -300,8 +330,8 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, Problem> {
     let brand: BrandId = brand.parse()?;
     app.work(move |app| {
-        let deleted = app.screener.gallery.delete(&brand, &id)?;
-        app.screener.library.refresh()?;
+        let deleted = app.screener().gallery.delete(&brand, &id)?;
+        app.screener().library.refresh()?;
         if deleted { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("reference", &id)) }
     })
     .await
@@ -313,13 +343,25 @@ fn found(reference: Option<Reference>, id: &str) -> Result<Json<ReferenceBody>, 
 
 impl ReferencePatch {
     fn checked(self) -> Result<ReferenceUpdate, Problem> {
-        let fields = [("product", &self.product), ("source", &self.source), ("notes", &self.notes)];
-        for (name, field) in fields {
-            let cap = TEXTS.iter().find(|(known, _)| *known == name).map_or(0, |(_, cap)| *cap);
+        let fields = [&self.product, &self.source, &self.notes, &self.rights_basis];
+        for ((name, cap), field) in DETAIL_CAPS.into_iter().zip(fields) {
             if field.as_ref().and_then(Option::as_ref).is_some_and(|text| text.len() > cap) {
                 return Err(too_long(name, cap));
             }
         }
-        Ok(ReferenceUpdate { product: self.product, source: self.source, notes: self.notes, state: self.state })
+        if let Some(state) = self.state.filter(|state| !matches!(state, ReferenceState::Active | ReferenceState::Disabled))
+        {
+            return Err(Problem::invalid(
+                "state-invalid",
+                format!("state is {}, expected active or disabled", state.as_str()),
+            ));
+        }
+        Ok(ReferenceUpdate {
+            product: self.product,
+            source: self.source,
+            notes: self.notes,
+            rights_basis: self.rights_basis,
+            state: self.state,
+        })
     }
 }

@@ -1,52 +1,41 @@
+use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::Sender;
 use metrics_exporter_prometheus::PrometheusHandle;
-use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Problem;
+use super::serving::Serving;
+use crate::assembly::Parts;
 use crate::config::{Config, Server};
-use crate::enrolment::Enrolment;
 use crate::screening::Screener;
 use crate::telemetry;
 
-/// How long to wait after a generation could not be built.
-const REBUILD_PAUSE: Duration = Duration::from_mins(1);
-
 /// What every handler works with.
 pub struct App {
-    pub(super) screener: Screener,
+    serving: Arc<Serving>,
     pub(super) server: Server,
     pub(super) metrics: Option<PrometheusHandle>,
     /// Requests with photos that may be here at once; it also bounds the memory of their bodies.
     admission: Arc<Semaphore>,
     /// Requests worked on at once: more threads than cores only take memory.
     working: Arc<Semaphore>,
-    /// Why checks cannot be trusted right now, if they cannot.
-    fault: Mutex<Option<String>>,
-    /// Whether every reference has been embedded by this model.
-    embedded: AtomicBool,
-    rebuilding: AtomicBool,
 }
 
 impl App {
     /// An app that is not ready before it is served and has caught up.
     #[must_use]
-    pub fn new(screener: Screener, config: &Config, metrics: Option<PrometheusHandle>) -> Arc<Self> {
+    pub fn new(parts: Parts, config: &Config, metrics: Option<PrometheusHandle>) -> Arc<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Arc::new(Self {
-            screener,
+            serving: Arc::new(Serving::new(parts, config)),
             server: config.server.clone(),
             metrics,
             admission: Arc::new(Semaphore::new(config.server.max_in_flight.max(1))),
             working: Arc::new(Semaphore::new(cores + 2)),
-            fault: Mutex::new(None),
-            embedded: AtomicBool::new(false),
-            rebuilding: AtomicBool::new(false),
         })
     }
 
@@ -85,82 +74,33 @@ impl App {
         })
     }
 
-    pub(super) fn enrolment(&self) -> Enrolment {
-        Enrolment {
-            gallery: Arc::clone(&self.screener.gallery),
-            embedder: Arc::clone(&self.screener.embedder),
-            limits: self.screener.limits.clone(),
-        }
+    /// What answers requests now.
+    pub(super) fn parts(&self) -> Arc<Parts> {
+        self.serving.parts()
+    }
+
+    pub(super) fn screener(&self) -> ScreenerOf {
+        ScreenerOf(self.parts())
     }
 
     /// `None` when checks can be trusted; otherwise why they cannot.
     pub(super) fn not_ready(&self) -> Option<String> {
-        if let Err(error) = self.screener.gallery.revision() {
-            return Some(error.to_string());
-        }
-        let fault = self.fault.lock().clone();
-        fault.or_else(|| {
-            (!self.embedded.load(Ordering::Acquire))
-                .then(|| "references are still being embedded by this model".to_owned())
-        })
+        self.serving.not_ready()
     }
 
-    /// Keeps the library in step with the database until the returned guard is dropped.
-    pub(super) fn follow(self: &Arc<Self>) -> Sender<()> {
-        let (stop, stopped) = bounded::<()>(0);
-        let app = Arc::clone(self);
-        let pause = Duration::from_millis(self.server.refresh_ms.max(10));
-        thread::spawn(move || {
-            loop {
-                app.catch_up();
-                if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
-                    return;
-                }
-            }
-        });
-        stop
+    /// Keeps what serves in step with the gallery until the returned guard is dropped.
+    pub(super) fn follow(&self) -> Sender<()> {
+        self.serving.follow(Duration::from_millis(self.server.refresh_ms.max(10)))
     }
+}
 
-    fn catch_up(self: &Arc<Self>) {
-        let refreshed = self.screener.library.refresh().map_err(|error| error.to_string());
-        let caught_up = refreshed.and_then(|()| {
-            if self.embedded.load(Ordering::Acquire) {
-                return Ok(());
-            }
-            let embedded = self.enrolment().embed_missing(&self.screener.library);
-            self.embedded.store(embedded.is_ok(), Ordering::Release);
-            embedded.map(drop).map_err(|error| error.to_string())
-        });
-        self.note(caught_up);
-        if self.screener.library.rebuild_is_due() && !self.rebuilding.swap(true, Ordering::AcqRel) {
-            let app = Arc::clone(self);
-            thread::spawn(move || app.rebuild());
-        }
-    }
+/// A screener that stays the same for as long as it is held.
+pub(super) struct ScreenerOf(Arc<Parts>);
 
-    /// Beside the following thread, which goes on taking changes in. After a failure, or a panic, the
-    /// next try waits.
-    fn rebuild(&self) {
-        let library = &self.screener.library;
-        let built = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| library.rebuild()));
-        match built {
-            Ok(Ok(_)) => {}
-            Ok(Err(ref error)) => tracing::error!(%error, "a new generation could not be built: what serves goes on"),
-            Err(_) => tracing::error!("building a new generation panicked: what serves goes on"),
-        }
-        if !matches!(built, Ok(Ok(_))) {
-            thread::sleep(REBUILD_PAUSE);
-        }
-        self.rebuilding.store(false, Ordering::Release);
-    }
+impl Deref for ScreenerOf {
+    type Target = Screener;
 
-    fn note(&self, outcome: Result<(), String>) {
-        let mut fault = self.fault.lock();
-        if let Err(error) = &outcome
-            && fault.as_ref() != Some(error)
-        {
-            tracing::error!(%error, "the library cannot follow the gallery");
-        }
-        *fault = outcome.err();
+    fn deref(&self) -> &Screener {
+        &self.0.screener
     }
 }

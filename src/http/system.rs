@@ -47,7 +47,7 @@ pub(super) struct BrandCount {
 #[utoipa::path(get, path = "/v1/index", tag = "system", responses((status = 200, body = IndexBody)))]
 pub(super) async fn index(State(app): State<Arc<App>>) -> Result<Json<IndexBody>, Problem> {
     app.work_beside(|app| {
-        let library = &app.screener.library;
+        let library = &app.screener().library;
         let stats = library.stats();
         let brands =
             library.brands().into_iter().map(|(brand, [authentic, fake])| BrandCount { brand, authentic, fake });
@@ -60,7 +60,7 @@ pub(super) async fn index(State(app): State<Arc<App>>) -> Result<Json<IndexBody>
             removed: stats.removed,
             search: if stats.graph { "hnsw" } else { "exact" },
             brands: brands.collect(),
-            thresholds: app.screener.embedder.manifest().thresholds,
+            thresholds: app.screener().embedder.manifest().thresholds,
         }))
     })
     .await

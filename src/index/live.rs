@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::{ExactIndex, Generation, Hit, Neighbor, Nodes, VectorIndex};
+use super::{DEEPEST_SEARCH, ExactIndex, Generation, Hit, Neighbor, Nodes, VectorIndex};
 use crate::embed::Embedding;
 
 /// One change to what is served.
@@ -89,6 +89,23 @@ impl LiveIndex {
         found.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.key.cmp(&b.key)));
         truncate_to_distinct(&mut found, k);
         found
+    }
+
+    /// Everything at or above `floor`, and at least the `k` nearest; nearest first.
+    ///
+    /// The search goes deeper until the floor is passed: a thousand near-identical fakes must not hide
+    /// the authentic photo behind them.
+    #[must_use]
+    pub fn search_down_to(&self, query: &Embedding, k: usize, floor: f32, scope: Scope<'_>) -> Vec<Neighbor> {
+        let mut depth = k.max(1);
+        loop {
+            let neighbors = self.search(query, depth, scope);
+            let passed = neighbors.last().is_none_or(|last| last.similarity() < floor);
+            if passed || neighbors.len() < depth || depth >= DEEPEST_SEARCH {
+                return neighbors;
+            }
+            depth = (depth * 4).min(DEEPEST_SEARCH);
+        }
     }
 
     /// The vector that a served key has.

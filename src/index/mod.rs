@@ -5,9 +5,11 @@
 //! exact cosine.
 
 mod exact;
+mod generations;
 mod hnsw;
 mod live;
 mod nodes;
+mod proof;
 mod snapshot;
 mod vectors;
 
@@ -16,11 +18,16 @@ use serde::{Deserialize, Serialize};
 use crate::embed::Embedding;
 
 pub use exact::ExactIndex;
+pub use generations::{GenerationInfo, current_line, generations, point_to};
 pub use hnsw::HnswIndex;
 pub use live::{Change, LiveIndex, Scope, Stats};
 pub use nodes::Nodes;
+pub use proof::{LEAST_RECALL, Neighborhoods, Proof, prove};
 pub use snapshot::{Generation, Origin, SnapshotError};
 pub use vectors::VectorSet;
+
+/// Most distinct neighbours looked at for one query.
+pub const DEEPEST_SEARCH: usize = 4096;
 
 /// How the index is built and searched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest;
 use thiserror::Error;
 
+use super::generations::{self, Folder, Place};
 use super::hnsw::GRAPH_FILES;
 use super::{HnswIndex, IndexOptions, Nodes};
 use crate::embed::{Embedding, EmbeddingError};
@@ -16,12 +17,9 @@ use crate::photo::Sha256;
 
 /// Version of the files' layout.
 const FORMAT: u32 = 1;
-const HEADER: &str = "header.json";
+pub(super) const HEADER: &str = "header.json";
 const VECTORS: &str = "vectors.f32";
 const KEYS: &str = "keys.u64";
-const CURRENT: &str = "CURRENT";
-const LOCK: &str = ".publishing";
-const STAGING: &str = ".building-";
 
 /// What a generation was built from. A snapshot of another origin is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,19 +33,22 @@ pub struct Origin {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Header {
-    format: u32,
-    number: u64,
-    revision: u64,
-    origin: Origin,
-    vectors: usize,
-    keys: usize,
-    files: BTreeMap<String, FileSum>,
+pub(super) struct Header {
+    pub(super) format: u32,
+    pub(super) number: u64,
+    pub(super) revision: u64,
+    /// The run whose staged references it holds too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) run: Option<String>,
+    pub(super) origin: Origin,
+    pub(super) vectors: usize,
+    pub(super) keys: usize,
+    pub(super) files: BTreeMap<String, FileSum>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct FileSum {
-    bytes: u64,
+pub(super) struct FileSum {
+    pub(super) bytes: u64,
     sha256: String,
 }
 
@@ -99,6 +100,7 @@ pub enum SnapshotError {
 pub struct Generation {
     number: u64,
     revision: u64,
+    run: Option<String>,
     nodes: Nodes,
     graph: Option<HnswIndex>,
 }
@@ -118,7 +120,19 @@ impl Generation {
             }
             proof.is_some()
         });
-        Self { number: 0, revision, nodes, graph }
+        Self { number: 0, revision, run: None, nodes, graph }
+    }
+
+    /// Says that it holds what `run` has staged too.
+    #[must_use]
+    pub fn of_run(self, run: &str) -> Self {
+        Self { run: Some(run.to_owned()), ..self }
+    }
+
+    /// Takes the graph away: the exact scan serves.
+    #[must_use]
+    pub fn without_graph(self) -> Self {
+        Self { graph: None, ..self }
     }
 
     /// Its number; 0 before it is published.
@@ -145,25 +159,27 @@ impl Generation {
         self.graph.as_ref()
     }
 
-    /// Writes beside the others, syncs, renames into place, then points `CURRENT` to it. A crash at
+    /// Writes beside the others, syncs, renames into place, calls `commit`, then points `CURRENT` to it. A crash at
     /// any point leaves the old or the new one, whole.
     ///
     /// # Errors
-    /// When the file system refuses; what was published before stays.
-    pub fn publish(mut self, root: &Path, origin: &Origin, keep: usize) -> Result<Self, SnapshotError> {
-        fs::create_dir_all(root).map_err(at(root))?;
-        // Another process may publish into the same folder. The lock goes with the file's closing, also
-        // when the process dies.
-        let lock = File::create(root.join(LOCK)).map_err(at(root))?;
-        lock.lock().map_err(at(root))?;
-        sweep(root)?;
-        let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(root).map_err(at(root))?;
+    /// When the file system or `commit` refuse; what was published before stays.
+    pub fn publish<E: From<SnapshotError>>(
+        mut self,
+        root: &Path,
+        origin: &Origin,
+        keep: usize,
+        commit: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let folder = Folder::lock(root)?;
+        let staging = folder.staging()?;
         let files = self.write_files(staging.path())?;
-        self.number = generations(root)?.last().map_or(0, |(number, _)| *number) + 1;
+        self.number = folder.next_number()?;
         let header = Header {
             format: FORMAT,
             number: self.number,
             revision: self.revision,
+            run: self.run.clone(),
             origin: origin.clone(),
             vectors: self.nodes.vectors().len(),
             keys: self.nodes.len(),
@@ -173,19 +189,12 @@ impl Generation {
             .map_err(|error| SnapshotError::Io { file: staging.path().join(HEADER), source: error.into() })?;
         write_synced(&staging.path().join(HEADER), &header)?;
         sync_folder(staging.path())?;
-
         let model = origin.model.split('@').next().unwrap_or("model");
         let name = format!("{model}-{:08}", self.number);
-        let folder = root.join(&name);
-        fs::rename(staging.path(), &folder).map_err(at(&folder))?;
-        sync_folder(root)?;
-        let mut current = tempfile::NamedTempFile::new_in(root).map_err(at(root))?;
-        let line = format!("{name} {}\n", Sha256::of(&header));
-        current.write_all(line.as_bytes()).map_err(at(root))?;
-        current.as_file().sync_all().map_err(at(root))?;
-        current.persist(root.join(CURRENT)).map_err(|error| at(root)(error.error))?;
-        sync_folder(root)?;
-        discard_old(root, &folder, keep)?;
+        folder.take_in(&staging, &name)?;
+        commit()?;
+        folder.point_to(&name)?;
+        folder.discard_old(&name, keep)?;
         Ok(self)
     }
 
@@ -194,7 +203,19 @@ impl Generation {
     /// # Errors
     /// [`SnapshotError`] with got and expected; the caller rebuilds from the gallery.
     pub fn open(root: &Path, origin: &Origin, options: &IndexOptions) -> Result<Self, SnapshotError> {
-        let (folder, header) = read_header(root)?;
+        Self::open_at(&generations::current(root)?, origin, options)
+    }
+
+    /// As [`Generation::open`], one that `CURRENT` need not name.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] with got and expected.
+    pub fn open_named(root: &Path, name: &str, origin: &Origin, options: &IndexOptions) -> Result<Self, SnapshotError> {
+        Self::open_at(&generations::named(root, name)?, origin, options)
+    }
+
+    fn open_at(place: &Place, origin: &Origin, options: &IndexOptions) -> Result<Self, SnapshotError> {
+        let Place { folder, header } = place;
         let file = folder.join(HEADER);
         let mismatch = |what, got: &dyn ToString, expected: &dyn ToString| SnapshotError::Mismatch {
             file: file.clone(),
@@ -225,7 +246,7 @@ impl Generation {
                 });
             }
         }
-        let nodes = read_nodes(&folder, origin.dimension)?;
+        let nodes = read_nodes(folder, origin.dimension)?;
         if (nodes.vectors().len(), nodes.len()) != (header.vectors, header.keys) {
             let got = format!("{} vectors, {} keys", nodes.vectors().len(), nodes.len());
             let expected = format!("{} vectors, {} keys", header.vectors, header.keys);
@@ -233,10 +254,10 @@ impl Generation {
         }
         let has_graph = header.files.contains_key(GRAPH_FILES[0]);
         let graph = has_graph
-            .then(|| HnswIndex::load(&folder, nodes.vectors(), options))
+            .then(|| HnswIndex::load(folder, nodes.vectors(), options))
             .transpose()
             .map_err(|reason| SnapshotError::Graph { file: folder.clone(), reason })?;
-        Ok(Self { number: header.number, revision: header.revision, nodes, graph })
+        Ok(Self { number: header.number, revision: header.revision, run: header.run.clone(), nodes, graph })
     }
 
     fn write_files(&self, folder: &Path) -> Result<BTreeMap<String, FileSum>, SnapshotError> {
@@ -271,33 +292,6 @@ impl Generation {
     }
 }
 
-fn read_header(root: &Path) -> Result<(PathBuf, Header), SnapshotError> {
-    let current = root.join(CURRENT);
-    let line = match fs::read_to_string(&current) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(SnapshotError::None(root.to_owned())),
-        other => other.map_err(at(&current))?,
-    };
-    let (name, sum) = line.trim().split_once(' ').unwrap_or_default();
-    // A name with a separator could lead out of the folder.
-    if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
-        return Err(SnapshotError::Mismatch {
-            file: current,
-            what: "content",
-            got: format!("{line:?}"),
-            expected: "a generation's name and its header's sha256".to_owned(),
-        });
-    }
-    let folder = root.join(name);
-    let file = folder.join(HEADER);
-    let bytes = fs::read(&file).map_err(at(&file))?;
-    let got = Sha256::of(&bytes).to_string();
-    if got != sum {
-        return Err(SnapshotError::Mismatch { file, what: "sha256", got, expected: sum.to_owned() });
-    }
-    let header = serde_json::from_slice(&bytes).map_err(|error| at(&file)(error.into()))?;
-    Ok((folder, header))
-}
-
 fn read_nodes(folder: &Path, dimension: usize) -> Result<Nodes, SnapshotError> {
     let vectors = fs::read(folder.join(VECTORS)).map_err(at(folder))?;
     let keys = fs::read(folder.join(KEYS)).map_err(at(folder))?;
@@ -313,43 +307,6 @@ fn read_nodes(folder: &Path, dimension: usize) -> Result<Nodes, SnapshotError> {
         }
     }
     Ok(nodes)
-}
-
-/// Published generations in order of their number.
-fn generations(root: &Path) -> Result<Vec<(u64, PathBuf)>, SnapshotError> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(root).map_err(at(root))? {
-        let entry = entry.map_err(at(root))?;
-        let name = entry.file_name().into_string().unwrap_or_default();
-        // Only what this file made: somebody else's folder is neither counted nor ever deleted.
-        let digits = name.rsplit_once('-').map(|(_, digits)| digits).filter(|digits| digits.len() == 8);
-        let number = digits.and_then(|digits| digits.parse::<u32>().ok()).map(u64::from);
-        if let Some(number) = number.filter(|_| entry.path().join(HEADER).is_file()) {
-            found.push((number, entry.path()));
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// Removes what publishers that died left behind; the caller holds the lock.
-fn sweep(root: &Path) -> Result<(), SnapshotError> {
-    for entry in fs::read_dir(root).map_err(at(root))? {
-        let entry = entry.map_err(at(root))?;
-        if entry.file_name().to_string_lossy().starts_with(STAGING) {
-            fs::remove_dir_all(entry.path()).map_err(at(&entry.path()))?;
-        }
-    }
-    Ok(())
-}
-
-fn discard_old(root: &Path, current: &Path, keep: usize) -> Result<(), SnapshotError> {
-    let all = generations(root)?;
-    let surplus = all.len().saturating_sub(keep.max(1));
-    for (_, path) in all.iter().take(surplus).filter(|(_, path)| path != current) {
-        fs::remove_dir_all(path).map_err(at(path))?;
-    }
-    Ok(())
 }
 
 fn sum_file(path: &Path) -> Result<FileSum, SnapshotError> {
@@ -373,11 +330,11 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), SnapshotError> {
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(path))
 }
 
-fn sync_folder(path: &Path) -> Result<(), SnapshotError> {
+pub(super) fn sync_folder(path: &Path) -> Result<(), SnapshotError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(at(path))
 }
 
-fn at(path: &Path) -> impl Fn(io::Error) -> SnapshotError + use<> {
+pub(super) fn at(path: &Path) -> impl Fn(io::Error) -> SnapshotError + use<> {
     let file = path.to_owned();
     move |source| SnapshotError::Io { file: file.clone(), source }
 }

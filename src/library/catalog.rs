@@ -13,6 +13,8 @@ pub struct Entry {
     pub polarity: Polarity,
     /// The brand's product id.
     pub product: Option<Arc<str>>,
+    /// Whether it may lead to a block by itself.
+    pub may_block: bool,
 }
 
 /// Which references to look among.
@@ -65,7 +67,7 @@ impl Catalog {
             None => Arc::new(row.brand.clone()),
         };
         self.by_brand.entry(Arc::clone(&brand)).or_default().insert(row.key);
-        let entry = Entry { brand, polarity: row.polarity, product: row.product.as_deref().map(Arc::from) };
+        let entry = Entry { brand, polarity: row.polarity, product: row.product.as_deref().map(Arc::from), may_block: row.may_block };
         self.entries.insert(row.key, entry);
     }
 

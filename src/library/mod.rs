@@ -15,15 +15,14 @@ use thiserror::Error;
 
 use crate::embed::{Embedding, ModelManifest};
 use crate::gallery::{BrandId, ChangedRow, Gallery, GalleryError, Polarity, StoredPolicy};
-use crate::index::{Change, Generation, IndexOptions, LiveIndex, Neighbor, Nodes, Origin, Scope, SnapshotError, Stats};
+use crate::index::{
+    Change, Generation, IndexOptions, LiveIndex, Neighbor, Nodes, Origin, Scope, SnapshotError, Stats, current_line,
+};
 use crate::scoring::{Scoring, Standing};
 use crate::telemetry;
 
 use catalog::Catalog;
 pub use catalog::{Entry, Filter};
-
-/// Most neighbours looked at for one photo.
-const DEEPEST_SEARCH: usize = 4096;
 
 /// Why the library cannot follow the gallery.
 #[derive(Debug, Error)]
@@ -63,6 +62,8 @@ pub struct Library {
     revision: AtomicU64,
     /// One build at a time.
     building: Mutex<()>,
+    /// What `CURRENT` said when it was last looked at.
+    seen: Mutex<Option<String>>,
 }
 
 impl Library {
@@ -78,10 +79,8 @@ impl Library {
         scoring: Arc<Scoring>,
         options: &IndexOptions,
     ) -> Result<Self, LibraryError> {
-        let origin =
-            Origin { model: manifest.id(), dimension: manifest.output.dimension, gallery: gallery.id().to_owned() };
-        // Each model has its own folder, so that trying another one does not replace what serves.
-        let root = &root.join(&manifest.name);
+        let origin = origin(&gallery, manifest);
+        let root = &folder(root, manifest);
         let newest = gallery.revision()?;
         let base = match Generation::open(root, &origin, options) {
             Ok(generation) if generation.revision() <= newest => generation,
@@ -111,6 +110,7 @@ impl Library {
             applied: Mutex::new(0),
             revision: AtomicU64::new(0),
             building: Mutex::new(()),
+            seen: Mutex::new(current_line(root)?),
         };
         library.catch_up(built_at)?;
         let stats = library.stats();
@@ -132,17 +132,44 @@ impl Library {
     /// When it cannot be read or written; what was served stays.
     pub fn rebuild(&self) -> Result<Stats, LibraryError> {
         let _one_at_a_time = self.building.lock();
-        let built = Arc::new(build(&self.gallery, &self.root, &self.origin, &self.options)?);
-        let revision = built.revision();
-        // The build may be ahead of what was applied, or behind it: the catalogue takes what is newer
-        // than what it has, the index what is newer than the build.
+        self.serve(build(&self.gallery, &self.root, &self.origin, &self.options)?)?;
+        *self.seen.lock() = current_line(&self.root)?;
+        Ok(self.stats())
+    }
+
+    fn serve(&self, generation: Generation) -> Result<(), LibraryError> {
+        let revision = generation.revision();
+        // The generation may be ahead of what was applied, or behind it: the catalogue takes what is newer
+        // than what it has, the index what is newer than the generation.
         let mut applied = self.applied.lock();
         let news = self.read_news(revision.min(*applied), revision)?;
         self.take(news.policies, news.standings);
-        self.index.swap(built, news.changes);
+        self.index.swap(Arc::new(generation), news.changes);
         self.set_applied(&mut applied, news.revision);
-        drop(applied);
-        Ok(self.stats())
+        Ok(())
+    }
+
+    /// Serves the generation that another process has published since the last look, if one has. One that cannot be
+    /// used is said in the log, once; what was served stays.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn adopt_published(&self) -> Result<(), LibraryError> {
+        let _one_at_a_time = self.building.lock();
+        let line = current_line(&self.root)?;
+        let mut seen = self.seen.lock();
+        if *seen == line {
+            return Ok(());
+        }
+        seen.clone_from(&line);
+        match Generation::open(&self.root, &self.origin, &self.options) {
+            Ok(generation) if generation.number() == self.stats().generation => Ok(()),
+            Ok(generation) => self.serve(generation),
+            Err(error) => {
+                tracing::error!(%error, "the published generation cannot be used: what serves goes on");
+                Ok(())
+            }
+        }
     }
 
     /// Whether so much came since the last generation that a new one is due.
@@ -153,23 +180,12 @@ impl Library {
     }
 
     /// Everything at or above `floor`, and at least the `k` nearest; nearest first.
-    ///
-    /// The search goes deeper until the floor is passed: a thousand near-identical fakes must not hide
-    /// the authentic photo behind them.
     #[must_use]
     pub fn search(&self, query: &Embedding, k: usize, floor: f32, filter: &Filter) -> Vec<Found> {
         let started = Instant::now();
         let keys = filter.is_narrow().then(|| self.catalog.read().keys(filter));
         let scope = keys.as_deref().map_or(Scope::All, Scope::Keys);
-        let mut depth = k.max(1);
-        let neighbors = loop {
-            let neighbors = self.index.search(query, depth, scope);
-            let passed = neighbors.last().is_none_or(|last| last.similarity() < floor);
-            if passed || neighbors.len() < depth || depth >= DEEPEST_SEARCH {
-                break neighbors;
-            }
-            depth = (depth * 4).min(DEEPEST_SEARCH);
-        };
+        let neighbors = self.index.search_down_to(query, k, floor, scope);
         telemetry::searched(started.elapsed());
         self.join(&neighbors)
     }
@@ -275,6 +291,18 @@ impl Library {
     }
 }
 
+/// What generations of this gallery under this model are built from.
+#[must_use]
+pub fn origin(gallery: &Gallery, manifest: &ModelManifest) -> Origin {
+    Origin { model: manifest.id(), dimension: manifest.output.dimension, gallery: gallery.id().to_owned() }
+}
+
+/// Where they are: each model has its own folder, so that trying another one does not replace what serves.
+#[must_use]
+pub fn folder(root: &Path, manifest: &ModelManifest) -> PathBuf {
+    root.join(&manifest.name)
+}
+
 /// What came in the database after a revision.
 struct News {
     revision: u64,
@@ -283,7 +311,8 @@ struct News {
     standings: Vec<(BrandId, Standing)>,
 }
 
-fn change(row: &ChangedRow, dimension: usize) -> Option<Change> {
+/// What a row means for an index; `None` when its vector is missing or no embedding.
+pub(crate) fn change(row: &ChangedRow, dimension: usize) -> Option<Change> {
     if !row.active {
         return Some(Change::Remove(row.key));
     }
@@ -299,13 +328,13 @@ fn change(row: &ChangedRow, dimension: usize) -> Option<Change> {
 
 fn build(gallery: &Gallery, root: &Path, origin: &Origin, options: &IndexOptions) -> Result<Generation, LibraryError> {
     let mut nodes = Nodes::new(origin.dimension);
-    let revision = gallery.visit_changes(&origin.model, 0, 0, |row| {
+    let revision = gallery.visit_active(&origin.model, None, |row| {
         if let Some(Change::Put(key, embedding)) = change(&row, origin.dimension) {
             nodes.insert(key, &embedding);
         }
     })?;
     tracing::info!(references = nodes.len(), vectors = nodes.vectors().len(), "building the index from the gallery");
-    Ok(Generation::build(nodes, revision, options).publish(root, origin, options.keep)?)
+    Generation::build(nodes, revision, options).publish(root, origin, options.keep, || Ok(()))
 }
 
 impl Found {

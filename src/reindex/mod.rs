@@ -1,55 +1,126 @@
-//! Folders of a brand's images become references, then a published generation.
+//! A brand's archive becomes references, and a new generation that serves once it has proven itself.
+//!
+//! take in (read, decode, embed, stage) -> decide what goes -> build -> prove -> publish: until the last step nothing
+//! that is served changes, and a run that was stopped goes on where it was.
 
+mod intake;
+mod kin;
+mod ledger;
 mod report;
-mod walk;
+mod shadow;
+mod source;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, bounded};
+use parking_lot::Mutex;
+use rayon::prelude::*;
 use thiserror::Error;
 
-use crate::enrolment::{Claim, EnrolError, Enrolment};
-use crate::gallery::{Added, BrandId, GalleryError, Polarity};
-use crate::library::{Library, LibraryError};
-use crate::photo::Sha256;
+use crate::enrolment::{EnrolError, Enrolment};
+use crate::gallery::{
+    BrandId, Fate, Gallery, GalleryError, Journal, JournalEntry, ListQuery, Polarity, Publication, RunChanges,
+};
+use crate::hygiene::GenericBank;
+use crate::index::{Change, Generation, IndexOptions, LiveIndex, Neighborhoods, Nodes, Origin, Proof, SnapshotError, prove};
+use crate::library::{LibraryError, change};
 
-pub use report::{Outcome, Report};
+use intake::Intake;
+use kin::Keys;
+use ledger::Ledger;
+pub use report::{Phases, PublishedRun, Report, write as write_report};
+pub use shadow::{Flip, Replay, ShadowReport, shadow};
+pub use source::{Sources, Stores};
 
-/// Which folders to take in for which brand.
+/// References listed at once.
+const PAGE: usize = 1000;
+
+/// What a run is to do.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Whose they are.
+    /// Whose images they are.
     pub brand: BrandId,
-    /// Folders or files of authentic images.
-    pub authentic: Vec<PathBuf>,
-    /// Folders or files of known-fake images.
-    pub fake: Vec<PathBuf>,
+    /// Where they come from.
+    pub sources: Sources,
+    /// Take out what the sources no longer name.
+    pub prune: bool,
+    /// Share of the brand's references that a run may take out, 0 to 1.
+    pub max_removed: f64,
+    /// Say what would be done and do nothing.
+    pub dry_run: bool,
 }
 
-/// Told of every file that is done.
+/// What a run works with.
+pub struct Tools<'a> {
+    /// Decodes, embeds, keeps.
+    pub enrolment: &'a Enrolment,
+    /// Images that many goods share.
+    pub bank: &'a GenericBank,
+    /// What generations are built from.
+    pub origin: &'a Origin,
+    /// Where the model's generations are.
+    pub root: &'a Path,
+    /// How they are built.
+    pub options: &'a IndexOptions,
+}
+
+/// Told of what goes on, from many threads.
 pub trait Progress: Sync {
-    /// How many files there are.
-    fn begin(&self, files: usize);
-    /// One is done.
-    fn done(&self, path: &Path, outcome: &Outcome);
+    /// How many images there are.
+    fn total(&self, images: u64);
+    /// One is decided.
+    fn done(&self, entry: &JournalEntry);
+    /// Another part of the work begins.
+    fn phase(&self, name: &'static str);
 }
 
 /// What ends a whole run.
 #[derive(Debug, Error)]
 pub enum ReindexError {
-    /// A folder cannot be listed.
+    /// A source cannot be listed or read.
     #[error("{path}: {reason}")]
     Source {
-        /// The folder.
-        path: PathBuf,
-        /// The system's words.
+        /// The source.
+        path: String,
+        /// What is wrong.
         reason: String,
     },
+    /// Another process works on the brand.
+    #[error("another reindex of {0} is going on; wait for it")]
+    Busy(BrandId),
+    /// The guard.
+    #[error(
+        "this would remove {removed} of {of} references of {brand}, more than {most:.0} %; nothing was published. Look at the sources, or allow it with --max-removed"
+    )]
+    TooManyRemoved {
+        /// The brand.
+        brand: BrandId,
+        /// How many would go.
+        removed: usize,
+        /// Of how many.
+        of: usize,
+        /// Percent allowed.
+        most: f64,
+    },
+    /// Nobody said yes.
+    #[error("nothing was removed or published; say yes, or run again with --yes")]
+    NotConfirmed,
+    /// The new generation is not what it should be.
+    #[error(
+        "the new index did not prove itself: {} of {} vectors found themselves, recall {:.4} at the threshold, expected all and at least 0.999; what serves goes on",
+        .0.found_themselves, .0.rows, .0.recall()
+    )]
+    Unproven(Proof),
     /// The gallery cannot be written.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
     /// The index cannot be written.
+    #[error("index: {0}")]
+    Snapshot(#[from] SnapshotError),
+    /// The library cannot follow.
     #[error(transparent)]
     Library(#[from] LibraryError),
     /// The model has stopped.
@@ -57,90 +128,258 @@ pub enum ReindexError {
     Enrol(#[from] EnrolError),
 }
 
-/// Takes every image in, then builds and publishes a generation. What was kept before a stop is not
-/// embedded again by the next run.
+impl ReindexError {
+    fn source(path: &str, reason: &dyn std::fmt::Display) -> Self {
+        Self::Source { path: path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+/// Runs a plan. `confirm` is asked before anything is removed, with how many of how many.
 ///
 /// # Errors
-/// When a folder, the gallery or the index fails. A bad image never ends a run: the report names it.
+/// When a source, the gallery or the index fails, or the run stops itself. A bad image never ends a run: the report
+/// names it. What was staged before a stop is not embedded again by the next run.
 pub fn reindex(
     plan: &Plan,
-    enrolment: &Enrolment,
-    library: &Library,
+    tools: &Tools<'_>,
     progress: &impl Progress,
-) -> Result<Report, ReindexError> {
-    let mut files = walk::files(&plan.authentic, Polarity::Authentic)?;
-    files.extend(walk::files(&plan.fake, Polarity::Fake)?);
-    progress.begin(files.len());
-    let mut report = Report::default();
-    let (send, tasks) = bounded(files.len().max(1));
-    for file in files {
-        // The channel has room for all of them.
-        let _ = send.send(file);
+    confirm: &dyn Fn(usize, usize) -> bool,
+) -> Result<Outcome, ReindexError> {
+    let gallery = &tools.enrolment.gallery;
+    let folder = (!plan.dry_run).then(|| gallery.journals());
+    let journal = Journal::open(folder.as_deref(), &plan.brand)?;
+    let mut journal = journal.ok_or_else(|| ReindexError::Busy(plan.brand.clone()))?;
+    // Stopped between its publication and the word of it: that run is done.
+    if gallery.publication_of(journal.run())?.is_some() {
+        journal.next_run()?;
     }
-    drop(send);
-    let workers = thread::available_parallelism().map_or(1, usize::from) + 1;
-    let outcomes = thread::scope(|scope| {
-        let running: Vec<_> = (0..workers).map(|_| scope.spawn(|| work(&tasks, plan, enrolment, progress))).collect();
-        running
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect::<Vec<_>>()
-    });
-    for outcome in outcomes {
-        report.extend(outcome?);
+    if !plan.dry_run {
+        gallery.drop_staged(&plan.brand, journal.run())?;
     }
-    library.refresh()?;
-    report.finish(library.rebuild()?);
-    Ok(report)
+    let started = Instant::now();
+    progress.phase("taking in");
+    let (mut changes, embedded) = take_in(plan, tools, &journal, progress)?;
+    let mut phases = Phases { take_in_s: started.elapsed().as_secs_f64(), ..Phases::default() };
+    if !plan.dry_run {
+        journal.left_behind()?.into_iter().try_for_each(|key| gallery.unstage(key))?;
+        journal.forget_left_behind()?;
+    }
+    let present = if plan.prune { mark_removed(plan, gallery, &journal, &mut changes)? } else { 0 };
+    let mut report = Report::of(plan, &journal, embedded)?;
+    if !plan.dry_run {
+        guard(plan, changes.removed.len(), present, confirm)?;
+        let staged = gallery.staged(journal.run())?;
+        if !staged.is_empty() || !changes.is_empty() {
+            let published = publish(tools, &journal, (&staged, &mut changes), progress, &mut phases)?;
+            report = Report { published: Some(published), ..Report::of(plan, &journal, embedded)? };
+            progress.phase("making points");
+            make_features(tools.enrolment, &staged, &mut phases)?;
+            journal.next_run()?;
+        }
+    }
+    report.changes(&changes);
+    report.phases = phases;
+    Ok(Outcome { report, journal, changes })
 }
 
-type Outcomes = Vec<(PathBuf, Outcome)>;
+/// What a run has left, for its report.
+pub struct Outcome {
+    /// The figures.
+    pub report: Report,
+    /// What became of each image.
+    pub journal: Journal,
+    /// What was changed beside.
+    pub changes: RunChanges,
+}
 
-fn work(
-    tasks: &Receiver<walk::Source>,
+fn take_in(
     plan: &Plan,
-    enrolment: &Enrolment,
+    tools: &Tools<'_>,
+    journal: &Journal,
     progress: &impl Progress,
-) -> Result<Outcomes, ReindexError> {
-    let mut outcomes = Vec::new();
-    for source in tasks {
-        let outcome = take_in(&source, plan, enrolment)?;
-        progress.done(&source.path, &outcome);
-        outcomes.push((source.path, outcome));
-    }
-    Ok(outcomes)
+) -> Result<(RunChanges, u64), ReindexError> {
+    let stores = Stores::new()?;
+    let intake = Intake {
+        sources: &plan.sources,
+        stores: &stores,
+        enrolment: tools.enrolment,
+        journal,
+        progress,
+        embed: !plan.dry_run,
+        embedded: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+        under_way: Mutex::new(HashSet::new()),
+    };
+    let (enrolment, bank) = (tools.enrolment, tools.bank);
+    let mut ledger = Ledger { enrolment, bank, journal, dry: plan.dry_run, changes: RunChanges::default() };
+    let embedded = intake.run(&mut ledger)?;
+    Ok((ledger.changes, embedded))
 }
 
-fn take_in(source: &walk::Source, plan: &Plan, enrolment: &Enrolment) -> Result<Outcome, ReindexError> {
-    let bytes = match read_capped(&source.path, enrolment.limits.max_bytes) {
-        Ok(bytes) => bytes,
-        Err(error) => return Ok(Outcome::refused("file-unreadable", error.to_string())),
-    };
-    // Known bytes are not decoded again.
-    if let Some(known) = enrolment.gallery.find_photo(&plan.brand, Sha256::of(&bytes))? {
-        return Ok(if known.polarity == source.polarity { Outcome::Unchanged } else { Outcome::contradicts(&known) });
-    }
-    let claim = Claim {
-        brand: plan.brand.clone(),
-        polarity: source.polarity,
-        product: source.product.clone(),
-        source: Some(source.path.display().to_string()),
-        notes: None,
-    };
-    match enrolment.enrol(&bytes, &claim) {
-        Ok(Added::New(_)) => Ok(Outcome::Added),
-        Ok(Added::Existing(_)) => Ok(Outcome::Unchanged),
-        Ok(Added::Contradicts(known)) => Ok(Outcome::contradicts(&known)),
-        Err(EnrolError::Photo(error)) => Ok(Outcome::refused(error.code(), error.to_string())),
-        Err(error) => Err(error.into()),
+/// Marks what the sources no longer name, and returns how many references the brand has.
+fn mark_removed(
+    plan: &Plan,
+    gallery: &Gallery,
+    journal: &Journal,
+    changes: &mut RunChanges,
+) -> Result<usize, ReindexError> {
+    let polarities = plan.sources.polarities();
+    let (mut after, mut present) = (0, 0);
+    loop {
+        let page = gallery.list(&plan.brand, &ListQuery { after, limit: PAGE, ..ListQuery::default() })?;
+        let Some(last) = page.last() else {
+            return Ok(present);
+        };
+        after = last.key;
+        present += page.len();
+        for reference in page.iter().filter(|reference| polarities.contains(&reference.claim.polarity)) {
+            let source = reference.claim.details.source.as_deref();
+            if journal.names(reference.photo.sha256, source)? {
+                continue;
+            }
+            changes.removed.insert(reference.key);
+            journal.record(&[JournalEntry {
+                source: format!("{} [{}]", source.unwrap_or("no source"), reference.id),
+                polarity: reference.claim.polarity,
+                version: None,
+                sha256: Some(reference.photo.sha256),
+                key: Some(reference.key),
+                fate: Fate::Removed,
+                code: Some("not-named".to_owned()),
+                detail: Some("the sources do not name it any more".to_owned()),
+            }])?;
+        }
     }
 }
 
-/// Reads at most one byte over the cap, so that a huge file costs no memory and is still refused by
-/// its size.
-fn read_capped(path: &Path, cap: usize) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(cap as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+fn guard(
+    plan: &Plan,
+    removed: usize,
+    of: usize,
+    confirm: &dyn Fn(usize, usize) -> bool,
+) -> Result<(), ReindexError> {
+    if removed == 0 {
+        return Ok(());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    let share = removed as f64 / of.max(1) as f64;
+    if share > plan.max_removed {
+        let (brand, most) = (plan.brand.clone(), plan.max_removed * 100.0);
+        return Err(ReindexError::TooManyRemoved { brand, removed, of, most });
+    }
+    if confirm(removed, of) { Ok(()) } else { Err(ReindexError::NotConfirmed) }
+}
+
+fn publish(
+    tools: &Tools<'_>,
+    journal: &Journal,
+    (staged, changes): (&HashSet<u64>, &mut RunChanges),
+    progress: &impl Progress,
+    phases: &mut Phases,
+) -> Result<PublishedRun, ReindexError> {
+    let gallery = &tools.enrolment.gallery;
+    let thresholds = &tools.enrolment.embedder.manifest().thresholds;
+    let started = Instant::now();
+    progress.phase("building");
+    let (nodes, keys, revision) = nodes(tools, journal.run(), staged, &changes.removed)?;
+    let built = Generation::build(nodes, revision, tools.options).of_run(journal.run());
+    phases.build_s = started.elapsed().as_secs_f64();
+
+    let started = Instant::now();
+    progress.phase("proving");
+    let (built, proof, near) = proven(built, thresholds.lookalike, |key| staged.contains(&key))?;
+    for (key, quarantine) in kin::contradictions(&built, &keys, gallery, thresholds, changes)? {
+        journal.contradict(key, &quarantine.code, &quarantine.detail)?;
+    }
+    let groups = kin::groups(&near, &built, gallery, thresholds, changes)?;
+    phases.prove_s = started.elapsed().as_secs_f64();
+
+    let started = Instant::now();
+    progress.phase("publishing");
+    let built = Arc::into_inner(built).ok_or_else(|| ReindexError::source("index", &"it is in use"))?;
+    let graph = built.graph().is_some();
+    let mut publication: Option<Publication> = None;
+    let published = built.publish(tools.root, tools.origin, tools.options.keep, || {
+        publication = Some(gallery.publish_run(journal.brand(), journal.run(), changes)?);
+        Ok::<(), ReindexError>(())
+    })?;
+    gallery.forget_publications(tools.options.keep)?;
+    phases.publish_s = started.elapsed().as_secs_f64();
+    Ok(PublishedRun {
+        generation: published.number(),
+        publication: publication.map_or(0, |publication| publication.number),
+        references: published.nodes().len() - changes.quarantined.len().min(published.nodes().len()),
+        vectors: published.nodes().vectors().len(),
+        search: if graph { "hnsw" } else { "exact" },
+        groups,
+        proof,
+    })
+}
+
+/// What will take part: what does now and what the run has staged, without what it removes.
+fn nodes(
+    tools: &Tools<'_>,
+    run: &str,
+    staged: &HashSet<u64>,
+    removed: &HashSet<u64>,
+) -> Result<(Nodes, Keys, u64), ReindexError> {
+    let mut nodes = Nodes::new(tools.origin.dimension);
+    let mut keys = Keys { polarities: std::collections::HashMap::new(), staged: staged.clone() };
+    let revision = tools.enrolment.gallery.visit_active(&tools.origin.model, Some(run), |row| {
+        if removed.contains(&row.key) {
+            return;
+        }
+        if let Some(Change::Put(key, embedding)) = change(&row, tools.origin.dimension) {
+            nodes.insert(key, &embedding);
+            keys.polarities.insert(key, row.polarity);
+        }
+    })?;
+    Ok((nodes, keys, revision))
+}
+
+/// A generation that has proven itself: with its graph, or else without.
+fn proven(
+    built: Generation,
+    threshold: f32,
+    wanted: impl Fn(u64) -> bool + Sync,
+) -> Result<(Arc<Generation>, Proof, Neighborhoods), ReindexError> {
+    let mut built = Arc::new(built);
+    loop {
+        let (proof, near) = prove(&LiveIndex::new(Arc::clone(&built)), &built, threshold, &wanted);
+        if proof.holds() {
+            return Ok((built, proof, near));
+        }
+        if built.graph().is_none() {
+            return Err(ReindexError::Unproven(proof));
+        }
+        tracing::warn!(recall = proof.recall(), found = proof.found_themselves, of = proof.rows, "the graph did not prove itself: the exact scan serves");
+        let bare = Arc::into_inner(built).ok_or(ReindexError::Unproven(proof))?;
+        built = Arc::new(bare.without_graph());
+    }
+}
+
+/// Points are wanted by second looks only, and made there when they are missing: they come after the publication.
+fn make_features(enrolment: &Enrolment, staged: &HashSet<u64>, phases: &mut Phases) -> Result<(), ReindexError> {
+    let started = Instant::now();
+    let keys: Vec<u64> = staged.iter().copied().collect();
+    for page in keys.chunks(PAGE) {
+        let references = enrolment.gallery.by_keys(page.iter().copied())?;
+        references.into_par_iter().for_each(|(_, reference)| enrolment.make_features(reference.photo.sha256));
+    }
+    phases.points_s = started.elapsed().as_secs_f64();
+    Ok(())
+}
+
+/// Where a brand's reports are put when nothing else is said.
+#[must_use]
+pub fn report_folder(gallery: &Gallery, brand: &BrandId) -> PathBuf {
+    gallery.journals().join(format!("{brand}-report"))
+}
+
+/// As text, for reports.
+fn polarity_of(entry: &JournalEntry) -> &'static str {
+    match entry.polarity {
+        Polarity::Authentic => "authentic",
+        Polarity::Fake => "fake",
+    }
 }

@@ -214,9 +214,9 @@ impl Match {
     pub(super) fn similar(reference: &Reference, similarity: f32) -> Self {
         Self {
             reference_id: reference.id.clone(),
-            brand: reference.brand.to_string(),
-            polarity: reference.polarity,
-            product: reference.product.clone(),
+            brand: reference.claim.brand.to_string(),
+            polarity: reference.claim.polarity,
+            product: reference.claim.details.product.clone(),
             similarity,
             probability: None,
             score: None,

@@ -101,11 +101,10 @@ impl Screener {
         let near = |held: &&Held| self.scoring.look_from.reached(&held.sighting, LOOK_BELOW);
         let near = examination.held.iter().take_while(near).map(|held| &held.found);
         let places = worth_a_look(near, LOOKED_FOR);
-        let keys: Vec<u64> = places.iter().map(|&place| examination.held[place].found.key).collect();
-        let references = self.gallery.by_keys(&keys)?;
+        let references = self.gallery.by_keys(places.iter().map(|&place| examination.held[place].found.key))?;
         for place in places {
             let held = &mut examination.held[place];
-            let reference = references.iter().find(|reference| reference.key == held.found.key);
+            let reference = references.get(&held.found.key);
             if let Some(known) = reference.and_then(|reference| self.features_of(reference)) {
                 held.sighting.alignment = align(&features, &known);
                 // On plain pictures there is nothing to find: they are judged by similarity alone.
@@ -146,10 +145,10 @@ impl Screener {
         }
         let places = worth_a_look(found.iter(), LOOKED_FOR_IN_PANEL);
         let features = QueryFeatures::of(crop.rgb());
-        let references = self.gallery.by_keys(&places.iter().map(|&place| found[place].key).collect::<Vec<_>>())?;
+        let references = self.gallery.by_keys(places.iter().map(|&place| found[place].key))?;
         let held = places.into_iter().filter_map(|place| {
             let found = found[place].clone();
-            let reference = references.iter().find(|reference| reference.key == found.key)?;
+            let reference = references.get(&found.key)?;
             let alignment = align(&features, &self.features_of(reference)?).map(|seen| in_whole(seen, inside.panel));
             let sighting = Sighting { alignment, looked: true, ..seen(found.similarity, level) };
             Some(self.hold(found, sighting, Some(inside.clone())))
@@ -174,8 +173,8 @@ impl Screener {
     /// The kept features of a reference, or new ones from its photo. `None`, and a line in the log, when
     /// the photo cannot be read: the reference then counts by its similarity alone.
     fn features_of(&self, reference: &Reference) -> Option<LocalFeatures> {
-        let kept = self.gallery.features(reference.sha256).and_then(|bytes| LocalFeatures::from_bytes(&bytes));
-        kept.or_else(|| self.make_features(reference.sha256))
+        let kept = self.gallery.features(reference.photo.sha256).and_then(|bytes| LocalFeatures::from_bytes(&bytes));
+        kept.or_else(|| self.make_features(reference.photo.sha256))
     }
 
     fn make_features(&self, sha256: Sha256) -> Option<LocalFeatures> {

@@ -10,10 +10,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
-use crate::gallery::{BrandId, Gallery, GalleryError, Polarity, Policy, Reference, StoredCheck, StoredPolicy, new_id};
+use crate::gallery::{
+    Action, BrandId, FloodLimits, Gallery, GalleryError, Hit, Polarity, Policy, StoredCheck, StoredPolicy, new_id,
+};
 use crate::library::{Filter, Library};
 use crate::photo::{Limits, Photo, PhotoError, Sha256};
 use crate::scoring::{Scoring, Standing};
@@ -98,6 +101,26 @@ pub struct Screener {
     pub limits: Limits,
     /// Matches named in an answer, at most, for each photo.
     pub matches: usize,
+    /// What is kept of checks and counted on them.
+    pub checks: CheckOptions,
+}
+
+/// What is kept of checks and counted on them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckOptions {
+    /// Keep the photos of checks that are not allowed, for moderators and replays.
+    pub keep_photos: bool,
+    /// Keep those of one in so many allowed checks too, for replays; 0 keeps none.
+    pub keep_allowed_every: u32,
+    /// When a reference matches suspiciously many unrelated photos.
+    pub flood: FloodLimits,
+}
+
+impl Default for CheckOptions {
+    fn default() -> Self {
+        Self { keep_photos: true, keep_allowed_every: 100, flood: FloodLimits::default() }
+    }
 }
 
 impl Screener {
@@ -118,9 +141,18 @@ impl Screener {
         {
             return replay(saved.request_sha256, request, saved.answer);
         }
-        let answer = self.screen(listing, uploads)?;
+        let (answer, decisive) = self.screen_all(listing, uploads)?;
         let json = serde_json::to_string(&answer)?;
-        let saved = self.gallery.save_check(&StoredCheck {
+        let hits: Vec<Hit<'_>> = decisive
+            .iter()
+            .map(|&(key, perceptual_hash)| Hit {
+                key,
+                perceptual_hash,
+                listing: listing.listing_id.as_deref().unwrap_or(&answer.id),
+            })
+            .collect();
+        let kept = if self.keeps_photos(answer.action, request) { photos(uploads, &answer) } else { Vec::new() };
+        let check = StoredCheck {
             id: &answer.id,
             idempotency_key,
             request_sha256: request,
@@ -129,7 +161,10 @@ impl Screener {
             action: answer.action.as_str(),
             created_at: answer.created_at,
             answer: &json,
-        })?;
+            photos: &kept,
+            hits: &hits,
+        };
+        let saved = self.gallery.save_check(&check, &self.checks.flood)?;
         match saved {
             // Another request with the same key was faster: both get its answer.
             Some(saved) => replay(saved.request_sha256, request, saved.answer),
@@ -145,17 +180,39 @@ impl Screener {
     /// # Errors
     /// As [`Screener::check`].
     pub fn screen(&self, listing: &Listing, uploads: &[Upload]) -> Result<CheckAnswer, ScreenError> {
+        self.screen_all(listing, uploads).map(|(answer, _)| answer)
+    }
+
+    /// Whether the photos of a check are kept. Which of the allowed ones are is as good as drawn by lot.
+    fn keeps_photos(&self, action: Action, request: Sha256) -> bool {
+        let [a, b, c, d, ..] = request.0;
+        let lot = u32::from_be_bytes([a, b, c, d]);
+        match action {
+            Action::Allow => self.checks.keep_allowed_every > 0 && lot.is_multiple_of(self.checks.keep_allowed_every),
+            Action::Review | Action::Block => self.checks.keep_photos,
+        }
+    }
+
+    /// The answer, and the references that decided about photos that are not allowed, with the photos' hashes.
+    fn screen_all(
+        &self,
+        listing: &Listing,
+        uploads: &[Upload],
+    ) -> Result<(CheckAnswer, Vec<(u64, [u8; 32])>), ScreenError> {
         // All photos are decoded and queued before the first embedding is waited for.
         let started = uploads.iter().enumerate().map(|(index, upload)| self.start(index, upload));
         let started = started.collect::<Result<Vec<_>, _>>()?;
         let mut brands = Brands::new();
         let mut judged = Vec::with_capacity(started.len());
+        let mut decisive = Vec::new();
         for (index, (look, upload)) in started.into_iter().zip(uploads).enumerate() {
-            judged.push(self.finish(index, look, upload, listing, &mut brands)?);
+            let (judgement, answer, hit) = self.finish(index, look, upload, listing, &mut brands)?;
+            judged.push((judgement, answer));
+            decisive.extend(hit);
         }
         let judgements: Vec<Judgement> = judged.iter().map(|(judgement, _)| judgement.clone()).collect();
         let overall = worst(&judgements).cloned().unwrap_or_else(|| undecidable(Reason::PhotoBroken));
-        Ok(CheckAnswer {
+        let answer = CheckAnswer {
             id: new_id("chk"),
             created_at: Timestamp::now(),
             listing: listing.clone(),
@@ -164,7 +221,8 @@ impl Screener {
             reasons: overall.reasons.into_iter().map(ReasonText::from).collect(),
             photos: judged.into_iter().map(|(_, photo)| photo).collect(),
             versions: self.versions(&brands),
-        })
+        };
+        Ok((answer, decisive))
     }
 
     /// Decodes and embeds one photo, for a look-up.
@@ -184,9 +242,9 @@ impl Screener {
         // A floor above every similarity: exactly the nearest are wanted, nothing deeper.
         let mut found = self.library.search(lookup.embedding, lookup.k, f32::INFINITY, lookup.filter);
         found.truncate(lookup.k);
-        let references = self.gallery.by_keys(&found.iter().map(|found| found.key).collect::<Vec<_>>())?;
+        let references = self.gallery.by_keys(found.iter().map(|found| found.key))?;
         let joined = found.iter().filter_map(|found| {
-            let reference = references.iter().find(|reference| reference.key == found.key)?;
+            let reference = references.get(&found.key)?;
             Some(Match::similar(reference, found.similarity))
         });
         Ok(joined.collect())
@@ -221,7 +279,8 @@ impl Screener {
         upload: &Upload,
         listing: &Listing,
         brands: &mut Brands,
-    ) -> Result<(Judgement, PhotoAnswer), ScreenError> {
+    ) -> Result<(Judgement, PhotoAnswer, Option<(u64, [u8; 32])>), ScreenError> {
+        let mut hit = None;
         let mut answer = PhotoAnswer::unseen(index, upload.name.clone(), Sha256::of(&upload.bytes));
         let judgement = match look {
             Started::Broken(error) => {
@@ -235,6 +294,10 @@ impl Screener {
                         answer.views = examination.views;
                         let (judgement, matches) = self.judge(&examination, &answer, listing, brands)?;
                         answer.matches = matches;
+                        if judgement.action != Action::Allow {
+                            let key = judgement.decisive.map(|place| examination.held[place].found.key);
+                            hit = key.map(|key| (key, photo.fingerprint().hash));
+                        }
                         judgement
                     }
                     Err(ScreenError::Embed(EmbedError::Failed(reason))) => {
@@ -247,7 +310,7 @@ impl Screener {
         };
         telemetry::judged(judgement.verdict.as_str());
         answer.judged(&judgement);
-        Ok((judgement, answer))
+        Ok((judgement, answer, hit))
     }
 
     fn judge(
@@ -265,11 +328,10 @@ impl Screener {
         };
         let (candidates, judgement) = self.weigh(examination, facts, brands);
         let shown = shown(&candidates, &judgement, &model, self.matches);
-        let keys: Vec<u64> = shown.iter().map(|&place| examination.held[place].found.key).collect();
-        let references = self.gallery.by_keys(&keys)?;
+        let references = self.gallery.by_keys(shown.iter().map(|&place| examination.held[place].found.key))?;
         let named = shown.into_iter().filter_map(|place| {
             let held = &examination.held[place];
-            let reference = references.iter().find(|reference: &&Reference| reference.key == held.found.key)?;
+            let reference = references.get(&held.found.key)?;
             let candidate = &candidates[place];
             let thresholds = brands.terms(&candidate.brand).policy.thresholds(&model);
             Some(Match::held(reference, candidate, thresholds.relevance(candidate.polarity == Polarity::Fake)))
@@ -307,6 +369,7 @@ impl Screener {
             score: self.scoring.probability(held.evidence, polarity, 0.0),
             probability: self.scoring.probability(held.evidence, polarity, shift),
             alignment: held.sighting.alignment,
+            may_block: held.found.entry.may_block,
         }
     }
 
@@ -379,6 +442,12 @@ fn shown(candidates: &[Candidate], judgement: &Judgement, model: &ScoreThreshold
         shown.push(decisive);
     }
     shown
+}
+
+/// Each photo under its sum.
+fn photos(uploads: &[Upload], answer: &CheckAnswer) -> Vec<(Sha256, Bytes)> {
+    let sums = answer.photos.iter().filter_map(|photo| photo.sha256.parse().ok());
+    sums.zip(uploads).map(|(sum, upload)| (sum, upload.bytes.clone())).collect()
 }
 
 fn replay(saved: Sha256, request: Sha256, json: String) -> Result<Answered, ScreenError> {

@@ -30,6 +30,8 @@ pub struct Candidate {
     pub probability: f32,
     /// Where it lies in the photo, if it was looked for and found.
     pub alignment: Option<Alignment>,
+    /// Whether the reference may lead to a block by itself.
+    pub may_block: bool,
 }
 
 /// What a brand's references are judged by.
@@ -237,6 +239,7 @@ fn known_fake(fake: &Nearest<'_>, authentic_also: bool) -> Judgement {
     let (action, why) = match fake.certified {
         _ if !fake.policy.block => (Action::Review, Reason::BlockNotAskedFor),
         None => (Action::Review, Reason::NoBlockCertificate),
+        Some(_) if !fake.candidate.may_block => (Action::Review, Reason::ReferenceNeverBlocks),
         Some(least) if fake.is_blockable(least) => (Action::Block, Reason::BlockCertified),
         Some(_) => (Action::Review, Reason::BelowBlockThreshold),
     };

@@ -41,6 +41,8 @@ pub enum Reason {
     NoBlockCertificate,
     /// The score is below the certified threshold; a person decides.
     BelowBlockThreshold,
+    /// The reference is generic or disputed; a person decides.
+    ReferenceNeverBlocks,
     /// The photo's quality is below `min_quality`.
     LowInformation,
     /// No reference reaches a threshold.
@@ -76,6 +78,9 @@ impl Reason {
             Self::BlockNotAskedFor => "The brand's policy leaves known fakes to a person.",
             Self::NoBlockCertificate => "The brand has no certificate to block, so a person decides.",
             Self::BelowBlockThreshold => "The score is below the certified threshold, so a person decides.",
+            Self::ReferenceNeverBlocks => {
+                "The reference shows what many goods share, or is disputed, so a person decides."
+            }
             Self::LowInformation => "There is too little to see on the photo for a match to mean anything.",
             Self::BelowEveryThreshold => "No reference is near.",
             Self::ClaimedBrandDiffers => "The listing names another brand than the matched one.",

@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::{class_name, visible};
+use super::class_name;
 use crate::evaluate::metrics::Signal;
 use crate::evaluate::record::{Class, Pairing, Record, Split};
+use crate::page::visible;
 
 /// Errors shown of each kind.
 const SHOWN: usize = 24;

@@ -5,15 +5,11 @@ mod errors;
 mod plots;
 mod tables;
 
-use std::ops::RangeInclusive;
-
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
 use crate::evaluate::metrics::{Figures, Signal};
 use crate::evaluate::record::{Class, Record};
-
-/// Nothing is fetched and no script runs, whatever a path or a picture holds.
-const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+use crate::page::head;
 
 /// The page as HTML.
 ///
@@ -45,18 +41,6 @@ pub fn render(
         }
     };
     page.into_string()
-}
-
-fn head(title: &str) -> Markup {
-    html! {
-        head {
-            meta charset="utf-8";
-            meta http-equiv="Content-Security-Policy" content=(POLICY);
-            meta name="viewport" content="width=device-width, initial-scale=1";
-            title { (title) }
-            style { (PreEscaped(include_str!("style.css"))) }
-        }
-    }
 }
 
 fn made_by(versions: &[(String, String)]) -> Markup {
@@ -138,18 +122,4 @@ fn class_name(class: Class) -> &'static str {
 fn percent(share: f64) -> String {
     let digits = if share > 0.0 && share < 0.01 || share > 0.99 && share < 1.0 { 2 } else { 1 };
     format!("{:.digits$}\u{a0}%", share * 100.0)
-}
-
-/// A path with its invisible characters spelled out: these can make one path look like another.
-fn visible(path: &str) -> String {
-    const HIDDEN: [RangeInclusive<char>; 6] = [
-        '\u{ad}'..='\u{ad}',
-        '\u{61c}'..='\u{61c}',
-        '\u{200b}'..='\u{200f}',
-        '\u{2028}'..='\u{202e}',
-        '\u{2060}'..='\u{206f}',
-        '\u{feff}'..='\u{feff}',
-    ];
-    let hidden = |c: char| c.is_control() || HIDDEN.iter().any(|range| range.contains(&c));
-    path.chars().map(|c| if hidden(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }

@@ -1,0 +1,153 @@
+use super::args::{IndexArgs, IndexCommand};
+use super::{Exit, Failure};
+use crate::assembly::{Model, serving_model};
+use crate::config::Config;
+use crate::embed::ModelManifest;
+use crate::gallery::{Gallery, Publication, Published};
+use crate::index::{Generation, GenerationInfo, LEAST_RECALL, LiveIndex, Proof, generations, point_to, prove};
+use crate::library::{folder, origin};
+
+pub(super) fn index(config: &Config, args: &IndexArgs) -> Result<Exit, Failure> {
+    let gallery = Gallery::open(&config.data)?;
+    let serving = serving_model(config, &gallery)?;
+    let manifest = ModelManifest::load(&config.models, &serving)?;
+    match &args.command {
+        IndexCommand::List { json } => list(config, &gallery, &manifest, *json),
+        IndexCommand::Verify { generation, json } => verify(config, &gallery, &manifest, generation.as_deref(), *json),
+        IndexCommand::Rollback => rollback(config, &gallery, &manifest),
+        IndexCommand::Promote { model } => promote(config, &gallery, &serving, model),
+    }
+}
+
+fn list(config: &Config, gallery: &Gallery, manifest: &ModelManifest, json: bool) -> Result<Exit, Failure> {
+    let generations = generations(&folder(&config.index_dir, manifest))?;
+    let publications = gallery.publications()?;
+    if json {
+        let both = serde_json::json!({
+            "model": manifest.id(), "generations": generations, "publications": publications,
+        });
+        println!("{}", serde_json::to_string_pretty(&both)?);
+        return Ok(Exit::Done);
+    }
+    println!("model {}", manifest.id());
+    for generation in &generations {
+        let GenerationInfo { name, references, vectors, bytes, revision, current, .. } = generation;
+        let serves = if *current { "serves" } else { "      " };
+        println!("  {serves}  {name}  {references} references, {vectors} vectors, {} MB, revision {revision}", bytes / 1_000_000);
+    }
+    println!("publications");
+    for publication in &publications {
+        println!("  {}", described(publication));
+    }
+    Ok(Exit::Done)
+}
+
+fn described(publication: &Publication) -> String {
+    let what = match &publication.what {
+        Published::Reindex { brand, run } => format!("reindex of {brand} ({run})"),
+        Published::Model { name } => format!("model {name}"),
+    };
+    let state = match (publication.undone_at, publication.forgotten) {
+        (Some(when), _) => format!(", undone {when:.0}"),
+        (None, true) => ", too old to be undone".to_owned(),
+        (None, false) => String::new(),
+    };
+    format!("{}  {:.0}  {what}{state}", publication.number, publication.published_at)
+}
+
+fn verify(
+    config: &Config,
+    gallery: &Gallery,
+    manifest: &ModelManifest,
+    wanted: Option<&str>,
+    json: bool,
+) -> Result<Exit, Failure> {
+    let root = folder(&config.index_dir, manifest);
+    let mut names: Vec<String> = generations(&root)?.into_iter().map(|generation| generation.name).collect();
+    if let Some(wanted) = wanted {
+        names = vec![wanted.to_owned()];
+    }
+    let mut broken = false;
+    for name in &names {
+        let opened = Generation::open_named(&root, name, &origin(gallery, manifest), &config.index);
+        let (whole, words) = match &opened {
+            Err(error) => (false, error.to_string()),
+            Ok(_) => (true, String::new()),
+        };
+        let proof = opened.ok().map(|generation| proof(generation, manifest.thresholds.lookalike));
+        let holds = whole && proof.as_ref().is_some_and(Proof::holds);
+        broken |= !holds;
+        if json {
+            let line = serde_json::json!({ "generation": name, "holds": holds, "error": words, "proof": proof });
+            println!("{line}");
+        } else if let Some(proof) = proof {
+            println!(
+                "{name}: {}; {} of {} vectors found themselves, recall {:.4} of {} at the threshold, expected all and {LEAST_RECALL}",
+                if holds { "holds" } else { "does not hold" },
+                proof.found_themselves,
+                proof.rows,
+                proof.recall(),
+                proof.expected
+            );
+        } else {
+            println!("{name}: does not hold; {words}");
+        }
+    }
+    if names.is_empty() {
+        println!("no index was published in {} yet", root.display());
+    }
+    Ok(if broken { Exit::Storage } else { Exit::Done })
+}
+
+/// What a generation shows when every vector looks itself up.
+pub(super) fn proof(generation: Generation, threshold: f32) -> Proof {
+    let generation = std::sync::Arc::new(generation);
+    prove(&LiveIndex::new(std::sync::Arc::clone(&generation)), &generation, threshold, |_| false).0
+}
+
+fn rollback(config: &Config, gallery: &Gallery, manifest: &ModelManifest) -> Result<Exit, Failure> {
+    let Some(undone) = gallery.undo_publication()? else {
+        return Err(Failure::Declined("there is no publication that can be undone; touchstone index list shows them".to_owned()));
+    };
+    println!("undone: {}", described(&undone));
+    if let Published::Reindex { run, .. } = &undone.what {
+        // An older generation needs fewer corrections; with any of them the answers are the same.
+        let root = folder(&config.index_dir, manifest);
+        let older = |generation: &&GenerationInfo| {
+            generation.revision < undone.revision && generation.run.as_ref() != Some(run)
+        };
+        let published = gallery.publications()?;
+        let served = |generation: &&GenerationInfo| {
+            generation.run.as_ref().is_none_or(|run| {
+                published.iter().any(|one| matches!(&one.what, Published::Reindex { run: published, .. } if published == run))
+            })
+        };
+        let generations = generations(&root)?;
+        if let Some(back) = generations.iter().filter(older).rfind(served) {
+            point_to(&root, &back.name)?;
+            println!("{} serves", back.name);
+        }
+    } else {
+        println!("{} serves", serving_model(config, gallery)?);
+    }
+    Ok(Exit::Done)
+}
+
+fn promote(config: &Config, gallery: &Gallery, serving: &str, name: &str) -> Result<Exit, Failure> {
+    let Model { embedder, .. } = Model::open(config, name)?;
+    let manifest = embedder.manifest();
+    if name == serving {
+        return Err(Failure::Declined(format!("{name} serves already")));
+    }
+    let missing = gallery.count_without_vector(&manifest.id())?;
+    if missing > 0 {
+        return Err(Failure::Declined(format!(
+            "{missing} references were never embedded by {name}; run touchstone reindex --model {name} --shadow first"
+        )));
+    }
+    Generation::open(&folder(&config.index_dir, manifest), &origin(gallery, manifest), &config.index)?;
+    let promoted = gallery.promote(name)?;
+    println!("{}", described(&promoted));
+    println!("{name} serves; a running service follows by itself. touchstone index rollback goes back to {serving}");
+    Ok(Exit::Done)
+}

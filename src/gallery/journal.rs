@@ -1,0 +1,359 @@
+//! What a run has done with each image: kept beside the database, so that a run that was stopped goes on, and so that
+//! a list of millions takes no memory.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+
+use super::store::{GalleryError, parsed, signed, unsigned};
+use super::{BrandId, Polarity};
+use crate::photo::Sha256;
+
+/// What became of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// It comes in.
+    Added,
+    /// It was in, and what the brand says of it changes.
+    Changed,
+    /// It was in and stays as it is.
+    Unchanged,
+    /// The same bytes came before in this run.
+    Duplicate,
+    /// It contradicts another reference: kept, but held back.
+    Conflict,
+    /// It is no photo that can be used, or nothing that can be read.
+    Refused,
+    /// No longer named: it goes out.
+    Removed,
+}
+
+impl Fate {
+    /// All of them, in the order of a report.
+    pub const ALL: [Self; 7] =
+        [Self::Added, Self::Changed, Self::Removed, Self::Unchanged, Self::Duplicate, Self::Conflict, Self::Refused];
+
+    /// As stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Unchanged => "unchanged",
+            Self::Duplicate => "duplicate",
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+impl std::str::FromStr for Fate {
+    type Err = super::InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|fate| fate.as_str() == text);
+        found.ok_or_else(|| super::InvalidName(format!("fate is {text:?}, which is none")))
+    }
+}
+
+/// An image and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JournalEntry {
+    /// Where it is: path or URL.
+    pub source: String,
+    /// Authentic or fake.
+    pub polarity: Polarity,
+    /// What its place says of its content, such as size and time of change; the same one means the same bytes.
+    #[serde(skip)]
+    pub version: Option<String>,
+    /// Sum of its bytes, if they could be read.
+    #[serde(skip)]
+    pub sha256: Option<Sha256>,
+    /// Key of its reference, if it has one.
+    #[serde(skip)]
+    pub key: Option<u64>,
+    /// What became of it.
+    pub fate: Fate,
+    /// Why: stable kebab-case code.
+    pub code: Option<String>,
+    /// Why, in words.
+    pub detail: Option<String>,
+}
+
+/// The journal of one brand. One process at a time holds it.
+pub struct Journal {
+    path: PathBuf,
+    db: Mutex<Connection>,
+    brand: BrandId,
+    pass: i64,
+    run: String,
+    /// Held as long as the journal is.
+    _lock: File,
+    /// A journal that nobody will go on with is gone with it.
+    _folder: Option<tempfile::TempDir>,
+}
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS head (one INTEGER PRIMARY KEY CHECK (one = 1), run TEXT NOT NULL, pass INTEGER NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS item (
+        source   TEXT NOT NULL,
+        polarity TEXT NOT NULL,
+        pass     INTEGER NOT NULL,
+        version  TEXT,
+        sha256   BLOB,
+        key      INTEGER,
+        fate     TEXT NOT NULL,
+        code     TEXT,
+        detail   TEXT,
+        PRIMARY KEY (source, polarity)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS item_sha256 ON item (sha256, pass);
+    CREATE INDEX IF NOT EXISTS item_fate ON item (fate, pass);
+    CREATE INDEX IF NOT EXISTS item_key ON item (key, pass);
+";
+
+impl Journal {
+    /// Opens the brand's journal in `folder`; with `None` one that is forgotten with it. `None` inside when another
+    /// process holds it.
+    ///
+    /// # Errors
+    /// When it cannot be read or made.
+    pub fn open(folder: Option<&Path>, brand: &BrandId) -> Result<Option<Self>, GalleryError> {
+        let passing = if folder.is_none() { Some(tempfile::TempDir::new()?) } else { None };
+        let folder = folder.or(passing.as_ref().map(tempfile::TempDir::path)).unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
+        let lock = File::create(folder.join(format!("{brand}.lock")))?;
+        if lock.try_lock().is_err() {
+            return Ok(None);
+        }
+        let path = folder.join(format!("{brand}.db"));
+        let failed = |source| GalleryError::Database { path: path.clone(), source };
+        let db = Connection::open(&path).map_err(failed)?;
+        // What is lost with the power is done again; what is in the gallery is never lost.
+        let open = || -> rusqlite::Result<(String, i64)> {
+            db.pragma_update(None, "journal_mode", "WAL")?;
+            db.pragma_update(None, "synchronous", "NORMAL")?;
+            db.execute_batch(SCHEMA)?;
+            db.execute("INSERT OR IGNORE INTO head (one, run, pass) VALUES (1, ?1, 0)", [super::new_id("run")])?;
+            db.query_row("UPDATE head SET pass = pass + 1 RETURNING run, pass", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        };
+        let (run, pass) = open().map_err(failed)?;
+        Ok(Some(Self { path, db: Mutex::new(db), brand: brand.clone(), pass, run, _lock: lock, _folder: passing }))
+    }
+
+    /// Whose run it is.
+    #[must_use]
+    pub fn brand(&self) -> &BrandId {
+        &self.brand
+    }
+
+    /// The run that is going on.
+    #[must_use]
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// The run was published: what comes next is another one.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn next_run(&mut self) -> Result<(), GalleryError> {
+        let run = super::new_id("run");
+        self.with(|db| db.execute("UPDATE head SET run = ?1", [&run]))?;
+        self.run = run;
+        Ok(())
+    }
+
+    /// The sum of an image's bytes, when its place says that they are those of an earlier look.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn known_sum(
+        &self,
+        source: &str,
+        polarity: Polarity,
+        version: Option<&str>,
+    ) -> Result<Option<Sha256>, GalleryError> {
+        self.with(|db| {
+            let mut statement =
+                db.prepare_cached("SELECT sha256 FROM item WHERE source = ?1 AND polarity = ?2 AND version = ?3")?;
+            let sum: Option<Option<[u8; 32]>> = statement
+                .query_row(params![source, polarity.as_str(), version], |row| row.get(0))
+                .optional()?;
+            Ok(sum.flatten().map(Sha256))
+        })
+    }
+
+    /// The entry of this pass that has brought the same bytes and was not refused.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn same_bytes(&self, sha256: Sha256) -> Result<Option<JournalEntry>, GalleryError> {
+        self.with(|db| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM item WHERE sha256 = ?1 AND pass = ?2 AND fate NOT IN ('refused', 'duplicate', 'removed') LIMIT 1"
+            );
+            db.prepare_cached(&sql)?.query_row(params![&sha256.0[..], self.pass], entry).optional()
+        })
+    }
+
+    /// The entry of this pass whose bytes these are and that was refused.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn refused_bytes(&self, sha256: Sha256) -> Result<Option<JournalEntry>, GalleryError> {
+        self.with(|db| {
+            let sql = format!("SELECT {COLUMNS} FROM item WHERE sha256 = ?1 AND pass = ?2 AND fate = 'refused' LIMIT 1");
+            db.prepare_cached(&sql)?.query_row(params![&sha256.0[..], self.pass], entry).optional()
+        })
+    }
+
+    /// Whether this pass names a reference: by its bytes, or by a source that could not be used this time.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn names(&self, sha256: Sha256, source: Option<&str>) -> Result<bool, GalleryError> {
+        self.with(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM item WHERE sha256 = ?1 AND pass = ?2)
+                 OR EXISTS (SELECT 1 FROM item WHERE source = ?3 AND pass = ?2 AND fate = 'refused')",
+            )?;
+            statement.query_row(params![&sha256.0[..], self.pass, source], |row| row.get(0))
+        })
+    }
+
+    /// Writes what became of images.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn record(&self, entries: &[JournalEntry]) -> Result<(), GalleryError> {
+        self.with(|db| {
+            let transaction = db.unchecked_transaction()?;
+            for entry in entries {
+                transaction
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO item (source, polarity, pass, version, sha256, key, fate, code, detail)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                    )?
+                    .execute(params![
+                        entry.source,
+                        entry.polarity.as_str(),
+                        self.pass,
+                        entry.version,
+                        entry.sha256.as_ref().map(|sum| &sum.0[..]),
+                        entry.key.map(signed),
+                        entry.fate.as_str(),
+                        entry.code,
+                        entry.detail,
+                    ])?;
+            }
+            transaction.commit()
+        })
+    }
+
+    /// Turns what brought a reference in into a conflict.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn contradict(&self, key: u64, code: &str, detail: &str) -> Result<(), GalleryError> {
+        self.with(|db| {
+            db.prepare_cached("UPDATE item SET fate = 'conflict', code = ?1, detail = ?2 WHERE key = ?3 AND pass = ?4 AND fate <> 'duplicate'")?
+                .execute(params![code, detail, signed(key), self.pass])
+        })
+        .map(drop)
+    }
+
+    /// Keys of earlier passes that this one has not met.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn left_behind(&self) -> Result<Vec<u64>, GalleryError> {
+        self.with(|db| {
+            db.prepare(
+                "SELECT DISTINCT key FROM item i WHERE pass < ?1 AND key IS NOT NULL
+                 AND NOT EXISTS (SELECT 1 FROM item j WHERE j.key = i.key AND j.pass = ?1)",
+            )?
+            .query_map([self.pass], |row| unsigned(row, 0))?
+            .collect()
+        })
+    }
+
+    /// Forgets what this pass has not met.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn forget_left_behind(&self) -> Result<(), GalleryError> {
+        self.with(|db| db.execute("DELETE FROM item WHERE pass < ?1", [self.pass])).map(drop)
+    }
+
+    /// How many of this pass have a code beside their fate.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn count_code(&self, code: &str) -> Result<u64, GalleryError> {
+        self.with(|db| {
+            db.query_row("SELECT count(*) FROM item WHERE code = ?1 AND pass = ?2", params![code, self.pass], |row| {
+                unsigned(row, 0)
+            })
+        })
+    }
+
+    /// How many of this pass met each fate.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn counts(&self) -> Result<Vec<(Fate, u64)>, GalleryError> {
+        self.with(|db| {
+            let mut statement = db.prepare_cached("SELECT count(*) FROM item WHERE fate = ?1 AND pass = ?2")?;
+            let count = |fate: Fate| {
+                let count = statement.query_row(params![fate.as_str(), self.pass], |row| unsigned(row, 0))?;
+                Ok((fate, count))
+            };
+            Fate::ALL.into_iter().map(count).collect()
+        })
+    }
+
+    /// The entries of this pass that met a fate, by source, after `after`.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn entries(&self, fate: Fate, after: Option<&JournalEntry>, most: usize) -> Result<Vec<JournalEntry>, GalleryError> {
+        self.with(|db| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM item WHERE fate = ?1 AND pass = ?2 AND (source, polarity) > (?3, ?4) ORDER BY source, polarity LIMIT ?5"
+            );
+            let (source, polarity) = after.map_or(("", ""), |entry| (entry.source.as_str(), entry.polarity.as_str()));
+            db.prepare_cached(&sql)?
+                .query_map(params![fate.as_str(), self.pass, source, polarity, i64::try_from(most).unwrap_or(i64::MAX)], entry)?
+                .collect()
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, GalleryError> {
+        work(&self.db.lock()).map_err(|source| GalleryError::Database { path: self.path.clone(), source })
+    }
+}
+
+const COLUMNS: &str = "source, polarity, version, sha256, key, fate, code, detail";
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
+    Ok(JournalEntry {
+        source: row.get(0)?,
+        polarity: parsed(row, 1)?,
+        version: row.get(2)?,
+        sha256: match row.get_ref(3)? {
+            ValueRef::Null => None,
+            _ => Some(Sha256(row.get(3)?)),
+        },
+        key: row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs),
+        fate: parsed(row, 5)?,
+        code: row.get(6)?,
+        detail: row.get(7)?,
+    })
+}

@@ -1,0 +1,367 @@
+//! What changes the gallery as a whole, and can be undone as a whole: a published reindex, another model.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use super::references::{bury, find_key, overwrite};
+use super::store::{Gallery, GalleryError, conversion, next_revision, parsed, signed, unsigned};
+use super::{BrandId, Details, Mark, Polarity, Quarantine, Reference, ReferenceState};
+use crate::photo::Sha256;
+
+/// What a publication changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Published {
+    /// A brand's references.
+    Reindex {
+        /// The brand.
+        brand: BrandId,
+        /// The run.
+        run: String,
+    },
+    /// The model that serves.
+    Model {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// One change of what is served as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Publication {
+    /// Counts up.
+    pub number: u64,
+    /// What it changed.
+    #[serde(flatten)]
+    pub what: Published,
+    /// The gallery's revision that it made.
+    pub revision: u64,
+    /// When.
+    pub published_at: Timestamp,
+    /// When it was undone, if it was.
+    pub undone_at: Option<Timestamp>,
+    /// Whether it is too old to be undone.
+    pub forgotten: bool,
+}
+
+/// What a run does to the gallery beside bringing in what it has staged.
+#[derive(Debug, Default)]
+pub struct RunChanges {
+    /// What the brand says anew of references.
+    pub details: HashMap<u64, Details>,
+    /// References to hold back, staged or active.
+    pub quarantined: HashMap<u64, Quarantine>,
+    /// References never to block by.
+    pub marks: HashMap<u64, Mark>,
+    /// The group of near-copies that references belong to.
+    pub groups: HashMap<u64, u64>,
+    /// References to take out.
+    pub removed: HashSet<u64>,
+}
+
+/// What of a reference a publication may change, as it was before.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Before {
+    polarity: Polarity,
+    details: Details,
+    state: ReferenceState,
+    quarantine: Option<Quarantine>,
+    mark: Option<Mark>,
+    group: Option<u64>,
+}
+
+impl Gallery {
+    /// Brings in what `run` has staged and makes its other changes, in one transaction: every reader sees all of it
+    /// or nothing.
+    ///
+    /// # Errors
+    /// When the database refuses; nothing is changed then.
+    pub fn publish_run(&self, brand: &BrandId, run: &str, changes: &RunChanges) -> Result<Publication, GalleryError> {
+        self.write(|transaction| {
+            let revision = next_revision(transaction)?;
+            let what = Published::Reindex { brand: brand.clone(), run: run.to_owned() };
+            let number = insert_publication(transaction, &what, revision)?;
+            transaction.execute(
+                "INSERT INTO publication_effect (number, key, before) SELECT ?1, key, NULL FROM reference WHERE state = 'staged' AND run = ?2",
+                params![signed(number), run],
+            )?;
+            transaction.execute(
+                "UPDATE reference SET state = 'active', revision = ?1 WHERE state = 'staged' AND run = ?2",
+                params![signed(revision), run],
+            )?;
+            for key in changes.keys() {
+                let Some(found) = find_key(transaction, key)?.filter(|found| found.state.is_present()) else {
+                    continue;
+                };
+                remember(transaction, number, &found)?;
+                overwrite(transaction, &changes.applied_to(found), revision)?;
+            }
+            publication(transaction, number)
+        })
+    }
+
+    /// Makes another model serve.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn promote(&self, model: &str) -> Result<Publication, GalleryError> {
+        self.write(|transaction| {
+            let revision = next_revision(transaction)?;
+            let number = insert_publication(transaction, &Published::Model { name: model.to_owned() }, revision)?;
+            publication(transaction, number)
+        })
+    }
+
+    /// The name of the model that was made to serve, if one was and that is not undone.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn promoted_model(&self) -> Result<Option<String>, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT model FROM publication WHERE kind = 'model' AND undone_at IS NULL ORDER BY number DESC LIMIT 1",
+            )?
+            .query_row([], |row| row.get(0))
+            .optional()
+        })
+    }
+
+    /// All publications, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn publications(&self) -> Result<Vec<Publication>, GalleryError> {
+        self.read(|db| {
+            let sql = format!("SELECT {COLUMNS} FROM publication ORDER BY number");
+            db.prepare_cached(&sql)?.query_map([], row)?.collect()
+        })
+    }
+
+    /// The publication that a run made, if it was published.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn publication_of(&self, run: &str) -> Result<Option<Publication>, GalleryError> {
+        self.read(|db| {
+            let sql = format!("SELECT {COLUMNS} FROM publication WHERE run = ?1");
+            db.prepare_cached(&sql)?.query_row([run], row).optional()
+        })
+    }
+
+    /// Undoes the newest publication that holds: what it brought in is retired, what it changed is as before, unless
+    /// it was changed again since. `None` when there is nothing that can be undone.
+    ///
+    /// # Errors
+    /// When the database refuses; nothing is changed then.
+    pub fn undo_publication(&self) -> Result<Option<Publication>, GalleryError> {
+        self.write(|transaction| {
+            let sql = format!("SELECT {COLUMNS} FROM publication WHERE undone_at IS NULL ORDER BY number DESC LIMIT 1");
+            let Some(last) = transaction.query_row(&sql, [], row).optional()?.filter(|last| !last.forgotten) else {
+                return Ok(None);
+            };
+            let revision = next_revision(transaction)?;
+            transaction.execute(
+                "UPDATE publication SET undone_at = ?1 WHERE number = ?2",
+                params![Timestamp::now().to_string(), signed(last.number)],
+            )?;
+            transaction.execute(
+                "UPDATE reference SET state = 'retired', revision = ?1 WHERE state <> 'deleted'
+                 AND key IN (SELECT key FROM publication_effect WHERE number = ?2 AND before IS NULL)",
+                params![signed(revision), signed(last.number)],
+            )?;
+            for (key, before) in changed_by(transaction, &last)? {
+                if let Some(found) = find_key(transaction, key)? {
+                    overwrite(transaction, &before.restored_to(found), revision)?;
+                }
+            }
+            publication(transaction, last.number).map(Some)
+        })
+    }
+
+    /// Gives up undoing all but the newest `keep` publications, and forgets what they had retired.
+    ///
+    /// # Errors
+    /// When database or file system refuse.
+    pub fn forget_publications(&self, keep: usize) -> Result<(), GalleryError> {
+        let gone: Vec<Sha256> = self.write(|transaction| {
+            let newest: u64 =
+                transaction.query_row("SELECT coalesce(max(number), 0) FROM publication", [], |row| unsigned(row, 0))?;
+            let last = newest.saturating_sub(keep as u64);
+            let retired: Vec<(u64, Sha256)> = transaction
+                .prepare(
+                    "SELECT r.key, r.sha256 FROM reference r WHERE r.state = 'retired'
+                     AND EXISTS (SELECT 1 FROM publication_effect e WHERE e.key = r.key AND e.number <= ?1)
+                     AND NOT EXISTS (SELECT 1 FROM publication_effect e WHERE e.key = r.key AND e.number > ?1)",
+                )?
+                .query_map([signed(last)], |row| Ok((unsigned(row, 0)?, Sha256(row.get(1)?))))?
+                .collect::<rusqlite::Result<_>>()?;
+            for (key, _) in &retired {
+                bury(transaction, *key)?;
+            }
+            transaction.execute("DELETE FROM publication_effect WHERE number <= ?1", [signed(last)])?;
+            transaction.execute("UPDATE publication SET forgotten = 1 WHERE number <= ?1", [signed(last)])?;
+            Ok(retired.into_iter().map(|(_, sha256)| sha256).collect())
+        })?;
+        gone.into_iter().try_for_each(|sha256| self.drop_photo(sha256))
+    }
+
+    /// Drops what was staged for the brand by any other run than `run`, which will not be published any more.
+    ///
+    /// # Errors
+    /// When database or file system refuse.
+    pub fn drop_staged(&self, brand: &BrandId, run: &str) -> Result<(), GalleryError> {
+        let stale = self.write(|transaction| {
+            let stale: Vec<(u64, Sha256)> = transaction
+                .prepare("SELECT key, sha256 FROM reference WHERE state = 'staged' AND brand = ?1 AND run <> ?2")?
+                .query_map([brand.as_str(), run], |row| Ok((unsigned(row, 0)?, Sha256(row.get(1)?))))?
+                .collect::<rusqlite::Result<_>>()?;
+            for (key, _) in &stale {
+                bury(transaction, *key)?;
+            }
+            Ok(stale)
+        })?;
+        stale.into_iter().try_for_each(|(_, sha256)| self.drop_photo(sha256))
+    }
+
+    /// Keys of what a run has staged.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn staged(&self, run: &str) -> Result<HashSet<u64>, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached("SELECT key FROM reference WHERE state = 'staged' AND run = ?1")?
+                .query_map([run], |row| unsigned(row, 0))?
+                .collect()
+        })
+    }
+
+    /// Drops one staged reference.
+    ///
+    /// # Errors
+    /// When database or file system refuse.
+    pub fn unstage(&self, key: u64) -> Result<(), GalleryError> {
+        let staged = self.write(|transaction| {
+            let found = find_key(transaction, key)?.filter(|found| found.state == ReferenceState::Staged);
+            found.map(|found| bury(transaction, key).map(|()| found.photo.sha256)).transpose()
+        })?;
+        staged.map_or(Ok(()), |sha256| self.drop_photo(sha256))
+    }
+}
+
+impl RunChanges {
+    /// Whether nothing would change.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys().is_empty()
+    }
+
+    fn keys(&self) -> BTreeSet<u64> {
+        let keys = self.details.keys().chain(self.quarantined.keys()).chain(self.marks.keys());
+        keys.chain(self.groups.keys()).chain(&self.removed).copied().collect()
+    }
+
+    fn applied_to(&self, mut reference: Reference) -> Reference {
+        let key = reference.key;
+        if let Some(details) = self.details.get(&key) {
+            reference.claim.details.clone_from(details);
+        }
+        reference.mark = self.marks.get(&key).copied().or(reference.mark);
+        reference.group = self.groups.get(&key).copied().or(reference.group);
+        if let Some(quarantine) = self.quarantined.get(&key) {
+            reference.state = ReferenceState::Quarantined;
+            reference.quarantine = Some(quarantine.clone());
+        }
+        if self.removed.contains(&key) {
+            reference.state = ReferenceState::Retired;
+        }
+        reference.updated_at = Timestamp::now();
+        reference
+    }
+}
+
+impl Before {
+    fn of(reference: &Reference) -> Self {
+        Self {
+            polarity: reference.claim.polarity,
+            details: reference.claim.details.clone(),
+            state: reference.state,
+            quarantine: reference.quarantine.clone(),
+            mark: reference.mark,
+            group: reference.group,
+        }
+    }
+
+    fn restored_to(self, mut reference: Reference) -> Reference {
+        reference.claim.polarity = self.polarity;
+        reference.claim.details = self.details;
+        Reference {
+            state: self.state,
+            quarantine: self.quarantine,
+            mark: self.mark,
+            group: self.group,
+            updated_at: Timestamp::now(),
+            ..reference
+        }
+    }
+}
+
+/// Keeps a reference as it is before the publication changes it. Of one that the publication brought in there is
+/// nothing to keep.
+fn remember(transaction: &Transaction<'_>, number: u64, found: &Reference) -> rusqlite::Result<()> {
+    let before = serde_json::to_string(&Before::of(found)).map_err(|error| conversion(2, error))?;
+    transaction
+        .prepare_cached("INSERT OR IGNORE INTO publication_effect (number, key, before) VALUES (?1, ?2, ?3)")?
+        .execute(params![signed(number), signed(found.key), before])?;
+    Ok(())
+}
+
+/// What a publication changed and nobody has changed since.
+fn changed_by(db: &Connection, publication: &Publication) -> rusqlite::Result<Vec<(u64, Before)>> {
+    let mut statement = db.prepare(
+        "SELECT e.key, e.before FROM publication_effect e JOIN reference r ON r.key = e.key
+         WHERE e.number = ?1 AND e.before IS NOT NULL AND r.revision = ?2",
+    )?;
+    let rows = statement.query_map(params![signed(publication.number), signed(publication.revision)], |row| {
+        let before = serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| conversion(1, error))?;
+        Ok((unsigned(row, 0)?, before))
+    })?;
+    rows.collect()
+}
+
+const COLUMNS: &str = "number, kind, brand, run, model, revision, published_at, undone_at, forgotten";
+
+fn row(row: &Row<'_>) -> rusqlite::Result<Publication> {
+    let what = if row.get_ref(1)?.as_str()? == "model" {
+        Published::Model { name: row.get(4)? }
+    } else {
+        Published::Reindex { brand: parsed(row, 2)?, run: row.get(3)? }
+    };
+    let undone: Option<String> = row.get(7)?;
+    Ok(Publication {
+        number: unsigned(row, 0)?,
+        what,
+        revision: unsigned(row, 5)?,
+        published_at: parsed(row, 6)?,
+        undone_at: undone.map(|_| parsed(row, 7)).transpose()?,
+        forgotten: row.get(8)?,
+    })
+}
+
+fn publication(db: &Connection, number: u64) -> rusqlite::Result<Publication> {
+    db.query_row(&format!("SELECT {COLUMNS} FROM publication WHERE number = ?1"), [signed(number)], row)
+}
+
+fn insert_publication(transaction: &Transaction<'_>, what: &Published, revision: u64) -> rusqlite::Result<u64> {
+    let (kind, brand, run, model) = match what {
+        Published::Reindex { brand, run } => ("reindex", Some(brand.as_str()), Some(run.as_str()), ""),
+        Published::Model { name } => ("model", None, None, name.as_str()),
+    };
+    transaction.execute(
+        "INSERT INTO publication (kind, brand, run, model, revision, published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![kind, brand, run, model, signed(revision), Timestamp::now().to_string()],
+    )?;
+    Ok(transaction.last_insert_rowid().unsigned_abs())
+}

@@ -1,0 +1,203 @@
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::references::{COLUMNS, is_needed, reference};
+use super::store::{Gallery, GalleryError, io_error, next_revision, parsed, signed, unsigned};
+use super::{BrandId, Polarity, Reference};
+use crate::embed::Embedding;
+use crate::photo::Sha256;
+
+/// Bytes of a photo's features at most; they are about 70 kB.
+const MOST_FEATURES: u64 = 1 << 20;
+
+/// A reference that changed.
+#[derive(Debug)]
+pub struct ChangedRow {
+    /// Its key.
+    pub key: u64,
+    /// Whose it is.
+    pub brand: BrandId,
+    /// Authentic or fake.
+    pub polarity: Polarity,
+    /// The brand's product id.
+    pub product: Option<String>,
+    /// Whether it takes part now.
+    pub active: bool,
+    /// Whether it may lead to a block by itself.
+    pub may_block: bool,
+    /// The revision that its last change made.
+    pub revision: u64,
+    /// Its vector, if the model has embedded it.
+    pub vector: Option<Vec<u8>>,
+}
+
+const ROW: &str = "r.key, r.brand, r.polarity, r.product, r.mark IS NULL, r.revision";
+
+impl Gallery {
+    /// Visits what changed after `since`, oldest change first, and returns the newest revision. Rows
+    /// carry their vector by `model` only when they changed after `vectors_since`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn visit_changes(
+        &self,
+        model: &str,
+        since: u64,
+        vectors_since: u64,
+        mut visit: impl FnMut(ChangedRow),
+    ) -> Result<u64, GalleryError> {
+        self.read(|db| {
+            // One read transaction, so that rows and revision belong together.
+            let snapshot = db.unchecked_transaction()?;
+            let newest = snapshot.query_row("SELECT revision FROM gallery", [], |row| unsigned(row, 0))?;
+            if newest == since {
+                return Ok(newest);
+            }
+            let mut statement = snapshot.prepare_cached(&format!(
+                "SELECT {ROW}, r.state = 'active', v.vector
+                 FROM reference r LEFT JOIN vector v
+                   ON v.sha256 = r.sha256 AND v.model = ?1 AND r.state = 'active' AND r.revision > ?3
+                 WHERE r.revision > ?2 ORDER BY r.revision"
+            ))?;
+            let mut rows = statement.query(params![model, signed(since), signed(vectors_since)])?;
+            while let Some(row) = rows.next()? {
+                visit(changed(row)?);
+            }
+            Ok(newest)
+        })
+    }
+
+    /// Visits everything that takes part, and what `run` has staged, and returns the newest revision.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn visit_active(
+        &self,
+        model: &str,
+        run: Option<&str>,
+        mut visit: impl FnMut(ChangedRow),
+    ) -> Result<u64, GalleryError> {
+        self.read(|db| {
+            let snapshot = db.unchecked_transaction()?;
+            let newest = snapshot.query_row("SELECT revision FROM gallery", [], |row| unsigned(row, 0))?;
+            let mut statement = snapshot.prepare_cached(&format!(
+                "SELECT {ROW}, TRUE, v.vector FROM reference r LEFT JOIN vector v ON v.sha256 = r.sha256 AND v.model = ?1
+                 WHERE r.state = 'active' OR (r.state = 'staged' AND r.run = ?2) ORDER BY r.key"
+            ))?;
+            let mut rows = statement.query(params![model, run])?;
+            while let Some(row) = rows.next()? {
+                visit(changed(row)?);
+            }
+            Ok(newest)
+        })
+    }
+
+    /// The vector that `model` has made of a photo's bytes, if any.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn vector(&self, sha256: Sha256, model: &str) -> Result<Option<Vec<u8>>, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached("SELECT vector FROM vector WHERE sha256 = ?1 AND model = ?2")?
+                .query_row(params![&sha256.0[..], model], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    /// References after the key `after` without a vector by `model`, in any state but deleted.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn without_vector(&self, model: &str, after: u64, limit: usize) -> Result<Vec<Reference>, GalleryError> {
+        self.read(|db| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM reference r WHERE state <> 'deleted' AND key > ?2
+                 AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.model = ?1 AND v.sha256 = r.sha256) ORDER BY key LIMIT ?3"
+            );
+            let mut statement = db.prepare_cached(&sql)?;
+            let rows = statement
+                .query_map(params![model, signed(after), i64::try_from(limit).unwrap_or(i64::MAX)], reference)?;
+            rows.collect()
+        })
+    }
+
+    /// How many references have no vector by `model`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn count_without_vector(&self, model: &str) -> Result<u64, GalleryError> {
+        self.read(|db| {
+            db.query_row(
+                "SELECT count(*) FROM reference r WHERE state <> 'deleted'
+                 AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.model = ?1 AND v.sha256 = r.sha256)",
+                [model],
+                |row| unsigned(row, 0),
+            )
+        })
+    }
+
+    /// Keeps vectors of references that had none by `model`, and lets those who follow the gallery know.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn add_vectors(&self, model: &str, vectors: &[(&Reference, Embedding)]) -> Result<(), GalleryError> {
+        self.write(|transaction| {
+            for (reference, embedding) in vectors {
+                // A reference that was deleted meanwhile needs none.
+                if !is_needed(transaction, reference.photo.sha256)? {
+                    continue;
+                }
+                transaction
+                    .prepare_cached("INSERT OR IGNORE INTO vector (sha256, model, vector) VALUES (?1, ?2, ?3)")?
+                    .execute(params![&reference.photo.sha256.0[..], model, embedding.to_bytes()])?;
+                let revision = next_revision(transaction)?;
+                transaction
+                    .prepare_cached("UPDATE reference SET revision = ?1 WHERE key = ?2 AND state <> 'staged'")?
+                    .execute(params![signed(revision), signed(reference.key)])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What was kept with [`Gallery::keep_features`], if anything.
+    #[must_use]
+    pub fn features(&self, sha256: Sha256) -> Option<Vec<u8>> {
+        self.features.get_derived(sha256, MOST_FEATURES)
+    }
+
+    /// Keeps what was derived from a photo, to be made again when it is lost. Nothing is kept of a photo that no
+    /// reference needs any more.
+    ///
+    /// # Errors
+    /// When database or file system refuse.
+    pub fn keep_features(&self, sha256: Sha256, bytes: &[u8]) -> Result<(), GalleryError> {
+        // Inside a transaction, as the deletion of a photo is.
+        self.write(|transaction| {
+            if is_needed(transaction, sha256)? {
+                self.features.put_derived(sha256, bytes).map_err(io_error)
+            } else {
+                Ok(())
+            }
+        })
+    }
+
+    /// The bytes of a reference's photo.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn photo(&self, sha256: Sha256) -> Result<Vec<u8>, GalleryError> {
+        Ok(self.photos.get(sha256)?)
+    }
+}
+
+fn changed(row: &Row<'_>) -> rusqlite::Result<ChangedRow> {
+    Ok(ChangedRow {
+        key: unsigned(row, 0)?,
+        brand: parsed(row, 1)?,
+        polarity: parsed(row, 2)?,
+        product: row.get(3)?,
+        may_block: row.get(4)?,
+        revision: unsigned(row, 5)?,
+        active: row.get(6)?,
+        vector: row.get(7)?,
+    })
+}

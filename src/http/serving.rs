@@ -1,0 +1,158 @@
+//! What serves, kept in step with the gallery: changes of references, published generations, another model.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use parking_lot::Mutex;
+
+use crate::assembly::{Model, Parts, serving_model};
+use crate::config::Config;
+
+/// How long to wait after a generation or a model could not be had.
+const PAUSE: Duration = Duration::from_mins(1);
+
+/// The parts that answer requests; swapped as a whole.
+pub(super) struct Serving {
+    config: Config,
+    parts: ArcSwap<Parts>,
+    /// The model's name.
+    model: Mutex<String>,
+    /// Why checks cannot be trusted right now, if they cannot.
+    fault: Mutex<Option<String>>,
+    /// Whether every reference has been embedded by this model.
+    embedded: AtomicBool,
+    rebuilding: AtomicBool,
+    /// When another model could not be opened.
+    refused: Mutex<Option<Instant>>,
+}
+
+impl Serving {
+    pub(super) fn new(parts: Parts, config: &Config) -> Self {
+        let model = parts.screener.embedder.manifest().name.clone();
+        Self {
+            config: config.clone(),
+            parts: ArcSwap::from_pointee(parts),
+            model: Mutex::new(model),
+            fault: Mutex::new(None),
+            embedded: AtomicBool::new(false),
+            rebuilding: AtomicBool::new(false),
+            refused: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn parts(&self) -> Arc<Parts> {
+        self.parts.load_full()
+    }
+
+    /// `None` when checks can be trusted; otherwise why they cannot.
+    pub(super) fn not_ready(&self) -> Option<String> {
+        if let Err(error) = self.parts().screener.gallery.revision() {
+            return Some(error.to_string());
+        }
+        let fault = self.fault.lock().clone();
+        fault.or_else(|| {
+            (!self.embedded.load(Ordering::Acquire))
+                .then(|| "references are still being embedded by this model".to_owned())
+        })
+    }
+
+    /// Keeps in step until the returned guard is dropped.
+    pub(super) fn follow(self: &Arc<Self>, pause: Duration) -> Sender<()> {
+        let (stop, stopped) = bounded::<()>(0);
+        let serving = Arc::clone(self);
+        thread::spawn(move || {
+            loop {
+                serving.catch_up();
+                if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+            }
+        });
+        stop
+    }
+
+    fn catch_up(self: &Arc<Self>) {
+        self.follow_model();
+        let parts = self.parts();
+        let library = &parts.screener.library;
+        // The generation first: what came with it need not be taken in one by one.
+        let refreshed = library.adopt_published().and_then(|()| library.refresh()).map_err(|error| error.to_string());
+        let caught_up = refreshed.and_then(|()| {
+            if self.embedded.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            let embedded = parts.enrolment().embed_missing(&|_| _ = library.refresh());
+            self.embedded.store(embedded.is_ok(), Ordering::Release);
+            embedded.map(drop).map_err(|error| error.to_string())
+        });
+        self.note(caught_up);
+        if library.rebuild_is_due() && !self.rebuilding.swap(true, Ordering::AcqRel) {
+            let serving = Arc::clone(self);
+            thread::spawn(move || serving.rebuild(&parts));
+        }
+    }
+
+    /// Opens the model that was promoted, or gone back to, beside the one that serves, and swaps.
+    fn follow_model(&self) {
+        let parts = self.parts();
+        let Ok(wanted) = serving_model(&self.config, &parts.screener.gallery) else { return };
+        let mut serves = self.model.lock();
+        let resting = self.refused.lock().is_some_and(|when| when.elapsed() < PAUSE);
+        if *serves == wanted || resting {
+            return;
+        }
+        match self.open(&wanted, &parts) {
+            Ok(next) => {
+                tracing::info!(from = *serves, to = wanted, "another model serves");
+                self.parts.store(Arc::new(next));
+                *serves = wanted;
+            }
+            Err(error) => {
+                tracing::error!(model = wanted, error, "the promoted model cannot serve: what serves goes on");
+                *self.refused.lock() = Some(Instant::now());
+            }
+        }
+    }
+
+    fn open(&self, name: &str, parts: &Parts) -> Result<Parts, String> {
+        let open = || {
+            let model = Model::open(&self.config, name)?;
+            Parts::over(&self.config, &self.config.index_dir, Arc::clone(&parts.screener.gallery), model)
+        };
+        let next = open().map_err(|error| error.to_string())?;
+        // What came in since the model was tried is embedded before it serves.
+        next.enrolment().embed_missing(&|_| {}).map_err(|error| error.to_string())?;
+        next.screener.library.refresh().map_err(|error| error.to_string())?;
+        Ok(next)
+    }
+
+    /// Beside the following thread, which goes on taking changes in. After a failure, or a panic, the
+    /// next try waits.
+    fn rebuild(&self, parts: &Parts) {
+        let library = &parts.screener.library;
+        let built = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| library.rebuild()));
+        match built {
+            Ok(Ok(_)) => {}
+            Ok(Err(ref error)) => tracing::error!(%error, "a new generation could not be built: what serves goes on"),
+            Err(_) => tracing::error!("building a new generation panicked: what serves goes on"),
+        }
+        if !matches!(built, Ok(Ok(_))) {
+            thread::sleep(PAUSE);
+        }
+        self.rebuilding.store(false, Ordering::Release);
+    }
+
+    fn note(&self, outcome: Result<(), String>) {
+        let mut fault = self.fault.lock();
+        if let Err(error) = &outcome
+            && fault.as_ref() != Some(error)
+        {
+            tracing::error!(%error, "the library cannot follow the gallery");
+        }
+        *fault = outcome.err();
+    }
+}

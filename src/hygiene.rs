@@ -1,0 +1,145 @@
+//! What a reference must not be: nearly the same image as one of the other polarity, or an image that many goods share.
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use walkdir::WalkDir;
+
+use crate::embed::{EmbedError, Embedder, Embedding, ScoreThresholds, cosine};
+use crate::gallery::{Claim, Gallery, GalleryError, Mark, Polarity, Quarantine, Reference, differing_bits};
+use crate::library::{Filter, Library, LibraryError};
+use crate::photo::{Limits, Photo, PhotoError};
+
+/// Nearly the same images differ in at most so many of the 256 bits of their perceptual hashes.
+const NEAR_BITS: u32 = 40;
+/// References of the other polarity that a new one is held against.
+const HELD_AGAINST: usize = 16;
+
+/// Why hygiene cannot be looked after.
+#[derive(Debug, Error)]
+pub enum HygieneError {
+    /// The folder of generic images cannot be read.
+    #[error("generic images: {0}")]
+    Folder(#[from] walkdir::Error),
+    /// A generic image cannot be read.
+    #[error("generic image {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// A generic image is no photo.
+    #[error("generic image {path}: {source}")]
+    Photo {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: PhotoError,
+    },
+    /// The model failed.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    /// The database said no.
+    #[error(transparent)]
+    Gallery(#[from] GalleryError),
+    /// The library cannot follow.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+}
+
+/// Images that many goods share: blank, size charts, plain boxes, logos on white. A reference close to one of them
+/// never leads to a block by itself.
+#[derive(Debug, Default)]
+pub struct GenericBank {
+    vectors: Vec<Embedding>,
+}
+
+impl GenericBank {
+    /// Embeds every file below `folder`. A folder that is not there holds none.
+    ///
+    /// # Errors
+    /// When one of them is no photo, or the model fails.
+    pub fn open(folder: &Path, embedder: &Embedder, limits: &Limits) -> Result<Self, HygieneError> {
+        if !folder.exists() {
+            return Ok(Self::default());
+        }
+        let mut pending = Vec::new();
+        for entry in WalkDir::new(folder).sort_by_file_name() {
+            let entry = entry?;
+            let hidden = entry.file_name().to_string_lossy().starts_with('.');
+            if hidden || !entry.file_type().is_file() {
+                continue;
+            }
+            let path = entry.into_path();
+            let bytes = std::fs::read(&path).map_err(|source| HygieneError::File { path: path.clone(), source })?;
+            let photo = Photo::decode(&bytes, limits).map_err(|source| HygieneError::Photo { path, source })?;
+            pending.push(embedder.submit_patiently(&photo)?);
+        }
+        let vectors = pending.into_iter().map(crate::embed::Pending::wait).collect::<Result<_, _>>()?;
+        Ok(Self { vectors })
+    }
+
+    /// Similarity with the nearest of them; -1 where there is none.
+    #[must_use]
+    pub fn nearest(&self, embedding: &Embedding) -> f32 {
+        let same = |generic: &&Embedding| generic.dimension() == embedding.dimension();
+        let similar = |generic: &Embedding| cosine(generic.as_slice(), embedding.as_slice());
+        self.vectors.iter().filter(same).map(similar).fold(-1.0, f32::max)
+    }
+
+    /// The mark of a reference that shows too little, or what many goods share.
+    #[must_use]
+    pub fn mark(&self, quality: u8, embedding: &Embedding, thresholds: &ScoreThresholds) -> Option<Mark> {
+        let generic = quality < thresholds.min_quality || self.nearest(embedding) >= thresholds.generic;
+        generic.then_some(Mark::Generic)
+    }
+}
+
+/// Whether two images are nearly the same: by their embeddings and by their perceptual hashes.
+#[must_use]
+pub fn is_near_copy(similarity: f32, a: &[u8; 32], b: &[u8; 32], thresholds: &ScoreThresholds) -> bool {
+    similarity >= thresholds.near_copy && differing_bits(a, b) <= NEAR_BITS
+}
+
+/// Why a reference is held back that nearly is `other`, of the other polarity.
+#[must_use]
+pub fn conflict_with(claim: &Claim, other: &Reference) -> Quarantine {
+    let whose = if claim.brand == other.claim.brand { "this brand" } else { "another brand" };
+    let detail = format!(
+        "supplied as {}, but nearly the same image is {whose}'s {} {}; decide which is right",
+        claim.polarity, other.claim.polarity, other.id
+    );
+    Quarantine { code: "conflict".to_owned(), detail }
+}
+
+/// The references in force that nearly are the new image, with the other polarity.
+///
+/// # Errors
+/// When the gallery cannot be read.
+pub fn contradicting(
+    claim: &Claim,
+    hash: &[u8; 32],
+    embedding: &Embedding,
+    (gallery, library, thresholds): (&Gallery, &Library, &ScoreThresholds),
+) -> Result<Vec<Reference>, HygieneError> {
+    library.refresh()?;
+    let filter = Filter { polarity: Some(opposite(claim.polarity)), ..Filter::default() };
+    let found = library.search(embedding, HELD_AGAINST, f32::INFINITY, &filter);
+    let near = found.iter().filter(|found| found.similarity >= thresholds.near_copy);
+    let references = gallery.by_keys(near.clone().map(|found| found.key))?;
+    let same = near.filter_map(|found| {
+        let reference = references.get(&found.key)?;
+        is_near_copy(found.similarity, hash, &reference.photo.perceptual_hash, thresholds).then(|| reference.clone())
+    });
+    Ok(same.collect())
+}
+
+/// The other one.
+#[must_use]
+pub fn opposite(polarity: Polarity) -> Polarity {
+    match polarity {
+        Polarity::Authentic => Polarity::Fake,
+        Polarity::Fake => Polarity::Authentic,
+    }
+}

@@ -1,0 +1,200 @@
+//! The folder of a model's generations: which there are, which one serves.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tempfile::TempDir;
+
+use super::snapshot::{HEADER, Header, SnapshotError, at, sync_folder};
+use crate::photo::Sha256;
+
+const CURRENT: &str = "CURRENT";
+const LOCK: &str = ".publishing";
+const STAGING: &str = ".building-";
+
+/// A generation's folder and what its header says.
+pub(super) struct Place {
+    pub(super) folder: PathBuf,
+    pub(super) header: Header,
+}
+
+/// What a published generation says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GenerationInfo {
+    /// Its folder's name.
+    pub name: String,
+    /// Counts up.
+    pub number: u64,
+    /// Identity of the model.
+    pub model: String,
+    /// Length of its vectors.
+    pub dimension: usize,
+    /// The gallery's revision that it was built from.
+    pub revision: u64,
+    /// The run that it was built for, if it was.
+    pub run: Option<String>,
+    /// Distinct vectors.
+    pub vectors: usize,
+    /// References.
+    pub references: usize,
+    /// Size on disk.
+    pub bytes: u64,
+    /// Whether `CURRENT` names it.
+    pub current: bool,
+}
+
+/// The generations in a model's folder, oldest first; those whose header cannot be read are left out.
+///
+/// # Errors
+/// When the folder cannot be read. A folder that is not there holds none.
+pub fn generations(root: &Path) -> Result<Vec<GenerationInfo>, SnapshotError> {
+    if !root.is_dir() {
+        return Ok(Vec::new());
+    }
+    let current = current_line(root)?.and_then(|line| line.split_once(' ').map(|(name, _)| name.to_owned()));
+    let readable = folders(root)?.into_iter().filter_map(|(_, folder)| {
+        let name = folder.file_name()?.to_str()?.to_owned();
+        let header = named(root, &name).map_err(|error| tracing::warn!(%error, "a generation is passed over")).ok()?.header;
+        Some(GenerationInfo {
+            current: current.as_ref() == Some(&name),
+            name,
+            number: header.number,
+            model: header.origin.model,
+            dimension: header.origin.dimension,
+            revision: header.revision,
+            run: header.run,
+            vectors: header.vectors,
+            references: header.keys,
+            bytes: header.files.values().map(|file| file.bytes).sum(),
+        })
+    });
+    Ok(readable.collect())
+}
+
+/// Makes a generation that is there the one that serves.
+///
+/// # Errors
+/// When it is not there or the file system refuses.
+pub fn point_to(root: &Path, name: &str) -> Result<(), SnapshotError> {
+    Folder::lock(root)?.point_to(name)
+}
+
+/// The line that says which generation serves, if one was ever published.
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub fn current_line(root: &Path) -> Result<Option<String>, SnapshotError> {
+    let path = root.join(CURRENT);
+    match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(|line| Some(line.trim().to_owned())).map_err(at(&path)),
+    }
+}
+
+/// What `CURRENT` names.
+pub(super) fn current(root: &Path) -> Result<Place, SnapshotError> {
+    let line = current_line(root)?.ok_or_else(|| SnapshotError::None(root.to_owned()))?;
+    let (name, sum) = line.split_once(' ').unwrap_or_default();
+    let place = read(root, name, &|| format!("CURRENT says {line:?}"))?;
+    if place.1 == sum {
+        return Ok(place.0);
+    }
+    let file = place.0.folder.join(HEADER);
+    Err(SnapshotError::Mismatch { file, what: "sha256", got: place.1, expected: sum.to_owned() })
+}
+
+/// A generation by its name.
+pub(super) fn named(root: &Path, name: &str) -> Result<Place, SnapshotError> {
+    read(root, name, &|| format!("{name:?}")).map(|(place, _)| place)
+}
+
+fn read(root: &Path, name: &str, got: &dyn Fn() -> String) -> Result<(Place, String), SnapshotError> {
+    // A name with a separator could lead out of the folder.
+    if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
+        return Err(SnapshotError::Mismatch {
+            file: root.to_owned(),
+            what: "content",
+            got: got(),
+            expected: "a generation's name and its header's sha256".to_owned(),
+        });
+    }
+    let folder = root.join(name);
+    let file = folder.join(HEADER);
+    let bytes = fs::read(&file).map_err(at(&file))?;
+    let header = serde_json::from_slice(&bytes).map_err(|error| at(&file)(error.into()))?;
+    Ok((Place { folder, header }, Sha256::of(&bytes).to_string()))
+}
+
+/// Published generations in order of their number.
+fn folders(root: &Path) -> Result<Vec<(u64, PathBuf)>, SnapshotError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root).map_err(at(root))? {
+        let entry = entry.map_err(at(root))?;
+        let name = entry.file_name().into_string().unwrap_or_default();
+        // Only what this file made: somebody else's folder is neither counted nor ever deleted.
+        let digits = name.rsplit_once('-').map(|(_, digits)| digits).filter(|digits| digits.len() == 8);
+        let number = digits.and_then(|digits| digits.parse::<u32>().ok()).map(u64::from);
+        if let Some(number) = number.filter(|_| entry.path().join(HEADER).is_file()) {
+            found.push((number, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The folder, held against other publishers. The lock goes with the file's closing, also when the process dies.
+pub(super) struct Folder<'a> {
+    root: &'a Path,
+    _lock: File,
+}
+
+impl<'a> Folder<'a> {
+    /// Makes it when missing, waits for its lock and removes what publishers that died left behind.
+    pub(super) fn lock(root: &'a Path) -> Result<Self, SnapshotError> {
+        fs::create_dir_all(root).map_err(at(root))?;
+        let lock = File::create(root.join(LOCK)).map_err(at(root))?;
+        lock.lock().map_err(at(root))?;
+        for entry in fs::read_dir(root).map_err(at(root))? {
+            let entry = entry.map_err(at(root))?;
+            if entry.file_name().to_string_lossy().starts_with(STAGING) {
+                fs::remove_dir_all(entry.path()).map_err(at(&entry.path()))?;
+            }
+        }
+        Ok(Self { root, _lock: lock })
+    }
+
+    pub(super) fn staging(&self) -> Result<TempDir, SnapshotError> {
+        tempfile::Builder::new().prefix(STAGING).tempdir_in(self.root).map_err(at(self.root))
+    }
+
+    pub(super) fn next_number(&self) -> Result<u64, SnapshotError> {
+        Ok(folders(self.root)?.last().map_or(0, |(number, _)| *number) + 1)
+    }
+
+    pub(super) fn take_in(&self, staging: &TempDir, name: &str) -> Result<(), SnapshotError> {
+        let folder = self.root.join(name);
+        fs::rename(staging.path(), &folder).map_err(at(&folder))?;
+        sync_folder(self.root)
+    }
+
+    pub(super) fn point_to(&self, name: &str) -> Result<(), SnapshotError> {
+        let (_, sum) = read(self.root, name, &|| format!("{name:?}"))?;
+        let mut current = tempfile::NamedTempFile::new_in(self.root).map_err(at(self.root))?;
+        current.write_all(format!("{name} {sum}\n").as_bytes()).map_err(at(self.root))?;
+        current.as_file().sync_all().map_err(at(self.root))?;
+        current.persist(self.root.join(CURRENT)).map_err(|error| at(self.root)(error.error))?;
+        sync_folder(self.root)
+    }
+
+    pub(super) fn discard_old(&self, current: &str, keep: usize) -> Result<(), SnapshotError> {
+        let all = folders(self.root)?;
+        let surplus = all.len().saturating_sub(keep.max(1));
+        let current = self.root.join(current);
+        for (_, path) in all.iter().take(surplus).filter(|(_, path)| *path != current) {
+            fs::remove_dir_all(path).map_err(at(path))?;
+        }
+        Ok(())
+    }
+}

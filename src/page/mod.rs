@@ -1,0 +1,48 @@
+//! Pages that stand alone: no scripts, nothing from outside, pictures inside.
+
+use std::ops::RangeInclusive;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use maud::{Markup, PreEscaped, html};
+
+/// Nothing is fetched and no script runs, whatever a path or a picture holds.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+
+/// The head of a page.
+#[must_use]
+pub fn head(title: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta http-equiv="Content-Security-Policy" content=(POLICY);
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            title { (title) }
+            style { (PreEscaped(include_str!("style.css"))) }
+        }
+    }
+}
+
+/// A path with its invisible characters spelled out: these can make one path look like another.
+#[must_use]
+pub fn visible(path: &str) -> String {
+    const HIDDEN: [RangeInclusive<char>; 6] = [
+        '\u{ad}'..='\u{ad}',
+        '\u{61c}'..='\u{61c}',
+        '\u{200b}'..='\u{200f}',
+        '\u{2028}'..='\u{202e}',
+        '\u{2060}'..='\u{206f}',
+        '\u{feff}'..='\u{feff}',
+    ];
+    let hidden = |c: char| c.is_control() || HIDDEN.iter().any(|range| range.contains(&c));
+    path.chars().map(|c| if hidden(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+}
+
+/// A small JPEG of a picture as a `data:` URI.
+#[must_use]
+pub fn thumbnail(bytes: &[u8]) -> Option<String> {
+    let picture = image::load_from_memory(bytes).ok()?.thumbnail(160, 160).into_rgb8();
+    let mut small = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut small, 75).encode_image(&picture).ok()?;
+    Some(format!("data:image/jpeg;base64,{}", STANDARD.encode(small)))
+}

@@ -1,0 +1,268 @@
+//! Images are read, decoded and embedded side by side, in order of nothing but their coming, and written down by one
+//! thread. Every channel is bounded: memory does not grow with the number of images.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use parking_lot::Mutex;
+
+use super::ledger::Ledger;
+use super::source::{Fetched, Item, Place, Refusal, Sources, Stores};
+use super::{Progress, ReindexError};
+use crate::embed::{Embedding, Pending};
+use crate::enrolment::{EnrolError, Enrolment};
+use crate::gallery::{Journal, PhotoRecord, Polarity, ReferenceState};
+use crate::photo::{Photo, Sha256};
+
+/// Readers: more than cores, because an object store answers late.
+const READERS: usize = 8;
+/// Images whose bytes wait for a core.
+const WAITING: usize = 16;
+/// Images that wait for their embedding or their turn to be written.
+const UNWRITTEN: usize = 128;
+/// Images that are written in one transaction, and the longest wait for so many.
+const BATCH: usize = 64;
+const BATCH_WAIT: Duration = Duration::from_millis(250);
+
+/// An image as far as it has come.
+pub(super) struct Seen {
+    pub(super) item: Item,
+    pub(super) version: Option<String>,
+    pub(super) content: Content,
+}
+
+/// What is known of an image's bytes.
+pub(super) enum Content {
+    /// They are no photo, or cannot be read.
+    Refused(Refusal, Option<Sha256>),
+    /// The brand has a reference of these bytes.
+    Known(Sha256),
+    /// The same bytes are on their way already.
+    Twin(Sha256),
+    /// They are new.
+    New(Box<Fresh>),
+}
+
+/// A photo that is no reference yet.
+pub(super) struct Fresh {
+    pub(super) record: PhotoRecord,
+    pub(super) bytes: Bytes,
+    pub(super) embedding: Vector,
+}
+
+/// Its vector.
+pub(super) enum Vector {
+    /// Being computed.
+    Pending(Pending),
+    /// Known from an earlier run, or from another brand.
+    Kept(Embedding),
+    /// Not asked for: nothing will be kept.
+    Unasked,
+}
+
+/// Bytes that no reference has, as they were read.
+struct Raw {
+    item: Item,
+    version: Option<String>,
+    bytes: Bytes,
+}
+
+/// What became of reading an image.
+enum Reading {
+    Raw(Raw),
+    Seen(Seen),
+}
+
+/// What the threads share.
+pub(super) struct Intake<'a, P: Progress> {
+    pub(super) sources: &'a Sources,
+    pub(super) stores: &'a Stores,
+    pub(super) enrolment: &'a Enrolment,
+    pub(super) journal: &'a Journal,
+    pub(super) progress: &'a P,
+    /// Whether vectors are wanted.
+    pub(super) embed: bool,
+    pub(super) embedded: AtomicU64,
+    pub(super) stop: AtomicBool,
+    /// Bytes that are on their way to the writer.
+    pub(super) under_way: Mutex<HashSet<Sha256>>,
+}
+
+impl<P: Progress> Intake<'_, P> {
+    /// Takes everything in and returns how many images the model was run for.
+    pub(super) fn run(&self, ledger: &mut Ledger<'_>) -> Result<u64, ReindexError> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let (name, named) = bounded::<Item>(WAITING);
+        let (send_read, to_decode) = bounded::<Raw>(WAITING);
+        let (send_seen, to_write) = bounded::<Result<Seen, ReindexError>>(UNWRITTEN);
+        thread::scope(|scope| {
+            let lister = scope.spawn(move || self.list(&name));
+            scope.spawn(|| {
+                if let Some(total) = self.sources.count(self.stores) {
+                    self.progress.total(total);
+                }
+            });
+            for _ in 0..READERS {
+                let (named, read, seen) = (named.clone(), send_read.clone(), send_seen.clone());
+                scope.spawn(move || self.read(&named, &read, &seen));
+            }
+            for _ in 0..=cores {
+                let (read, seen) = (to_decode.clone(), send_seen.clone());
+                scope.spawn(move || self.decode(&read, &seen));
+            }
+            drop((named, send_read, to_decode, send_seen));
+            let written = self.write(&to_write, ledger);
+            // Whatever still runs finds its channel closed.
+            self.stop.store(true, Ordering::Release);
+            drop(to_write);
+            let listed = lister.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            written.and(listed)
+        })?;
+        Ok(self.embedded.load(Ordering::Acquire))
+    }
+
+    fn list(&self, named: &Sender<Item>) -> Result<(), ReindexError> {
+        let max_bytes = self.enrolment.limits.max_bytes;
+        self.sources.list(self.stores, max_bytes, &mut |item| {
+            !self.stop.load(Ordering::Acquire) && named.send(item).is_ok()
+        })
+    }
+
+    fn read(&self, named: &Receiver<Item>, raw: &Sender<Raw>, seen: &Sender<Result<Seen, ReindexError>>) {
+        for item in named {
+            let sent = match self.read_one(item) {
+                Ok(Reading::Raw(one)) => raw.send(one).is_ok(),
+                // What needs no core goes straight to the writer.
+                Ok(Reading::Seen(one)) => seen.send(Ok(one)).is_ok(),
+                Err(error) => seen.send(Err(error)).is_ok(),
+            };
+            if !sent {
+                return;
+            }
+        }
+    }
+
+    fn read_one(&self, item: Item) -> Result<Reading, ReindexError> {
+        let limit = self.enrolment.limits.max_bytes;
+        let (version, bytes) = match &item.place {
+            Place::Nowhere(refusal) => (None, Err(refusal.clone())),
+            Place::Bytes(bytes) => (None, Ok(bytes.clone())),
+            Place::Spot(spot) => match self.stores.fetch(spot, limit) {
+                Fetched::Refused(refusal) => (None, Err(refusal)),
+                Fetched::Here { version, answer } => {
+                    let known = self.journal.known_sum(&item.source, item.polarity, Some(&version))?;
+                    if let Some(sha256) = known
+                        && self.is_known(sha256, item.polarity)?
+                    {
+                        return Ok(Reading::Seen(Seen { item, version: Some(version), content: Content::Known(sha256) }));
+                    }
+                    (Some(version), self.stores.read(*answer, limit))
+                }
+            },
+        };
+        let bytes = match bytes {
+            Err(refusal) => return Ok(Reading::Seen(Seen { item, version, content: Content::Refused(refusal, None) })),
+            Ok(bytes) => bytes,
+        };
+        // Known bytes, and bytes that are under way, are not decoded again.
+        let sha256 = Sha256::of(&bytes);
+        let content = if self.is_known(sha256, item.polarity)? {
+            Content::Known(sha256)
+        } else if !self.under_way.lock().insert(sha256) {
+            Content::Twin(sha256)
+        } else {
+            return Ok(Reading::Raw(Raw { item, version, bytes }));
+        };
+        Ok(Reading::Seen(Seen { item, version, content }))
+    }
+
+    /// Whether the brand has a reference of these bytes, or this run has staged one with this polarity.
+    fn is_known(&self, sha256: Sha256, polarity: Polarity) -> Result<bool, ReindexError> {
+        let known = self.enrolment.gallery.find_photo(self.journal.brand(), sha256)?;
+        Ok(known.is_some_and(|known| {
+            known.state.is_present()
+                || (known.run.as_deref() == Some(self.journal.run())
+                    && known.state == ReferenceState::Staged
+                    && known.claim.polarity == polarity)
+        }))
+    }
+
+    fn decode(&self, raw: &Receiver<Raw>, seen: &Sender<Result<Seen, ReindexError>>) {
+        for Raw { item, version, bytes } in raw {
+            let content = self.look_at(bytes);
+            if seen.send(content.map(|content| Seen { item, version, content })).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn look_at(&self, bytes: Bytes) -> Result<Content, ReindexError> {
+        let photo = match Photo::decode(&bytes, &self.enrolment.limits) {
+            Ok(photo) => photo,
+            Err(error) => {
+                let refusal = Refusal { code: error.code(), detail: error.to_string() };
+                return Ok(Content::Refused(refusal, Some(Sha256::of(&bytes))));
+            }
+        };
+        let embedding = if self.embed { self.vector(&photo)? } else { Vector::Unasked };
+        let record = PhotoRecord::from(&photo);
+        drop(photo);
+        if self.embed {
+            self.enrolment.gallery.keep_photo(record.sha256, &bytes)?;
+        }
+        Ok(Content::New(Box::new(Fresh { record, bytes, embedding })))
+    }
+
+    fn vector(&self, photo: &Photo) -> Result<Vector, ReindexError> {
+        let manifest = self.enrolment.embedder.manifest();
+        let kept = self.enrolment.gallery.vector(photo.sha256(), &manifest.id())?;
+        let kept = kept.and_then(|bytes| Embedding::from_bytes(&bytes, manifest.output.dimension).ok());
+        if let Some(embedding) = kept {
+            return Ok(Vector::Kept(embedding));
+        }
+        self.embedded.fetch_add(1, Ordering::AcqRel);
+        let pending = self.enrolment.embedder.submit_patiently(photo).map_err(EnrolError::from)?;
+        Ok(Vector::Pending(pending))
+    }
+
+    /// A twin may come before the image that it is a twin of: it is put off until that one is written.
+    fn write(&self, seen: &Receiver<Result<Seen, ReindexError>>, ledger: &mut Ledger<'_>) -> Result<(), ReindexError> {
+        let mut put_off = Vec::new();
+        let mut batch = Vec::new();
+        let mut deadline = Instant::now() + BATCH_WAIT;
+        loop {
+            match seen.recv_deadline(deadline) {
+                Ok(one) => batch.push(one?),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if batch.len() >= BATCH || Instant::now() >= deadline {
+                batch.append(&mut put_off);
+                put_off = self.write_batch(std::mem::take(&mut batch), ledger)?;
+                deadline = Instant::now() + BATCH_WAIT;
+            }
+        }
+        batch.append(&mut put_off);
+        let left = self.write_batch(batch, ledger)?;
+        // What they are twins of is written now, or was refused.
+        self.write_batch(left, ledger).map(drop)
+    }
+
+    fn write_batch(&self, batch: Vec<Seen>, ledger: &mut Ledger<'_>) -> Result<Vec<Seen>, ReindexError> {
+        let written = ledger.write(batch)?;
+        for entry in &written.entries {
+            self.progress.done(entry);
+        }
+        let mut under_way = self.under_way.lock();
+        for entry in &written.entries {
+            if let Some(sha256) = entry.sha256 {
+                under_way.remove(&sha256);
+            }
+        }
+        Ok(written.put_off)
+    }
+}

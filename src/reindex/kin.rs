@@ -1,0 +1,167 @@
+//! Which of the new images nearly are others: of the other polarity, which contradicts; of the same, which groups.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use rayon::prelude::*;
+
+use super::ReindexError;
+use crate::embed::{Embedding, ScoreThresholds};
+use crate::gallery::{Gallery, Mark, Polarity, Quarantine, Reference, RunChanges};
+use crate::hygiene::{conflict_with, is_near_copy, opposite};
+use crate::index::{ExactIndex, Generation, Neighborhoods, VectorIndex};
+
+/// References of the other polarity that a new one is held against.
+const HELD_AGAINST: usize = 16;
+
+/// Two references that may nearly be the same image.
+struct Pair {
+    new: u64,
+    other: u64,
+    similarity: f32,
+}
+
+/// What is known of the keys in a generation.
+pub(super) struct Keys {
+    /// Polarity of each.
+    pub(super) polarities: HashMap<u64, Polarity>,
+    /// Those that the run brings in.
+    pub(super) staged: HashSet<u64>,
+}
+
+/// Holds new references against all of the other polarity: a newcomer that contradicts is held back; what was there
+/// before it is disputed, and stays. Two newcomers hold each other back.
+pub(super) fn contradictions(
+    generation: &Generation,
+    keys: &Keys,
+    gallery: &Gallery,
+    thresholds: &ScoreThresholds,
+    changes: &mut RunChanges,
+) -> Result<Vec<(u64, Quarantine)>, ReindexError> {
+    let pairs = opposite_pairs(generation, keys, thresholds.near_copy);
+    let references = gallery.by_keys(pairs.iter().flat_map(|pair| [pair.new, pair.other]))?;
+    let mut held_back = Vec::new();
+    for (new, other) in same_image(&pairs, &references, thresholds) {
+        let mut hold = |one: &Reference, other: &Reference| {
+            let quarantine = conflict_with(&one.claim, other);
+            changes.quarantined.insert(one.key, quarantine.clone());
+            held_back.push((one.key, quarantine));
+        };
+        hold(new, other);
+        if keys.staged.contains(&other.key) {
+            hold(other, new);
+        } else {
+            changes.marks.insert(other.key, Mark::Disputed);
+        }
+    }
+    Ok(held_back)
+}
+
+fn opposite_pairs(generation: &Generation, keys: &Keys, least: f32) -> Vec<Pair> {
+    let nodes = generation.nodes();
+    let vectors = nodes.vectors();
+    let has = |row: u32, polarity: Polarity| {
+        nodes.keys(row).iter().any(|key| keys.polarities.get(key) == Some(&polarity))
+    };
+    let sides: Vec<[bool; 2]> =
+        vectors.rows().map(|row| [has(row, Polarity::Authentic), has(row, Polarity::Fake)]).collect();
+    let of = |side: &[bool; 2], polarity| side[usize::from(polarity == Polarity::Fake)];
+    let staged: Vec<u64> = keys.staged.iter().copied().collect();
+    let pairs = staged.par_iter().flat_map_iter(|&new| {
+        let row = nodes.row(new);
+        let query = row.and_then(|row| Embedding::normalize(vectors.floats(row).to_vec()).ok());
+        let wanted = keys.polarities.get(&new).map(|&polarity| opposite(polarity));
+        let (Some(query), Some(wanted)) = (query, wanted) else { return Vec::new() };
+        let hits = ExactIndex.nearest(vectors, &query, HELD_AGAINST, &|row| of(&sides[row as usize], wanted));
+        let near = hits.into_iter().filter(|hit| hit.similarity >= least);
+        let others = near.flat_map(|hit| nodes.keys(hit.row).iter().map(move |&other| (other, hit.similarity)));
+        let others = others.filter(|(other, _)| keys.polarities.get(other) == Some(&wanted));
+        others.map(|(other, similarity)| Pair { new, other, similarity }).collect()
+    });
+    pairs.collect()
+}
+
+fn same_image<'r>(
+    pairs: &'r [Pair],
+    references: &'r HashMap<u64, Reference>,
+    thresholds: &'r ScoreThresholds,
+) -> impl Iterator<Item = (&'r Reference, &'r Reference)> {
+    pairs.iter().filter_map(|pair| {
+        let (new, other) = (references.get(&pair.new)?, references.get(&pair.other)?);
+        let hashes = (&new.photo.perceptual_hash, &other.photo.perceptual_hash);
+        is_near_copy(pair.similarity, hashes.0, hashes.1, thresholds).then_some((new, other))
+    })
+}
+
+/// Groups near-copies within a brand: each group has the number of its oldest reference. Returns how many groups the
+/// new references are in.
+pub(super) fn groups(
+    neighborhoods: &Neighborhoods,
+    generation: &Generation,
+    gallery: &Gallery,
+    thresholds: &ScoreThresholds,
+    changes: &mut RunChanges,
+) -> Result<usize, ReindexError> {
+    let nodes = generation.nodes();
+    let mut pairs: Vec<Pair> = Vec::new();
+    for (new, neighbors) in neighborhoods {
+        let own = nodes.row(*new);
+        let mut rows = HashSet::new();
+        // Of another vector that many references share, one stands for all.
+        let near = neighbors.iter().filter(|near| {
+            let row = nodes.row(near.key);
+            near.key != *new && near.similarity() >= thresholds.near_copy && (row == own || rows.insert(row))
+        });
+        pairs.extend(near.map(|near| Pair { new: *new, other: near.key, similarity: near.similarity() }));
+    }
+    let references = gallery.by_keys(pairs.iter().flat_map(|pair| [pair.new, pair.other]))?;
+    let mut union = Union::default();
+    for reference in references.values() {
+        if let Some(group) = reference.group {
+            union.join(reference.key, group);
+        }
+    }
+    for (new, other) in same_image(&pairs, &references, thresholds) {
+        if new.claim.brand == other.claim.brand {
+            union.join(new.key, other.key);
+        }
+    }
+    let members: Vec<u64> = union.parents.keys().copied().collect();
+    let mut sizes: BTreeMap<u64, usize> = BTreeMap::new();
+    for key in members {
+        let group = union.root(key);
+        *sizes.entry(group).or_default() += 1;
+        if references.get(&key).is_some_and(|reference| reference.group != Some(group)) {
+            changes.groups.insert(key, group);
+        }
+    }
+    Ok(sizes.len())
+}
+
+/// Joined keys, under the smallest of them.
+#[derive(Default)]
+struct Union {
+    parents: HashMap<u64, u64>,
+}
+
+impl Union {
+    fn root(&mut self, key: u64) -> u64 {
+        let mut root = key;
+        while let Some(&parent) = self.parents.get(&root)
+            && parent != root
+        {
+            root = parent;
+        }
+        let mut step = key;
+        while step != root {
+            step = self.parents.insert(step, root).unwrap_or(root);
+        }
+        root
+    }
+
+    fn join(&mut self, a: u64, b: u64) {
+        let (a, b) = (self.root(a), self.root(b));
+        let (low, high) = (a.min(b), a.max(b));
+        self.parents.insert(low, low);
+        self.parents.insert(high, low);
+    }
+}

@@ -1,0 +1,268 @@
+//! Decides what becomes of each image and writes it down. One thread, so that of two images with the same bytes one
+//! is the first.
+
+use super::ReindexError;
+use super::intake::{Content, Fresh, Seen, Vector};
+use super::source::{Item, Refusal};
+use crate::embed::{EmbedError, Embedding};
+use crate::enrolment::{EnrolError, Enrolment};
+use crate::gallery::{
+    Added, Claim, Details, Fate, Journal, JournalEntry, Mark, NewReference, Quarantine, Reference,
+    ReferenceState, RunChanges,
+};
+use crate::hygiene::GenericBank;
+use crate::photo::Sha256;
+
+/// What a run does to the gallery, as far as it is known.
+pub(super) struct Ledger<'a> {
+    pub(super) enrolment: &'a Enrolment,
+    pub(super) bank: &'a GenericBank,
+    pub(super) journal: &'a Journal,
+    /// Nothing is staged: what would come in is only counted.
+    pub(super) dry: bool,
+    pub(super) changes: RunChanges,
+}
+
+/// What was written, and what cannot be yet.
+#[derive(Default)]
+pub(super) struct Written {
+    pub(super) entries: Vec<JournalEntry>,
+    pub(super) put_off: Vec<Seen>,
+}
+
+/// A photo to stage.
+struct Staging {
+    item: Item,
+    version: Option<String>,
+    fresh: Fresh,
+    claim: Claim,
+    embedding: Embedding,
+    mark: Option<Mark>,
+}
+
+impl Ledger<'_> {
+    pub(super) fn write(&mut self, batch: Vec<Seen>) -> Result<Written, ReindexError> {
+        let mut written = Written::default();
+        let mut staging = Vec::new();
+        for Seen { item, version, content } in batch {
+            let sha256 = content.sha256();
+            let entry = |fate| entry(&item, version.clone(), sha256, fate);
+            let decided = match content {
+                Content::Refused(refusal, _) => Some(refused(entry(Fate::Refused), refusal)),
+                Content::Known(sha256) => Some(self.known(&item, entry(Fate::Unchanged), sha256)?),
+                Content::Twin(sha256) => match self.twin(&item, entry(Fate::Duplicate), sha256)? {
+                    Some(decided) => Some(decided),
+                    None => {
+                        written.put_off.push(Seen { item, version, content: Content::Twin(sha256) });
+                        continue;
+                    }
+                },
+                Content::New(fresh) => match self.same_bytes(&item, entry(Fate::Duplicate), fresh.record.sha256)? {
+                    Some(decided) => Some(decided),
+                    None => self.prepare((item, version), *fresh, &mut staging)?,
+                },
+            };
+            written.entries.extend(decided.map(|entry| self.record(entry)).transpose()?);
+        }
+        for entry in self.stage(staging)? {
+            written.entries.push(self.record(entry)?);
+        }
+        Ok(written)
+    }
+
+    fn record(&self, entry: JournalEntry) -> Result<JournalEntry, ReindexError> {
+        // Of a source that is named twice the first word stands.
+        let again = entry.fate == Fate::Duplicate
+            && entry.sha256.map(|sum| self.journal.same_bytes(sum)).transpose()?.flatten().is_some_and(|first| {
+                first.source == entry.source && first.polarity == entry.polarity
+            });
+        if !again {
+            self.journal.record(std::slice::from_ref(&entry))?;
+        }
+        Ok(entry)
+    }
+
+    fn twin(&mut self, item: &Item, entry: JournalEntry, sha256: Sha256) -> Result<Option<JournalEntry>, ReindexError> {
+        if let Some(decided) = self.same_bytes(item, entry.clone(), sha256)? {
+            return Ok(Some(decided));
+        }
+        let refused = self.journal.refused_bytes(sha256)?;
+        Ok(refused.map(|twin| JournalEntry { fate: Fate::Refused, code: twin.code, detail: twin.detail, ..entry }))
+    }
+
+    /// What becomes of an image whose bytes this run has met before; `None` when it has not.
+    fn same_bytes(
+        &mut self,
+        item: &Item,
+        entry: JournalEntry,
+        sha256: Sha256,
+    ) -> Result<Option<JournalEntry>, ReindexError> {
+        let Some(first) = self.journal.same_bytes(sha256)? else {
+            return Ok(None);
+        };
+        if first.polarity == item.polarity {
+            let detail = format!("the same bytes as {}", first.source);
+            let code = Some("duplicate".to_owned());
+            return Ok(Some(JournalEntry { fate: Fate::Duplicate, key: first.key, code, detail: Some(detail), ..entry }));
+        }
+        let detail = format!("the very same bytes are {} and {}: {}", first.polarity, item.polarity, first.source);
+        let conflict = Quarantine { code: "conflict".to_owned(), detail };
+        if let Some(key) = first.key {
+            let other = format!("the very same bytes are {} and {}: {}", first.polarity, item.polarity, item.source);
+            if first.fate == Fate::Unchanged || first.fate == Fate::Changed {
+                self.changes.marks.insert(key, Mark::Disputed);
+            } else {
+                self.changes.quarantined.insert(key, Quarantine { detail: other.clone(), ..conflict.clone() });
+                self.journal.contradict(key, "conflict", &other)?;
+            }
+        }
+        Ok(Some(held_back(entry, conflict, first.key)))
+    }
+
+    fn known(&mut self, item: &Item, entry: JournalEntry, sha256: Sha256) -> Result<JournalEntry, ReindexError> {
+        if let Some(decided) = self.same_bytes(item, entry.clone(), sha256)? {
+            return Ok(decided);
+        }
+        match self.enrolment.gallery.find_photo(self.journal.brand(), sha256)? {
+            Some(known) => Ok(self.beside(item, entry, known)),
+            None => Ok(refused(
+                entry,
+                Refusal { code: "reference-gone", detail: "its reference was deleted meanwhile; run again".to_owned() },
+            )),
+        }
+    }
+
+    /// What becomes of an image whose reference is there.
+    fn beside(&mut self, item: &Item, entry: JournalEntry, known: Reference) -> JournalEntry {
+        let entry = JournalEntry { key: Some(known.key), ..entry };
+        if known.claim.polarity != item.polarity {
+            self.changes.marks.insert(known.key, Mark::Disputed);
+            let detail = format!(
+                "this very photo is {} already as {}; delete that reference first if it is wrong",
+                known.claim.polarity, known.id
+            );
+            // The reference itself stays: there is none to hold back.
+            return held_back(entry, Quarantine { code: "reference-contradicts".to_owned(), detail }, None);
+        }
+        if known.state == ReferenceState::Staged {
+            let generic = known.mark == Some(Mark::Generic);
+            return if generic { marked(entry) } else { JournalEntry { fate: Fate::Added, ..entry } };
+        }
+        let said = said_anew(&known.claim.details, &item.details);
+        if let Some(quarantine) = known.quarantine {
+            return JournalEntry { code: Some("quarantined".to_owned()), detail: Some(quarantine.detail), ..entry };
+        }
+        match said {
+            Some((details, what)) => {
+                self.changes.details.insert(known.key, details);
+                JournalEntry { fate: Fate::Changed, detail: Some(what), ..entry }
+            }
+            None => entry,
+        }
+    }
+
+    fn prepare(
+        &self,
+        (item, version): (Item, Option<String>),
+        mut fresh: Fresh,
+        staging: &mut Vec<Staging>,
+    ) -> Result<Option<JournalEntry>, ReindexError> {
+        let entry = entry(&item, version.clone(), Some(fresh.record.sha256), Fate::Added);
+        let embedding = match std::mem::replace(&mut fresh.embedding, Vector::Unasked) {
+            Vector::Unasked => return Ok(Some(entry)),
+            Vector::Kept(embedding) => embedding,
+            Vector::Pending(pending) => match pending.wait() {
+                Ok(embedding) => embedding,
+                Err(EmbedError::Failed(detail)) => {
+                    return Ok(Some(refused(entry, Refusal { code: "model-failed", detail })));
+                }
+                Err(error) => return Err(EnrolError::from(error).into()),
+            },
+        };
+        let mark = self.bank.mark(fresh.record.quality, &embedding, &self.enrolment.embedder.manifest().thresholds);
+        let claim = Claim { brand: self.journal.brand().clone(), polarity: item.polarity, details: item.details.clone() };
+        staging.push(Staging { item, version, fresh, claim, embedding, mark });
+        Ok(None)
+    }
+
+    fn stage(&mut self, staging: Vec<Staging>) -> Result<Vec<JournalEntry>, ReindexError> {
+        if self.dry || staging.is_empty() {
+            return Ok(Vec::new());
+        }
+        let new: Vec<NewReference<'_>> = staging
+            .iter()
+            .map(|one| NewReference {
+                claim: &one.claim,
+                photo: &one.fresh.record,
+                bytes: &one.fresh.bytes,
+                embedding: &one.embedding,
+                mark: one.mark,
+                quarantine: None,
+                run: Some(self.journal.run()),
+            })
+            .collect();
+        let added = self.enrolment.gallery.add(&new, &self.enrolment.embedder.manifest().id())?;
+        let entries = staging.into_iter().zip(added).map(|(one, added)| {
+            let entry = entry(&one.item, one.version, Some(one.fresh.record.sha256), Fate::Unchanged);
+            match added {
+                Added::New(reference) => {
+                    let entry = JournalEntry { key: Some(reference.key), fate: Fate::Added, ..entry };
+                    if one.mark.is_some() { marked(entry) } else { entry }
+                }
+                Added::Existing(known) | Added::Contradicts(known) => self.beside(&one.item, entry, known),
+            }
+        });
+        Ok(entries.collect())
+    }
+}
+
+impl Content {
+    fn sha256(&self) -> Option<Sha256> {
+        match self {
+            Self::Refused(_, sha256) => *sha256,
+            Self::Known(sha256) | Self::Twin(sha256) => Some(*sha256),
+            Self::New(fresh) => Some(fresh.record.sha256),
+        }
+    }
+}
+
+fn entry(item: &Item, version: Option<String>, sha256: Option<Sha256>, fate: Fate) -> JournalEntry {
+    let (source, polarity) = (item.source.clone(), item.polarity);
+    JournalEntry { source, polarity, version, sha256, key: None, fate, code: None, detail: None }
+}
+
+fn refused(entry: JournalEntry, Refusal { code, detail }: Refusal) -> JournalEntry {
+    // What could not be read or decoded is looked at again next time.
+    JournalEntry { fate: Fate::Refused, version: None, code: Some(code.to_owned()), detail: Some(detail), ..entry }
+}
+
+fn held_back(entry: JournalEntry, Quarantine { code, detail }: Quarantine, key: Option<u64>) -> JournalEntry {
+    JournalEntry { fate: Fate::Conflict, key, code: Some(code), detail: Some(detail), ..entry }
+}
+
+fn marked(entry: JournalEntry) -> JournalEntry {
+    let detail = "it shows too little, or what many goods share: it never leads to a block by itself";
+    JournalEntry { fate: Fate::Added, code: Some("generic".to_owned()), detail: Some(detail.to_owned()), ..entry }
+}
+
+/// What the brand says now, where it says something else than before; what it is silent about stays.
+fn said_anew(known: &Details, new: &Details) -> Option<(Details, String)> {
+    let or = |new: &Option<String>, known: &Option<String>| new.clone().or_else(|| known.clone());
+    let details = Details {
+        product: or(&new.product, &known.product),
+        source: or(&new.source, &known.source),
+        notes: or(&new.notes, &known.notes),
+        rights_basis: or(&new.rights_basis, &known.rights_basis),
+    };
+    let fields = [
+        ("product", &known.product, &details.product),
+        ("source", &known.source, &details.source),
+        ("notes", &known.notes, &details.notes),
+        ("rights_basis", &known.rights_basis, &details.rights_basis),
+    ];
+    let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "nothing".to_owned());
+    let changed = fields.iter().filter(|(_, old, new)| old != new);
+    let what: Vec<String> =
+        changed.map(|(name, old, new)| format!("{name} was {}, is {}", shown(old), shown(new))).collect();
+    (!what.is_empty()).then(|| (details, what.join("; ")))
+}

@@ -1,0 +1,201 @@
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::Field;
+use serde_json::Value;
+
+use super::{Item, Place, Refusal, Spot, Stores, Tell};
+use crate::gallery::{DETAIL_CAPS, Details, Polarity};
+use crate::reindex::ReindexError;
+
+/// Bytes of one line at most.
+const MAX_LINE: u64 = 1 << 20;
+
+/// A row's columns by name; empty and null ones are left out.
+type Columns = BTreeMap<String, String>;
+
+/// What the manifest may point to.
+struct Bounds<'a> {
+    stores: &'a Stores,
+    /// The manifest's own folder, as text.
+    base: String,
+    allowed: Vec<Spot>,
+}
+
+/// Every row of a manifest. A row that cannot be used is an item nowhere.
+pub(super) fn list(path: &str, allowed: &[String], stores: &Stores, tell: Tell<'_>) -> Result<(), ReindexError> {
+    let base = folder(path);
+    let places = std::iter::once(&base).chain(allowed).map(|place| stores.spot(place));
+    let bounds = Bounds { stores, allowed: places.collect::<Result<_, _>>()?, base };
+    let spot = stores.spot(path)?;
+    let mut row = |number: usize, columns: Result<Columns, String>| tell(bounds.item(path, number, columns));
+    match path.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).as_deref() {
+        Some("csv") => csv(stores.reader(&spot, path)?, path, &mut row),
+        Some("jsonl" | "ndjson") => json_lines(stores.reader(&spot, path)?, path, &mut row),
+        Some("parquet") => parquet(stores.whole(&spot, path)?, path, &mut row),
+        _ => Err(ReindexError::source(path, &"the manifest's name ends in neither .csv, .jsonl nor .parquet")),
+    }
+}
+
+fn folder(path: &str) -> String {
+    match path.rsplit_once('/') {
+        Some((folder, _)) if !folder.is_empty() => folder.to_owned(),
+        Some(_) => "/".to_owned(),
+        None => ".".to_owned(),
+    }
+}
+
+type Row<'a> = &'a mut dyn FnMut(usize, Result<Columns, String>) -> bool;
+
+fn csv(reader: Box<dyn Read + Send>, path: &str, row: Row<'_>) -> Result<(), ReindexError> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(reader);
+    let header = reader.headers().map_err(|error| ReindexError::source(path, &error))?.clone();
+    checked_header(header.iter().map(|name| name.trim_start_matches('\u{feff}')), path)?;
+    let names: Vec<String> = header.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
+    for (number, record) in reader.records().enumerate() {
+        let columns = match record {
+            Ok(record) => Ok(names.iter().cloned().zip(record.iter().map(str::to_owned)).collect()),
+            Err(error) if error.is_io_error() => return Err(ReindexError::source(path, &error)),
+            Err(error) => Err(error.to_string()),
+        };
+        if !row(number + 2, columns) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn json_lines(reader: Box<dyn Read + Send>, path: &str, row: Row<'_>) -> Result<(), ReindexError> {
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let read = reader.by_ref().take(MAX_LINE + 1).read_until(b'\n', &mut line);
+        if read.map_err(|error| ReindexError::source(path, &error))? == 0 {
+            return Ok(());
+        }
+        if line.len() as u64 > MAX_LINE {
+            return Err(ReindexError::source(path, &format!("line {number} is longer than {MAX_LINE} bytes")));
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        if !row(number, json_columns(&line)) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn json_columns(line: &[u8]) -> Result<Columns, String> {
+    let object: serde_json::Map<String, Value> =
+        serde_json::from_slice(line).map_err(|error| format!("{error}; expected one JSON object a line"))?;
+    let text = |(name, value): (String, Value)| match value {
+        Value::Null => None,
+        Value::String(text) => Some(Ok((name, text))),
+        Value::Number(number) => Some(Ok((name, number.to_string()))),
+        other => known(&name).then(|| Err(format!("{name} is {other}, expected a text"))),
+    };
+    object.into_iter().filter_map(text).collect()
+}
+
+fn parquet(bytes: bytes::Bytes, path: &str, row: Row<'_>) -> Result<(), ReindexError> {
+    let failed = |error: parquet::errors::ParquetError| ReindexError::source(path, &error);
+    let reader = SerializedFileReader::new(bytes).map_err(failed)?;
+    let schema = reader.metadata().file_metadata().schema_descr().root_schema().clone();
+    checked_header(schema.get_fields().iter().map(|field| field.name()), path)?;
+    for (number, record) in reader.get_row_iter(None).map_err(failed)?.enumerate() {
+        let record = record.map_err(failed)?;
+        let text = |(name, field): (&String, &Field)| match field {
+            Field::Null => None,
+            Field::Str(text) => Some((name.clone(), text.clone())),
+            other => Some((name.clone(), other.to_string())),
+        };
+        if !row(number + 1, Ok(record.get_column_iter().filter_map(text).collect())) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn known(name: &str) -> bool {
+    matches!(name, "path" | "url" | "polarity" | "product" | "notes" | "rights_basis")
+}
+
+/// A misspelt column would be lost without a word.
+fn checked_header<'a>(names: impl Iterator<Item = &'a str> + Clone, path: &str) -> Result<(), ReindexError> {
+    let has = |wanted: &str| names.clone().any(|name| name == wanted);
+    let unknown: Vec<&str> = names.clone().filter(|name| !known(name)).collect();
+    let wrong = if !unknown.is_empty() {
+        format!("it has the columns {}", unknown.join(", "))
+    } else if !has("path") && !has("url") {
+        "it has neither a column path nor url".to_owned()
+    } else if !has("polarity") {
+        "it has no column polarity".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(ReindexError::source(path, &format!("{wrong}; expected path or url, polarity, and at most product, notes, rights_basis")))
+}
+
+impl Bounds<'_> {
+    fn item(&self, manifest: &str, number: usize, columns: Result<Columns, String>) -> Item {
+        match columns.and_then(|columns| self.row(columns)) {
+            Ok(item) => item,
+            Err(detail) => Item {
+                source: format!("{manifest}:{number}"),
+                // A row that cannot be read belongs to neither.
+                polarity: Polarity::Authentic,
+                details: Details::default(),
+                place: Place::Nowhere(Refusal { code: "manifest-row-invalid", detail }),
+            },
+        }
+    }
+
+    fn row(&self, mut columns: Columns) -> Result<Item, String> {
+        let mut take = |name: &str| columns.remove(name).filter(|text| !text.is_empty());
+        let (path, url) = (take("path"), take("url"));
+        let polarity: Polarity =
+            take("polarity").ok_or("polarity is missing, expected authentic or fake")?.parse().map_err(|error| format!("{error}"))?;
+        let details = Details {
+            product: take("product"),
+            source: None,
+            notes: take("notes"),
+            rights_basis: take("rights_basis"),
+        };
+        if let Some(name) = columns.keys().find(|name| !known(name)) {
+            return Err(format!("{name} is no column, expected path or url, polarity, product, notes, rights_basis"));
+        }
+        let texts = [&details.product, &None, &details.notes, &details.rights_basis];
+        for ((name, cap), text) in DETAIL_CAPS.into_iter().zip(texts) {
+            if text.as_ref().is_some_and(|text| text.len() > cap) {
+                return Err(format!("{name} is longer than {cap} bytes"));
+            }
+        }
+        let source = match (path, url) {
+            (Some(one), None) | (None, Some(one)) => self.absolute(&one),
+            _ => return Err("expected either path or url, and one of them".to_owned()),
+        };
+        let place = match self.stores.spot(&source) {
+            Ok(spot) if self.admits(&spot) => Place::Spot(spot),
+            Ok(_) => Place::Nowhere(Refusal {
+                code: "place-not-allowed",
+                detail: format!("it lies outside of {}; name its folder with --allow if the manifest may point there", self.base),
+            }),
+            Err(error) => Place::Nowhere(Refusal { code: "file-unreadable", detail: error.to_string() }),
+        };
+        let details = Details { source: Some(source.clone()), ..details };
+        Ok(Item { source, polarity, details, place })
+    }
+
+    fn absolute(&self, text: &str) -> String {
+        if text.contains("://") || text.starts_with('/') { text.to_owned() } else { super::joined(&self.base, text) }
+    }
+
+    /// A path that climbs out of its folder has no parts in common with it: stores resolve no `..`.
+    fn admits(&self, spot: &Spot) -> bool {
+        let same_store = |place: &&Spot| std::sync::Arc::ptr_eq(&place.store, &spot.store);
+        self.allowed.iter().filter(same_store).any(|place| spot.path.prefix_matches(&place.path))
+    }
+}

@@ -1,0 +1,134 @@
+//! Where a brand's images come from: folders, tar archives and manifests, on disk or in an object store. Images are
+//! named one by one; none is read before somebody asks for it.
+
+mod archive;
+mod manifest;
+mod store;
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use super::ReindexError;
+use crate::gallery::{Details, Polarity};
+
+pub use store::{Fetched, Spot, Stores};
+
+/// Where the images of a run come from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Folders, files and tar archives of authentic images: paths or URLs.
+    pub authentic: Vec<String>,
+    /// The same of known-fake images.
+    pub fake: Vec<String>,
+    /// A manifest: `.csv`, `.jsonl` or `.parquet`.
+    pub manifest: Option<String>,
+    /// Where the manifest may point to, beside its own folder: paths or URLs.
+    pub allowed: Vec<String>,
+}
+
+/// One image, named.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Path or URL; the same one on every run.
+    pub source: String,
+    /// Authentic or fake.
+    pub polarity: Polarity,
+    /// What the brand says of it.
+    pub details: Details,
+    /// Where its bytes are.
+    pub place: Place,
+}
+
+/// Where the bytes of an image are.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// At a spot that can be read.
+    Spot(Spot),
+    /// Here: they came out of an archive.
+    Bytes(Bytes),
+    /// Nowhere: what was said about them is wrong.
+    Nowhere(Refusal),
+}
+
+/// Why an image is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Stable kebab-case code.
+    pub code: &'static str,
+    /// What was wrong and what to do.
+    pub detail: String,
+}
+
+/// Told of each item; `false` ends the listing.
+pub type Tell<'a> = &'a mut dyn FnMut(Item) -> bool;
+
+impl Sources {
+    /// Which polarities the sources speak of: what is gone of these may be pruned.
+    #[must_use]
+    pub fn polarities(&self) -> Vec<Polarity> {
+        let both = self.manifest.is_some();
+        let of = [(Polarity::Authentic, &self.authentic), (Polarity::Fake, &self.fake)];
+        of.into_iter().filter(|(_, roots)| both || !roots.is_empty()).map(|(polarity, _)| polarity).collect()
+    }
+
+    /// Names every image.
+    ///
+    /// # Errors
+    /// When a source cannot be listed or read.
+    pub fn list(&self, stores: &Stores, max_bytes: usize, tell: Tell<'_>) -> Result<(), ReindexError> {
+        let roots = [(Polarity::Authentic, &self.authentic), (Polarity::Fake, &self.fake)];
+        for (polarity, root) in roots.into_iter().flat_map(|(polarity, roots)| roots.iter().map(move |r| (polarity, r))) {
+            let spot = stores.spot(root)?;
+            if archive::is_archive(root) {
+                archive::list(root, &spot, stores, max_bytes, &mut |name, bytes| {
+                    tell(found(format!("{root}!{name}"), polarity, &name, Place::Bytes(bytes)))
+                })?;
+            } else {
+                stores.list(&spot, &mut |below, spot| {
+                    let source = if below.is_empty() { root.clone() } else { joined(root, &below) };
+                    tell(found(source, polarity, &below, Place::Spot(spot)))
+                })?;
+            }
+        }
+        match &self.manifest {
+            Some(path) => manifest::list(path, &self.allowed, stores, tell),
+            None => Ok(()),
+        }
+    }
+
+    /// How many images there are, where that can be told without reading them.
+    #[must_use]
+    pub fn count(&self, stores: &Stores) -> Option<u64> {
+        let archives = self.authentic.iter().chain(&self.fake).any(|root| archive::is_archive(root));
+        if archives {
+            return None;
+        }
+        let mut count = 0;
+        let counted = self.list(stores, 0, &mut |_| {
+            count += 1;
+            true
+        });
+        counted.ok().map(|()| count)
+    }
+}
+
+/// The folders between the root and the file name the product: `<root>/<product>/photo.jpg`.
+fn found(source: String, polarity: Polarity, below: &str, place: Place) -> Item {
+    let product = below.rsplit_once('/').map(|(product, _)| product.to_owned());
+    let details = Details { product, source: Some(source.clone()), ..Details::default() };
+    Item { source, polarity, details, place }
+}
+
+fn joined(root: &str, below: &str) -> String {
+    if root.contains("://") {
+        format!("{}/{below}", root.trim_end_matches('/'))
+    } else {
+        PathBuf::from(root).join(below).display().to_string()
+    }
+}
+
+/// Hidden files are what operating systems leave behind.
+fn is_hidden(path: &str) -> bool {
+    path.split('/').any(|part| part.starts_with('.') && part != "." && part != "..")
+}

@@ -1,0 +1,212 @@
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Component, Path as FilePath};
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::StreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{GetResult, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt};
+use parking_lot::Mutex;
+use tokio::runtime::{Handle, Runtime};
+use url::Url;
+
+use super::{Refusal, is_hidden};
+use crate::reindex::ReindexError;
+
+/// An object in a store.
+#[derive(Debug, Clone)]
+pub struct Spot {
+    /// The store.
+    pub store: Arc<dyn ObjectStore>,
+    /// Where in it.
+    pub path: Path,
+}
+
+/// An object's bytes, once it was asked for them.
+pub enum Fetched {
+    /// They can be read; `version` stays the same as long as they do.
+    Here {
+        /// What the store says of the content.
+        version: String,
+        /// The rest of the answer.
+        answer: Box<GetResult>,
+    },
+    /// They cannot.
+    Refused(Refusal),
+}
+
+/// Opens paths and URLs, each store once. `AWS_*`, `GOOGLE_*` and `AZURE_*` variables say how.
+pub struct Stores {
+    runtime: Runtime,
+    open: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
+}
+
+impl Stores {
+    /// No store is open yet.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn new() -> Result<Self, ReindexError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| ReindexError::source("object store", &error))?;
+        Ok(Self { runtime, open: Mutex::default() })
+    }
+
+    /// The spot that a path or URL names.
+    ///
+    /// # Errors
+    /// When it is neither, or of an unknown scheme.
+    pub fn spot(&self, text: &str) -> Result<Spot, ReindexError> {
+        let failed = |error: &dyn std::fmt::Display| ReindexError::source(text, error);
+        if !text.contains("://") {
+            // Only a path that climbs is resolved on disk: stores know no `..`.
+            let climbs = FilePath::new(text).components().any(|part| part == Component::ParentDir);
+            let absolute = if climbs { std::fs::canonicalize(text) } else { std::path::absolute(text) };
+            let absolute = absolute.map_err(|error| failed(&error))?;
+            let path = Path::from_absolute_path(absolute).map_err(|error| failed(&error))?;
+            return Ok(Spot { store: self.store("file:", || Ok(Arc::new(LocalFileSystem::new())))?, path });
+        }
+        let url = Url::parse(text).map_err(|error| failed(&error))?;
+        let name = format!("{}://{}", url.scheme(), url.authority());
+        let variables = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
+        let (_, path) = object_store::ObjectStoreScheme::parse(&url).map_err(|error| failed(&error))?;
+        let store = self.store(&name, || {
+            object_store::parse_url_opts(&url, variables).map(|(store, _)| Arc::from(store)).map_err(|error| failed(&error))
+        })?;
+        Ok(Spot { store, path })
+    }
+
+    fn store(
+        &self,
+        name: &str,
+        open: impl FnOnce() -> Result<Arc<dyn ObjectStore>, ReindexError>,
+    ) -> Result<Arc<dyn ObjectStore>, ReindexError> {
+        let mut stores = self.open.lock();
+        if let Some(store) = stores.get(name) {
+            return Ok(Arc::clone(store));
+        }
+        let store = open()?;
+        stores.insert(name.to_owned(), Arc::clone(&store));
+        Ok(store)
+    }
+
+    /// Every object at or below a spot, with its path below it; hidden ones are passed over.
+    pub(super) fn list(&self, spot: &Spot, tell: &mut dyn FnMut(String, Spot) -> bool) -> Result<(), ReindexError> {
+        let failed = |error: object_store::Error| ReindexError::source(spot.path.as_ref(), &error);
+        if self.runtime.block_on(spot.store.head(&spot.path)).is_ok() {
+            tell(String::new(), spot.clone());
+            return Ok(());
+        }
+        let local = format!("/{}", spot.path);
+        if spot.store.to_string().starts_with("LocalFileSystem") && !self.is_folder(&spot.path) {
+            return Err(ReindexError::source(&local, &"no such file or folder"));
+        }
+        let mut objects = spot.store.list(Some(&spot.path));
+        while let Some(object) = self.runtime.block_on(objects.next()) {
+            let ObjectMeta { location, .. } = object.map_err(failed)?;
+            let below: Vec<String> = match location.prefix_match(&spot.path) {
+                Some(parts) => parts.map(|part| readable(part.as_ref())).collect(),
+                None => continue,
+            };
+            let below = below.join("/");
+            let found = Spot { store: Arc::clone(&spot.store), path: location };
+            if !below.is_empty() && !is_hidden(&below) && !tell(below, found) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn is_folder(&self, path: &Path) -> bool {
+        let _ = &self.runtime;
+        let decoded: Vec<String> = path.parts().map(|part| readable(part.as_ref())).collect();
+        FilePath::new("/").join(decoded.join("/")).is_dir()
+    }
+
+    /// Asks for an object's bytes, without reading them yet.
+    pub(in crate::reindex) fn fetch(&self, spot: &Spot, max_bytes: usize) -> Fetched {
+        match self.runtime.block_on(spot.store.get(&spot.path)) {
+            Ok(answer) if answer.meta.size > max_bytes as u64 => {
+                let error = crate::photo::PhotoError::TooManyBytes {
+                    got: usize::try_from(answer.meta.size).unwrap_or(usize::MAX),
+                    max: max_bytes,
+                };
+                Fetched::Refused(Refusal { code: error.code(), detail: error.to_string() })
+            }
+            Ok(answer) => {
+                let ObjectMeta { e_tag, last_modified, size, version, .. } = &answer.meta;
+                let tag = e_tag.as_ref().or(version.as_ref()).cloned().unwrap_or_default();
+                let version = format!("{size} {} {tag}", last_modified.timestamp_micros());
+                Fetched::Here { version, answer: Box::new(answer) }
+            }
+            Err(error) => Fetched::Refused(unreadable(&error)),
+        }
+    }
+
+    /// Reads an answer; never more than the cap and one piece, whatever the store had said.
+    pub(in crate::reindex) fn read(&self, answer: GetResult, max_bytes: usize) -> Result<Bytes, Refusal> {
+        let read = async {
+            let mut pieces = answer.into_stream();
+            let mut bytes = BytesMut::new();
+            while let Some(piece) = pieces.next().await {
+                bytes.extend_from_slice(&piece.map_err(|error| unreadable(&error))?);
+                if bytes.len() > max_bytes {
+                    let error = crate::photo::PhotoError::TooManyBytes { got: bytes.len(), max: max_bytes };
+                    return Err(Refusal { code: error.code(), detail: error.to_string() });
+                }
+            }
+            Ok(bytes.freeze())
+        };
+        self.runtime.block_on(read)
+    }
+
+    /// A reader over an object, for what is read from front to back.
+    pub(super) fn reader(&self, spot: &Spot, name: &str) -> Result<Box<dyn Read + Send>, ReindexError> {
+        let failed = |error: object_store::Error| ReindexError::source(name, &error);
+        let answer = self.runtime.block_on(spot.store.get(&spot.path)).map_err(failed)?;
+        Ok(match answer.payload {
+            GetResultPayload::File(file, _) => Box::new(std::io::BufReader::with_capacity(1 << 20, file)),
+            GetResultPayload::Stream(pieces) => {
+                Box::new(Pieces { handle: self.runtime.handle().clone(), pieces, piece: Bytes::new() })
+            }
+        })
+    }
+
+    /// All of an object, for what must be read here and there.
+    pub(super) fn whole(&self, spot: &Spot, name: &str) -> Result<Bytes, ReindexError> {
+        let read = async { spot.store.get(&spot.path).await?.bytes().await };
+        self.runtime.block_on(read).map_err(|error| ReindexError::source(name, &error))
+    }
+}
+
+fn unreadable(error: &object_store::Error) -> Refusal {
+    Refusal { code: "file-unreadable", detail: error.to_string() }
+}
+
+/// A store's name of a part, as people write it: stores escape some letters.
+fn readable(part: &str) -> String {
+    percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned()
+}
+
+/// A stream, read as a file.
+struct Pieces {
+    handle: Handle,
+    pieces: futures_util::stream::BoxStream<'static, object_store::Result<Bytes>>,
+    piece: Bytes,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.handle.block_on(self.pieces.next()) {
+                None => return Ok(0),
+                Some(piece) => self.piece = piece.map_err(std::io::Error::other)?,
+            }
+        }
+        let length = out.len().min(self.piece.len());
+        self.piece.copy_to_slice(&mut out[..length]);
+        Ok(length)
+    }
+}
