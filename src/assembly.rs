@@ -53,12 +53,12 @@ impl Model {
     ///
     /// # Errors
     /// [`AssemblyError`] says what is missing or wrong.
-    pub fn open(config: &Config, name: &str) -> Result<Self, AssemblyError> {
+    pub fn open(config: &Config, name: &str, gallery: &Gallery) -> Result<Self, AssemblyError> {
         load_runtime(&config.runtime)?;
         let manifest = ModelManifest::load(&config.models, name)?;
         let scoring = Scoring::load(&config.models, &manifest)?;
         let embedder = Embedder::start(&config.models, manifest, &config.embed)?;
-        let bank = GenericBank::open(&config.generic, &embedder, &config.photo)?;
+        let bank = GenericBank::open(&config.generic, &embedder, &config.photo, gallery)?;
         Ok(Self { embedder: Arc::new(embedder), scoring: Arc::new(scoring), bank: Arc::new(bank) })
     }
 }
@@ -79,7 +79,7 @@ impl Parts {
     /// [`AssemblyError`] says what is missing or wrong.
     pub fn open(config: &Config) -> Result<Self, AssemblyError> {
         let gallery = Arc::new(Gallery::open(&config.data)?);
-        let model = Model::open(config, &serving_model(config, &gallery)?)?;
+        let model = Model::open(config, &serving_model(config, &gallery)?, &gallery)?;
         Self::over(config, &config.index_dir, gallery, model)
     }
 

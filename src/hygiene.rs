@@ -8,10 +8,10 @@ use walkdir::WalkDir;
 use crate::embed::{EmbedError, Embedder, Embedding, ScoreThresholds, cosine};
 use crate::gallery::{Claim, Gallery, GalleryError, Mark, Polarity, Quarantine, Reference, differing_bits};
 use crate::library::{Filter, Library, LibraryError};
-use crate::photo::{Limits, Photo, PhotoError};
+use crate::photo::{Limits, Photo, PhotoError, Sha256};
 
 /// Nearly the same images differ in at most so many of the 256 bits of their perceptual hashes.
-const NEAR_BITS: u32 = 40;
+const NEAR_BITS: u32 = 32;
 /// References of the other polarity that a new one is held against.
 const HELD_AGAINST: usize = 16;
 
@@ -56,14 +56,22 @@ pub struct GenericBank {
 }
 
 impl GenericBank {
-    /// Embeds every file below `folder`. A folder that is not there holds none.
+    /// Embeds every file below `folder`, unless the gallery knows its vector. A folder that is not there holds none.
     ///
     /// # Errors
     /// When one of them is no photo, or the model fails.
-    pub fn open(folder: &Path, embedder: &Embedder, limits: &Limits) -> Result<Self, HygieneError> {
+    pub fn open(
+        folder: &Path,
+        embedder: &Embedder,
+        limits: &Limits,
+        gallery: &Gallery,
+    ) -> Result<Self, HygieneError> {
+        let manifest = embedder.manifest();
+        let model = manifest.id();
         if !folder.exists() {
             return Ok(Self::default());
         }
+        let mut vectors = Vec::new();
         let mut pending = Vec::new();
         for entry in WalkDir::new(folder).sort_by_file_name() {
             let entry = entry?;
@@ -73,10 +81,21 @@ impl GenericBank {
             }
             let path = entry.into_path();
             let bytes = std::fs::read(&path).map_err(|source| HygieneError::File { path: path.clone(), source })?;
-            let photo = Photo::decode(&bytes, limits).map_err(|source| HygieneError::Photo { path, source })?;
-            pending.push(embedder.submit_patiently(&photo)?);
+            let sha256 = Sha256::of(&bytes);
+            let known = gallery.vector(sha256, &model)?;
+            match known.and_then(|bytes| Embedding::from_bytes(&bytes, manifest.output.dimension).ok()) {
+                Some(known) => vectors.push(known),
+                None => {
+                    let photo = Photo::decode(&bytes, limits).map_err(|source| HygieneError::Photo { path, source })?;
+                    pending.push((sha256, embedder.submit_patiently(&photo)?));
+                }
+            }
         }
-        let vectors = pending.into_iter().map(crate::embed::Pending::wait).collect::<Result<_, _>>()?;
+        for (sha256, pending) in pending {
+            let embedding = pending.wait()?;
+            gallery.keep_vector(sha256, &model, &embedding)?;
+            vectors.push(embedding);
+        }
         Ok(Self { vectors })
     }
 

@@ -123,6 +123,9 @@ pub struct ReindexArgs {
     /// Folder for report.html and report.json [default: reindex/<brand>-report in the data folder]
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
+    /// Leave the points for second looks to the first checks that need them
+    #[arg(long)]
+    pub no_points: bool,
     /// Print events as JSON, one a line; the last one is the report
     #[arg(long)]
     pub json: bool,
@@ -166,7 +169,7 @@ pub enum IndexCommand {
     Promote {
         /// Name of its manifest
         #[arg(value_name = "NAME")]
-        model: String,
+        name: String,
     },
 }
 

@@ -15,7 +15,7 @@ pub(super) fn index(config: &Config, args: &IndexArgs) -> Result<Exit, Failure> 
         IndexCommand::List { json } => list(config, &gallery, &manifest, *json),
         IndexCommand::Verify { generation, json } => verify(config, &gallery, &manifest, generation.as_deref(), *json),
         IndexCommand::Rollback => rollback(config, &gallery, &manifest),
-        IndexCommand::Promote { model } => promote(config, &gallery, &serving, model),
+        IndexCommand::Promote { name } => promote(config, &gallery, &serving, name),
     }
 }
 
@@ -134,7 +134,7 @@ fn rollback(config: &Config, gallery: &Gallery, manifest: &ModelManifest) -> Res
 }
 
 fn promote(config: &Config, gallery: &Gallery, serving: &str, name: &str) -> Result<Exit, Failure> {
-    let Model { embedder, .. } = Model::open(config, name)?;
+    let Model { embedder, .. } = Model::open(config, name, gallery)?;
     let manifest = embedder.manifest();
     if name == serving {
         return Err(Failure::Declined(format!("{name} serves already")));

@@ -41,6 +41,7 @@ pub(super) fn reindex(config: &Config, args: &ReindexArgs) -> Result<Exit, Failu
                 prune: args.prune,
                 max_removed: args.max_removed / 100.0,
                 dry_run: args.dry_run,
+                points: !args.no_points,
             };
             one_brand(config, args, gallery, &plan)
         }
@@ -49,7 +50,7 @@ pub(super) fn reindex(config: &Config, args: &ReindexArgs) -> Result<Exit, Failu
 }
 
 fn one_brand(config: &Config, args: &ReindexArgs, gallery: Arc<Gallery>, plan: &Plan) -> Result<Exit, Failure> {
-    let Model { embedder, bank, .. } = Model::open(config, &serving_model(config, &gallery)?)?;
+    let Model { embedder, bank, .. } = Model::open(config, &serving_model(config, &gallery)?, &gallery)?;
     let manifest = embedder.manifest().clone();
     let enrolment = Enrolment { gallery: Arc::clone(&gallery), embedder, limits: config.photo.clone() };
     let show = Show::new(args.json);
@@ -128,7 +129,7 @@ fn beside(config: &Config, args: &ReindexArgs, gallery: Arc<Gallery>) -> Result<
     let name = config.model_named.as_ref().filter(|name| **name != serving);
     let name = name.ok_or_else(|| Failure::Declined(format!("{serving} serves; name another model with --model")))?;
     let show = Show::new(args.json);
-    let other = Model::open(config, name)?;
+    let other = Model::open(config, name, &gallery)?;
     let manifest = other.embedder.manifest().clone();
     show.phase("embedding");
     show.total(gallery.count_without_vector(&manifest.id())?);
@@ -142,7 +143,7 @@ fn beside(config: &Config, args: &ReindexArgs, gallery: Arc<Gallery>) -> Result<
     show.phase("proving");
     let proof = super::index::proof(built, manifest.thresholds.lookalike);
     show.phase("replaying checks");
-    let now = Parts::over(config, &config.index_dir, Arc::clone(&gallery), Model::open(config, &serving)?)?;
+    let now = Parts::over(config, &config.index_dir, Arc::clone(&gallery), Model::open(config, &serving, &gallery)?)?;
     let report = shadow(&now.screener, &parts.screener, args.replay, &|done, of| {
         show.total(of as u64);
         show.reached(done as u64);
@@ -239,8 +240,12 @@ impl Progress for Show {
         self.bar.set_length(images);
     }
 
-    fn done(&self, entry: &JournalEntry) {
+    fn step(&self) {
         self.bar.inc(1);
+        self.say();
+    }
+
+    fn done(&self, entry: &JournalEntry) {
         if matches!(entry.fate, Fate::Refused | Fate::Conflict) {
             let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
             self.bar.set_prefix(format!("{refused} refused"));
@@ -250,7 +255,7 @@ impl Progress for Show {
                 self.bar.println(format!("{} {}: {}", entry.fate.as_str(), entry.source, entry.code.as_deref().unwrap_or_default()));
             }
         }
-        self.say();
+        self.step();
     }
 
     fn phase(&self, name: &'static str) {
@@ -258,10 +263,9 @@ impl Progress for Show {
         *self.started.lock() = Instant::now();
         self.bar.set_message(name);
         self.bar.reset();
+        self.bar.unset_length();
         if self.json {
             println!("{}", json!({ "event": "phase", "phase": name }));
-        } else if self.lines {
-            eprintln!("{name}");
         }
     }
 }

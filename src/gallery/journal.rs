@@ -170,23 +170,18 @@ impl Journal {
         Ok(())
     }
 
-    /// The sum of an image's bytes, when its place says that they are those of an earlier look.
+    /// The sum and version of an image's bytes as they were at an earlier look.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn known_sum(
-        &self,
-        source: &str,
-        polarity: Polarity,
-        version: Option<&str>,
-    ) -> Result<Option<Sha256>, GalleryError> {
+    pub fn known_sum(&self, source: &str, polarity: Polarity) -> Result<Option<(Sha256, String)>, GalleryError> {
         self.with(|db| {
-            let mut statement =
-                db.prepare_cached("SELECT sha256 FROM item WHERE source = ?1 AND polarity = ?2 AND version = ?3")?;
-            let sum: Option<Option<[u8; 32]>> = statement
-                .query_row(params![source, polarity.as_str(), version], |row| row.get(0))
-                .optional()?;
-            Ok(sum.flatten().map(Sha256))
+            let mut statement = db.prepare_cached(
+                "SELECT sha256, version FROM item WHERE source = ?1 AND polarity = ?2 AND sha256 IS NOT NULL AND version IS NOT NULL",
+            )?;
+            statement
+                .query_row(params![source, polarity.as_str()], |row| Ok((Sha256(row.get(0)?), row.get(1)?)))
+                .optional()
         })
     }
 

@@ -1,9 +1,11 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
 
 use super::store::{Gallery, GalleryError, io_error, new_id, next_revision, parsed, signed, unsigned};
+use super::vectors::insert_vector;
 use super::{BrandId, Claim, Details, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState};
 use crate::embed::Embedding;
 use crate::photo::Sha256;
@@ -113,9 +115,7 @@ impl Gallery {
             return Ok(if same { Added::Existing(known.clone()) } else { Added::Contradicts(known.clone()) });
         }
         self.photos.put(new.photo.sha256, new.bytes).map_err(io_error)?;
-        transaction
-            .prepare_cached("INSERT OR IGNORE INTO vector (sha256, model, vector) VALUES (?1, ?2, ?3)")?
-            .execute(params![&new.photo.sha256.0[..], model, new.embedding.to_bytes()])?;
+        insert_vector(transaction, new.photo.sha256, model, new.embedding)?;
         insert(transaction, new, known.as_ref()).map(Added::New)
     }
 
@@ -288,10 +288,7 @@ pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
         },
         state: parsed(row, 8)?,
         quarantine: code.map(|code| Quarantine { code, detail: detail.unwrap_or_default() }),
-        mark: match row.get_ref(11)? {
-            rusqlite::types::ValueRef::Null => None,
-            _ => Some(parsed(row, 11)?),
-        },
+        mark: mark(row, 11)?,
         group: row.get::<_, Option<i64>>(12)?.map(i64::unsigned_abs),
         photo: PhotoRecord {
             sha256: Sha256(row.get(13)?),
@@ -305,6 +302,13 @@ pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
         updated_at: parsed(row, 20)?,
         run: row.get(21)?,
     })
+}
+
+pub(super) fn mark(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Mark>> {
+    match row.get_ref(index)? {
+        ValueRef::Null => Ok(None),
+        _ => parsed(row, index).map(Some),
+    }
 }
 
 fn find(db: &Connection, brand: &BrandId, id: &str) -> rusqlite::Result<Option<Reference>> {

@@ -143,7 +143,7 @@ impl<'de> Deserialize<'de> for BrandId {
     }
 }
 
-/// Why a reference that takes part never leads to a block by itself.
+/// Why a reference that takes part never leads to a block by itself. A match to a disputed one is a `conflict`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mark {

@@ -1,8 +1,8 @@
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::references::{COLUMNS, is_needed, reference};
+use super::references::{COLUMNS, is_needed, mark, reference};
 use super::store::{Gallery, GalleryError, io_error, next_revision, parsed, signed, unsigned};
-use super::{BrandId, Polarity, Reference};
+use super::{BrandId, Mark, Polarity, Reference};
 use crate::embed::Embedding;
 use crate::photo::Sha256;
 
@@ -22,15 +22,15 @@ pub struct ChangedRow {
     pub product: Option<String>,
     /// Whether it takes part now.
     pub active: bool,
-    /// Whether it may lead to a block by itself.
-    pub may_block: bool,
+    /// Why it never leads to a block by itself, if it does not.
+    pub mark: Option<Mark>,
     /// The revision that its last change made.
     pub revision: u64,
     /// Its vector, if the model has embedded it.
     pub vector: Option<Vec<u8>>,
 }
 
-const ROW: &str = "r.key, r.brand, r.polarity, r.product, r.mark IS NULL, r.revision";
+const ROW: &str = "r.key, r.brand, r.polarity, r.product, r.mark, r.revision";
 
 impl Gallery {
     /// Visits what changed after `since`, oldest change first, and returns the newest revision. Rows
@@ -103,6 +103,14 @@ impl Gallery {
         })
     }
 
+    /// Keeps a vector of bytes that need be no reference's.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn keep_vector(&self, sha256: Sha256, model: &str, embedding: &Embedding) -> Result<(), GalleryError> {
+        self.write(|transaction| insert_vector(transaction, sha256, model, embedding))
+    }
+
     /// References after the key `after` without a vector by `model`, in any state but deleted.
     ///
     /// # Errors
@@ -146,9 +154,7 @@ impl Gallery {
                 if !is_needed(transaction, reference.photo.sha256)? {
                     continue;
                 }
-                transaction
-                    .prepare_cached("INSERT OR IGNORE INTO vector (sha256, model, vector) VALUES (?1, ?2, ?3)")?
-                    .execute(params![&reference.photo.sha256.0[..], model, embedding.to_bytes()])?;
+                insert_vector(transaction, reference.photo.sha256, model, embedding)?;
                 let revision = next_revision(transaction)?;
                 transaction
                     .prepare_cached("UPDATE reference SET revision = ?1 WHERE key = ?2 AND state <> 'staged'")?
@@ -189,13 +195,25 @@ impl Gallery {
     }
 }
 
+pub(super) fn insert_vector(
+    transaction: &Transaction<'_>,
+    sha256: Sha256,
+    model: &str,
+    embedding: &Embedding,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("INSERT OR IGNORE INTO vector (sha256, model, vector) VALUES (?1, ?2, ?3)")?
+        .execute(params![&sha256.0[..], model, embedding.to_bytes()])
+        .map(drop)
+}
+
 fn changed(row: &Row<'_>) -> rusqlite::Result<ChangedRow> {
     Ok(ChangedRow {
         key: unsigned(row, 0)?,
         brand: parsed(row, 1)?,
         polarity: parsed(row, 2)?,
         product: row.get(3)?,
-        may_block: row.get(4)?,
+        mark: mark(row, 4)?,
         revision: unsigned(row, 5)?,
         active: row.get(6)?,
         vector: row.get(7)?,

@@ -120,7 +120,7 @@ impl Serving {
 
     fn open(&self, name: &str, parts: &Parts) -> Result<Parts, String> {
         let open = || {
-            let model = Model::open(&self.config, name)?;
+            let model = Model::open(&self.config, name, &parts.screener.gallery)?;
             Parts::over(&self.config, &self.config.index_dir, Arc::clone(&parts.screener.gallery), model)
         };
         let next = open().map_err(|error| error.to_string())?;

@@ -97,20 +97,26 @@ pub fn current_line(root: &Path) -> Result<Option<String>, SnapshotError> {
 pub(super) fn current(root: &Path) -> Result<Place, SnapshotError> {
     let line = current_line(root)?.ok_or_else(|| SnapshotError::None(root.to_owned()))?;
     let (name, sum) = line.split_once(' ').unwrap_or_default();
-    let place = read(root, name, &|| format!("CURRENT says {line:?}"))?;
-    if place.1 == sum {
-        return Ok(place.0);
+    let (folder, bytes) = read(root, name, &|| format!("CURRENT says {line:?}"))?;
+    let got = Sha256::of(&bytes).to_string();
+    if got == sum {
+        return place(folder, &bytes);
     }
-    let file = place.0.folder.join(HEADER);
-    Err(SnapshotError::Mismatch { file, what: "sha256", got: place.1, expected: sum.to_owned() })
+    Err(SnapshotError::Mismatch { file: folder.join(HEADER), what: "sha256", got, expected: sum.to_owned() })
 }
 
 /// A generation by its name.
 pub(super) fn named(root: &Path, name: &str) -> Result<Place, SnapshotError> {
-    read(root, name, &|| format!("{name:?}")).map(|(place, _)| place)
+    let (folder, bytes) = read(root, name, &|| format!("{name:?}"))?;
+    place(folder, &bytes)
 }
 
-fn read(root: &Path, name: &str, got: &dyn Fn() -> String) -> Result<(Place, String), SnapshotError> {
+fn place(folder: PathBuf, header: &[u8]) -> Result<Place, SnapshotError> {
+    let header = serde_json::from_slice(header).map_err(|error| at(&folder.join(HEADER))(error.into()))?;
+    Ok(Place { folder, header })
+}
+
+fn read(root: &Path, name: &str, got: &dyn Fn() -> String) -> Result<(PathBuf, Vec<u8>), SnapshotError> {
     // A name with a separator could lead out of the folder.
     if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
         return Err(SnapshotError::Mismatch {
@@ -123,8 +129,7 @@ fn read(root: &Path, name: &str, got: &dyn Fn() -> String) -> Result<(Place, Str
     let folder = root.join(name);
     let file = folder.join(HEADER);
     let bytes = fs::read(&file).map_err(at(&file))?;
-    let header = serde_json::from_slice(&bytes).map_err(|error| at(&file)(error.into()))?;
-    Ok((Place { folder, header }, Sha256::of(&bytes).to_string()))
+    Ok((folder, bytes))
 }
 
 /// Published generations in order of their number.
@@ -180,7 +185,8 @@ impl<'a> Folder<'a> {
     }
 
     pub(super) fn point_to(&self, name: &str) -> Result<(), SnapshotError> {
-        let (_, sum) = read(self.root, name, &|| format!("{name:?}"))?;
+        let (_, header) = read(self.root, name, &|| format!("{name:?}"))?;
+        let sum = Sha256::of(&header);
         let mut current = tempfile::NamedTempFile::new_in(self.root).map_err(at(self.root))?;
         current.write_all(format!("{name} {sum}\n").as_bytes()).map_err(at(self.root))?;
         current.as_file().sync_all().map_err(at(self.root))?;

@@ -1,7 +1,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::gallery::{BrandId, ChangedRow, Polarity, StoredPolicy};
+use crate::gallery::{BrandId, ChangedRow, Mark, Polarity, StoredPolicy};
 use crate::scoring::Standing;
 
 /// What an answer of the index needs to know of a reference at once.
@@ -13,8 +13,8 @@ pub struct Entry {
     pub polarity: Polarity,
     /// The brand's product id.
     pub product: Option<Arc<str>>,
-    /// Whether it may lead to a block by itself.
-    pub may_block: bool,
+    /// Why it never leads to a block by itself, if it does not.
+    pub mark: Option<Mark>,
 }
 
 /// Which references to look among.
@@ -67,7 +67,7 @@ impl Catalog {
             None => Arc::new(row.brand.clone()),
         };
         self.by_brand.entry(Arc::clone(&brand)).or_default().insert(row.key);
-        let entry = Entry { brand, polarity: row.polarity, product: row.product.as_deref().map(Arc::from), may_block: row.may_block };
+        let entry = Entry { brand, polarity: row.polarity, product: row.product.as_deref().map(Arc::from), mark: row.mark };
         self.entries.insert(row.key, entry);
     }
 

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 
 use super::ledger::Ledger;
-use super::source::{Fetched, Item, Place, Refusal, Sources, Stores};
+use super::source::{Fetched, Item, Place, Refusal, Sources, Spot, Stores};
 use super::{Progress, ReindexError};
 use crate::embed::{Embedding, Pending};
 use crate::enrolment::{EnrolError, Enrolment};
@@ -151,18 +151,15 @@ impl<P: Progress> Intake<'_, P> {
         let (version, bytes) = match &item.place {
             Place::Nowhere(refusal) => (None, Err(refusal.clone())),
             Place::Bytes(bytes) => (None, Ok(bytes.clone())),
-            Place::Spot(spot) => match self.stores.fetch(spot, limit) {
-                Fetched::Refused(refusal) => (None, Err(refusal)),
-                Fetched::Here { version, answer } => {
-                    let known = self.journal.known_sum(&item.source, item.polarity, Some(&version))?;
-                    if let Some(sha256) = known
-                        && self.is_known(sha256, item.polarity)?
-                    {
-                        return Ok(Reading::Seen(Seen { item, version: Some(version), content: Content::Known(sha256) }));
-                    }
-                    (Some(version), self.stores.read(*answer, limit))
+            Place::Spot(spot) => {
+                if let Some((sha256, version)) = self.unchanged(&item, spot)? {
+                    return Ok(Reading::Seen(Seen { item, version: Some(version), content: Content::Known(sha256) }));
                 }
-            },
+                match self.stores.fetch(spot, limit) {
+                    Fetched::Refused(refusal) => (None, Err(refusal)),
+                    Fetched::Here { version, answer } => (Some(version), self.stores.read(*answer, limit)),
+                }
+            }
         };
         let bytes = match bytes {
             Err(refusal) => return Ok(Reading::Seen(Seen { item, version, content: Content::Refused(refusal, None) })),
@@ -178,6 +175,15 @@ impl<P: Progress> Intake<'_, P> {
             return Ok(Reading::Raw(Raw { item, version, bytes }));
         };
         Ok(Reading::Seen(Seen { item, version, content }))
+    }
+
+    /// The sum and version of what an earlier look has read, when the store says that it is the same still.
+    fn unchanged(&self, item: &Item, spot: &Spot) -> Result<Option<(Sha256, String)>, ReindexError> {
+        let Some((sha256, known)) = self.journal.known_sum(&item.source, item.polarity)? else {
+            return Ok(None);
+        };
+        let same = self.stores.version(spot).is_some_and(|version| version == known);
+        Ok((same && self.is_known(sha256, item.polarity)?).then_some((sha256, known)))
     }
 
     /// Whether the brand has a reference of these bytes, or this run has staged one with this polarity.

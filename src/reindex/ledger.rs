@@ -245,7 +245,8 @@ fn marked(entry: JournalEntry) -> JournalEntry {
     JournalEntry { fate: Fate::Added, code: Some("generic".to_owned()), detail: Some(detail.to_owned()), ..entry }
 }
 
-/// What the brand says now, where it says something else than before; what it is silent about stays.
+/// What the brand says now, where it says something else than before; what it is silent about stays. That the same
+/// bytes lie elsewhere too is no change.
 fn said_anew(known: &Details, new: &Details) -> Option<(Details, String)> {
     let or = |new: &Option<String>, known: &Option<String>| new.clone().or_else(|| known.clone());
     let details = Details {
@@ -256,7 +257,6 @@ fn said_anew(known: &Details, new: &Details) -> Option<(Details, String)> {
     };
     let fields = [
         ("product", &known.product, &details.product),
-        ("source", &known.source, &details.source),
         ("notes", &known.notes, &details.notes),
         ("rights_basis", &known.rights_basis, &details.rights_basis),
     ];

@@ -51,6 +51,8 @@ pub struct Plan {
     pub max_removed: f64,
     /// Say what would be done and do nothing.
     pub dry_run: bool,
+    /// Make the points for second looks at once; otherwise the first checks that need them do.
+    pub points: bool,
 }
 
 /// What a run works with.
@@ -73,6 +75,8 @@ pub trait Progress: Sync {
     fn total(&self, images: u64);
     /// One is decided.
     fn done(&self, entry: &JournalEntry);
+    /// One more of whatever is counted.
+    fn step(&self);
     /// Another part of the work begins.
     fn phase(&self, name: &'static str);
 }
@@ -172,9 +176,11 @@ pub fn reindex(
         if !staged.is_empty() || !changes.is_empty() {
             let published = publish(tools, &journal, (&staged, &mut changes), progress, &mut phases)?;
             report = Report { published: Some(published), ..Report::of(plan, &journal, embedded)? };
-            progress.phase("making points");
-            make_features(tools.enrolment, &staged, &mut phases)?;
             journal.next_run()?;
+            if plan.points {
+                progress.phase("making points");
+                make_features(tools.enrolment, &staged, progress, &mut phases)?;
+            }
         }
     }
     report.changes(&changes);
@@ -359,12 +365,21 @@ fn proven(
 }
 
 /// Points are wanted by second looks only, and made there when they are missing: they come after the publication.
-fn make_features(enrolment: &Enrolment, staged: &HashSet<u64>, phases: &mut Phases) -> Result<(), ReindexError> {
+fn make_features(
+    enrolment: &Enrolment,
+    staged: &HashSet<u64>,
+    progress: &impl Progress,
+    phases: &mut Phases,
+) -> Result<(), ReindexError> {
     let started = Instant::now();
+    progress.total(staged.len() as u64);
     let keys: Vec<u64> = staged.iter().copied().collect();
     for page in keys.chunks(PAGE) {
         let references = enrolment.gallery.by_keys(page.iter().copied())?;
-        references.into_par_iter().for_each(|(_, reference)| enrolment.make_features(reference.photo.sha256));
+        references.into_par_iter().for_each(|(_, reference)| {
+            enrolment.make_features(reference.photo.sha256);
+            progress.step();
+        });
     }
     phases.points_s = started.elapsed().as_secs_f64();
     Ok(())

@@ -369,7 +369,7 @@ impl Screener {
             score: self.scoring.probability(held.evidence, polarity, 0.0),
             probability: self.scoring.probability(held.evidence, polarity, shift),
             alignment: held.sighting.alignment,
-            may_block: held.found.entry.may_block,
+            mark: held.found.entry.mark,
         }
     }
 

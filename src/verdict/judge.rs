@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::{Reason, Verdict};
 use crate::align::Alignment;
 use crate::embed::ScoreThresholds;
-use crate::gallery::{Action, BrandId, Polarity, Policy};
+use crate::gallery::{Action, BrandId, Mark, Polarity, Policy};
 
 /// A copy that covers less of the photo than this is one part of it among others.
 const PART_OF_PHOTO: f64 = 0.5;
@@ -30,8 +30,8 @@ pub struct Candidate {
     pub probability: f32,
     /// Where it lies in the photo, if it was looked for and found.
     pub alignment: Option<Alignment>,
-    /// Whether the reference may lead to a block by itself.
-    pub may_block: bool,
+    /// Why the reference never leads to a block by itself, if it does not.
+    pub mark: Option<Mark>,
 }
 
 /// What a brand's references are judged by.
@@ -191,10 +191,14 @@ fn finding(near: &Nearest<'_>, all: &[Nearest<'_>], facts: Facts<'_>, model: &Sc
     if !near.relevant() {
         return None;
     }
+    // Somebody has shown nearly the same image to be the opposite: what it is a copy of is known, what that means is not.
+    if near.candidate.mark == Some(Mark::Disputed) {
+        return Some(conflict(near, Reason::ReferenceDisputed));
+    }
     let opposite = || all.iter().filter(|other| other.polarity != near.polarity && same_place(near, other));
     let apart = |other: &Nearest<'_>| other.candidate.evidence - near.candidate.evidence;
     if opposite().any(|other| apart(other).abs() <= f64::from(model.conflict_margin)) {
-        return Some(conflict(near));
+        return Some(conflict(near, Reason::WithinConflictMargin));
     }
     // A relevant reference of the other polarity that is clearly nearer speaks instead.
     if opposite().any(|other| other.relevant() && apart(other) > 0.0) {
@@ -216,11 +220,11 @@ fn same_place(a: &Nearest<'_>, b: &Nearest<'_>) -> bool {
     }
 }
 
-fn conflict(near: &Nearest<'_>) -> Judgement {
+fn conflict(near: &Nearest<'_>, reason: Reason) -> Judgement {
     Judgement {
         verdict: Verdict::Conflict,
         action: Action::Review,
-        reasons: vec![Reason::WithinConflictMargin],
+        reasons: vec![reason],
         decisive: Some(near.place),
         threshold: Some(near.relevance()),
     }
@@ -239,7 +243,7 @@ fn known_fake(fake: &Nearest<'_>, authentic_also: bool) -> Judgement {
     let (action, why) = match fake.certified {
         _ if !fake.policy.block => (Action::Review, Reason::BlockNotAskedFor),
         None => (Action::Review, Reason::NoBlockCertificate),
-        Some(_) if !fake.candidate.may_block => (Action::Review, Reason::ReferenceNeverBlocks),
+        Some(_) if fake.candidate.mark.is_some() => (Action::Review, Reason::ReferenceNeverBlocks),
         Some(least) if fake.is_blockable(least) => (Action::Block, Reason::BlockCertified),
         Some(_) => (Action::Review, Reason::BelowBlockThreshold),
     };

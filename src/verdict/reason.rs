@@ -41,7 +41,9 @@ pub enum Reason {
     NoBlockCertificate,
     /// The score is below the certified threshold; a person decides.
     BelowBlockThreshold,
-    /// The reference is generic or disputed; a person decides.
+    /// Nearly the same image was supplied with the other polarity too; a person decides.
+    ReferenceDisputed,
+    /// The reference is generic; a person decides.
     ReferenceNeverBlocks,
     /// The photo's quality is below `min_quality`.
     LowInformation,
@@ -78,9 +80,8 @@ impl Reason {
             Self::BlockNotAskedFor => "The brand's policy leaves known fakes to a person.",
             Self::NoBlockCertificate => "The brand has no certificate to block, so a person decides.",
             Self::BelowBlockThreshold => "The score is below the certified threshold, so a person decides.",
-            Self::ReferenceNeverBlocks => {
-                "The reference shows what many goods share, or is disputed, so a person decides."
-            }
+            Self::ReferenceDisputed => "The reference was supplied as authentic and as fake, so a person decides.",
+            Self::ReferenceNeverBlocks => "The reference shows what many goods share, so a person decides.",
             Self::LowInformation => "There is too little to see on the photo for a match to mean anything.",
             Self::BelowEveryThreshold => "No reference is near.",
             Self::ClaimedBrandDiffers => "The listing names another brand than the matched one.",

@@ -1,3 +1,5 @@
+mod reindex;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -37,7 +39,7 @@ fn brand(folder: &Path) {
     std::fs::write(folder.join("fake/.DS_Store"), "hidden").unwrap();
 }
 
-fn reindex(folder: &Path, json: bool) -> Output {
+fn take_in(folder: &Path, json: bool) -> Output {
     let (authentic, fake) = (folder.join("authentic"), folder.join("fake"));
     let mut args = vec![
         "reindex",
@@ -55,7 +57,7 @@ fn reindex(folder: &Path, json: bool) -> Output {
 #[test]
 fn help_is_as_reviewed() {
     let folder = TempDir::new().unwrap();
-    let helps = [&["--help"][..], &["check", "--help"], &["lookup", "--help"], &["reindex", "--help"]];
+    let helps = [&["--help"][..], &["check", "--help"], &["lookup", "--help"], &["reindex", "--help"], &["index", "--help"]];
     let text: Vec<String> = helps
         .iter()
         .map(|args| {
@@ -75,14 +77,14 @@ fn help_is_as_reviewed() {
 fn a_brands_folders_become_references_and_checks_find_them() {
     let folder = TempDir::new().unwrap();
     brand(folder.path());
-    let first = reindex(folder.path(), true);
+    let first = take_in(folder.path(), true);
     assert_eq!(first.status.code(), Some(3), "{}", stderr(&first));
-    let report: Value = serde_json::from_str(&stdout(&first)).unwrap();
-    assert_eq!((report["added"].as_u64(), report["references"].as_u64()), (Some(3), Some(3)));
-    assert_eq!(report["refused"][0]["code"], "photo-type-unknown");
-    assert!(report["refused"][0]["path"].as_str().unwrap().ends_with("notes.txt"));
-    let second: Value = serde_json::from_str(&stdout(&reindex(folder.path(), true))).unwrap();
-    assert_eq!((second["added"].as_u64(), second["unchanged"].as_u64()), (Some(0), Some(3)));
+    let events: Vec<Value> = stdout(&first).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let report = &events.last().unwrap()["report"];
+    assert_eq!((&report["counts"]["added"], &report["published"]["references"]), (&3.into(), &3.into()));
+    let refused = events.iter().find(|event| event["event"] == "refused").unwrap();
+    assert_eq!(refused["entry"]["code"], "photo-type-unknown");
+    assert!(refused["entry"]["source"].as_str().unwrap().ends_with("notes.txt"));
 
     let listing = folder.path().join("listing.jpg");
     std::fs::write(&listing, stolen(&photo(1))).unwrap();
@@ -113,7 +115,7 @@ fn a_running_service_sees_what_the_command_took_in() {
     let app = crate::support::TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |_| {});
     assert_eq!(app.verdict(&photo(1)), "no_match");
     brand(folder.path());
-    reindex(folder.path(), false);
+    take_in(folder.path(), false);
     let seen = (0..100).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(50));
         app.verdict(&photo(1)) == "known_fake_match"

@@ -1,6 +1,7 @@
 //! The service on port 0 over empty folders, and pictures to send it.
 
 pub mod pictures;
+pub mod store;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -11,13 +12,14 @@ use reqwest::blocking::{Client, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
+use touchstone::assembly::{Model, Parts};
 use touchstone::config::Config;
 use touchstone::embed::{Embedder, ModelManifest, load_runtime};
-use touchstone::gallery::{Gallery, Outcome, Polarity, StoredCheck};
+use touchstone::gallery::{FloodLimits, Gallery, Outcome, Polarity, StoredCheck};
 use touchstone::http::{self, App};
-use touchstone::library::Library;
+use touchstone::hygiene::GenericBank;
+use touchstone::photo::Limits;
 use touchstone::scoring::Scoring;
-use touchstone::screening::Screener;
 
 /// The default and the fully open one.
 pub const MODELS: [&str; 2] = ["sscd-distilled", "efficientnet-lite0"];
@@ -46,6 +48,7 @@ pub fn config(folder: &Path, model: &str) -> Config {
         data: folder.join("data"),
         index_dir: folder.join("index"),
         models: root().join("models"),
+        generic: root().join("models/generic"),
         model: model.to_owned(),
         runtime: root().join("models/runtime/libonnxruntime.so"),
         ..Config::default()
@@ -73,6 +76,19 @@ pub fn embedder(model: &str) -> Arc<Embedder> {
 pub fn scoring(model: &str) -> Arc<Scoring> {
     let models = root().join("models");
     Arc::new(Scoring::load(&models, &ModelManifest::load(&models, model).unwrap()).unwrap())
+}
+
+/// As [`embedder`], the generic images.
+pub fn bank(model: &str, gallery: &Gallery) -> Arc<GenericBank> {
+    static OPEN: Mutex<Vec<(String, Arc<GenericBank>)>> = Mutex::new(Vec::new());
+    let mut open = OPEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some((_, bank)) = open.iter().find(|(name, _)| name == model) {
+        return Arc::clone(bank);
+    }
+    let bank = GenericBank::open(&root().join("models/generic"), &embedder(model), &Limits::default(), gallery).unwrap();
+    let bank = Arc::new(bank);
+    open.push((model.to_owned(), Arc::clone(&bank)));
+    bank
 }
 
 /// The fewest confirmed outcomes, with none wrong, that prove 99 %: 1 - 0.99^n >= 1 - 0.05 / 6.
@@ -103,27 +119,12 @@ impl TestApp {
         let mut config = config(folder.path(), model);
         config.server.listen = "127.0.0.1:0".to_owned();
         change(&mut config);
-        let embedder = embedder(model);
         let gallery = Arc::new(Gallery::open(&config.data).unwrap());
         let scoring = scoring(model);
-        let library = Library::open(
-            Arc::clone(&gallery),
-            &config.index_dir,
-            embedder.manifest(),
-            Arc::clone(&scoring),
-            &config.index,
-        )
-        .unwrap();
-        let kept = (Arc::clone(&gallery), Arc::clone(&scoring));
-        let screener = Screener {
-            gallery,
-            library: Arc::new(library),
-            embedder,
-            scoring,
-            limits: config.photo.clone(),
-            matches: config.server.max_matches,
-        };
-        let app = App::new(screener, &config, touchstone::telemetry::record_metrics());
+        let serving = Model { embedder: embedder(model), scoring: Arc::clone(&scoring), bank: bank(model, &gallery) };
+        let parts = Parts::over(&config, &config.index_dir, Arc::clone(&gallery), serving).unwrap();
+        let kept = (Arc::clone(&gallery), scoring);
+        let app = App::new(parts, &config, touchstone::telemetry::record_metrics());
         let (stop, stopped) = oneshot::channel::<()>();
         let (started, address) = std::sync::mpsc::channel();
         let server = thread::spawn(move || {
@@ -228,8 +229,10 @@ impl TestApp {
                 action: "review",
                 created_at: jiff::Timestamp::now(),
                 answer: "{}",
+                photos: &[],
+                hits: &[],
             };
-            self.gallery.save_check(&check).unwrap();
+            self.gallery.save_check(&check, &FloodLimits::default()).unwrap();
             self.gallery
                 .put_outcome(&Outcome {
                     check_id: id.clone(),

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use touchstone::embed::ModelManifest;
-use touchstone::enrolment::{Claim, Enrolment};
-use touchstone::gallery::{Gallery, Polarity, Policy};
+use touchstone::enrolment::Enrolment;
+use touchstone::gallery::{Claim, Details, Gallery, Polarity, Policy};
 use touchstone::index::IndexOptions;
 use touchstone::library::{Filter, Library};
 use touchstone::photo::Limits;
@@ -30,8 +30,8 @@ fn a_rebuild_serves_what_another_process_wrote_just_before_it() {
     let enrolment =
         Enrolment { gallery: Arc::clone(&other), embedder: Arc::clone(&embedder), limits: Limits::default() };
     let claim =
-        Claim { brand: "acme".parse().unwrap(), polarity: Polarity::Fake, product: None, source: None, notes: None };
-    enrolment.enrol(&photo(1), &claim).unwrap();
+        Claim { brand: "acme".parse().unwrap(), polarity: Polarity::Fake, details: Details::default() };
+    enrolment.enrol(&photo(1), &claim, None).unwrap();
     let policy = Policy { authorised_sellers: vec!["S1".to_owned()], ..Policy::default() };
     other.set_policy(&claim.brand, &policy, &manifest.id(), None).unwrap();
 

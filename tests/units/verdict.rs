@@ -12,6 +12,8 @@ const MODEL: ScoreThresholds = ScoreThresholds {
     lookalike: 0.45,
     lookalike_inliers: 12,
     conflict_margin: 1.0,
+    near_copy: 0.9,
+    generic: 0.7,
     min_quality: 8,
 };
 
@@ -29,6 +31,7 @@ fn candidate(name: &str, polarity: Polarity, probability: f32) -> Candidate {
         probability,
         score: probability,
         alignment: (probability >= 0.5).then(|| aligned(80)),
+        mark: None,
     }
 }
 

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use super::ReindexError;
 use crate::gallery::{Details, Polarity};
 
-pub use store::{Fetched, Spot, Stores};
+pub(super) use store::{Fetched, Spot};
+pub use store::Stores;
 
 /// Where the images of a run come from.
 #[derive(Debug, Clone, Default)]
@@ -29,20 +30,17 @@ pub struct Sources {
 
 /// One image, named.
 #[derive(Debug, Clone)]
-pub struct Item {
+pub(super) struct Item {
     /// Path or URL; the same one on every run.
-    pub source: String,
-    /// Authentic or fake.
-    pub polarity: Polarity,
-    /// What the brand says of it.
-    pub details: Details,
-    /// Where its bytes are.
-    pub place: Place,
+    pub(super) source: String,
+    pub(super) polarity: Polarity,
+    pub(super) details: Details,
+    pub(super) place: Place,
 }
 
 /// Where the bytes of an image are.
 #[derive(Debug, Clone)]
-pub enum Place {
+pub(super) enum Place {
     /// At a spot that can be read.
     Spot(Spot),
     /// Here: they came out of an archive.
@@ -53,15 +51,15 @@ pub enum Place {
 
 /// Why an image is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub(super) struct Refusal {
     /// Stable kebab-case code.
-    pub code: &'static str,
+    pub(super) code: &'static str,
     /// What was wrong and what to do.
-    pub detail: String,
+    pub(super) detail: String,
 }
 
 /// Told of each item; `false` ends the listing.
-pub type Tell<'a> = &'a mut dyn FnMut(Item) -> bool;
+pub(super) type Tell<'a> = &'a mut dyn FnMut(Item) -> bool;
 
 impl Sources {
     /// Which polarities the sources speak of: what is gone of these may be pruned.
@@ -76,7 +74,7 @@ impl Sources {
     ///
     /// # Errors
     /// When a source cannot be listed or read.
-    pub fn list(&self, stores: &Stores, max_bytes: usize, tell: Tell<'_>) -> Result<(), ReindexError> {
+    pub(super) fn list(&self, stores: &Stores, max_bytes: usize, tell: Tell<'_>) -> Result<(), ReindexError> {
         let roots = [(Polarity::Authentic, &self.authentic), (Polarity::Fake, &self.fake)];
         for (polarity, root) in roots.into_iter().flat_map(|(polarity, roots)| roots.iter().map(move |r| (polarity, r))) {
             let spot = stores.spot(root)?;

@@ -17,18 +17,20 @@ use crate::reindex::ReindexError;
 
 /// An object in a store.
 #[derive(Debug, Clone)]
-pub struct Spot {
+pub(in crate::reindex) struct Spot {
     /// The store.
-    pub store: Arc<dyn ObjectStore>,
+    pub(super) store: Arc<dyn ObjectStore>,
     /// Where in it.
-    pub path: Path,
+    pub(super) path: Path,
+    /// What the store's listing says of the content; the same as long as the content is.
+    version: Option<String>,
 }
 
-/// An object's bytes, once it was asked for them.
-pub enum Fetched {
+/// An object's bytes, once they were asked for.
+pub(in crate::reindex) enum Fetched {
     /// They can be read; `version` stays the same as long as they do.
     Here {
-        /// What the store says of the content.
+        /// As in [`Spot`].
         version: String,
         /// The rest of the answer.
         answer: Box<GetResult>,
@@ -58,7 +60,7 @@ impl Stores {
     ///
     /// # Errors
     /// When it is neither, or of an unknown scheme.
-    pub fn spot(&self, text: &str) -> Result<Spot, ReindexError> {
+    pub(super) fn spot(&self, text: &str) -> Result<Spot, ReindexError> {
         let failed = |error: &dyn std::fmt::Display| ReindexError::source(text, error);
         if !text.contains("://") {
             // Only a path that climbs is resolved on disk: stores know no `..`.
@@ -66,7 +68,7 @@ impl Stores {
             let absolute = if climbs { std::fs::canonicalize(text) } else { std::path::absolute(text) };
             let absolute = absolute.map_err(|error| failed(&error))?;
             let path = Path::from_absolute_path(absolute).map_err(|error| failed(&error))?;
-            return Ok(Spot { store: self.store("file:", || Ok(Arc::new(LocalFileSystem::new())))?, path });
+            return Ok(Spot { store: self.store("file:", || Ok(Arc::new(LocalFileSystem::new())))?, path, version: None });
         }
         let url = Url::parse(text).map_err(|error| failed(&error))?;
         let name = format!("{}://{}", url.scheme(), url.authority());
@@ -75,7 +77,7 @@ impl Stores {
         let store = self.store(&name, || {
             object_store::parse_url_opts(&url, variables).map(|(store, _)| Arc::from(store)).map_err(|error| failed(&error))
         })?;
-        Ok(Spot { store, path })
+        Ok(Spot { store, path, version: None })
     }
 
     fn store(
@@ -100,29 +102,34 @@ impl Stores {
             return Ok(());
         }
         let local = format!("/{}", spot.path);
-        if spot.store.to_string().starts_with("LocalFileSystem") && !self.is_folder(&spot.path) {
+        let is_local = spot.store.to_string().starts_with("LocalFileSystem");
+        if is_local && !is_folder(&spot.path) {
             return Err(ReindexError::source(&local, &"no such file or folder"));
         }
+        let mut some = false;
         let mut objects = spot.store.list(Some(&spot.path));
         while let Some(object) = self.runtime.block_on(objects.next()) {
-            let ObjectMeta { location, .. } = object.map_err(failed)?;
+            let meta = object.map_err(failed)?;
+            let (version, location) = (Some(version(&meta)), meta.location);
             let below: Vec<String> = match location.prefix_match(&spot.path) {
                 Some(parts) => parts.map(|part| readable(part.as_ref())).collect(),
                 None => continue,
             };
             let below = below.join("/");
-            let found = Spot { store: Arc::clone(&spot.store), path: location };
+            some = true;
+            let found = Spot { store: Arc::clone(&spot.store), path: location, version };
             if !below.is_empty() && !is_hidden(&below) && !tell(below, found) {
                 return Ok(());
             }
         }
-        Ok(())
+        // Stores know no folders: a misspelt one is an empty one.
+        if some || is_local { Ok(()) } else { Err(ReindexError::source(&spot.path.to_string(), &"there is no such object, nor any below it")) }
     }
 
-    fn is_folder(&self, path: &Path) -> bool {
-        let _ = &self.runtime;
-        let decoded: Vec<String> = path.parts().map(|part| readable(part.as_ref())).collect();
-        FilePath::new("/").join(decoded.join("/")).is_dir()
+    /// What the store says of an object's content, where it answers.
+    pub(in crate::reindex) fn version(&self, spot: &Spot) -> Option<String> {
+        let asked = || self.runtime.block_on(spot.store.head(&spot.path)).ok().map(|meta| version(&meta));
+        spot.version.clone().or_else(asked)
     }
 
     /// Asks for an object's bytes, without reading them yet.
@@ -136,10 +143,7 @@ impl Stores {
                 Fetched::Refused(Refusal { code: error.code(), detail: error.to_string() })
             }
             Ok(answer) => {
-                let ObjectMeta { e_tag, last_modified, size, version, .. } = &answer.meta;
-                let tag = e_tag.as_ref().or(version.as_ref()).cloned().unwrap_or_default();
-                let version = format!("{size} {} {tag}", last_modified.timestamp_micros());
-                Fetched::Here { version, answer: Box::new(answer) }
+                Fetched::Here { version: version(&answer.meta), answer: Box::new(answer) }
             }
             Err(error) => Fetched::Refused(unreadable(&error)),
         }
@@ -179,6 +183,16 @@ impl Stores {
         let read = async { spot.store.get(&spot.path).await?.bytes().await };
         self.runtime.block_on(read).map_err(|error| ReindexError::source(name, &error))
     }
+}
+
+fn is_folder(path: &Path) -> bool {
+    let decoded: Vec<String> = path.parts().map(|part| readable(part.as_ref())).collect();
+    FilePath::new("/").join(decoded.join("/")).is_dir()
+}
+
+fn version(meta: &ObjectMeta) -> String {
+    let tag = meta.e_tag.as_ref().or(meta.version.as_ref()).map_or("", String::as_str);
+    format!("{} {} {tag}", meta.size, meta.last_modified.timestamp_micros())
 }
 
 fn unreadable(error: &object_store::Error) -> Refusal {

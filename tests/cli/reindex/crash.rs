@@ -1,0 +1,80 @@
+//! kill -9 at any point of a run. `KILLS` sets how often; scripts/bench/kill asks for 50.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+use tempfile::TempDir;
+
+use super::{Run, photos, text};
+use crate::support::pictures::photo;
+use crate::support::{TestApp, root};
+
+/// Photos of each round.
+const PHOTOS: u64 = 12;
+
+/// Vectors by the model, of whatever bytes.
+#[expect(clippy::disallowed_types, reason = "looks into the database from outside")]
+fn vectors(folder: &Path) -> u64 {
+    let db = rusqlite::Connection::open(folder.join("data/touchstone.db")).unwrap();
+    db.query_row("SELECT count(*) FROM vector", [], |row| row.get::<_, i64>(0)).unwrap() as u64
+}
+
+fn killed_after(folder: &Path, fakes: &Path, delay: Duration) {
+    let set = |name: &str, path: &str| format!("{name}={}", folder.join(path).display());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_touchstone"))
+        .current_dir(root())
+        .args(["reindex", "--brand", "acme", "--fake", text(fakes)])
+        .args(["--set", "embed.workers=1", "--set", &set("data", "data"), "--set", &set("index_dir", "index")])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(delay);
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+#[test]
+fn a_run_killed_at_any_point_leaves_the_old_or_the_new_whole_and_goes_on_where_it_was() {
+    let kills: u64 = std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    let folder = std::sync::Arc::new(TempDir::new().unwrap());
+    let round = |number: u64| folder.path().join(format!("round-{number}"));
+    photos(&round(0), 0..PHOTOS);
+    let started = Instant::now();
+    Run::of(folder.path(), "acme", &["--fake", text(&round(0))]);
+    let whole_run = started.elapsed();
+    let app = TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |config| config.server.refresh_ms = 20);
+    let references = |app: &TestApp| app.get_json("/v1/index")["references"].as_u64().unwrap();
+    let mut random = rand::rng();
+    let (mut old, mut new) = (0, 0);
+    for number in 1..=kills {
+        let (before, embedded) = (references(&app), vectors(folder.path()));
+        photos(&round(number), number * PHOTOS..(number + 1) * PHOTOS);
+        killed_after(folder.path(), &round(number), whole_run.mul_f64(random.random_range(0.05..1.1)));
+        std::thread::sleep(Duration::from_millis(60));
+        // The service that ran through it, and now and then one that starts on what was left.
+        let fresh = number.is_multiple_of(5).then(|| TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |_| {}));
+        let app_now = fresh.as_ref().unwrap_or(&app);
+        let after = references(app_now);
+        assert!(after == before || after == before + PHOTOS, "round {number}: {before} references became {after}");
+        if after == before { old += 1 } else { new += 1 }
+        let expected = if after == before { "no copy" } else { "known_fake_match" };
+        for place in [0, PHOTOS / 2, PHOTOS - 1] {
+            let verdict = app_now.verdict(&photo(number * PHOTOS + place));
+            assert_eq!(verdict == "known_fake_match", expected == "known_fake_match", "round {number}: {verdict}");
+        }
+        assert_eq!(app_now.verdict(&photo(0)), "known_fake_match");
+        let kept = vectors(folder.path()) - embedded;
+        let resumed = Run::of(folder.path(), "acme", &["--fake", text(&round(number))]);
+        assert_eq!(resumed.embedded(), PHOTOS - kept, "round {number}: of {PHOTOS} photos {kept} had a vector");
+        assert_eq!(resumed.count("added") + resumed.count("unchanged"), PHOTOS);
+        let arrived = (0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            references(&app) == before + PHOTOS
+        });
+        assert!(arrived, "round {number}");
+    }
+    println!("{kills} kills: the old generation served after {old}, the new one after {new}");
+}

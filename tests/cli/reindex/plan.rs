@@ -1,0 +1,117 @@
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::{Run, photos, run, text};
+use crate::cli::{stderr, stdout, touchstone};
+use crate::support::pictures::photo;
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_why_and_does_nothing() {
+    let folder = TempDir::new().unwrap();
+    let fakes = folder.path().join("fakes");
+    photos(&fakes, 1..4);
+    Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
+    std::fs::write(fakes.join("4.jpg"), photo(4)).unwrap();
+    std::fs::write(fakes.join("again.jpg"), photo(4)).unwrap();
+    std::fs::write(fakes.join("broken.jpg"), b"\xff\xd8\xff\xe0 and no more").unwrap();
+    std::fs::remove_file(fakes.join("1.jpg")).unwrap();
+    let before = touchstone(folder.path(), &["index", "list", "--json"]).stdout;
+
+    let planned = Run::of(folder.path(), "acme", &["--fake", text(&fakes), "--prune", "--dry-run"]);
+    assert_eq!(planned.counts(), [1, 0, 1, 2, 1, 0, 1]);
+    assert_eq!((planned.embedded(), planned.code), (0, 3));
+    assert_eq!(planned.why("broken.jpg").0, "photo-broken");
+    assert!(planned.why("/1.jpg").1.contains("do not name it"), "{:?}", planned.why("/1.jpg"));
+    let words = touchstone(folder.path(), &["reindex", "--brand", "acme", "--fake", text(&fakes), "--dry-run"]);
+    let words = stdout(&words);
+    assert!(words.contains("added ") && words.contains("unchanged ") && words.contains("dry run: nothing"), "{words}");
+    assert_eq!(touchstone(folder.path(), &["index", "list", "--json"]).stdout, before);
+
+    // The run itself does what was said.
+    let done = Run::of(folder.path(), "acme", &["--fake", text(&fakes), "--prune", "--yes", "--max-removed", "50"]);
+    assert_eq!(done.counts(), planned.counts());
+    assert_eq!(done.embedded(), 1);
+}
+
+#[test]
+fn the_same_bytes_are_never_embedded_twice_by_one_model() {
+    let folder = TempDir::new().unwrap();
+    let fakes = folder.path().join("fakes");
+    photos(&fakes, 1..6);
+    std::fs::write(fakes.join("copy.jpg"), photo(1)).unwrap();
+    let first = Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
+    assert_eq!((first.counts(), first.embedded()), ([5, 0, 0, 0, 1, 0, 0], 5));
+    let second = Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
+    assert_eq!((second.counts(), second.embedded()), ([0, 0, 0, 5, 1, 0, 0], 0));
+    assert!(second.report["published"].is_null(), "nothing changed, nothing is published");
+    // Nor for another brand, nor after they were gone.
+    let other = Run::of(folder.path(), "other", &["--fake", text(&fakes)]);
+    assert_eq!((other.count("added"), other.embedded()), (5, 0));
+    let empty = folder.path().join("fewer");
+    photos(&empty, 1..5);
+    Run::of(folder.path(), "acme", &["--fake", text(&empty), "--prune", "--yes", "--max-removed", "100"]);
+    let back = Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
+    assert_eq!((back.count("added"), back.embedded()), (1, 0));
+}
+
+#[test]
+fn nothing_is_removed_without_a_word_nor_more_than_the_guard_lets() {
+    let folder = TempDir::new().unwrap();
+    let fakes = folder.path().join("fakes");
+    photos(&fakes, 1..11);
+    Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
+    let remove = |names: std::ops::Range<u64>| {
+        names.for_each(|name| std::fs::remove_file(fakes.join(format!("{name}.jpg"))).unwrap());
+    };
+    let served = |folder: &Path| {
+        let list = touchstone(folder, &["index", "list"]);
+        stdout(&list).lines().find(|line| line.contains("serves")).unwrap().to_owned()
+    };
+    remove(1..3);
+    // Without --prune nothing goes.
+    assert_eq!(Run::of(folder.path(), "acme", &["--fake", text(&fakes)]).count("removed"), 0);
+    let asked = run(folder.path(), "acme", &["--fake", text(&fakes), "--prune"]);
+    assert_eq!(asked.status.code(), Some(8), "{}", stderr(&asked));
+    assert!(stderr(&asked).contains("run again with --yes"));
+    assert!(served(folder.path()).contains(" 10 references"));
+    let pruned = Run::of(folder.path(), "acme", &["--fake", text(&fakes), "--prune", "--yes"]);
+    assert_eq!((pruned.counts(), pruned.code), ([0, 0, 2, 8, 0, 0, 0], 0));
+    assert!(served(folder.path()).contains(" 8 references"));
+
+    remove(3..5);
+    let stopped = run(folder.path(), "acme", &["--fake", text(&fakes), "--prune", "--yes"]);
+    assert_eq!(stopped.status.code(), Some(8));
+    assert!(stderr(&stopped).contains("remove 2 of 8 references of acme, more than 20 %"), "{}", stderr(&stopped));
+    assert!(served(folder.path()).contains(" 8 references"));
+    // A run of one polarity prunes that one only.
+    let authentic = folder.path().join("authentic");
+    photos(&authentic, 20..21);
+    let other = Run::of(folder.path(), "acme", &["--authentic", text(&authentic), "--prune", "--yes"]);
+    assert_eq!((other.count("added"), other.count("removed")), (1, 0));
+}
+
+#[test]
+fn a_photo_that_cannot_be_read_this_time_is_not_taken_for_gone() {
+    let folder = TempDir::new().unwrap();
+    let fakes = folder.path().join("fakes");
+    photos(&fakes, 1..8);
+    Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
+    std::fs::write(fakes.join("1.jpg"), b"the disk gave something else").unwrap();
+    let run = Run::of(folder.path(), "acme", &["--fake", text(&fakes), "--prune", "--yes"]);
+    assert_eq!(run.counts(), [0, 0, 0, 6, 0, 0, 1]);
+}
+
+#[test]
+fn two_runs_of_one_brand_do_not_work_at_once() {
+    let folder = TempDir::new().unwrap();
+    let fakes = folder.path().join("fakes");
+    photos(&fakes, 1..3);
+    Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
+    let lock = std::fs::File::create(folder.path().join("data/reindex/acme.lock")).unwrap();
+    lock.lock().unwrap();
+    let busy = run(folder.path(), "acme", &["--fake", text(&fakes)]);
+    assert_eq!(busy.status.code(), Some(8));
+    assert!(stderr(&busy).contains("another reindex of acme is going on"), "{}", stderr(&busy));
+    assert_eq!(Run::of(folder.path(), "other", &["--fake", text(&fakes)]).count("added"), 2);
+}

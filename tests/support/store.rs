@@ -1,0 +1,106 @@
+//! An object store that answers as S3 does, as far as it is asked: objects, heads and listings.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use sha2::Digest;
+
+use super::root;
+
+struct Shelf {
+    objects: BTreeMap<String, Vec<u8>>,
+    sent: AtomicUsize,
+}
+
+/// Lives as long as the test's process.
+pub struct ObjectServer {
+    url: String,
+    shelf: Arc<Shelf>,
+}
+
+impl ObjectServer {
+    /// Serves objects, each as `<bucket>/<path>`.
+    pub fn start(objects: Vec<(&str, Vec<u8>)>) -> Self {
+        let objects = objects.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
+        let shelf = Arc::new(Shelf { objects, sent: AtomicUsize::new(0) });
+        let (started, address) = std::sync::mpsc::channel();
+        let app = axum::Router::new().fallback(answer).with_state(Arc::clone(&shelf));
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                started.send(listener.local_addr().unwrap()).unwrap();
+                axum::serve(listener, app).await.unwrap();
+            });
+        });
+        Self { url: format!("http://{}", address.recv().unwrap()), shelf }
+    }
+
+    /// Bytes of objects sent so far.
+    pub fn bytes_sent(&self) -> usize {
+        self.shelf.sent.load(Ordering::SeqCst)
+    }
+
+    /// The binary over `folder`, with this store's address and keys.
+    pub fn command(&self, folder: &Path, args: &[&str]) -> Command {
+        let set = |name: &str, path: &str| format!("{name}={}", folder.join(path).display());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_touchstone"));
+        command.current_dir(root()).args(args).args(["--set", &set("data", "data"), "--set", &set("index_dir", "index")]).envs([
+            ("AWS_ENDPOINT", self.url.as_str()),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "id"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ]);
+        command
+    }
+}
+
+async fn answer(State(shelf): State<Arc<Shelf>>, request: Request) -> Response {
+    let path = request.uri().path().trim_matches('/').to_owned();
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    if query.contains("list-type=2") {
+        return list(&shelf, &path, &query);
+    }
+    let Some(bytes) = shelf.objects.get(&path) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ETAG, HeaderValue::from_str(&tag(bytes)).unwrap());
+    headers.insert(header::LAST_MODIFIED, HeaderValue::from_static("Mon, 02 Nov 2026 10:00:00 GMT"));
+    if request.method() == Method::HEAD {
+        headers.insert(header::CONTENT_LENGTH, bytes.len().into());
+        return (headers, ()).into_response();
+    }
+    shelf.sent.fetch_add(bytes.len(), Ordering::SeqCst);
+    (headers, bytes.clone()).into_response()
+}
+
+fn list(shelf: &Shelf, bucket: &str, query: &str) -> Response {
+    let url = url::Url::parse(&format!("http://host/?{query}")).unwrap();
+    let prefix = url.query_pairs().find(|(name, _)| name == "prefix").map_or(String::new(), |(_, value)| value.into_owned());
+    let inside = |name: &str| name.strip_prefix(&format!("{bucket}/")).map(str::to_owned);
+    let found = shelf.objects.iter().filter_map(|(name, bytes)| Some((inside(name)?, bytes)));
+    let contents: String = found
+        .filter(|(name, _)| name.starts_with(&prefix))
+        .map(|(name, bytes)| {
+            format!(
+                "<Contents><Key>{name}</Key><LastModified>2026-11-02T10:00:00.000Z</LastModified><ETag>{}</ETag><Size>{}</Size></Contents>",
+                tag(bytes).replace('"', "&quot;"),
+                bytes.len()
+            )
+        })
+        .collect();
+    format!("<?xml version=\"1.0\"?><ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>")
+        .into_response()
+}
+
+fn tag(bytes: &[u8]) -> String {
+    format!("\"{:x}\"", sha2::Sha256::digest(bytes))
+}
