@@ -40,11 +40,14 @@ fn laid_out(photo: &Photo, input: &Input, size: Size) -> Tensor {
     let (width, height) = size.target(photo.width(), photo.height());
     let scaled = resized(photo.rgb(), (width, height), Filter::Bilinear);
     let (rows, columns) = (height as usize, width as usize);
+    if (input.dtype, input.layout) == (DType::U8, Layout::Nhwc) {
+        // As the pixels lie already.
+        return Tensor::U8(Array3::from_shape_vec((rows, columns, 3), scaled.into_raw()).unwrap_or_default());
+    }
     let pixels = scaled.as_raw();
     let at = |row: usize, column: usize, channel: usize| pixels[(row * columns + column) * 3 + channel];
     match (input.dtype, input.layout) {
-        (DType::U8, Layout::Nhwc) => Tensor::U8(Array3::from_shape_fn((rows, columns, 3), |(y, x, c)| at(y, x, c))),
-        (DType::U8, Layout::Nchw) => Tensor::U8(Array3::from_shape_fn((3, rows, columns), |(c, y, x)| at(y, x, c))),
+        (DType::U8, _) => Tensor::U8(Array3::from_shape_fn((3, rows, columns), |(c, y, x)| at(y, x, c))),
         (DType::F32, layout) => {
             let normal = |value: u8, c: usize| (f32::from(value) - input.mean[c]) / input.std[c];
             Tensor::F32(match layout {

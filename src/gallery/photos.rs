@@ -26,7 +26,7 @@ impl PhotoStore {
     /// When the file system refuses.
     pub fn put(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
         let path = self.path(sha256);
-        if path.exists() {
+        if is_whole(&path, bytes) {
             return Ok(());
         }
         let folder = path.parent().unwrap_or(&self.root);
@@ -41,6 +41,26 @@ impl PhotoStore {
             File::open(&self.root)?.sync_all()?;
         }
         Ok(())
+    }
+
+    /// Keeps `bytes`; once [`PhotoStore::sync`] returns they survive a crash.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn put_unsynced(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
+        if cfg!(not(target_os = "linux")) {
+            return self.put(sha256, bytes);
+        }
+        if is_whole(&self.path(sha256), bytes) { Ok(()) } else { self.put_derived(sha256, bytes) }
+    }
+
+    /// Syncs whatever was put: many photos for the price of a few.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    #[cfg(target_os = "linux")]
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(File::open(&self.root)?)?)
     }
 
     /// Keeps bytes that can be made again: whole or not at all, but not synced.
@@ -83,8 +103,22 @@ impl PhotoStore {
         }
     }
 
+    /// Where there is no such call, each was synced by itself.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(not(target_os = "linux"))]
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn path(&self, sha256: Sha256) -> PathBuf {
         let name = sha256.to_string();
         self.root.join(&name[..2]).join(name)
     }
+}
+
+/// Whether these bytes are there: after a power cut a file that was not synced may be shorter than it was.
+fn is_whole(path: &Path, bytes: &[u8]) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.len() == bytes.len() as u64)
 }

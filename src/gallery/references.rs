@@ -119,12 +119,21 @@ impl Gallery {
         insert(transaction, new, known.as_ref()).map(Added::New)
     }
 
-    /// Keeps a photo's bytes before its reference, so that the transaction that adds it waits for no disk.
+    /// Keeps a photo's bytes before its reference, so that the transaction that adds it waits for no disk. They
+    /// survive a crash once [`Gallery::sync_photos`] was called.
     ///
     /// # Errors
     /// When the file system refuses.
     pub fn keep_photo(&self, sha256: Sha256, bytes: &[u8]) -> Result<(), GalleryError> {
-        Ok(self.photos.put(sha256, bytes)?)
+        Ok(self.photos.put_unsynced(sha256, bytes)?)
+    }
+
+    /// Makes what [`Gallery::keep_photo`] kept survive a crash.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn sync_photos(&self) -> Result<(), GalleryError> {
+        Ok(self.photos.sync()?)
     }
 
     /// One reference of a brand.

@@ -201,6 +201,7 @@ impl Ledger<'_> {
                 run: Some(self.journal.run()),
             })
             .collect();
+        self.enrolment.gallery.sync_photos()?;
         let added = self.enrolment.gallery.add(&new, &self.enrolment.embedder.manifest().id())?;
         let entries = staging.into_iter().zip(added).map(|(one, added)| {
             let entry = entry(&one.item, one.version, Some(one.fresh.record.sha256), Fate::Unchanged);
