@@ -181,6 +181,7 @@ impl Config {
             ("index.ef_search", self.index.ef_search, 1..=10_000),
             ("index.keep", self.index.keep, 1..=1_000),
             ("checks.flood.listings", self.checks.flood.listings, 1..=100_000),
+            ("checks.flood.unlike_bits", self.checks.flood.unlike_bits as usize, 1..=256),
         ];
         let out = ranges.into_iter().find(|(_, got, range)| !range.contains(got));
         out.map_or(Ok(self), |(name, got, range)| {

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::align::LocalFeatures;
 use crate::embed::{EmbedError, Embedder, Embedding};
-use crate::gallery::{Added, Claim, Gallery, GalleryError, Mark, NewReference, PhotoRecord, Reference};
+use crate::gallery::{Added, Claim, Gallery, GalleryError, NewReference, PhotoRecord, Reference};
 use crate::hygiene::{GenericBank, HygieneError, conflict_with, contradicting};
 use crate::library::{Library, LibraryError};
 use crate::photo::{Limits, Photo, PhotoError, Sha256};
@@ -72,17 +72,15 @@ impl Enrolment {
         let new = NewReference {
             claim,
             photo: &record,
-            bytes,
+            bytes: Some(bytes),
             embedding: &embedding,
             mark: hygiene.and_then(|(bank, _)| bank.mark(record.quality, &embedding, thresholds)),
             quarantine: quarantine.as_ref(),
+            disputes: &contradicted.iter().map(|other| other.key).collect::<Vec<_>>(),
             run: None,
         };
         let added = self.gallery.add_one(&new, &self.embedder.manifest().id())?;
         if let Added::New(reference) = &added {
-            for other in &contradicted {
-                self.gallery.set_mark(other.key, Mark::Disputed)?;
-            }
             // Beside the answer's way: when it fails, the first check that needs them makes them.
             self.keep_features(reference.photo.sha256, &photo);
         }

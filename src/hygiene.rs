@@ -13,7 +13,7 @@ use crate::photo::{Limits, Photo, PhotoError, Sha256};
 /// Nearly the same images differ in at most so many of the 256 bits of their perceptual hashes.
 const NEAR_BITS: u32 = 32;
 /// References of the other polarity that a new one is held against.
-const HELD_AGAINST: usize = 16;
+pub const HELD_AGAINST: usize = 16;
 
 /// Why hygiene cannot be looked after.
 #[derive(Debug, Error)]

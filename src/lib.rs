@@ -7,15 +7,15 @@
 //!            |                                       |    ^
 //!            +-- in doubt: points, panels -> align --+----+ scoring: probability
 //!          \______________________ screening: the one use case ______________________/
-//! folders -> gallery -+
-//! photo -> embed -----+-> reindex: take in -> build -> prove -> publish -> swap
+//! sources -> read -> decode -> embed -> gallery (staged) -> reindex: build -> prove -> publish -> swap
 //! ```
 //!
 //! # Rooms
 //! Imports run downwards only: `cli` and `http` call [`screening`], [`enrolment`] and [`reindex`];
-//! these call [`library`], which keeps [`gallery`] and [`index`] in step, and [`verdict`], which is pure and
+//! [`assembly`] opens their parts; these call [`library`], which keeps [`gallery`] and [`index`] in step, and [`verdict`], which is pure and
 //! reads the gallery's words; [`scoring`] turns what was seen into probabilities; [`align`], [`embed`] and
-//! [`photo`] lie at the bottom. [`evaluate`] measures it all.
+//! [`photo`] lie at the bottom. [`hygiene`] says what a reference must not be, [`page`] is the shell of reports,
+//! [`evaluate`] measures it all.
 //!
 //! # Words
 //! * **photo**: bytes that a seller or brand sent, decoded under limits, upright, in sRGB
@@ -23,6 +23,7 @@
 //! * **reference**: a brand's image with a polarity, `authentic` or `fake`
 //! * **gallery**: all references; the source of truth, in the database
 //! * **index**: answers nearest-neighbour queries; always rebuildable from the gallery
+//! * **publication**: a change of what is served as a whole, and undone as a whole: a reindex, another model
 //! * **generation**: one built, proven, immutable index; `CURRENT` names the one that serves
 //! * **neighbor**: a key and a distance; a **match** is a neighbor joined with its reference
 //! * **distance** = 1 - cosine; **similarity** = cosine

@@ -170,6 +170,9 @@ pub enum IndexCommand {
         /// Name of its manifest
         #[arg(value_name = "NAME")]
         name: String,
+        /// Also when it could not embed some references, which are then not served
+        #[arg(long)]
+        incomplete: bool,
     },
 }
 

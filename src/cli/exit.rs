@@ -142,7 +142,10 @@ impl Failure {
             Self::Config(_) => Exit::Config,
             Self::Declined(_)
             | Self::Reindex(
-                ReindexError::Busy(_) | ReindexError::TooManyRemoved { .. } | ReindexError::NotConfirmed,
+                ReindexError::Busy(_)
+                | ReindexError::TooManyRemoved { .. }
+                | ReindexError::UnknownRow { .. }
+                | ReindexError::NotConfirmed,
             ) => Exit::Declined,
             Self::Manifest(_)
             | Self::Model(_)

@@ -15,7 +15,7 @@ pub(super) fn index(config: &Config, args: &IndexArgs) -> Result<Exit, Failure> 
         IndexCommand::List { json } => list(config, &gallery, &manifest, *json),
         IndexCommand::Verify { generation, json } => verify(config, &gallery, &manifest, generation.as_deref(), *json),
         IndexCommand::Rollback => rollback(config, &gallery, &manifest),
-        IndexCommand::Promote { name } => promote(config, &gallery, &serving, name),
+        IndexCommand::Promote { name, incomplete } => promote(config, &gallery, &serving, name, *incomplete),
     }
 }
 
@@ -100,7 +100,7 @@ fn verify(
 }
 
 /// What a generation shows when every vector looks itself up.
-pub(super) fn proof(generation: Generation, threshold: f32) -> Proof {
+fn proof(generation: Generation, threshold: f32) -> Proof {
     let generation = std::sync::Arc::new(generation);
     prove(&LiveIndex::new(std::sync::Arc::clone(&generation)), &generation, threshold, |_| false).0
 }
@@ -133,16 +133,22 @@ fn rollback(config: &Config, gallery: &Gallery, manifest: &ModelManifest) -> Res
     Ok(Exit::Done)
 }
 
-fn promote(config: &Config, gallery: &Gallery, serving: &str, name: &str) -> Result<Exit, Failure> {
+fn promote(
+    config: &Config,
+    gallery: &Gallery,
+    serving: &str,
+    name: &str,
+    incomplete: bool,
+) -> Result<Exit, Failure> {
     let Model { embedder, .. } = Model::open(config, name, gallery)?;
     let manifest = embedder.manifest();
     if name == serving {
         return Err(Failure::Declined(format!("{name} serves already")));
     }
     let missing = gallery.count_without_vector(&manifest.id())?;
-    if missing > 0 {
+    if missing > 0 && !incomplete {
         return Err(Failure::Declined(format!(
-            "{missing} references were never embedded by {name}; run touchstone reindex --model {name} --shadow first"
+            "{missing} references were never embedded by {name}; run touchstone reindex --model {name} --shadow first. If that names photos that cannot be embedded, --incomplete goes on without them"
         )));
     }
     Generation::open(&folder(&config.index_dir, manifest), &origin(gallery, manifest), &config.index)?;

@@ -196,6 +196,7 @@ fn count_hit(
     let held = Reference {
         state: ReferenceState::Quarantined,
         quarantine: Some(Quarantine { code: "flood".to_owned(), detail }),
+        publication: None,
         updated_at: now,
         ..found
     };

@@ -72,6 +72,9 @@ pub struct JournalEntry {
     /// What its place says of its content, such as size and time of change; the same one means the same bytes.
     #[serde(skip)]
     pub version: Option<String>,
+    /// The source of the reference that it may stand for, where it could not be used; unknown of a row that cannot be read.
+    #[serde(skip)]
+    pub about: Option<String>,
     /// Sum of its bytes, if they could be read.
     #[serde(skip)]
     pub sha256: Option<Sha256>,
@@ -99,6 +102,8 @@ pub struct Journal {
     _folder: Option<tempfile::TempDir>,
 }
 
+/// Of the layout below.
+const VERSION: i64 = 1;
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS head (one INTEGER PRIMARY KEY CHECK (one = 1), run TEXT NOT NULL, pass INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS item (
@@ -106,6 +111,7 @@ const SCHEMA: &str = "
         polarity TEXT NOT NULL,
         pass     INTEGER NOT NULL,
         version  TEXT,
+        about    TEXT,
         sha256   BLOB,
         key      INTEGER,
         fate     TEXT NOT NULL,
@@ -116,6 +122,7 @@ const SCHEMA: &str = "
     CREATE INDEX IF NOT EXISTS item_sha256 ON item (sha256, pass);
     CREATE INDEX IF NOT EXISTS item_fate ON item (fate, pass);
     CREATE INDEX IF NOT EXISTS item_key ON item (key, pass);
+    CREATE INDEX IF NOT EXISTS item_about ON item (about, pass);
 ";
 
 impl Journal {
@@ -139,6 +146,11 @@ impl Journal {
         let open = || -> rusqlite::Result<(String, i64)> {
             db.pragma_update(None, "journal_mode", "WAL")?;
             db.pragma_update(None, "synchronous", "NORMAL")?;
+            // A journal of another layout is begun anew: nothing is lost but time.
+            if db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? != VERSION {
+                db.execute_batch("DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS item;")?;
+                db.pragma_update(None, "user_version", VERSION)?;
+            }
             db.execute_batch(SCHEMA)?;
             db.execute("INSERT OR IGNORE INTO head (one, run, pass) VALUES (1, ?1, 0)", [super::new_id("run")])?;
             db.query_row("UPDATE head SET pass = pass + 1 RETURNING run, pass", [], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -217,7 +229,7 @@ impl Journal {
         self.with(|db| {
             let mut statement = db.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM item WHERE sha256 = ?1 AND pass = ?2)
-                 OR EXISTS (SELECT 1 FROM item WHERE source = ?3 AND pass = ?2 AND fate = 'refused')",
+                 OR EXISTS (SELECT 1 FROM item WHERE about = ?3 AND pass = ?2 AND fate = 'refused')",
             )?;
             statement.query_row(params![&sha256.0[..], self.pass, source], |row| row.get(0))
         })
@@ -233,14 +245,15 @@ impl Journal {
             for entry in entries {
                 transaction
                     .prepare_cached(
-                        "INSERT OR REPLACE INTO item (source, polarity, pass, version, sha256, key, fate, code, detail)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                        "INSERT OR REPLACE INTO item (source, polarity, pass, version, about, sha256, key, fate, code, detail)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                     )?
                     .execute(params![
                         entry.source,
                         entry.polarity.as_str(),
                         self.pass,
                         entry.version,
+                        entry.about,
                         entry.sha256.as_ref().map(|sum| &sum.0[..]),
                         entry.key.map(signed),
                         entry.fate.as_str(),
@@ -264,18 +277,39 @@ impl Journal {
         .map(drop)
     }
 
-    /// Keys of earlier passes that this one has not met.
+    /// Whether an entry of this pass has brought a reference in, or met it.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn left_behind(&self) -> Result<Vec<u64>, GalleryError> {
+    pub fn has_key(&self, key: u64) -> Result<bool, GalleryError> {
         self.with(|db| {
-            db.prepare(
-                "SELECT DISTINCT key FROM item i WHERE pass < ?1 AND key IS NOT NULL
-                 AND NOT EXISTS (SELECT 1 FROM item j WHERE j.key = i.key AND j.pass = ?1)",
+            db.prepare_cached("SELECT EXISTS (SELECT 1 FROM item WHERE key = ?1 AND pass = ?2)")?
+                .query_row(params![signed(key), self.pass], |row| row.get(0))
+        })
+    }
+
+    /// The polarities that this pass has met.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn polarities(&self) -> Result<Vec<Polarity>, GalleryError> {
+        self.with(|db| {
+            db.prepare_cached(
+                "SELECT DISTINCT polarity FROM item WHERE pass = ?1 AND fate <> 'removed' AND (fate <> 'refused' OR about IS NOT NULL)",
             )?
-            .query_map([self.pass], |row| unsigned(row, 0))?
+            .query_map([self.pass], |row| parsed(row, 0))?
             .collect()
+        })
+    }
+
+    /// An entry of this pass of which nobody knows what it is about, if there is one.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn unknown(&self) -> Result<Option<JournalEntry>, GalleryError> {
+        self.with(|db| {
+            let sql = format!("SELECT {COLUMNS} FROM item WHERE pass = ?1 AND fate = 'refused' AND about IS NULL LIMIT 1");
+            db.prepare_cached(&sql)?.query_row([self.pass], entry).optional()
         })
     }
 
@@ -335,20 +369,21 @@ impl Journal {
     }
 }
 
-const COLUMNS: &str = "source, polarity, version, sha256, key, fate, code, detail";
+const COLUMNS: &str = "source, polarity, version, about, sha256, key, fate, code, detail";
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
     Ok(JournalEntry {
         source: row.get(0)?,
         polarity: parsed(row, 1)?,
         version: row.get(2)?,
-        sha256: match row.get_ref(3)? {
+        about: row.get(3)?,
+        sha256: match row.get_ref(4)? {
             ValueRef::Null => None,
-            _ => Some(Sha256(row.get(3)?)),
+            _ => Some(Sha256(row.get(4)?)),
         },
-        key: row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs),
-        fate: parsed(row, 5)?,
-        code: row.get(6)?,
-        detail: row.get(7)?,
+        key: row.get::<_, Option<i64>>(5)?.map(i64::unsigned_abs),
+        fate: parsed(row, 6)?,
+        code: row.get(7)?,
+        detail: row.get(8)?,
     })
 }

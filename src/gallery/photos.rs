@@ -84,6 +84,14 @@ impl PhotoStore {
         (kind.is_file() && kind.len() <= most).then(|| fs::read(path).ok()).flatten()
     }
 
+    /// Whether something is kept under `sha256`.
+    ///
+    /// # Errors
+    /// When there is nothing.
+    pub fn check(&self, sha256: Sha256) -> io::Result<()> {
+        fs::metadata(self.path(sha256)).map(drop)
+    }
+
     /// The bytes kept under `sha256`.
     ///
     /// # Errors

@@ -50,7 +50,7 @@ pub struct Publication {
 /// What a run does to the gallery beside bringing in what it has staged.
 #[derive(Debug, Default)]
 pub struct RunChanges {
-    /// What the brand says anew of references.
+    /// What the brand says anew of references; what it is silent about stays.
     pub details: HashMap<u64, Details>,
     /// References to hold back, staged or active.
     pub quarantined: HashMap<u64, Quarantine>,
@@ -58,6 +58,8 @@ pub struct RunChanges {
     pub marks: HashMap<u64, Mark>,
     /// The group of near-copies that references belong to.
     pub groups: HashMap<u64, u64>,
+    /// Groups that are part of another one now.
+    pub joined_groups: HashMap<u64, u64>,
     /// References to take out.
     pub removed: HashSet<u64>,
 }
@@ -71,6 +73,7 @@ struct Before {
     quarantine: Option<Quarantine>,
     mark: Option<Mark>,
     group: Option<u64>,
+    publication: Option<u64>,
 }
 
 impl Gallery {
@@ -84,20 +87,33 @@ impl Gallery {
             let revision = next_revision(transaction)?;
             let what = Published::Reindex { brand: brand.clone(), run: run.to_owned() };
             let number = insert_publication(transaction, &what, revision)?;
+            // What came by another way since it was staged is there already.
+            transaction.execute(
+                "UPDATE reference AS s SET state = 'deleted' WHERE state = 'staged' AND run = ?1 AND EXISTS (
+                 SELECT 1 FROM reference r WHERE r.brand = s.brand AND r.sha256 = s.sha256 AND r.state IN ('active', 'disabled', 'quarantined'))",
+                [run],
+            )?;
             transaction.execute(
                 "INSERT INTO publication_effect (number, key, before) SELECT ?1, key, NULL FROM reference WHERE state = 'staged' AND run = ?2",
                 params![signed(number), run],
             )?;
             transaction.execute(
-                "UPDATE reference SET state = 'active', revision = ?1 WHERE state = 'staged' AND run = ?2",
-                params![signed(revision), run],
+                "UPDATE reference SET state = 'active', revision = ?1, publication = ?2 WHERE state = 'staged' AND run = ?3",
+                params![signed(revision), signed(number), run],
             )?;
+            for (group, into) in &changes.joined_groups {
+                transaction.execute(
+                    "UPDATE reference SET near_group = ?1 WHERE near_group = ?2",
+                    params![signed(*into), signed(*group)],
+                )?;
+            }
             for key in changes.keys() {
                 let Some(found) = find_key(transaction, key)?.filter(|found| found.state.is_present()) else {
                     continue;
                 };
                 remember(transaction, number, &found)?;
-                overwrite(transaction, &changes.applied_to(found), revision)?;
+                let changed = Reference { publication: Some(number), ..changes.applied_to(found) };
+                overwrite(transaction, &changed, revision)?;
             }
             publication(transaction, number)
         })
@@ -173,7 +189,10 @@ impl Gallery {
                 params![signed(revision), signed(last.number)],
             )?;
             for (key, before) in changed_by(transaction, &last)? {
-                if let Some(found) = find_key(transaction, key)? {
+                let Some(found) = find_key(transaction, key)? else { continue };
+                // The photo may have come back by another way meanwhile.
+                let rival = before.state.is_present() && !found.state.is_present() && has_rival(transaction, &found)?;
+                if !rival {
                     overwrite(transaction, &before.restored_to(found), revision)?;
                 }
             }
@@ -258,6 +277,7 @@ impl RunChanges {
         self.keys().is_empty()
     }
 
+    /// The keys that it names.
     fn keys(&self) -> BTreeSet<u64> {
         let keys = self.details.keys().chain(self.quarantined.keys()).chain(self.marks.keys());
         keys.chain(self.groups.keys()).chain(&self.removed).copied().collect()
@@ -265,8 +285,8 @@ impl RunChanges {
 
     fn applied_to(&self, mut reference: Reference) -> Reference {
         let key = reference.key;
-        if let Some(details) = self.details.get(&key) {
-            reference.claim.details.clone_from(details);
+        if let Some(said) = self.details.get(&key) {
+            reference.claim.details = said.over(&reference.claim.details);
         }
         reference.mark = self.marks.get(&key).copied().or(reference.mark);
         reference.group = self.groups.get(&key).copied().or(reference.group);
@@ -291,6 +311,7 @@ impl Before {
             quarantine: reference.quarantine.clone(),
             mark: reference.mark,
             group: reference.group,
+            publication: reference.publication,
         }
     }
 
@@ -302,6 +323,7 @@ impl Before {
             quarantine: self.quarantine,
             mark: self.mark,
             group: self.group,
+            publication: self.publication,
             updated_at: Timestamp::now(),
             ..reference
         }
@@ -322,13 +344,22 @@ fn remember(transaction: &Transaction<'_>, number: u64, found: &Reference) -> ru
 fn changed_by(db: &Connection, publication: &Publication) -> rusqlite::Result<Vec<(u64, Before)>> {
     let mut statement = db.prepare(
         "SELECT e.key, e.before FROM publication_effect e JOIN reference r ON r.key = e.key
-         WHERE e.number = ?1 AND e.before IS NOT NULL AND r.revision = ?2",
+         WHERE e.number = ?1 AND e.before IS NOT NULL AND r.publication = ?1",
     )?;
-    let rows = statement.query_map(params![signed(publication.number), signed(publication.revision)], |row| {
+    let rows = statement.query_map([signed(publication.number)], |row| {
         let before = serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| conversion(1, error))?;
         Ok((unsigned(row, 0)?, before))
     })?;
     rows.collect()
+}
+
+/// Whether the brand has the photo by another reference.
+fn has_rival(db: &Connection, reference: &Reference) -> rusqlite::Result<bool> {
+    db.query_row(
+        "SELECT EXISTS (SELECT 1 FROM reference WHERE brand = ?1 AND sha256 = ?2 AND key <> ?3 AND state IN ('active', 'disabled', 'quarantined'))",
+        params![reference.claim.brand.as_str(), &reference.photo.sha256.0[..], signed(reference.key)],
+        |row| row.get(0),
+    )
 }
 
 const COLUMNS: &str = "number, kind, brand, run, model, revision, published_at, undone_at, forgotten";

@@ -17,14 +17,16 @@ pub struct NewReference<'a> {
     pub claim: &'a Claim,
     /// What the bytes say.
     pub photo: &'a PhotoRecord,
-    /// The bytes.
-    pub bytes: &'a [u8],
+    /// The bytes; `None` where [`Gallery::keep_photo`] has kept them.
+    pub bytes: Option<&'a [u8]>,
     /// Their embedding by the model in use.
     pub embedding: &'a Embedding,
     /// Why it shall never lead to a block by itself.
     pub mark: Option<Mark>,
     /// Why it is held back from the start.
     pub quarantine: Option<&'a Quarantine>,
+    /// References that it contradicts: disputed from now on.
+    pub disputes: &'a [u64],
     /// The run that it is staged for; `None` takes part at once.
     pub run: Option<&'a str>,
 }
@@ -89,20 +91,6 @@ impl Gallery {
         self.write(|transaction| self.insert_or_find(transaction, new, model))
     }
 
-    /// Says that a reference shall never lead to a block by itself.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub fn set_mark(&self, key: u64, mark: Mark) -> Result<(), GalleryError> {
-        self.write(|transaction| {
-            let Some(found) = find_key(transaction, key)?.filter(|found| found.mark != Some(mark)) else {
-                return Ok(());
-            };
-            let revision = next_revision(transaction)?;
-            overwrite(transaction, &Reference { mark: Some(mark), updated_at: Timestamp::now(), ..found }, revision)
-        })
-    }
-
     fn insert_or_find(
         &self,
         transaction: &Transaction<'_>,
@@ -114,9 +102,20 @@ impl Gallery {
             let same = known.claim.polarity == new.claim.polarity;
             return Ok(if same { Added::Existing(known.clone()) } else { Added::Contradicts(known.clone()) });
         }
-        self.photos.put(new.photo.sha256, new.bytes).map_err(io_error)?;
+        match new.bytes {
+            Some(bytes) => self.photos.put(new.photo.sha256, bytes).map_err(io_error)?,
+            None => self.photos.check(new.photo.sha256).map_err(io_error)?,
+        }
         insert_vector(transaction, new.photo.sha256, model, new.embedding)?;
-        insert(transaction, new, known.as_ref()).map(Added::New)
+        for key in new.disputes {
+            dispute(transaction, *key)?;
+        }
+        match known.filter(|known| new.run.is_some() && known.state == ReferenceState::Staged) {
+            // Staged by this run before, with other words: a brand has one run at a time.
+            Some(staged) => restage(transaction, new, staged),
+            None => insert(transaction, new),
+        }
+        .map(Added::New)
     }
 
     /// Keeps a photo's bytes before its reference, so that the transaction that adds it waits for no disk. They
@@ -228,7 +227,10 @@ impl Gallery {
             if let Some(state) = update.state {
                 changed.state = state;
                 changed.quarantine = None;
+                // A person has looked: what was disputed is decided.
+                changed.mark = changed.mark.filter(|mark| *mark != Mark::Disputed);
             }
+            changed.publication = None;
             changed.updated_at = Timestamp::now();
             let revision = next_revision(transaction)?;
             overwrite(transaction, &changed, revision)?;
@@ -268,7 +270,8 @@ impl Gallery {
         })
     }
 
-    /// The brand's reference that has this very photo, if any, in any state but deleted.
+    /// The brand's reference that has this very photo, if any: the one that it has now, else one that is staged, else one
+    /// that was retired.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -277,7 +280,7 @@ impl Gallery {
     }
 }
 
-pub(super) const COLUMNS: &str = "key, id, brand, polarity, product, source, notes, rights_basis, state, quarantine_code, quarantine_detail, mark, near_group, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, run";
+pub(super) const COLUMNS: &str = "key, id, brand, polarity, product, source, notes, rights_basis, state, quarantine_code, quarantine_detail, mark, near_group, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, run, publication";
 
 pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
     let code: Option<String> = row.get(9)?;
@@ -310,6 +313,7 @@ pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
         created_at: parsed(row, 19)?,
         updated_at: parsed(row, 20)?,
         run: row.get(21)?,
+        publication: row.get::<_, Option<i64>>(22)?.map(i64::unsigned_abs),
     })
 }
 
@@ -326,7 +330,10 @@ fn find(db: &Connection, brand: &BrandId, id: &str) -> rusqlite::Result<Option<R
 }
 
 fn find_photo(db: &Connection, brand: &BrandId, sha256: Sha256) -> rusqlite::Result<Option<Reference>> {
-    let sql = format!("SELECT {COLUMNS} FROM reference WHERE brand = ?1 AND sha256 = ?2 AND state <> 'deleted'");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM reference WHERE brand = ?1 AND sha256 = ?2 AND state <> 'deleted'
+         ORDER BY CASE state WHEN 'staged' THEN 1 WHEN 'retired' THEN 2 ELSE 0 END, key DESC LIMIT 1"
+    );
     db.prepare_cached(&sql)?.query_row(params![brand.as_str(), &sha256.0[..]], reference).optional()
 }
 
@@ -359,7 +366,7 @@ pub(super) fn overwrite(transaction: &Transaction<'_>, changed: &Reference, revi
     transaction
         .prepare_cached(
             "UPDATE reference SET polarity = ?1, product = ?2, source = ?3, notes = ?4, rights_basis = ?5, state = ?6, quarantine_code = ?7,
-             quarantine_detail = ?8, mark = ?9, near_group = ?10, updated_at = ?11, revision = ?12 WHERE key = ?13",
+             quarantine_detail = ?8, mark = ?9, near_group = ?10, updated_at = ?11, revision = ?12, publication = ?13 WHERE key = ?14",
         )?
         .execute(params![
             polarity.as_str(),
@@ -374,17 +381,30 @@ pub(super) fn overwrite(transaction: &Transaction<'_>, changed: &Reference, revi
             changed.group.map(signed),
             changed.updated_at.to_string(),
             signed(revision),
+            changed.publication.map(signed),
             signed(changed.key),
         ])?;
     Ok(())
 }
 
-/// Writes a new row, or takes up the one that was staged or retired with the same photo.
-fn insert(
-    transaction: &Transaction<'_>,
-    new: &NewReference<'_>,
-    taken_up: Option<&Reference>,
-) -> rusqlite::Result<Reference> {
+/// Says that somebody has supplied nearly the same image with the other polarity.
+fn dispute(transaction: &Transaction<'_>, key: u64) -> rusqlite::Result<()> {
+    let Some(found) = find_key(transaction, key)?.filter(|found| found.mark != Some(Mark::Disputed)) else {
+        return Ok(());
+    };
+    let disputed =
+        Reference { mark: Some(Mark::Disputed), publication: None, updated_at: Timestamp::now(), ..found };
+    let revision = next_revision(transaction)?;
+    overwrite(transaction, &disputed, revision)
+}
+
+fn restage(transaction: &Transaction<'_>, new: &NewReference<'_>, staged: Reference) -> rusqlite::Result<Reference> {
+    let staged = Reference { claim: new.claim.clone(), mark: new.mark, updated_at: Timestamp::now(), ..staged };
+    overwrite(transaction, &staged, 0)?;
+    Ok(staged)
+}
+
+fn insert(transaction: &Transaction<'_>, new: &NewReference<'_>) -> rusqlite::Result<Reference> {
     let now = Timestamp::now();
     let state = match (new.run, new.quarantine) {
         (Some(_), _) => ReferenceState::Staged,
@@ -392,8 +412,8 @@ fn insert(
         (None, None) => ReferenceState::Active,
     };
     let mut reference = Reference {
-        key: taken_up.map_or(0, |known| known.key),
-        id: taken_up.map_or_else(|| new_id("ref"), |known| known.id.clone()),
+        key: 0,
+        id: new_id("ref"),
         claim: new.claim.clone(),
         photo: new.photo.clone(),
         state,
@@ -401,35 +421,32 @@ fn insert(
         mark: new.mark,
         group: None,
         run: new.run.map(str::to_owned),
-        created_at: taken_up.map_or(now, |known| known.created_at),
+        publication: None,
+        created_at: now,
         updated_at: now,
     };
-    // Nobody who follows the gallery need hear of what is only staged; of a retired one they have heard.
+    // Nobody who follows the gallery need hear of what is only staged.
     let revision = if new.run.is_some() { 0 } else { next_revision(transaction)? };
-    if taken_up.is_none() {
-        transaction
-            .prepare_cached(
-                "INSERT INTO reference (id, brand, polarity, state, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, revision)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, 0)",
-            )?
-            .execute(params![
-                reference.id,
-                reference.claim.brand.as_str(),
-                reference.claim.polarity.as_str(),
-                state.as_str(),
-                &reference.photo.sha256.0[..],
-                &reference.photo.perceptual_hash[..],
-                reference.photo.quality,
-                reference.photo.width,
-                reference.photo.height,
-                reference.photo.media_type,
-                now.to_string(),
-            ])?;
-        reference.key = transaction.last_insert_rowid().unsigned_abs();
-    }
-    overwrite(transaction, &reference, revision)?;
     transaction
-        .prepare_cached("UPDATE reference SET run = ?1 WHERE key = ?2")?
-        .execute(params![new.run, signed(reference.key)])?;
+        .prepare_cached(
+            "INSERT INTO reference (id, brand, polarity, state, run, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, revision)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, 0)",
+        )?
+        .execute(params![
+            reference.id,
+            reference.claim.brand.as_str(),
+            reference.claim.polarity.as_str(),
+            state.as_str(),
+            new.run,
+            &reference.photo.sha256.0[..],
+            &reference.photo.perceptual_hash[..],
+            reference.photo.quality,
+            reference.photo.width,
+            reference.photo.height,
+            reference.photo.media_type,
+            now.to_string(),
+        ])?;
+    reference.key = transaction.last_insert_rowid().unsigned_abs();
+    overwrite(transaction, &reference, revision)?;
     Ok(reference)
 }

@@ -115,6 +115,7 @@ const MIGRATIONS: &[&str] = &[
         mark       TEXT CHECK (mark IN ('generic', 'disputed')),
         near_group INTEGER,
         run        TEXT,
+        publication INTEGER,
         sha256     BLOB NOT NULL,
         perceptual_hash BLOB NOT NULL,
         quality    INTEGER NOT NULL,
@@ -129,7 +130,10 @@ const MIGRATIONS: &[&str] = &[
         SELECT key, id, brand, polarity, product, source, notes, state, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, revision FROM reference;
     DROP TABLE reference;
     ALTER TABLE new_reference RENAME TO reference;
-    CREATE UNIQUE INDEX reference_photo ON reference (brand, sha256) WHERE state <> 'deleted';
+    -- A photo is one reference of a brand; beside it one may be staged, and retired ones wait for a rollback.
+    CREATE UNIQUE INDEX reference_photo ON reference (brand, sha256) WHERE state IN ('active', 'disabled', 'quarantined');
+    CREATE UNIQUE INDEX reference_staged ON reference (brand, sha256) WHERE state = 'staged';
+    CREATE INDEX reference_group ON reference (near_group) WHERE near_group IS NOT NULL;
     CREATE INDEX reference_sha256 ON reference (sha256) WHERE state <> 'deleted';
     CREATE INDEX reference_brand ON reference (brand, key);
     CREATE INDEX reference_revision ON reference (revision);

@@ -198,6 +198,26 @@ pub struct Details {
     pub rights_basis: Option<String>,
 }
 
+impl Details {
+    /// What is said here, and where nothing is, what was said before.
+    #[must_use]
+    pub fn over(&self, before: &Self) -> Self {
+        let or = |new: &Option<String>, old: &Option<String>| new.clone().or_else(|| old.clone());
+        Self {
+            product: or(&self.product, &before.product),
+            source: or(&self.source, &before.source),
+            notes: or(&self.notes, &before.notes),
+            rights_basis: or(&self.rights_basis, &before.rights_basis),
+        }
+    }
+
+    /// Each with its name and greatest length in bytes.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, usize, Option<&str>)> {
+        let texts = [&self.product, &self.source, &self.notes, &self.rights_basis];
+        DETAIL_CAPS.into_iter().zip(texts).map(|((name, cap), text)| (name, cap, text.as_deref()))
+    }
+}
+
 /// Names and greatest lengths in bytes of the [`Details`].
 pub const DETAIL_CAPS: [(&str, usize); 4] = [("product", 256), ("source", 1024), ("notes", 4096), ("rights_basis", 256)];
 
@@ -264,6 +284,8 @@ pub struct Reference {
     pub group: Option<u64>,
     /// The run that brought it in, if one did.
     pub run: Option<String>,
+    /// The publication that changed it last; `None` when somebody has changed it by itself since.
+    pub publication: Option<u64>,
     /// When it was added.
     pub created_at: Timestamp,
     /// When it was last changed.

@@ -19,27 +19,25 @@ const PAUSE: Duration = Duration::from_mins(1);
 pub(super) struct Serving {
     config: Config,
     parts: ArcSwap<Parts>,
-    /// The model's name.
-    model: Mutex<String>,
     /// Why checks cannot be trusted right now, if they cannot.
     fault: Mutex<Option<String>>,
     /// Whether every reference has been embedded by this model.
     embedded: AtomicBool,
     rebuilding: AtomicBool,
+    opening: AtomicBool,
     /// When another model could not be opened.
     refused: Mutex<Option<Instant>>,
 }
 
 impl Serving {
     pub(super) fn new(parts: Parts, config: &Config) -> Self {
-        let model = parts.screener.embedder.manifest().name.clone();
         Self {
             config: config.clone(),
             parts: ArcSwap::from_pointee(parts),
-            model: Mutex::new(model),
             fault: Mutex::new(None),
             embedded: AtomicBool::new(false),
             rebuilding: AtomicBool::new(false),
+            opening: AtomicBool::new(false),
             refused: Mutex::new(None),
         }
     }
@@ -82,11 +80,14 @@ impl Serving {
         // The generation first: what came with it need not be taken in one by one.
         let refreshed = library.adopt_published().and_then(|()| library.refresh()).map_err(|error| error.to_string());
         let caught_up = refreshed.and_then(|()| {
-            if self.embedded.load(Ordering::Acquire) {
+            // What came in without a vector is embedded while checks go on.
+            if !library.takes_lacking() && self.embedded.load(Ordering::Acquire) {
                 return Ok(());
             }
             let embedded = parts.enrolment().embed_missing(&|_| _ = library.refresh());
-            self.embedded.store(embedded.is_ok(), Ordering::Release);
+            if embedded.is_ok() {
+                self.embedded.store(true, Ordering::Release);
+            }
             embedded.map(drop).map_err(|error| error.to_string())
         });
         self.note(caught_up);
@@ -96,26 +97,29 @@ impl Serving {
         }
     }
 
-    /// Opens the model that was promoted, or gone back to, beside the one that serves, and swaps.
-    fn follow_model(&self) {
+    /// Opens the model that was promoted, or gone back to, beside the one that serves, on a thread of its own, and swaps.
+    fn follow_model(self: &Arc<Self>) {
         let parts = self.parts();
         let Ok(wanted) = serving_model(&self.config, &parts.screener.gallery) else { return };
-        let mut serves = self.model.lock();
         let resting = self.refused.lock().is_some_and(|when| when.elapsed() < PAUSE);
-        if *serves == wanted || resting {
+        let serves = parts.screener.embedder.manifest().name == wanted;
+        if serves || resting || self.opening.swap(true, Ordering::AcqRel) {
             return;
         }
-        match self.open(&wanted, &parts) {
-            Ok(next) => {
-                tracing::info!(from = *serves, to = wanted, "another model serves");
-                self.parts.store(Arc::new(next));
-                *serves = wanted;
+        let serving = Arc::clone(self);
+        thread::spawn(move || {
+            match serving.open(&wanted, &parts) {
+                Ok(next) => {
+                    tracing::info!(model = wanted, "another model serves");
+                    serving.parts.store(Arc::new(next));
+                }
+                Err(error) => {
+                    tracing::error!(model = wanted, error, "the promoted model cannot serve: what serves goes on");
+                    *serving.refused.lock() = Some(Instant::now());
+                }
             }
-            Err(error) => {
-                tracing::error!(model = wanted, error, "the promoted model cannot serve: what serves goes on");
-                *self.refused.lock() = Some(Instant::now());
-            }
-        }
+            serving.opening.store(false, Ordering::Release);
+        });
     }
 
     fn open(&self, name: &str, parts: &Parts) -> Result<Parts, String> {

@@ -8,8 +8,10 @@ use crate::embed::Embedding;
 
 /// Rows that are held against the scan of everything.
 const SCANNED: usize = 400;
-/// A row's own answer is looked for among so many.
+/// A row's own answer is looked for among so many, and then as deep as a search goes.
 const NEAR: usize = 16;
+/// Vectors of at least this similarity are as good as each other.
+pub(super) const EQUAL: f32 = 0.999;
 /// Least recall at the threshold.
 pub const LEAST_RECALL: f64 = 0.999;
 
@@ -18,7 +20,8 @@ pub const LEAST_RECALL: f64 = 0.999;
 pub struct Proof {
     /// Distinct vectors looked up by themselves.
     pub rows: usize,
-    /// Those that came first, with all their keys.
+    /// Those that were found with all their keys, and those before which nothing but equals came: as many vectors as a
+    /// search may bring, all within [`EQUAL`] of the asked one.
     pub found_themselves: usize,
     /// Vectors held against the scan of everything.
     pub scanned: usize,
@@ -64,8 +67,12 @@ pub fn prove(generation: &LiveIndex, base: &Generation, threshold: f32, wanted: 
             if wanted.is_none() && !sampled {
                 return None;
             }
-            let found = generation.search(&embedding(vectors, row)?, NEAR, Scope::All);
-            let itself = keys.iter().all(|key| found.iter().any(|near| near.key == *key));
+            let query = embedding(vectors, row)?;
+            let found = generation.search(&query, NEAR, Scope::All);
+            let itself = brings(&found, keys) || {
+                let deep = generation.search_down_to(&query, NEAR, EQUAL, Scope::All);
+                brings(&deep, keys) || deep.last().is_some_and(|last| last.similarity() >= EQUAL)
+            };
             Some((itself, wanted.map(|key| (key, found))))
         })
         .collect();
@@ -78,6 +85,10 @@ pub fn prove(generation: &LiveIndex, base: &Generation, threshold: f32, wanted: 
         found,
     };
     (proof, looked.into_iter().filter_map(|(_, wanted)| wanted).collect())
+}
+
+fn brings(found: &[Neighbor], keys: &[u64]) -> bool {
+    keys.iter().all(|key| found.iter().any(|near| near.key == *key))
 }
 
 fn against_scan(generation: &LiveIndex, base: &Generation, threshold: f32) -> (usize, usize, usize) {

@@ -7,7 +7,7 @@ mod catalog;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
@@ -62,6 +62,8 @@ pub struct Library {
     revision: AtomicU64,
     /// One build at a time.
     building: Mutex<()>,
+    /// Whether a reference takes part that the model has not embedded.
+    lacking: AtomicBool,
     /// What `CURRENT` said when it was last looked at.
     seen: Mutex<Option<String>>,
 }
@@ -99,20 +101,23 @@ impl Library {
             }
         };
         let built_at = base.revision();
+        let base = Arc::new(base);
         let library = Self {
             gallery,
             root: root.to_owned(),
             origin,
             options: options.clone(),
             scoring,
-            index: LiveIndex::new(Arc::new(base)),
+            index: LiveIndex::new(Arc::clone(&base)),
             catalog: RwLock::default(),
             applied: Mutex::new(0),
             revision: AtomicU64::new(0),
             building: Mutex::new(()),
+            lacking: AtomicBool::new(false),
             seen: Mutex::new(current_line(root)?),
         };
-        library.catch_up(built_at)?;
+        library.catch_up(built_at, Some(&base))?;
+        drop(base);
         let stats = library.stats();
         tracing::info!(generation = stats.generation, references = stats.keys, graph = stats.graph, "index ready");
         Ok(library)
@@ -123,7 +128,7 @@ impl Library {
     /// # Errors
     /// When the database cannot be read; what was served stays.
     pub fn refresh(&self) -> Result<(), LibraryError> {
-        self.catch_up(0)
+        self.catch_up(0, None)
     }
 
     /// Builds a generation from the gallery, publishes it and serves it.
@@ -142,7 +147,7 @@ impl Library {
         // The generation may be ahead of what was applied, or behind it: the catalogue takes what is newer
         // than what it has, the index what is newer than the generation.
         let mut applied = self.applied.lock();
-        let news = self.read_news(revision.min(*applied), revision)?;
+        let news = self.read_news(revision.min(*applied), revision, Some(&generation))?;
         self.take(news.policies, news.standings);
         self.index.swap(Arc::new(generation), news.changes);
         self.set_applied(&mut applied, news.revision);
@@ -155,7 +160,10 @@ impl Library {
     /// # Errors
     /// When the database cannot be read.
     pub fn adopt_published(&self) -> Result<(), LibraryError> {
-        let _one_at_a_time = self.building.lock();
+        // While one is built here, what others publish waits, and what changed one by one does not.
+        let Some(_one_at_a_time) = self.building.try_lock() else {
+            return Ok(());
+        };
         let line = current_line(&self.root)?;
         let mut seen = self.seen.lock();
         if *seen == line {
@@ -170,6 +178,12 @@ impl Library {
                 Ok(())
             }
         }
+    }
+
+    /// Whether references came since the last time it was asked that this model has not embedded.
+    #[must_use]
+    pub fn takes_lacking(&self) -> bool {
+        self.lacking.swap(false, Ordering::AcqRel)
     }
 
     /// Whether so much came since the last generation that a new one is due.
@@ -232,9 +246,9 @@ impl Library {
         &self.origin.model
     }
 
-    fn catch_up(&self, vectors_since: u64) -> Result<(), LibraryError> {
+    fn catch_up(&self, vectors_since: u64, base: Option<&Generation>) -> Result<(), LibraryError> {
         let mut applied = self.applied.lock();
-        let news = self.read_news(*applied, vectors_since.max(*applied))?;
+        let news = self.read_news(*applied, vectors_since.max(*applied), base)?;
         if news.revision != *applied {
             self.take(news.policies, news.standings);
             self.index.apply(news.changes);
@@ -246,11 +260,22 @@ impl Library {
     /// Takes references that changed after `since` into the catalogue, and returns what is new for the
     /// index after `vectors_since`. The catalogue comes first: an answer of the index must find its
     /// reference. The caller holds `applied`.
-    fn read_news(&self, since: u64, vectors_since: u64) -> Result<News, LibraryError> {
+    ///
+    /// What `base` has already is no news to it, though its row is newer: so it is with what a run has published.
+    fn read_news(
+        &self,
+        since: u64,
+        vectors_since: u64,
+        base: Option<&Generation>,
+    ) -> Result<News, LibraryError> {
         let mut changes = Vec::new();
         let revision = self.gallery.visit_changes(&self.origin.model, since, vectors_since, |row| {
             self.catalog.write().apply(&row);
-            if row.revision > vectors_since {
+            if row.active && row.vector.is_none() && row.revision > vectors_since {
+                self.lacking.store(true, Ordering::Release);
+            }
+            let had = row.active && base.is_some_and(|base| base.nodes().row(row.key).is_some());
+            if row.revision > vectors_since && !had {
                 changes.extend(change(&row, self.origin.dimension));
             }
         })?;

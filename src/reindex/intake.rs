@@ -50,7 +50,6 @@ pub(super) enum Content {
 /// A photo that is no reference yet.
 pub(super) struct Fresh {
     pub(super) record: PhotoRecord,
-    pub(super) bytes: Bytes,
     pub(super) embedding: Vector,
 }
 
@@ -102,7 +101,7 @@ impl<P: Progress> Intake<'_, P> {
         thread::scope(|scope| {
             let lister = scope.spawn(move || self.list(&name));
             scope.spawn(|| {
-                if let Some(total) = self.sources.count(self.stores) {
+                if let Some(total) = self.sources.count(self.stores, &self.stop) {
                     self.progress.total(total);
                 }
             });
@@ -157,7 +156,7 @@ impl<P: Progress> Intake<'_, P> {
                 }
                 match self.stores.fetch(spot, limit) {
                     Fetched::Refused(refusal) => (None, Err(refusal)),
-                    Fetched::Here { version, answer } => (Some(version), self.stores.read(*answer, limit)),
+                    Fetched::Here { version, answer } => (version, self.stores.read(*answer, limit)),
                 }
             }
         };
@@ -220,7 +219,7 @@ impl<P: Progress> Intake<'_, P> {
         if self.embed {
             self.enrolment.gallery.keep_photo(record.sha256, &bytes)?;
         }
-        Ok(Content::New(Box::new(Fresh { record, bytes, embedding })))
+        Ok(Content::New(Box::new(Fresh { record, embedding })))
     }
 
     fn vector(&self, photo: &Photo) -> Result<Vector, ReindexError> {

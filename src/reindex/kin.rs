@@ -7,11 +7,8 @@ use rayon::prelude::*;
 use super::ReindexError;
 use crate::embed::{Embedding, ScoreThresholds};
 use crate::gallery::{Gallery, Mark, Polarity, Quarantine, Reference, RunChanges};
-use crate::hygiene::{conflict_with, is_near_copy, opposite};
+use crate::hygiene::{HELD_AGAINST, conflict_with, is_near_copy, opposite};
 use crate::index::{ExactIndex, Generation, Neighborhoods, VectorIndex};
-
-/// References of the other polarity that a new one is held against.
-const HELD_AGAINST: usize = 16;
 
 /// Two references that may nearly be the same image.
 struct Pair {
@@ -49,33 +46,41 @@ pub(super) fn contradictions(
         hold(new, other);
         if keys.staged.contains(&other.key) {
             hold(other, new);
-        } else {
+        } else if other.mark != Some(Mark::Disputed) {
             changes.marks.insert(other.key, Mark::Disputed);
         }
     }
     Ok(held_back)
 }
 
+/// One scan for each vector that is new, and one pair for each key: of vectors that many keys share, each new key is
+/// paired with the first of the other vector, and each other key with the first new one.
 fn opposite_pairs(generation: &Generation, keys: &Keys, least: f32) -> Vec<Pair> {
     let nodes = generation.nodes();
     let vectors = nodes.vectors();
-    let has = |row: u32, polarity: Polarity| {
-        nodes.keys(row).iter().any(|key| keys.polarities.get(key) == Some(&polarity))
+    let of = |row: u32, polarity: Polarity| {
+        nodes.keys(row).iter().copied().filter(move |key| keys.polarities.get(key) == Some(&polarity))
     };
-    let sides: Vec<[bool; 2]> =
-        vectors.rows().map(|row| [has(row, Polarity::Authentic), has(row, Polarity::Fake)]).collect();
-    let of = |side: &[bool; 2], polarity| side[usize::from(polarity == Polarity::Fake)];
-    let staged: Vec<u64> = keys.staged.iter().copied().collect();
-    let pairs = staged.par_iter().flat_map_iter(|&new| {
-        let row = nodes.row(new);
-        let query = row.and_then(|row| Embedding::normalize(vectors.floats(row).to_vec()).ok());
-        let wanted = keys.polarities.get(&new).map(|&polarity| opposite(polarity));
-        let (Some(query), Some(wanted)) = (query, wanted) else { return Vec::new() };
-        let hits = ExactIndex.nearest(vectors, &query, HELD_AGAINST, &|row| of(&sides[row as usize], wanted));
-        let near = hits.into_iter().filter(|hit| hit.similarity >= least);
-        let others = near.flat_map(|hit| nodes.keys(hit.row).iter().map(move |&other| (other, hit.similarity)));
-        let others = others.filter(|(other, _)| keys.polarities.get(other) == Some(&wanted));
-        others.map(|(other, similarity)| Pair { new, other, similarity }).collect()
+    let has = |polarity| vectors.rows().map(|row| of(row, polarity).next().is_some()).collect::<Vec<bool>>();
+    let sides = [has(Polarity::Authentic), has(Polarity::Fake)];
+    let rows: HashSet<u32> = keys.staged.iter().filter_map(|&key| nodes.row(key)).collect();
+    let pairs = rows.par_iter().flat_map_iter(|&row| {
+        let Ok(query) = Embedding::normalize(vectors.floats(row).to_vec()) else { return Vec::new() };
+        let mut pairs = Vec::new();
+        for polarity in [Polarity::Authentic, Polarity::Fake] {
+            let new: Vec<u64> = of(row, polarity).filter(|key| keys.staged.contains(key)).collect();
+            let Some(&first) = new.first() else { continue };
+            let wanted = opposite(polarity);
+            let side = &sides[usize::from(wanted == Polarity::Fake)];
+            let hits = ExactIndex.nearest(vectors, &query, HELD_AGAINST, &|row| side[row as usize]);
+            for hit in hits.into_iter().filter(|hit| hit.similarity >= least) {
+                let pair = |new, other| Pair { new, other, similarity: hit.similarity };
+                let Some(other) = of(hit.row, wanted).next() else { continue };
+                pairs.extend(new.iter().map(|&new| pair(new, other)));
+                pairs.extend(of(hit.row, wanted).skip(1).map(|other| pair(first, other)));
+            }
+        }
+        pairs
     });
     pairs.collect()
 }
@@ -127,6 +132,14 @@ pub(super) fn groups(
     }
     let members: Vec<u64> = union.parents.keys().copied().collect();
     let mut sizes: BTreeMap<u64, usize> = BTreeMap::new();
+    for reference in references.values() {
+        if let Some(old) = reference.group {
+            let into = union.root(old);
+            if into != old {
+                changes.joined_groups.insert(old, into);
+            }
+        }
+    }
     for key in members {
         let group = union.root(key);
         *sizes.entry(group).or_default() += 1;

@@ -105,18 +105,32 @@ impl Ledger<'_> {
             let code = Some("duplicate".to_owned());
             return Ok(Some(JournalEntry { fate: Fate::Duplicate, key: first.key, code, detail: Some(detail), ..entry }));
         }
-        let detail = format!("the very same bytes are {} and {}: {}", first.polarity, item.polarity, first.source);
-        let conflict = Quarantine { code: "conflict".to_owned(), detail };
+        let words = |other: &str| format!("the very same bytes are {} and {}: {other}", first.polarity, item.polarity);
+        let conflict = Quarantine { code: "conflict".to_owned(), detail: words(&first.source) };
         if let Some(key) = first.key {
-            let other = format!("the very same bytes are {} and {}: {}", first.polarity, item.polarity, item.source);
-            if first.fate == Fate::Unchanged || first.fate == Fate::Changed {
-                self.changes.marks.insert(key, Mark::Disputed);
-            } else {
-                self.changes.quarantined.insert(key, Quarantine { detail: other.clone(), ..conflict.clone() });
-                self.journal.contradict(key, "conflict", &other)?;
-            }
+            self.contradict(key, Quarantine { detail: words(&item.source), ..conflict.clone() })?;
         }
         Ok(Some(held_back(entry, conflict, first.key)))
+    }
+
+    /// What is staged is held back; what was there before the run is disputed, and stays.
+    fn contradict(&mut self, key: u64, conflict: Quarantine) -> Result<(), ReindexError> {
+        let known = self.enrolment.gallery.by_keys([key])?.remove(&key);
+        match known {
+            Some(known) if known.state == ReferenceState::Staged => {
+                self.journal.contradict(key, &conflict.code, &conflict.detail)?;
+                self.changes.quarantined.insert(key, conflict);
+            }
+            Some(known) => self.dispute(&known),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn dispute(&mut self, known: &Reference) {
+        if known.mark != Some(Mark::Disputed) {
+            self.changes.marks.insert(known.key, Mark::Disputed);
+        }
     }
 
     fn known(&mut self, item: &Item, entry: JournalEntry, sha256: Sha256) -> Result<JournalEntry, ReindexError> {
@@ -136,7 +150,7 @@ impl Ledger<'_> {
     fn beside(&mut self, item: &Item, entry: JournalEntry, known: Reference) -> JournalEntry {
         let entry = JournalEntry { key: Some(known.key), ..entry };
         if known.claim.polarity != item.polarity {
-            self.changes.marks.insert(known.key, Mark::Disputed);
+            self.dispute(&known);
             let detail = format!(
                 "this very photo is {} already as {}; delete that reference first if it is wrong",
                 known.claim.polarity, known.id
@@ -144,17 +158,20 @@ impl Ledger<'_> {
             // The reference itself stays: there is none to hold back.
             return held_back(entry, Quarantine { code: "reference-contradicts".to_owned(), detail }, None);
         }
+        let said = said_anew(&known.claim.details, &item.details);
         if known.state == ReferenceState::Staged {
+            if said.is_some() {
+                self.changes.details.insert(known.key, item.details.clone());
+            }
             let generic = known.mark == Some(Mark::Generic);
             return if generic { marked(entry) } else { JournalEntry { fate: Fate::Added, ..entry } };
         }
-        let said = said_anew(&known.claim.details, &item.details);
         if let Some(quarantine) = known.quarantine {
             return JournalEntry { code: Some("quarantined".to_owned()), detail: Some(quarantine.detail), ..entry };
         }
         match said {
-            Some((details, what)) => {
-                self.changes.details.insert(known.key, details);
+            Some(what) => {
+                self.changes.details.insert(known.key, item.details.clone());
                 JournalEntry { fate: Fate::Changed, detail: Some(what), ..entry }
             }
             None => entry,
@@ -194,10 +211,11 @@ impl Ledger<'_> {
             .map(|one| NewReference {
                 claim: &one.claim,
                 photo: &one.fresh.record,
-                bytes: &one.fresh.bytes,
+                bytes: None,
                 embedding: &one.embedding,
                 mark: one.mark,
                 quarantine: None,
+                disputes: &[],
                 run: Some(self.journal.run()),
             })
             .collect();
@@ -229,7 +247,8 @@ impl Content {
 
 fn entry(item: &Item, version: Option<String>, sha256: Option<Sha256>, fate: Fate) -> JournalEntry {
     let (source, polarity) = (item.source.clone(), item.polarity);
-    JournalEntry { source, polarity, version, sha256, key: None, fate, code: None, detail: None }
+    let about = item.about.clone();
+    JournalEntry { source, polarity, version, about, sha256, key: None, fate, code: None, detail: None }
 }
 
 fn refused(entry: JournalEntry, Refusal { code, detail }: Refusal) -> JournalEntry {
@@ -246,24 +265,12 @@ fn marked(entry: JournalEntry) -> JournalEntry {
     JournalEntry { fate: Fate::Added, code: Some("generic".to_owned()), detail: Some(detail.to_owned()), ..entry }
 }
 
-/// What the brand says now, where it says something else than before; what it is silent about stays. That the same
-/// bytes lie elsewhere too is no change.
-fn said_anew(known: &Details, new: &Details) -> Option<(Details, String)> {
-    let or = |new: &Option<String>, known: &Option<String>| new.clone().or_else(|| known.clone());
-    let details = Details {
-        product: or(&new.product, &known.product),
-        source: or(&new.source, &known.source),
-        notes: or(&new.notes, &known.notes),
-        rights_basis: or(&new.rights_basis, &known.rights_basis),
-    };
-    let fields = [
-        ("product", &known.product, &details.product),
-        ("notes", &known.notes, &details.notes),
-        ("rights_basis", &known.rights_basis, &details.rights_basis),
-    ];
-    let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "nothing".to_owned());
-    let changed = fields.iter().filter(|(_, old, new)| old != new);
+/// What the brand says otherwise than before, in words. That the same bytes lie elsewhere too is no change.
+fn said_anew(known: &Details, new: &Details) -> Option<String> {
+    let said = new.over(known);
+    let shown = |text: Option<&str>| text.unwrap_or("nothing").to_owned();
+    let pairs = known.named().zip(said.named()).filter(|((name, _, old), (_, _, new))| *name != "source" && old != new);
     let what: Vec<String> =
-        changed.map(|(name, old, new)| format!("{name} was {}, is {}", shown(old), shown(new))).collect();
-    (!what.is_empty()).then(|| (details, what.join("; ")))
+        pairs.map(|((name, _, old), (_, _, new))| format!("{name} was {}, is {}", shown(old), shown(new))).collect();
+    (!what.is_empty()).then(|| what.join("; "))
 }

@@ -10,7 +10,7 @@ mod report;
 mod shadow;
 mod source;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -22,7 +22,8 @@ use thiserror::Error;
 
 use crate::enrolment::{EnrolError, Enrolment};
 use crate::gallery::{
-    BrandId, Fate, Gallery, GalleryError, Journal, JournalEntry, ListQuery, Polarity, Publication, RunChanges,
+    BrandId, Fate, Gallery, GalleryError, Journal, JournalEntry, ListQuery, Polarity, Publication, Reference,
+    RunChanges,
 };
 use crate::hygiene::GenericBank;
 use crate::index::{Change, Generation, IndexOptions, LiveIndex, Neighborhoods, Nodes, Origin, Proof, SnapshotError, prove};
@@ -97,17 +98,29 @@ pub enum ReindexError {
     Busy(BrandId),
     /// The guard.
     #[error(
-        "this would remove {removed} of {of} references of {brand}, more than {most:.0} %; nothing was published. Look at the sources, or allow it with --max-removed"
+        "this would remove {removed} of {of} {polarity} references of {brand}, more than {most:.0} %; nothing was published. Look at the sources, or allow it with --max-removed"
     )]
     TooManyRemoved {
         /// The brand.
         brand: BrandId,
+        /// Authentic or fake.
+        polarity: Polarity,
         /// How many would go.
         removed: usize,
         /// Of how many.
         of: usize,
         /// Percent allowed.
         most: f64,
+    },
+    /// A row that may name anything.
+    #[error(
+        "{row} cannot be read ({detail}), so that nobody knows which image it names; mend it, or run without --prune"
+    )]
+    UnknownRow {
+        /// The row.
+        row: String,
+        /// What is wrong with it.
+        detail: String,
     },
     /// Nobody said yes.
     #[error("nothing was removed or published; say yes, or run again with --yes")]
@@ -165,13 +178,12 @@ pub fn reindex(
     let (mut changes, embedded) = take_in(plan, tools, &journal, progress)?;
     let mut phases = Phases { take_in_s: started.elapsed().as_secs_f64(), ..Phases::default() };
     if !plan.dry_run {
-        journal.left_behind()?.into_iter().try_for_each(|key| gallery.unstage(key))?;
-        journal.forget_left_behind()?;
+        drop_unnamed(gallery, &journal)?;
     }
-    let present = if plan.prune { mark_removed(plan, gallery, &journal, &mut changes)? } else { 0 };
+    let shares = if plan.prune { mark_removed(plan, gallery, &journal, &mut changes)? } else { Shares::default() };
     let mut report = Report::of(plan, &journal, embedded)?;
     if !plan.dry_run {
-        guard(plan, changes.removed.len(), present, confirm)?;
+        guard(plan, &shares, confirm)?;
         let staged = gallery.staged(journal.run())?;
         if !staged.is_empty() || !changes.is_empty() {
             let published = publish(tools, &journal, (&staged, &mut changes), progress, &mut phases)?;
@@ -222,58 +234,78 @@ fn take_in(
     Ok((ledger.changes, embedded))
 }
 
-/// Marks what the sources no longer name, and returns how many references the brand has.
+/// Drops what an earlier go of this run has staged and this one has not met.
+fn drop_unnamed(gallery: &Gallery, journal: &Journal) -> Result<(), ReindexError> {
+    for key in gallery.staged(journal.run())? {
+        if !journal.has_key(key)? {
+            gallery.unstage(key)?;
+        }
+    }
+    Ok(journal.forget_left_behind()?)
+}
+
+/// How many references would be removed, of how many, of each polarity.
+#[derive(Default)]
+struct Shares(BTreeMap<Polarity, (usize, usize)>);
+
+/// Marks what the sources no longer name. Of a polarity that they do not speak of nothing goes.
 fn mark_removed(
     plan: &Plan,
     gallery: &Gallery,
     journal: &Journal,
     changes: &mut RunChanges,
-) -> Result<usize, ReindexError> {
-    let polarities = plan.sources.polarities();
-    let (mut after, mut present) = (0, 0);
+) -> Result<Shares, ReindexError> {
+    if let Some(row) = journal.unknown()? {
+        return Err(ReindexError::UnknownRow { row: row.source, detail: row.detail.unwrap_or_default() });
+    }
+    let polarities = journal.polarities()?;
+    let mut shares = Shares::default();
+    let mut after = 0;
     loop {
         let page = gallery.list(&plan.brand, &ListQuery { after, limit: PAGE, ..ListQuery::default() })?;
         let Some(last) = page.last() else {
-            return Ok(present);
+            return Ok(shares);
         };
         after = last.key;
-        present += page.len();
         for reference in page.iter().filter(|reference| polarities.contains(&reference.claim.polarity)) {
+            let (removed, of) = shares.0.entry(reference.claim.polarity).or_default();
+            *of += 1;
             let source = reference.claim.details.source.as_deref();
             if journal.names(reference.photo.sha256, source)? {
                 continue;
             }
+            *removed += 1;
             changes.removed.insert(reference.key);
-            journal.record(&[JournalEntry {
-                source: format!("{} [{}]", source.unwrap_or("no source"), reference.id),
-                polarity: reference.claim.polarity,
-                version: None,
-                sha256: Some(reference.photo.sha256),
-                key: Some(reference.key),
-                fate: Fate::Removed,
-                code: Some("not-named".to_owned()),
-                detail: Some("the sources do not name it any more".to_owned()),
-            }])?;
+            journal.record(&[removal(reference)])?;
         }
     }
 }
 
-fn guard(
-    plan: &Plan,
-    removed: usize,
-    of: usize,
-    confirm: &dyn Fn(usize, usize) -> bool,
-) -> Result<(), ReindexError> {
-    if removed == 0 {
-        return Ok(());
+fn removal(reference: &Reference) -> JournalEntry {
+    JournalEntry {
+        source: format!("{} [{}]", reference.claim.details.source.as_deref().unwrap_or("no source"), reference.id),
+        polarity: reference.claim.polarity,
+        version: None,
+        about: None,
+        sha256: Some(reference.photo.sha256),
+        key: Some(reference.key),
+        fate: Fate::Removed,
+        code: Some("not-named".to_owned()),
+        detail: Some("the sources do not name it any more".to_owned()),
     }
-    #[expect(clippy::cast_precision_loss, reason = "a share")]
-    let share = removed as f64 / of.max(1) as f64;
-    if share > plan.max_removed {
-        let (brand, most) = (plan.brand.clone(), plan.max_removed * 100.0);
-        return Err(ReindexError::TooManyRemoved { brand, removed, of, most });
+}
+
+fn guard(plan: &Plan, shares: &Shares, confirm: &dyn Fn(usize, usize) -> bool) -> Result<(), ReindexError> {
+    for (&polarity, &(removed, of)) in &shares.0 {
+        #[expect(clippy::cast_precision_loss, reason = "a share")]
+        let share = removed as f64 / of.max(1) as f64;
+        if share > plan.max_removed {
+            let (brand, most) = (plan.brand.clone(), plan.max_removed * 100.0);
+            return Err(ReindexError::TooManyRemoved { brand, polarity, removed, of, most });
+        }
     }
-    if confirm(removed, of) { Ok(()) } else { Err(ReindexError::NotConfirmed) }
+    let sum = shares.0.values().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    if sum.0 == 0 || confirm(sum.0, sum.1) { Ok(()) } else { Err(ReindexError::NotConfirmed) }
 }
 
 fn publish(
@@ -364,6 +396,19 @@ fn proven(
     }
 }
 
+/// Builds a generation of what takes part now, proves it and publishes it.
+///
+/// # Errors
+/// When it cannot be read or written, or does not prove itself.
+pub fn build_proven(tools: &Tools<'_>) -> Result<Proof, ReindexError> {
+    let (nodes, _, revision) = nodes(tools, "", &HashSet::new(), &HashSet::new())?;
+    let threshold = tools.enrolment.embedder.manifest().thresholds.lookalike;
+    let (built, proof, _) = proven(Generation::build(nodes, revision, tools.options), threshold, |_| false)?;
+    let built = Arc::into_inner(built).ok_or_else(|| ReindexError::source("index", &"it is in use"))?;
+    built.publish(tools.root, tools.origin, tools.options.keep, || Ok::<(), ReindexError>(()))?;
+    Ok(proof)
+}
+
 /// Points are wanted by second looks only, and made there when they are missing: they come after the publication.
 fn make_features(
     enrolment: &Enrolment,
@@ -385,16 +430,8 @@ fn make_features(
     Ok(())
 }
 
-/// Where a brand's reports are put when nothing else is said.
+/// Where the report of a plan is put when nothing else is said: a dry run's does not replace a real one's.
 #[must_use]
-pub fn report_folder(gallery: &Gallery, brand: &BrandId) -> PathBuf {
-    gallery.journals().join(format!("{brand}-report"))
-}
-
-/// As text, for reports.
-fn polarity_of(entry: &JournalEntry) -> &'static str {
-    match entry.polarity {
-        Polarity::Authentic => "authentic",
-        Polarity::Fake => "fake",
-    }
+pub fn report_folder(gallery: &Gallery, plan: &Plan) -> PathBuf {
+    gallery.journals().join(format!("{}-{}", plan.brand, if plan.dry_run { "plan" } else { "report" }))
 }

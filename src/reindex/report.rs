@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use maud::{DOCTYPE, Markup, html};
 use serde::Serialize;
 
-use super::{Outcome, Plan, ReindexError, polarity_of};
+use super::{Outcome, Plan, ReindexError};
 use crate::gallery::{BrandId, Fate, Gallery, GalleryError, Journal, JournalEntry, Mark, RunChanges};
 use crate::index::Proof;
 use crate::page::{head, thumbnail, visible};
@@ -250,7 +250,7 @@ fn item(entry: &JournalEntry, gallery: &Gallery) -> Markup {
             @if let Some(uri) = photo { img src=(uri) alt=(visible(&entry.source)); }
             p.path { (visible(&entry.source)) }
             p {
-                (polarity_of(entry))
+                (entry.polarity.as_str())
                 @if let Some(code) = &entry.code { " · " code { (code) } }
                 @if let Some(detail) = &entry.detail { br; (visible(detail)) }
             }

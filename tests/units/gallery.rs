@@ -1,13 +1,13 @@
-use touchstone::gallery::{Action, Gallery, Policy};
+use touchstone::gallery::{Action, Gallery, Policy, ReferenceState};
 use touchstone::photo::Sha256;
 
 use crate::support::fixture;
 
-/// A gallery of the first schema, opened by this program.
+/// A gallery of an earlier schema, opened by this program.
 #[expect(clippy::disallowed_types, reason = "lays an old database out")]
-fn migrated(folder: &std::path::Path) -> Gallery {
+fn migrated(folder: &std::path::Path, version: &str) -> Gallery {
     let old = rusqlite::Connection::open(folder.join("touchstone.db")).unwrap();
-    old.execute_batch(&String::from_utf8(fixture("gallery-v1.sql")).unwrap()).unwrap();
+    old.execute_batch(&String::from_utf8(fixture(version)).unwrap()).unwrap();
     drop(old);
     Gallery::open(folder).unwrap()
 }
@@ -15,7 +15,7 @@ fn migrated(folder: &std::path::Path) -> Gallery {
 #[test]
 fn a_gallery_of_the_first_version_keeps_sellers_and_actions_and_loses_what_means_something_else_now() {
     let folder = tempfile::TempDir::new().unwrap();
-    let gallery = migrated(folder.path());
+    let gallery = migrated(folder.path(), "gallery-v1.sql");
     assert_eq!(gallery.id(), "gal_1");
     let policy = |brand: &str| gallery.policy(&brand.parse().unwrap()).unwrap();
     let sellers = |id: &str| Policy { authorised_sellers: vec![id.to_owned()], ..Policy::default() };
@@ -32,6 +32,28 @@ fn a_gallery_of_the_first_version_keeps_sellers_and_actions_and_loses_what_means
         gallery.policies_since(7).unwrap().into_iter().map(|(brand, _)| brand.to_string()).collect();
     changed.sort();
     assert_eq!((gallery.revision().unwrap(), changed), (8, vec!["certified".to_owned(), "strict".to_owned()]));
+}
+
+#[test]
+fn a_gallery_of_the_second_version_keeps_references_vectors_and_outcomes() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let gallery = migrated(folder.path(), "gallery-v2.sql");
+    let acme = "acme".parse().unwrap();
+    let bag = gallery.get(&acme, "ref_1").unwrap().unwrap();
+    let details = (bag.claim.details.product.as_deref(), bag.claim.details.notes.as_deref());
+    assert_eq!((details, bag.state), ((Some("bag"), Some("seen in May")), ReferenceState::Active));
+    assert_eq!((bag.mark, bag.quarantine, bag.group), (None, None, None));
+    assert_eq!(gallery.get(&acme, "ref_2").unwrap().unwrap().state, ReferenceState::Disabled);
+    assert!(gallery.get(&acme, "ref_3").unwrap().is_none());
+    let mut rows = Vec::new();
+    let revision = gallery
+        .visit_changes("small@1", 0, 0, |row| rows.push((row.key, row.active, row.vector.map(|vector| vector.len()))))
+        .unwrap();
+    assert_eq!((revision, rows), (9, vec![(1, true, Some(8)), (2, false, None), (3, false, None)]));
+    assert_eq!(gallery.vector(bag.photo.sha256, "other@1").unwrap().map(|vector| vector.len()), Some(4));
+    assert_eq!(gallery.outcomes(&acme, "small-scoring@1").unwrap().len(), 1);
+    assert!(gallery.publications().unwrap().is_empty());
+    assert_eq!(gallery.undo_publication().unwrap(), None);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::record::Field;
 use serde_json::Value;
 
-use super::{Item, Place, Refusal, Spot, Stores, Tell};
-use crate::gallery::{DETAIL_CAPS, Details, Polarity};
+use super::store::Whole;
+use super::{Item, Place, Refusal, Spot, Stores, Tell, too_long};
+use crate::gallery::{Details, Polarity};
 use crate::reindex::ReindexError;
 
 /// Bytes of one line at most.
@@ -33,7 +34,10 @@ pub(super) fn list(path: &str, allowed: &[String], stores: &Stores, tell: Tell<'
     match path.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).as_deref() {
         Some("csv") => csv(stores.reader(&spot, path)?, path, &mut row),
         Some("jsonl" | "ndjson") => json_lines(stores.reader(&spot, path)?, path, &mut row),
-        Some("parquet") => parquet(stores.whole(&spot, path)?, path, &mut row),
+        Some("parquet") => match stores.whole(&spot, path)? {
+            Whole::File(file) => parquet(file, path, &mut row),
+            Whole::Bytes(bytes) => parquet(bytes, path, &mut row),
+        },
         _ => Err(ReindexError::source(path, &"the manifest's name ends in neither .csv, .jsonl nor .parquet")),
     }
 }
@@ -95,14 +99,14 @@ fn json_columns(line: &[u8]) -> Result<Columns, String> {
         Value::Null => None,
         Value::String(text) => Some(Ok((name, text))),
         Value::Number(number) => Some(Ok((name, number.to_string()))),
-        other => known(&name).then(|| Err(format!("{name} is {other}, expected a text"))),
+        other => Some(Err(format!("{name} is {other}, expected a text"))),
     };
     object.into_iter().filter_map(text).collect()
 }
 
-fn parquet(bytes: bytes::Bytes, path: &str, row: Row<'_>) -> Result<(), ReindexError> {
+fn parquet(file: impl ChunkReader + 'static, path: &str, row: Row<'_>) -> Result<(), ReindexError> {
     let failed = |error: parquet::errors::ParquetError| ReindexError::source(path, &error);
-    let reader = SerializedFileReader::new(bytes).map_err(failed)?;
+    let reader = SerializedFileReader::new(file).map_err(failed)?;
     let schema = reader.metadata().file_metadata().schema_descr().root_schema().clone();
     checked_header(schema.get_fields().iter().map(|field| field.name()), path)?;
     for (number, record) in reader.get_row_iter(None).map_err(failed)?.enumerate() {
@@ -141,61 +145,66 @@ fn checked_header<'a>(names: impl Iterator<Item = &'a str> + Clone, path: &str) 
 
 impl Bounds<'_> {
     fn item(&self, manifest: &str, number: usize, columns: Result<Columns, String>) -> Item {
-        match columns.and_then(|columns| self.row(columns)) {
-            Ok(item) => item,
-            Err(detail) => Item {
-                source: format!("{manifest}:{number}"),
-                // A row that cannot be read belongs to neither.
-                polarity: Polarity::Authentic,
-                details: Details::default(),
-                place: Place::Nowhere(Refusal { code: "manifest-row-invalid", detail }),
-            },
-        }
-    }
-
-    fn row(&self, mut columns: Columns) -> Result<Item, String> {
+        let nowhere = |about: Option<String>, polarity: Option<Polarity>, detail: String| Item {
+            source: format!("{manifest}:{number}"),
+            about,
+            polarity: polarity.unwrap_or(Polarity::Authentic),
+            details: Details::default(),
+            place: Place::Nowhere(Refusal { code: "manifest-row-invalid", detail }),
+        };
+        let mut columns = match columns {
+            Ok(columns) => columns,
+            Err(detail) => return nowhere(None, None, detail),
+        };
         let mut take = |name: &str| columns.remove(name).filter(|text| !text.is_empty());
-        let (path, url) = (take("path"), take("url"));
-        let polarity: Polarity =
-            take("polarity").ok_or("polarity is missing, expected authentic or fake")?.parse().map_err(|error| format!("{error}"))?;
-        let details = Details {
-            product: take("product"),
-            source: None,
-            notes: take("notes"),
-            rights_basis: take("rights_basis"),
+        let (path, url, polarity) = (take("path"), take("url"), take("polarity"));
+        let details =
+            Details { product: take("product"), source: None, notes: take("notes"), rights_basis: take("rights_basis") };
+        let (Some(source), true) = (path.clone().or(url.clone()), path.is_none() || url.is_none()) else {
+            return nowhere(None, None, "expected either path or url, and one of them".to_owned());
+        };
+        let source = self.absolute(&source);
+        let details = Details { source: Some(source.clone()), ..details };
+        let about = Some(source.clone());
+        let polarity: Polarity = match polarity.as_deref().map(str::parse) {
+            Some(Ok(polarity)) => polarity,
+            Some(Err(error)) => return nowhere(about, None, format!("{error}")),
+            None => return nowhere(about, None, "polarity is missing, expected authentic or fake".to_owned()),
         };
         if let Some(name) = columns.keys().find(|name| !known(name)) {
-            return Err(format!("{name} is no column, expected path or url, polarity, product, notes, rights_basis"));
+            let detail =
+                format!("{name} is no column, expected path or url, polarity, product, notes, rights_basis");
+            return nowhere(about, Some(polarity), detail);
         }
-        let texts = [&details.product, &None, &details.notes, &details.rights_basis];
-        for ((name, cap), text) in DETAIL_CAPS.into_iter().zip(texts) {
-            if text.as_ref().is_some_and(|text| text.len() > cap) {
-                return Err(format!("{name} is longer than {cap} bytes"));
-            }
+        if let Some(refusal) = too_long(&details) {
+            return nowhere(about, Some(polarity), refusal.detail);
         }
-        let source = match (path, url) {
-            (Some(one), None) | (None, Some(one)) => self.absolute(&one),
-            _ => return Err("expected either path or url, and one of them".to_owned()),
-        };
-        let place = match self.stores.spot(&source) {
+        let place = self.place(&source);
+        Item { source, about, polarity, details, place }
+    }
+
+    fn place(&self, source: &str) -> Place {
+        match self.stores.spot(source) {
             Ok(spot) if self.admits(&spot) => Place::Spot(spot),
             Ok(_) => Place::Nowhere(Refusal {
                 code: "place-not-allowed",
-                detail: format!("it lies outside of {}; name its folder with --allow if the manifest may point there", self.base),
+                detail: format!(
+                    "it lies outside of {}; name its folder with --allow if the manifest may point there",
+                    self.base
+                ),
             }),
             Err(error) => Place::Nowhere(Refusal { code: "file-unreadable", detail: error.to_string() }),
-        };
-        let details = Details { source: Some(source.clone()), ..details };
-        Ok(Item { source, polarity, details, place })
+        }
     }
 
     fn absolute(&self, text: &str) -> String {
         if text.contains("://") || text.starts_with('/') { text.to_owned() } else { super::joined(&self.base, text) }
     }
 
-    /// A path that climbs out of its folder has no parts in common with it: stores resolve no `..`.
+    /// Where the spot truly lies counts: a link may lead out of its folder.
     fn admits(&self, spot: &Spot) -> bool {
         let same_store = |place: &&Spot| std::sync::Arc::ptr_eq(&place.store, &spot.store);
-        self.allowed.iter().filter(same_store).any(|place| spot.path.prefix_matches(&place.path))
+        let truly = spot.resolved();
+        self.allowed.iter().filter(same_store).any(|place| truly.prefix_matches(&place.resolved()))
     }
 }

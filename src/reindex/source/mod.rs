@@ -6,6 +6,7 @@ mod manifest;
 mod store;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
@@ -33,6 +34,8 @@ pub struct Sources {
 pub(super) struct Item {
     /// Path or URL; the same one on every run.
     pub(super) source: String,
+    /// The source that a reference of it has; unknown of a row that cannot be read.
+    pub(super) about: Option<String>,
     pub(super) polarity: Polarity,
     pub(super) details: Details,
     pub(super) place: Place,
@@ -62,14 +65,6 @@ pub(super) struct Refusal {
 pub(super) type Tell<'a> = &'a mut dyn FnMut(Item) -> bool;
 
 impl Sources {
-    /// Which polarities the sources speak of: what is gone of these may be pruned.
-    #[must_use]
-    pub fn polarities(&self) -> Vec<Polarity> {
-        let both = self.manifest.is_some();
-        let of = [(Polarity::Authentic, &self.authentic), (Polarity::Fake, &self.fake)];
-        of.into_iter().filter(|(_, roots)| both || !roots.is_empty()).map(|(polarity, _)| polarity).collect()
-    }
-
     /// Names every image.
     ///
     /// # Errors
@@ -96,8 +91,7 @@ impl Sources {
     }
 
     /// How many images there are, where that can be told without reading them.
-    #[must_use]
-    pub fn count(&self, stores: &Stores) -> Option<u64> {
+    pub(super) fn count(&self, stores: &Stores, stop: &AtomicBool) -> Option<u64> {
         let archives = self.authentic.iter().chain(&self.fake).any(|root| archive::is_archive(root));
         if archives {
             return None;
@@ -105,7 +99,7 @@ impl Sources {
         let mut count = 0;
         let counted = self.list(stores, 0, &mut |_| {
             count += 1;
-            true
+            !stop.load(Ordering::Acquire)
         });
         counted.ok().map(|()| count)
     }
@@ -115,7 +109,14 @@ impl Sources {
 fn found(source: String, polarity: Polarity, below: &str, place: Place) -> Item {
     let product = below.rsplit_once('/').map(|(product, _)| product.to_owned());
     let details = Details { product, source: Some(source.clone()), ..Details::default() };
-    Item { source, polarity, details, place }
+    let place = too_long(&details).map_or(place, Place::Nowhere);
+    Item { about: Some(source.clone()), source, polarity, details, place }
+}
+
+/// What a brand says must fit into a reference.
+fn too_long(details: &Details) -> Option<Refusal> {
+    let (name, cap, _) = details.named().find(|(_, cap, text)| text.is_some_and(|text| text.len() > *cap))?;
+    Some(Refusal { code: "text-too-long", detail: format!("{name} is longer than {cap} bytes") })
 }
 
 fn joined(root: &str, below: &str) -> String {

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::io::Read;
-use std::path::{Component, Path as FilePath};
+use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -26,12 +26,26 @@ pub(in crate::reindex) struct Spot {
     version: Option<String>,
 }
 
+impl Spot {
+    /// The path that a local spot's links lead to; of any other, its own.
+    pub(super) fn resolved(&self) -> Path {
+        let local = is_local(&self.store).then(|| std::fs::canonicalize(on_disk(&self.path)).ok()).flatten();
+        local.and_then(|path| Path::from_absolute_path(path).ok()).unwrap_or_else(|| self.path.clone())
+    }
+}
+
+/// All of an object: on disk, or in memory.
+pub(super) enum Whole {
+    File(std::fs::File),
+    Bytes(Bytes),
+}
+
 /// An object's bytes, once they were asked for.
 pub(in crate::reindex) enum Fetched {
     /// They can be read; `version` stays the same as long as they do.
     Here {
         /// As in [`Spot`].
-        version: String,
+        version: Option<String>,
         /// The rest of the answer.
         answer: Box<GetResult>,
     },
@@ -71,9 +85,15 @@ impl Stores {
             return Ok(Spot { store: self.store("file:", || Ok(Arc::new(LocalFileSystem::new())))?, path, version: None });
         }
         let url = Url::parse(text).map_err(|error| failed(&error))?;
-        let name = format!("{}://{}", url.scheme(), url.authority());
+        if url.query().is_some() {
+            return Err(failed(&"URLs with a query, such as presigned ones, are not read; name the object itself"));
+        }
         let variables = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
         let (_, path) = object_store::ObjectStoreScheme::parse(&url).map_err(|error| failed(&error))?;
+        // A store may be named by the first parts of the path, too.
+        let whole = readable(url.path());
+        let bucket = whole.trim_end_matches('/').strip_suffix(&readable(path.as_ref())).unwrap_or(&whole);
+        let name = format!("{}://{}/{}", url.scheme(), url.authority(), bucket.trim_matches('/'));
         let store = self.store(&name, || {
             object_store::parse_url_opts(&url, variables).map(|(store, _)| Arc::from(store)).map_err(|error| failed(&error))
         })?;
@@ -102,15 +122,15 @@ impl Stores {
             return Ok(());
         }
         let local = format!("/{}", spot.path);
-        let is_local = spot.store.to_string().starts_with("LocalFileSystem");
-        if is_local && !is_folder(&spot.path) {
+        let is_local = is_local(&spot.store);
+        if is_local && !on_disk(&spot.path).is_dir() {
             return Err(ReindexError::source(&local, &"no such file or folder"));
         }
         let mut some = false;
         let mut objects = spot.store.list(Some(&spot.path));
         while let Some(object) = self.runtime.block_on(objects.next()) {
             let meta = object.map_err(failed)?;
-            let (version, location) = (Some(version(&meta)), meta.location);
+            let (version, location) = (version(&meta), meta.location);
             let below: Vec<String> = match location.prefix_match(&spot.path) {
                 Some(parts) => parts.map(|part| readable(part.as_ref())).collect(),
                 None => continue,
@@ -128,7 +148,7 @@ impl Stores {
 
     /// What the store says of an object's content, where it answers.
     pub(in crate::reindex) fn version(&self, spot: &Spot) -> Option<String> {
-        let asked = || self.runtime.block_on(spot.store.head(&spot.path)).ok().map(|meta| version(&meta));
+        let asked = || self.runtime.block_on(spot.store.head(&spot.path)).ok().and_then(|meta| version(&meta));
         spot.version.clone().or_else(asked)
     }
 
@@ -179,20 +199,32 @@ impl Stores {
     }
 
     /// All of an object, for what must be read here and there.
-    pub(super) fn whole(&self, spot: &Spot, name: &str) -> Result<Bytes, ReindexError> {
-        let read = async { spot.store.get(&spot.path).await?.bytes().await };
+    pub(super) fn whole(&self, spot: &Spot, name: &str) -> Result<Whole, ReindexError> {
+        let read = async {
+            let answer = spot.store.get(&spot.path).await?;
+            match answer.payload {
+                GetResultPayload::File(file, _) => Ok(Whole::File(file)),
+                GetResultPayload::Stream(_) => answer.bytes().await.map(Whole::Bytes),
+            }
+        };
         self.runtime.block_on(read).map_err(|error| ReindexError::source(name, &error))
     }
 }
 
-fn is_folder(path: &Path) -> bool {
-    let decoded: Vec<String> = path.parts().map(|part| readable(part.as_ref())).collect();
-    FilePath::new("/").join(decoded.join("/")).is_dir()
+fn is_local(store: &Arc<dyn ObjectStore>) -> bool {
+    store.to_string().starts_with("LocalFileSystem")
 }
 
-fn version(meta: &ObjectMeta) -> String {
-    let tag = meta.e_tag.as_ref().or(meta.version.as_ref()).map_or("", String::as_str);
-    format!("{} {} {tag}", meta.size, meta.last_modified.timestamp_micros())
+fn on_disk(path: &Path) -> PathBuf {
+    let decoded: Vec<String> = path.parts().map(|part| readable(part.as_ref())).collect();
+    FilePath::new("/").join(decoded.join("/"))
+}
+
+/// `None` when the store says nothing but a size.
+fn version(meta: &ObjectMeta) -> Option<String> {
+    let tag = meta.e_tag.as_ref().or(meta.version.as_ref());
+    let changed = meta.last_modified.timestamp_micros();
+    (tag.is_some() || changed != 0).then(|| format!("{} {changed} {}", meta.size, tag.map_or("", String::as_str)))
 }
 
 fn unreadable(error: &object_store::Error) -> Refusal {

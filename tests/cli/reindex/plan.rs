@@ -82,7 +82,7 @@ fn nothing_is_removed_without_a_word_nor_more_than_the_guard_lets() {
     remove(3..5);
     let stopped = run(folder.path(), "acme", &["--fake", text(&fakes), "--prune", "--yes"]);
     assert_eq!(stopped.status.code(), Some(8));
-    assert!(stderr(&stopped).contains("remove 2 of 8 references of acme, more than 20 %"), "{}", stderr(&stopped));
+    assert!(stderr(&stopped).contains("remove 2 of 8 fake references of acme, more than 20 %"), "{}", stderr(&stopped));
     assert!(served(folder.path()).contains(" 8 references"));
     // A run of one polarity prunes that one only.
     let authentic = folder.path().join("authentic");
