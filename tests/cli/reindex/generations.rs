@@ -153,3 +153,42 @@ fn a_damaged_generation_does_not_replace_what_serves() {
     std::thread::sleep(std::time::Duration::from_millis(200));
     assert_eq!((app.verdict(&photo(1)).as_str(), app.get("/readyz").status().as_u16()), ("known_fake_match", 200));
 }
+
+#[test]
+fn rollbacks_lead_back_step_by_step() {
+    let folder = std::sync::Arc::new(TempDir::new().unwrap());
+    photos(&folder.path().join("fakes"), 1..3);
+    let manifest = folder.path().join("list.csv");
+    let publish = |rows: &str| {
+        std::fs::write(&manifest, format!("path,polarity,product\n{rows}")).unwrap();
+        Run::of(folder.path(), "acme", &["--manifest", text(&manifest), "--prune", "--yes", "--max-removed", "100"])
+    };
+    let products = || {
+        let app = TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |_| {});
+        let page = app.get_json("/v1/brands/acme/references");
+        let all: Vec<String> =
+            page["references"].as_array().unwrap().iter().map(|one| one["product"].as_str().unwrap().to_owned()).collect();
+        all
+    };
+    publish("fakes/1.jpg,fake,a\nfakes/2.jpg,fake,x\n");
+    publish("fakes/1.jpg,fake,b\nfakes/2.jpg,fake,x\n");
+    publish("fakes/1.jpg,fake,c\n");
+    assert_eq!(products(), ["c"]);
+    let back = || assert_eq!(touchstone(folder.path(), &["index", "rollback"]).status.code(), Some(0));
+    back();
+    assert_eq!(products(), ["b", "x"]);
+    back();
+    assert_eq!(products(), ["a", "x"]);
+    back();
+    assert!(products().is_empty());
+}
+
+#[test]
+fn references_published_under_another_model_are_embedded_by_the_one_that_serves() {
+    let folder = std::sync::Arc::new(TempDir::new().unwrap());
+    let app = TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |_| {});
+    let fakes = folder.path().join("fakes");
+    photos(&fakes, 1..3);
+    Run::of(folder.path(), "acme", &["--fake", text(&fakes), "--model", "efficientnet-lite0"]);
+    assert!(comes_to(&app, &photo(1), true));
+}

@@ -80,6 +80,10 @@ fn a_poisoned_archive_is_told_and_no_check_blocks_because_of_it() {
     let body = app.request("PATCH", &path).json(&json!({ "state": "active" })).send().unwrap();
     let body: serde_json::Value = body.json().unwrap();
     assert_eq!((&body["state"], &body["quarantine"]), (&json!("active"), &serde_json::Value::Null));
+    let theirs = theirs["id"].as_str().unwrap();
+    let decided = app.request("PATCH", &format!("/v1/brands/others/references/{theirs}"));
+    let decided: serde_json::Value = decided.json(&json!({ "state": "active" })).send().unwrap().json().unwrap();
+    assert!(decided["mark"].is_null(), "what was disputed is decided: {decided}");
     let refused = app.request("PATCH", &path).json(&json!({ "state": "staged" })).send().unwrap();
     crate::support::problem(refused, 422, "state-invalid");
 }

@@ -115,3 +115,80 @@ fn two_runs_of_one_brand_do_not_work_at_once() {
     assert!(stderr(&busy).contains("another reindex of acme is going on"), "{}", stderr(&busy));
     assert_eq!(Run::of(folder.path(), "other", &["--fake", text(&fakes)]).count("added"), 2);
 }
+
+#[test]
+fn a_run_that_stopped_itself_leaves_what_could_be_undone() {
+    let folder = TempDir::new().unwrap();
+    let fakes = folder.path().join("fakes");
+    photos(&fakes, 1..6);
+    Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
+    std::fs::remove_file(fakes.join("1.jpg")).unwrap();
+    Run::of(folder.path(), "acme", &["--fake", text(&fakes), "--prune", "--yes"]);
+    // The next one names it again, and is stopped by the guard; the one after that does not name it.
+    let other = folder.path().join("other");
+    photos(&other, 1..2);
+    let stopped = run(folder.path(), "acme", &["--fake", text(&other), "--prune", "--yes"]);
+    assert_eq!(stopped.status.code(), Some(8), "{}", stderr(&stopped));
+    assert!(Run::of(folder.path(), "acme", &["--fake", text(&fakes)]).report["published"].is_null());
+    assert_eq!(touchstone(folder.path(), &["index", "rollback"]).status.code(), Some(0));
+    let served = stdout(&touchstone(folder.path(), &["index", "verify"]));
+    assert!(served.contains("5 of 5 vectors"), "{served}");
+    let again = Run::of(folder.path(), "acme", &["--fake", text(&other)]);
+    assert_eq!((again.counts(), again.embedded()), ([0, 0, 0, 1, 0, 0, 0], 0), "photo 1 is back, as it was");
+}
+
+#[test]
+fn what_a_stopped_run_has_staged_takes_the_words_of_the_run_that_publishes_it() {
+    let folder = TempDir::new().unwrap();
+    photos(&folder.path().join("fakes"), 1..7);
+    let manifest = folder.path().join("list.csv");
+    let write = |rows: &[String]| std::fs::write(&manifest, format!("path,polarity,product\n{}\n", rows.join("\n"))).unwrap();
+    let row = |seed: u64, product: &str| format!("fakes/{seed}.jpg,fake,{product}");
+    write(&[row(1, "bag"), row(2, "bag")]);
+    Run::of(folder.path(), "acme", &["--manifest", text(&manifest)]);
+    write(&[row(3, "misspelt"), row(4, "bag")]);
+    assert_eq!(run(folder.path(), "acme", &["--manifest", text(&manifest), "--prune", "--yes"]).status.code(), Some(8));
+    write(&[row(1, "bag"), row(2, "bag"), row(3, "watch")]);
+    let run = Run::of(folder.path(), "acme", &["--manifest", text(&manifest), "--prune", "--yes"]);
+    assert_eq!((run.counts(), run.embedded()), ([1, 0, 0, 2, 0, 0, 0], 0));
+    let lookup = touchstone(folder.path(), &["lookup", text(&folder.path().join("fakes/3.jpg")), "-k", "1", "--json"]);
+    assert!(stdout(&lookup).contains(r#""product": "watch""#), "{}", stdout(&lookup));
+    // Photo 4, staged and not named any more, is gone.
+    let lookup = touchstone(folder.path(), &["lookup", text(&folder.path().join("fakes/4.jpg")), "-k", "9", "--json"]);
+    assert!(!stdout(&lookup).contains(r#""similarity": 1.0"#), "{}", stdout(&lookup));
+}
+
+#[test]
+fn an_unreadable_row_never_takes_its_reference_out() {
+    let folder = TempDir::new().unwrap();
+    photos(&folder.path().join("fakes"), 1..8);
+    let manifest = folder.path().join("list.csv");
+    let rows = |edit: &dyn Fn(u64) -> String| {
+        let rows: Vec<String> = (1..8).map(edit).collect();
+        std::fs::write(&manifest, format!("path,polarity\n{}\n", rows.join("\n"))).unwrap();
+    };
+    rows(&|seed| format!("fakes/{seed}.jpg,fake"));
+    Run::of(folder.path(), "acme", &["--manifest", text(&manifest)]);
+    rows(&|seed| format!("fakes/{seed}.jpg,{}", if seed == 3 { "fale" } else { "fake" }));
+    let run_ = Run::of(folder.path(), "acme", &["--manifest", text(&manifest), "--prune", "--yes"]);
+    assert_eq!(run_.counts(), [0, 0, 0, 6, 0, 0, 1]);
+    // Of a row that may name anything nothing follows but a stop.
+    rows(&|seed| if seed == 3 { "fakes/3.jpg,fake,extra,words".to_owned() } else { format!("fakes/{seed}.jpg,fake") });
+    let stopped = run(folder.path(), "acme", &["--manifest", text(&manifest), "--prune", "--yes"]);
+    assert_eq!(stopped.status.code(), Some(8));
+    assert!(stderr(&stopped).contains("list.csv:4 cannot be read"), "{}", stderr(&stopped));
+}
+
+#[test]
+fn a_standing_conflict_publishes_once() {
+    let folder = TempDir::new().unwrap();
+    let (authentic, fake) = (folder.path().join("authentic"), folder.path().join("fake"));
+    photos(&authentic, 1..3);
+    photos(&fake, 2..4);
+    let both = ["--authentic", text(&authentic), "--fake", text(&fake)];
+    Run::of(folder.path(), "acme", &["--authentic", text(&authentic)]);
+    let first = Run::of(folder.path(), "acme", &both);
+    assert_eq!((first.count("conflict"), first.report["published"].is_null()), (1, false));
+    let second = Run::of(folder.path(), "acme", &both);
+    assert_eq!((second.count("conflict"), second.report["published"].is_null()), (1, true), "nothing is new");
+}

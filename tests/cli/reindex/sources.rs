@@ -109,15 +109,17 @@ fn a_row_that_cannot_be_used_is_told_by_its_number_and_the_rest_comes_in() {
         format!("fake/1.jpg,,fake,{}", "x".repeat(5000)),
         "fake/1.jpg,fake".to_owned(),
         "fake/missing.jpg,,fake,".to_owned(),
+        "fake/link.jpg,,fake,".to_owned(),
     ];
+    std::os::unix::fs::symlink(&outside, below.join("fake/link.jpg")).unwrap();
     let manifest = below.join("brand.csv");
     std::fs::write(&manifest, rows.join("\n")).unwrap();
     let run = Run::of(folder.path(), "acme", &["--manifest", text(&manifest)]);
-    assert_eq!((run.count("added"), run.count("refused"), run.code), (1, 8, 3), "{:?}", run.entries);
+    assert_eq!((run.count("added"), run.count("refused"), run.code), (1, 9, 3), "{:?}", run.entries);
     let codes = ["csv:3", "csv:4", "csv:8", "csv:9"].map(|row| run.why(row).0);
     assert!(codes.iter().all(|code| code == "manifest-row-invalid"), "{codes:?}");
     assert!(run.why("csv:3").1.contains("expected authentic or fake"));
-    let places = ["/outside.jpg", "../outside.jpg", "s3://others/photo.jpg"].map(|place| run.why(place).0);
+    let places = ["/outside.jpg", "../outside.jpg", "s3://others/photo.jpg", "link.jpg"].map(|place| run.why(place).0);
     assert!(places.iter().all(|code| code == "place-not-allowed"), "{places:?}");
     assert_eq!(run.why("missing.jpg").0, "file-unreadable");
     let allowed = Run::of(
