@@ -52,7 +52,8 @@ fn main() {
         alone.push(rate(files.len(), || embed(&model.embedder, decoded.len(), |place| decoded[place].clone())));
         bare.push(rate(files.len(), || embed(&model.embedder, files.len(), |place| decode(&files[place]))));
         let mut seconds = 0.0;
-        let whole = rate(files.len(), || seconds = take_in(&config, &model, &work.path().join(format!("{round}")), &photos));
+        let whole =
+            rate(files.len(), || seconds = take_in(&config, &model, &work.path().join(format!("{round}")), &photos));
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
         intake.push(files.len() as f64 / seconds);
         println!("round {round}: with build, proof and publication {whole:.1} a second");
@@ -62,15 +63,18 @@ fn main() {
     println!("{} photos, best of {ROUNDS}", files.len());
     println!("embedding alone      {alone:8.1} a second   1.000");
     println!("decode and embed     {bare:8.1} a second   {:.3}", bare / alone);
-    println!("intake of a reindex  {intake:8.1} a second   {:.3}   {:.3} of decode and embed", intake / alone, intake / bare);
+    println!(
+        "intake of a reindex  {intake:8.1} a second   {:.3}   {:.3} of decode and embed",
+        intake / alone,
+        intake / bare
+    );
 }
 
 fn files(folder: &Path, most: usize) -> Vec<PathBuf> {
     let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().filter_map(Result::ok);
     let files = walk.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path);
-    let photos: Vec<PathBuf> = files
-        .filter(|path| path.extension().is_some_and(|ending| ending == "jpg" || ending == "png"))
-        .collect();
+    let photos: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|ending| ending == "jpg" || ending == "png")).collect();
     let step = photos.len().div_ceil(most).max(1);
     photos.into_iter().step_by(step).collect()
 }
@@ -98,7 +102,9 @@ fn embed(embedder: &Embedder, count: usize, photo: impl Fn(usize) -> Photo + Syn
                         first.wait().unwrap();
                     }
                 }
-                pending.into_iter().for_each(|one| drop(one.wait().unwrap()));
+                for one in pending {
+                    one.wait().unwrap();
+                }
             });
         }
     });
@@ -108,11 +114,8 @@ fn embed(embedder: &Embedder, count: usize, photo: impl Fn(usize) -> Photo + Syn
 fn take_in(config: &Config, model: &Model, work: &Path, photos: &Path) -> f64 {
     let gallery = Arc::new(Gallery::open(&work.join("data")).unwrap());
     let manifest = model.embedder.manifest();
-    let enrolment = Enrolment {
-        gallery: Arc::clone(&gallery),
-        embedder: Arc::clone(&model.embedder),
-        limits: Limits::default(),
-    };
+    let enrolment =
+        Enrolment { gallery: Arc::clone(&gallery), embedder: Arc::clone(&model.embedder), limits: Limits::default() };
     let plan = Plan {
         brand: "bench".parse().unwrap(),
         sources: Sources { authentic: vec![photos.display().to_string()], ..Sources::default() },

@@ -87,12 +87,7 @@ impl Parts {
     ///
     /// # Errors
     /// When the index cannot be opened or made.
-    pub fn over(
-        config: &Config,
-        index_dir: &Path,
-        gallery: Arc<Gallery>,
-        model: Model,
-    ) -> Result<Self, AssemblyError> {
+    pub fn over(config: &Config, index_dir: &Path, gallery: Arc<Gallery>, model: Model) -> Result<Self, AssemblyError> {
         let Model { embedder, scoring, bank } = model;
         let library =
             Library::open(Arc::clone(&gallery), index_dir, embedder.manifest(), Arc::clone(&scoring), &config.index)?;

@@ -140,9 +140,9 @@ impl Enrolment {
         let told = |reference: &Reference, error: &EnrolError| {
             tracing::error!(reference = reference.id, %error, "this reference cannot be embedded and is not served");
         };
-        let embedded = references.par_iter().filter_map(|reference| {
-            embed(reference).map_err(|error: EnrolError| told(reference, &error)).ok()
-        });
+        let embedded = references
+            .par_iter()
+            .filter_map(|reference| embed(reference).map_err(|error: EnrolError| told(reference, &error)).ok());
         embedded.collect()
     }
 

@@ -60,12 +60,7 @@ impl GenericBank {
     ///
     /// # Errors
     /// When one of them is no photo, or the model fails.
-    pub fn open(
-        folder: &Path,
-        embedder: &Embedder,
-        limits: &Limits,
-        gallery: &Gallery,
-    ) -> Result<Self, HygieneError> {
+    pub fn open(folder: &Path, embedder: &Embedder, limits: &Limits, gallery: &Gallery) -> Result<Self, HygieneError> {
         let manifest = embedder.manifest();
         let model = manifest.id();
         if !folder.exists() {

@@ -90,6 +90,7 @@ pub struct LookupArgs {
 
 /// Arguments of `reindex`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(group(clap::ArgGroup::new("sources").args(["authentic", "fake", "manifest", "shadow"]).required(true).multiple(true)))]
 pub struct ReindexArgs {
     /// Whose images they are: 1 to 64 of a-z, 0-9, - and _
@@ -102,7 +103,7 @@ pub struct ReindexArgs {
     /// Known-fake images, in the same ways; may be given again
     #[arg(long, value_name = "PLACE")]
     pub fake: Vec<String>,
-    /// Table of images, .csv, .jsonl or .parquet: path or url, polarity, and maybe product, notes, rights_basis
+    /// Table of images, .csv, .jsonl or .parquet: path or url, polarity, and maybe product, notes, `rights_basis`
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<String>,
     /// Where the manifest may point to, beside its own folder; may be given again

@@ -33,7 +33,10 @@ fn list(config: &Config, gallery: &Gallery, manifest: &ModelManifest, json: bool
     for generation in &generations {
         let GenerationInfo { name, references, vectors, bytes, revision, current, .. } = generation;
         let serves = if *current { "serves" } else { "      " };
-        println!("  {serves}  {name}  {references} references, {vectors} vectors, {} MB, revision {revision}", bytes / 1_000_000);
+        println!(
+            "  {serves}  {name}  {references} references, {vectors} vectors, {} MB, revision {revision}",
+            bytes / 1_000_000
+        );
     }
     println!("publications");
     for publication in &publications {
@@ -107,7 +110,9 @@ fn proof(generation: Generation, threshold: f32) -> Proof {
 
 fn rollback(config: &Config, gallery: &Gallery, manifest: &ModelManifest) -> Result<Exit, Failure> {
     let Some(undone) = gallery.undo_publication()? else {
-        return Err(Failure::Declined("there is no publication that can be undone; touchstone index list shows them".to_owned()));
+        return Err(Failure::Declined(
+            "there is no publication that can be undone; touchstone index list shows them".to_owned(),
+        ));
     };
     println!("undone: {}", described(&undone));
     if let Published::Reindex { run, .. } = &undone.what {
@@ -119,7 +124,9 @@ fn rollback(config: &Config, gallery: &Gallery, manifest: &ModelManifest) -> Res
         let published = gallery.publications()?;
         let served = |generation: &&GenerationInfo| {
             generation.run.as_ref().is_none_or(|run| {
-                published.iter().any(|one| matches!(&one.what, Published::Reindex { run: published, .. } if published == run))
+                published
+                    .iter()
+                    .any(|one| matches!(&one.what, Published::Reindex { run: published, .. } if published == run))
             })
         };
         let generations = generations(&root)?;
@@ -133,13 +140,7 @@ fn rollback(config: &Config, gallery: &Gallery, manifest: &ModelManifest) -> Res
     Ok(Exit::Done)
 }
 
-fn promote(
-    config: &Config,
-    gallery: &Gallery,
-    serving: &str,
-    name: &str,
-    incomplete: bool,
-) -> Result<Exit, Failure> {
+fn promote(config: &Config, gallery: &Gallery, serving: &str, name: &str, incomplete: bool) -> Result<Exit, Failure> {
     let Model { embedder, .. } = Model::open(config, name, gallery)?;
     let manifest = embedder.manifest();
     if name == serving {

@@ -43,16 +43,16 @@ pub(super) fn reindex(config: &Config, args: &ReindexArgs) -> Result<Exit, Failu
                 dry_run: args.dry_run,
                 points: !args.no_points,
             };
-            one_brand(config, args, gallery, &plan)
+            one_brand(config, args, &gallery, &plan)
         }
-        _ => beside(config, args, gallery),
+        _ => beside(config, args, &gallery),
     }
 }
 
-fn one_brand(config: &Config, args: &ReindexArgs, gallery: Arc<Gallery>, plan: &Plan) -> Result<Exit, Failure> {
-    let Model { embedder, bank, .. } = Model::open(config, &serving_model(config, &gallery)?, &gallery)?;
+fn one_brand(config: &Config, args: &ReindexArgs, gallery: &Arc<Gallery>, plan: &Plan) -> Result<Exit, Failure> {
+    let Model { embedder, bank, .. } = Model::open(config, &serving_model(config, gallery)?, gallery)?;
     let manifest = embedder.manifest().clone();
-    let enrolment = Enrolment { gallery: Arc::clone(&gallery), embedder, limits: config.photo.clone() };
+    let enrolment = Enrolment { gallery: Arc::clone(gallery), embedder, limits: config.photo.clone() };
     let show = Show::new(args.json);
     if !plan.dry_run {
         enrolment.embed_missing(&|_| {})?;
@@ -60,14 +60,14 @@ fn one_brand(config: &Config, args: &ReindexArgs, gallery: Arc<Gallery>, plan: &
     let tools = Tools {
         enrolment: &enrolment,
         bank: &bank,
-        origin: &origin(&gallery, &manifest),
+        origin: &origin(gallery, &manifest),
         root: &folder(&config.index_dir, &manifest),
         options: &config.index,
     };
     let outcome = run(plan, &tools, &show, &|removed, of| args.yes || confirmed(&plan.brand.to_string(), removed, of))?;
     show.end();
-    let place = args.report.clone().unwrap_or_else(|| report_folder(&gallery, plan));
-    let page = write_report(&outcome, &gallery, &place)?;
+    let place = args.report.clone().unwrap_or_else(|| report_folder(gallery, plan));
+    let page = write_report(&outcome, gallery, &place)?;
     if args.json {
         println!("{}", json!({ "event": "report", "report": outcome.report, "page": page }));
     } else {
@@ -124,28 +124,29 @@ fn print_entry(entry: &JournalEntry) {
 }
 
 /// Another model, beside the one that serves.
-fn beside(config: &Config, args: &ReindexArgs, gallery: Arc<Gallery>) -> Result<Exit, Failure> {
-    let serving = serving_model(&Config { model_named: None, ..config.clone() }, &gallery)?;
+fn beside(config: &Config, args: &ReindexArgs, gallery: &Arc<Gallery>) -> Result<Exit, Failure> {
+    let serving = serving_model(&Config { model_named: None, ..config.clone() }, gallery)?;
     let name = config.model_named.as_ref().filter(|name| **name != serving);
     let name = name.ok_or_else(|| Failure::Declined(format!("{serving} serves; name another model with --model")))?;
     let show = Show::new(args.json);
-    let other = Model::open(config, name, &gallery)?;
+    let other = Model::open(config, name, gallery)?;
     let manifest = other.embedder.manifest().clone();
     show.phase("embedding");
     show.total(gallery.count_without_vector(&manifest.id())?);
-    let enrolment = Enrolment { gallery: Arc::clone(&gallery), embedder: Arc::clone(&other.embedder), limits: config.photo.clone() };
+    let enrolment =
+        Enrolment { gallery: Arc::clone(gallery), embedder: Arc::clone(&other.embedder), limits: config.photo.clone() };
     let embedded = enrolment.embed_missing(&|done| show.reached(done as u64))?;
     show.phase("building and proving");
     let proof = build_proven(&Tools {
         enrolment: &enrolment,
         bank: &other.bank,
-        origin: &origin(&gallery, &manifest),
+        origin: &origin(gallery, &manifest),
         root: &folder(&config.index_dir, &manifest),
         options: &config.index,
     })?;
-    let parts = Parts::over(config, &config.index_dir, Arc::clone(&gallery), other)?;
+    let parts = Parts::over(config, &config.index_dir, Arc::clone(gallery), other)?;
     show.phase("replaying checks");
-    let now = Parts::over(config, &config.index_dir, Arc::clone(&gallery), Model::open(config, &serving, &gallery)?)?;
+    let now = Parts::over(config, &config.index_dir, Arc::clone(gallery), Model::open(config, &serving, gallery)?)?;
     let report = shadow(&now.screener, &parts.screener, args.replay, &|done, of| {
         show.total(of as u64);
         show.reached(done as u64);
@@ -254,7 +255,12 @@ impl Progress for Show {
             if self.json {
                 println!("{}", json!({ "event": "refused", "entry": entry }));
             } else {
-                self.bar.println(format!("{} {}: {}", entry.fate.as_str(), entry.source, entry.code.as_deref().unwrap_or_default()));
+                self.bar.println(format!(
+                    "{} {}: {}",
+                    entry.fate.as_str(),
+                    entry.source,
+                    entry.code.as_deref().unwrap_or_default()
+                ));
             }
         }
         self.step();

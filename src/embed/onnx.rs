@@ -121,6 +121,9 @@ impl OnnxModel {
             .map_err(ort::Error::from)?
             .with_intra_op_spinning(false)
             .map_err(ort::Error::from)?
+            // A pattern is kept for each shape of input ever seen, and photos have many.
+            .with_memory_pattern(false)
+            .map_err(ort::Error::from)?
             .commit_from_memory(weights)?;
         let mut model = Self { session, manifest: manifest.clone() };
         model.check_graph()?;

@@ -153,7 +153,9 @@ impl Journal {
             }
             db.execute_batch(SCHEMA)?;
             db.execute("INSERT OR IGNORE INTO head (one, run, pass) VALUES (1, ?1, 0)", [super::new_id("run")])?;
-            db.query_row("UPDATE head SET pass = pass + 1 RETURNING run, pass", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            db.query_row("UPDATE head SET pass = pass + 1 RETURNING run, pass", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
         };
         let (run, pass) = open().map_err(failed)?;
         Ok(Some(Self { path, db: Mutex::new(db), brand: brand.clone(), pass, run, _lock: lock, _folder: passing }))
@@ -216,7 +218,8 @@ impl Journal {
     /// When the journal cannot be read.
     pub fn refused_bytes(&self, sha256: Sha256) -> Result<Option<JournalEntry>, GalleryError> {
         self.with(|db| {
-            let sql = format!("SELECT {COLUMNS} FROM item WHERE sha256 = ?1 AND pass = ?2 AND fate = 'refused' LIMIT 1");
+            let sql =
+                format!("SELECT {COLUMNS} FROM item WHERE sha256 = ?1 AND pass = ?2 AND fate = 'refused' LIMIT 1");
             db.prepare_cached(&sql)?.query_row(params![&sha256.0[..], self.pass], entry).optional()
         })
     }
@@ -308,7 +311,8 @@ impl Journal {
     /// When the journal cannot be read.
     pub fn unknown(&self) -> Result<Option<JournalEntry>, GalleryError> {
         self.with(|db| {
-            let sql = format!("SELECT {COLUMNS} FROM item WHERE pass = ?1 AND fate = 'refused' AND about IS NULL LIMIT 1");
+            let sql =
+                format!("SELECT {COLUMNS} FROM item WHERE pass = ?1 AND fate = 'refused' AND about IS NULL LIMIT 1");
             db.prepare_cached(&sql)?.query_row([self.pass], entry).optional()
         })
     }
@@ -352,7 +356,12 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn entries(&self, fate: Fate, after: Option<&JournalEntry>, most: usize) -> Result<Vec<JournalEntry>, GalleryError> {
+    pub fn entries(
+        &self,
+        fate: Fate,
+        after: Option<&JournalEntry>,
+        most: usize,
+    ) -> Result<Vec<JournalEntry>, GalleryError> {
         self.with(|db| {
             let sql = format!(
                 "SELECT {COLUMNS} FROM item WHERE fate = ?1 AND pass = ?2 AND (source, polarity) > (?3, ?4) ORDER BY source, polarity LIMIT ?5"

@@ -206,8 +206,8 @@ impl Gallery {
     /// When database or file system refuse.
     pub fn forget_publications(&self, keep: usize) -> Result<(), GalleryError> {
         let gone: Vec<Sha256> = self.write(|transaction| {
-            let newest: u64 =
-                transaction.query_row("SELECT coalesce(max(number), 0) FROM publication", [], |row| unsigned(row, 0))?;
+            let newest: u64 = transaction
+                .query_row("SELECT coalesce(max(number), 0) FROM publication", [], |row| unsigned(row, 0))?;
             let last = newest.saturating_sub(keep as u64);
             let retired: Vec<(u64, Sha256)> = transaction
                 .prepare(

@@ -392,8 +392,7 @@ fn dispute(transaction: &Transaction<'_>, key: u64) -> rusqlite::Result<()> {
     let Some(found) = find_key(transaction, key)?.filter(|found| found.mark != Some(Mark::Disputed)) else {
         return Ok(());
     };
-    let disputed =
-        Reference { mark: Some(Mark::Disputed), publication: None, updated_at: Timestamp::now(), ..found };
+    let disputed = Reference { mark: Some(Mark::Disputed), publication: None, updated_at: Timestamp::now(), ..found };
     let revision = next_revision(transaction)?;
     overwrite(transaction, &disputed, revision)
 }

@@ -219,7 +219,8 @@ impl Details {
 }
 
 /// Names and greatest lengths in bytes of the [`Details`].
-pub const DETAIL_CAPS: [(&str, usize); 4] = [("product", 256), ("source", 1024), ("notes", 4096), ("rights_basis", 256)];
+pub const DETAIL_CAPS: [(&str, usize); 4] =
+    [("product", 256), ("source", 1024), ("notes", 4096), ("rights_basis", 256)];
 
 /// What a brand says of a photo.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,8 +14,7 @@ use crate::gallery::{
     ReferenceUpdate,
 };
 
-const TEXTS: &[(&str, usize)] =
-    &[("polarity", 16), DETAIL_CAPS[0], DETAIL_CAPS[1], DETAIL_CAPS[2], DETAIL_CAPS[3]];
+const TEXTS: &[(&str, usize)] = &[("polarity", 16), DETAIL_CAPS[0], DETAIL_CAPS[1], DETAIL_CAPS[2], DETAIL_CAPS[3]];
 const MAX_PAGE: usize = 1000;
 
 /// A reference.
@@ -349,7 +348,8 @@ impl ReferencePatch {
                 return Err(too_long(name, cap));
             }
         }
-        if let Some(state) = self.state.filter(|state| !matches!(state, ReferenceState::Active | ReferenceState::Disabled))
+        if let Some(state) =
+            self.state.filter(|state| !matches!(state, ReferenceState::Active | ReferenceState::Disabled))
         {
             return Err(Problem::invalid(
                 "state-invalid",

@@ -56,7 +56,8 @@ pub fn generations(root: &Path) -> Result<Vec<GenerationInfo>, SnapshotError> {
     let current = current_line(root)?.and_then(|line| line.split_once(' ').map(|(name, _)| name.to_owned()));
     let readable = folders(root)?.into_iter().filter_map(|(_, folder)| {
         let name = folder.file_name()?.to_str()?.to_owned();
-        let header = named(root, &name).map_err(|error| tracing::warn!(%error, "a generation is passed over")).ok()?.header;
+        let header =
+            named(root, &name).map_err(|error| tracing::warn!(%error, "a generation is passed over")).ok()?.header;
         Some(GenerationInfo {
             current: current.as_ref() == Some(&name),
             name,

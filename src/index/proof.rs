@@ -21,7 +21,7 @@ pub struct Proof {
     /// Distinct vectors looked up by themselves.
     pub rows: usize,
     /// Those that were found with all their keys, and those before which nothing but equals came: as many vectors as a
-    /// search may bring, all within [`EQUAL`] of the asked one.
+    /// search may bring, all of cosine 0.999 or more with the asked one.
     pub found_themselves: usize,
     /// Vectors held against the scan of everything.
     pub scanned: usize,
@@ -51,13 +51,18 @@ impl Proof {
 }
 
 /// Looks every vector up, and holds samples against an f32 scan at `threshold`. The neighbours of rows whose first
-/// key `wanted` admits are returned, [`NEAR`] or a few more for each.
+/// key `wanted` admits are returned, 16 or a few more for each.
 #[must_use]
-pub fn prove(generation: &LiveIndex, base: &Generation, threshold: f32, wanted: impl Fn(u64) -> bool + Sync) -> (Proof, Neighborhoods) {
+pub fn prove(
+    generation: &LiveIndex,
+    base: &Generation,
+    threshold: f32,
+    wanted: impl Fn(u64) -> bool + Sync,
+) -> (Proof, Neighborhoods) {
     let vectors = base.nodes().vectors();
     // An exact scan finds what it holds; there a sample shows that the answer is put together right.
     let step = if base.graph().is_some() { 1 } else { vectors.len().div_ceil(2_000).max(1) };
-    let looked: Vec<(bool, Option<(u64, Vec<Neighbor>)>)> = (0..vectors.len())
+    let looked: Vec<Looked> = (0..vectors.len())
         .into_par_iter()
         .filter_map(|row| {
             let row = u32::try_from(row).ok()?;
@@ -87,6 +92,9 @@ pub fn prove(generation: &LiveIndex, base: &Generation, threshold: f32, wanted: 
     (proof, looked.into_iter().filter_map(|(_, wanted)| wanted).collect())
 }
 
+/// Whether a row found itself, and its neighbours where they were asked for.
+type Looked = (bool, Option<(u64, Vec<Neighbor>)>);
+
 fn brings(found: &[Neighbor], keys: &[u64]) -> bool {
     keys.iter().all(|key| found.iter().any(|near| near.key == *key))
 }
@@ -105,8 +113,11 @@ fn against_scan(generation: &LiveIndex, base: &Generation, threshold: f32) -> (u
             // The search stops at its greatest depth too.
             super::sort_hits(&mut hits);
             hits.truncate(super::DEEPEST_SEARCH);
-            let mut got: Vec<u64> =
-                generation.search_down_to(&query, NEAR, threshold, Scope::All).into_iter().map(|near| near.key).collect();
+            let mut got: Vec<u64> = generation
+                .search_down_to(&query, NEAR, threshold, Scope::All)
+                .into_iter()
+                .map(|near| near.key)
+                .collect();
             got.sort_unstable();
             let expected = hits.iter().flat_map(|hit| base.nodes().keys(hit.row));
             let (mut wanted, mut found) = (0, 0);

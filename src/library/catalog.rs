@@ -67,7 +67,8 @@ impl Catalog {
             None => Arc::new(row.brand.clone()),
         };
         self.by_brand.entry(Arc::clone(&brand)).or_default().insert(row.key);
-        let entry = Entry { brand, polarity: row.polarity, product: row.product.as_deref().map(Arc::from), mark: row.mark };
+        let entry =
+            Entry { brand, polarity: row.polarity, product: row.product.as_deref().map(Arc::from), mark: row.mark };
         self.entries.insert(row.key, entry);
     }
 

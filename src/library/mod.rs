@@ -262,12 +262,7 @@ impl Library {
     /// reference. The caller holds `applied`.
     ///
     /// What `base` has already is no news to it, though its row is newer: so it is with what a run has published.
-    fn read_news(
-        &self,
-        since: u64,
-        vectors_since: u64,
-        base: Option<&Generation>,
-    ) -> Result<News, LibraryError> {
+    fn read_news(&self, since: u64, vectors_since: u64, base: Option<&Generation>) -> Result<News, LibraryError> {
         let mut changes = Vec::new();
         let revision = self.gallery.visit_changes(&self.origin.model, since, vectors_since, |row| {
             self.catalog.write().apply(&row);

@@ -126,9 +126,8 @@ impl<P: Progress> Intake<'_, P> {
 
     fn list(&self, named: &Sender<Item>) -> Result<(), ReindexError> {
         let max_bytes = self.enrolment.limits.max_bytes;
-        self.sources.list(self.stores, max_bytes, &mut |item| {
-            !self.stop.load(Ordering::Acquire) && named.send(item).is_ok()
-        })
+        self.sources
+            .list(self.stores, max_bytes, &mut |item| !self.stop.load(Ordering::Acquire) && named.send(item).is_ok())
     }
 
     fn read(&self, named: &Receiver<Item>, raw: &Sender<Raw>, seen: &Sender<Result<Seen, ReindexError>>) {
@@ -198,26 +197,26 @@ impl<P: Progress> Intake<'_, P> {
 
     fn decode(&self, raw: &Receiver<Raw>, seen: &Sender<Result<Seen, ReindexError>>) {
         for Raw { item, version, bytes } in raw {
-            let content = self.look_at(bytes);
+            let content = self.look_at(&bytes);
             if seen.send(content.map(|content| Seen { item, version, content })).is_err() {
                 return;
             }
         }
     }
 
-    fn look_at(&self, bytes: Bytes) -> Result<Content, ReindexError> {
-        let photo = match Photo::decode(&bytes, &self.enrolment.limits) {
+    fn look_at(&self, bytes: &Bytes) -> Result<Content, ReindexError> {
+        let photo = match Photo::decode(bytes, &self.enrolment.limits) {
             Ok(photo) => photo,
             Err(error) => {
                 let refusal = Refusal { code: error.code(), detail: error.to_string() };
-                return Ok(Content::Refused(refusal, Some(Sha256::of(&bytes))));
+                return Ok(Content::Refused(refusal, Some(Sha256::of(bytes))));
             }
         };
         let embedding = if self.embed { self.vector(&photo)? } else { Vector::Unasked };
         let record = PhotoRecord::from(&photo);
         drop(photo);
         if self.embed {
-            self.enrolment.gallery.keep_photo(record.sha256, &bytes)?;
+            self.enrolment.gallery.keep_photo(record.sha256, bytes)?;
         }
         Ok(Content::New(Box::new(Fresh { record, embedding })))
     }

@@ -7,8 +7,8 @@ use super::source::{Item, Refusal};
 use crate::embed::{EmbedError, Embedding};
 use crate::enrolment::{EnrolError, Enrolment};
 use crate::gallery::{
-    Added, Claim, Details, Fate, Journal, JournalEntry, Mark, NewReference, Quarantine, Reference,
-    ReferenceState, RunChanges,
+    Added, Claim, Details, Fate, Journal, JournalEntry, Mark, NewReference, Quarantine, Reference, ReferenceState,
+    RunChanges,
 };
 use crate::hygiene::GenericBank;
 use crate::photo::Sha256;
@@ -73,9 +73,12 @@ impl Ledger<'_> {
     fn record(&self, entry: JournalEntry) -> Result<JournalEntry, ReindexError> {
         // Of a source that is named twice the first word stands.
         let again = entry.fate == Fate::Duplicate
-            && entry.sha256.map(|sum| self.journal.same_bytes(sum)).transpose()?.flatten().is_some_and(|first| {
-                first.source == entry.source && first.polarity == entry.polarity
-            });
+            && entry
+                .sha256
+                .map(|sum| self.journal.same_bytes(sum))
+                .transpose()?
+                .flatten()
+                .is_some_and(|first| first.source == entry.source && first.polarity == entry.polarity);
         if !again {
             self.journal.record(std::slice::from_ref(&entry))?;
         }
@@ -103,7 +106,13 @@ impl Ledger<'_> {
         if first.polarity == item.polarity {
             let detail = format!("the same bytes as {}", first.source);
             let code = Some("duplicate".to_owned());
-            return Ok(Some(JournalEntry { fate: Fate::Duplicate, key: first.key, code, detail: Some(detail), ..entry }));
+            return Ok(Some(JournalEntry {
+                fate: Fate::Duplicate,
+                key: first.key,
+                code,
+                detail: Some(detail),
+                ..entry
+            }));
         }
         let words = |other: &str| format!("the very same bytes are {} and {}: {other}", first.polarity, item.polarity);
         let conflict = Quarantine { code: "conflict".to_owned(), detail: words(&first.source) };
@@ -197,7 +206,8 @@ impl Ledger<'_> {
             },
         };
         let mark = self.bank.mark(fresh.record.quality, &embedding, &self.enrolment.embedder.manifest().thresholds);
-        let claim = Claim { brand: self.journal.brand().clone(), polarity: item.polarity, details: item.details.clone() };
+        let claim =
+            Claim { brand: self.journal.brand().clone(), polarity: item.polarity, details: item.details.clone() };
         staging.push(Staging { item, version, fresh, claim, embedding, mark });
         Ok(None)
     }

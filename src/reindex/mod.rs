@@ -26,7 +26,9 @@ use crate::gallery::{
     RunChanges,
 };
 use crate::hygiene::GenericBank;
-use crate::index::{Change, Generation, IndexOptions, LiveIndex, Neighborhoods, Nodes, Origin, Proof, SnapshotError, prove};
+use crate::index::{
+    Change, Generation, IndexOptions, LiveIndex, Neighborhoods, Nodes, Origin, Proof, SnapshotError, prove,
+};
 use crate::library::{LibraryError, change};
 
 use intake::Intake;
@@ -390,7 +392,12 @@ fn proven(
         if built.graph().is_none() {
             return Err(ReindexError::Unproven(proof));
         }
-        tracing::warn!(recall = proof.recall(), found = proof.found_themselves, of = proof.rows, "the graph did not prove itself: the exact scan serves");
+        tracing::warn!(
+            recall = proof.recall(),
+            found = proof.found_themselves,
+            of = proof.rows,
+            "the graph did not prove itself: the exact scan serves"
+        );
         let bare = Arc::into_inner(built).ok_or(ReindexError::Unproven(proof))?;
         built = Arc::new(bare.without_graph());
     }

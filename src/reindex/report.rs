@@ -204,7 +204,13 @@ fn page_of(outcome: &Outcome, gallery: &Gallery) -> Result<Markup, GalleryError>
 
 fn facts(report: &Report) -> Markup {
     let served = report.published.as_ref().map_or_else(
-        || if report.dry_run { "nothing: this was a dry run".to_owned() } else { "nothing: all is as it was".to_owned() },
+        || {
+            if report.dry_run {
+                "nothing: this was a dry run".to_owned()
+            } else {
+                "nothing: all is as it was".to_owned()
+            }
+        },
         |published| {
             format!(
                 "generation {} with {} references; {} of {} vectors found themselves, recall {:.4} at the threshold",

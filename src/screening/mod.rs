@@ -194,11 +194,7 @@ impl Screener {
     }
 
     /// The answer, and the references that decided about photos that are not allowed, with the photos' hashes.
-    fn screen_all(
-        &self,
-        listing: &Listing,
-        uploads: &[Upload],
-    ) -> Result<(CheckAnswer, Vec<(u64, [u8; 32])>), ScreenError> {
+    fn screen_all(&self, listing: &Listing, uploads: &[Upload]) -> Result<(CheckAnswer, Vec<Decisive>), ScreenError> {
         // All photos are decoded and queued before the first embedding is waited for.
         let started = uploads.iter().enumerate().map(|(index, upload)| self.start(index, upload));
         let started = started.collect::<Result<Vec<_>, _>>()?;
@@ -279,7 +275,7 @@ impl Screener {
         upload: &Upload,
         listing: &Listing,
         brands: &mut Brands,
-    ) -> Result<(Judgement, PhotoAnswer, Option<(u64, [u8; 32])>), ScreenError> {
+    ) -> Result<(Judgement, PhotoAnswer, Option<Decisive>), ScreenError> {
         let mut hit = None;
         let mut answer = PhotoAnswer::unseen(index, upload.name.clone(), Sha256::of(&upload.bytes));
         let judgement = match look {
@@ -383,6 +379,9 @@ impl Screener {
         }
     }
 }
+
+/// Key of the reference that decided about a photo, and the photo's perceptual hash.
+type Decisive = (u64, [u8; 32]);
 
 /// A photo on its way.
 enum Started {

@@ -85,7 +85,8 @@ pub fn bank(model: &str, gallery: &Gallery) -> Arc<GenericBank> {
     if let Some((_, bank)) = open.iter().find(|(name, _)| name == model) {
         return Arc::clone(bank);
     }
-    let bank = GenericBank::open(&root().join("models/generic"), &embedder(model), &Limits::default(), gallery).unwrap();
+    let bank =
+        GenericBank::open(&root().join("models/generic"), &embedder(model), &Limits::default(), gallery).unwrap();
     let bank = Arc::new(bank);
     open.push((model.to_owned(), Arc::clone(&bank)));
     bank

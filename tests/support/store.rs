@@ -51,13 +51,17 @@ impl ObjectServer {
     pub fn command(&self, folder: &Path, args: &[&str]) -> Command {
         let set = |name: &str, path: &str| format!("{name}={}", folder.join(path).display());
         let mut command = Command::new(env!("CARGO_BIN_EXE_touchstone"));
-        command.current_dir(root()).args(args).args(["--set", &set("data", "data"), "--set", &set("index_dir", "index")]).envs([
-            ("AWS_ENDPOINT", self.url.as_str()),
-            ("AWS_ALLOW_HTTP", "true"),
-            ("AWS_REGION", "eu-central-1"),
-            ("AWS_ACCESS_KEY_ID", "id"),
-            ("AWS_SECRET_ACCESS_KEY", "secret"),
-        ]);
+        command
+            .current_dir(root())
+            .args(args)
+            .args(["--set", &set("data", "data"), "--set", &set("index_dir", "index")])
+            .envs([
+                ("AWS_ENDPOINT", self.url.as_str()),
+                ("AWS_ALLOW_HTTP", "true"),
+                ("AWS_REGION", "eu-central-1"),
+                ("AWS_ACCESS_KEY_ID", "id"),
+                ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ]);
         command
     }
 }
@@ -84,10 +88,11 @@ async fn answer(State(shelf): State<Arc<Shelf>>, request: Request) -> Response {
 
 fn list(shelf: &Shelf, bucket: &str, query: &str) -> Response {
     let url = url::Url::parse(&format!("http://host/?{query}")).unwrap();
-    let prefix = url.query_pairs().find(|(name, _)| name == "prefix").map_or(String::new(), |(_, value)| value.into_owned());
+    let prefix =
+        url.query_pairs().find(|(name, _)| name == "prefix").map_or(String::new(), |(_, value)| value.into_owned());
     let inside = |name: &str| name.strip_prefix(&format!("{bucket}/")).map(str::to_owned);
     let found = shelf.objects.iter().filter_map(|(name, bytes)| Some((inside(name)?, bytes)));
-    let contents: String = found
+    let contents: Vec<String> = found
         .filter(|(name, _)| name.starts_with(&prefix))
         .map(|(name, bytes)| {
             format!(
@@ -97,6 +102,7 @@ fn list(shelf: &Shelf, bucket: &str, query: &str) -> Response {
             )
         })
         .collect();
+    let contents = contents.concat();
     format!("<?xml version=\"1.0\"?><ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>")
         .into_response()
 }

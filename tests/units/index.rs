@@ -151,7 +151,9 @@ fn through_the_graph_removed_keys_are_gone_and_new_ones_there() {
 fn published(folder: &Path, size: usize, options: &IndexOptions) -> Vec<Embedding> {
     let mut rng = StdRng::seed_from_u64(5);
     let vectors: Vec<Embedding> = (0..size).map(|_| random(&mut rng)).collect();
-    Generation::build(nodes(&vectors), 7, options).publish(folder, &origin(), 2, || Ok::<(), SnapshotError>(())).unwrap();
+    Generation::build(nodes(&vectors), 7, options)
+        .publish(folder, &origin(), 2, || Ok::<(), SnapshotError>(()))
+        .unwrap();
     vectors
 }
 

@@ -55,7 +55,7 @@ type Row<'a> = &'a mut dyn FnMut(usize, Result<Columns, String>) -> bool;
 fn csv(reader: Box<dyn Read + Send>, path: &str, row: Row<'_>) -> Result<(), ReindexError> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(reader);
     let header = reader.headers().map_err(|error| ReindexError::source(path, &error))?.clone();
-    checked_header(header.iter().map(|name| name.trim_start_matches('\u{feff}')), path)?;
+    checked_header(&header.iter().map(|name| name.trim_start_matches('\u{feff}')), path)?;
     let names: Vec<String> = header.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
     for (number, record) in reader.records().enumerate() {
         let columns = match record {
@@ -108,7 +108,7 @@ fn parquet(file: impl ChunkReader + 'static, path: &str, row: Row<'_>) -> Result
     let failed = |error: parquet::errors::ParquetError| ReindexError::source(path, &error);
     let reader = SerializedFileReader::new(file).map_err(failed)?;
     let schema = reader.metadata().file_metadata().schema_descr().root_schema().clone();
-    checked_header(schema.get_fields().iter().map(|field| field.name()), path)?;
+    checked_header(&schema.get_fields().iter().map(|field| field.name()), path)?;
     for (number, record) in reader.get_row_iter(None).map_err(failed)?.enumerate() {
         let record = record.map_err(failed)?;
         let text = |(name, field): (&String, &Field)| match field {
@@ -128,7 +128,7 @@ fn known(name: &str) -> bool {
 }
 
 /// A misspelt column would be lost without a word.
-fn checked_header<'a>(names: impl Iterator<Item = &'a str> + Clone, path: &str) -> Result<(), ReindexError> {
+fn checked_header<'a>(names: &(impl Iterator<Item = &'a str> + Clone), path: &str) -> Result<(), ReindexError> {
     let has = |wanted: &str| names.clone().any(|name| name == wanted);
     let unknown: Vec<&str> = names.clone().filter(|name| !known(name)).collect();
     let wrong = if !unknown.is_empty() {
@@ -140,7 +140,10 @@ fn checked_header<'a>(names: impl Iterator<Item = &'a str> + Clone, path: &str) 
     } else {
         return Ok(());
     };
-    Err(ReindexError::source(path, &format!("{wrong}; expected path or url, polarity, and at most product, notes, rights_basis")))
+    Err(ReindexError::source(
+        path,
+        &format!("{wrong}; expected path or url, polarity, and at most product, notes, rights_basis"),
+    ))
 }
 
 impl Bounds<'_> {
@@ -158,8 +161,12 @@ impl Bounds<'_> {
         };
         let mut take = |name: &str| columns.remove(name).filter(|text| !text.is_empty());
         let (path, url, polarity) = (take("path"), take("url"), take("polarity"));
-        let details =
-            Details { product: take("product"), source: None, notes: take("notes"), rights_basis: take("rights_basis") };
+        let details = Details {
+            product: take("product"),
+            source: None,
+            notes: take("notes"),
+            rights_basis: take("rights_basis"),
+        };
         let (Some(source), true) = (path.clone().or(url.clone()), path.is_none() || url.is_none()) else {
             return nowhere(None, None, "expected either path or url, and one of them".to_owned());
         };
@@ -172,8 +179,7 @@ impl Bounds<'_> {
             None => return nowhere(about, None, "polarity is missing, expected authentic or fake".to_owned()),
         };
         if let Some(name) = columns.keys().find(|name| !known(name)) {
-            let detail =
-                format!("{name} is no column, expected path or url, polarity, product, notes, rights_basis");
+            let detail = format!("{name} is no column, expected path or url, polarity, product, notes, rights_basis");
             return nowhere(about, Some(polarity), detail);
         }
         if let Some(refusal) = too_long(&details) {

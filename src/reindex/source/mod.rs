@@ -13,8 +13,8 @@ use bytes::Bytes;
 use super::ReindexError;
 use crate::gallery::{Details, Polarity};
 
-pub(super) use store::{Fetched, Spot};
 pub use store::Stores;
+pub(super) use store::{Fetched, Spot};
 
 /// Where the images of a run come from.
 #[derive(Debug, Clone, Default)]
@@ -71,7 +71,8 @@ impl Sources {
     /// When a source cannot be listed or read.
     pub(super) fn list(&self, stores: &Stores, max_bytes: usize, tell: Tell<'_>) -> Result<(), ReindexError> {
         let roots = [(Polarity::Authentic, &self.authentic), (Polarity::Fake, &self.fake)];
-        for (polarity, root) in roots.into_iter().flat_map(|(polarity, roots)| roots.iter().map(move |r| (polarity, r))) {
+        for (polarity, root) in roots.into_iter().flat_map(|(polarity, roots)| roots.iter().map(move |r| (polarity, r)))
+        {
             let spot = stores.spot(root)?;
             if archive::is_archive(root) {
                 archive::list(root, &spot, stores, max_bytes, &mut |name, bytes| {

@@ -82,7 +82,11 @@ impl Stores {
             let absolute = if climbs { std::fs::canonicalize(text) } else { std::path::absolute(text) };
             let absolute = absolute.map_err(|error| failed(&error))?;
             let path = Path::from_absolute_path(absolute).map_err(|error| failed(&error))?;
-            return Ok(Spot { store: self.store("file:", || Ok(Arc::new(LocalFileSystem::new())))?, path, version: None });
+            return Ok(Spot {
+                store: self.store("file:", || Ok(Arc::new(LocalFileSystem::new())))?,
+                path,
+                version: None,
+            });
         }
         let url = Url::parse(text).map_err(|error| failed(&error))?;
         if url.query().is_some() {
@@ -95,7 +99,9 @@ impl Stores {
         let bucket = whole.trim_end_matches('/').strip_suffix(&readable(path.as_ref())).unwrap_or(&whole);
         let name = format!("{}://{}/{}", url.scheme(), url.authority(), bucket.trim_matches('/'));
         let store = self.store(&name, || {
-            object_store::parse_url_opts(&url, variables).map(|(store, _)| Arc::from(store)).map_err(|error| failed(&error))
+            object_store::parse_url_opts(&url, variables)
+                .map(|(store, _)| Arc::from(store))
+                .map_err(|error| failed(&error))
         })?;
         Ok(Spot { store, path, version: None })
     }
@@ -143,7 +149,11 @@ impl Stores {
             }
         }
         // Stores know no folders: a misspelt one is an empty one.
-        if some || is_local { Ok(()) } else { Err(ReindexError::source(&spot.path.to_string(), &"there is no such object, nor any below it")) }
+        if some || is_local {
+            Ok(())
+        } else {
+            Err(ReindexError::source(spot.path.as_ref(), &"there is no such object, nor any below it"))
+        }
     }
 
     /// What the store says of an object's content, where it answers.
@@ -162,9 +172,7 @@ impl Stores {
                 };
                 Fetched::Refused(Refusal { code: error.code(), detail: error.to_string() })
             }
-            Ok(answer) => {
-                Fetched::Here { version: version(&answer.meta), answer: Box::new(answer) }
-            }
+            Ok(answer) => Fetched::Here { version: version(&answer.meta), answer: Box::new(answer) },
             Err(error) => Fetched::Refused(unreadable(&error)),
         }
     }
@@ -192,8 +200,8 @@ impl Stores {
         let answer = self.runtime.block_on(spot.store.get(&spot.path)).map_err(failed)?;
         Ok(match answer.payload {
             GetResultPayload::File(file, _) => Box::new(std::io::BufReader::with_capacity(1 << 20, file)),
-            GetResultPayload::Stream(pieces) => {
-                Box::new(Pieces { handle: self.runtime.handle().clone(), pieces, piece: Bytes::new() })
+            GetResultPayload::Stream(stream) => {
+                Box::new(Pieces { handle: self.runtime.handle().clone(), stream, piece: Bytes::new() })
             }
         })
     }
@@ -239,14 +247,14 @@ fn readable(part: &str) -> String {
 /// A stream, read as a file.
 struct Pieces {
     handle: Handle,
-    pieces: futures_util::stream::BoxStream<'static, object_store::Result<Bytes>>,
+    stream: futures_util::stream::BoxStream<'static, object_store::Result<Bytes>>,
     piece: Bytes,
 }
 
 impl Read for Pieces {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
         while self.piece.is_empty() {
-            match self.handle.block_on(self.pieces.next()) {
+            match self.handle.block_on(self.stream.next()) {
                 None => return Ok(0),
                 Some(piece) => self.piece = piece.map_err(std::io::Error::other)?,
             }

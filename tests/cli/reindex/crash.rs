@@ -55,11 +55,16 @@ fn a_run_killed_at_any_point_leaves_the_old_or_the_new_whole_and_goes_on_where_i
         killed_after(folder.path(), &round(number), whole_run.mul_f64(random.random_range(0.05..1.1)));
         std::thread::sleep(Duration::from_millis(60));
         // The service that ran through it, and now and then one that starts on what was left.
-        let fresh = number.is_multiple_of(5).then(|| TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |_| {}));
+        let fresh =
+            number.is_multiple_of(5).then(|| TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |_| {}));
         let app_now = fresh.as_ref().unwrap_or(&app);
         let after = references(app_now);
         assert!(after == before || after == before + PHOTOS, "round {number}: {before} references became {after}");
-        if after == before { old += 1 } else { new += 1 }
+        if after == before {
+            old += 1;
+        } else {
+            new += 1;
+        }
         let expected = if after == before { "no copy" } else { "known_fake_match" };
         for place in [0, PHOTOS / 2, PHOTOS - 1] {
             let verdict = app_now.verdict(&photo(number * PHOTOS + place));

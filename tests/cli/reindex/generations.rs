@@ -129,7 +129,12 @@ fn verify_proves_what_is_whole_and_names_what_is_not() {
     let broken = touchstone(folder.path(), &["index", "verify"]);
     assert_eq!(broken.status.code(), Some(6));
     let words = stdout(&broken);
-    assert!(words.contains("does not hold") && words.contains("size and checksum is 6144 bytes") && words.contains("expected 6144 bytes"), "{words}");
+    assert!(
+        words.contains("does not hold")
+            && words.contains("size and checksum is 6144 bytes")
+            && words.contains("expected 6144 bytes"),
+        "{words}"
+    );
 }
 
 #[test]
@@ -166,8 +171,12 @@ fn rollbacks_lead_back_step_by_step() {
     let products = || {
         let app = TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |_| {});
         let page = app.get_json("/v1/brands/acme/references");
-        let all: Vec<String> =
-            page["references"].as_array().unwrap().iter().map(|one| one["product"].as_str().unwrap().to_owned()).collect();
+        let all: Vec<String> = page["references"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["product"].as_str().unwrap().to_owned())
+            .collect();
         all
     };
     publish("fakes/1.jpg,fake,a\nfakes/2.jpg,fake,x\n");

@@ -142,7 +142,8 @@ fn what_a_stopped_run_has_staged_takes_the_words_of_the_run_that_publishes_it() 
     let folder = TempDir::new().unwrap();
     photos(&folder.path().join("fakes"), 1..7);
     let manifest = folder.path().join("list.csv");
-    let write = |rows: &[String]| std::fs::write(&manifest, format!("path,polarity,product\n{}\n", rows.join("\n"))).unwrap();
+    let write =
+        |rows: &[String]| std::fs::write(&manifest, format!("path,polarity,product\n{}\n", rows.join("\n"))).unwrap();
     let row = |seed: u64, product: &str| format!("fakes/{seed}.jpg,fake,{product}");
     write(&[row(1, "bag"), row(2, "bag")]);
     Run::of(folder.path(), "acme", &["--manifest", text(&manifest)]);

@@ -38,7 +38,10 @@ fn another_model_is_tried_beside_promoted_and_gone_back_from_while_the_service_r
     let event: Value = serde_json::from_str(stdout(&shadow).lines().last().unwrap()).unwrap();
     assert_eq!((&event["embedded"], &event["report"]["replayed"]), (&5.into(), &4.into()), "{event}");
     let flips = event["report"]["verdict_flips"].as_u64().unwrap();
-    assert_eq!(event["report"]["by_change"].as_object().unwrap().values().filter_map(Value::as_u64).sum::<u64>(), flips);
+    assert_eq!(
+        event["report"]["by_change"].as_object().unwrap().values().filter_map(Value::as_u64).sum::<u64>(),
+        flips
+    );
     assert_eq!(event["report"]["examples"].as_array().unwrap().len() as u64, flips);
     assert_eq!(model(), "sscd-distilled", "nothing has changed yet");
     // Again: nothing is embedded twice.
@@ -57,5 +60,8 @@ fn another_model_is_tried_beside_promoted_and_gone_back_from_while_the_service_r
     assert_eq!(app.verdict(&photo(7)), "known_fake_match");
     // A command without --model follows too.
     let listed = stdout(&touchstone(folder.path(), &["index", "list"]));
-    assert!(listed.starts_with("model sscd-distilled@") && listed.contains("model efficientnet-lite0, undone"), "{listed}");
+    assert!(
+        listed.starts_with("model sscd-distilled@") && listed.contains("model efficientnet-lite0, undone"),
+        "{listed}"
+    );
 }

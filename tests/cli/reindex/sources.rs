@@ -25,14 +25,10 @@ const JSON_LINES: &str = r#"{"path": "authentic/bag/3.jpg", "polarity": "authent
 
 /// What the brand has now: polarity, product, notes and rights basis of each reference, sorted.
 fn references(folder: &Path) -> Vec<String> {
-    let app = crate::support::TestApp::over(
-        std::sync::Arc::new(TempDir::new().unwrap()),
-        "sscd-distilled",
-        |config| {
-            config.data = folder.join("data");
-            config.index_dir = folder.join("index");
-        },
-    );
+    let app = crate::support::TestApp::over(std::sync::Arc::new(TempDir::new().unwrap()), "sscd-distilled", |config| {
+        config.data = folder.join("data");
+        config.index_dir = folder.join("index");
+    });
     let page = app.get_json("/v1/brands/acme/references");
     let mut all: Vec<String> = page["references"]
         .as_array()
@@ -122,11 +118,7 @@ fn a_row_that_cannot_be_used_is_told_by_its_number_and_the_rest_comes_in() {
     let places = ["/outside.jpg", "../outside.jpg", "s3://others/photo.jpg", "link.jpg"].map(|place| run.why(place).0);
     assert!(places.iter().all(|code| code == "place-not-allowed"), "{places:?}");
     assert_eq!(run.why("missing.jpg").0, "file-unreadable");
-    let allowed = Run::of(
-        folder.path(),
-        "acme",
-        &["--manifest", text(&manifest), "--allow", text(folder.path())],
-    );
+    let allowed = Run::of(folder.path(), "acme", &["--manifest", text(&manifest), "--allow", text(folder.path())]);
     assert_eq!(allowed.count("added"), 1, "outside.jpg, once");
 }
 
