@@ -171,12 +171,13 @@ fn rollbacks_lead_back_step_by_step() {
     let products = || {
         let app = TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |_| {});
         let page = app.get_json("/v1/brands/acme/references");
-        let all: Vec<String> = page["references"]
+        let mut all: Vec<String> = page["references"]
             .as_array()
             .unwrap()
             .iter()
             .map(|one| one["product"].as_str().unwrap().to_owned())
             .collect();
+        all.sort();
         all
     };
     publish("fakes/1.jpg,fake,a\nfakes/2.jpg,fake,x\n");
