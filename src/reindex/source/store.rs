@@ -138,7 +138,7 @@ impl Stores {
             let meta = object.map_err(failed)?;
             let (version, location) = (version(&meta), meta.location);
             let below: Vec<String> = match location.prefix_match(&spot.path) {
-                Some(parts) => parts.map(|part| readable(part.as_ref())).collect(),
+                Some(parts) => parts.map(|part| part.as_ref().to_owned()).collect(),
                 None => continue,
             };
             let below = below.join("/");
