@@ -14,9 +14,7 @@ use std::time::Instant;
 use touchstone::assembly::Model;
 use touchstone::config::Config;
 use touchstone::embed::Embedder;
-use touchstone::enrolment::Enrolment;
 use touchstone::gallery::{Gallery, JournalEntry};
-use touchstone::library::{folder, origin};
 use touchstone::photo::{Limits, Photo};
 use touchstone::reindex::{Plan, Progress, Sources, Tools, reindex};
 
@@ -113,9 +111,6 @@ fn embed(embedder: &Embedder, count: usize, photo: impl Fn(usize) -> Photo + Syn
 /// Seconds of the intake.
 fn take_in(config: &Config, model: &Model, work: &Path, photos: &Path) -> f64 {
     let gallery = Arc::new(Gallery::open(&work.join("data")).unwrap());
-    let manifest = model.embedder.manifest();
-    let enrolment =
-        Enrolment { gallery: Arc::clone(&gallery), embedder: Arc::clone(&model.embedder), limits: Limits::default() };
     let plan = Plan {
         brand: "bench".parse().unwrap(),
         sources: Sources { authentic: vec![photos.display().to_string()], ..Sources::default() },
@@ -124,13 +119,7 @@ fn take_in(config: &Config, model: &Model, work: &Path, photos: &Path) -> f64 {
         dry_run: false,
         points: false,
     };
-    let tools = Tools {
-        enrolment: &enrolment,
-        bank: &model.bank,
-        origin: &origin(&gallery, manifest),
-        root: &folder(&work.join("index"), manifest),
-        options: &config.index,
-    };
+    let tools = Tools::new(&gallery, model, &work.join("index"), config);
     reindex(&plan, &tools, &Quiet, &|_, _| true).unwrap().report.phases.take_in_s
 }
 

@@ -82,28 +82,9 @@ impl Enrolment {
         let added = self.gallery.add_one(&new, &self.embedder.manifest().id())?;
         if let Added::New(reference) = &added {
             // Beside the answer's way: when it fails, the first check that needs them makes them.
-            self.keep_features(reference.photo.sha256, &photo);
+            keep_features(&self.gallery, reference.photo.sha256, &LocalFeatures::of(photo.rgb()));
         }
         Ok(added)
-    }
-
-    /// Keeps a reference's points, where they are not kept yet. A failure is logged: the first check that needs them
-    /// makes them.
-    pub fn make_features(&self, sha256: Sha256) {
-        let known = self.gallery.features(sha256).is_some_and(|bytes| LocalFeatures::from_bytes(&bytes).is_some());
-        if known {
-            return;
-        }
-        match self.kept_photo(sha256) {
-            Ok(photo) => self.keep_features(sha256, &photo),
-            Err(error) => tracing::warn!(%sha256, %error, "the photo of a reference cannot be used"),
-        }
-    }
-
-    fn keep_features(&self, sha256: Sha256, photo: &Photo) {
-        if let Err(error) = self.gallery.keep_features(sha256, &LocalFeatures::of(photo.rgb()).to_bytes()) {
-            tracing::warn!(%sha256, %error, "the local features of a reference cannot be kept");
-        }
     }
 
     /// Embeds every reference that this model has not seen, from the kept photos, and tells `told` how many are done.
@@ -134,7 +115,7 @@ impl Enrolment {
     fn embed_kept<'r>(&self, references: &'r [Reference]) -> Vec<(&'r Reference, Embedding)> {
         use rayon::prelude::*;
         let embed = |reference: &'r Reference| {
-            let photo = self.kept_photo(reference.photo.sha256)?;
+            let photo = kept_photo(&self.gallery, &self.limits, reference.photo.sha256)?;
             Ok((reference, self.embedder.submit_patiently(&photo)?.wait()?))
         };
         let told = |reference: &Reference, error: &EnrolError| {
@@ -145,8 +126,29 @@ impl Enrolment {
             .filter_map(|reference| embed(reference).map_err(|error: EnrolError| told(reference, &error)).ok());
         embedded.collect()
     }
+}
 
-    fn kept_photo(&self, sha256: Sha256) -> Result<Photo, EnrolError> {
-        Ok(Photo::decode(&self.gallery.photo(sha256)?, &self.limits)?)
+/// The points of a reference's photo: as they are kept, else made from the photo and kept. `None`, and a line in the log,
+/// when the photo cannot be used.
+pub fn features(gallery: &Gallery, limits: &Limits, sha256: Sha256) -> Option<LocalFeatures> {
+    let kept = gallery.features(sha256).and_then(|bytes| LocalFeatures::from_bytes(&bytes));
+    kept.or_else(|| {
+        let photo = kept_photo(gallery, limits, sha256).map_err(|error| {
+            tracing::error!(%sha256, %error, "a reference's photo cannot be read: it is not looked for point by point");
+        });
+        let made = LocalFeatures::of(photo.ok()?.rgb());
+        keep_features(gallery, sha256, &made);
+        Some(made)
+    })
+}
+
+/// A failure is logged: whoever needs them next makes them.
+fn keep_features(gallery: &Gallery, sha256: Sha256, features: &LocalFeatures) {
+    if let Err(error) = gallery.keep_features(sha256, &features.to_bytes()) {
+        tracing::warn!(%sha256, %error, "a reference's features cannot be kept");
     }
+}
+
+fn kept_photo(gallery: &Gallery, limits: &Limits, sha256: Sha256) -> Result<Photo, EnrolError> {
+    Ok(Photo::decode(&gallery.photo(sha256)?, limits)?)
 }

@@ -73,27 +73,25 @@ fn verify(
     let mut broken = false;
     for name in &names {
         let opened = Generation::open_named(&root, name, &origin(gallery, manifest), &config.index);
-        let (whole, words) = match &opened {
-            Err(error) => (false, error.to_string()),
-            Ok(_) => (true, String::new()),
-        };
-        let proof = opened.ok().map(|generation| proof(generation, manifest.thresholds.lookalike));
-        let holds = whole && proof.as_ref().is_some_and(Proof::holds);
+        let proof = opened.map(|generation| proof(generation, manifest.thresholds.lookalike));
+        let holds = proof.as_ref().is_ok_and(Proof::holds);
         broken |= !holds;
-        if json {
-            let line = serde_json::json!({ "generation": name, "holds": holds, "error": words, "proof": proof });
-            println!("{line}");
-        } else if let Some(proof) = proof {
-            println!(
+        match &proof {
+            _ if json => {
+                let error = proof.as_ref().err().map(ToString::to_string).unwrap_or_default();
+                let proof = proof.as_ref().ok();
+                let line = serde_json::json!({ "generation": name, "holds": holds, "error": error, "proof": proof });
+                println!("{line}");
+            }
+            Ok(proof) => println!(
                 "{name}: {}; {} of {} vectors found themselves, recall {:.4} of {} at the threshold, expected all and {LEAST_RECALL}",
                 if holds { "holds" } else { "does not hold" },
                 proof.found_themselves,
                 proof.rows,
                 proof.recall(),
                 proof.expected
-            );
-        } else {
-            println!("{name}: does not hold; {words}");
+            ),
+            Err(error) => println!("{name}: does not hold; {error}"),
         }
     }
     if names.is_empty() {

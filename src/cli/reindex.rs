@@ -11,9 +11,7 @@ use super::args::ReindexArgs;
 use super::{Exit, Failure};
 use crate::assembly::{Model, Parts, serving_model};
 use crate::config::Config;
-use crate::enrolment::Enrolment;
 use crate::gallery::{Fate, Gallery, JournalEntry};
-use crate::library::{folder, origin};
 use crate::reindex::{
     Outcome, Plan, Progress, Report, ShadowReport, Sources, Tools, build_proven, reindex as run, report_folder, shadow,
     write_report,
@@ -50,20 +48,12 @@ pub(super) fn reindex(config: &Config, args: &ReindexArgs) -> Result<Exit, Failu
 }
 
 fn one_brand(config: &Config, args: &ReindexArgs, gallery: &Arc<Gallery>, plan: &Plan) -> Result<Exit, Failure> {
-    let Model { embedder, bank, .. } = Model::open(config, &serving_model(config, gallery)?, gallery)?;
-    let manifest = embedder.manifest().clone();
-    let enrolment = Enrolment { gallery: Arc::clone(gallery), embedder, limits: config.photo.clone() };
+    let model = Model::open(config, &serving_model(config, gallery)?, gallery)?;
+    let tools = Tools::new(gallery, &model, &config.index_dir, config);
     let show = Show::new(args.json);
     if !plan.dry_run {
-        enrolment.embed_missing(&|_| {})?;
+        tools.enrolment.embed_missing(&|_| {})?;
     }
-    let tools = Tools {
-        enrolment: &enrolment,
-        bank: &bank,
-        origin: &origin(gallery, &manifest),
-        root: &folder(&config.index_dir, &manifest),
-        options: &config.index,
-    };
     let outcome = run(plan, &tools, &show, &|removed, of| args.yes || confirmed(&plan.brand.to_string(), removed, of))?;
     show.end();
     let place = args.report.clone().unwrap_or_else(|| report_folder(gallery, plan));
@@ -130,20 +120,12 @@ fn beside(config: &Config, args: &ReindexArgs, gallery: &Arc<Gallery>) -> Result
     let name = name.ok_or_else(|| Failure::Declined(format!("{serving} serves; name another model with --model")))?;
     let show = Show::new(args.json);
     let other = Model::open(config, name, gallery)?;
-    let manifest = other.embedder.manifest().clone();
+    let tools = Tools::new(gallery, &other, &config.index_dir, config);
     show.phase("embedding");
-    show.total(gallery.count_without_vector(&manifest.id())?);
-    let enrolment =
-        Enrolment { gallery: Arc::clone(gallery), embedder: Arc::clone(&other.embedder), limits: config.photo.clone() };
-    let embedded = enrolment.embed_missing(&|done| show.reached(done as u64))?;
+    show.total(gallery.count_without_vector(&other.embedder.manifest().id())?);
+    let embedded = tools.enrolment.embed_missing(&|done| show.reached(done as u64))?;
     show.phase("building and proving");
-    let proof = build_proven(&Tools {
-        enrolment: &enrolment,
-        bank: &other.bank,
-        origin: &origin(gallery, &manifest),
-        root: &folder(&config.index_dir, &manifest),
-        options: &config.index,
-    })?;
+    let proof = build_proven(&tools)?;
     let parts = Parts::over(config, &config.index_dir, Arc::clone(gallery), other)?;
     show.phase("replaying checks");
     let now = Parts::over(config, &config.index_dir, Arc::clone(gallery), Model::open(config, &serving, gallery)?)?;

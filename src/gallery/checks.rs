@@ -3,7 +3,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::references::{find_key, overwrite};
+use super::rows::{find_key, overwrite};
 use super::store::{Gallery, GalleryError, next_revision, signed};
 use super::{Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;

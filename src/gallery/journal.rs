@@ -204,12 +204,7 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub fn same_bytes(&self, sha256: Sha256) -> Result<Option<JournalEntry>, GalleryError> {
-        self.with(|db| {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM item WHERE sha256 = ?1 AND pass = ?2 AND fate NOT IN ('refused', 'duplicate', 'removed') LIMIT 1"
-            );
-            db.prepare_cached(&sql)?.query_row(params![&sha256.0[..], self.pass], entry).optional()
-        })
+        self.first("sha256 = ?2 AND fate NOT IN ('refused', 'duplicate', 'removed')", Some(sha256))
     }
 
     /// The entry of this pass whose bytes these are and that was refused.
@@ -217,11 +212,7 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub fn refused_bytes(&self, sha256: Sha256) -> Result<Option<JournalEntry>, GalleryError> {
-        self.with(|db| {
-            let sql =
-                format!("SELECT {COLUMNS} FROM item WHERE sha256 = ?1 AND pass = ?2 AND fate = 'refused' LIMIT 1");
-            db.prepare_cached(&sql)?.query_row(params![&sha256.0[..], self.pass], entry).optional()
-        })
+        self.first("sha256 = ?2 AND fate = 'refused'", Some(sha256))
     }
 
     /// Whether this pass names a reference: by its bytes, or by a source that could not be used this time.
@@ -238,34 +229,30 @@ impl Journal {
         })
     }
 
-    /// Writes what became of images.
+    /// Writes what became of an image.
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub fn record(&self, entries: &[JournalEntry]) -> Result<(), GalleryError> {
+    pub fn record(&self, entry: &JournalEntry) -> Result<(), GalleryError> {
         self.with(|db| {
-            let transaction = db.unchecked_transaction()?;
-            for entry in entries {
-                transaction
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO item (source, polarity, pass, version, about, sha256, key, fate, code, detail)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                    )?
-                    .execute(params![
-                        entry.source,
-                        entry.polarity.as_str(),
-                        self.pass,
-                        entry.version,
-                        entry.about,
-                        entry.sha256.as_ref().map(|sum| &sum.0[..]),
-                        entry.key.map(signed),
-                        entry.fate.as_str(),
-                        entry.code,
-                        entry.detail,
-                    ])?;
-            }
-            transaction.commit()
+            db.prepare_cached(
+                "INSERT OR REPLACE INTO item (source, polarity, pass, version, about, sha256, key, fate, code, detail)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                entry.source,
+                entry.polarity.as_str(),
+                self.pass,
+                entry.version,
+                entry.about,
+                entry.sha256.as_ref().map(|sum| &sum.0[..]),
+                entry.key.map(signed),
+                entry.fate.as_str(),
+                entry.code,
+                entry.detail,
+            ])
         })
+        .map(drop)
     }
 
     /// Turns what brought a reference in into a conflict.
@@ -310,11 +297,7 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub fn unknown(&self) -> Result<Option<JournalEntry>, GalleryError> {
-        self.with(|db| {
-            let sql =
-                format!("SELECT {COLUMNS} FROM item WHERE pass = ?1 AND fate = 'refused' AND about IS NULL LIMIT 1");
-            db.prepare_cached(&sql)?.query_row([self.pass], entry).optional()
-        })
+        self.first("?2 IS NULL AND fate = 'refused' AND about IS NULL", None)
     }
 
     /// Forgets what this pass has not met.
@@ -370,6 +353,15 @@ impl Journal {
             db.prepare_cached(&sql)?
                 .query_map(params![fate.as_str(), self.pass, source, polarity, i64::try_from(most).unwrap_or(i64::MAX)], entry)?
                 .collect()
+        })
+    }
+
+    /// An entry of this pass that a condition on `?2` holds for.
+    fn first(&self, condition: &str, sha256: Option<Sha256>) -> Result<Option<JournalEntry>, GalleryError> {
+        self.with(|db| {
+            let sql = format!("SELECT {COLUMNS} FROM item WHERE pass = ?1 AND {condition} LIMIT 1");
+            let sum = sha256.as_ref().map(|sum| &sum.0[..]);
+            db.prepare_cached(&sql)?.query_row(params![self.pass, sum], entry).optional()
         })
     }
 

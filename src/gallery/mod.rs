@@ -10,6 +10,7 @@ mod policies;
 mod policy;
 mod publications;
 mod references;
+mod rows;
 mod schema;
 mod store;
 mod types;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::references::{bury, find_key, overwrite};
+use super::rows::{PRESENT, bury, find_key, overwrite};
 use super::store::{Gallery, GalleryError, conversion, next_revision, parsed, signed, unsigned};
 use super::{BrandId, Details, Mark, Polarity, Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
@@ -88,11 +88,11 @@ impl Gallery {
             let what = Published::Reindex { brand: brand.clone(), run: run.to_owned() };
             let number = insert_publication(transaction, &what, revision)?;
             // What came by another way since it was staged is there already.
-            transaction.execute(
+            let overtaken = format!(
                 "UPDATE reference AS s SET state = 'deleted' WHERE state = 'staged' AND run = ?1 AND EXISTS (
-                 SELECT 1 FROM reference r WHERE r.brand = s.brand AND r.sha256 = s.sha256 AND r.state IN ('active', 'disabled', 'quarantined'))",
-                [run],
-            )?;
+                 SELECT 1 FROM reference r WHERE r.brand = s.brand AND r.sha256 = s.sha256 AND r.state IN {PRESENT})"
+            );
+            transaction.execute(&overtaken, [run])?;
             transaction.execute(
                 "INSERT INTO publication_effect (number, key, before) SELECT ?1, key, NULL FROM reference WHERE state = 'staged' AND run = ?2",
                 params![signed(number), run],
@@ -355,8 +355,11 @@ fn changed_by(db: &Connection, publication: &Publication) -> rusqlite::Result<Ve
 
 /// Whether the brand has the photo by another reference.
 fn has_rival(db: &Connection, reference: &Reference) -> rusqlite::Result<bool> {
+    let sql = format!(
+        "SELECT EXISTS (SELECT 1 FROM reference WHERE brand = ?1 AND sha256 = ?2 AND key <> ?3 AND state IN {PRESENT})"
+    );
     db.query_row(
-        "SELECT EXISTS (SELECT 1 FROM reference WHERE brand = ?1 AND sha256 = ?2 AND key <> ?3 AND state IN ('active', 'disabled', 'quarantined'))",
+        &sql,
         params![reference.claim.brand.as_str(), &reference.photo.sha256.0[..], signed(reference.key)],
         |row| row.get(0),
     )

@@ -1,6 +1,6 @@
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::references::{COLUMNS, is_needed, mark, reference};
+use super::rows::{COLUMNS, is_needed, mark, reference};
 use super::store::{Gallery, GalleryError, io_error, next_revision, parsed, signed, unsigned};
 use super::{BrandId, Mark, Polarity, Reference};
 use crate::embed::Embedding;

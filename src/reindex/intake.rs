@@ -67,6 +67,7 @@ pub(super) enum Vector {
 struct Raw {
     item: Item,
     version: Option<String>,
+    sha256: Sha256,
     bytes: Bytes,
 }
 
@@ -170,7 +171,7 @@ impl<P: Progress> Intake<'_, P> {
         } else if !self.under_way.lock().insert(sha256) {
             Content::Twin(sha256)
         } else {
-            return Ok(Reading::Raw(Raw { item, version, bytes }));
+            return Ok(Reading::Raw(Raw { item, version, sha256, bytes }));
         };
         Ok(Reading::Seen(Seen { item, version, content }))
     }
@@ -196,27 +197,27 @@ impl<P: Progress> Intake<'_, P> {
     }
 
     fn decode(&self, raw: &Receiver<Raw>, seen: &Sender<Result<Seen, ReindexError>>) {
-        for Raw { item, version, bytes } in raw {
-            let content = self.look_at(&bytes);
+        for Raw { item, version, sha256, bytes } in raw {
+            let content = self.look_at(sha256, &bytes);
             if seen.send(content.map(|content| Seen { item, version, content })).is_err() {
                 return;
             }
         }
     }
 
-    fn look_at(&self, bytes: &Bytes) -> Result<Content, ReindexError> {
+    fn look_at(&self, sha256: Sha256, bytes: &Bytes) -> Result<Content, ReindexError> {
         let photo = match Photo::decode(bytes, &self.enrolment.limits) {
             Ok(photo) => photo,
             Err(error) => {
                 let refusal = Refusal { code: error.code(), detail: error.to_string() };
-                return Ok(Content::Refused(refusal, Some(Sha256::of(bytes))));
+                return Ok(Content::Refused(refusal, Some(sha256)));
             }
         };
         let embedding = if self.embed { self.vector(&photo)? } else { Vector::Unasked };
         let record = PhotoRecord::from(&photo);
         drop(photo);
         if self.embed {
-            self.enrolment.gallery.keep_photo(record.sha256, bytes)?;
+            self.enrolment.gallery.keep_photo(sha256, bytes)?;
         }
         Ok(Content::New(Box::new(Fresh { record, embedding })))
     }

@@ -80,7 +80,7 @@ impl Ledger<'_> {
                 .flatten()
                 .is_some_and(|first| first.source == entry.source && first.polarity == entry.polarity);
         if !again {
-            self.journal.record(std::slice::from_ref(&entry))?;
+            self.journal.record(&entry)?;
         }
         Ok(entry)
     }

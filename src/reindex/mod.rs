@@ -6,11 +6,13 @@
 mod intake;
 mod kin;
 mod ledger;
+mod prune;
+mod publish;
 mod report;
 mod shadow;
 mod source;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -20,20 +22,19 @@ use parking_lot::Mutex;
 use rayon::prelude::*;
 use thiserror::Error;
 
-use crate::enrolment::{EnrolError, Enrolment};
-use crate::gallery::{
-    BrandId, Fate, Gallery, GalleryError, Journal, JournalEntry, ListQuery, Polarity, Publication, Reference,
-    RunChanges,
-};
+use crate::assembly::Model;
+use crate::config::Config;
+use crate::enrolment::{EnrolError, Enrolment, features};
+use crate::gallery::{BrandId, Gallery, GalleryError, Journal, JournalEntry, Polarity, RunChanges};
 use crate::hygiene::GenericBank;
-use crate::index::{
-    Change, Generation, IndexOptions, LiveIndex, Neighborhoods, Nodes, Origin, Proof, SnapshotError, prove,
-};
-use crate::library::{LibraryError, change};
+use crate::index::{IndexOptions, Origin, Proof, SnapshotError};
+use crate::library::{LibraryError, folder, origin};
 
 use intake::Intake;
-use kin::Keys;
 use ledger::Ledger;
+use prune::{Shares, guard, mark_removed};
+pub use publish::build_proven;
+use publish::publish;
 pub use report::{Phases, PublishedRun, Report, write as write_report};
 pub use shadow::{Flip, Replay, ShadowReport, shadow};
 pub use source::{Sources, Stores};
@@ -59,17 +60,36 @@ pub struct Plan {
 }
 
 /// What a run works with.
-pub struct Tools<'a> {
+pub struct Tools {
     /// Decodes, embeds, keeps.
-    pub enrolment: &'a Enrolment,
+    pub enrolment: Enrolment,
     /// Images that many goods share.
-    pub bank: &'a GenericBank,
+    bank: Arc<GenericBank>,
     /// What generations are built from.
-    pub origin: &'a Origin,
+    origin: Origin,
     /// Where the model's generations are.
-    pub root: &'a Path,
+    root: PathBuf,
     /// How they are built.
-    pub options: &'a IndexOptions,
+    options: IndexOptions,
+}
+
+impl Tools {
+    /// For a gallery under a model, with the generations below `index_dir`.
+    #[must_use]
+    pub fn new(gallery: &Arc<Gallery>, model: &Model, index_dir: &Path, config: &Config) -> Self {
+        let manifest = model.embedder.manifest();
+        Self {
+            enrolment: Enrolment {
+                gallery: Arc::clone(gallery),
+                embedder: Arc::clone(&model.embedder),
+                limits: config.photo.clone(),
+            },
+            bank: Arc::clone(&model.bank),
+            origin: origin(gallery, manifest),
+            root: folder(index_dir, manifest),
+            options: config.index.clone(),
+        }
+    }
 }
 
 /// Told of what goes on, from many threads.
@@ -160,7 +180,7 @@ impl ReindexError {
 /// names it. What was staged before a stop is not embedded again by the next run.
 pub fn reindex(
     plan: &Plan,
-    tools: &Tools<'_>,
+    tools: &Tools,
     progress: &impl Progress,
     confirm: &dyn Fn(usize, usize) -> bool,
 ) -> Result<Outcome, ReindexError> {
@@ -183,21 +203,22 @@ pub fn reindex(
         drop_unnamed(gallery, &journal)?;
     }
     let shares = if plan.prune { mark_removed(plan, gallery, &journal, &mut changes)? } else { Shares::default() };
-    let mut report = Report::of(plan, &journal, embedded)?;
+    let staged = if plan.dry_run { HashSet::new() } else { gallery.staged(journal.run())? };
+    let mut published = None;
     if !plan.dry_run {
         guard(plan, &shares, confirm)?;
-        let staged = gallery.staged(journal.run())?;
         if !staged.is_empty() || !changes.is_empty() {
-            let published = publish(tools, &journal, (&staged, &mut changes), progress, &mut phases)?;
-            report = Report { published: Some(published), ..Report::of(plan, &journal, embedded)? };
-            journal.next_run()?;
-            if plan.points {
-                progress.phase("making points");
-                make_features(tools.enrolment, &staged, progress, &mut phases)?;
-            }
+            published = Some(publish(tools, &journal, (&staged, &mut changes), progress, &mut phases)?);
         }
     }
-    report.changes(&changes);
+    let mut report = Report::of(plan, &journal, (embedded, published, &changes))?;
+    if report.published.is_some() {
+        journal.next_run()?;
+        if plan.points {
+            progress.phase("making points");
+            make_features(&tools.enrolment, &staged, progress, &mut phases)?;
+        }
+    }
     report.phases = phases;
     Ok(Outcome { report, journal, changes })
 }
@@ -214,7 +235,7 @@ pub struct Outcome {
 
 fn take_in(
     plan: &Plan,
-    tools: &Tools<'_>,
+    tools: &Tools,
     journal: &Journal,
     progress: &impl Progress,
 ) -> Result<(RunChanges, u64), ReindexError> {
@@ -222,7 +243,7 @@ fn take_in(
     let intake = Intake {
         sources: &plan.sources,
         stores: &stores,
-        enrolment: tools.enrolment,
+        enrolment: &tools.enrolment,
         journal,
         progress,
         embed: !plan.dry_run,
@@ -230,7 +251,7 @@ fn take_in(
         stop: AtomicBool::new(false),
         under_way: Mutex::new(HashSet::new()),
     };
-    let (enrolment, bank) = (tools.enrolment, tools.bank);
+    let (enrolment, bank) = (&tools.enrolment, &*tools.bank);
     let mut ledger = Ledger { enrolment, bank, journal, dry: plan.dry_run, changes: RunChanges::default() };
     let embedded = intake.run(&mut ledger)?;
     Ok((ledger.changes, embedded))
@@ -246,176 +267,6 @@ fn drop_unnamed(gallery: &Gallery, journal: &Journal) -> Result<(), ReindexError
     Ok(journal.forget_left_behind()?)
 }
 
-/// How many references would be removed, of how many, of each polarity.
-#[derive(Default)]
-struct Shares(BTreeMap<Polarity, (usize, usize)>);
-
-/// Marks what the sources no longer name. Of a polarity that they do not speak of nothing goes.
-fn mark_removed(
-    plan: &Plan,
-    gallery: &Gallery,
-    journal: &Journal,
-    changes: &mut RunChanges,
-) -> Result<Shares, ReindexError> {
-    if let Some(row) = journal.unknown()? {
-        return Err(ReindexError::UnknownRow { row: row.source, detail: row.detail.unwrap_or_default() });
-    }
-    let polarities = journal.polarities()?;
-    let mut shares = Shares::default();
-    let mut after = 0;
-    loop {
-        let page = gallery.list(&plan.brand, &ListQuery { after, limit: PAGE, ..ListQuery::default() })?;
-        let Some(last) = page.last() else {
-            return Ok(shares);
-        };
-        after = last.key;
-        for reference in page.iter().filter(|reference| polarities.contains(&reference.claim.polarity)) {
-            let (removed, of) = shares.0.entry(reference.claim.polarity).or_default();
-            *of += 1;
-            let source = reference.claim.details.source.as_deref();
-            if journal.names(reference.photo.sha256, source)? {
-                continue;
-            }
-            *removed += 1;
-            changes.removed.insert(reference.key);
-            journal.record(&[removal(reference)])?;
-        }
-    }
-}
-
-fn removal(reference: &Reference) -> JournalEntry {
-    JournalEntry {
-        source: format!("{} [{}]", reference.claim.details.source.as_deref().unwrap_or("no source"), reference.id),
-        polarity: reference.claim.polarity,
-        version: None,
-        about: None,
-        sha256: Some(reference.photo.sha256),
-        key: Some(reference.key),
-        fate: Fate::Removed,
-        code: Some("not-named".to_owned()),
-        detail: Some("the sources do not name it any more".to_owned()),
-    }
-}
-
-fn guard(plan: &Plan, shares: &Shares, confirm: &dyn Fn(usize, usize) -> bool) -> Result<(), ReindexError> {
-    for (&polarity, &(removed, of)) in &shares.0 {
-        #[expect(clippy::cast_precision_loss, reason = "a share")]
-        let share = removed as f64 / of.max(1) as f64;
-        if share > plan.max_removed {
-            let (brand, most) = (plan.brand.clone(), plan.max_removed * 100.0);
-            return Err(ReindexError::TooManyRemoved { brand, polarity, removed, of, most });
-        }
-    }
-    let sum = shares.0.values().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    if sum.0 == 0 || confirm(sum.0, sum.1) { Ok(()) } else { Err(ReindexError::NotConfirmed) }
-}
-
-fn publish(
-    tools: &Tools<'_>,
-    journal: &Journal,
-    (staged, changes): (&HashSet<u64>, &mut RunChanges),
-    progress: &impl Progress,
-    phases: &mut Phases,
-) -> Result<PublishedRun, ReindexError> {
-    let gallery = &tools.enrolment.gallery;
-    let thresholds = &tools.enrolment.embedder.manifest().thresholds;
-    let started = Instant::now();
-    progress.phase("building");
-    let (nodes, keys, revision) = nodes(tools, journal.run(), staged, &changes.removed)?;
-    let built = Generation::build(nodes, revision, tools.options).of_run(journal.run());
-    phases.build_s = started.elapsed().as_secs_f64();
-
-    let started = Instant::now();
-    progress.phase("proving");
-    let (built, proof, near) = proven(built, thresholds.lookalike, |key| staged.contains(&key))?;
-    for (key, quarantine) in kin::contradictions(&built, &keys, gallery, thresholds, changes)? {
-        journal.contradict(key, &quarantine.code, &quarantine.detail)?;
-    }
-    let groups = kin::groups(&near, &built, gallery, thresholds, changes)?;
-    phases.prove_s = started.elapsed().as_secs_f64();
-
-    let started = Instant::now();
-    progress.phase("publishing");
-    let built = Arc::into_inner(built).ok_or_else(|| ReindexError::source("index", &"it is in use"))?;
-    let graph = built.graph().is_some();
-    let mut publication: Option<Publication> = None;
-    let published = built.publish(tools.root, tools.origin, tools.options.keep, || {
-        publication = Some(gallery.publish_run(journal.brand(), journal.run(), changes)?);
-        Ok::<(), ReindexError>(())
-    })?;
-    gallery.forget_publications(tools.options.keep)?;
-    phases.publish_s = started.elapsed().as_secs_f64();
-    Ok(PublishedRun {
-        generation: published.number(),
-        publication: publication.map_or(0, |publication| publication.number),
-        references: published.nodes().len() - changes.quarantined.len().min(published.nodes().len()),
-        vectors: published.nodes().vectors().len(),
-        search: if graph { "hnsw" } else { "exact" },
-        groups,
-        proof,
-    })
-}
-
-/// What will take part: what does now and what the run has staged, without what it removes.
-fn nodes(
-    tools: &Tools<'_>,
-    run: &str,
-    staged: &HashSet<u64>,
-    removed: &HashSet<u64>,
-) -> Result<(Nodes, Keys, u64), ReindexError> {
-    let mut nodes = Nodes::new(tools.origin.dimension);
-    let mut keys = Keys { polarities: std::collections::HashMap::new(), staged: staged.clone() };
-    let revision = tools.enrolment.gallery.visit_active(&tools.origin.model, Some(run), |row| {
-        if removed.contains(&row.key) {
-            return;
-        }
-        if let Some(Change::Put(key, embedding)) = change(&row, tools.origin.dimension) {
-            nodes.insert(key, &embedding);
-            keys.polarities.insert(key, row.polarity);
-        }
-    })?;
-    Ok((nodes, keys, revision))
-}
-
-/// A generation that has proven itself: with its graph, or else without.
-fn proven(
-    built: Generation,
-    threshold: f32,
-    wanted: impl Fn(u64) -> bool + Sync,
-) -> Result<(Arc<Generation>, Proof, Neighborhoods), ReindexError> {
-    let mut built = Arc::new(built);
-    loop {
-        let (proof, near) = prove(&LiveIndex::new(Arc::clone(&built)), &built, threshold, &wanted);
-        if proof.holds() {
-            return Ok((built, proof, near));
-        }
-        if built.graph().is_none() {
-            return Err(ReindexError::Unproven(proof));
-        }
-        tracing::warn!(
-            recall = proof.recall(),
-            found = proof.found_themselves,
-            of = proof.rows,
-            "the graph did not prove itself: the exact scan serves"
-        );
-        let bare = Arc::into_inner(built).ok_or(ReindexError::Unproven(proof))?;
-        built = Arc::new(bare.without_graph());
-    }
-}
-
-/// Builds a generation of what takes part now, proves it and publishes it.
-///
-/// # Errors
-/// When it cannot be read or written, or does not prove itself.
-pub fn build_proven(tools: &Tools<'_>) -> Result<Proof, ReindexError> {
-    let (nodes, _, revision) = nodes(tools, "", &HashSet::new(), &HashSet::new())?;
-    let threshold = tools.enrolment.embedder.manifest().thresholds.lookalike;
-    let (built, proof, _) = proven(Generation::build(nodes, revision, tools.options), threshold, |_| false)?;
-    let built = Arc::into_inner(built).ok_or_else(|| ReindexError::source("index", &"it is in use"))?;
-    built.publish(tools.root, tools.origin, tools.options.keep, || Ok::<(), ReindexError>(()))?;
-    Ok(proof)
-}
-
 /// Points are wanted by second looks only, and made there when they are missing: they come after the publication.
 fn make_features(
     enrolment: &Enrolment,
@@ -429,7 +280,7 @@ fn make_features(
     for page in keys.chunks(PAGE) {
         let references = enrolment.gallery.by_keys(page.iter().copied())?;
         references.into_par_iter().for_each(|(_, reference)| {
-            enrolment.make_features(reference.photo.sha256);
+            drop(features(&enrolment.gallery, &enrolment.limits, reference.photo.sha256));
             progress.step();
         });
     }

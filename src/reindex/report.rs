@@ -76,7 +76,11 @@ pub struct Phases {
 }
 
 impl Report {
-    pub(super) fn of(plan: &Plan, journal: &Journal, embedded: u64) -> Result<Self, GalleryError> {
+    pub(super) fn of(
+        plan: &Plan,
+        journal: &Journal,
+        (embedded, published, changes): (u64, Option<PublishedRun>, &RunChanges),
+    ) -> Result<Self, GalleryError> {
         Ok(Self {
             brand: plan.brand.clone(),
             run: journal.run().to_owned(),
@@ -84,14 +88,10 @@ impl Report {
             counts: journal.counts()?.into_iter().collect(),
             embedded,
             generic: journal.count_code("generic")?,
-            disputed: 0,
-            published: None,
+            disputed: changes.marks.values().filter(|mark| **mark == Mark::Disputed).count() as u64,
+            published,
             phases: Phases::default(),
         })
-    }
-
-    pub(super) fn changes(&mut self, changes: &RunChanges) {
-        self.disputed = changes.marks.values().filter(|mark| **mark == Mark::Disputed).count() as u64;
     }
 
     /// How many met a fate.

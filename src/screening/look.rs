@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::align::{Alignment, LocalFeatures, QueryFeatures, align};
 use crate::embed::{EmbedError, Embedding};
+use crate::enrolment::features;
 use crate::gallery::{BrandId, Polarity, Reference};
 use crate::library::{Filter, Found};
-use crate::photo::{Panel, Photo, Sha256};
+use crate::photo::{Panel, Photo};
 use crate::scoring::Sighting;
 use crate::telemetry;
 
@@ -170,27 +171,9 @@ impl Screener {
         })
     }
 
-    /// The kept features of a reference, or new ones from its photo. `None`, and a line in the log, when
-    /// the photo cannot be read: the reference then counts by its similarity alone.
+    /// Where its photo cannot be read, the reference counts by its similarity alone.
     fn features_of(&self, reference: &Reference) -> Option<LocalFeatures> {
-        let kept = self.gallery.features(reference.photo.sha256).and_then(|bytes| LocalFeatures::from_bytes(&bytes));
-        kept.or_else(|| self.make_features(reference.photo.sha256))
-    }
-
-    fn make_features(&self, sha256: Sha256) -> Option<LocalFeatures> {
-        let photo = self.gallery.photo(sha256).map_err(|error| error.to_string());
-        let photo = photo.and_then(|bytes| Photo::decode(&bytes, &self.limits).map_err(|error| error.to_string()));
-        let features = match photo {
-            Ok(photo) => LocalFeatures::of(photo.rgb()),
-            Err(error) => {
-                tracing::error!(%sha256, error, "a reference's photo cannot be read: it is not looked for point by point");
-                return None;
-            }
-        };
-        if let Err(error) = self.gallery.keep_features(sha256, &features.to_bytes()) {
-            tracing::warn!(%sha256, %error, "a reference's features cannot be kept");
-        }
-        Some(features)
+        features(&self.gallery, &self.limits, reference.photo.sha256)
     }
 }
 

@@ -1,11 +1,11 @@
 //! The one use case: photos in, verdict out. HTTP and the command line both call this.
 
 mod answer;
+mod brands;
 mod look;
 mod outcomes;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -14,16 +14,15 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
-use crate::gallery::{
-    Action, BrandId, FloodLimits, Gallery, GalleryError, Hit, Polarity, Policy, StoredCheck, StoredPolicy, new_id,
-};
+use crate::gallery::{Action, FloodLimits, Gallery, GalleryError, Hit, Polarity, StoredCheck, new_id};
 use crate::library::{Filter, Library};
 use crate::photo::{Limits, Photo, PhotoError, Sha256};
-use crate::scoring::{Scoring, Standing};
+use crate::scoring::Scoring;
 use crate::telemetry;
-use crate::verdict::{Candidate, Facts, Judgement, Reason, Terms, judge, undecidable, worst};
+use crate::verdict::{Candidate, Facts, Judgement, Reason, judge, undecidable, worst};
 
 pub use answer::{CheckAnswer, Listing, Match, Overlay, PhotoAnswer, PhotoFault, ReasonText, Versions};
+use brands::Brands;
 pub use look::{Examination, Held, Inside};
 pub use outcomes::{Finding, OutcomeError};
 
@@ -387,37 +386,6 @@ type Decisive = (u64, [u8; 32]);
 enum Started {
     Seen { photo: Box<Photo>, quality: u8, size: (u32, u32), pending: Pending },
     Broken(PhotoError),
-}
-
-/// The brands met in one check, each as it stood when it was first met.
-struct Brands(BTreeMap<BrandId, (Arc<StoredPolicy>, Arc<Standing>)>);
-
-impl Brands {
-    fn new() -> Self {
-        Self(BTreeMap::new())
-    }
-
-    fn meet(&mut self, brand: &BrandId, library: &Library) {
-        if !self.0.contains_key(brand) {
-            self.0.insert(brand.clone(), (library.policy(brand), library.standing(brand)));
-        }
-    }
-
-    fn terms(&self, brand: &BrandId) -> Terms<'_> {
-        static DEFAULT: LazyLock<Policy> = LazyLock::new(Policy::default);
-        self.0.get(brand).map_or(Terms { policy: &DEFAULT, certified: None }, |(stored, standing)| Terms {
-            policy: &stored.policy,
-            certified: standing.threshold(),
-        })
-    }
-
-    fn shift(&self, brand: &BrandId, polarity: Polarity) -> f64 {
-        self.0.get(brand).map_or(0.0, |(_, standing)| standing.shift(polarity))
-    }
-
-    fn versions(&self) -> BTreeMap<String, u64> {
-        self.0.iter().map(|(brand, (stored, _))| (brand.to_string(), stored.version)).collect()
-    }
 }
 
 /// Places of the candidates that an answer names: those that reach a threshold or nearly, most probable

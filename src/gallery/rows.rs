@@ -1,0 +1,119 @@
+//! References as rows: how they are read, found and written.
+
+use jiff::Timestamp;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use super::store::{next_revision, parsed, signed, unsigned};
+use super::{BrandId, Claim, Details, Mark, PhotoRecord, Quarantine, Reference};
+use crate::photo::Sha256;
+
+/// States of references that a brand has now, as [`ReferenceState::is_present`] says.
+pub(super) const PRESENT: &str = "('active', 'disabled', 'quarantined')";
+
+pub(super) const COLUMNS: &str = "key, id, brand, polarity, product, source, notes, rights_basis, state, quarantine_code, quarantine_detail, mark, near_group, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, run, publication";
+
+pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
+    let code: Option<String> = row.get(9)?;
+    let detail: Option<String> = row.get(10)?;
+    Ok(Reference {
+        key: unsigned(row, 0)?,
+        id: row.get(1)?,
+        claim: Claim {
+            brand: parsed(row, 2)?,
+            polarity: parsed(row, 3)?,
+            details: Details {
+                product: row.get(4)?,
+                source: row.get(5)?,
+                notes: row.get(6)?,
+                rights_basis: row.get(7)?,
+            },
+        },
+        state: parsed(row, 8)?,
+        quarantine: code.map(|code| Quarantine { code, detail: detail.unwrap_or_default() }),
+        mark: mark(row, 11)?,
+        group: row.get::<_, Option<i64>>(12)?.map(i64::unsigned_abs),
+        photo: PhotoRecord {
+            sha256: Sha256(row.get(13)?),
+            perceptual_hash: row.get(14)?,
+            quality: row.get(15)?,
+            width: row.get(16)?,
+            height: row.get(17)?,
+            media_type: row.get(18)?,
+        },
+        created_at: parsed(row, 19)?,
+        updated_at: parsed(row, 20)?,
+        run: row.get(21)?,
+        publication: row.get::<_, Option<i64>>(22)?.map(i64::unsigned_abs),
+    })
+}
+
+pub(super) fn mark(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Mark>> {
+    match row.get_ref(index)? {
+        ValueRef::Null => Ok(None),
+        _ => parsed(row, index).map(Some),
+    }
+}
+
+pub(super) fn find(db: &Connection, brand: &BrandId, id: &str) -> rusqlite::Result<Option<Reference>> {
+    let sql = format!("SELECT {COLUMNS} FROM reference WHERE id = ?1 AND brand = ?2 AND state <> 'deleted'");
+    db.prepare_cached(&sql)?.query_row([id, brand.as_str()], reference).optional()
+}
+
+pub(super) fn find_photo(db: &Connection, brand: &BrandId, sha256: Sha256) -> rusqlite::Result<Option<Reference>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM reference WHERE brand = ?1 AND sha256 = ?2 AND state <> 'deleted'
+         ORDER BY CASE state WHEN 'staged' THEN 1 WHEN 'retired' THEN 2 ELSE 0 END, key DESC LIMIT 1"
+    );
+    db.prepare_cached(&sql)?.query_row(params![brand.as_str(), &sha256.0[..]], reference).optional()
+}
+
+pub(super) fn find_key(db: &Connection, key: u64) -> rusqlite::Result<Option<Reference>> {
+    let sql = format!("SELECT {COLUMNS} FROM reference WHERE key = ?1 AND state <> 'deleted'");
+    db.prepare_cached(&sql)?.query_row([signed(key)], reference).optional()
+}
+
+/// Whether a reference that is not deleted has this photo.
+pub(super) fn is_needed(transaction: &Transaction<'_>, sha256: Sha256) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM reference WHERE sha256 = ?1 AND state <> 'deleted')";
+    transaction.query_row(sql, [&sha256.0[..]], |row| row.get(0))
+}
+
+/// Makes a row that only its key, its photo's sum and its revision are left of.
+pub(super) fn bury(transaction: &Transaction<'_>, key: u64) -> rusqlite::Result<()> {
+    let revision = next_revision(transaction)?;
+    transaction
+        .prepare_cached(
+            "UPDATE reference SET state = 'deleted', product = NULL, source = NULL, notes = NULL, rights_basis = NULL, quarantine_code = NULL,
+             quarantine_detail = NULL, updated_at = ?1, revision = ?2 WHERE key = ?3",
+        )?
+        .execute(params![Timestamp::now().to_string(), signed(revision), signed(key)])?;
+    Ok(())
+}
+
+/// Writes everything of a reference that may change.
+pub(super) fn overwrite(transaction: &Transaction<'_>, changed: &Reference, revision: u64) -> rusqlite::Result<()> {
+    let (Claim { polarity, details, .. }, quarantine) = (&changed.claim, changed.quarantine.as_ref());
+    transaction
+        .prepare_cached(
+            "UPDATE reference SET polarity = ?1, product = ?2, source = ?3, notes = ?4, rights_basis = ?5, state = ?6, quarantine_code = ?7,
+             quarantine_detail = ?8, mark = ?9, near_group = ?10, updated_at = ?11, revision = ?12, publication = ?13 WHERE key = ?14",
+        )?
+        .execute(params![
+            polarity.as_str(),
+            details.product,
+            details.source,
+            details.notes,
+            details.rights_basis,
+            changed.state.as_str(),
+            quarantine.map(|quarantine| &quarantine.code),
+            quarantine.map(|quarantine| &quarantine.detail),
+            changed.mark.map(Mark::as_str),
+            changed.group.map(signed),
+            changed.updated_at.to_string(),
+            signed(revision),
+            changed.publication.map(signed),
+            signed(changed.key),
+        ])?;
+    Ok(())
+}

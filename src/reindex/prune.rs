@@ -1,0 +1,70 @@
+//! What the sources no longer name goes out, but never too much of it, and never unasked.
+
+use std::collections::BTreeMap;
+
+use super::{PAGE, Plan, ReindexError};
+use crate::gallery::{Fate, Gallery, Journal, JournalEntry, ListQuery, Polarity, Reference, RunChanges};
+
+/// How many references would be removed, of how many, of each polarity.
+#[derive(Default)]
+pub(super) struct Shares(BTreeMap<Polarity, (usize, usize)>);
+
+/// Marks what the sources no longer name. Of a polarity that they do not speak of nothing goes.
+pub(super) fn mark_removed(
+    plan: &Plan,
+    gallery: &Gallery,
+    journal: &Journal,
+    changes: &mut RunChanges,
+) -> Result<Shares, ReindexError> {
+    if let Some(row) = journal.unknown()? {
+        return Err(ReindexError::UnknownRow { row: row.source, detail: row.detail.unwrap_or_default() });
+    }
+    let polarities = journal.polarities()?;
+    let mut shares = Shares::default();
+    let mut after = 0;
+    loop {
+        let page = gallery.list(&plan.brand, &ListQuery { after, limit: PAGE, ..ListQuery::default() })?;
+        let Some(last) = page.last() else {
+            return Ok(shares);
+        };
+        after = last.key;
+        for reference in page.iter().filter(|reference| polarities.contains(&reference.claim.polarity)) {
+            let (removed, of) = shares.0.entry(reference.claim.polarity).or_default();
+            *of += 1;
+            let source = reference.claim.details.source.as_deref();
+            if journal.names(reference.photo.sha256, source)? {
+                continue;
+            }
+            *removed += 1;
+            changes.removed.insert(reference.key);
+            journal.record(&removal(reference))?;
+        }
+    }
+}
+
+fn removal(reference: &Reference) -> JournalEntry {
+    JournalEntry {
+        source: format!("{} [{}]", reference.claim.details.source.as_deref().unwrap_or("no source"), reference.id),
+        polarity: reference.claim.polarity,
+        version: None,
+        about: None,
+        sha256: Some(reference.photo.sha256),
+        key: Some(reference.key),
+        fate: Fate::Removed,
+        code: Some("not-named".to_owned()),
+        detail: Some("the sources do not name it any more".to_owned()),
+    }
+}
+
+pub(super) fn guard(plan: &Plan, shares: &Shares, confirm: &dyn Fn(usize, usize) -> bool) -> Result<(), ReindexError> {
+    for (&polarity, &(removed, of)) in &shares.0 {
+        #[expect(clippy::cast_precision_loss, reason = "a share")]
+        let share = removed as f64 / of.max(1) as f64;
+        if share > plan.max_removed {
+            let (brand, most) = (plan.brand.clone(), plan.max_removed * 100.0);
+            return Err(ReindexError::TooManyRemoved { brand, polarity, removed, of, most });
+        }
+    }
+    let sum = shares.0.values().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    if sum.0 == 0 || confirm(sum.0, sum.1) { Ok(()) } else { Err(ReindexError::NotConfirmed) }
+}
