@@ -1,4 +1,5 @@
 use super::args::CheckArgs;
+use super::output::{document, say};
 use super::{Exit, Failure};
 use crate::assembly::Parts;
 use crate::config::Config;
@@ -12,7 +13,7 @@ pub(super) fn check(config: &Config, args: &CheckArgs) -> Result<Exit, Failure> 
     let screened = parts.screener.screen(&listing, &uploads);
     let answer = screened.map_err(|error| Failure::screen(error, &args.photos))?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&answer)?);
+        document!("{}", serde_json::to_string_pretty(&answer)?);
     } else {
         print(&answer);
     }
@@ -27,22 +28,17 @@ pub(super) fn read(path: &std::path::Path) -> Result<Upload, Failure> {
 
 fn print(answer: &CheckAnswer) {
     for photo in &answer.photos {
-        println!(
-            "{}: {} ({})",
-            photo.name.as_deref().unwrap_or("photo"),
-            photo.verdict.as_str(),
-            photo.action.as_str()
-        );
+        say!("{}: {} ({})", photo.name.as_deref().unwrap_or("photo"), photo.verdict.as_str(), photo.action.as_str());
         for reason in &photo.reasons {
-            println!("    {}", reason.text);
+            say!("    {}", reason.text);
         }
         if let Some(fault) = &photo.fault {
-            println!("    {}", fault.detail);
+            say!("    {}", fault.detail);
         }
         for near in &photo.matches {
             let product = near.product.as_deref().unwrap_or("-");
-            println!("    {:.3}  {}  {}  {product}  {}", near.similarity, near.polarity, near.brand, near.reference_id);
+            say!("    {:.3}  {}  {}  {product}  {}", near.similarity, near.polarity, near.brand, near.reference_id);
         }
     }
-    println!("listing: {} ({})", answer.verdict.as_str(), answer.action.as_str());
+    say!("listing: {} ({})", answer.verdict.as_str(), answer.action.as_str());
 }

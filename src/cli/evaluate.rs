@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::args::EvaluateArgs;
+use super::output::say;
 use super::{Exit, Failure};
 use crate::assembly::{Model, Parts};
 use crate::config::Config;
@@ -45,7 +46,7 @@ pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> Result<Exit, Fai
         scoring = fit(&observed, embedder.manifest(), &args.described())?;
         let saved = scoring.save(&config.models, model);
         let path = saved.map_err(|source| Failure::File { path: "scoring artefact".to_owned(), source })?;
-        println!("fitted {} to {} queries: {}", scoring.id(), observed.len(), path.display());
+        say!("fitted {} to {} queries: {}", scoring.id(), observed.len(), path.display());
     }
     let work_scoring = scoring.id().to_owned();
     let observed = run(config, &dataset, (&gallery, &embedder, work.path()), Arc::new(scoring))?;
@@ -132,9 +133,9 @@ impl Report {
     }
 
     fn print(&self, out: &Path) {
-        println!("{:<44}{:>14}{:>14}{:>14}", "", "fit side", "test side", "all");
+        say!("{:<44}{:>14}{:>14}{:>14}", "", "fit side", "test side", "all");
         let row = |name: &str, figure: &dyn Fn(&Figures) -> String| {
-            println!("{name:<44}{:>14}{:>14}{:>14}", figure(&self.fit), figure(&self.test), figure(&self.all));
+            say!("{name:<44}{:>14}{:>14}{:>14}", figure(&self.fit), figure(&self.test), figure(&self.all));
         };
         for ranking in &self.all.rankings {
             let name = &ranking.name;
@@ -157,7 +158,7 @@ impl Report {
         row("cost of clean photos, times the first look", &|f| {
             format!("{:.3}", f.cost.get("clean").copied().unwrap_or(1.0))
         });
-        println!("{}", out.join("report.html").display());
+        say!("{}", out.join("report.html").display());
     }
 }
 

@@ -119,6 +119,12 @@ pub enum Failure {
     /// An answer cannot be written.
     #[error("the answer cannot be written: {0}")]
     Json(#[from] serde_json::Error),
+    /// Something on disk is not what it should be.
+    #[error("{0}")]
+    Damaged(String),
+    /// What the command did is done; not all of what it said got out.
+    #[error("the answer could not be written to standard output: {0}")]
+    Output(std::io::Error),
     /// The service cannot start or stopped.
     #[error("{0}")]
     Serve(String),
@@ -160,6 +166,7 @@ impl Failure {
             | Self::Gallery(_)
             | Self::Library(_)
             | Self::Snapshot(_)
+            | Self::Damaged(_)
             | Self::Screen(ScreenError::Gallery(_))
             | Self::Reindex(
                 ReindexError::Gallery(_)

@@ -1,10 +1,13 @@
 use super::args::{IndexArgs, IndexCommand};
+use super::output::{document, say};
 use super::{Exit, Failure};
 use crate::assembly::{Model, serving_model};
 use crate::config::Config;
 use crate::embed::ModelManifest;
 use crate::gallery::{Gallery, Publication, Published};
-use crate::index::{Generation, GenerationInfo, LEAST_RECALL, LiveIndex, Proof, generations, point_to, prove};
+use crate::index::{
+    Generation, GenerationInfo, Held, LEAST_RECALL, LiveIndex, Proof, SnapshotError, generations, names, prove, serving,
+};
 use crate::library::{folder, origin};
 
 pub(super) fn index(config: &Config, args: &IndexArgs) -> Result<Exit, Failure> {
@@ -26,21 +29,21 @@ fn list(config: &Config, gallery: &Gallery, manifest: &ModelManifest, json: bool
         let both = serde_json::json!({
             "model": manifest.id(), "generations": generations, "publications": publications,
         });
-        println!("{}", serde_json::to_string_pretty(&both)?);
+        document!("{}", serde_json::to_string_pretty(&both)?);
         return Ok(Exit::Done);
     }
-    println!("model {}", manifest.id());
+    say!("model {}", manifest.id());
     for generation in &generations {
         let GenerationInfo { name, references, vectors, bytes, revision, current, .. } = generation;
         let serves = if *current { "serves" } else { "      " };
-        println!(
+        say!(
             "  {serves}  {name}  {references} references, {vectors} vectors, {} MB, revision {revision}",
             bytes / 1_000_000
         );
     }
-    println!("publications");
+    say!("publications");
     for publication in &publications {
-        println!("  {}", described(publication));
+        say!("  {}", described(publication));
     }
     Ok(Exit::Done)
 }
@@ -66,24 +69,21 @@ fn verify(
     json: bool,
 ) -> Result<Exit, Failure> {
     let root = folder(&config.index_dir, manifest);
-    let mut names: Vec<String> = generations(&root)?.into_iter().map(|generation| generation.name).collect();
-    if let Some(wanted) = wanted {
-        names = vec![wanted.to_owned()];
-    }
-    let mut broken = false;
+    let names = wanted.map_or_else(|| names(&root), |wanted| Ok(vec![wanted.to_owned()]))?;
+    let mut broken = 0;
     for name in &names {
         let opened = Generation::open_named(&root, name, &origin(gallery, manifest), &config.index);
         let proof = opened.map(|generation| proof(generation, manifest.thresholds.lookalike));
         let holds = proof.as_ref().is_ok_and(Proof::holds);
-        broken |= !holds;
+        broken += usize::from(!holds);
         match &proof {
             _ if json => {
                 let error = proof.as_ref().err().map(ToString::to_string).unwrap_or_default();
                 let proof = proof.as_ref().ok();
                 let line = serde_json::json!({ "generation": name, "holds": holds, "error": error, "proof": proof });
-                println!("{line}");
+                document!("{line}");
             }
-            Ok(proof) => println!(
+            Ok(proof) => say!(
                 "{name}: {}; {} of {} vectors found themselves, recall {:.4} of {} at the threshold, expected all and {LEAST_RECALL}",
                 if holds { "holds" } else { "does not hold" },
                 proof.found_themselves,
@@ -91,14 +91,30 @@ fn verify(
                 proof.recall(),
                 proof.expected
             ),
-            Err(error) => println!("{name}: does not hold; {error}"),
+            Err(error) => say!("{name}: does not hold; {error}"),
         }
     }
-    if names.is_empty() {
-        println!("no index was published in {} yet", root.display());
+    if broken > 0 {
+        let damaged = format!("{broken} of {} generations do not hold, as said above; {BUILT_ANEW}", names.len());
+        return Err(Failure::Damaged(damaged));
     }
-    Ok(if broken { Exit::Storage } else { Exit::Done })
+    if wanted.is_none() {
+        let published = gallery.publications()?.iter().any(|one| matches!(one.what, Published::Reindex { .. }));
+        match serving(&root) {
+            Err(SnapshotError::None(_)) if names.is_empty() && !published => {
+                say!("no index was published in {} yet", root.display());
+            }
+            Err(error) => return Err(Failure::Damaged(format!("no generation serves: {error}; {BUILT_ANEW}"))),
+            Ok(name) if !json => say!("{name} serves"),
+            Ok(_) => {}
+        }
+    }
+    Ok(Exit::Done)
 }
+
+/// What is lost with an index, and how it comes back.
+const BUILT_ANEW: &str =
+    "no reference is lost: delete the model's index folder, and the next start of the service builds it anew";
 
 /// What a generation shows when every vector looks itself up.
 fn proof(generation: Generation, threshold: f32) -> Proof {
@@ -107,15 +123,17 @@ fn proof(generation: Generation, threshold: f32) -> Proof {
 }
 
 fn rollback(config: &Config, gallery: &Gallery, manifest: &ModelManifest) -> Result<Exit, Failure> {
+    let root = folder(&config.index_dir, manifest);
+    // Held first: what is undone and then not served would be undone again by the next try.
+    let held = Held::hold(&root)?;
     let Some(undone) = gallery.undo_publication()? else {
         return Err(Failure::Declined(
             "there is no publication that can be undone; touchstone index list shows them".to_owned(),
         ));
     };
-    println!("undone: {}", described(&undone));
+    say!("undone: {}", described(&undone));
     if let Published::Reindex { run, .. } = &undone.what {
         // An older generation needs fewer corrections; with any of them the answers are the same.
-        let root = folder(&config.index_dir, manifest);
         let older = |generation: &&GenerationInfo| {
             generation.revision < undone.revision && generation.run.as_ref() != Some(run)
         };
@@ -129,11 +147,11 @@ fn rollback(config: &Config, gallery: &Gallery, manifest: &ModelManifest) -> Res
         };
         let generations = generations(&root)?;
         if let Some(back) = generations.iter().filter(older).rfind(served) {
-            point_to(&root, &back.name)?;
-            println!("{} serves", back.name);
+            held.point_to(&back.name)?;
+            say!("{} serves", back.name);
         }
     } else {
-        println!("{} serves", serving_model(config, gallery)?);
+        say!("{} serves", serving_model(config, gallery)?);
     }
     Ok(Exit::Done)
 }
@@ -152,7 +170,7 @@ fn promote(config: &Config, gallery: &Gallery, serving: &str, name: &str, incomp
     }
     Generation::open(&folder(&config.index_dir, manifest), &origin(gallery, manifest), &config.index)?;
     let promoted = gallery.promote(name)?;
-    println!("{}", described(&promoted));
-    println!("{name} serves; a running service follows by itself. touchstone index rollback goes back to {serving}");
+    say!("{}", described(&promoted));
+    say!("{name} serves; a running service follows by itself. touchstone index rollback goes back to {serving}");
     Ok(Exit::Done)
 }

@@ -1,4 +1,5 @@
 use super::args::LookupArgs;
+use super::output::{document, say};
 use super::{Exit, Failure};
 use crate::assembly::Parts;
 use crate::config::Config;
@@ -18,15 +19,15 @@ pub(super) fn lookup(config: &Config, args: &LookupArgs) -> Result<Exit, Failure
         filter: &Filter { brand: args.brand.clone(), polarity: args.polarity, product: args.product.clone() },
     })?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&matches)?);
+        document!("{}", serde_json::to_string_pretty(&matches)?);
         return Ok(Exit::Done);
     }
     for near in &matches {
         let product = near.product.as_deref().unwrap_or("-");
-        println!("{:.3}  {}  {}  {product}  {}", near.similarity, near.polarity, near.brand, near.reference_id);
+        say!("{:.3}  {}  {}  {product}  {}", near.similarity, near.polarity, near.brand, near.reference_id);
     }
     if matches.is_empty() {
-        println!("no reference");
+        say!("no reference");
     }
     Ok(Exit::Done)
 }

@@ -1,13 +1,12 @@
 //! The commands. The only place that prints.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one place that prints")]
-
 mod args;
 mod check;
 mod evaluate;
 mod exit;
 mod index;
 mod lookup;
+mod output;
 mod reindex;
 mod serve;
 
@@ -20,15 +19,20 @@ use crate::telemetry;
 pub use args::Cli;
 use args::Command;
 pub use exit::{Exit, Failure};
+use output::{document, lost, tell};
 
 /// Runs the command that the process was called with.
 #[must_use]
 pub fn main() -> Exit {
     let cli = Cli::parse();
-    match run(&cli) {
+    let ended = run(&cli).and_then(|exit| match lost() {
+        Some(error) => Err(Failure::Output(error)),
+        None => Ok(exit),
+    });
+    match ended {
         Ok(exit) => exit,
         Err(failure) => {
-            eprintln!("touchstone: {failure}");
+            tell!("touchstone: {failure}");
             failure.exit()
         }
     }
@@ -36,7 +40,7 @@ pub fn main() -> Exit {
 
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     if let Command::Openapi = cli.command {
-        println!("{}", http::openapi_json());
+        document!("{}", http::openapi_json());
         return Ok(Exit::Done);
     }
     let config = config(cli)?;

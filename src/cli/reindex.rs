@@ -8,13 +8,15 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use super::args::ReindexArgs;
+use super::output::{document, say, tell};
 use super::{Exit, Failure};
 use crate::assembly::{Model, Parts, serving_model};
 use crate::config::Config;
 use crate::gallery::{Fate, Gallery, JournalEntry};
+use crate::page::visible;
 use crate::reindex::{
-    Outcome, Plan, Progress, Report, ShadowReport, Sources, Tools, build_proven, reindex as run, report_folder, shadow,
-    write_report,
+    Outcome, Plan, Progress, Report, ShadowReport, Sources, Tools, build_proven, prepare_report, reindex as run,
+    report_folder, shadow, write_report,
 };
 
 /// Between lines of progress where there is no terminal.
@@ -51,18 +53,21 @@ fn one_brand(config: &Config, args: &ReindexArgs, gallery: &Arc<Gallery>, plan: 
     let model = Model::open(config, &serving_model(config, gallery)?, gallery)?;
     let tools = Tools::new(gallery, &model, &config.index_dir, config);
     let show = Show::new(args.json);
+    let place = args.report.clone().unwrap_or_else(|| report_folder(gallery, plan));
+    prepare_report(&place)?;
     if !plan.dry_run {
         tools.enrolment.embed_missing(&|_| {})?;
     }
     let outcome = run(plan, &tools, &show, &|removed, of| args.yes || confirmed(&plan.brand.to_string(), removed, of))?;
     show.end();
-    let place = args.report.clone().unwrap_or_else(|| report_folder(gallery, plan));
+    if !args.json {
+        print(&outcome, plan.dry_run);
+    }
     let page = write_report(&outcome, gallery, &place)?;
     if args.json {
-        println!("{}", json!({ "event": "report", "report": outcome.report, "page": page }));
+        document!("{}", json!({ "event": "report", "report": outcome.report, "page": page }));
     } else {
-        print(&outcome, plan.dry_run);
-        println!("{}", page.display());
+        say!("{}", page.display());
     }
     Ok(if outcome.report.is_clean() { Exit::Done } else { Exit::SomeRefused })
 }
@@ -72,7 +77,7 @@ fn confirmed(brand: &str, removed: usize, of: usize) -> bool {
     if !std::io::stdin().is_terminal() {
         return false;
     }
-    eprint!("remove {removed} of {of} references of {brand}? Type yes: ");
+    tell!("remove {removed} of {of} references of {brand}? Type yes:");
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
 }
@@ -89,12 +94,15 @@ fn print(outcome: &Outcome, dry_run: bool) {
             last = Some(end);
         }
     }
+    for polarity in &outcome.report.not_pruned {
+        say!("nothing was pruned of the {polarity} references: the sources name no {polarity} image");
+    }
     let Report { published, embedded, generic, .. } = &outcome.report;
     let counts: Vec<String> =
         Fate::ALL.iter().map(|fate| format!("{} {}", outcome.report.count(*fate), fate.as_str())).collect();
-    println!("{}; {embedded} embedded, {generic} generic", counts.join(", "));
+    say!("{}; {embedded} embedded, {generic} generic", counts.join(", "));
     match published {
-        Some(published) => println!(
+        Some(published) => say!(
             "generation {} serves {} references ({}); recall {:.4} at the threshold; publication {}",
             published.generation,
             published.references,
@@ -102,15 +110,15 @@ fn print(outcome: &Outcome, dry_run: bool) {
             published.proof.recall(),
             published.publication
         ),
-        None if dry_run => println!("dry run: nothing was changed"),
-        None => println!("nothing to publish: all is as it was"),
+        None if dry_run => say!("dry run: nothing was changed"),
+        None => say!("nothing to publish: all is as it was"),
     }
 }
 
 fn print_entry(entry: &JournalEntry) {
     let why = entry.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
     let code = entry.code.as_ref().map(|code| format!(" [{code}]")).unwrap_or_default();
-    println!("{} {}{why}{code}", entry.fate.as_str(), entry.source);
+    say!("{} {}{why}{code}", entry.fate.as_str(), entry.source);
 }
 
 /// Another model, beside the one that serves.
@@ -135,25 +143,28 @@ fn beside(config: &Config, args: &ReindexArgs, gallery: &Arc<Gallery>) -> Result
     })?;
     show.end();
     if args.json {
-        println!("{}", json!({ "event": "shadow", "embedded": embedded, "proof": proof, "report": report }));
+        document!("{}", json!({ "event": "shadow", "embedded": embedded, "proof": proof, "report": report }));
     } else {
-        println!("{embedded} references embedded by {}; recall {:.4} at the threshold", report.shadow, proof.recall());
+        say!("{embedded} references embedded by {}; recall {:.4} at the threshold", report.shadow, proof.recall());
         print_shadow(&report);
-        println!("touchstone index promote {name} makes it serve");
+        say!("touchstone index promote {name} makes it serve");
     }
     Ok(Exit::Done)
 }
 
 fn print_shadow(report: &ShadowReport) {
-    println!(
+    say!(
         "{} checks replayed ({} could not be): {} verdicts would change, {} actions",
-        report.replayed, report.unreplayable, report.verdict_flips, report.action_flips
+        report.replayed,
+        report.unreplayable,
+        report.verdict_flips,
+        report.action_flips
     );
     for (change, count) in &report.by_change {
-        println!("  {count:>6}  {change}");
+        say!("  {count:>6}  {change}");
     }
     for flip in &report.examples {
-        println!("  {}: {}", flip.check_id, flip.change());
+        say!("  {}: {}", flip.check_id, flip.change());
     }
 }
 
@@ -211,11 +222,11 @@ impl Show {
         let (phase, refused) = (*self.phase.lock(), self.refused.load(Ordering::Relaxed));
         if self.json {
             let event = json!({ "event": "progress", "phase": phase, "done": done, "total": total, "per_second": rate, "eta_s": eta, "refused": refused });
-            println!("{event}");
+            document!("{event}");
         } else {
             let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
             let left = eta.map(|eta| format!(", {eta:.0} s left")).unwrap_or_default();
-            eprintln!("{phase}: {done}{of}, {rate:.1} a second{left}, {refused} refused");
+            tell!("{phase}: {done}{of}, {rate:.1} a second{left}, {refused} held back");
         }
     }
 }
@@ -233,16 +244,12 @@ impl Progress for Show {
     fn done(&self, entry: &JournalEntry) {
         if matches!(entry.fate, Fate::Refused | Fate::Conflict) {
             let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
-            self.bar.set_prefix(format!("{refused} refused"));
+            self.bar.set_prefix(format!("{refused} held back"));
             if self.json {
-                println!("{}", json!({ "event": "refused", "entry": entry }));
+                document!("{}", json!({ "event": "refused", "entry": entry }));
             } else {
-                self.bar.println(format!(
-                    "{} {}: {}",
-                    entry.fate.as_str(),
-                    entry.source,
-                    entry.code.as_deref().unwrap_or_default()
-                ));
+                let code = entry.code.as_deref().unwrap_or_default();
+                self.bar.println(visible(&format!("{} {}: {code}", entry.fate.as_str(), entry.source)));
             }
         }
         self.step();
@@ -255,7 +262,7 @@ impl Progress for Show {
         self.bar.reset();
         self.bar.unset_length();
         if self.json {
-            println!("{}", json!({ "event": "phase", "phase": name }));
+            document!("{}", json!({ "event": "phase", "phase": name }));
         }
     }
 }

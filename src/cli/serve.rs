@@ -1,5 +1,6 @@
 use tokio::net::TcpListener;
 
+use super::output::say;
 use super::{Exit, Failure};
 use crate::assembly::Parts;
 use crate::config::Config;
@@ -21,7 +22,7 @@ pub(super) fn serve(config: &Config) -> Result<Exit, Failure> {
         let listener = TcpListener::from_std(listener).map_err(|error| Failure::Serve(error.to_string()))?;
         let address = listener.local_addr().map_err(|error| Failure::Serve(error.to_string()))?;
         // Scripts that start on port 0 read this line.
-        println!("listening on http://{address}");
+        say!("listening on http://{address}");
         http::serve(listener, app, shutdown()).await.map_err(|error| Failure::Serve(error.to_string()))?;
         Ok(Exit::Done)
     })

@@ -140,7 +140,7 @@ impl Journal {
             return Ok(None);
         }
         let path = folder.join(format!("{brand}.db"));
-        let failed = |source| GalleryError::Database { path: path.clone(), source };
+        let failed = |source| GalleryError::Journal { path: path.clone(), source };
         let db = Connection::open(&path).map_err(failed)?;
         // What is lost with the power is done again; what is in the gallery is never lost.
         let open = || -> rusqlite::Result<(String, i64)> {
@@ -366,7 +366,7 @@ impl Journal {
     }
 
     fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, GalleryError> {
-        work(&self.db.lock()).map_err(|source| GalleryError::Database { path: self.path.clone(), source })
+        work(&self.db.lock()).map_err(|source| GalleryError::Journal { path: self.path.clone(), source })
     }
 }
 

@@ -22,6 +22,16 @@ pub enum GalleryError {
         /// SQLite's words.
         source: rusqlite::Error,
     },
+    /// A journal of reindex runs cannot be used.
+    #[error(
+        "journal {path}: {source}; delete that file if it is damaged: the next run reads everything anew, and nothing is lost"
+    )]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's words.
+        source: rusqlite::Error,
+    },
     /// A newer touchstone wrote it.
     #[error("database {path} has version {got}, expected at most {newest}; run a newer touchstone")]
     TooNew {

@@ -74,12 +74,45 @@ pub fn generations(root: &Path) -> Result<Vec<GenerationInfo>, SnapshotError> {
     Ok(readable.collect())
 }
 
-/// Makes a generation that is there the one that serves.
+/// The names of the generations in a model's folder, oldest first, readable or not.
 ///
 /// # Errors
-/// When it is not there or the file system refuses.
-pub fn point_to(root: &Path, name: &str) -> Result<(), SnapshotError> {
-    Folder::lock(root)?.point_to(name)
+/// When the folder cannot be read. A folder that is not there holds none.
+pub fn names(root: &Path) -> Result<Vec<String>, SnapshotError> {
+    let folders = if root.is_dir() { folders(root)? } else { Vec::new() };
+    let name = |folder: PathBuf| folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    Ok(folders.into_iter().filter_map(|(_, folder)| name(folder)).collect())
+}
+
+/// The name of the generation that serves, once what `CURRENT` says of it is found to be so.
+///
+/// # Errors
+/// When there is none, or `CURRENT` or the generation's header is not what it should be.
+pub fn serving(root: &Path) -> Result<String, SnapshotError> {
+    Ok(current(root)?.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
+}
+
+/// A model's folder, held so that another generation can be made to serve.
+pub struct Held<'a>(Folder<'a>);
+
+impl<'a> Held<'a> {
+    /// Waits for whoever publishes, and tries whether the folder can be written.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn hold(root: &'a Path) -> Result<Self, SnapshotError> {
+        let folder = Folder::lock(root)?;
+        drop(folder.staging()?);
+        Ok(Self(folder))
+    }
+
+    /// Makes a generation that is there the one that serves.
+    ///
+    /// # Errors
+    /// When it is not there or the file system refuses.
+    pub fn point_to(&self, name: &str) -> Result<(), SnapshotError> {
+        self.0.point_to(name)
+    }
 }
 
 /// The line that says which generation serves, if one was ever published.

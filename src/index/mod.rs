@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::embed::Embedding;
 
 pub use exact::ExactIndex;
-pub use generations::{GenerationInfo, current_line, generations, point_to};
+pub use generations::{GenerationInfo, Held, current_line, generations, names, serving};
 pub use hnsw::HnswIndex;
 pub use live::{Change, LiveIndex, Scope, Stats};
 pub use nodes::Nodes;

@@ -35,7 +35,7 @@ use ledger::Ledger;
 use prune::{Shares, guard, mark_removed};
 pub use publish::build_proven;
 use publish::publish;
-pub use report::{Phases, PublishedRun, Report, write as write_report};
+pub use report::{Phases, PublishedRun, Report, prepare as prepare_report, write as write_report};
 pub use shadow::{Flip, Replay, ShadowReport, shadow};
 pub use source::{Sources, Stores};
 
@@ -115,6 +115,14 @@ pub enum ReindexError {
         /// What is wrong.
         reason: String,
     },
+    /// The report cannot be written.
+    #[error("the report cannot be written to {folder}: {reason}; name another folder with --report")]
+    Report {
+        /// Its folder.
+        folder: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// Another process works on the brand.
     #[error("another reindex of {0} is going on; wait for it")]
     Busy(BrandId),
@@ -171,6 +179,10 @@ impl ReindexError {
     fn source(path: &str, reason: &dyn std::fmt::Display) -> Self {
         Self::Source { path: path.to_owned(), reason: reason.to_string() }
     }
+
+    fn report(folder: &Path, reason: &dyn std::fmt::Display) -> Self {
+        Self::Report { folder: folder.to_owned(), reason: reason.to_string() }
+    }
 }
 
 /// Runs a plan. `confirm` is asked before anything is removed, with how many of how many.
@@ -212,6 +224,7 @@ pub fn reindex(
         }
     }
     let mut report = Report::of(plan, &journal, (embedded, published, &changes))?;
+    report.not_pruned = shares.unnamed;
     if report.published.is_some() {
         journal.next_run()?;
         if plan.points {

@@ -7,7 +7,11 @@ use crate::gallery::{Fate, Gallery, Journal, JournalEntry, ListQuery, Polarity, 
 
 /// How many references would be removed, of how many, of each polarity.
 #[derive(Default)]
-pub(super) struct Shares(BTreeMap<Polarity, (usize, usize)>);
+pub(super) struct Shares {
+    removed: BTreeMap<Polarity, (usize, usize)>,
+    /// Polarities of which there are references, and none in the sources: nothing of them goes.
+    pub(super) unnamed: Vec<Polarity>,
+}
 
 /// Marks what the sources no longer name. Of a polarity that they do not speak of nothing goes.
 pub(super) fn mark_removed(
@@ -28,8 +32,15 @@ pub(super) fn mark_removed(
             return Ok(shares);
         };
         after = last.key;
-        for reference in page.iter().filter(|reference| polarities.contains(&reference.claim.polarity)) {
-            let (removed, of) = shares.0.entry(reference.claim.polarity).or_default();
+        for reference in &page {
+            let polarity = reference.claim.polarity;
+            if !polarities.contains(&polarity) {
+                if !shares.unnamed.contains(&polarity) {
+                    shares.unnamed.push(polarity);
+                }
+                continue;
+            }
+            let (removed, of) = shares.removed.entry(polarity).or_default();
             *of += 1;
             let source = reference.claim.details.source.as_deref();
             if journal.names(reference.photo.sha256, source)? {
@@ -57,7 +68,7 @@ fn removal(reference: &Reference) -> JournalEntry {
 }
 
 pub(super) fn guard(plan: &Plan, shares: &Shares, confirm: &dyn Fn(usize, usize) -> bool) -> Result<(), ReindexError> {
-    for (&polarity, &(removed, of)) in &shares.0 {
+    for (&polarity, &(removed, of)) in &shares.removed {
         #[expect(clippy::cast_precision_loss, reason = "a share")]
         let share = removed as f64 / of.max(1) as f64;
         if share > plan.max_removed {
@@ -65,6 +76,6 @@ pub(super) fn guard(plan: &Plan, shares: &Shares, confirm: &dyn Fn(usize, usize)
             return Err(ReindexError::TooManyRemoved { brand, polarity, removed, of, most });
         }
     }
-    let sum = shares.0.values().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let sum = shares.removed.values().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     if sum.0 == 0 || confirm(sum.0, sum.1) { Ok(()) } else { Err(ReindexError::NotConfirmed) }
 }

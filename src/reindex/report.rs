@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, html};
 use serde::Serialize;
 
 use super::{Outcome, Plan, ReindexError};
-use crate::gallery::{BrandId, Fate, Gallery, GalleryError, Journal, JournalEntry, Mark, RunChanges};
+use crate::gallery::{BrandId, Fate, Gallery, GalleryError, Journal, JournalEntry, Mark, Polarity, RunChanges};
 use crate::index::Proof;
 use crate::page::{head, thumbnail, visible};
 
@@ -35,6 +35,8 @@ pub struct Report {
     pub generic: u64,
     /// References that are disputed from now on: others contradict them.
     pub disputed: u64,
+    /// Polarities that were to be pruned and were not, because the sources name no image of them.
+    pub not_pruned: Vec<Polarity>,
     /// What was published, if anything was.
     pub published: Option<PublishedRun>,
     /// Where the time went.
@@ -89,6 +91,7 @@ impl Report {
             embedded,
             generic: journal.count_code("generic")?,
             disputed: changes.marks.values().filter(|mark| **mark == Mark::Disputed).count() as u64,
+            not_pruned: Vec::new(),
             published,
             phases: Phases::default(),
         })
@@ -107,13 +110,21 @@ impl Report {
     }
 }
 
+/// Makes the folder of a report and tries whether it can be written, before anything is done that it would tell of.
+///
+/// # Errors
+/// When it cannot.
+pub fn prepare(folder: &Path) -> Result<(), ReindexError> {
+    let tried = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+    tried.map(drop).map_err(|error| ReindexError::report(folder, &error))
+}
+
 /// Writes `report.json` and `report.html` into a folder and returns the page's path.
 ///
 /// # Errors
 /// When the journal cannot be read or the folder not be written.
 pub fn write(outcome: &Outcome, gallery: &Gallery, folder: &Path) -> Result<PathBuf, ReindexError> {
-    let failed = |error: io::Error| ReindexError::source(&folder.display().to_string(), &error);
-    std::fs::create_dir_all(folder).map_err(failed)?;
+    let failed = |error: io::Error| ReindexError::report(folder, &error);
     let json = folder.join("report.json");
     write_json(outcome, &json)?.map_err(failed)?;
     let page = folder.join("report.html");

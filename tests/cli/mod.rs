@@ -11,13 +11,21 @@ use crate::support::{real_photo, root};
 
 /// Runs the binary over `folder`, with the models of the checkout.
 fn touchstone(folder: &Path, args: &[&str]) -> Output {
+    command(folder, args).output().unwrap()
+}
+
+fn command(folder: &Path, args: &[&str]) -> Command {
     let set = |name: &str, path: &str| format!("{name}={}", folder.join(path).display());
-    Command::new(env!("CARGO_BIN_EXE_touchstone"))
-        .current_dir(root())
-        .args(args)
-        .args(["--set", "embed.workers=1", "--set", &set("data", "data"), "--set", &set("index_dir", "index")])
-        .output()
-        .unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_touchstone"));
+    command.current_dir(root()).args(args).args([
+        "--set",
+        "embed.workers=1",
+        "--set",
+        &set("data", "data"),
+        "--set",
+        &set("index_dir", "index"),
+    ]);
+    command
 }
 
 fn stdout(output: &Output) -> String {

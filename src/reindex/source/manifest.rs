@@ -1,4 +1,5 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Read};
 
 use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
@@ -30,7 +31,8 @@ pub(super) fn list(path: &str, allowed: &[String], stores: &Stores, tell: Tell<'
     let places = std::iter::once(&base).chain(allowed).map(|place| stores.spot(place));
     let bounds = Bounds { stores, allowed: places.collect::<Result<_, _>>()?, base };
     let spot = stores.spot(path)?;
-    let mut row = |number: usize, columns: Result<Columns, String>| tell(bounds.item(path, number, columns));
+    let mut rows = Rows::default();
+    let mut row = |number: usize, columns| tell(rows.once(bounds.item(path, number, columns), path, number));
     match path.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).as_deref() {
         Some("csv") => csv(stores.reader(&spot, path)?, path, &mut row),
         Some("jsonl" | "ndjson") => json_lines(stores.reader(&spot, path)?, path, &mut row),
@@ -57,13 +59,25 @@ fn csv(reader: Box<dyn Read + Send>, path: &str, row: Row<'_>) -> Result<(), Rei
     let header = reader.headers().map_err(|error| ReindexError::source(path, &error))?.clone();
     checked_header(&header.iter().map(|name| name.trim_start_matches('\u{feff}')), path)?;
     let names: Vec<String> = header.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
-    for (number, record) in reader.records().enumerate() {
+    for record in reader.records() {
+        let line = |position: Option<&csv::Position>| {
+            position.map_or(0, |position| usize::try_from(position.line()).unwrap_or(usize::MAX))
+        };
+        let number = match &record {
+            Ok(record) => line(record.position()),
+            Err(error) => line(error.position()),
+        };
         let columns = match record {
+            // A quote that is not closed takes the rows after it for one text.
+            Ok(record) if record.iter().any(|text| text.contains('\n')) => {
+                let detail = format!("line {number}: a quoted text goes on over the line's end; close its quote");
+                return Err(ReindexError::source(path, &detail));
+            }
             Ok(record) => Ok(names.iter().cloned().zip(record.iter().map(str::to_owned)).collect()),
             Err(error) if error.is_io_error() => return Err(ReindexError::source(path, &error)),
             Err(error) => Err(error.to_string()),
         };
-        if !row(number + 2, columns) {
+        if !row(number, columns) {
             return Ok(());
         }
     }
@@ -93,15 +107,44 @@ fn json_lines(reader: Box<dyn Read + Send>, path: &str, row: Row<'_>) -> Result<
 }
 
 fn json_columns(line: &[u8]) -> Result<Columns, String> {
-    let object: serde_json::Map<String, Value> =
+    let Object(fields) =
         serde_json::from_slice(line).map_err(|error| format!("{error}; expected one JSON object a line"))?;
-    let text = |(name, value): (String, Value)| match value {
-        Value::Null => None,
-        Value::String(text) => Some(Ok((name, text))),
-        Value::Number(number) => Some(Ok((name, number.to_string()))),
-        other => Some(Err(format!("{name} is {other}, expected a text"))),
-    };
-    object.into_iter().filter_map(text).collect()
+    let mut columns = Columns::new();
+    for (name, value) in fields {
+        let text = match value {
+            Value::Null => String::new(),
+            Value::String(text) => text,
+            Value::Number(number) if !matches!(name.as_str(), "path" | "url") => number.to_string(),
+            other => return Err(format!("{name} is {other}, expected a text")),
+        };
+        if columns.insert(name.clone(), text).is_some() {
+            return Err(format!("{name} is there twice"));
+        }
+    }
+    Ok(columns)
+}
+
+/// A JSON object with every field, also one that comes twice.
+struct Object(Vec<(String, Value)>);
+
+impl<'de> serde::Deserialize<'de> for Object {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> serde::de::Visitor<'de> for Fields {
+            type Value = Object;
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("a JSON object")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
 }
 
 fn parquet(file: impl ChunkReader + 'static, path: &str, row: Row<'_>) -> Result<(), ReindexError> {
@@ -131,7 +174,11 @@ fn known(name: &str) -> bool {
 fn checked_header<'a>(names: &(impl Iterator<Item = &'a str> + Clone), path: &str) -> Result<(), ReindexError> {
     let has = |wanted: &str| names.clone().any(|name| name == wanted);
     let unknown: Vec<&str> = names.clone().filter(|name| !known(name)).collect();
-    let wrong = if !unknown.is_empty() {
+    let mut seen = HashSet::new();
+    let twice = names.clone().find(|name| !seen.insert(*name));
+    let wrong = if let Some(twice) = twice {
+        format!("it has the column {twice} twice")
+    } else if !unknown.is_empty() {
         format!("it has the columns {}", unknown.join(", "))
     } else if !has("path") && !has("url") {
         "it has neither a column path nor url".to_owned()
@@ -144,6 +191,26 @@ fn checked_header<'a>(names: &(impl Iterator<Item = &'a str> + Clone), path: &st
         path,
         &format!("{wrong}; expected path or url, polarity, and at most product, notes, rights_basis"),
     ))
+}
+
+/// The images that rows have named. A million of them is eight megabytes.
+#[derive(Default)]
+struct Rows {
+    hashes: HashSet<u64>,
+    hasher: RandomState,
+}
+
+impl Rows {
+    /// Which of two rows about the same image counts must not depend on which is read first.
+    fn once(&mut self, item: Item, manifest: &str, number: usize) -> Item {
+        let is_image = matches!(item.place, Place::Spot(_));
+        if !is_image || self.hashes.insert(self.hasher.hash_one((&item.source, item.polarity))) {
+            return item;
+        }
+        let detail = format!("a row before it names {} as {} already; that one counts", item.source, item.polarity);
+        let place = Place::Nowhere(Refusal { code: "manifest-row-repeated", detail });
+        Item { source: format!("{manifest}:{number}"), place, ..item }
+    }
 }
 
 impl Bounds<'_> {

@@ -75,13 +75,13 @@ impl Sources {
         {
             let spot = stores.spot(root)?;
             if archive::is_archive(root) {
-                archive::list(root, &spot, stores, max_bytes, &mut |name, bytes| {
-                    tell(found(format!("{root}!{name}"), polarity, &name, Place::Bytes(bytes)))
+                archive::list(root, &spot, stores, max_bytes, &mut |name, place| {
+                    tell(found(format!("{root}!{name}"), polarity, &name, place))
                 })?;
             } else {
-                stores.list(&spot, &mut |below, spot| {
+                stores.list(&spot, &mut |below, place| {
                     let source = if below.is_empty() { root.clone() } else { joined(root, &below) };
-                    tell(found(source, polarity, &below, Place::Spot(spot)))
+                    tell(found(source, polarity, &below, place))
                 })?;
             }
         }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, Runtime};
 use url::Url;
 
-use super::{Refusal, is_hidden};
+use super::{Place, Refusal, is_hidden};
 use crate::reindex::ReindexError;
 
 /// An object in a store.
@@ -76,6 +76,11 @@ impl Stores {
     /// When it is neither, or of an unknown scheme.
     pub(super) fn spot(&self, text: &str) -> Result<Spot, ReindexError> {
         let failed = |error: &dyn std::fmt::Display| ReindexError::source(text, error);
+        if text.starts_with("file://") {
+            let path = Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
+            let path = path.as_deref().and_then(FilePath::to_str).map(str::to_owned);
+            return self.spot(&path.ok_or_else(|| failed(&"expected file:///ABSOLUTE/PATH"))?);
+        }
         if !text.contains("://") {
             // Only a path that climbs is resolved on disk: stores know no `..`.
             let climbs = FilePath::new(text).components().any(|part| part == Component::ParentDir);
@@ -121,16 +126,14 @@ impl Stores {
     }
 
     /// Every object at or below a spot, with its path below it; hidden ones are passed over.
-    pub(super) fn list(&self, spot: &Spot, tell: &mut dyn FnMut(String, Spot) -> bool) -> Result<(), ReindexError> {
+    pub(super) fn list(&self, spot: &Spot, tell: &mut dyn FnMut(String, Place) -> bool) -> Result<(), ReindexError> {
         let failed = |error: object_store::Error| ReindexError::source(spot.path.as_ref(), &error);
-        if self.runtime.block_on(spot.store.head(&spot.path)).is_ok() {
-            tell(String::new(), spot.clone());
-            return Ok(());
+        if is_local(&spot.store) {
+            return self.walk(&on_disk(&spot.path), tell);
         }
-        let local = format!("/{}", spot.path);
-        let is_local = is_local(&spot.store);
-        if is_local && !on_disk(&spot.path).is_dir() {
-            return Err(ReindexError::source(&local, &"no such file or folder"));
+        if self.runtime.block_on(spot.store.head(&spot.path)).is_ok() {
+            tell(String::new(), Place::Spot(spot.clone()));
+            return Ok(());
         }
         let mut some = false;
         let mut objects = spot.store.list(Some(&spot.path));
@@ -144,15 +147,54 @@ impl Stores {
             let below = below.join("/");
             some = true;
             let found = Spot { store: Arc::clone(&spot.store), path: location, version };
-            if !below.is_empty() && !is_hidden(&below) && !tell(below, found) {
+            if !below.is_empty() && !is_hidden(&below) && !tell(below, Place::Spot(found)) {
                 return Ok(());
             }
         }
         // Stores know no folders: a misspelt one is an empty one.
-        if some || is_local {
+        if some {
             Ok(())
         } else {
             Err(ReindexError::source(spot.path.as_ref(), &"there is no such object, nor any below it"))
+        }
+    }
+
+    /// The same on disk, where a name may be one that no store knows, and a folder one that cannot be read: such an
+    /// entry is refused, and the others are not.
+    fn walk(&self, root: &FilePath, tell: &mut dyn FnMut(String, Place) -> bool) -> Result<(), ReindexError> {
+        let shown = root.display().to_string();
+        let missing = |error: &dyn std::fmt::Display| ReindexError::source(&shown, error);
+        if !std::fs::metadata(root).map_err(|error| missing(&error))?.is_dir() {
+            tell(String::new(), Place::Spot(self.spot(&shown)?));
+            return Ok(());
+        }
+        for entry in walkdir::WalkDir::new(root).follow_links(true).sort_by_file_name() {
+            let (path, place) = match entry {
+                Ok(entry) if entry.file_type().is_dir() => continue,
+                Ok(entry) => (entry.path().to_owned(), self.on_disk_place(entry.path())),
+                Err(error) if error.depth() == 0 => return Err(missing(&error)),
+                Err(error) => {
+                    let path = error.path().unwrap_or(root).to_owned();
+                    let detail = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+                    (path, Place::Nowhere(Refusal { code: "file-unreadable", detail }))
+                }
+            };
+            let below = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+            if !is_hidden(&below) && !tell(below, place) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn on_disk_place(&self, path: &FilePath) -> Place {
+        let named = path.to_str().filter(|name| !name.chars().any(char::is_control));
+        match named.map(|name| self.spot(name)) {
+            Some(Ok(spot)) => Place::Spot(spot),
+            _ => Place::Nowhere(Refusal {
+                code: "name-unusable",
+                detail: "its name is not UTF-8, or holds control characters; rename it".to_owned(),
+            }),
         }
     }
 
@@ -164,6 +206,9 @@ impl Stores {
 
     /// Asks for an object's bytes, without reading them yet.
     pub(in crate::reindex) fn fetch(&self, spot: &Spot, max_bytes: usize) -> Fetched {
+        if let Err(detail) = plain_file(spot) {
+            return Fetched::Refused(Refusal { code: "not-a-file", detail });
+        }
         match self.runtime.block_on(spot.store.get(&spot.path)) {
             Ok(answer) if answer.meta.size > max_bytes as u64 => {
                 let error = crate::photo::PhotoError::TooManyBytes {
@@ -197,6 +242,7 @@ impl Stores {
     /// A reader over an object, for what is read from front to back.
     pub(super) fn reader(&self, spot: &Spot, name: &str) -> Result<Box<dyn Read + Send>, ReindexError> {
         let failed = |error: object_store::Error| ReindexError::source(name, &error);
+        plain_file(spot).map_err(|detail| ReindexError::source(name, &detail))?;
         let answer = self.runtime.block_on(spot.store.get(&spot.path)).map_err(failed)?;
         Ok(match answer.payload {
             GetResultPayload::File(file, _) => Box::new(std::io::BufReader::with_capacity(1 << 20, file)),
@@ -208,6 +254,7 @@ impl Stores {
 
     /// All of an object, for what must be read here and there.
     pub(super) fn whole(&self, spot: &Spot, name: &str) -> Result<Whole, ReindexError> {
+        plain_file(spot).map_err(|detail| ReindexError::source(name, &detail))?;
         let read = async {
             let answer = spot.store.get(&spot.path).await?;
             match answer.payload {
@@ -217,6 +264,13 @@ impl Stores {
         };
         self.runtime.block_on(read).map_err(|error| ReindexError::source(name, &error))
     }
+}
+
+/// Opening a pipe or a device may never return.
+fn plain_file(spot: &Spot) -> Result<(), String> {
+    let other = is_local(&spot.store)
+        && std::fs::metadata(on_disk(&spot.path)).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    if other { Err("it is a pipe, a socket or a device, expected a plain file".to_owned()) } else { Ok(()) }
 }
 
 fn is_local(store: &Arc<dyn ObjectStore>) -> bool {

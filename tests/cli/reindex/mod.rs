@@ -2,6 +2,7 @@
 
 mod crash;
 mod generations;
+mod hostile;
 mod hygiene;
 mod plan;
 mod shadow;
