@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::embed::EmbedOptions;
 use crate::index::IndexOptions;
+use crate::moderation::Platform;
 use crate::photo::Limits;
 use crate::screening::CheckOptions;
 
@@ -40,6 +41,8 @@ pub struct Config {
     pub index: IndexOptions,
     /// What is kept of checks and counted on them.
     pub checks: CheckOptions,
+    /// The moderators' pages.
+    pub console: ConsoleOptions,
     /// Logging.
     pub log: Log,
 }
@@ -59,6 +62,7 @@ impl Default for Config {
             embed: EmbedOptions::default(),
             index: IndexOptions::default(),
             checks: CheckOptions::default(),
+            console: ConsoleOptions::default(),
             log: Log::default(),
         }
     }
@@ -99,6 +103,16 @@ impl Default for Server {
             refresh_ms: 250,
         }
     }
+}
+
+/// The moderators' pages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConsoleOptions {
+    /// Send the session's cookie over TLS only: true where a proxy in front speaks TLS.
+    pub secure_cookie: bool,
+    /// What the marketplace says of itself in statements of reasons.
+    pub statement: Platform,
 }
 
 /// Logging.

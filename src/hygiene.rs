@@ -110,10 +110,16 @@ impl GenericBank {
     }
 }
 
+/// Whether two photos look so much alike that what a person said of one holds for the other.
+#[must_use]
+pub fn is_same_group(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    differing_bits(a, b) <= NEAR_BITS
+}
+
 /// Whether two images are nearly the same: by their embeddings and by their perceptual hashes.
 #[must_use]
 pub fn is_near_copy(similarity: f32, a: &[u8; 32], b: &[u8; 32], thresholds: &ScoreThresholds) -> bool {
-    similarity >= thresholds.near_copy && differing_bits(a, b) <= NEAR_BITS
+    similarity >= thresholds.near_copy && is_same_group(a, b)
 }
 
 /// Why a reference is held back that nearly is `other`, of the other polarity.

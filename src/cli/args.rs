@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::evaluate::SplitBy;
-use crate::gallery::{BrandId, Polarity};
+use crate::gallery::{BrandId, Polarity, Role};
 
 /// Checks listing photos against brands' authentic and known-fake images.
 ///
@@ -44,8 +44,73 @@ pub enum Command {
     Index(IndexArgs),
     /// Measure verdicts on a dataset that says what they should be
     Evaluate(EvaluateArgs),
+    /// Add, list and disable accounts for the console
+    User(UserArgs),
+    /// Check an evidence bundle without the service
+    VerifyEvidence(EvidenceArgs),
+    /// Check the audit log
+    Audit(AuditArgs),
     /// Print the OpenAPI document of the service
     Openapi,
+}
+
+/// Arguments of `user`.
+#[derive(Debug, Args)]
+pub struct UserArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: UserCommand,
+}
+
+/// What can be done with accounts.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add an account, or give one another password and role; prints a new password once
+    Add {
+        /// 1 to 64 of a-z, 0-9, ., - and _
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// What they may do
+        #[arg(long, value_enum, default_value = "moderator")]
+        role: Role,
+        /// Take the password from standard input, 15 characters or more
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Keep somebody out from now on
+    Disable {
+        /// The account
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Show all accounts
+    List,
+}
+
+/// Arguments of `verify-evidence`.
+#[derive(Debug, Args)]
+pub struct EvidenceArgs {
+    /// The zip
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: PathBuf,
+    /// Print what holds as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: AuditCommand,
+}
+
+/// What can be done with the audit log.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check that each entry has its sum and follows the one before it
+    Verify,
 }
 
 /// Arguments of `check`.

@@ -11,6 +11,7 @@ use crate::evaluate::EvaluateError;
 use crate::gallery::{Action, GalleryError};
 use crate::index::SnapshotError;
 use crate::library::LibraryError;
+use crate::moderation::AccountError;
 use crate::photo::PhotoError;
 use crate::reindex::ReindexError;
 use crate::scoring::ScoringError;
@@ -119,6 +120,9 @@ pub enum Failure {
     /// An answer cannot be written.
     #[error("the answer cannot be written: {0}")]
     Json(#[from] serde_json::Error),
+    /// An account cannot be made.
+    #[error(transparent)]
+    Account(#[from] AccountError),
     /// Something on disk is not what it should be.
     #[error("{0}")]
     Damaged(String),
@@ -167,6 +171,7 @@ impl Failure {
             | Self::Library(_)
             | Self::Snapshot(_)
             | Self::Damaged(_)
+            | Self::Account(AccountError::Gallery(_))
             | Self::Screen(ScreenError::Gallery(_))
             | Self::Reindex(
                 ReindexError::Gallery(_)

@@ -3,14 +3,16 @@
 mod args;
 mod check;
 mod evaluate;
+mod evidence;
 mod exit;
 mod index;
 mod lookup;
 mod output;
 mod reindex;
 mod serve;
+mod users;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::config::Config;
 use crate::http;
@@ -25,6 +27,9 @@ use output::{document, lost, tell};
 #[must_use]
 pub fn main() -> Exit {
     let cli = Cli::parse();
+    if let Err(error) = all_settings_kept(&cli) {
+        error.exit();
+    }
     let ended = run(&cli).and_then(|exit| match lost() {
         Some(error) => Err(Failure::Output(error)),
         None => Ok(exit),
@@ -54,8 +59,22 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Index(args) => index::index(&config, args),
         Command::Reindex(args) => reindex::reindex(&config, args),
         Command::Evaluate(args) => evaluate::evaluate(&config, args),
+        Command::User(args) => users::user(&config, args),
+        Command::VerifyEvidence(args) => evidence::verify_evidence(args),
+        Command::Audit(args) => evidence::audit(&config, args),
         Command::Openapi => Ok(Exit::Done),
     }
+}
+
+/// Of flags that stand on both sides of the command's name clap keeps one side's only; settings must not be lost
+/// without a word.
+fn all_settings_kept(cli: &Cli) -> Result<(), clap::Error> {
+    let is_set = |arg: &std::ffi::OsString| *arg == "--set" || arg.to_string_lossy().starts_with("--set=");
+    if std::env::args_os().skip(1).take_while(|arg| arg != "--").filter(is_set).count() == cli.set.len() {
+        return Ok(());
+    }
+    let detail = "--set stands before and after the command's name; put all of them after it\n";
+    Err(Cli::command().error(clap::error::ErrorKind::ArgumentConflict, detail))
 }
 
 fn config(cli: &Cli) -> Result<Config, Failure> {

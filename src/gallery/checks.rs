@@ -3,9 +3,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
+use super::cases::insert_case;
 use super::rows::{find_key, overwrite};
 use super::store::{Gallery, GalleryError, next_revision, signed};
-use super::{Quarantine, Reference, ReferenceState};
+use super::{NewCase, Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
 
 /// A check to keep.
@@ -31,6 +32,8 @@ pub struct StoredCheck<'a> {
     pub photos: &'a [(Sha256, Bytes)],
     /// Which references decided about which photos.
     pub hits: &'a [Hit<'a>],
+    /// What people are to decide, unless the check was allowed.
+    pub case: Option<NewCase<'a>>,
 }
 
 /// A reference that decided about a photo.
@@ -105,6 +108,9 @@ impl Gallery {
                     !check.photos.is_empty(),
                 ],
             )?;
+            if let Some(case) = &check.case {
+                insert_case(transaction, check, case)?;
+            }
             for hit in check.hits {
                 count_hit(transaction, hit, check.created_at, limits)?;
             }
@@ -122,6 +128,14 @@ impl Gallery {
                 .query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| row.get(0))?
                 .collect()
         })
+    }
+
+    /// Keeps a photo that is no check's.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn keep_upload(&self, sha256: Sha256, bytes: &[u8]) -> Result<(), GalleryError> {
+        Ok(self.uploads.put(sha256, bytes)?)
     }
 
     /// The bytes of a check's photo, where they were kept.

@@ -2,9 +2,14 @@
 
 #![expect(clippy::disallowed_types, reason = "the one user of the database")]
 
+mod accounts;
+mod audit;
+mod cases;
 mod checks;
+mod decisions;
 mod journal;
 mod outcomes;
+mod overview;
 mod photos;
 mod policies;
 mod policy;
@@ -16,9 +21,14 @@ mod store;
 mod types;
 mod vectors;
 
+pub use accounts::{Account, Role, Session};
+pub use audit::AuditEntry;
+pub use cases::{CLAIM_SECONDS, Case, CaseStatus, Claimed, Decision, NewCase, QueueQuery, Queued};
 pub use checks::{FloodLimits, Hit, SavedCheck, StoredCheck, differing_bits};
+pub use decisions::{Decided, NewDecision, OVERTURNED_ENOUGH, Pair, Undone};
 pub use journal::{Fate, Journal, JournalEntry};
 pub use outcomes::Outcome;
+pub use overview::DayCount;
 pub use photos::PhotoStore;
 pub use policy::{Action, Policy, PolicyError, StoredPolicy, ThresholdOverrides};
 pub use publications::{Publication, Published, RunChanges};
@@ -29,4 +39,4 @@ pub use types::{
     BrandId, Claim, DETAIL_CAPS, Details, InvalidName, Mark, PhotoRecord, Polarity, Quarantine, Reference,
     ReferenceState,
 };
-pub use vectors::ChangedRow;
+pub use vectors::{ChangedRow, THUMBNAIL_SIDES, VectorQuery};

@@ -1,12 +1,13 @@
 use jiff::Timestamp;
-use rusqlite::{Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
 
 use super::store::{Gallery, GalleryError, next_revision, parsed, signed};
 use super::{BrandId, Polarity};
 use crate::photo::Sha256;
 
 /// What people found out about a check's match to a brand.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The check.
     pub check_id: String,
@@ -37,30 +38,7 @@ impl Gallery {
     /// # Errors
     /// When the database refuses.
     pub fn put_outcome(&self, outcome: &Outcome) -> Result<(), GalleryError> {
-        self.write(|transaction| {
-            let revision = next_revision(transaction)?;
-            transaction.execute(
-                "INSERT INTO outcome (check_id, brand, polarity, photo, confirmed, score, scoring, decided_by, note, decided_at, revision)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-                 ON CONFLICT (brand, check_id, polarity) DO UPDATE SET photo = excluded.photo, confirmed = excluded.confirmed, score = excluded.score,
-                 scoring = excluded.scoring, decided_by = excluded.decided_by,
-                 note = excluded.note, decided_at = excluded.decided_at, revision = excluded.revision",
-                params![
-                    outcome.check_id,
-                    outcome.brand.as_str(),
-                    outcome.polarity.as_str(),
-                    &outcome.photo.0[..],
-                    outcome.confirmed,
-                    outcome.score,
-                    outcome.scoring,
-                    outcome.decided_by,
-                    outcome.note,
-                    outcome.decided_at.to_string(),
-                    signed(revision),
-                ],
-            )?;
-            Ok(())
-        })
+        self.write(|transaction| write_outcome(transaction, outcome))
     }
 
     /// A brand's outcomes under one artefact, oldest check first.
@@ -69,10 +47,9 @@ impl Gallery {
     /// When the database cannot be read.
     pub fn outcomes(&self, brand: &BrandId, scoring: &str) -> Result<Vec<Outcome>, GalleryError> {
         self.read(|db| {
-            let mut statement = db.prepare_cached(
-                "SELECT check_id, brand, polarity, photo, confirmed, score, scoring, decided_by, note, decided_at
-                 FROM outcome WHERE brand = ?1 AND scoring = ?2 ORDER BY check_id",
-            )?;
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM outcome WHERE brand = ?1 AND scoring = ?2 AND withdrawn = 0 ORDER BY check_id"
+            ))?;
             statement.query_map([brand.as_str(), scoring], outcome)?.collect()
         })
     }
@@ -87,6 +64,55 @@ impl Gallery {
             statement.query_map([signed(since)], |row| parsed(row, 0))?.collect()
         })
     }
+}
+
+const COLUMNS: &str = "check_id, brand, polarity, photo, confirmed, score, scoring, decided_by, note, decided_at";
+
+pub(super) fn write_outcome(transaction: &Transaction<'_>, outcome: &Outcome) -> rusqlite::Result<()> {
+    let revision = next_revision(transaction)?;
+    transaction
+        .prepare_cached(&format!(
+            "INSERT INTO outcome ({COLUMNS}, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             ON CONFLICT (brand, check_id, polarity) DO UPDATE SET photo = excluded.photo, confirmed = excluded.confirmed, score = excluded.score,
+             scoring = excluded.scoring, decided_by = excluded.decided_by, note = excluded.note, decided_at = excluded.decided_at,
+             revision = excluded.revision, withdrawn = 0"
+        ))?
+        .execute(params![
+            outcome.check_id,
+            outcome.brand.as_str(),
+            outcome.polarity.as_str(),
+            &outcome.photo.0[..],
+            outcome.confirmed,
+            outcome.score,
+            outcome.scoring,
+            outcome.decided_by,
+            outcome.note,
+            outcome.decided_at.to_string(),
+            signed(revision),
+        ])
+        .map(drop)
+}
+
+pub(super) fn find_outcome(
+    db: &Connection,
+    check_id: &str,
+    brand: &BrandId,
+    polarity: Polarity,
+) -> rusqlite::Result<Option<Outcome>> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM outcome WHERE check_id = ?1 AND brand = ?2 AND polarity = ?3 AND withdrawn = 0");
+    db.prepare_cached(&sql)?.query_row([check_id, brand.as_str(), polarity.as_str()], outcome).optional()
+}
+
+/// Takes an outcome back.
+pub(super) fn withdraw_outcome(transaction: &Transaction<'_>, gone: &Outcome) -> rusqlite::Result<()> {
+    let revision = next_revision(transaction)?;
+    transaction
+        .prepare_cached(
+            "UPDATE outcome SET withdrawn = 1, revision = ?1 WHERE check_id = ?2 AND brand = ?3 AND polarity = ?4",
+        )?
+        .execute(params![signed(revision), gone.check_id, gone.brand.as_str(), gone.polarity.as_str()])
+        .map(drop)
 }
 
 fn outcome(row: &Row<'_>) -> rusqlite::Result<Outcome> {

@@ -266,7 +266,11 @@ impl Gallery {
                 return Ok(());
             }
             transaction.execute("DELETE FROM vector WHERE sha256 = ?1", [&sha256.0[..]])?;
-            self.photos.remove(sha256).and_then(|()| self.features.remove(sha256)).map_err(io_error)
+            self.photos
+                .remove(sha256)
+                .and_then(|()| self.features.remove(sha256))
+                .and_then(|()| self.drop_thumbnails(sha256))
+                .map_err(io_error)
         })
     }
 

@@ -57,13 +57,16 @@ pub struct Gallery {
     pub(super) features: PhotoStore,
     /// Photos of checks.
     pub(super) uploads: PhotoStore,
+    /// Small pictures of both, for people: derived, and made again when missing.
+    pub(super) thumbnails: PhotoStore,
     writer: Mutex<Connection>,
     /// Idle connections for reading; one is opened when all are busy.
     readers: Mutex<Vec<Connection>>,
 }
 
 impl Gallery {
-    /// Opens `<folder>/touchstone.db`, `<folder>/photos`, `<folder>/features` and `<folder>/uploads`, making them when missing.
+    /// Opens `<folder>/touchstone.db`, `<folder>/photos`, `<folder>/features`, `<folder>/uploads` and
+    /// `<folder>/thumbnails`, making them when missing.
     ///
     /// # Errors
     /// When the folder cannot be used or a newer touchstone wrote the database.
@@ -71,6 +74,7 @@ impl Gallery {
         let photos = PhotoStore::open(&folder.join("photos"))?;
         let features = PhotoStore::open(&folder.join("features"))?;
         let uploads = PhotoStore::open(&folder.join("uploads"))?;
+        let thumbnails = PhotoStore::open(&folder.join("thumbnails"))?;
         let path = folder.join("touchstone.db");
         let failed = |source| GalleryError::Database { path: path.clone(), source };
         let mut writer = Connection::open(&path).map_err(failed)?;
@@ -81,7 +85,16 @@ impl Gallery {
             newest: schema::newest(),
         })?;
         let id = writer.query_row("SELECT id FROM gallery", [], |row| row.get(0)).map_err(failed)?;
-        Ok(Self { path, id, photos, features, uploads, writer: Mutex::new(writer), readers: Mutex::default() })
+        Ok(Self {
+            path,
+            id,
+            photos,
+            features,
+            uploads,
+            thumbnails,
+            writer: Mutex::new(writer),
+            readers: Mutex::default(),
+        })
     }
 
     /// Where journals of runs are kept.

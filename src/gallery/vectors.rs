@@ -1,8 +1,9 @@
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
 
 use super::rows::{COLUMNS, is_needed, mark, reference};
 use super::store::{Gallery, GalleryError, io_error, next_revision, parsed, signed, unsigned};
-use super::{BrandId, Mark, Polarity, Reference};
+use super::{BrandId, Mark, Polarity, Reference, ReferenceState};
 use crate::embed::Embedding;
 use crate::photo::Sha256;
 
@@ -28,6 +29,32 @@ pub struct ChangedRow {
     pub revision: u64,
     /// Its vector, if the model has embedded it.
     pub vector: Option<Vec<u8>>,
+}
+
+/// Longer sides of the small pictures that are kept: in a grid, and to look at closely.
+pub const THUMBNAIL_SIDES: [u32; 2] = [320, 1200];
+/// Bytes of one at most.
+const MOST_THUMBNAIL: u64 = 8 << 20;
+
+fn thumbnail_name(sha256: Sha256, side: u32) -> Sha256 {
+    Sha256::of(format!("{side} {sha256}").as_bytes())
+}
+
+/// Which references' vectors to visit.
+#[derive(Debug, Clone)]
+pub struct VectorQuery {
+    /// In this state.
+    pub state: ReferenceState,
+    /// Only of this brand.
+    pub brand: Option<BrandId>,
+    /// Only of this polarity.
+    pub polarity: Option<Polarity>,
+    /// Only of this product.
+    pub product: Option<String>,
+    /// Only those that were added then or later.
+    pub since: Option<Timestamp>,
+    /// Only those that were added before.
+    pub until: Option<Timestamp>,
 }
 
 const ROW: &str = "r.key, r.brand, r.polarity, r.product, r.mark, r.revision";
@@ -88,6 +115,39 @@ impl Gallery {
                 visit(changed(row)?);
             }
             Ok(newest)
+        })
+    }
+
+    /// Visits the vectors of references in one state, also of those that take no part in checks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn visit_vectors(
+        &self,
+        model: &str,
+        query: &VectorQuery,
+        mut visit: impl FnMut(u64, Vec<u8>),
+    ) -> Result<(), GalleryError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT r.key, v.vector FROM reference r JOIN vector v ON v.sha256 = r.sha256 AND v.model = :model
+                 WHERE r.state = :state AND (:brand IS NULL OR r.brand = :brand) AND (:polarity IS NULL OR r.polarity = :polarity)
+                 AND (:product IS NULL OR r.product = :product)
+                 AND (:since IS NULL OR r.created_at >= :since) AND (:until IS NULL OR r.created_at < :until)",
+            )?;
+            let mut rows = statement.query(named_params! {
+                ":model": model,
+                ":state": query.state.as_str(),
+                ":brand": query.brand.as_ref().map(BrandId::as_str),
+                ":polarity": query.polarity.map(Polarity::as_str),
+                ":product": query.product,
+                ":since": query.since.map(|when| when.to_string()),
+                ":until": query.until.map(|when| when.to_string()),
+            })?;
+            while let Some(row) = rows.next()? {
+                visit(unsigned(row, 0)?, row.get(1)?);
+            }
+            Ok(())
         })
     }
 
@@ -184,6 +244,24 @@ impl Gallery {
                 Ok(())
             }
         })
+    }
+
+    /// A small picture that [`Gallery::keep_thumbnail`] kept, if any.
+    #[must_use]
+    pub fn thumbnail(&self, sha256: Sha256, side: u32) -> Option<Vec<u8>> {
+        self.thumbnails.get_derived(thumbnail_name(sha256, side), MOST_THUMBNAIL)
+    }
+
+    /// Keeps a small picture of a photo, whose longer side is one of [`THUMBNAIL_SIDES`].
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn keep_thumbnail(&self, sha256: Sha256, side: u32, bytes: &[u8]) -> Result<(), GalleryError> {
+        Ok(self.thumbnails.put_derived(thumbnail_name(sha256, side), bytes)?)
+    }
+
+    pub(super) fn drop_thumbnails(&self, sha256: Sha256) -> std::io::Result<()> {
+        THUMBNAIL_SIDES.into_iter().try_for_each(|side| self.thumbnails.remove(thumbnail_name(sha256, side)))
     }
 
     /// The bytes of a reference's photo.

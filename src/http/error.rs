@@ -47,6 +47,14 @@ impl Problem {
         }
     }
 
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub(super) fn busy() -> Self {
         let mut problem =
             Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", "the service is at its capacity; try again in a second");

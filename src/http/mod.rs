@@ -1,6 +1,8 @@
 //! The service: routes, errors as problem+json, one file a resource.
 
+mod cases;
 mod checks;
+mod console;
 mod drain;
 mod error;
 mod form;

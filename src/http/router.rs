@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{App, Problem, checks, drain, lookups, observe, outcomes, policies, references, system};
+use super::{App, Problem, cases, checks, console, drain, lookups, observe, outcomes, policies, references, system};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -39,6 +39,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(policies::get, policies::put))
         .routes(routes!(outcomes::put))
         .routes(routes!(outcomes::get))
+        .routes(routes!(cases::get))
+        .routes(routes!(cases::appeal))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES));
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(checks::create))
@@ -58,6 +60,7 @@ pub fn router(app: Arc<App>) -> Router {
     let docs = SwaggerUi::new("/docs").url("/openapi.json", document);
     router
         .merge(docs)
+        .merge(console::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(

@@ -8,9 +8,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Problem;
+use super::console::Refusal;
 use super::serving::Serving;
 use crate::assembly::Parts;
-use crate::config::{Config, Server};
+use crate::config::{Config, ConsoleOptions, Server};
+use crate::moderation::{Desk, LoginGuard};
 use crate::screening::Screener;
 use crate::telemetry;
 
@@ -18,6 +20,9 @@ use crate::telemetry;
 pub struct App {
     serving: Arc<Serving>,
     pub(super) server: Server,
+    pub(super) console: ConsoleOptions,
+    /// Counts wrong passwords.
+    pub(super) guard: LoginGuard,
     pub(super) metrics: Option<PrometheusHandle>,
     /// Requests with photos that may be here at once; it also bounds the memory of their bodies.
     admission: Arc<Semaphore>,
@@ -33,6 +38,8 @@ impl App {
         Arc::new(Self {
             serving: Arc::new(Serving::new(parts, config)),
             server: config.server.clone(),
+            console: config.console.clone(),
+            guard: LoginGuard::default(),
             metrics,
             admission: Arc::new(Semaphore::new(config.server.max_in_flight.max(1))),
             working: Arc::new(Semaphore::new(cores + 2)),
@@ -74,6 +81,14 @@ impl App {
         })
     }
 
+    /// As [`App::work`], for the console, whose refusals are pages.
+    pub(super) async fn page<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.work(move |app| Ok(work(app))).await?
+    }
+
     /// What answers requests now.
     pub(super) fn parts(&self) -> Arc<Parts> {
         self.serving.parts()
@@ -81,6 +96,11 @@ impl App {
 
     pub(super) fn screener(&self) -> ScreenerOf {
         ScreenerOf(self.parts())
+    }
+
+    /// Where moderators work.
+    pub(super) fn desk(&self) -> Desk {
+        Desk::new(self.parts())
     }
 
     /// `None` when checks can be trusted; otherwise why they cannot.

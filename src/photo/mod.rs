@@ -94,6 +94,18 @@ impl std::str::FromStr for Sha256 {
     }
 }
 
+impl Serialize for Sha256 {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256 {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl fmt::Debug for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -172,6 +184,16 @@ impl Photo {
             return self;
         }
         Self { rgb: resized(&self.rgb, size, Filter::Bilinear), ..self }
+    }
+
+    /// The photo as a JPEG of a quality from 1 to 100.
+    ///
+    /// # Errors
+    /// When it is too large for one.
+    pub fn to_jpeg(&self, quality: u8) -> Result<Vec<u8>, image::ImageError> {
+        let mut bytes = Vec::new();
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(&self.rgb)?;
+        Ok(bytes)
     }
 
     /// Pictures inside this one, the largest first: cells of a collage, a photo on a screenshot.

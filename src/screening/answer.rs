@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::align::Alignment;
-use crate::gallery::{Action, Polarity, Reference};
+use crate::gallery::{Action, Decision, Polarity, Reference};
 use crate::photo::{PhotoError, Sha256};
 use crate::verdict::{Candidate, Judgement, Reason, Verdict};
 
@@ -63,6 +63,9 @@ pub struct PhotoAnswer {
     /// How much there is to see, 0 to 100 (PDQ's quality metric); absent when it could not be decoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<u8>,
+    /// Perceptual hash, 64 hex digits; absent when the photo was allowed or could not be decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perceptual_hash: Option<String>,
     /// What was found.
     pub verdict: Verdict,
     /// What the policy answers.
@@ -78,6 +81,21 @@ pub struct PhotoAnswer {
     pub fault: Option<PhotoFault>,
     /// The references that reach a threshold or nearly, most probably copied first.
     pub matches: Vec<Match>,
+    /// References that were left out, because a person has decided about them and this photo, or one that looks the
+    /// same, before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settled: Vec<Settled>,
+}
+
+/// What a person has decided about a photo and a reference before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Settled {
+    /// The reference's id.
+    pub reference_id: String,
+    /// What was decided: `no_match`, or `authorised` for this seller.
+    pub decision: Decision,
+    /// The check in which.
+    pub check_id: String,
 }
 
 /// What was wrong with a photo's bytes.
@@ -166,6 +184,15 @@ pub struct Versions {
     pub policies: BTreeMap<String, u64>,
 }
 
+impl CheckAnswer {
+    /// The photo and the match that decide about the listing, if a match does.
+    #[must_use]
+    pub fn lead(&self) -> Option<(&PhotoAnswer, &Match)> {
+        let decides = |photo: &&PhotoAnswer| (photo.verdict, photo.action) == (self.verdict, self.action);
+        self.photos.iter().filter(decides).find_map(|photo| Some((photo, photo.lead()?)))
+    }
+}
+
 impl PhotoAnswer {
     pub(super) fn unseen(index: usize, name: Option<String>, sha256: Sha256) -> Self {
         Self {
@@ -175,13 +202,26 @@ impl PhotoAnswer {
             width: None,
             height: None,
             quality: None,
+            perceptual_hash: None,
             verdict: Verdict::Undecidable,
             action: Action::Review,
             reasons: Vec::new(),
             views: 0,
             fault: None,
             matches: Vec::new(),
+            settled: Vec::new(),
         }
+    }
+
+    /// The match that the verdict is about, if it is about one.
+    #[must_use]
+    pub fn lead(&self) -> Option<&Match> {
+        let polarity = match self.verdict {
+            Verdict::KnownFakeMatch | Verdict::KnownFakeLikely => Some(Polarity::Fake),
+            Verdict::AuthenticPhotoReuse | Verdict::AuthorisedUse => Some(Polarity::Authentic),
+            _ => None,
+        };
+        self.matches.iter().find(|near| polarity.is_none_or(|polarity| near.polarity == polarity))
     }
 
     pub(super) fn see(&mut self, (width, height): (u32, u32), quality: u8) {

@@ -14,14 +14,17 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
-use crate::gallery::{Action, FloodLimits, Gallery, GalleryError, Hit, Polarity, StoredCheck, new_id};
+use crate::gallery::{
+    Action, Decision, FloodLimits, Gallery, GalleryError, Hit, NewCase, Pair, Polarity, StoredCheck, new_id,
+};
+use crate::hygiene::is_same_group;
 use crate::library::{Filter, Library};
 use crate::photo::{Limits, Photo, PhotoError, Sha256};
 use crate::scoring::Scoring;
 use crate::telemetry;
 use crate::verdict::{Candidate, Facts, Judgement, Reason, judge, undecidable, worst};
 
-pub use answer::{CheckAnswer, Listing, Match, Overlay, PhotoAnswer, PhotoFault, ReasonText, Versions};
+pub use answer::{CheckAnswer, Listing, Match, Overlay, PhotoAnswer, PhotoFault, ReasonText, Settled, Versions};
 use brands::Brands;
 pub use look::{Examination, Held, Inside};
 pub use outcomes::{Finding, OutcomeError};
@@ -140,7 +143,7 @@ impl Screener {
         {
             return replay(saved.request_sha256, request, saved.answer);
         }
-        let (answer, decisive) = self.screen_all(listing, uploads)?;
+        let Screened { answer, decisive, precedent } = self.screen_all(listing, uploads)?;
         let json = serde_json::to_string(&answer)?;
         let hits: Vec<Hit<'_>> = decisive
             .iter()
@@ -162,6 +165,14 @@ impl Screener {
             answer: &json,
             photos: &kept,
             hits: &hits,
+            case: (answer.action != Action::Allow).then(|| NewCase {
+                verdict: answer.verdict.as_str(),
+                lead: answer.lead().map(|(_, near)| {
+                    let probability = near.probability.map_or(0.5, f64::from);
+                    (near.brand.as_str(), near.polarity, near.reference_id.as_str(), probability)
+                }),
+                precedent: precedent.as_deref(),
+            }),
         };
         let saved = self.gallery.save_check(&check, &self.checks.flood)?;
         match saved {
@@ -179,7 +190,7 @@ impl Screener {
     /// # Errors
     /// As [`Screener::check`].
     pub fn screen(&self, listing: &Listing, uploads: &[Upload]) -> Result<CheckAnswer, ScreenError> {
-        self.screen_all(listing, uploads).map(|(answer, _)| answer)
+        self.screen_all(listing, uploads).map(|screened| screened.answer)
     }
 
     /// Whether the photos of a check are kept. Which of the allowed ones are is as good as drawn by lot.
@@ -192,18 +203,19 @@ impl Screener {
         }
     }
 
-    /// The answer, and the references that decided about photos that are not allowed, with the photos' hashes.
-    fn screen_all(&self, listing: &Listing, uploads: &[Upload]) -> Result<(CheckAnswer, Vec<Decisive>), ScreenError> {
+    fn screen_all(&self, listing: &Listing, uploads: &[Upload]) -> Result<Screened, ScreenError> {
         // All photos are decoded and queued before the first embedding is waited for.
         let started = uploads.iter().enumerate().map(|(index, upload)| self.start(index, upload));
         let started = started.collect::<Result<Vec<_>, _>>()?;
         let mut brands = Brands::new();
         let mut judged = Vec::with_capacity(started.len());
         let mut decisive = Vec::new();
+        let mut precedent = None;
         for (index, (look, upload)) in started.into_iter().zip(uploads).enumerate() {
-            let (judgement, answer, hit) = self.finish(index, look, upload, listing, &mut brands)?;
-            judged.push((judgement, answer));
-            decisive.extend(hit);
+            let finished = self.finish(index, look, upload, listing, &mut brands)?;
+            judged.push((finished.judgement, finished.answer));
+            decisive.extend(finished.hit);
+            precedent = precedent.or(finished.precedent);
         }
         let judgements: Vec<Judgement> = judged.iter().map(|(judgement, _)| judgement.clone()).collect();
         let overall = worst(&judgements).cloned().unwrap_or_else(|| undecidable(Reason::PhotoBroken));
@@ -217,7 +229,7 @@ impl Screener {
             photos: judged.into_iter().map(|(_, photo)| photo).collect(),
             versions: self.versions(&brands),
         };
-        Ok((answer, decisive))
+        Ok(Screened { answer, decisive, precedent })
     }
 
     /// Decodes and embeds one photo, for a look-up.
@@ -274,8 +286,8 @@ impl Screener {
         upload: &Upload,
         listing: &Listing,
         brands: &mut Brands,
-    ) -> Result<(Judgement, PhotoAnswer, Option<Decisive>), ScreenError> {
-        let mut hit = None;
+    ) -> Result<Finished, ScreenError> {
+        let (mut hit, mut precedent) = (None, None);
         let mut answer = PhotoAnswer::unseen(index, upload.name.clone(), Sha256::of(&upload.bytes));
         let judgement = match look {
             Started::Broken(error) => {
@@ -285,13 +297,22 @@ impl Screener {
             Started::Seen { photo, quality, size, pending } => {
                 answer.see(size, quality);
                 match pending.wait().map_err(ScreenError::from).and_then(|seen| self.examine(&photo, &seen)) {
-                    Ok(examination) => {
+                    Ok(mut examination) => {
                         answer.views = examination.views;
-                        let (judgement, matches) = self.judge(&examination, &answer, listing, brands)?;
+                        let decided = self.decided_before(&examination, &photo)?;
+                        answer.settled = self.leave_out_settled(&mut examination, &decided, listing)?;
+                        let (mut judgement, matches) = self.judge(&examination, &answer, listing, brands)?;
                         answer.matches = matches;
+                        if !answer.settled.is_empty() {
+                            judgement.reasons.push(Reason::SettledByPerson);
+                        }
                         if judgement.action != Action::Allow {
+                            let hash = photo.fingerprint().hash;
+                            answer.perceptual_hash = Some(Sha256(hash).to_string());
                             let key = judgement.decisive.map(|place| examination.held[place].found.key);
-                            hit = key.map(|key| (key, photo.fingerprint().hash));
+                            hit = key.map(|key| (key, hash));
+                            let fake = |pair: &&Pair| pair.decision == Decision::Fake && Some(pair.key) == key;
+                            precedent = decided.iter().find(fake).map(|pair| pair.check_id.clone());
                         }
                         judgement
                     }
@@ -305,7 +326,45 @@ impl Screener {
         };
         telemetry::judged(judgement.verdict.as_str());
         answer.judged(&judgement);
-        Ok((judgement, answer, hit))
+        Ok(Finished { judgement, answer, hit, precedent })
+    }
+
+    /// What people have said of the references that come into question and of photos that look like this one.
+    fn decided_before(&self, examination: &Examination, photo: &Photo) -> Result<Vec<Pair>, ScreenError> {
+        let mut pairs = self.gallery.decided_pairs(examination.held.iter().map(|held| held.found.key))?;
+        if !pairs.is_empty() {
+            let hash = photo.fingerprint().hash;
+            pairs.retain(|pair| is_same_group(&pair.perceptual_hash.0, &hash));
+            // Where people have found both, nothing is decided: it is asked again.
+            let found = |key: u64, decision| pairs.iter().any(|pair| pair.key == key && pair.decision == decision);
+            let both = |pair: &Pair| found(pair.key, Decision::Fake) && found(pair.key, Decision::NoMatch);
+            let unclear: Vec<bool> = pairs.iter().map(both).collect();
+            let mut unclear = unclear.into_iter();
+            pairs.retain(|_| !unclear.next().unwrap_or_default());
+        }
+        Ok(pairs)
+    }
+
+    /// Takes out what a person has said to be no match, or this seller's good right.
+    fn leave_out_settled(
+        &self,
+        examination: &mut Examination,
+        decided: &[Pair],
+        listing: &Listing,
+    ) -> Result<Vec<Settled>, ScreenError> {
+        let holds = |pair: &&Pair| match pair.decision {
+            Decision::Fake => false,
+            Decision::NoMatch => true,
+            Decision::Authorised => pair.seller_id.is_some() && pair.seller_id == listing.seller_id,
+        };
+        let settled: Vec<&Pair> = decided.iter().filter(holds).collect();
+        examination.held.retain(|held| settled.iter().all(|pair| pair.key != held.found.key));
+        let references = self.gallery.by_keys(settled.iter().map(|pair| pair.key))?;
+        let named = settled.iter().filter_map(|pair| {
+            let reference_id = references.get(&pair.key)?.id.clone();
+            Some(Settled { reference_id, decision: pair.decision, check_id: pair.check_id.clone() })
+        });
+        Ok(named.collect())
     }
 
     fn judge(
@@ -381,6 +440,23 @@ impl Screener {
 
 /// Key of the reference that decided about a photo, and the photo's perceptual hash.
 type Decisive = (u64, [u8; 32]);
+
+/// All that comes of a listing.
+struct Screened {
+    answer: CheckAnswer,
+    /// The references that decided about photos that are not allowed, with the photos' hashes.
+    decisive: Vec<Decisive>,
+    /// An earlier check in which a person found the same photo and reference to be a counterfeit's.
+    precedent: Option<String>,
+}
+
+/// All that comes of a photo.
+struct Finished {
+    judgement: Judgement,
+    answer: PhotoAnswer,
+    hit: Option<Decisive>,
+    precedent: Option<String>,
+}
 
 /// A photo on its way.
 enum Started {

@@ -62,20 +62,8 @@ impl Screener {
         let saved = self.gallery.check(&check_id)?.ok_or_else(|| OutcomeError::Unknown(check_id.clone()))?;
         let answer: CheckAnswer = serde_json::from_str(&saved.answer)?;
         let polarity = finding.polarity;
-        let Some((photo, score)) = best_match(&answer, &brand, polarity) else {
+        let Some(outcome) = answer.outcome(brand.clone(), finding) else {
             return Err(OutcomeError::NoMatch { id: check_id, scoring: answer.versions.scoring, polarity, brand });
-        };
-        let outcome = Outcome {
-            check_id,
-            brand,
-            polarity,
-            photo,
-            confirmed: finding.confirmed,
-            score,
-            scoring: answer.versions.scoring,
-            decided_by: finding.decided_by,
-            note: finding.note,
-            decided_at: Timestamp::now(),
         };
         self.gallery.put_outcome(&outcome)?;
         self.library.refresh()?;
@@ -90,6 +78,27 @@ impl Screener {
         let outcomes = self.gallery.outcomes(brand, self.scoring.id())?;
         let standing = Standing::of(&outcomes);
         Ok((outcomes, standing))
+    }
+}
+
+impl CheckAnswer {
+    /// What a finding says about this check's most probable match to a brand's references of one polarity; `None` where
+    /// there is no such match with a score.
+    #[must_use]
+    pub fn outcome(&self, brand: BrandId, finding: Finding) -> Option<Outcome> {
+        let (photo, score) = best_match(self, &brand, finding.polarity)?;
+        Some(Outcome {
+            check_id: self.id.clone(),
+            brand,
+            polarity: finding.polarity,
+            photo,
+            confirmed: finding.confirmed,
+            score,
+            scoring: self.versions.scoring.clone(),
+            decided_by: finding.decided_by,
+            note: finding.note,
+            decided_at: Timestamp::now(),
+        })
     }
 }
 

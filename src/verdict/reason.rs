@@ -51,6 +51,8 @@ pub enum Reason {
     BelowEveryThreshold,
     /// The listing claims another brand than the matched one.
     ClaimedBrandDiffers,
+    /// A person has decided about this photo and a reference before; that reference was left out.
+    SettledByPerson,
     /// The bytes could not be decoded.
     PhotoBroken,
     /// The model failed on this photo.
@@ -85,6 +87,9 @@ impl Reason {
             Self::LowInformation => "There is too little to see on the photo for a match to mean anything.",
             Self::BelowEveryThreshold => "No reference is near.",
             Self::ClaimedBrandDiffers => "The listing names another brand than the matched one.",
+            Self::SettledByPerson => {
+                "A person has decided about this photo and a reference before; that reference was left out."
+            }
             Self::PhotoBroken => "The photo could not be decoded.",
             Self::ModelFailed => "The photo could not be judged because the model failed.",
         }

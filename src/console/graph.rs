@@ -1,0 +1,61 @@
+//! Bars by day as SVG that takes the page's colours, which a drawing library's fixed ones do not.
+
+use maud::{Markup, html};
+
+/// A series of numbers, one a day.
+pub(super) struct Series {
+    pub(super) name: &'static str,
+    /// Of the colours in the style sheet.
+    pub(super) class: &'static str,
+    pub(super) values: Vec<u64>,
+}
+
+const WIDTH: u64 = 640;
+const HEIGHT: u64 = 140;
+const LEFT: u64 = 44;
+
+/// Series on top of each other, with the numbers as a table for those who do not see them.
+pub(super) fn bars(title: &str, days: &[String], series: &[Series]) -> Markup {
+    let sums: Vec<u64> = (0..days.len()).map(|day| series.iter().map(|one| one.values[day]).sum()).collect();
+    let most = sums.iter().copied().max().unwrap_or(0).max(1);
+    let step = (WIDTH - LEFT) / (days.len() as u64).max(1);
+    let height = |value: u64| value * (HEIGHT - 24) / most;
+    html! {
+        figure.graph {
+            figcaption {
+                (title)
+                span.legend { @for one in series { span class=(format!("key {}", one.class)) { (one.name) } } }
+            }
+            svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(format!("{title}, by day; at most {most} a day")) {
+                text x=(LEFT - 6) y="14" text-anchor="end" { (most) }
+                text x=(LEFT - 6) y=(HEIGHT - 18) text-anchor="end" { "0" }
+                line.axis x1=(LEFT) x2=(WIDTH) y1=(HEIGHT - 22) y2=(HEIGHT - 22);
+                @for (day, name) in days.iter().enumerate() { (day_of(name, day, series, (step, &height))) }
+                @if let (Some(first), Some(last)) = (days.first(), days.last()) {
+                    text x=(LEFT) y=(HEIGHT - 4) { (first) }
+                    text x=(WIDTH) y=(HEIGHT - 4) text-anchor="end" { (last) }
+                }
+            }
+        }
+    }
+}
+
+fn day_of(name: &str, day: usize, series: &[Series], (step, height): (u64, &dyn Fn(u64) -> u64)) -> Markup {
+    let x = LEFT + step * day as u64 + 1;
+    let mut top = HEIGHT - 22;
+    let mut parts = Vec::new();
+    for one in series {
+        let tall = height(one.values[day]);
+        top -= tall;
+        parts.push((one, top, tall));
+    }
+    html! {
+        @for (one, y, tall) in parts {
+            @if tall > 0 {
+                rect class=(one.class) x=(x) y=(y) width=(step.saturating_sub(2).max(1)) height=(tall) {
+                    title { (name) ": " (one.values[day]) " " (one.name) }
+                }
+            }
+        }
+    }
+}

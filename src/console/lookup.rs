@@ -1,0 +1,139 @@
+use maud::{Markup, html};
+
+use super::cases::standing;
+use super::parts::{Picture, choice, small, text_field, time};
+use super::{Shell, csrf, page};
+use crate::gallery::{BrandId, Reference, ReferenceState, Session};
+use crate::moderation::Near;
+use crate::page::visible;
+
+/// What the look-up shows.
+#[derive(Debug)]
+pub struct LookupPage<'a> {
+    /// Who looks.
+    pub session: &'a Session,
+    /// The picture that is looked for, if one is, and what it is.
+    pub subject: Option<(Picture<'a>, String)>,
+    /// What was chosen in the filters, by name; `photo` or `reference` names the subject.
+    pub chosen: &'a [(String, String)],
+    /// What was found, nearest first.
+    pub found: &'a [Near],
+    /// Brands to choose from.
+    pub brands: &'a [BrandId],
+    /// Something to tell.
+    pub notice: Option<&'a str>,
+}
+
+impl LookupPage<'_> {
+    fn chosen(&self, name: &str) -> Option<&str> {
+        self.chosen.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The whole page.
+#[must_use]
+pub fn lookup(show: &LookupPage<'_>) -> Markup {
+    let content = html! {
+        h1 { "Similar images" }
+        form.drop #drop method="post" action="/console/lookup" enctype="multipart/form-data" {
+            (csrf(show.session))
+            label { "Drop a photo here, paste one, or choose a file" input #photo type="file" name="photo" accept="image/*" required; }
+            button.main { "Look it up" }
+        }
+        @if let Some((picture, alt)) = &show.subject {
+            div.subject {
+                figure { (small(*picture, alt)) figcaption { (alt) } }
+                form.filters #filters method="get" action="/console/lookup" hx-get="/console/lookup" hx-trigger="change, input delay:300ms"
+                    hx-target="#results" hx-push-url="true" role="search" aria-label="Filters" {
+                    (filters(show))
+                    noscript { button { "Filter" } }
+                }
+            }
+            div #results { (results(show)) }
+        }
+    };
+    page(Shell { title: "Look-up", session: Some(show.session), part: "lookup", notice: show.notice }, &content)
+}
+
+fn filters(show: &LookupPage<'_>) -> Markup {
+    let same = |text: &str| (text.to_owned(), text.to_owned());
+    let brands: Vec<(String, String)> = show.brands.iter().map(|brand| same(brand.as_str())).collect();
+    let states = [ReferenceState::Disabled, ReferenceState::Quarantined, ReferenceState::Retired];
+    let states = states.map(|state| same(state.as_str()));
+    html! {
+        @for name in ["photo", "reference"] {
+            @if let Some(value) = show.chosen(name) { input type="hidden" name=(name) value=(value); }
+        }
+        (choice("brand", "Brand", show.chosen("brand"), "any", &brands))
+        (choice("polarity", "Polarity", show.chosen("polarity"), "any", &[same("authentic"), same("fake")]))
+        (text_field("product", "Product", "search", show.chosen("product")))
+        (choice("state", "State", show.chosen("state"), "active", &states))
+        (text_field("since", "Added from", "date", show.chosen("since")))
+        (text_field("until", "Added to", "date", show.chosen("until")))
+    }
+}
+
+/// The grid.
+#[must_use]
+pub fn results(show: &LookupPage<'_>) -> Markup {
+    html! {
+        p.note role="status" { (show.found.len()) " references, nearest first" }
+        ol.grid { @for near in show.found { (result(near)) } }
+    }
+}
+
+pub(super) fn result(near: &Near) -> Markup {
+    let Near { reference, similarity } = near;
+    let claim = &reference.claim;
+    let alt = format!("{} reference of {}", claim.polarity, claim.brand);
+    html! {
+        li {
+            a data-row href=(format!("/console/references/{}", reference.id)) {
+                (small(Picture::Reference(&reference.photo.sha256.to_string()), &alt))
+                span.similarity { (format!("{similarity:.3}")) }
+            }
+            p {
+                span class=(format!("tag {}", claim.polarity)) { (claim.polarity) } " " (claim.brand)
+                @if let Some(product) = &claim.details.product { br; span.note { (visible(product)) } }
+                @if reference.state != ReferenceState::Active || reference.mark.is_some() { br; span.note { (standing(reference)) } }
+                br; a.note href=(format!("/console/lookup?reference={}", reference.id)) { "More like this" }
+            }
+        }
+    }
+}
+
+/// A reference by itself.
+#[must_use]
+pub fn reference(session: &Session, reference: &Reference, (confirmed, overturned): (u64, u64)) -> Markup {
+    let (claim, photo) = (&reference.claim, &reference.photo);
+    let details = claim.details.named().filter_map(|(name, _, text)| Some((name, text?)));
+    let sum = photo.sha256.to_string();
+    let content = html! {
+        h1 { (claim.polarity) " reference of " (claim.brand) }
+        div.columns {
+            figure {
+                img src=(Picture::Reference(&sum).address(1200)) alt=(format!("The {} reference of {}", claim.polarity, claim.brand)) width=(photo.width) height=(photo.height);
+            }
+            section {
+                dl.figures {
+                    dt { "Id" } dd.path { (reference.id) }
+                    dt { "State" } dd { (standing(reference)) }
+                    @for (name, text) in details { dt { (name.replace('_', " ")) } dd { (visible(text)) } }
+                    dt { "Matches so far" } dd { (confirmed) " confirmed, " (overturned) " overturned" }
+                    dt { "Size" } dd { (photo.width) " × " (photo.height) ", " (photo.media_type) }
+                    dt { "Added" } dd { (time(reference.created_at)) }
+                    dt { "sha256" } dd.path { (sum) }
+                }
+                p { a href=(format!("/console/lookup?reference={}", reference.id)) { "More like this" } }
+                @if reference.state == ReferenceState::Active {
+                    form.stack method="post" action=(format!("/console/references/{}/quarantine", reference.id)) {
+                        (csrf(session)) input type="hidden" name="case" value="";
+                        label { "Hold it back, because" input name="why" required maxlength="1000"; }
+                        button { "Quarantine the reference" }
+                    }
+                }
+            }
+        }
+    };
+    page(Shell { title: "Reference", session: Some(session), part: "lookup", notice: None }, &content)
+}

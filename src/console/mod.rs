@@ -1,0 +1,172 @@
+//! The moderators' pages: what the desk knows, as HTML that works without scripts; scripts add keys, paste and filters
+//! without a reload. Nothing here knows of requests or the database.
+
+mod cases;
+mod graph;
+mod lookup;
+mod overview;
+mod parts;
+mod queue;
+mod statement;
+
+use maud::{DOCTYPE, Markup, html};
+
+use crate::gallery::{Role, Session};
+
+pub use cases::{CasePage, case, near};
+pub use lookup::{LookupPage, lookup, reference, results};
+pub use overview::{OverviewPage, audit, overview};
+pub use parts::{Picture, audit_rows};
+pub use queue::{QueuePage, queue, queue_rows};
+pub use statement::statement;
+
+/// Files that pages ask for: name, media type, content.
+pub const ASSETS: [(&str, &str, &[u8]); 4] = [
+    ("console.css", "text/css; charset=utf-8", include_bytes!("assets/console.css")),
+    ("console.js", "text/javascript; charset=utf-8", include_bytes!("assets/console.js")),
+    ("htmx.min.js", "text/javascript; charset=utf-8", include_bytes!("assets/htmx.min.js")),
+    ("icon.svg", "image/svg+xml", include_bytes!("assets/icon.svg")),
+];
+
+/// Scripts and styles come from here only, and pages can neither be framed nor send forms elsewhere.
+pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+    connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// htmx must neither write styles nor evaluate code, which the policy forbids; errors are shown where notices are.
+const HTMX: &str = r##"{"includeIndicatorStyles":false,"allowEval":false,"allowScriptTags":false,"historyCacheSize":0,"refreshOnHistoryMiss":true,
+"responseHandling":[{"code":"204","swap":false},{"code":"[23]..","swap":true},{"code":"[45]..","swap":true,"error":true,"target":"#notice","swapOverride":"innerHTML"}]}"##;
+
+/// A page and who sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Shell<'a> {
+    /// What the page is about.
+    pub title: &'a str,
+    /// Who is signed in, if anybody is.
+    pub session: Option<&'a Session>,
+    /// The part of the console that it belongs to.
+    pub part: &'a str,
+    /// Something to tell.
+    pub notice: Option<&'a str>,
+}
+
+/// A whole page.
+#[must_use]
+pub fn page(shell: Shell<'_>, content: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="htmx-config" content=(HTMX);
+                title { (shell.title) " · touchstone" }
+                link rel="icon" href="/console/assets/icon.svg";
+                link rel="stylesheet" href="/console/assets/console.css";
+                script src="/console/assets/htmx.min.js" defer {}
+                script src="/console/assets/console.js" defer {}
+            }
+            body {
+                a.skip href="#main" { "To the content" }
+                header { (navigation(shell)) }
+                (notice(shell.notice))
+                main #main tabindex="-1" { (content) }
+                @if shell.session.is_some() { (help()) }
+            }
+        }
+    }
+}
+
+/// What stands in place of a page's content, with its title and notice, where only that is exchanged.
+#[must_use]
+pub fn fragment(shell: Shell<'_>, content: &Markup) -> Markup {
+    html! {
+        title { (shell.title) " · touchstone" }
+        div #notice role="status" hx-swap-oob="true" { @if let Some(text) = shell.notice { p { (text) } } }
+        (content)
+    }
+}
+
+fn notice(text: Option<&str>) -> Markup {
+    html! { div #notice role="status" { @if let Some(text) = text { p { (text) } } } }
+}
+
+fn navigation(shell: Shell<'_>) -> Markup {
+    let link = |part: &str, href: &str, name: &str| {
+        html! { a href=(href) aria-current=[(part == shell.part).then_some("page")] { (name) } }
+    };
+    html! {
+        p.brand { a href="/console" { "touchstone" } }
+        @if let Some(session) = shell.session {
+            nav aria-label="Console" {
+                (link("queue", "/console/queue", "Queue"))
+                (link("lookup", "/console/lookup", "Look-up"))
+                (link("overview", "/console/overview", "Overview"))
+                @if session.role == Role::Admin { (link("audit", "/console/audit", "Audit log")) }
+            }
+            form.who method="post" action="/console/logout" {
+                (csrf(session))
+                span { (session.account) }
+                button.quiet type="button" data-key="?" { "Keys" }
+                button.quiet { "Sign out" }
+            }
+        }
+    }
+}
+
+/// The field that shows that a form comes from a page of this session.
+pub(crate) fn csrf(session: &Session) -> Markup {
+    html! { input type="hidden" name="csrf" value=(session.csrf); }
+}
+
+fn help() -> Markup {
+    const KEYS: [(&str, &str); 14] = [
+        ("j", "next row; in a case: the next case"),
+        ("k", "row before; in a case: back"),
+        ("Enter", "open the row"),
+        ("f", "decide: counterfeit"),
+        ("a", "decide: authorised, in order"),
+        ("n", "decide: not a match"),
+        ("u", "take back what was done last"),
+        ("r", "release the case"),
+        ("x", "show or hide the reference over the photo"),
+        ("q", "queue: take the next case"),
+        ("l", "look-up"),
+        ("o", "overview"),
+        ("/", "to the filters"),
+        ("?", "these keys"),
+    ];
+    html! {
+        dialog #help aria-labelledby="help-title" {
+            h2 #help-title { "Keys" }
+            dl.keys { @for (key, what) in KEYS { dt { kbd { (key) } } dd { (what) } } }
+            form method="dialog" { button { "Close" } }
+        }
+    }
+}
+
+/// The page on which people sign in.
+#[must_use]
+pub fn login(wrong: Option<&str>, next: &str) -> Markup {
+    let content = html! {
+        h1 { "Sign in" }
+        form.login method="post" action="/console/login" {
+            input type="hidden" name="next" value=(next);
+            @if let Some(wrong) = wrong { p.wrong role="alert" #wrong { (wrong) } }
+            label { "Name" input name="name" autocomplete="username" autocapitalize="none" required autofocus; }
+            label {
+                "Password"
+                input name="password" type="password" autocomplete="current-password" required aria-describedby=[wrong.map(|_| "wrong")];
+            }
+            button.main { "Sign in" }
+        }
+        p.note { "Accounts are made with " code { "touchstone user add NAME" } "." }
+    };
+    page(Shell { title: "Sign in", session: None, part: "", notice: None }, &content)
+}
+
+/// A page that says what is wrong.
+#[must_use]
+pub fn problem(session: Option<&Session>, title: &str, detail: &str) -> Markup {
+    let content = html! { h1 { (title) } p { (detail) } p { a href="/console" { "To the queue" } } };
+    page(Shell { title, session, part: "", notice: None }, &content)
+}

@@ -1,0 +1,158 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::graph::{Series, bars};
+use super::parts::{age, audit_rows, time};
+use super::{Shell, page};
+use crate::gallery::{AuditEntry, BrandId, DayCount, Session};
+use crate::index::Stats;
+use crate::page::visible;
+
+/// What the overview shows.
+#[derive(Debug)]
+pub struct OverviewPage<'a> {
+    /// Who looks.
+    pub session: &'a Session,
+    /// The days, oldest first.
+    pub days: &'a [String],
+    /// Checks by day.
+    pub checks: &'a [(String, u64)],
+    /// Cases by day and brand.
+    pub cases: &'a [DayCount],
+    /// How many cases wait, and since when the oldest does.
+    pub waiting: (u64, Option<Timestamp>),
+    /// Brands with their active references, authentic and fake.
+    pub brands: &'a [(BrandId, [usize; 2])],
+    /// The index, and its version with the gallery's revision.
+    pub index: (&'a Stats, &'a str),
+    /// The gallery's newest revision.
+    pub revision: u64,
+    /// Sellers with the most cases decided as counterfeit, and when the last one came.
+    pub sellers: &'a [(String, u64, Option<Timestamp>)],
+}
+
+/// The whole page.
+#[must_use]
+pub fn overview(show: &OverviewPage<'_>) -> Markup {
+    let content = html! {
+        h1 { "Overview" }
+        (now(show))
+        h2 { "The last " (show.days.len()) " days" }
+        div.graphs { (graphs(show)) }
+        h2 { "Brands" }
+        (brands(show))
+        h2 { "Sellers with most cases decided as counterfeit" }
+        @if show.sellers.is_empty() { p.empty { "none yet" } }
+        ol.plain {
+            @for (seller, fakes, last) in show.sellers {
+                li {
+                    a href=(format!("/console/queue?status=decided&seller={}", encoded(seller))) { (visible(seller)) } ": " (fakes)
+                    @if let Some(last) = last { span.note { ", last " (time(*last)) } }
+                }
+            }
+        }
+    };
+    page(Shell { title: "Overview", session: Some(show.session), part: "overview", notice: None }, &content)
+}
+
+fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+fn now(show: &OverviewPage<'_>) -> Markup {
+    let (stats, version) = show.index;
+    let oldest = show.waiting.1.map_or_else(|| "none".to_owned(), age);
+    let behind = version.rsplit_once('+').and_then(|(_, applied)| applied.parse::<u64>().ok());
+    let behind = behind.map(|applied| show.revision.saturating_sub(applied)).unwrap_or_default();
+    html! {
+        dl.tiles {
+            div { dt { "Cases waiting" } dd { (show.waiting.0) } }
+            div { dt { "The oldest waits" } dd { (oldest) } }
+            div { dt { "References served" } dd { (stats.keys) } }
+            div { dt { "Index" } dd { (version) span.note { " " (if stats.graph { "graph" } else { "exact scan" }) } } }
+            div { dt { "Changes not served yet" } dd { (behind) } }
+        }
+    }
+}
+
+/// Sums of a day over all brands.
+fn by_day(show: &OverviewPage<'_>, value: impl Fn(&DayCount) -> u64) -> Vec<u64> {
+    let of_day = |day: &String| show.cases.iter().filter(|one| one.day == *day).map(&value).sum();
+    show.days.iter().map(of_day).collect()
+}
+
+fn graphs(show: &OverviewPage<'_>) -> Markup {
+    let checks: BTreeMap<&str, u64> = show.checks.iter().map(|(day, count)| (day.as_str(), *count)).collect();
+    let reviews = by_day(show, |one| one.reviews);
+    let blocks = by_day(show, |one| one.blocks);
+    let (decided, overturned) = (by_day(show, |one| one.decided), by_day(show, |one| one.overturned));
+    let allowed = show.days.iter().enumerate().map(|(place, day)| {
+        let all = checks.get(day.as_str()).copied().unwrap_or_default();
+        all.saturating_sub(reviews[place] + blocks[place])
+    });
+    let upheld = decided.iter().zip(&overturned).map(|(all, gone)| all.saturating_sub(*gone)).collect();
+    let all = [
+        Series { name: "allowed", class: "s0", values: allowed.collect() },
+        Series { name: "review", class: "s1", values: reviews.clone() },
+        Series { name: "block", class: "s2", values: blocks.clone() },
+    ];
+    let cases = [
+        Series { name: "review", class: "s1", values: reviews },
+        Series { name: "block", class: "s2", values: blocks },
+    ];
+    let outcome = [
+        Series { name: "counterfeit", class: "s2", values: upheld },
+        Series { name: "overturned", class: "s3", values: overturned },
+    ];
+    html! {
+        (bars("Checks", show.days, &all))
+        (bars("Cases", show.days, &cases))
+        (bars("Decisions on them", show.days, &outcome))
+    }
+}
+
+fn brands(show: &OverviewPage<'_>) -> Markup {
+    let served: BTreeMap<&str, [usize; 2]> =
+        show.brands.iter().map(|(brand, counts)| (brand.as_str(), *counts)).collect();
+    let with_cases = show.cases.iter().filter_map(|one| one.brand.as_deref());
+    let names: BTreeSet<&str> = served.keys().copied().chain(with_cases).collect();
+    let sum = |name: &str, value: &dyn Fn(&DayCount) -> u64| -> u64 {
+        show.cases.iter().filter(|one| one.brand.as_deref() == Some(name)).map(value).sum()
+    };
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Brands" {
+            table {
+                thead { tr {
+                    th scope="col" { "Brand" } th scope="col" { "Authentic" } th scope="col" { "Fake" } th scope="col" { "Reviews" }
+                    th scope="col" { "Blocks" } th scope="col" { "Decided" } th scope="col" { "Overturned" }
+                } }
+                tbody {
+                    @for name in names {
+                        @let [authentic, fake] = served.get(name).copied().unwrap_or_default();
+                        @let (decided, overturned) = (sum(name, &|one| one.decided), sum(name, &|one| one.overturned));
+                        tr {
+                            th scope="row" { a href=(format!("/console/queue?brand={name}")) { (name) } }
+                            td { (authentic) } td { (fake) }
+                            td { (sum(name, &|one| one.reviews)) } td { (sum(name, &|one| one.blocks)) }
+                            td { (decided) }
+                            td { (overturned) @if decided > 0 { " (" (overturned * 100 / decided) " %)" } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The newest entries of the log.
+#[must_use]
+pub fn audit(session: &Session, entries: &[AuditEntry]) -> Markup {
+    let content = html! {
+        h1 { "Audit log" }
+        p.note { "The newest " (entries.len()) " entries. None can be changed; each holds the sum of the one before it." }
+        (audit_rows(entries))
+    };
+    page(Shell { title: "Audit log", session: Some(session), part: "audit", notice: None }, &content)
+}

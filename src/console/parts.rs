@@ -1,0 +1,132 @@
+//! What several pages show.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use crate::gallery::{AuditEntry, Case, CaseStatus, Decision};
+use crate::page::visible;
+
+/// Where a small picture is.
+#[derive(Debug, Clone, Copy)]
+pub enum Picture<'a> {
+    /// Of a photo that was sent.
+    Photo(&'a str),
+    /// Of a reference's photo.
+    Reference(&'a str),
+}
+
+impl Picture<'_> {
+    /// Its address, with its longer side.
+    #[must_use]
+    pub fn address(self, side: u32) -> String {
+        match self {
+            Self::Photo(sum) => format!("/console/pictures/photo/{sum}/{side}"),
+            Self::Reference(sum) => format!("/console/pictures/reference/{sum}/{side}"),
+        }
+    }
+}
+
+/// A picture in a grid.
+pub(super) fn small(picture: Picture<'_>, alt: &str) -> Markup {
+    html! { img src=(picture.address(320)) alt=(alt) loading="lazy" decoding="async" width="320" height="320"; }
+}
+
+/// A time as people read it, with the exact one for machines.
+pub(super) fn time(when: Timestamp) -> Markup {
+    html! { time datetime=(when) { (when.strftime("%Y-%m-%d %H:%M")) " UTC" } }
+}
+
+/// How long ago, roughly.
+pub(super) fn age(when: Timestamp) -> String {
+    let minutes = (Timestamp::now().as_second() - when.as_second()).max(0) / 60;
+    match minutes {
+        0..=119 => format!("{minutes} min"),
+        120..=2879 => format!("{} h", minutes / 60),
+        _ => format!("{} d", minutes / 1440),
+    }
+}
+
+pub(super) fn percent(probability: f64) -> String {
+    format!("{:.1} %", probability * 100.0)
+}
+
+/// `known_fake_match` as people read it.
+pub(super) fn words(code: &str) -> String {
+    code.replace(['_', '-'], " ")
+}
+
+pub(super) fn decision_words(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Fake => "counterfeit",
+        Decision::Authorised => "authorised, in order",
+        Decision::NoMatch => "not a match",
+    }
+}
+
+/// How far a case is, in one line.
+pub(super) fn state(case: &Case) -> String {
+    let by = case.decided_by.as_deref().unwrap_or("somebody");
+    match (case.status, case.decision) {
+        (CaseStatus::Decided, Some(decision)) => match &case.precedent {
+            Some(_) => format!("{}, as decided before", decision_words(decision)),
+            None => format!("{} ({by})", decision_words(decision)),
+        },
+        (CaseStatus::Appealed, Some(decision)) => format!("appealed; was {} ({by})", decision_words(decision)),
+        (status, _) => match case.holder() {
+            Some(holder) => format!("{}, with {holder}", status.as_str()),
+            None => status.as_str().to_owned(),
+        },
+    }
+}
+
+/// A choice of a filter: value and words; the empty value is "any".
+pub(super) fn choice(name: &str, label: &str, chosen: Option<&str>, any: &str, values: &[(String, String)]) -> Markup {
+    html! {
+        label {
+            (label)
+            select name=(name) {
+                option value="" selected[chosen.is_none()] { (any) }
+                @for (value, words) in values {
+                    option value=(value) selected[chosen == Some(value)] { (words) }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn text_field(name: &str, label: &str, kind: &str, value: Option<&str>) -> Markup {
+    html! { label { (label) input name=(name) type=(kind) value=[value]; } }
+}
+
+/// Entries of the log as rows of a table.
+#[must_use]
+pub fn audit_rows(entries: &[AuditEntry]) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Log" {
+            table {
+                thead { tr { th scope="col" { "Entry" } th scope="col" { "When" } th scope="col" { "Who" } th scope="col" { "What" } th scope="col" { "About" } th scope="col" { "Before and after" } } }
+                tbody {
+                    @for entry in entries {
+                        tr {
+                            td { (entry.seq) }
+                            td { (time(entry.at)) }
+                            td { (entry.actor) }
+                            td { (words(&entry.action)) }
+                            td.path { (visible(&entry.subject)) }
+                            td {
+                                @if entry.before != "null" || entry.after != "null" {
+                                    details {
+                                        summary { "Show" }
+                                        p.path { "before: " (visible(&entry.before)) }
+                                        p.path { "after: " (visible(&entry.after)) }
+                                        p.path { "sha256: " (entry.sha256) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! People who may use the console, and their sessions.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use super::InvalidName;
+use super::audit::{Deed, append};
+use super::store::{Gallery, GalleryError, new_id, parsed};
+use crate::photo::Sha256;
+
+/// What somebody may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Looks up, decides, exports.
+    Moderator,
+    /// That, and reads the whole audit log.
+    Admin,
+}
+
+impl Role {
+    /// As stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Moderator => "moderator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl std::str::FromStr for Role {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = [Self::Moderator, Self::Admin].into_iter().find(|role| role.as_str() == text);
+        found.ok_or_else(|| InvalidName(format!("role is {text:?}, expected moderator or admin")))
+    }
+}
+
+/// Somebody who may sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// 1 to 64 of `a-z`, `0-9`, `.`, `-`, `_`.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// Their password as a PHC string.
+    pub password: String,
+    /// Whether they may not sign in any more.
+    pub disabled: bool,
+    /// When they came.
+    pub created_at: Timestamp,
+}
+
+/// Somebody who is signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its id, for the audit log. No secret.
+    pub id: String,
+    /// Who.
+    pub account: String,
+    /// What they may do.
+    pub role: Role,
+    /// What every form must send back.
+    pub csrf: String,
+}
+
+impl Gallery {
+    /// Adds an account, or gives one that is there another role and password and lets it sign in again. Sessions end.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn put_account(&self, actor: &str, name: &str, role: Role, password: &str) -> Result<(), GalleryError> {
+        self.write(|transaction| {
+            let before = account(transaction, name)?.map(|known| (known.role, known.disabled));
+            transaction.execute(
+                "INSERT INTO account (name, role, password, created_at) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (name) DO UPDATE SET role = excluded.role, password = excluded.password, disabled = 0",
+                params![name, role.as_str(), password, Timestamp::now().to_string()],
+            )?;
+            transaction.execute("DELETE FROM session WHERE account = ?1", [name])?;
+            let deed = Deed { actor, session: None, action: "put-account", subject: name };
+            append(transaction, deed, &before, &(role, false)).map(drop)
+        })
+    }
+
+    /// Keeps somebody out from now on. `false` when there is no such account.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn disable_account(&self, actor: &str, name: &str) -> Result<bool, GalleryError> {
+        self.write(|transaction| {
+            let Some(known) = account(transaction, name)? else {
+                return Ok(false);
+            };
+            transaction.execute("UPDATE account SET disabled = 1 WHERE name = ?1", [name])?;
+            transaction.execute("DELETE FROM session WHERE account = ?1", [name])?;
+            let deed = Deed { actor, session: None, action: "disable-account", subject: name };
+            append(transaction, deed, &(known.role, known.disabled), &(known.role, true)).map(|_| true)
+        })
+    }
+
+    /// One account.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn account(&self, name: &str) -> Result<Option<Account>, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached(&format!("SELECT {COLUMNS} FROM account WHERE name = ?1"))?
+                .query_row([name], row_account)
+                .optional()
+        })
+    }
+
+    /// All accounts by name.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn accounts(&self) -> Result<Vec<Account>, GalleryError> {
+        self.read(|db| {
+            let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM account ORDER BY name"))?;
+            statement.query_map([], row_account)?.collect()
+        })
+    }
+
+    /// Signs somebody in whose password was right: the token's sum stands for the session until it ends.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn open_session(
+        &self,
+        name: &str,
+        token: Sha256,
+        csrf: &str,
+        expires_at: Timestamp,
+    ) -> Result<(), GalleryError> {
+        self.write(|transaction| {
+            transaction.execute("DELETE FROM session WHERE expires_at < ?1", [Timestamp::now().as_second()])?;
+            let id = new_id("ses");
+            transaction.execute(
+                "INSERT INTO session (token_sha256, id, account, csrf, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![&token.0[..], id, name, csrf, expires_at.as_second()],
+            )?;
+            let deed = Deed { actor: name, session: Some(&id), action: "sign-in", subject: name };
+            append(transaction, deed, &(), &()).map(drop)
+        })
+    }
+
+    /// The session of a token, unless it has ended or its account was disabled.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn session(&self, token: Sha256) -> Result<Option<Session>, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT s.id, s.account, a.role, s.csrf FROM session s JOIN account a ON a.name = s.account
+                 WHERE s.token_sha256 = ?1 AND s.expires_at >= ?2 AND a.disabled = 0",
+            )?
+            .query_row(params![&token.0[..], Timestamp::now().as_second()], |row| {
+                Ok(Session { id: row.get(0)?, account: row.get(1)?, role: parsed(row, 2)?, csrf: row.get(3)? })
+            })
+            .optional()
+        })
+    }
+
+    /// Signs out.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn close_session(&self, session: &Session, token: Sha256) -> Result<(), GalleryError> {
+        self.write(|transaction| {
+            transaction.execute("DELETE FROM session WHERE token_sha256 = ?1", [&token.0[..]])?;
+            let (actor, id) = (session.account.as_str(), session.id.as_str());
+            let deed = Deed { actor, session: Some(id), action: "sign-out", subject: actor };
+            append(transaction, deed, &(), &()).map(drop)
+        })
+    }
+}
+
+const COLUMNS: &str = "name, role, password, disabled, created_at";
+
+fn account(transaction: &Transaction<'_>, name: &str) -> rusqlite::Result<Option<Account>> {
+    let sql = format!("SELECT {COLUMNS} FROM account WHERE name = ?1");
+    transaction.query_row(&sql, [name], row_account).optional()
+}
+
+fn row_account(row: &Row<'_>) -> rusqlite::Result<Account> {
+    Ok(Account {
+        name: row.get(0)?,
+        role: parsed(row, 1)?,
+        password: row.get(2)?,
+        disabled: row.get(3)?,
+        created_at: parsed(row, 4)?,
+    })
+}

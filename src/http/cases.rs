@@ -1,0 +1,81 @@
+//! What the marketplace hears of decisions, and how it hands appeals in.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::form::{Json, Path, too_long};
+use super::{App, Problem};
+use crate::gallery::Case;
+use crate::moderation::DeskError;
+
+/// Who acts where the marketplace does.
+const PLATFORM: &str = "platform";
+const MAX_APPEAL: usize = 4000;
+
+/// A seller's appeal.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AppealBody {
+    /// What the seller says, at most 4000 bytes.
+    text: String,
+}
+
+/// How far people are with a check that was not allowed, and what they decided.
+#[utoipa::path(
+    get, path = "/v1/checks/{id}/case", tag = "checks",
+    params(("id" = String, Path, description = "The check's id")),
+    responses(
+        (status = 200, body = Case),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Case>, Problem> {
+    app.work(move |app| {
+        let case = app.screener().gallery.case(&id)?;
+        case.map(Json).ok_or_else(|| Problem::not_found("case", &id))
+    })
+    .await
+}
+
+/// Hand a seller's appeal in: somebody else decides once more.
+#[utoipa::path(
+    post, path = "/v1/checks/{id}/appeals", tag = "checks",
+    params(("id" = String, Path, description = "The check's id")),
+    request_body = AppealBody,
+    responses(
+        (status = 200, body = Case),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Not decided yet, or appealed already"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn appeal(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Json(body): Json<AppealBody>,
+) -> Result<Json<Case>, Problem> {
+    let text = body.text.trim().to_owned();
+    if text.is_empty() {
+        return Err(Problem::invalid("text-missing", "the appeal says nothing; send what the seller says as text"));
+    }
+    if text.len() > MAX_APPEAL {
+        return Err(too_long("text", MAX_APPEAL));
+    }
+    app.work(move |app| match app.desk().appeal(PLATFORM, None, &id, &text) {
+        Ok(case) => Ok(Json(case)),
+        Err(DeskError::Unknown(id)) => Err(Problem::not_found("case", &id)),
+        Err(error @ DeskError::CannotAppeal(_)) => {
+            Err(Problem::new(axum::http::StatusCode::CONFLICT, "appeal-not-possible", error.to_string()))
+        }
+        Err(DeskError::Gallery(error)) => Err(error.into()),
+        Err(other) => {
+            tracing::error!(error = %other, "an appeal could not be kept");
+            Err(Problem::internal())
+        }
+    })
+    .await
+}

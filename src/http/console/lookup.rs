@@ -1,0 +1,124 @@
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, Path, Query, Request, State};
+use axum::response::{Html, Redirect};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+
+use super::auth::{Moderator, Refusal};
+use super::cases::brands;
+use crate::console::{self, LookupPage, Picture};
+use crate::gallery::{InvalidName, ReferenceState, VectorQuery};
+use crate::http::App;
+use crate::http::form::{Form, Parts, Rules};
+use crate::moderation::{DeskError, Finder, Subject};
+
+/// Results on a page.
+const SHOWN: usize = 60;
+
+pub(super) async fn page(
+    State(app): State<Arc<App>>,
+    moderator: Moderator,
+    Query(chosen): Query<Vec<(String, String)>>,
+) -> Result<Html<String>, Refusal> {
+    app.page(move |app| {
+        let desk = app.desk();
+        let subject = subject(&chosen)?;
+        let found = match &subject {
+            Some(subject) => Finder(&desk).find(subject, &query(&chosen)?, SHOWN)?,
+            None => Vec::new(),
+        };
+        let sum = match &subject {
+            Some(Subject::Photo(sum)) => Some((sum.to_string(), true)),
+            Some(Subject::Reference(id)) => {
+                let reference = desk.parts().screener.gallery.find(id)?;
+                reference.map(|reference| (reference.photo.sha256.to_string(), false))
+            }
+            None => None,
+        };
+        let show = LookupPage {
+            session: &moderator.session,
+            subject: sum.as_ref().map(|(sum, sent)| match sent {
+                true => (Picture::Photo(sum), "The photo that is looked for".to_owned()),
+                false => (Picture::Reference(sum), "The reference that is looked for".to_owned()),
+            }),
+            chosen: &chosen,
+            found: &found,
+            brands: &brands(&desk),
+            notice: None,
+        };
+        let page = if moderator.htmx { console::results(&show) } else { console::lookup(&show) };
+        Ok(Html(page.into_string()))
+    })
+    .await
+}
+
+fn chosen<'a>(all: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    all.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
+}
+
+fn subject(all: &[(String, String)]) -> Result<Option<Subject>, DeskError> {
+    if let Some(id) = chosen(all, "reference") {
+        return Ok(Some(Subject::Reference(id.to_owned())));
+    }
+    let wrong = |text: &str| InvalidName(format!("photo is {text:?}, expected 64 lower-case hex digits"));
+    let photo = chosen(all, "photo").map(|text| text.parse().map_err(|_| wrong(text))).transpose()?;
+    Ok(photo.map(Subject::Photo))
+}
+
+fn query(all: &[(String, String)]) -> Result<VectorQuery, DeskError> {
+    let state = chosen(all, "state").map(str::parse).transpose()?.unwrap_or(ReferenceState::Active);
+    if state == ReferenceState::Staged {
+        return Err(InvalidName("state is staged, expected active, disabled, quarantined or retired".to_owned()).into());
+    }
+    Ok(VectorQuery {
+        state,
+        brand: chosen(all, "brand").map(str::parse).transpose()?,
+        polarity: chosen(all, "polarity").map(str::parse).transpose()?,
+        product: chosen(all, "product").map(str::to_owned),
+        since: chosen(all, "since").map(|text| midnight(text, 0)).transpose()?,
+        until: chosen(all, "until").map(|text| midnight(text, 1)).transpose()?,
+    })
+}
+
+/// The beginning of a day, UTC, so many days later.
+fn midnight(text: &str, later: i64) -> Result<Timestamp, InvalidName> {
+    let wrong = || InvalidName(format!("the date is {text:?}, expected YYYY-MM-DD"));
+    let day: Date = text.parse().map_err(|_| wrong())?;
+    let day = day.checked_add(later.days()).map_err(|_| wrong())?;
+    Ok(day.to_zoned(TimeZone::UTC).map_err(|_| wrong())?.timestamp())
+}
+
+/// Takes a photo to look up, and goes to its page, whose address can be shared.
+pub(super) async fn take(
+    State(app): State<Arc<App>>,
+    moderator: Moderator,
+    request: Request,
+) -> Result<Redirect, Refusal> {
+    let _place = app.admit()?;
+    let Parts(body) = Parts::from_request(request, &()).await?;
+    let rules = Rules { texts: &[("csrf", 64)], max_photos: 1, max_photo_bytes: app.screener().limits.max_bytes };
+    let mut form = Form::read(body, &rules).await?;
+    moderator.check(form.text("csrf").as_deref())?;
+    app.page(move |app| {
+        let sum = Finder(&app.desk()).take(&form.photo())?;
+        Ok(Redirect::to(&format!("/console/lookup?photo={sum}")))
+    })
+    .await
+}
+
+pub(super) async fn reference(
+    State(app): State<Arc<App>>,
+    moderator: Moderator,
+    Path(id): Path<String>,
+) -> Result<Html<String>, Refusal> {
+    app.page(move |app| {
+        let desk = app.desk();
+        let gallery = &desk.parts().screener.gallery;
+        let reference = gallery.find(&id)?.ok_or(DeskError::NoSuchReference(id))?;
+        let record = gallery.reference_record(reference.key)?;
+        Ok(Html(console::reference(&moderator.session, &reference, record).into_string()))
+    })
+    .await
+}

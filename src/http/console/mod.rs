@@ -1,0 +1,77 @@
+//! The console's routes. Every one but the sign-in and the assets needs a session; everything that changes something
+//! is a POST whose form holds the session's token.
+
+mod auth;
+mod cases;
+mod lookup;
+mod pictures;
+mod views;
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Path};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+
+use super::App;
+use crate::console::{ASSETS, POLICY};
+pub(super) use auth::Refusal;
+
+/// Bytes of a form at most; only photos need more.
+const MAX_FORM_BYTES: usize = 64 << 10;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/console/login", get(auth::page).post(auth::login))
+        .route("/console/logout", post(auth::logout))
+        .route("/console", get(cases::home))
+        .route("/console/queue", get(cases::queue))
+        .route("/console/queue/next", post(cases::next))
+        .route("/console/cases/{id}", get(cases::case))
+        .route("/console/cases/{id}/near", get(cases::near))
+        .route("/console/cases/{id}/claim", post(cases::claim))
+        .route("/console/cases/{id}/release", post(cases::release))
+        .route("/console/cases/{id}/decide", post(cases::decide))
+        .route("/console/cases/{id}/reference", post(cases::add_reference))
+        .route("/console/cases/{id}/appeal", post(cases::appeal))
+        .route("/console/cases/{id}/statement", get(views::statement))
+        .route("/console/cases/{id}/evidence", post(views::evidence))
+        .route("/console/undo", post(cases::undo))
+        .route("/console/references/{id}", get(lookup::reference))
+        .route("/console/references/{id}/quarantine", post(cases::quarantine))
+        .route("/console/overview", get(views::overview))
+        .route("/console/audit", get(views::audit))
+        .route("/console/assets/{name}", get(asset))
+        .route("/console/pictures/{kind}/{sum}/{side}", get(pictures::get))
+        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+        // Photos are larger.
+        .route("/console/lookup", get(lookup::page).post(lookup::take))
+        .layer(middleware::map_response(guarded))
+}
+
+async fn asset(Path(name): Path<String>) -> Response {
+    match ASSETS.iter().find(|(known, ..)| *known == name) {
+        Some((_, kind, bytes)) => {
+            ([(header::CONTENT_TYPE, *kind), (header::CACHE_CONTROL, "public, max-age=300")], *bytes).into_response()
+        }
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// What every answer of the console tells browsers.
+async fn guarded(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    // What is about cases is kept by no cache but the picture's own.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}

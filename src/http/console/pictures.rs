@@ -1,0 +1,48 @@
+//! Small pictures, made once.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::auth::{Moderator, Refusal};
+use crate::gallery::THUMBNAIL_SIDES;
+use crate::http::App;
+use crate::photo::{Photo, Sha256};
+
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    _: Moderator,
+    Path((kind, sum, side)): Path<(String, String, u32)>,
+) -> Result<Response, Refusal> {
+    let missing = || Refusal::Wrong(StatusCode::NOT_FOUND, "There is no such picture.".to_owned());
+    let sum: Sha256 = sum.parse().map_err(|_| missing())?;
+    if !THUMBNAIL_SIDES.contains(&side) {
+        return Err(missing());
+    }
+    app.page(move |app| {
+        let screener = app.screener();
+        let gallery = &screener.gallery;
+        let made = match gallery.thumbnail(sum, side) {
+            Some(made) => made,
+            None => {
+                let bytes = match kind.as_str() {
+                    "photo" => gallery.upload(sum).or_else(|_| gallery.photo(sum)),
+                    "reference" => gallery.photo(sum),
+                    _ => return Err(missing()),
+                };
+                let bytes = bytes.map_err(|_| missing())?;
+                let photo = Photo::decode(&bytes, &screener.limits).map_err(|_| missing())?;
+                let made = photo.shrunk(side).to_jpeg(82).map_err(|_| missing())?;
+                gallery.keep_thumbnail(sum, side, &made)?;
+                made
+            }
+        };
+        // A sum's picture never changes; whether somebody may see it does.
+        let headers =
+            [(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "private, max-age=86400, immutable")];
+        Ok((headers, made).into_response())
+    })
+    .await
+}

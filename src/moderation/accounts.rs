@@ -1,0 +1,136 @@
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
+use rand::RngCore;
+use thiserror::Error;
+
+use crate::gallery::{Gallery, GalleryError, InvalidName, Role};
+use crate::photo::Sha256;
+
+/// Hours until somebody has to sign in again.
+pub const SESSION_HOURS: i64 = 12;
+/// Fewest characters of a password: NIST SP 800-63B-4, 3.1.1.2, for a password that is the only factor.
+const LEAST_PASSWORD: usize = 15;
+/// Most bytes, so that nobody makes the service hash a novel.
+const MOST_PASSWORD: usize = 1024;
+/// Wrong passwords for one name until it has to wait.
+const TRIES: u32 = 5;
+/// How long it waits then.
+const WAIT: Duration = Duration::from_mins(1);
+
+/// Why an account is not made.
+#[derive(Debug, Error)]
+pub enum AccountError {
+    /// The name is none.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// Too short or too long.
+    #[error("the password has {got} characters, expected {LEAST_PASSWORD} to {MOST_PASSWORD}")]
+    Password {
+        /// How many it has.
+        got: usize,
+    },
+    /// It cannot be hashed.
+    #[error("the password cannot be hashed: {0}")]
+    Hash(String),
+    /// The database said no.
+    #[error(transparent)]
+    Gallery(#[from] GalleryError),
+}
+
+/// Makes an account, or gives it another password and role.
+///
+/// # Errors
+/// [`AccountError`]; nothing is changed then.
+pub fn put_account(gallery: &Gallery, actor: &str, name: &str, role: Role, password: &str) -> Result<(), AccountError> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
+    if !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
+        let detail = format!("the name is {name:?}, expected 1 to 64 characters of a-z, 0-9, ., - and _");
+        return Err(InvalidName(detail).into());
+    }
+    let got = password.chars().count();
+    if got < LEAST_PASSWORD || password.len() > MOST_PASSWORD {
+        return Err(AccountError::Password { got });
+    }
+    let hash = Argon2::default().hash_password(password.as_bytes());
+    let hash = hash.map_err(|error| AccountError::Hash(error.to_string()))?;
+    Ok(gallery.put_account(actor, name, role, &hash.to_string())?)
+}
+
+/// 256 random bits in hexadecimal: a session's token, or a password for somebody who names none.
+#[must_use]
+pub fn new_token() -> String {
+    let mut bits = [0; 32];
+    rand::rng().fill_bytes(&mut bits);
+    Sha256(bits).to_string()
+}
+
+/// What is kept of a token.
+#[must_use]
+pub fn token_sum(token: &str) -> Sha256 {
+    Sha256::of(token.as_bytes())
+}
+
+/// What became of signing in.
+#[derive(Debug)]
+pub enum SignIn {
+    /// The token of a new session.
+    Welcome(String),
+    /// Name or password is wrong; which one is not said.
+    Wrong,
+    /// Too many wrong passwords for this name.
+    Wait(Duration),
+}
+
+/// Counts wrong passwords by name.
+#[derive(Debug, Default)]
+pub struct LoginGuard {
+    wrong: Mutex<HashMap<String, (u32, Instant)>>,
+}
+
+impl LoginGuard {
+    fn must_wait(&self, name: &str) -> Option<Duration> {
+        let mut wrong = self.wrong.lock();
+        wrong.retain(|_, (_, last)| last.elapsed() < WAIT);
+        wrong.get(name).filter(|(tries, _)| *tries >= TRIES).map(|(_, last)| WAIT.saturating_sub(last.elapsed()))
+    }
+
+    fn was_wrong(&self, name: &str) {
+        let mut wrong = self.wrong.lock();
+        let entry = wrong.entry(name.to_owned()).or_insert((0, Instant::now()));
+        *entry = (entry.0 + 1, Instant::now());
+    }
+}
+
+/// Opens a session for somebody whose password is right. Takes some ten milliseconds, on purpose.
+///
+/// # Errors
+/// When the database fails.
+pub fn sign_in(gallery: &Gallery, guard: &LoginGuard, name: &str, password: &str) -> Result<SignIn, GalleryError> {
+    if let Some(wait) = guard.must_wait(name) {
+        return Ok(SignIn::Wait(wait));
+    }
+    let account = gallery.account(name)?.filter(|account| !account.disabled);
+    // Of a name that is not there a password is tried, too: the time that it takes says nothing then.
+    let hash = account.as_ref().map_or(NOBODY, |account| &account.password);
+    let right = PasswordHash::new(hash).is_ok_and(|hash| {
+        password.len() <= MOST_PASSWORD && Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
+    });
+    if account.is_none() || !right {
+        guard.was_wrong(&name.chars().take(64).collect::<String>());
+        return Ok(SignIn::Wrong);
+    }
+    let token = new_token();
+    let ends = Timestamp::now() + SignedDuration::from_hours(SESSION_HOURS);
+    gallery.open_session(name, token_sum(&token), &new_token(), ends)?;
+    Ok(SignIn::Welcome(token))
+}
+
+/// The hash of a password that nobody has.
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IG9mIG91cnM$9sTbSlTio3Biev89thdrlKKiCaYsjjYVJxGAL3swxpQ";

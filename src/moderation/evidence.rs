@@ -1,0 +1,285 @@
+//! A case as a zip that can be checked without the service: photos, answer, decisions, log, and a manifest of sums.
+
+use std::collections::BTreeMap;
+use std::io::{self, Cursor, Read, Write};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+use super::desk::Worker;
+use super::{Desk, DeskError, Platform, Statement};
+use crate::gallery::{AuditEntry, Case, Decision};
+use crate::photo::Sha256;
+use crate::screening::CheckAnswer;
+
+/// Of the layout that `manifest.json` names.
+const FORMAT: u32 = 1;
+const MANIFEST: &str = "manifest.json";
+const CASE: &str = "case.json";
+const ANSWER: &str = "answer.json";
+const LOG: &str = "log.json";
+/// Bytes of one file, and files, that a bundle may have when it is checked.
+const MOST_BYTES: u64 = 64 << 20;
+const MOST_FILES: usize = 4096;
+
+/// Why a bundle cannot be made, or does not hold.
+#[derive(Debug, Error)]
+pub enum EvidenceError {
+    /// It is no zip, or cannot be written.
+    #[error("the bundle cannot be read or written: {0}")]
+    Zip(#[from] zip::result::ZipError),
+    /// A part of it cannot be read or written.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// A part is no JSON of the kind expected.
+    #[error("{file} cannot be read: {source}")]
+    Json {
+        /// The part.
+        file: &'static str,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// It is not what it was when it was made.
+    #[error("{0}")]
+    Altered(String),
+}
+
+/// The sums of a bundle's parts.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    format: u32,
+    case: String,
+    made_at: Timestamp,
+    made_by: String,
+    touchstone: String,
+    /// Name of each part and its sum.
+    files: BTreeMap<String, Sha256>,
+}
+
+/// What a bundle says that holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// The case.
+    pub case: String,
+    /// The sum of the manifest, which stands for the whole bundle: the log of the service that made it names it.
+    pub sum: String,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// By whom.
+    pub made_by: String,
+    /// Parts whose sums hold.
+    pub files: usize,
+    /// Photos of the listing among them.
+    pub photos: usize,
+    /// Entries of the log that follow one another.
+    pub entries: usize,
+    /// What was decided, if anything was.
+    pub decision: Option<Decision>,
+}
+
+/// Makes the bundle of a case, and writes down in the log that it was made and its sum.
+///
+/// # Errors
+/// [`DeskError`].
+pub fn bundle(desk: &Desk, worker: &Worker, check_id: &str, platform: &Platform) -> Result<Vec<u8>, DeskError> {
+    let view = desk.view(check_id, None)?;
+    let gallery = &desk.parts().screener.gallery;
+    let mut parts = Parts::default();
+    parts.json(CASE, &view.case)?;
+    parts.json(ANSWER, &view.answer)?;
+    if let Ok(statement) = Statement::of(&view.case, &view.answer, platform) {
+        parts.json("statement.json", &statement)?;
+    }
+    for photo in &view.answer.photos {
+        let bytes = photo.sha256.parse().ok().and_then(|sum| gallery.upload(sum).ok());
+        if let Some(bytes) = bytes {
+            parts.add(format!("photos/{:02}-{}", photo.index, photo.sha256), bytes);
+        }
+        for near in &photo.matches {
+            let reference = gallery.find(&near.reference_id)?;
+            if let Some(bytes) = reference.and_then(|found| gallery.photo(found.photo.sha256).ok()) {
+                parts.add(format!("references/{}", near.reference_id), bytes);
+            }
+        }
+    }
+    let mut log = gallery.audit(Some(check_id), usize::MAX)?;
+    log.reverse();
+    parts.json(LOG, &log)?;
+    parts.add("README.txt".to_owned(), README.as_bytes().to_vec());
+    let manifest = Manifest {
+        format: FORMAT,
+        case: check_id.to_owned(),
+        made_at: Timestamp::now(),
+        made_by: worker.name.clone(),
+        touchstone: env!("CARGO_PKG_VERSION").to_owned(),
+        files: parts.0.iter().map(|(name, bytes)| (name.clone(), Sha256::of(bytes))).collect(),
+    };
+    parts.json(MANIFEST, &manifest)?;
+    let sum = parts.0.get(MANIFEST).map(|bytes| Sha256::of(bytes).to_string());
+    let zip = parts.zip()?;
+    gallery.note((&worker.name, Some(&worker.session)), "export-evidence", check_id, &sum)?;
+    Ok(zip)
+}
+
+const README: &str = "touchstone verify-evidence BUNDLE.zip checks this bundle without the service: the sum of every
+file against manifest.json, the photos against the sums in answer.json, and the log in log.json, each
+entry of which holds the sum of the one before it. It prints the sum of manifest.json. The audit log of
+the service that made the bundle holds that sum, too: ask for it to know that nobody has made
+another bundle in place of this one.
+";
+
+/// Parts of a bundle, by name.
+#[derive(Default)]
+struct Parts(BTreeMap<String, Vec<u8>>);
+
+impl Parts {
+    fn add(&mut self, name: String, bytes: Vec<u8>) {
+        self.0.insert(name, bytes);
+    }
+
+    fn json(&mut self, name: &str, value: &impl Serialize) -> Result<(), DeskError> {
+        self.add(name.to_owned(), serde_json::to_vec_pretty(value)?);
+        Ok(())
+    }
+
+    fn zip(&self) -> Result<Vec<u8>, EvidenceError> {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        // Photos are packed already.
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        for (name, bytes) in &self.0 {
+            zip.start_file(name.as_str(), options)?;
+            zip.write_all(bytes)?;
+        }
+        Ok(zip.finish()?.into_inner())
+    }
+}
+
+/// Checks a bundle: every sum, the photos against the answer, the log, the decision.
+///
+/// # Errors
+/// [`EvidenceError`] says what does not hold.
+pub fn verify(bytes: &[u8]) -> Result<Verified, EvidenceError> {
+    let files = read(bytes)?;
+    let manifest_bytes = part(&files, MANIFEST)?;
+    let manifest: Manifest = json(MANIFEST, manifest_bytes)?;
+    if manifest.format != FORMAT {
+        return Err(altered(format!("{MANIFEST} has format {}, expected {FORMAT}", manifest.format)));
+    }
+    for (name, expected) in &manifest.files {
+        let got = Sha256::of(files.get(name).ok_or_else(|| altered(format!("{name} is missing")))?);
+        if got != *expected {
+            return Err(altered(format!("{name} has sha256 {got}, expected {expected}")));
+        }
+    }
+    if let Some(extra) = files.keys().find(|name| *name != MANIFEST && !manifest.files.contains_key(*name)) {
+        return Err(altered(format!("{extra} is not named in {MANIFEST}")));
+    }
+    let case: Case = json(CASE, part(&files, CASE)?)?;
+    let answer: CheckAnswer = json(ANSWER, part(&files, ANSWER)?)?;
+    if case.check_id != manifest.case || answer.id != manifest.case {
+        return Err(altered(format!("{CASE}, {ANSWER} and {MANIFEST} are about different cases")));
+    }
+    let photos = photos(&files, &answer)?;
+    let log: Vec<AuditEntry> = json(LOG, part(&files, LOG)?)?;
+    check_log(&log, &case)?;
+    Ok(Verified {
+        case: manifest.case,
+        sum: Sha256::of(manifest_bytes).to_string(),
+        made_at: manifest.made_at,
+        made_by: manifest.made_by,
+        files: manifest.files.len(),
+        photos,
+        entries: log.len(),
+        decision: case.decision,
+    })
+}
+
+fn read(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, EvidenceError> {
+    let mut zip = ZipArchive::new(Cursor::new(bytes))?;
+    if zip.len() > MOST_FILES {
+        return Err(altered(format!("it holds {} files, expected at most {MOST_FILES}", zip.len())));
+    }
+    let mut files = BTreeMap::new();
+    for index in 0..zip.len() {
+        let file = zip.by_index(index)?;
+        let name = file.name()?.into_owned();
+        let mut content = Vec::new();
+        file.take(MOST_BYTES + 1).read_to_end(&mut content)?;
+        if content.len() as u64 > MOST_BYTES {
+            return Err(altered(format!("{name} is larger than {MOST_BYTES} bytes")));
+        }
+        if files.insert(name.clone(), content).is_some() {
+            return Err(altered(format!("{name} is there twice")));
+        }
+    }
+    Ok(files)
+}
+
+fn part<'a>(files: &'a BTreeMap<String, Vec<u8>>, name: &str) -> Result<&'a [u8], EvidenceError> {
+    files.get(name).map(Vec::as_slice).ok_or_else(|| altered(format!("{name} is missing")))
+}
+
+fn json<T: serde::de::DeserializeOwned>(file: &'static str, bytes: &[u8]) -> Result<T, EvidenceError> {
+    serde_json::from_slice(bytes).map_err(|source| EvidenceError::Json { file, source })
+}
+
+/// How many photos are there; each must be the one that the answer is about.
+fn photos(files: &BTreeMap<String, Vec<u8>>, answer: &CheckAnswer) -> Result<usize, EvidenceError> {
+    let mut count = 0;
+    for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with("photos/")) {
+        let sum = Sha256::of(bytes).to_string();
+        if !answer.photos.iter().any(|photo| photo.sha256 == sum) {
+            return Err(altered(format!("{name} is no photo that {ANSWER} speaks of")));
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Each entry has the sum that it must have and follows the one before it, and the last decision is the case's.
+fn check_log(log: &[AuditEntry], case: &Case) -> Result<(), EvidenceError> {
+    let mut before = "";
+    for entry in log {
+        let wrong = if entry.subject != case.check_id {
+            Some("is about another case")
+        } else if entry.sha256 != entry.expected_sha256() {
+            Some("does not have the sum that it names")
+        } else if entry.prev_of_subject != before {
+            Some("does not follow the one before it")
+        } else {
+            None
+        };
+        if let Some(wrong) = wrong {
+            return Err(altered(format!("{LOG}: entry {} {wrong}", entry.seq)));
+        }
+        before = &entry.sha256;
+    }
+    let logged = log.iter().filter_map(decision_after).next_back().flatten();
+    if logged.as_deref() != case.decision.map(Decision::as_str) {
+        return Err(altered(format!(
+            "{CASE} says {}, but the last word in {LOG} is {}",
+            case.decision.map_or("nothing", Decision::as_str),
+            logged.as_deref().unwrap_or("nothing")
+        )));
+    }
+    Ok(())
+}
+
+/// What a case was decided to be after an entry; `None` where the entry says nothing of it.
+fn decision_after(entry: &AuditEntry) -> Option<Option<String>> {
+    let after: serde_json::Value = serde_json::from_str(&entry.after).ok()?;
+    let decision = match entry.action.as_str() {
+        "decide-as-before" => after.get("decision"),
+        "undo" => after.get("restored")?.get("case")?.get("decision"),
+        _ => after.get("case")?.get("decision"),
+    }?;
+    Some(decision.as_str().map(str::to_owned))
+}
+
+fn altered(what: String) -> EvidenceError {
+    EvidenceError::Altered(what)
+}

@@ -1,0 +1,104 @@
+//! References similar to a photo, among all that a brand has, also those that take no part in checks.
+
+use super::{Desk, DeskError};
+use crate::embed::{Embedding, cosine};
+use crate::gallery::{Reference, ReferenceState, VectorQuery};
+use crate::library::Filter;
+use crate::photo::Sha256;
+
+/// What is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A photo that was sent with a check or a look-up.
+    Photo(Sha256),
+    /// A reference, which is not among the answers itself.
+    Reference(String),
+}
+
+/// A reference and how similar it is.
+#[derive(Debug, Clone)]
+pub struct Near {
+    /// The reference.
+    pub reference: Reference,
+    /// Cosine similarity in [-1, 1].
+    pub similarity: f32,
+}
+
+/// Looks references up.
+pub struct Finder<'a>(pub &'a Desk);
+
+impl Finder<'_> {
+    /// Keeps a photo to look up, and checks that it is one.
+    ///
+    /// # Errors
+    /// When it is no photo, or cannot be kept.
+    pub fn take(&self, bytes: &[u8]) -> Result<Sha256, DeskError> {
+        let screener = &self.0.parts().screener;
+        let embedding = screener.embed(bytes)?;
+        let sum = Sha256::of(bytes);
+        screener.gallery.keep_upload(sum, bytes)?;
+        screener.gallery.keep_vector(sum, screener.library.model(), &embedding)?;
+        Ok(sum)
+    }
+
+    /// The `k` most similar ones, nearest first.
+    ///
+    /// # Errors
+    /// When the subject is not there, or something cannot be read.
+    pub fn find(&self, subject: &Subject, query: &VectorQuery, k: usize) -> Result<Vec<Near>, DeskError> {
+        let (embedding, itself) = self.embedding(subject)?;
+        let screener = &self.0.parts().screener;
+        let served = query.state == ReferenceState::Active && query.since.is_none() && query.until.is_none();
+        let mut near: Vec<(u64, f32)> = if served {
+            let filter =
+                Filter { brand: query.brand.clone(), polarity: query.polarity, product: query.product.clone() };
+            let found = screener.library.search(&embedding, k + 1, f32::INFINITY, &filter);
+            found.into_iter().map(|found| (found.key, found.similarity)).collect()
+        } else {
+            self.scan(&embedding, query, k + 1)?
+        };
+        near.retain(|(key, _)| Some(*key) != itself);
+        near.truncate(k);
+        let mut references = screener.gallery.by_keys(near.iter().map(|(key, _)| *key))?;
+        let joined = near
+            .into_iter()
+            .filter_map(|(key, similarity)| Some(Near { reference: references.remove(&key)?, similarity }));
+        Ok(joined.collect())
+    }
+
+    /// What the index does not hold is compared one by one.
+    fn scan(&self, embedding: &Embedding, query: &VectorQuery, k: usize) -> Result<Vec<(u64, f32)>, DeskError> {
+        let screener = &self.0.parts().screener;
+        let mut near: Vec<(u64, f32)> = Vec::new();
+        screener.gallery.visit_vectors(screener.library.model(), query, |key, bytes| {
+            if let Ok(vector) = Embedding::from_bytes(&bytes, embedding.dimension()) {
+                near.push((key, cosine(embedding.as_slice(), vector.as_slice())));
+            }
+        })?;
+        near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        near.truncate(k);
+        Ok(near)
+    }
+
+    fn embedding(&self, subject: &Subject) -> Result<(Embedding, Option<u64>), DeskError> {
+        let screener = &self.0.parts().screener;
+        let (gallery, model) = (&screener.gallery, screener.library.model());
+        let (sum, key) = match subject {
+            Subject::Photo(sum) => (*sum, None),
+            Subject::Reference(id) => {
+                let reference = gallery.find(id)?.ok_or_else(|| DeskError::NoSuchReference(id.clone()))?;
+                (reference.photo.sha256, Some(reference.key))
+            }
+        };
+        let dimension = screener.embedder.manifest().output.dimension;
+        let known = gallery.vector(sum, model)?.and_then(|bytes| Embedding::from_bytes(&bytes, dimension).ok());
+        if let Some(known) = known {
+            return Ok((known, key));
+        }
+        let bytes = gallery.upload(sum).or_else(|_| gallery.photo(sum));
+        let bytes = bytes.map_err(|_| DeskError::NoSuchUpload(sum))?;
+        let embedding = screener.embed(&bytes)?;
+        gallery.keep_vector(sum, model, &embedding)?;
+        Ok((embedding, key))
+    }
+}

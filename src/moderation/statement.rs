@@ -1,0 +1,153 @@
+//! The statement of reasons that Article 17 of Regulation (EU) 2022/2065 (Digital Services Act) asks for.
+
+use serde::{Deserialize, Serialize};
+
+use super::DeskError;
+use crate::gallery::{Case, Decision};
+use crate::screening::CheckAnswer;
+
+/// What the platform says of itself in statements.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Platform {
+    /// Its name.
+    pub name: String,
+    /// What the decision does to the listing.
+    pub restriction: String,
+    /// Where it holds.
+    pub territory: String,
+    /// How long it holds.
+    pub duration: String,
+    /// The law that the listing is held to break.
+    pub legal_ground: String,
+    /// The terms that it is held to break.
+    pub contractual_ground: String,
+    /// How a seller can have the decision looked at again.
+    pub redress: String,
+}
+
+impl Default for Platform {
+    fn default() -> Self {
+        Self {
+            name: "this marketplace".to_owned(),
+            restriction: "The listing is not shown.".to_owned(),
+            territory: "Everywhere that the marketplace is offered.".to_owned(),
+            duration: "Without end, unless the decision is changed.".to_owned(),
+            legal_ground: "Offering goods under a sign that is identical with or similar to a registered trade mark, without the owner's consent: Article 9(2) and (3)(b) of Regulation (EU) 2017/1001.".to_owned(),
+            contractual_ground: "The marketplace's terms forbid offering counterfeit goods.".to_owned(),
+            redress: "Within six months you can complain to the marketplace free of charge (Article 20); another person than the one who decided looks at it again. You can turn to a certified out-of-court dispute settlement body (Article 21), and to a court at any time.".to_owned(),
+        }
+    }
+}
+
+/// A statement of reasons.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// The case.
+    pub case: String,
+    /// The listing, as the marketplace calls it.
+    pub listing: Option<String>,
+    /// The seller, as the marketplace calls them.
+    pub seller: Option<String>,
+    /// When it was decided.
+    pub decided_at: Option<String>,
+    /// What Article 17(3) asks for, in its order.
+    pub sections: Vec<Section>,
+}
+
+/// One thing that Article 17(3) asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Section {
+    /// Its letter.
+    pub point: char,
+    /// What it is about.
+    pub title: String,
+    /// What is stated.
+    pub text: Vec<String>,
+}
+
+impl Statement {
+    /// The statement for a case that was decided as fake.
+    ///
+    /// # Errors
+    /// When it was not: then nothing is restricted.
+    pub fn of(case: &Case, answer: &CheckAnswer, platform: &Platform) -> Result<Self, DeskError> {
+        if case.decision != Some(Decision::Fake) {
+            return Err(DeskError::NothingRestricted(case.check_id.clone()));
+        }
+        let section = |point, title: &str, text: Vec<String>| Section { point, title: title.to_owned(), text };
+        Ok(Self {
+            case: case.check_id.clone(),
+            listing: case.listing_id.clone(),
+            seller: case.seller_id.clone(),
+            decided_at: case.decided_at.map(|when| when.to_string()),
+            sections: vec![
+                section(
+                    'a',
+                    "The restriction, where and for how long it holds",
+                    vec![platform.restriction.clone(), platform.territory.clone(), platform.duration.clone()],
+                ),
+                section('b', "The facts and circumstances", facts(case, answer)),
+                section('c', "The use of automated means", automated(case, answer)),
+                section(
+                    'd',
+                    "The legal ground",
+                    vec![
+                        platform.legal_ground.clone(),
+                        "The facts above show, in the view of the person who decided, that the goods do not come from the brand's owner or with the owner's consent.".to_owned(),
+                    ],
+                ),
+                section('e', "The contractual ground", vec![platform.contractual_ground.clone()]),
+                section('f', "What you can do", vec![platform.redress.clone()]),
+            ],
+        })
+    }
+}
+
+fn facts(case: &Case, answer: &CheckAnswer) -> Vec<String> {
+    let mut facts = vec![format!(
+        "The photos of the listing were compared with images that the brand {} has supplied. This was done on the marketplace's own initiative, not upon a notice.",
+        case.brand.as_deref().unwrap_or("concerned")
+    )];
+    if let Some((photo, near)) = answer.lead() {
+        facts.push(format!(
+            "Photo {} of {} matches an image that the brand supplied as {} (probability of a copy {:.1} %).",
+            photo.index + 1,
+            answer.photos.len(),
+            near.polarity,
+            near.probability.map_or(case.probability, f64::from) * 100.0
+        ));
+        if let Some(overlay) = &near.overlay {
+            facts.push(format!(
+                "The image was found in the photo: it covers {:.0} % of the photo, and {:.0} % of it are seen{}.",
+                overlay.photo_overlap * 100.0,
+                overlay.reference_overlap * 100.0,
+                if overlay.flipped { ", mirrored" } else { "" }
+            ));
+        }
+    }
+    facts.extend(answer.reasons.iter().map(|reason| reason.text.clone()));
+    facts.extend(case.note.iter().map(|note| format!("The person who decided added: {note}")));
+    if let Some(appeal) = &case.appeal {
+        facts.push(format!("The seller had said against an earlier decision: {appeal}"));
+    }
+    facts
+}
+
+fn automated(case: &Case, answer: &CheckAnswer) -> Vec<String> {
+    let versions = &answer.versions;
+    let found = format!(
+        "The match was found by automated means: touchstone {} with the model {} and the scoring {}, which answered {:?}.",
+        versions.touchstone,
+        versions.model,
+        versions.scoring,
+        answer.action.as_str()
+    );
+    let decided = match &case.precedent {
+        Some(precedent) => format!(
+            "The decision was taken by automated means: a person had decided about the same photo and the same image before, in the case {precedent}."
+        ),
+        None => "The decision was taken by a person.".to_owned(),
+    };
+    vec![found, decided]
+}
