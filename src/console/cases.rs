@@ -134,7 +134,7 @@ fn compare(photo: &PhotoAnswer, near: Option<&Match>, reference: Option<&Referen
         section.compare aria-label="Comparison" {
             figure {
                 svg.laid viewBox=(format!("0 0 {width} {height}")) role="img" aria-label=(format!("The listing's photo {}, with the {name} laid over it", photo.index + 1)) {
-                    image href=(Picture::Photo(&photo.sha256).address(1200)) width=(width) height=(height) preserveAspectRatio="none";
+                    image href=(Picture::Photo(&photo.sha256).address(1200)) width=(width) height=(height) preserveAspectRatio="none" {}
                     @if let Some(reference) = reference { (laid(reference, overlay, (width, height))) }
                 }
                 figcaption {
@@ -180,10 +180,10 @@ fn laid(reference: &Reference, overlay: Option<&Overlay>, (width, height): (f64,
     let outline: Vec<String> = corners.iter().map(|[x, y]| format!("{:.1},{:.1}", x * width, y * height)).collect();
     let picture = Picture::Reference(&reference.photo.sha256.to_string()).address(1200);
     html! {
-        defs { clipPath #window { rect #pane width=(width / 2.0) height=(height) data-width=(width); } }
-        g #over clip-path="url(#window)" { image href=(picture) width=(w) height=(h) preserveAspectRatio="none" transform=(matrix); }
-        @if overlay.is_some() { polygon.found points=(outline.join(" ")) vector-effect="non-scaling-stroke"; }
-        line #edge x1=(width / 2.0) x2=(width / 2.0) y1="0" y2=(height) vector-effect="non-scaling-stroke";
+        defs { clipPath #window { rect #pane width=(width / 2.0) height=(height) data-width=(width) {} } }
+        g #over clip-path="url(#window)" { image href=(picture) width=(w) height=(h) preserveAspectRatio="none" transform=(matrix) {} }
+        @if overlay.is_some() { polygon.found points=(outline.join(" ")) vector-effect="non-scaling-stroke" {} }
+        line #edge x1=(width / 2.0) x2=(width / 2.0) y1="0" y2=(height) vector-effect="non-scaling-stroke" {}
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn bars(title: &str, days: &[String], series: &[Series]) -> Markup {
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(format!("{title}, by day; at most {most} a day")) {
                 text x=(LEFT - 6) y="14" text-anchor="end" { (most) }
                 text x=(LEFT - 6) y=(HEIGHT - 18) text-anchor="end" { "0" }
-                line.axis x1=(LEFT) x2=(WIDTH) y1=(HEIGHT - 22) y2=(HEIGHT - 22);
+                line.axis x1=(LEFT) x2=(WIDTH) y1=(HEIGHT - 22) y2=(HEIGHT - 22) {}
                 @for (day, name) in days.iter().enumerate() { (day_of(name, day, series, (step, &height))) }
                 @if let (Some(first), Some(last)) = (days.first(), days.last()) {
                     text x=(LEFT) y=(HEIGHT - 4) { (first) }

@@ -334,7 +334,11 @@ fn queue(db: &Connection, query: &QueueQuery) -> rusqlite::Result<Vec<Queued>> {
     rows.collect()
 }
 
-fn claim(transaction: &Transaction<'_>, (who, session): (&str, &str), mut case: Case) -> rusqlite::Result<Claimed> {
+pub(super) fn claim(
+    transaction: &Transaction<'_>,
+    (who, session): (&str, &str),
+    mut case: Case,
+) -> rusqlite::Result<Claimed> {
     if case.status == CaseStatus::Decided {
         return Ok(Claimed::Decided(Box::new(case)));
     }

@@ -5,11 +5,11 @@ use rusqlite::{Connection, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::audit::{AuditEntry, Deed, append, undoable};
-use super::cases::{find_case, overwrite_case};
+use super::cases::{claim, find_case, overwrite_case};
 use super::outcomes::{find_outcome, withdraw_outcome, write_outcome};
 use super::rows::{bury, find_key, overwrite};
 use super::store::{Gallery, GalleryError, next_revision, parsed, signed, unsigned};
-use super::{Case, CaseStatus, Decision, Mark, Outcome, Quarantine, Reference, ReferenceState};
+use super::{Case, CaseStatus, Claimed, Decision, Mark, Outcome, Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
 
 /// A reference whose matches were overturned in so many cases, and confirmed in fewer, never blocks by itself.
@@ -138,6 +138,11 @@ impl Gallery {
                 if new.decision != Decision::Fake {
                     reopen_followers(transaction, who, new.check_id)?;
                 }
+            }
+            if !new.closes
+                && let Claimed::Yours(held) = claim(transaction, (who, session), decided.clone())?
+            {
+                decided = *held;
             }
             for pair in &new.pairs {
                 before.pairs.extend(put_pair(transaction, pair)?);

@@ -209,6 +209,9 @@ const MIGRATIONS: &[&str] = &[
         FROM (SELECT *, (SELECT m.value FROM json_each(answer, '$.photos') p, json_each(p.value, '$.matches') m
                          ORDER BY coalesce(json_extract(m.value, '$.probability'), 0) DESC LIMIT 1) AS lead
               FROM listing_check WHERE action <> 'allow');
+    UPDATE moderation_case SET status = 'decided', decision = iif(o.confirmed, 'fake', 'authorised'),
+        decided_by = coalesce(o.decided_by, 'platform'), decided_at = o.decided_at
+        FROM outcome o WHERE o.check_id = moderation_case.check_id AND o.polarity = 'fake';
 
     -- What a person said of a photo and a reference. Photos are the same group when their perceptual hashes are near.
     CREATE TABLE decided_pair (

@@ -1,5 +1,6 @@
 mod certificates;
 mod checks;
+mod console;
 mod crash;
 mod errors;
 mod lookups;

@@ -10,11 +10,11 @@ use crate::support::pictures::{photo, stolen};
 use crate::support::{real_photo, root};
 
 /// Runs the binary over `folder`, with the models of the checkout.
-fn touchstone(folder: &Path, args: &[&str]) -> Output {
+pub(crate) fn touchstone(folder: &Path, args: &[&str]) -> Output {
     command(folder, args).output().unwrap()
 }
 
-fn command(folder: &Path, args: &[&str]) -> Command {
+pub(crate) fn command(folder: &Path, args: &[&str]) -> Command {
     let set = |name: &str, path: &str| format!("{name}={}", folder.join(path).display());
     let mut command = Command::new(env!("CARGO_BIN_EXE_touchstone"));
     command.current_dir(root()).args(args).args([
@@ -28,16 +28,16 @@ fn command(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 /// A brand's folders: two products of fakes, one authentic photo, one file that is no photo.
-fn brand(folder: &Path) {
+pub(crate) fn brand(folder: &Path) {
     for (path, seed) in [("fake/bag/1.jpg", 1), ("fake/watch/2.jpg", 2), ("authentic/bag/3.jpg", 3)] {
         let path = folder.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -47,7 +47,7 @@ fn brand(folder: &Path) {
     std::fs::write(folder.join("fake/.DS_Store"), "hidden").unwrap();
 }
 
-fn take_in(folder: &Path, json: bool) -> Output {
+pub(crate) fn take_in(folder: &Path, json: bool) -> Output {
     let (authentic, fake) = (folder.join("authentic"), folder.join("fake"));
     let mut args = vec![
         "reindex",

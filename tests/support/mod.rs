@@ -1,5 +1,6 @@
 //! The service on port 0 over empty folders, and pictures to send it.
 
+pub mod moderator;
 pub mod pictures;
 pub mod store;
 
@@ -15,9 +16,10 @@ use tokio::sync::oneshot;
 use touchstone::assembly::{Model, Parts};
 use touchstone::config::Config;
 use touchstone::embed::{Embedder, ModelManifest, load_runtime};
-use touchstone::gallery::{FloodLimits, Gallery, Outcome, Polarity, StoredCheck};
+use touchstone::gallery::{FloodLimits, Gallery, Outcome, Polarity, Role, StoredCheck};
 use touchstone::http::{self, App};
 use touchstone::hygiene::GenericBank;
+use touchstone::moderation::put_account;
 use touchstone::photo::Limits;
 use touchstone::scoring::Scoring;
 
@@ -95,12 +97,15 @@ pub fn bank(model: &str, gallery: &Gallery) -> Arc<GenericBank> {
 /// The fewest confirmed outcomes, with none wrong, that prove 99 %: 1 - 0.99^n >= 1 - 0.05 / 6.
 pub const ENOUGH: usize = 477;
 
+/// Of every account in tests.
+pub const PASSWORD: &str = "correct horse battery";
+
 pub struct TestApp {
     pub url: String,
     gallery: Arc<Gallery>,
     scoring: Arc<Scoring>,
     /// Lives as long as the app.
-    _folder: Arc<TempDir>,
+    folder: Arc<TempDir>,
     client: Client,
     stop: Option<oneshot::Sender<()>>,
     server: Option<thread::JoinHandle<()>>,
@@ -141,15 +146,7 @@ impl TestApp {
         });
         let url = format!("http://{}", address.recv().unwrap());
         let (gallery, scoring) = kept;
-        let app = Self {
-            url,
-            gallery,
-            scoring,
-            _folder: folder,
-            client: Client::new(),
-            stop: Some(stop),
-            server: Some(server),
-        };
+        let app = Self { url, gallery, scoring, folder, client: Client::new(), stop: Some(stop), server: Some(server) };
         app.wait_until_ready();
         app
     }
@@ -232,6 +229,7 @@ impl TestApp {
                 answer: "{}",
                 photos: &[],
                 hits: &[],
+                case: None,
             };
             self.gallery.save_check(&check, &FloodLimits::default()).unwrap();
             self.gallery
@@ -249,6 +247,16 @@ impl TestApp {
                 })
                 .unwrap();
         }
+    }
+
+    /// An account of the console.
+    pub fn account(&self, name: &str, role: Role) {
+        put_account(&self.gallery, "test", name, role, PASSWORD).unwrap();
+    }
+
+    /// Where the service keeps everything.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A brand that may block and wants to.

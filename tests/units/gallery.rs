@@ -1,4 +1,4 @@
-use touchstone::gallery::{Action, Gallery, Policy, ReferenceState};
+use touchstone::gallery::{Action, CaseStatus, Decision, Gallery, Policy, QueueQuery, ReferenceState};
 use touchstone::photo::Sha256;
 
 use crate::support::fixture;
@@ -54,6 +54,46 @@ fn a_gallery_of_the_second_version_keeps_references_vectors_and_outcomes() {
     assert_eq!(gallery.outcomes(&acme, "small-scoring@1").unwrap().len(), 1);
     assert!(gallery.publications().unwrap().is_empty());
     assert_eq!(gallery.undo_publication().unwrap(), None);
+}
+
+#[test]
+fn a_gallery_of_the_third_version_makes_cases_of_the_checks_that_were_not_allowed() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let gallery = migrated(folder.path(), "gallery-v3.sql");
+    assert!(gallery.case("chk_1").unwrap().is_none(), "it was allowed");
+    let known = gallery.case("chk_2").unwrap().unwrap();
+    assert_eq!((known.status, known.decision), (CaseStatus::Decided, Some(Decision::Fake)), "there is an outcome");
+    assert_eq!(
+        (known.reference.as_deref(), known.probability, known.verdict.as_str()),
+        (Some("ref_1"), 0.75, "known_fake_match")
+    );
+    let waiting: Vec<(String, String, f64)> = gallery
+        .queue(&QueueQuery { limit: 10, ..QueueQuery::default() })
+        .unwrap()
+        .into_iter()
+        .map(|queued| (queued.case.check_id, queued.case.verdict, queued.case.probability))
+        .collect();
+    let undecidable = |id: &str| (id.to_owned(), "undecidable".to_owned(), 0.5);
+    assert_eq!(waiting, [undecidable("chk_3"), undecidable("chk_4")]);
+    assert!(gallery.audit(None, 10).unwrap().is_empty());
+}
+
+#[test]
+#[expect(clippy::disallowed_types, reason = "does what nobody may")]
+fn the_audit_log_can_neither_be_changed_nor_cut() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let gallery = Gallery::open(folder.path()).unwrap();
+    for subject in ["chk_1", "chk_2", "chk_1"] {
+        gallery.note(("robin", None), "export-evidence", subject, &"sum").unwrap();
+    }
+    let entries = gallery.audit(None, 10).unwrap();
+    assert!(entries.iter().all(|entry| entry.sha256 == entry.expected_sha256()));
+    assert_eq!((&entries[0].prev, &entries[0].prev_of_subject), (&entries[1].sha256, &entries[2].sha256));
+    let database = rusqlite::Connection::open(folder.path().join("touchstone.db")).unwrap();
+    for sql in ["UPDATE audit SET actor = 'nobody'", "DELETE FROM audit WHERE seq = 3"] {
+        let refused = database.execute(sql, []).unwrap_err().to_string();
+        assert!(refused.contains("append-only"), "{refused}");
+    }
 }
 
 #[test]

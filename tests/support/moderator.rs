@@ -1,0 +1,85 @@
+//! Somebody who is signed in to the console, without a browser.
+
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::redirect::Policy;
+
+use super::{PASSWORD, TestApp};
+
+pub struct Moderator {
+    url: String,
+    client: Client,
+    cookie: String,
+    pub csrf: String,
+}
+
+impl Moderator {
+    /// Makes the account and signs it in.
+    pub fn new(app: &TestApp, name: &str) -> Self {
+        app.account(name, touchstone::gallery::Role::Moderator);
+        Self::sign_in(app, name)
+    }
+
+    pub fn sign_in(app: &TestApp, name: &str) -> Self {
+        let answer = login(app, name, PASSWORD);
+        assert_eq!(answer.status(), 303, "{}", answer.text().unwrap());
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+        let mut moderator = Self { url: app.url.clone(), client: client(), cookie, csrf: String::new() };
+        let page = moderator.get("/console/lookup").text().unwrap();
+        moderator.csrf = page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        moderator
+    }
+
+    pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        let request = self.client.request(method.parse().unwrap(), format!("{}{path}", self.url));
+        request.header("cookie", &self.cookie)
+    }
+
+    pub fn get(&self, path: &str) -> Response {
+        self.request("GET", path).send().unwrap()
+    }
+
+    pub fn page(&self, path: &str) -> String {
+        let answer = self.get(path);
+        let status = answer.status();
+        let text = answer.text().unwrap();
+        assert_eq!(status, 200, "{path}: {text}");
+        text
+    }
+
+    /// Sends a form with the session's token.
+    pub fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
+        let mut all = vec![("csrf", self.csrf.as_str())];
+        all.extend(fields);
+        let mut body = url::form_urlencoded::Serializer::new(String::new());
+        body.extend_pairs(all);
+        let request = self.request("POST", path).header("content-type", "application/x-www-form-urlencoded");
+        request.body(body.finish()).send().unwrap()
+    }
+
+    /// Sends a form that must succeed, and returns where it leads.
+    pub fn act(&self, path: &str, fields: &[(&str, &str)]) -> String {
+        let answer = self.post(path, fields);
+        let (status, location) = (answer.status(), answer.headers().get("location").cloned());
+        let text = answer.text().unwrap();
+        assert_eq!(status, 303, "{path}: {text}");
+        location.unwrap().to_str().unwrap().to_owned()
+    }
+
+    pub fn decide(&self, case: &str, decision: &str) -> String {
+        self.act(&format!("/console/cases/{case}/decide"), &[("decision", decision)])
+    }
+}
+
+pub fn client() -> Client {
+    Client::builder().redirect(Policy::none()).build().unwrap()
+}
+
+pub fn login(app: &TestApp, name: &str, password: &str) -> Response {
+    let body = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("name", name)
+        .append_pair("password", password)
+        .append_pair("next", "/console/overview")
+        .finish();
+    let request = client().post(format!("{}/console/login", app.url));
+    request.header("content-type", "application/x-www-form-urlencoded").body(body).send().unwrap()
+}
