@@ -21,6 +21,7 @@
 )]
 
 mod api;
+mod browser;
 mod cli;
 mod support;
 mod units;

@@ -1,0 +1,161 @@
+use std::future::Future;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fantoccini::actions::{InputSource, KeyAction, KeyActions};
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// How long a page may take on a machine that does other things, too.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A headless Chromium of its own.
+pub struct Browser {
+    runtime: Runtime,
+    client: Option<Client>,
+    driver: Child,
+    /// Where downloads go.
+    pub downloads: TempDir,
+}
+
+impl Browser {
+    /// `None`, with a word about it, where there is no Chromium or no driver for it.
+    pub fn start() -> Option<Self> {
+        let found = |name: &str| Command::new(name).arg("--version").output().is_ok_and(|done| done.status.success());
+        if !found("chromedriver") || !found("chromium") {
+            println!(
+                "SKIPPED: no browser test was run, for chromium or chromedriver is missing (Debian: apt-get install chromium chromium-driver)"
+            );
+            return None;
+        }
+        let mut driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let line = lines.find_map(|line| line.ok().filter(|line| line.contains("successfully on port"))).unwrap();
+        let port = line.trim_end_matches('.').rsplit(' ').next().unwrap().to_owned();
+        std::thread::spawn(move || lines.for_each(drop));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let downloads = TempDir::new().unwrap();
+        let options = json!({ "goog:chromeOptions": {
+            "args": ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900", "--lang=en"],
+            "prefs": { "download.default_directory": downloads.path() },
+        }});
+        let connect = async {
+            let mut builder = ClientBuilder::new(HttpConnector::new());
+            builder
+                .capabilities(options.as_object().unwrap().clone())
+                .connect(&format!("http://127.0.0.1:{port}"))
+                .await
+        };
+        let client = runtime.block_on(connect).unwrap();
+        Some(Self { runtime, client: Some(client), driver, downloads })
+    }
+
+    fn run<T, E: std::fmt::Debug>(&self, work: impl Future<Output = Result<T, E>>) -> T {
+        self.runtime.block_on(work).unwrap()
+    }
+
+    fn client(&self) -> &Client {
+        self.client.as_ref().unwrap()
+    }
+
+    pub fn goto(&self, url: &str) {
+        self.run(self.client().goto(url));
+    }
+
+    pub fn address(&self) -> String {
+        self.run(self.client().current_url()).to_string()
+    }
+
+    /// The value of an expression in the page.
+    pub fn value(&self, expression: &str) -> Value {
+        self.run(self.client().execute(&format!("return {expression}"), Vec::new()))
+    }
+
+    /// Runs a script that calls back with its last argument.
+    pub fn call_back(&self, script: &str) -> Value {
+        self.run(self.client().execute_async(script, Vec::new()))
+    }
+
+    pub fn run_script(&self, script: &str) {
+        self.run(self.client().execute(script, Vec::new()));
+    }
+
+    /// Waits until an expression is true, also across a change of page.
+    pub fn wait(&self, expression: &str) {
+        let started = Instant::now();
+        let is_true = || {
+            let script = format!("return Boolean({expression})");
+            self.runtime.block_on(self.client().execute(&script, Vec::new())).is_ok_and(|value| value == true)
+        };
+        while !is_true() {
+            assert!(started.elapsed() < PATIENCE, "{expression} at {}: {}", self.address(), self.text("body"));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn text(&self, css: &str) -> String {
+        self.run(async { self.client().find(Locator::Css(css)).await?.text().await })
+    }
+
+    pub fn click(&self, css: &str) {
+        self.run(async { self.client().find(Locator::Css(css)).await?.click().await });
+    }
+
+    /// Types into a field; of a file field, the path of the file.
+    pub fn type_into(&self, css: &str, text: &str) {
+        self.run(async { self.client().find(Locator::Css(css)).await?.send_keys(text).await });
+    }
+
+    /// Presses a key wherever the focus is.
+    pub fn press(&self, key: char) {
+        let keys = KeyActions::new("keyboard".to_owned())
+            .then(KeyAction::Down { value: key })
+            .then(KeyAction::Up { value: key });
+        self.run(self.client().perform_actions(keys));
+    }
+
+    /// Shows pages on a screen of this width, as a phone does where it is narrow, in light or dark.
+    pub fn show(&self, width: u32, dark: bool) {
+        let height = if width < 600 { 844 } else { 900 };
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+        let scheme =
+            json!({ "features": [{ "name": "prefers-color-scheme", "value": if dark { "dark" } else { "light" } }] });
+        for (name, parameters) in
+            [("Emulation.setDeviceMetricsOverride", metrics), ("Emulation.setEmulatedMedia", scheme)]
+        {
+            self.run(self.client().issue_cmd(DevTools { name, parameters }));
+        }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            let _ = self.runtime.block_on(client.close());
+        }
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+/// A command of Chromium's own protocol, through its driver.
+#[derive(Debug)]
+struct DevTools {
+    name: &'static str,
+    parameters: Value,
+}
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(json!({ "cmd": self.name, "params": self.parameters }).to_string()))
+    }
+}
