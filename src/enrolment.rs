@@ -47,7 +47,8 @@ pub struct Enrolment {
 
 impl Enrolment {
     /// Keeps `bytes` as a reference. The library serves it from its next refresh on. With `hygiene`, one that
-    /// contradicts another reference is kept, but quarantined, and the other one is disputed from then on.
+    /// contradicts another reference is kept, but quarantined, and the other one is disputed from then on. `by`
+    /// names somebody and their session, who can undo it.
     ///
     /// # Errors
     /// [`EnrolError`]; nothing is kept then.
@@ -56,6 +57,7 @@ impl Enrolment {
         bytes: &[u8],
         claim: &Claim,
         hygiene: Option<(&GenericBank, &Library)>,
+        by: Option<(&str, &str)>,
     ) -> Result<Added, EnrolError> {
         let photo = Photo::decode(bytes, &self.limits)?;
         let embedding = self.embedder.submit_patiently(&photo)?;
@@ -78,6 +80,7 @@ impl Enrolment {
             quarantine: quarantine.as_ref(),
             disputes: &contradicted.iter().map(|other| other.key).collect::<Vec<_>>(),
             run: None,
+            by,
         };
         let added = self.gallery.add_one(&new, &self.embedder.manifest().id())?;
         if let Added::New(reference) = &added {

@@ -17,16 +17,17 @@ pub(super) fn verify_evidence(args: &EvidenceArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     say!(
-        "{path} holds: case {}, {}, {} files, {} photos, {} entries of the log; made by {} at {:.0}",
+        "{path} holds: case {}, {}, {} files, {} of {} photos, {} entries of the log; made by {} at {:.0}",
         verified.case,
         verified.decision.map_or("not decided", |decision| decision.as_str()),
         verified.files,
         verified.photos,
+        verified.photos_of_check,
         verified.entries,
         verified.made_by,
         verified.made_at
     );
-    say!("sum {}; the log of the service that made it names the same", verified.sum);
+    say!("sum {}; compare it with the one in the log of the service that made it", verified.sum);
     Ok(Exit::Done)
 }
 

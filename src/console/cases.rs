@@ -86,7 +86,7 @@ fn decide(show: &CasePage<'_>) -> Markup {
                         input type="hidden" name="photo" value=(pair.photo.index);
                         input type="hidden" name="reference" value=(near.reference_id);
                     }
-                    label.grow { "Note (optional)" input name="note" maxlength="1000" autocomplete="off"; }
+                    label.grow { "Note (optional)" textarea name="note" maxlength="1000" rows="1" {} }
                     button.fake name="decision" value="fake" data-key="f" { "Counterfeit " kbd { "f" } }
                     button name="decision" value="authorised" data-key="a" { "Authorised " kbd { "a" } }
                     @if pair.near.is_some() { button name="decision" value="no_match" data-key="n" { "Not a match " kbd { "n" } } }
@@ -101,6 +101,7 @@ fn decide(show: &CasePage<'_>) -> Markup {
             form method="post" action="/console/undo" { (csrf(show.session)) button.quiet data-key="u" { "Undo " kbd { "u" } } }
             form method="post" action="/console/queue/next" {
                 (csrf(show.session)) input type="hidden" name="queue" value=(show.queue);
+                input type="hidden" name="skipped" value=(case.check_id);
                 button.quiet data-key="j" { "Next " kbd { "j" } }
             }
         }

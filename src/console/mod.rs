@@ -29,7 +29,7 @@ pub const ASSETS: [(&str, &str, &[u8]); 4] = [
 ];
 
 /// Scripts and styles come from here only, and pages can neither be framed nor send forms elsewhere.
-pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// htmx must neither write styles nor evaluate code, which the policy forbids; errors are shown where notices are.
@@ -81,7 +81,7 @@ pub fn page(shell: Shell<'_>, content: &Markup) -> Markup {
 pub fn fragment(shell: Shell<'_>, content: &Markup) -> Markup {
     html! {
         title { (shell.title) " · touchstone" }
-        div #notice role="status" hx-swap-oob="true" { @if let Some(text) = shell.notice { p { (text) } } }
+        div hx-swap-oob="innerHTML:#notice" { @if let Some(text) = shell.notice { p { (text) } } }
         (content)
     }
 }
@@ -119,7 +119,7 @@ pub(crate) fn csrf(session: &Session) -> Markup {
 }
 
 fn help() -> Markup {
-    const KEYS: [(&str, &str); 14] = [
+    const KEYS: [(&str, &str); 15] = [
         ("j", "next row; in a case: the next case"),
         ("k", "row before; in a case: back"),
         ("Enter", "open the row"),
@@ -127,6 +127,7 @@ fn help() -> Markup {
         ("a", "decide: authorised, in order"),
         ("n", "decide: not a match"),
         ("u", "take back what was done last"),
+        ("c", "take the case that is open"),
         ("r", "release the case"),
         ("x", "show or hide the reference over the photo"),
         ("q", "queue: take the next case"),

@@ -53,7 +53,8 @@ pub fn enrol(dataset: &Dataset, enrolment: &Enrolment, told: &(dyn Fn() + Sync))
                 ..Details::default()
             },
         };
-        let added = enrolment.enrol(&bytes, &claim, None).map_err(|error| EvaluateError::file(&row.path, &error))?;
+        let added =
+            enrolment.enrol(&bytes, &claim, None, None).map_err(|error| EvaluateError::file(&row.path, &error))?;
         told();
         match added {
             Added::New(_) => Ok(()),

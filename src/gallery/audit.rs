@@ -85,13 +85,7 @@ impl Gallery {
     /// # Errors
     /// When the database cannot be read.
     pub fn audit(&self, subject: Option<&str>, limit: usize) -> Result<Vec<AuditEntry>, GalleryError> {
-        self.read(|db| {
-            let sql =
-                format!("SELECT {COLUMNS} FROM audit WHERE ?1 IS NULL OR subject = ?1 ORDER BY seq DESC LIMIT ?2");
-            db.prepare_cached(&sql)?
-                .query_map(params![subject, i64::try_from(limit).unwrap_or(i64::MAX)], entry)?
-                .collect()
-        })
+        self.read(|db| entries(db, subject, limit))
     }
 
     /// Every entry from the first on.
@@ -164,6 +158,21 @@ pub(super) fn append(
             entry.sha256,
         ])?;
     Ok(entry)
+}
+
+pub(super) fn entries(db: &Connection, subject: Option<&str>, limit: usize) -> rusqlite::Result<Vec<AuditEntry>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    // Two statements, so that one subject's entries are found by their index.
+    match subject {
+        Some(subject) => db
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM audit WHERE subject = ?1 ORDER BY seq DESC LIMIT ?2"))?
+            .query_map(params![subject, limit], entry)?
+            .collect(),
+        None => db
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM audit ORDER BY seq DESC LIMIT ?1"))?
+            .query_map([limit], entry)?
+            .collect(),
+    }
 }
 
 /// The newest of a session's entries that can be undone and was not.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, pa
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::audit::{Deed, append};
+use super::audit::{AuditEntry, Deed, append, entries};
 use super::store::{Gallery, GalleryError, parsed, unsigned};
 use super::{InvalidName, Polarity};
 
@@ -183,6 +183,8 @@ pub struct QueueQuery {
     pub status: Option<CaseStatus>,
     /// Only those that this person may decide now: not claimed by others, and no appeal against their own decision.
     pub free_for: Option<String>,
+    /// Not those that this session has given back within the time of a claim.
+    pub not_released_in: Option<String>,
     /// How many at most.
     pub limit: usize,
 }
@@ -209,6 +211,22 @@ impl Gallery {
     /// When the database cannot be read.
     pub fn case(&self, check_id: &str) -> Result<Option<Case>, GalleryError> {
         self.read(|db| find_case(db, check_id))
+    }
+
+    /// A case and all that was done about it, oldest first, as they were at one moment.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn case_with_log(&self, check_id: &str) -> Result<Option<(Case, Vec<AuditEntry>)>, GalleryError> {
+        self.read(|db| {
+            let snapshot = db.unchecked_transaction()?;
+            let Some(case) = find_case(&snapshot, check_id)? else {
+                return Ok(None);
+            };
+            let mut log = entries(&snapshot, Some(check_id), usize::MAX)?;
+            log.reverse();
+            Ok(Some((case, log)))
+        })
     }
 
     /// Cases by risk, the highest first; decided ones newest first.
@@ -262,7 +280,13 @@ impl Gallery {
     /// When the database refuses.
     pub fn claim_next(&self, (who, session): (&str, &str), query: &QueueQuery) -> Result<Option<Case>, GalleryError> {
         self.write(|transaction| {
-            let query = QueueQuery { free_for: Some(who.to_owned()), status: None, limit: 1, ..query.clone() };
+            let query = QueueQuery {
+                free_for: Some(who.to_owned()),
+                not_released_in: Some(session.to_owned()),
+                status: query.status.filter(|status| *status != CaseStatus::Decided),
+                limit: 1,
+                ..query.clone()
+            };
             let Some(next) = queue(transaction, &query)?.pop() else {
                 return Ok(None);
             };
@@ -308,7 +332,9 @@ fn queue(db: &Connection, query: &QueueQuery) -> rusqlite::Result<Vec<Queued>> {
              AND (:brand IS NULL OR c.brand = :brand) AND (:verdict IS NULL OR c.verdict = :verdict)
              AND (:action IS NULL OR c.action = :action) AND (:seller IS NULL OR c.seller_id = :seller)
              AND (:me IS NULL OR ((c.claimed_by IS NULL OR c.claimed_by = :me OR c.claimed_until < :now)
-                                  AND NOT (c.status = 'appealed' AND c.first_decided_by IS :me))))
+                                  AND NOT (c.status = 'appealed' AND c.first_decided_by IS :me)))
+             AND (:session IS NULL OR NOT EXISTS (SELECT 1 FROM audit a WHERE a.subject = c.check_id AND a.session = :session
+                                                  AND a.action = 'release' AND unixepoch(a.at) > :now - {CLAIM_SECONDS})))
          ORDER BY {order} LIMIT :limit"
     );
     let mut statement = db.prepare_cached(&sql)?;
@@ -320,6 +346,7 @@ fn queue(db: &Connection, query: &QueueQuery) -> rusqlite::Result<Vec<Queued>> {
             ":action": query.action,
             ":seller": query.seller,
             ":me": query.free_for,
+            ":session": query.not_released_in,
             ":limit": i64::try_from(query.limit).unwrap_or(i64::MAX),
         },
         |row| {
@@ -367,6 +394,15 @@ pub(super) fn insert_case(
     check: &super::StoredCheck<'_>,
     new: &NewCase<'_>,
 ) -> rusqlite::Result<()> {
+    // It may have been undone or appealed against since it was looked for.
+    let holds = |id: &str| -> rusqlite::Result<bool> {
+        let case = find_case(transaction, id)?;
+        Ok(case.is_some_and(|case| (case.status, case.decision) == (CaseStatus::Decided, Some(Decision::Fake))))
+    };
+    let precedent = match new.precedent {
+        Some(id) if holds(id)? => Some(id),
+        _ => None,
+    };
     let (brand, polarity, reference, probability) = match new.lead {
         Some((brand, polarity, reference, probability)) => {
             (Some(brand), Some(polarity.as_str()), Some(reference), probability)
@@ -389,13 +425,13 @@ pub(super) fn insert_case(
             polarity,
             reference,
             probability,
-            if new.precedent.is_some() { "decided" } else { "open" },
-            new.precedent.map(|_| "fake"),
-            new.precedent.map(|_| PRECEDENT),
-            new.precedent.map(|_| check.created_at.to_string()),
-            new.precedent,
+            if precedent.is_some() { "decided" } else { "open" },
+            precedent.map(|_| "fake"),
+            precedent.map(|_| PRECEDENT),
+            precedent.map(|_| check.created_at.to_string()),
+            precedent,
         ])?;
-    if let Some(precedent) = new.precedent {
+    if let Some(precedent) = precedent {
         let deed = Deed { actor: PRECEDENT, session: None, action: "decide-as-before", subject: check.id };
         append(transaction, deed, &(), &serde_json::json!({ "decision": "fake", "precedent": precedent }))?;
     }

@@ -30,6 +30,8 @@ pub struct Pair {
     pub seller_id: Option<String>,
     /// What was found.
     pub decision: Decision,
+    /// When: of two that say different things, the later one holds.
+    pub decided_at: Timestamp,
 }
 
 /// A decision to keep.
@@ -71,7 +73,7 @@ pub enum Undone {
 
 /// What a deed found or left, as far as it changed it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Effects {
+pub(super) struct Effects {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     case: Option<Case>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -79,30 +81,32 @@ struct Effects {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     outcome: Option<Outcome>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    references: Vec<Standing>,
+    pub(super) references: Vec<Standing>,
     /// Key of a reference that was added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    added: Option<u64>,
+    pub(super) added: Option<u64>,
 }
 
 /// What people and hygiene change of a reference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Standing {
+pub(super) struct Standing {
     key: u64,
     id: String,
     state: ReferenceState,
     quarantine: Option<Quarantine>,
     mark: Option<Mark>,
+    publication: Option<u64>,
 }
 
 impl Standing {
-    fn of(reference: &Reference) -> Self {
+    pub(super) fn of(reference: &Reference) -> Self {
         Self {
             key: reference.key,
             id: reference.id.clone(),
             state: reference.state,
             quarantine: reference.quarantine.clone(),
             mark: reference.mark,
+            publication: reference.publication,
         }
     }
 }
@@ -134,7 +138,10 @@ impl Gallery {
                 decided.claimed_until = 0;
                 overwrite_case(transaction, &decided)?;
                 (before.case, after.case) = (Some(case), Some(decided.clone()));
-                before.pairs = drop_overruled(transaction, new)?;
+                // What was said of single photos on the way here stands; a second decision overrules the first.
+                if decided.first_decided_by.is_some() {
+                    before.pairs = drop_overruled(transaction, new)?;
+                }
                 if new.decision != Decision::Fake {
                     reopen_followers(transaction, who, new.check_id)?;
                 }
@@ -195,18 +202,6 @@ impl Gallery {
         })
     }
 
-    /// Writes down that somebody added a reference, so that it can be undone.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub fn note_added(&self, (who, session): (&str, &str), added: &Reference) -> Result<(), GalleryError> {
-        self.write(|transaction| {
-            let deed = Deed { actor: who, session: Some(session), action: "add-reference", subject: &added.id };
-            let after = Effects { added: Some(added.key), ..Effects::default() };
-            append(transaction, deed, &Effects::default(), &after).map(drop)
-        })
-    }
-
     /// Undoes the newest thing that a session has done and not undone yet.
     ///
     /// # Errors
@@ -235,7 +230,7 @@ impl Gallery {
         Ok(undone)
     }
 
-    /// Takes a seller's appeal against a decided case. `None` when there is no such case; `false` when it is not
+    /// Takes a seller's appeal against a case that was decided as fake. `None` when there is no such case; `false` when it is not
     /// decided, or was appealed already.
     ///
     /// # Errors
@@ -250,14 +245,19 @@ impl Gallery {
             let Some(case) = find_case(transaction, check_id)? else {
                 return Ok(None);
             };
-            if case.status != CaseStatus::Decided || case.appeal.is_some() {
+            if case.status != CaseStatus::Decided || case.decision != Some(Decision::Fake) || case.appeal.is_some() {
                 return Ok(Some((case, false)));
             }
+            // Where an earlier decision was followed, it is that one's author who must not hear the appeal.
+            let author = match &case.precedent {
+                Some(precedent) => find_case(transaction, precedent)?.and_then(|case| case.decided_by),
+                None => case.decided_by.clone(),
+            };
             let appealed = Case {
                 status: CaseStatus::Appealed,
                 appeal: Some(text.to_owned()),
                 appealed_at: Some(Timestamp::now()),
-                first_decided_by: case.decided_by.clone(),
+                first_decided_by: author,
                 ..case.clone()
             };
             overwrite_case(transaction, &appealed)?;
@@ -294,7 +294,7 @@ impl Gallery {
     }
 }
 
-const PAIR: &str = "key, check_id, photo, perceptual_hash, seller_id, decision";
+const PAIR: &str = "key, check_id, photo, perceptual_hash, seller_id, decision, decided_at";
 
 fn pair(row: &Row<'_>) -> rusqlite::Result<Pair> {
     Ok(Pair {
@@ -304,6 +304,7 @@ fn pair(row: &Row<'_>) -> rusqlite::Result<Pair> {
         perceptual_hash: Sha256(row.get(3)?),
         seller_id: row.get(4)?,
         decision: parsed(row, 5)?,
+        decided_at: parsed(row, 6)?,
     })
 }
 
@@ -313,7 +314,7 @@ fn put_pair(transaction: &Transaction<'_>, new: &Pair) -> rusqlite::Result<Optio
     let place = params![signed(new.key), new.check_id, &new.photo.0[..]];
     let known = transaction.prepare_cached(&sql)?.query_map(place, pair)?.next().transpose()?;
     transaction
-        .prepare_cached(&format!("INSERT OR REPLACE INTO decided_pair ({PAIR}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"))?
+        .prepare_cached(&format!("INSERT OR REPLACE INTO decided_pair ({PAIR}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"))?
         .execute(params![
             signed(new.key),
             new.check_id,
@@ -321,6 +322,7 @@ fn put_pair(transaction: &Transaction<'_>, new: &Pair) -> rusqlite::Result<Optio
             &new.perceptual_hash.0[..],
             new.seller_id,
             new.decision.as_str(),
+            new.decided_at.to_string(),
         ])?;
     Ok(known)
 }
@@ -394,6 +396,17 @@ fn lower_standing(transaction: &Transaction<'_>, pair: &Pair) -> rusqlite::Resul
 
 /// Whether everything is still as a deed has left it.
 fn stands(transaction: &Transaction<'_>, after: &Effects) -> rusqlite::Result<bool> {
+    // A word about one photo can be taken back only while the case goes on.
+    if let (None, Some(pair)) = (&after.case, after.pairs.first())
+        && find_case(transaction, &pair.check_id)?.is_none_or(|case| case.status == CaseStatus::Decided)
+    {
+        return Ok(false);
+    }
+    if let Some(outcome) = &after.outcome
+        && find_outcome(transaction, &outcome.check_id, &outcome.brand, outcome.polarity)?.as_ref() != Some(outcome)
+    {
+        return Ok(false);
+    }
     if let Some(case) = &after.case {
         let same = |now: Case| {
             (now.status, now.decision, now.decided_at, now.appeal.is_some())
@@ -435,6 +448,9 @@ fn revert(
             ..case.clone()
         };
         overwrite_case(transaction, &mine)?;
+        if after.case.as_ref().is_some_and(|case| case.decision == Some(Decision::Fake)) {
+            reopen_followers(transaction, who, &case.check_id)?;
+        }
     }
     match (&before.outcome, &after.outcome) {
         (Some(outcome), _) => write_outcome(transaction, outcome)?,
@@ -447,6 +463,7 @@ fn revert(
             state: standing.state,
             quarantine: standing.quarantine.clone(),
             mark: standing.mark,
+            publication: standing.publication,
             updated_at: Timestamp::now(),
             ..found
         };

@@ -3,6 +3,8 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
+use super::audit::{Deed, append};
+use super::decisions::{Effects, Standing};
 use super::rows::{COLUMNS, PRESENT, bury, find, find_key, find_photo, is_needed, overwrite, reference};
 use super::store::{Gallery, GalleryError, io_error, new_id, next_revision, signed};
 use super::vectors::insert_vector;
@@ -29,6 +31,8 @@ pub struct NewReference<'a> {
     pub disputes: &'a [u64],
     /// The run that it is staged for; `None` takes part at once.
     pub run: Option<&'a str>,
+    /// Who adds it in which session, where it is to be written down and can be undone.
+    pub by: Option<(&'a str, &'a str)>,
 }
 
 /// What became of a [`NewReference`].
@@ -107,15 +111,24 @@ impl Gallery {
             None => self.photos.check(new.photo.sha256).map_err(io_error)?,
         }
         insert_vector(transaction, new.photo.sha256, model, new.embedding)?;
+        let (mut before, mut after) = (Effects::default(), Effects::default());
         for key in new.disputes {
-            dispute(transaction, *key)?;
+            if let Some((was, is)) = dispute(transaction, *key)? {
+                before.references.push(was);
+                after.references.push(is);
+            }
         }
-        match known.filter(|known| new.run.is_some() && known.state == ReferenceState::Staged) {
+        let added = match known.filter(|known| new.run.is_some() && known.state == ReferenceState::Staged) {
             // Staged by this run before, with other words: a brand has one run at a time.
             Some(staged) => restage(transaction, new, staged),
             None => insert(transaction, new),
+        }?;
+        if let Some((who, session)) = new.by {
+            after.added = Some(added.key);
+            let deed = Deed { actor: who, session: Some(session), action: "add-reference", subject: &added.id };
+            append(transaction, deed, &before, &after)?;
         }
-        .map(Added::New)
+        Ok(Added::New(added))
     }
 
     /// Keeps a photo's bytes before its reference, so that the transaction that adds it waits for no disk. They
@@ -285,13 +298,15 @@ impl Gallery {
 }
 
 /// Says that somebody has supplied nearly the same image with the other polarity.
-fn dispute(transaction: &Transaction<'_>, key: u64) -> rusqlite::Result<()> {
+fn dispute(transaction: &Transaction<'_>, key: u64) -> rusqlite::Result<Option<(Standing, Standing)>> {
     let Some(found) = find_key(transaction, key)?.filter(|found| found.mark != Some(Mark::Disputed)) else {
-        return Ok(());
+        return Ok(None);
     };
+    let was = Standing::of(&found);
     let disputed = Reference { mark: Some(Mark::Disputed), publication: None, updated_at: Timestamp::now(), ..found };
     let revision = next_revision(transaction)?;
-    overwrite(transaction, &disputed, revision)
+    overwrite(transaction, &disputed, revision)?;
+    Ok(Some((was, Standing::of(&disputed))))
 }
 
 fn restage(transaction: &Transaction<'_>, new: &NewReference<'_>, staged: Reference) -> rusqlite::Result<Reference> {

@@ -1,4 +1,6 @@
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::audit::{Deed, append};
 
 /// One script a version; the database's `user_version` counts those that have run.
 const MIGRATIONS: &[&str] = &[
@@ -221,6 +223,7 @@ const MIGRATIONS: &[&str] = &[
         perceptual_hash BLOB NOT NULL,
         seller_id       TEXT,
         decision        TEXT NOT NULL CHECK (decision IN ('fake', 'authorised', 'no_match')),
+        decided_at      TEXT NOT NULL,
         PRIMARY KEY (key, check_id, photo)
     ) STRICT, WITHOUT ROWID;
 
@@ -288,10 +291,28 @@ pub(super) fn migrate(connection: &mut Connection, new_id: &str) -> rusqlite::Re
     for script in pending {
         transaction.execute_batch(script)?;
     }
+    if version < CASES_SINCE {
+        log_migrated_cases(&transaction)?;
+    }
     transaction.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
     transaction.execute("INSERT OR IGNORE INTO gallery (one, id, revision) VALUES (1, ?1, 0)", [new_id])?;
     transaction.commit()?;
     Ok(Ok(()))
+}
+
+/// The version that made cases of checks, decided ones where there was an outcome.
+const CASES_SINCE: i64 = 4;
+
+fn log_migrated_cases(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let decided: Vec<(String, String)> = transaction
+        .prepare("SELECT check_id, decision FROM moderation_case WHERE status = 'decided'")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (check_id, decision) in decided {
+        let deed = Deed { actor: "touchstone", session: None, action: "migrate", subject: &check_id };
+        append(transaction, deed, &(), &serde_json::json!({ "case": { "decision": decision } }))?;
+    }
+    Ok(())
 }
 
 /// The newest version, for messages.

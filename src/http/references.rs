@@ -206,7 +206,7 @@ pub(super) async fn create(
     app.work(move |app| {
         let parts = app.parts();
         let library = &parts.screener.library;
-        let added = parts.enrolment().enrol(&form.photo(), &claim, Some((&parts.bank, library)))?;
+        let added = parts.enrolment().enrol(&form.photo(), &claim, Some((&parts.bank, library)), None)?;
         library.refresh()?;
         added_response(added)
     })

@@ -23,6 +23,9 @@ const TRIES: u32 = 5;
 /// How long it waits then.
 const WAIT: Duration = Duration::from_mins(1);
 
+/// Who acts in the log where no account does.
+const RESERVED: [&str; 4] = ["precedent", "platform", "command-line", "touchstone"];
+
 /// Why an account is not made.
 #[derive(Debug, Error)]
 pub enum AccountError {
@@ -49,8 +52,11 @@ pub enum AccountError {
 /// [`AccountError`]; nothing is changed then.
 pub fn put_account(gallery: &Gallery, actor: &str, name: &str, role: Role, password: &str) -> Result<(), AccountError> {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
-    if !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
-        let detail = format!("the name is {name:?}, expected 1 to 64 characters of a-z, 0-9, ., - and _");
+    if !(1..=64).contains(&name.len()) || !name.bytes().all(fits) || RESERVED.contains(&name) {
+        let detail = format!(
+            "the name is {name:?}, expected 1 to 64 characters of a-z, 0-9, ., - and _, and none of {}",
+            RESERVED.join(", ")
+        );
         return Err(InvalidName(detail).into());
     }
     let got = password.chars().count();

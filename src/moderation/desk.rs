@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::DeskError;
 use crate::assembly::Parts;
 use crate::gallery::{
-    Action, Added, BrandId, Case, Claim, Claimed, Decided, Decision, Details, NewDecision, Pair, Polarity, QueueQuery,
-    Reference, Undone,
+    Action, Added, BrandId, Case, CaseStatus, Claim, Claimed, Decided, Decision, Details, NewDecision, Pair, Polarity,
+    QueueQuery, Reference, Undone,
 };
 use crate::photo::Sha256;
 use crate::screening::{CheckAnswer, Finding, Match, PhotoAnswer};
@@ -59,6 +61,23 @@ pub struct CaseView {
     pub earlier: Vec<Case>,
     /// In how many cases matches to the reference were confirmed, and in how many overturned.
     pub record: (u64, u64),
+}
+
+/// What a person has to answer in a case: of each photo that was not allowed the match that decides, then the others of
+/// its polarity that are as probable as the threshold asks; nothing where no match decides.
+fn questions(answer: &CheckAnswer) -> impl Iterator<Item = (&PhotoAnswer, Option<&Match>)> {
+    let waiting = answer.photos.iter().filter(|photo| photo.action != Action::Allow);
+    waiting.flat_map(|photo| {
+        let lead = photo.lead();
+        let relevant = move |near: &&Match| {
+            let other =
+                lead.is_some_and(|lead| lead.polarity == near.polarity && lead.reference_id != near.reference_id);
+            other
+                && near.probability.zip(near.threshold).is_some_and(|(probability, threshold)| probability >= threshold)
+        };
+        let others = photo.matches.iter().filter(relevant).map(Some);
+        std::iter::once(lead).chain(others).map(move |near| (photo, near))
+    })
 }
 
 /// The seller's other cases that are shown.
@@ -174,30 +193,31 @@ impl Desk {
         judgement: &'a Judgement,
     ) -> Result<NewDecision<'a>, DeskError> {
         let (decision, note) = (judgement.decision, judgement.note.as_deref());
-        let waiting = answer.photos.iter().filter(|photo| photo.action != Action::Allow);
-        let leads: Vec<(&PhotoAnswer, &Match)> = waiting.filter_map(|photo| Some((photo, photo.lead()?))).collect();
+        let named = judgement.pair.as_ref().map(|(index, id)| (*index, Some(id.as_str())));
+        let PairView { photo, near, .. } = self.pair(answer, named)?;
+        let looked_at = near.as_ref().map(|near| (&photo, near));
         let mut pairs = Vec::new();
         let mut closes = true;
         match decision {
             // What a fake's photo proves, it proves of every seller; what an authentic one proves depends on the seller.
+            // Of photos that nobody looked at nothing is said.
             Decision::Fake => {
-                let fakes = leads.iter().filter(|(_, near)| near.polarity == Polarity::Fake);
-                self.push_pairs(&mut pairs, answer, fakes.copied(), decision)?;
+                let fake = looked_at.into_iter().filter(|(_, near)| near.polarity == Polarity::Fake);
+                self.push_pairs(&mut pairs, answer, fake, decision)?;
             }
+            // The listing is in order: every photo of it.
             Decision::Authorised if answer.listing.seller_id.is_some() => {
-                self.push_pairs(&mut pairs, answer, leads.iter().copied(), decision)?;
+                let all = questions(answer).filter_map(|(photo, near)| Some((photo, near?)));
+                self.push_pairs(&mut pairs, answer, all, decision)?;
             }
             Decision::Authorised => {}
             Decision::NoMatch => {
-                let named = judgement.pair.as_ref().map(|(index, id)| (*index, Some(id.as_str())));
-                let PairView { photo, near, .. } = self.pair(answer, named)?;
-                let near = near.ok_or_else(|| DeskError::NoSuchPair(answer.id.clone()))?;
-                self.push_pairs(&mut pairs, answer, std::iter::once((&photo, &near)), decision)?;
-                let left = self.undecided(answer, &leads, &pairs)?;
-                closes = left.is_empty();
+                let denied = looked_at.ok_or_else(|| DeskError::NoSuchPair(answer.id.clone()))?;
+                self.push_pairs(&mut pairs, answer, std::iter::once(denied), decision)?;
+                closes = self.undecided(answer, &pairs)?.is_none();
             }
         }
-        let outcome = answer.lead().filter(|_| closes).and_then(|(_, near)| {
+        let outcome = looked_at.filter(|_| closes).and_then(|(_, near)| {
             let finding = Finding {
                 confirmed: match near.polarity {
                     Polarity::Fake => decision == Decision::Fake,
@@ -238,21 +258,22 @@ impl Desk {
                 perceptual_hash: hash,
                 seller_id: answer.listing.seller_id.clone(),
                 decision,
+                decided_at: Timestamp::now(),
             }));
         }
         Ok(())
     }
 
-    /// The leads of a case that nobody has called no match yet.
+    /// The first question of a case that nobody has answered with "no match" yet.
     fn undecided<'a>(
         &self,
-        answer: &CheckAnswer,
-        leads: &[(&'a PhotoAnswer, &'a Match)],
+        answer: &'a CheckAnswer,
         new: &[Pair],
-    ) -> Result<Vec<(&'a PhotoAnswer, &'a Match)>, DeskError> {
+    ) -> Result<Option<(&'a PhotoAnswer, Option<&'a Match>)>, DeskError> {
         let gallery = &self.parts.screener.gallery;
-        let mut left = Vec::new();
-        for &(photo, near) in leads {
+        for (photo, near) in questions(answer) {
+            // A photo that could not be judged waits for a word about the listing.
+            let Some(near) = near else { return Ok(Some((photo, None))) };
             let Some(reference) = gallery.find(&near.reference_id)? else { continue };
             let known = gallery.decided_pairs([reference.key])?;
             let settled = known.iter().chain(new).any(|pair| {
@@ -260,22 +281,23 @@ impl Desk {
                     && pair.photo.to_string() == photo.sha256
             });
             if !settled {
-                left.push((photo, near));
+                return Ok(Some((photo, Some(near))));
             }
         }
-        Ok(left)
+        Ok(None)
     }
 
     /// The next photo and reference of a case that still wait for somebody's word.
     ///
     /// # Errors
     /// [`DeskError`].
-    pub fn next_pair(&self, check_id: &str) -> Result<Option<(usize, String)>, DeskError> {
-        let (_, answer) = self.open(check_id)?;
-        let waiting = answer.photos.iter().filter(|photo| photo.action != Action::Allow);
-        let leads: Vec<(&PhotoAnswer, &Match)> = waiting.filter_map(|photo| Some((photo, photo.lead()?))).collect();
-        let left = self.undecided(&answer, &leads, &[])?;
-        Ok(left.first().map(|(photo, near)| (photo.index, near.reference_id.clone())))
+    pub fn next_pair(&self, check_id: &str) -> Result<Option<(usize, Option<String>)>, DeskError> {
+        let (case, answer) = self.open(check_id)?;
+        if case.status == CaseStatus::Decided {
+            return Ok(None);
+        }
+        let left = self.undecided(&answer, &[])?;
+        Ok(left.map(|(photo, near)| (photo.index, near.map(|near| near.reference_id.clone()))))
     }
 
     /// Takes back the newest thing that the session did; returns what it was about.
@@ -331,10 +353,8 @@ impl Desk {
         };
         let claim = Claim { brand, polarity, details };
         let library = &self.parts.screener.library;
-        let added = self.parts.enrolment().enrol(&bytes, &claim, Some((&self.parts.bank, library)))?;
-        if let Added::New(reference) = &added {
-            gallery.note_added(worker.both(), reference)?;
-        }
+        let hygiene = Some((&*self.parts.bank, &**library));
+        let added = self.parts.enrolment().enrol(&bytes, &claim, hygiene, Some(worker.both()))?;
         library.refresh()?;
         Ok(added)
     }

@@ -21,8 +21,8 @@ const MANIFEST: &str = "manifest.json";
 const CASE: &str = "case.json";
 const ANSWER: &str = "answer.json";
 const LOG: &str = "log.json";
-/// Bytes of one file, and files, that a bundle may have when it is checked.
-const MOST_BYTES: u64 = 64 << 20;
+/// Bytes, unpacked, and files that a bundle may have when it is checked.
+const MOST_BYTES: u64 = 1 << 30;
 const MOST_FILES: usize = 4096;
 
 /// Why a bundle cannot be made, or does not hold.
@@ -75,6 +75,8 @@ pub struct Verified {
     pub files: usize,
     /// Photos of the listing among them.
     pub photos: usize,
+    /// Photos that the check was about.
+    pub photos_of_check: usize,
     /// Entries of the log that follow one another.
     pub entries: usize,
     /// What was decided, if anything was.
@@ -88,10 +90,12 @@ pub struct Verified {
 pub fn bundle(desk: &Desk, worker: &Worker, check_id: &str, platform: &Platform) -> Result<Vec<u8>, DeskError> {
     let view = desk.view(check_id, None)?;
     let gallery = &desk.parts().screener.gallery;
+    let found = gallery.case_with_log(check_id)?;
+    let (case, log) = found.ok_or_else(|| DeskError::Unknown(check_id.to_owned()))?;
     let mut parts = Parts::default();
-    parts.json(CASE, &view.case)?;
+    parts.json(CASE, &case)?;
     parts.json(ANSWER, &view.answer)?;
-    if let Ok(statement) = Statement::of(&view.case, &view.answer, platform) {
+    if let Ok(statement) = Statement::of(&case, &view.answer, platform) {
         parts.json("statement.json", &statement)?;
     }
     for photo in &view.answer.photos {
@@ -106,8 +110,6 @@ pub fn bundle(desk: &Desk, worker: &Worker, check_id: &str, platform: &Platform)
             }
         }
     }
-    let mut log = gallery.audit(Some(check_id), usize::MAX)?;
-    log.reverse();
     parts.json(LOG, &log)?;
     parts.add("README.txt".to_owned(), README.as_bytes().to_vec());
     let manifest = Manifest {
@@ -193,6 +195,7 @@ pub fn verify(bytes: &[u8]) -> Result<Verified, EvidenceError> {
         made_by: manifest.made_by,
         files: manifest.files.len(),
         photos,
+        photos_of_check: answer.photos.len(),
         entries: log.len(),
         decision: case.decision,
     })
@@ -204,14 +207,15 @@ fn read(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, EvidenceError> {
         return Err(altered(format!("it holds {} files, expected at most {MOST_FILES}", zip.len())));
     }
     let mut files = BTreeMap::new();
+    let mut left = MOST_BYTES;
     for index in 0..zip.len() {
         let file = zip.by_index(index)?;
         let name = file.name()?.into_owned();
         let mut content = Vec::new();
-        file.take(MOST_BYTES + 1).read_to_end(&mut content)?;
-        if content.len() as u64 > MOST_BYTES {
-            return Err(altered(format!("{name} is larger than {MOST_BYTES} bytes")));
-        }
+        file.take(left + 1).read_to_end(&mut content)?;
+        left = left
+            .checked_sub(content.len() as u64)
+            .ok_or_else(|| altered(format!("its files are larger than {MOST_BYTES} bytes")))?;
         if files.insert(name.clone(), content).is_some() {
             return Err(altered(format!("{name} is there twice")));
         }

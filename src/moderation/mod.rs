@@ -108,6 +108,6 @@ fn cannot_appeal(case: &Case) -> String {
     let id = &case.check_id;
     match &case.appeal {
         Some(_) => format!("case {id} was appealed already; its second decision is the last one here"),
-        None => format!("case {id} is not decided yet: there is nothing to appeal against"),
+        None => format!("case {id} is not decided as fake: there is nothing to appeal against"),
     }
 }

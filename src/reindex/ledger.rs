@@ -227,6 +227,7 @@ impl Ledger<'_> {
                 quarantine: None,
                 disputes: &[],
                 run: Some(self.journal.run()),
+                by: None,
             })
             .collect();
         self.enrolment.gallery.sync_photos()?;

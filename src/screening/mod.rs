@@ -22,7 +22,7 @@ use crate::library::{Filter, Library};
 use crate::photo::{Limits, Photo, PhotoError, Sha256};
 use crate::scoring::Scoring;
 use crate::telemetry;
-use crate::verdict::{Candidate, Facts, Judgement, Reason, judge, undecidable, worst};
+use crate::verdict::{Candidate, Facts, Judgement, Reason, Verdict, judge, undecidable, worst};
 
 pub use answer::{CheckAnswer, Listing, Match, Overlay, PhotoAnswer, PhotoFault, ReasonText, Settled, Versions};
 use brands::Brands;
@@ -299,8 +299,8 @@ impl Screener {
                 match pending.wait().map_err(ScreenError::from).and_then(|seen| self.examine(&photo, &seen)) {
                     Ok(mut examination) => {
                         answer.views = examination.views;
-                        let decided = self.decided_before(&examination, &photo)?;
-                        answer.settled = self.leave_out_settled(&mut examination, &decided, listing)?;
+                        let decided = self.decided_before(&examination, &photo, listing)?;
+                        answer.settled = self.leave_out_settled(&mut examination, &decided)?;
                         let (mut judgement, matches) = self.judge(&examination, &answer, listing, brands)?;
                         answer.matches = matches;
                         if !answer.settled.is_empty() {
@@ -311,8 +311,12 @@ impl Screener {
                             answer.perceptual_hash = Some(Sha256(hash).to_string());
                             let key = judgement.decisive.map(|place| examination.held[place].found.key);
                             hit = key.map(|key| (key, hash));
+                            // Only what is a known fake's photo beyond doubt is decided as before.
+                            let plain = matches!(judgement.verdict, Verdict::KnownFakeMatch | Verdict::KnownFakeLikely)
+                                && judgement.decisive.is_some_and(|at| examination.held[at].found.entry.mark.is_none());
                             let fake = |pair: &&Pair| pair.decision == Decision::Fake && Some(pair.key) == key;
-                            precedent = decided.iter().find(fake).map(|pair| pair.check_id.clone());
+                            let found = decided.iter().find(fake).filter(|_| plain);
+                            precedent = found.map(|pair| pair.check_id.clone());
                         }
                         judgement
                     }
@@ -329,35 +333,31 @@ impl Screener {
         Ok(Finished { judgement, answer, hit, precedent })
     }
 
-    /// What people have said of the references that come into question and of photos that look like this one.
-    fn decided_before(&self, examination: &Examination, photo: &Photo) -> Result<Vec<Pair>, ScreenError> {
+    /// What people have said last of each reference that comes into question and of photos that look like this one. An
+    /// authorisation speaks of its seller only.
+    fn decided_before(
+        &self,
+        examination: &Examination,
+        photo: &Photo,
+        listing: &Listing,
+    ) -> Result<Vec<Pair>, ScreenError> {
         let mut pairs = self.gallery.decided_pairs(examination.held.iter().map(|held| held.found.key))?;
         if !pairs.is_empty() {
             let hash = photo.fingerprint().hash;
-            pairs.retain(|pair| is_same_group(&pair.perceptual_hash.0, &hash));
-            // Where people have found both, nothing is decided: it is asked again.
-            let found = |key: u64, decision| pairs.iter().any(|pair| pair.key == key && pair.decision == decision);
-            let both = |pair: &Pair| found(pair.key, Decision::Fake) && found(pair.key, Decision::NoMatch);
-            let unclear: Vec<bool> = pairs.iter().map(both).collect();
-            let mut unclear = unclear.into_iter();
-            pairs.retain(|_| !unclear.next().unwrap_or_default());
+            let applies = |pair: &Pair| {
+                pair.decision != Decision::Authorised
+                    || (pair.seller_id.is_some() && pair.seller_id == listing.seller_id)
+            };
+            pairs.retain(|pair| applies(pair) && is_same_group(&pair.perceptual_hash.0, &hash));
+            pairs.sort_by_key(|pair| (pair.key, std::cmp::Reverse(pair.decided_at)));
+            pairs.dedup_by_key(|pair| pair.key);
         }
         Ok(pairs)
     }
 
     /// Takes out what a person has said to be no match, or this seller's good right.
-    fn leave_out_settled(
-        &self,
-        examination: &mut Examination,
-        decided: &[Pair],
-        listing: &Listing,
-    ) -> Result<Vec<Settled>, ScreenError> {
-        let holds = |pair: &&Pair| match pair.decision {
-            Decision::Fake => false,
-            Decision::NoMatch => true,
-            Decision::Authorised => pair.seller_id.is_some() && pair.seller_id == listing.seller_id,
-        };
-        let settled: Vec<&Pair> = decided.iter().filter(holds).collect();
+    fn leave_out_settled(&self, examination: &mut Examination, decided: &[Pair]) -> Result<Vec<Settled>, ScreenError> {
+        let settled: Vec<&Pair> = decided.iter().filter(|pair| pair.decision != Decision::Fake).collect();
         examination.held.retain(|held| settled.iter().all(|pair| pair.key != held.found.key));
         let references = self.gallery.by_keys(settled.iter().map(|pair| pair.key))?;
         let named = settled.iter().filter_map(|pair| {

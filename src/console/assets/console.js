@@ -44,6 +44,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "j" && inCase) press("j");
   else if (event.key === "k" && inCase) history.back();
   else if (keys[event.key]) keys[event.key]();
+  else if ("fan".includes(event.key) && performance.now() - came < EYES) return;
   else if (!"fanurc".includes(event.key) || !press(event.key)) return;
   event.preventDefault();
 });
@@ -68,11 +69,18 @@ document.addEventListener("submit", (event) => {
   if (form.method !== "post" || form.hasAttribute("hx-post")) return;
   if (form.dataset.sent) event.preventDefault();
   form.dataset.sent = "yes";
+  // A download leaves the page where it is.
+  setTimeout(() => delete form.dataset.sent, 2000);
 });
 addEventListener("pageshow", () => document.querySelectorAll("[data-sent]").forEach((form) => delete form.dataset.sent));
 
+// A key that was meant for the case before must not decide the one that has just come.
+const EYES = 250;
+let came = -EYES;
 document.addEventListener("htmx:afterSettle", (event) => {
-  if (event.target.id === "main") event.target.focus({ preventScroll: true });
+  if (event.target.id !== "main") return;
+  came = performance.now();
+  event.target.focus({ preventScroll: true });
 });
 
 function send(file) {

@@ -76,6 +76,7 @@ impl QueueFilter {
             seller: some(&self.seller),
             status: some(&self.status).map(|text| text.parse::<CaseStatus>()).transpose()?,
             free_for: None,
+            not_released_in: None,
             limit: SHOWN,
         })
     }
@@ -154,7 +155,7 @@ fn render(
 ) -> Result<String, DeskError> {
     let pair = match (query.photo, &query.reference) {
         (Some(photo), reference) => Some((photo, reference.clone())),
-        (None, _) => desk.next_pair(id)?.map(|(photo, reference)| (photo, Some(reference))),
+        (None, _) => desk.next_pair(id)?,
     };
     let view = desk.view(id, pair.as_ref().map(|(photo, reference)| (*photo, reference.as_deref())))?;
     let me = moderator.session.account.as_str();
@@ -202,15 +203,21 @@ pub(super) async fn near(
 #[derive(Deserialize)]
 pub(super) struct FromQueue {
     queue: Option<String>,
+    /// The case that is skipped: it goes back.
+    skipped: Option<String>,
 }
 
 pub(super) async fn next(
     State(app): State<Arc<App>>,
-    Signed(moderator, FromQueue { queue }): Signed<FromQueue>,
+    Signed(moderator, FromQueue { queue, skipped }): Signed<FromQueue>,
 ) -> Result<Response, Refusal> {
     app.page(move |app| {
         let queue = queue.unwrap_or_default();
-        let found = app.desk().claim_next(&moderator.worker(), &QueueFilter::of(&queue).query()?)?;
+        let filter = QueueFilter::of(&queue).query()?;
+        if let Some(skipped) = skipped {
+            app.desk().release(&moderator.worker(), &skipped)?;
+        }
+        let found = app.desk().claim_next(&moderator.worker(), &filter)?;
         Ok(to_case_or_queue(found.map(|case| case.check_id).as_deref(), &queue))
     })
     .await
@@ -233,7 +240,7 @@ fn address(id: Option<&str>, queue: &str) -> String {
 pub(super) async fn claim(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Signed(moderator, FromQueue { queue }): Signed<FromQueue>,
+    Signed(moderator, FromQueue { queue, .. }): Signed<FromQueue>,
 ) -> Result<Response, Refusal> {
     app.page(move |app| match app.desk().claim(&moderator.worker(), &id)? {
         Claimed::Yours(_) => Ok(to_case_or_queue(Some(&id), &queue.unwrap_or_default())),
@@ -247,7 +254,7 @@ pub(super) async fn claim(
 pub(super) async fn release(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Signed(moderator, FromQueue { queue }): Signed<FromQueue>,
+    Signed(moderator, FromQueue { queue, .. }): Signed<FromQueue>,
 ) -> Result<Response, Refusal> {
     app.page(move |app| {
         app.desk().release(&moderator.worker(), &id)?;
@@ -274,18 +281,16 @@ pub(super) async fn decide(
     app.page(move |app| {
         let desk = app.desk();
         let worker = moderator.worker();
+        // Whatever can be wrong is found before anything is kept.
+        let queue = form.queue.unwrap_or_default();
+        let filter = QueueFilter::of(&queue).query()?;
         let decision: Decision = form.decision.parse().map_err(DeskError::from)?;
         let photo = form.photo.map(|text| index(&text)).transpose()?;
         let judgement =
             Judgement { decision, note: form.note.filter(|note| !note.is_empty()), pair: photo.zip(form.reference) };
         let decided = desk.decide(&worker, &id, &judgement)?;
-        let queue = form.queue.unwrap_or_default();
         let closed = decided.status == CaseStatus::Decided;
-        let next = if closed {
-            desk.claim_next(&worker, &QueueFilter::of(&queue).query()?)?.map(|case| case.check_id)
-        } else {
-            Some(id)
-        };
+        let next = if closed { desk.claim_next(&worker, &filter)?.map(|case| case.check_id) } else { Some(id) };
         if !moderator.htmx {
             return Ok(to_case_or_queue(next.as_deref(), &queue));
         }

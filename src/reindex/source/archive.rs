@@ -49,7 +49,7 @@ pub(super) fn list(
         // What is left of it is read here, where it is not taken for a header.
         io::copy(&mut entry, &mut io::sink()).map_err(failed)?;
         if let Some(place) = place.filter(|_| !is_hidden(&path))
-            && !tell(names.own(path), place)
+            && !tell(names.own(&path), place)
         {
             return Ok(());
         }
@@ -79,8 +79,8 @@ struct Names {
 }
 
 impl Names {
-    fn own(&mut self, name: String) -> String {
-        let mut own = name.clone();
+    fn own(&mut self, name: &str) -> String {
+        let mut own = name.to_owned();
         for number in 2.. {
             if self.hashes.insert(self.hasher.hash_one(&own)) {
                 break;
