@@ -77,8 +77,7 @@ impl GenericBank {
             let path = entry.into_path();
             let bytes = std::fs::read(&path).map_err(|source| HygieneError::File { path: path.clone(), source })?;
             let sha256 = Sha256::of(&bytes);
-            let known = gallery.vector(sha256, &model)?;
-            match known.and_then(|bytes| Embedding::from_bytes(&bytes, manifest.output.dimension).ok()) {
+            match gallery.embedding(sha256, &model, manifest.output.dimension)? {
                 Some(known) => vectors.push(known),
                 None => {
                     let photo = Photo::decode(&bytes, limits).map_err(|source| HygieneError::Photo { path, source })?;

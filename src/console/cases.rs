@@ -1,6 +1,6 @@
 use maud::{Markup, html};
 
-use super::parts::{Picture, age, audit_rows, choice, decision_words, percent, small, state, time, words};
+use super::parts::{Picture, age, as_they_are, audit_rows, choice, decision_words, percent, small, state, time, words};
 use super::queue::queue_part;
 use super::{Shell, csrf, fragment, page};
 use crate::gallery::{AuditEntry, BrandId, Case, CaseStatus, Decision, Mark, Reference, ReferenceState, Session};
@@ -308,9 +308,6 @@ fn more(show: &CasePage<'_>) -> Markup {
     let CaseView { case, pair, .. } = show.view;
     let id = &case.check_id;
     let active = pair.reference.as_ref().filter(|reference| reference.state == ReferenceState::Active);
-    let brands: Vec<(String, String)> =
-        show.brands.iter().map(|brand| (brand.to_string(), brand.to_string())).collect();
-    let polarities = ["fake", "authentic"].map(|polarity| (polarity.to_owned(), polarity.to_owned()));
     html! {
         section.more {
             h2 { "More" }
@@ -328,8 +325,8 @@ fn more(show: &CasePage<'_>) -> Markup {
                 summary { "Make this photo a reference" }
                 form method="post" action=(format!("/console/cases/{id}/reference")) {
                     (csrf(show.session)) input type="hidden" name="photo" value=(pair.photo.index);
-                    (choice("brand", "Brand", case.brand.as_deref(), "choose", &brands))
-                    (choice("polarity", "As", Some("fake"), "choose", &polarities))
+                    (choice("brand", "Brand", case.brand.as_deref(), "choose", &as_they_are(show.brands)))
+                    (choice("polarity", "As", Some("fake"), "choose", &as_they_are(&["fake", "authentic"])))
                     label { "Product" input name="product" maxlength="256" value=[pair.near.as_ref().and_then(|near| near.product.as_deref())]; }
                     button { "Add the reference" }
                 }

@@ -1,7 +1,7 @@
 use maud::{Markup, html};
 
 use super::cases::standing;
-use super::parts::{Picture, choice, small, text_field, time};
+use super::parts::{Picture, as_they_are, choice, small, text_field, time};
 use super::{Shell, csrf, page};
 use crate::gallery::{BrandId, Reference, ReferenceState, Session};
 use crate::moderation::Near;
@@ -20,14 +20,18 @@ pub struct LookupPage<'a> {
     pub found: &'a [Near],
     /// Brands to choose from.
     pub brands: &'a [BrandId],
-    /// Something to tell.
-    pub notice: Option<&'a str>,
 }
 
 impl LookupPage<'_> {
     fn chosen(&self, name: &str) -> Option<&str> {
-        self.chosen.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        chosen(self.chosen, name)
     }
+}
+
+/// What a filter was set to; an empty one is not set.
+#[must_use]
+pub fn chosen<'a>(all: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    all.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
 }
 
 /// The whole page.
@@ -52,22 +56,20 @@ pub fn lookup(show: &LookupPage<'_>) -> Markup {
             div #results { (results(show)) }
         }
     };
-    page(Shell { title: "Look-up", session: Some(show.session), part: "lookup", notice: show.notice }, &content)
+    page(Shell { title: "Look-up", session: Some(show.session), part: "lookup", notice: None }, &content)
 }
 
 fn filters(show: &LookupPage<'_>) -> Markup {
-    let same = |text: &str| (text.to_owned(), text.to_owned());
-    let brands: Vec<(String, String)> = show.brands.iter().map(|brand| same(brand.as_str())).collect();
     let states = [ReferenceState::Disabled, ReferenceState::Quarantined, ReferenceState::Retired];
-    let states = states.map(|state| same(state.as_str()));
+    let states = states.map(ReferenceState::as_str);
     html! {
         @for name in ["photo", "reference"] {
             @if let Some(value) = show.chosen(name) { input type="hidden" name=(name) value=(value); }
         }
-        (choice("brand", "Brand", show.chosen("brand"), "any", &brands))
-        (choice("polarity", "Polarity", show.chosen("polarity"), "any", &[same("authentic"), same("fake")]))
+        (choice("brand", "Brand", show.chosen("brand"), "any", &as_they_are(show.brands)))
+        (choice("polarity", "Polarity", show.chosen("polarity"), "any", &as_they_are(&["authentic", "fake"])))
         (text_field("product", "Product", "search", show.chosen("product")))
-        (choice("state", "State", show.chosen("state"), "active", &states))
+        (choice("state", "State", show.chosen("state"), "active", &as_they_are(&states)))
         (text_field("since", "Added from", "date", show.chosen("since")))
         (text_field("until", "Added to", "date", show.chosen("until")))
     }

@@ -14,9 +14,9 @@ use maud::{DOCTYPE, Markup, html};
 use crate::gallery::{Role, Session};
 
 pub use cases::{CasePage, case, near};
-pub use lookup::{LookupPage, lookup, reference, results};
+pub use lookup::{LookupPage, chosen, lookup, reference, results};
 pub use overview::{OverviewPage, audit, overview};
-pub use parts::{Picture, audit_rows};
+pub use parts::Picture;
 pub use queue::{QueuePage, queue, queue_rows};
 pub use statement::statement;
 

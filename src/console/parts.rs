@@ -94,13 +94,17 @@ pub(super) fn choice(name: &str, label: &str, chosen: Option<&str>, any: &str, v
     }
 }
 
+/// Values that are their own words.
+pub(super) fn as_they_are<T: ToString>(values: &[T]) -> Vec<(String, String)> {
+    values.iter().map(|value| (value.to_string(), value.to_string())).collect()
+}
+
 pub(super) fn text_field(name: &str, label: &str, kind: &str, value: Option<&str>) -> Markup {
     html! { label { (label) input name=(name) type=(kind) value=[value]; } }
 }
 
 /// Entries of the log as rows of a table.
-#[must_use]
-pub fn audit_rows(entries: &[AuditEntry]) -> Markup {
+pub(super) fn audit_rows(entries: &[AuditEntry]) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Log" {
             table {

@@ -1,6 +1,6 @@
 use maud::{Markup, html};
 
-use super::parts::{Picture, age, choice, percent, small, state, text_field, words};
+use super::parts::{Picture, age, as_they_are, choice, percent, small, state, text_field, words};
 use super::{Shell, csrf, page};
 use crate::gallery::{BrandId, CaseStatus, QueueQuery, Queued, Session};
 use crate::page::visible;
@@ -21,8 +21,6 @@ pub struct QueuePage<'a> {
     pub waiting: u64,
     /// Brands to choose from.
     pub brands: &'a [BrandId],
-    /// Something to tell.
-    pub notice: Option<&'a str>,
 }
 
 /// The whole page.
@@ -37,7 +35,7 @@ pub fn queue(show: &QueuePage<'_>) -> Markup {
         }
         div #results { (queue_rows(show)) }
     };
-    page(Shell { title: "Queue", session: Some(show.session), part: "queue", notice: show.notice }, &content)
+    page(Shell { title: "Queue", session: Some(show.session), part: "queue", notice: None }, &content)
 }
 
 fn filters(show: &QueuePage<'_>) -> Markup {
@@ -51,12 +49,10 @@ fn filters(show: &QueuePage<'_>) -> Markup {
         Verdict::Undecidable,
     ];
     let same = |text: &str| (text.to_owned(), words(text));
-    let brands: Vec<(String, String)> =
-        show.brands.iter().map(|brand| (brand.to_string(), brand.to_string())).collect();
     let verdicts = VERDICTS.map(|verdict| same(verdict.as_str()));
     let statuses = [CaseStatus::Open, CaseStatus::Appealed, CaseStatus::Decided].map(|status| same(status.as_str()));
     html! {
-        (choice("brand", "Brand", show.query.brand.as_deref(), "any", &brands))
+        (choice("brand", "Brand", show.query.brand.as_deref(), "any", &as_they_are(show.brands)))
         (choice("verdict", "Verdict", show.query.verdict.as_deref(), "any", &verdicts))
         (choice("action", "Action", show.query.action.as_deref(), "any", &[same("review"), same("block")]))
         (choice("status", "Status", show.query.status.map(CaseStatus::as_str), "waiting", &statuses))

@@ -1,7 +1,7 @@
 //! People who may use the console, and their sessions.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::InvalidName;
@@ -107,11 +107,7 @@ impl Gallery {
     /// # Errors
     /// When the database cannot be read.
     pub fn account(&self, name: &str) -> Result<Option<Account>, GalleryError> {
-        self.read(|db| {
-            db.prepare_cached(&format!("SELECT {COLUMNS} FROM account WHERE name = ?1"))?
-                .query_row([name], row_account)
-                .optional()
-        })
+        self.read(|db| account(db, name))
     }
 
     /// All accounts by name.
@@ -181,9 +177,10 @@ impl Gallery {
 
 const COLUMNS: &str = "name, role, password, disabled, created_at";
 
-fn account(transaction: &Transaction<'_>, name: &str) -> rusqlite::Result<Option<Account>> {
-    let sql = format!("SELECT {COLUMNS} FROM account WHERE name = ?1");
-    transaction.query_row(&sql, [name], row_account).optional()
+fn account(db: &Connection, name: &str) -> rusqlite::Result<Option<Account>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM account WHERE name = ?1"))?
+        .query_row([name], row_account)
+        .optional()
 }
 
 fn row_account(row: &Row<'_>) -> rusqlite::Result<Account> {

@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::cases::insert_case;
-use super::rows::{find_key, overwrite};
-use super::store::{Gallery, GalleryError, next_revision, signed};
+use super::rows::{change, find_key};
+use super::store::{Gallery, GalleryError, signed};
 use super::{NewCase, Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
 
@@ -214,8 +214,7 @@ fn count_hit(
         updated_at: now,
         ..found
     };
-    let revision = next_revision(transaction)?;
-    overwrite(transaction, &held, revision)?;
+    change(transaction, &held)?;
     transaction.execute("DELETE FROM hit WHERE key = ?1", [signed(hit.key)]).map(drop)
 }
 

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
 use super::audit::{Deed, append};
-use super::decisions::{Effects, Standing};
-use super::rows::{COLUMNS, PRESENT, bury, find, find_key, find_photo, is_needed, overwrite, reference};
+use super::effects::{Effects, Standing, mark};
+use super::rows::{COLUMNS, PRESENT, bury, change, find, find_key, find_photo, is_needed, overwrite, reference};
 use super::store::{Gallery, GalleryError, io_error, new_id, next_revision, signed};
 use super::vectors::insert_vector;
 use super::{BrandId, Claim, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState};
@@ -245,8 +245,7 @@ impl Gallery {
             }
             changed.publication = None;
             changed.updated_at = Timestamp::now();
-            let revision = next_revision(transaction)?;
-            overwrite(transaction, &changed, revision)?;
+            change(transaction, &changed)?;
             Ok(Some(changed))
         })
     }
@@ -299,14 +298,8 @@ impl Gallery {
 
 /// Says that somebody has supplied nearly the same image with the other polarity.
 fn dispute(transaction: &Transaction<'_>, key: u64) -> rusqlite::Result<Option<(Standing, Standing)>> {
-    let Some(found) = find_key(transaction, key)?.filter(|found| found.mark != Some(Mark::Disputed)) else {
-        return Ok(None);
-    };
-    let was = Standing::of(&found);
-    let disputed = Reference { mark: Some(Mark::Disputed), publication: None, updated_at: Timestamp::now(), ..found };
-    let revision = next_revision(transaction)?;
-    overwrite(transaction, &disputed, revision)?;
-    Ok(Some((was, Standing::of(&disputed))))
+    let found = find_key(transaction, key)?.filter(|found| found.mark != Some(Mark::Disputed));
+    found.map(|found| mark(transaction, found, Mark::Disputed)).transpose()
 }
 
 fn restage(transaction: &Transaction<'_>, new: &NewReference<'_>, staged: Reference) -> rusqlite::Result<Reference> {

@@ -91,6 +91,12 @@ pub(super) fn bury(transaction: &Transaction<'_>, key: u64) -> rusqlite::Result<
     Ok(())
 }
 
+/// As [`overwrite`], under the next revision.
+pub(super) fn change(transaction: &Transaction<'_>, changed: &Reference) -> rusqlite::Result<()> {
+    let revision = next_revision(transaction)?;
+    overwrite(transaction, changed, revision)
+}
+
 /// Writes everything of a reference that may change.
 pub(super) fn overwrite(transaction: &Transaction<'_>, changed: &Reference, revision: u64) -> rusqlite::Result<()> {
     let (Claim { polarity, details, .. }, quarantine) = (&changed.claim, changed.quarantine.as_ref());

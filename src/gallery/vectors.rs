@@ -163,6 +163,15 @@ impl Gallery {
         })
     }
 
+    /// The same as an embedding; one that is none counts as missing.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn embedding(&self, sha256: Sha256, model: &str, dimension: usize) -> Result<Option<Embedding>, GalleryError> {
+        let kept = self.vector(sha256, model)?;
+        Ok(kept.and_then(|bytes| Embedding::from_bytes(&bytes, dimension).ok()))
+    }
+
     /// Keeps a vector of bytes that need be no reference's.
     ///
     /// # Errors

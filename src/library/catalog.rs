@@ -101,6 +101,13 @@ impl Catalog {
         self.policies.get(brand).cloned().unwrap_or_default()
     }
 
+    pub(super) fn brand_ids(&self) -> Vec<BrandId> {
+        let with_keys = self.by_brand.iter().filter(|(_, keys)| !keys.is_empty());
+        let mut brands: Vec<BrandId> = with_keys.map(|(brand, _)| (**brand).clone()).collect();
+        brands.sort();
+        brands
+    }
+
     pub(super) fn brands(&self) -> Vec<(BrandId, [usize; 2])> {
         let count = |keys: &BTreeSet<u64>, polarity| {
             keys.iter().filter(|&key| self.entries.get(key).is_some_and(|e| e.polarity == polarity)).count()

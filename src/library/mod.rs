@@ -228,6 +228,12 @@ impl Library {
         self.index.stats()
     }
 
+    /// The names of the brands that have an active reference.
+    #[must_use]
+    pub fn brand_ids(&self) -> Vec<BrandId> {
+        self.catalog.read().brand_ids()
+    }
+
     /// Brands that have an active reference, with their counts by polarity.
     #[must_use]
     pub fn brands(&self) -> Vec<(BrandId, [usize; 2])> {

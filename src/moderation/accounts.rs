@@ -13,7 +13,7 @@ use crate::gallery::{Gallery, GalleryError, InvalidName, Role};
 use crate::photo::Sha256;
 
 /// Hours until somebody has to sign in again.
-pub const SESSION_HOURS: i64 = 12;
+const SESSION_HOURS: i64 = 12;
 /// Fewest characters of a password: NIST SP 800-63B-4, 3.1.1.2, for a password that is the only factor.
 const LEAST_PASSWORD: usize = 15;
 /// Most bytes, so that nobody makes the service hash a novel.

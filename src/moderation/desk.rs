@@ -95,13 +95,19 @@ impl Desk {
         Self { parts }
     }
 
-    /// A case, looked at through one photo and one reference of it: those that are named, else those that decide.
+    /// A case, looked at through one photo and one reference of it: those that are named, else those that wait for
+    /// somebody's word, else those that decide.
     ///
     /// # Errors
     /// [`DeskError`].
     pub fn view(&self, check_id: &str, pair: Option<(usize, Option<&str>)>) -> Result<CaseView, DeskError> {
         let (case, answer) = self.open(check_id)?;
-        let pair = self.pair(&answer, pair)?;
+        let waiting = match pair {
+            None if case.status != CaseStatus::Decided => self.undecided(&answer, &[])?,
+            _ => None,
+        };
+        let waiting = waiting.map(|(photo, near)| (photo.index, near.map(|near| near.reference_id.as_str())));
+        let pair = self.pair(&answer, pair.or(waiting))?;
         let earlier = match &case.seller_id {
             Some(seller) => self.parts.screener.gallery.cases_of_seller(seller, check_id, EARLIER)?,
             None => Vec::new(),
@@ -285,19 +291,6 @@ impl Desk {
             }
         }
         Ok(None)
-    }
-
-    /// The next photo and reference of a case that still wait for somebody's word.
-    ///
-    /// # Errors
-    /// [`DeskError`].
-    pub fn next_pair(&self, check_id: &str) -> Result<Option<(usize, Option<String>)>, DeskError> {
-        let (case, answer) = self.open(check_id)?;
-        if case.status == CaseStatus::Decided {
-            return Ok(None);
-        }
-        let left = self.undecided(&answer, &[])?;
-        Ok(left.map(|(photo, near)| (photo.index, near.map(|near| near.reference_id.clone()))))
     }
 
     /// Takes back the newest thing that the session did; returns what it was about.

@@ -91,8 +91,7 @@ impl Finder<'_> {
             }
         };
         let dimension = screener.embedder.manifest().output.dimension;
-        let known = gallery.vector(sum, model)?.and_then(|bytes| Embedding::from_bytes(&bytes, dimension).ok());
-        if let Some(known) = known {
+        if let Some(known) = gallery.embedding(sum, model, dimension)? {
             return Ok((known, key));
         }
         let bytes = gallery.upload(sum).or_else(|_| gallery.photo(sum));

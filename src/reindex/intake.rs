@@ -224,9 +224,8 @@ impl<P: Progress> Intake<'_, P> {
 
     fn vector(&self, photo: &Photo) -> Result<Vector, ReindexError> {
         let manifest = self.enrolment.embedder.manifest();
-        let kept = self.enrolment.gallery.vector(photo.sha256(), &manifest.id())?;
-        let kept = kept.and_then(|bytes| Embedding::from_bytes(&bytes, manifest.output.dimension).ok());
-        if let Some(embedding) = kept {
+        let dimension = manifest.output.dimension;
+        if let Some(embedding) = self.enrolment.gallery.embedding(photo.sha256(), &manifest.id(), dimension)? {
             return Ok(Vector::Kept(embedding));
         }
         self.embedded.fetch_add(1, Ordering::AcqRel);

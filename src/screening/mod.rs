@@ -4,6 +4,7 @@ mod answer;
 mod brands;
 mod look;
 mod outcomes;
+mod settled;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +18,6 @@ use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
 use crate::gallery::{
     Action, Decision, FloodLimits, Gallery, GalleryError, Hit, NewCase, Pair, Polarity, StoredCheck, new_id,
 };
-use crate::hygiene::is_same_group;
 use crate::library::{Filter, Library};
 use crate::photo::{Limits, Photo, PhotoError, Sha256};
 use crate::scoring::Scoring;
@@ -28,6 +28,7 @@ pub use answer::{CheckAnswer, Listing, Match, Overlay, PhotoAnswer, PhotoFault, 
 use brands::Brands;
 pub use look::{Examination, Held, Inside};
 pub use outcomes::{Finding, OutcomeError};
+use settled::LazyHash;
 
 /// Longer side of what is kept of a photo while its embedding is computed.
 const KEPT_SIDE: u32 = 1600;
@@ -299,7 +300,8 @@ impl Screener {
                 match pending.wait().map_err(ScreenError::from).and_then(|seen| self.examine(&photo, &seen)) {
                     Ok(mut examination) => {
                         answer.views = examination.views;
-                        let decided = self.decided_before(&examination, &photo, listing)?;
+                        let hash = LazyHash::new(Box::new(|| photo.fingerprint().hash));
+                        let decided = self.decided_before(&examination, &hash, listing)?;
                         answer.settled = self.leave_out_settled(&mut examination, &decided)?;
                         let (mut judgement, matches) = self.judge(&examination, &answer, listing, brands)?;
                         answer.matches = matches;
@@ -307,10 +309,9 @@ impl Screener {
                             judgement.reasons.push(Reason::SettledByPerson);
                         }
                         if judgement.action != Action::Allow {
-                            let hash = photo.fingerprint().hash;
-                            answer.perceptual_hash = Some(Sha256(hash).to_string());
+                            answer.perceptual_hash = Some(Sha256(*hash).to_string());
                             let key = judgement.decisive.map(|place| examination.held[place].found.key);
-                            hit = key.map(|key| (key, hash));
+                            hit = key.map(|key| (key, *hash));
                             // Only what is a known fake's photo beyond doubt is decided as before.
                             let plain = matches!(judgement.verdict, Verdict::KnownFakeMatch | Verdict::KnownFakeLikely)
                                 && judgement.decisive.is_some_and(|at| examination.held[at].found.entry.mark.is_none());
@@ -331,40 +332,6 @@ impl Screener {
         telemetry::judged(judgement.verdict.as_str());
         answer.judged(&judgement);
         Ok(Finished { judgement, answer, hit, precedent })
-    }
-
-    /// What people have said last of each reference that comes into question and of photos that look like this one. An
-    /// authorisation speaks of its seller only.
-    fn decided_before(
-        &self,
-        examination: &Examination,
-        photo: &Photo,
-        listing: &Listing,
-    ) -> Result<Vec<Pair>, ScreenError> {
-        let mut pairs = self.gallery.decided_pairs(examination.held.iter().map(|held| held.found.key))?;
-        if !pairs.is_empty() {
-            let hash = photo.fingerprint().hash;
-            let applies = |pair: &Pair| {
-                pair.decision != Decision::Authorised
-                    || (pair.seller_id.is_some() && pair.seller_id == listing.seller_id)
-            };
-            pairs.retain(|pair| applies(pair) && is_same_group(&pair.perceptual_hash.0, &hash));
-            pairs.sort_by_key(|pair| (pair.key, std::cmp::Reverse(pair.decided_at)));
-            pairs.dedup_by_key(|pair| pair.key);
-        }
-        Ok(pairs)
-    }
-
-    /// Takes out what a person has said to be no match, or this seller's good right.
-    fn leave_out_settled(&self, examination: &mut Examination, decided: &[Pair]) -> Result<Vec<Settled>, ScreenError> {
-        let settled: Vec<&Pair> = decided.iter().filter(|pair| pair.decision != Decision::Fake).collect();
-        examination.held.retain(|held| settled.iter().all(|pair| pair.key != held.found.key));
-        let references = self.gallery.by_keys(settled.iter().map(|pair| pair.key))?;
-        let named = settled.iter().filter_map(|pair| {
-            let reference_id = references.get(&pair.key)?.id.clone();
-            Some(Settled { reference_id, decision: pair.decision, check_id: pair.check_id.clone() })
-        });
-        Ok(named.collect())
     }
 
     fn judge(

@@ -18,7 +18,7 @@ use crate::moderation::{DeskError, SignIn, Worker, sign_in, token_sum};
 use crate::photo::Sha256;
 
 const COOKIE: &str = "touchstone_session";
-pub(super) const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
+const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
 const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
 
 /// Somebody who is signed in.
@@ -155,7 +155,7 @@ impl FromRequestParts<Arc<App>> for Moderator {
     }
 }
 
-pub(super) fn is_htmx(headers: &HeaderMap) -> bool {
+fn is_htmx(headers: &HeaderMap) -> bool {
     headers.contains_key(HX_REQUEST)
 }
 
@@ -184,7 +184,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Signed<T> {
     }
 }
 
-fn form<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+/// A form or a query as names and texts; of a name that comes twice the last one counts.
+pub(super) fn form<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let pairs: serde_json::Map<String, serde_json::Value> = url::form_urlencoded::parse(bytes)
         .map(|(name, value)| (name.into_owned(), serde_json::Value::String(value.into_owned())))
         .collect();

@@ -6,128 +6,18 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::auth::{Moderator, Nothing, Refusal, Signed};
-use crate::console::{self, CasePage, QueuePage};
-use crate::gallery::{
-    Added, BrandId, CaseStatus, Claimed, Decision, Polarity, QueueQuery, ReferenceState, VectorQuery,
-};
+use super::queue::{FromQueue, QueueFilter, address, to_case_or_queue};
+use crate::console::{self, CasePage};
+use crate::gallery::{Added, BrandId, CaseStatus, Claimed, Decision, Polarity, ReferenceState, VectorQuery};
 use crate::http::App;
 use crate::moderation::{Desk, DeskError, Finder, Judgement, Subject};
-use crate::screening::CheckAnswer;
 
-/// Cases on a page.
-const SHOWN: usize = 60;
 /// Near references of each polarity beside a case.
 const NEAR: usize = 6;
 /// Entries of the log beside a case.
 const LOGGED: usize = 50;
 
 const HX_PUSH_URL: HeaderName = HeaderName::from_static("hx-push-url");
-
-/// What the queue is filtered by. Empty fields are absent ones.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(super) struct QueueFilter {
-    brand: Option<String>,
-    verdict: Option<String>,
-    action: Option<String>,
-    status: Option<String>,
-    seller: Option<String>,
-}
-
-impl QueueFilter {
-    fn of(address: &str) -> Self {
-        let mut filter = Self::default();
-        for (name, value) in url::form_urlencoded::parse(address.as_bytes()) {
-            let value = Some(value.into_owned());
-            match &*name {
-                "brand" => filter.brand = value,
-                "verdict" => filter.verdict = value,
-                "action" => filter.action = value,
-                "status" => filter.status = value,
-                "seller" => filter.seller = value,
-                _ => {}
-            }
-        }
-        filter
-    }
-
-    fn address(&self) -> String {
-        let mut address = url::form_urlencoded::Serializer::new(String::new());
-        let fields = [
-            ("brand", &self.brand),
-            ("verdict", &self.verdict),
-            ("action", &self.action),
-            ("status", &self.status),
-            ("seller", &self.seller),
-        ];
-        for (name, value) in fields {
-            if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
-                address.append_pair(name, value);
-            }
-        }
-        address.finish()
-    }
-
-    fn query(&self) -> Result<QueueQuery, DeskError> {
-        let some = |field: &Option<String>| field.clone().filter(|text| !text.is_empty());
-        Ok(QueueQuery {
-            brand: some(&self.brand),
-            verdict: some(&self.verdict),
-            action: some(&self.action),
-            seller: some(&self.seller),
-            status: some(&self.status).map(|text| text.parse::<CaseStatus>()).transpose()?,
-            free_for: None,
-            not_released_in: None,
-            limit: SHOWN,
-        })
-    }
-}
-
-pub(super) async fn home(_: Moderator) -> Redirect {
-    Redirect::to("/console/queue")
-}
-
-pub(super) async fn queue(
-    State(app): State<Arc<App>>,
-    moderator: Moderator,
-    Query(filter): Query<QueueFilter>,
-) -> Result<Html<String>, Refusal> {
-    app.page(move |app| {
-        let desk = app.desk();
-        let (query, address) = (filter.query()?, filter.address());
-        let gallery = &desk.parts().screener.gallery;
-        let mut cases = Vec::new();
-        for queued in gallery.queue(&query)? {
-            let photo = lead_photo(&desk, &queued.case.check_id)?;
-            cases.push((queued, photo));
-        }
-        let show = QueuePage {
-            session: &moderator.session,
-            query: &query,
-            address: &address,
-            cases: &cases,
-            waiting: gallery.waiting()?.0,
-            brands: &brands(&desk),
-            notice: None,
-        };
-        let page = if moderator.htmx { console::queue_rows(&show) } else { console::queue(&show) };
-        Ok(Html(page.into_string()))
-    })
-    .await
-}
-
-/// The photo that decides in a case, where its bytes are kept.
-fn lead_photo(desk: &Desk, check_id: &str) -> Result<Option<String>, DeskError> {
-    let Some(saved) = desk.parts().screener.gallery.check(check_id)? else {
-        return Ok(None);
-    };
-    let answer: CheckAnswer = serde_json::from_str(&saved.answer)?;
-    let photo = answer.lead().map(|(photo, _)| photo).or(answer.photos.first());
-    Ok(photo.map(|photo| photo.sha256.clone()))
-}
-
-pub(super) fn brands(desk: &Desk) -> Vec<BrandId> {
-    desk.parts().screener.library.brands().into_iter().map(|(brand, _)| brand).collect()
-}
 
 /// Which part of a case is looked at.
 #[derive(Debug, Default, Deserialize)]
@@ -153,17 +43,13 @@ fn render(
     query: &CaseQuery,
     notice: Option<&str>,
 ) -> Result<String, DeskError> {
-    let pair = match (query.photo, &query.reference) {
-        (Some(photo), reference) => Some((photo, reference.clone())),
-        (None, _) => desk.next_pair(id)?,
-    };
-    let view = desk.view(id, pair.as_ref().map(|(photo, reference)| (*photo, reference.as_deref())))?;
+    let view = desk.view(id, query.photo.map(|photo| (photo, query.reference.as_deref())))?;
     let me = moderator.session.account.as_str();
     let show = CasePage {
         session: &moderator.session,
         may_decide: view.case.status != CaseStatus::Decided && view.case.holder() == Some(me),
         log: &desk.parts().screener.gallery.audit(Some(id), LOGGED)?,
-        brands: &brands(desk),
+        brands: &desk.parts().screener.library.brand_ids(),
         view: &view,
         queue: query.queue.as_deref().unwrap_or_default(),
         notice,
@@ -198,43 +84,6 @@ pub(super) async fn near(
         Ok(Html(console::near(&groups).into_string()))
     })
     .await
-}
-
-#[derive(Deserialize)]
-pub(super) struct FromQueue {
-    queue: Option<String>,
-    /// The case that is skipped: it goes back.
-    skipped: Option<String>,
-}
-
-pub(super) async fn next(
-    State(app): State<Arc<App>>,
-    Signed(moderator, FromQueue { queue, skipped }): Signed<FromQueue>,
-) -> Result<Response, Refusal> {
-    app.page(move |app| {
-        let queue = queue.unwrap_or_default();
-        let filter = QueueFilter::of(&queue).query()?;
-        if let Some(skipped) = skipped {
-            app.desk().release(&moderator.worker(), &skipped)?;
-        }
-        let found = app.desk().claim_next(&moderator.worker(), &filter)?;
-        Ok(to_case_or_queue(found.map(|case| case.check_id).as_deref(), &queue))
-    })
-    .await
-}
-
-fn to_case_or_queue(id: Option<&str>, queue: &str) -> Response {
-    Redirect::to(&address(id, queue)).into_response()
-}
-
-fn address(id: Option<&str>, queue: &str) -> String {
-    let encoded: String = url::form_urlencoded::byte_serialize(queue.as_bytes()).collect();
-    match id {
-        Some(id) if queue.is_empty() => format!("/console/cases/{id}"),
-        Some(id) => format!("/console/cases/{id}?queue={encoded}"),
-        None if queue.is_empty() => "/console/queue".to_owned(),
-        None => format!("/console/queue?{queue}"),
-    }
 }
 
 pub(super) async fn claim(

@@ -7,8 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use super::auth::{Moderator, Refusal};
-use super::cases::brands;
-use crate::console::{self, LookupPage, Picture};
+use crate::console::{self, LookupPage, Picture, chosen};
 use crate::gallery::{InvalidName, ReferenceState, VectorQuery};
 use crate::http::App;
 use crate::http::form::{Form, Parts, Rules};
@@ -20,13 +19,13 @@ const SHOWN: usize = 60;
 pub(super) async fn page(
     State(app): State<Arc<App>>,
     moderator: Moderator,
-    Query(chosen): Query<Vec<(String, String)>>,
+    Query(all): Query<Vec<(String, String)>>,
 ) -> Result<Html<String>, Refusal> {
     app.page(move |app| {
         let desk = app.desk();
-        let subject = subject(&chosen)?;
+        let subject = subject(&all)?;
         let found = match &subject {
-            Some(subject) => Finder(&desk).find(subject, &query(&chosen)?, SHOWN)?,
+            Some(subject) => Finder(&desk).find(subject, &query(&all)?, SHOWN)?,
             None => Vec::new(),
         };
         let sum = match &subject {
@@ -43,19 +42,14 @@ pub(super) async fn page(
                 true => (Picture::Photo(sum), "The photo that is looked for".to_owned()),
                 false => (Picture::Reference(sum), "The reference that is looked for".to_owned()),
             }),
-            chosen: &chosen,
+            chosen: &all,
             found: &found,
-            brands: &brands(&desk),
-            notice: None,
+            brands: &desk.parts().screener.library.brand_ids(),
         };
         let page = if moderator.htmx { console::results(&show) } else { console::lookup(&show) };
         Ok(Html(page.into_string()))
     })
     .await
-}
-
-fn chosen<'a>(all: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    all.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
 }
 
 fn subject(all: &[(String, String)]) -> Result<Option<Subject>, DeskError> {

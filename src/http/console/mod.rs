@@ -5,6 +5,7 @@ mod auth;
 mod cases;
 mod lookup;
 mod pictures;
+mod queue;
 mod views;
 
 use std::sync::Arc;
@@ -26,9 +27,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/console/login", get(auth::page).post(auth::login))
         .route("/console/logout", post(auth::logout))
-        .route("/console", get(cases::home))
-        .route("/console/queue", get(cases::queue))
-        .route("/console/queue/next", post(cases::next))
+        .route("/console", get(queue::home))
+        .route("/console/queue", get(queue::queue))
+        .route("/console/queue/next", post(queue::next))
         .route("/console/cases/{id}", get(cases::case))
         .route("/console/cases/{id}/near", get(cases::near))
         .route("/console/cases/{id}/claim", post(cases::claim))

@@ -1,0 +1,200 @@
+//! What a deed has changed, kept in the log, so that it can be undone.
+
+use jiff::Timestamp;
+use rusqlite::Transaction;
+use serde::{Deserialize, Serialize};
+
+use super::audit::{AuditEntry, Deed, append, undoable};
+use super::cases::{find_case, overwrite_case};
+use super::decisions::reopen_followers;
+use super::outcomes::{find_outcome, withdraw_outcome, write_outcome};
+use super::pairs::{Pair, drop_pair, put_pair};
+use super::queue::CLAIM_SECONDS;
+use super::rows::{bury, change, find_key};
+use super::store::{Gallery, GalleryError, conversion};
+use super::{Case, CaseStatus, Decision, Mark, Outcome, Quarantine, Reference, ReferenceState};
+use crate::photo::Sha256;
+
+/// What became of an undoing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Undone {
+    /// The newest thing that the session did is undone.
+    Done(Box<AuditEntry>),
+    /// There is nothing to undo.
+    Nothing,
+    /// Somebody has changed it since.
+    ChangedSince(Box<AuditEntry>),
+}
+
+/// What a deed found or left, as far as it changed it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Effects {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) case: Option<Case>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) pairs: Vec<Pair>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) outcome: Option<Outcome>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) references: Vec<Standing>,
+    /// Key of a reference that was added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) added: Option<u64>,
+}
+
+impl Effects {
+    pub(super) fn of_case(case: &Case) -> Self {
+        Self { case: Some(case.clone()), ..Self::default() }
+    }
+
+    pub(super) fn of_reference(reference: &Reference) -> Self {
+        Self { references: vec![Standing::of(reference)], ..Self::default() }
+    }
+}
+
+/// What people and hygiene change of a reference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Standing {
+    key: u64,
+    id: String,
+    state: ReferenceState,
+    quarantine: Option<Quarantine>,
+    mark: Option<Mark>,
+    publication: Option<u64>,
+}
+
+impl Standing {
+    pub(super) fn of(reference: &Reference) -> Self {
+        Self {
+            key: reference.key,
+            id: reference.id.clone(),
+            state: reference.state,
+            quarantine: reference.quarantine.clone(),
+            mark: reference.mark,
+            publication: reference.publication,
+        }
+    }
+}
+
+/// Marks a reference; how it stood and how it stands.
+pub(super) fn mark(
+    transaction: &Transaction<'_>,
+    found: Reference,
+    mark: Mark,
+) -> rusqlite::Result<(Standing, Standing)> {
+    let was = Standing::of(&found);
+    let marked = Reference { mark: Some(mark), publication: None, updated_at: Timestamp::now(), ..found };
+    change(transaction, &marked)?;
+    Ok((was, Standing::of(&marked)))
+}
+
+impl Gallery {
+    /// Undoes the newest thing that a session has done and not undone yet.
+    ///
+    /// # Errors
+    /// When the database refuses; nothing is undone then.
+    pub fn undo(&self, (who, session): (&str, &str)) -> Result<Undone, GalleryError> {
+        let mut gone = None;
+        let undone = self.write(|transaction| {
+            let Some(entry) = undoable(transaction, session)? else {
+                return Ok(Undone::Nothing);
+            };
+            let effects = |text: &str| -> rusqlite::Result<Effects> {
+                serde_json::from_str(text).map_err(|error| conversion(0, error))
+            };
+            let (before, after) = (effects(&entry.before)?, effects(&entry.after)?);
+            if !stands(transaction, &after)? {
+                return Ok(Undone::ChangedSince(Box::new(entry)));
+            }
+            gone = revert(transaction, who, &before, &after)?;
+            let deed = Deed { actor: who, session: Some(session), action: "undo", subject: &entry.subject };
+            append(transaction, deed, &after, &serde_json::json!({ "undoes": entry.seq, "restored": before }))?;
+            Ok(Undone::Done(Box::new(entry)))
+        })?;
+        if let Some(sha256) = gone {
+            self.drop_photo(sha256)?;
+        }
+        Ok(undone)
+    }
+}
+
+/// Whether everything is still as a deed has left it.
+fn stands(transaction: &Transaction<'_>, after: &Effects) -> rusqlite::Result<bool> {
+    // A word about one photo can be taken back only while the case goes on.
+    if let (None, Some(pair)) = (&after.case, after.pairs.first())
+        && find_case(transaction, &pair.check_id)?.is_none_or(|case| case.status == CaseStatus::Decided)
+    {
+        return Ok(false);
+    }
+    if let Some(outcome) = &after.outcome
+        && find_outcome(transaction, &outcome.check_id, &outcome.brand, outcome.polarity)?.as_ref() != Some(outcome)
+    {
+        return Ok(false);
+    }
+    if let Some(case) = &after.case {
+        let same = |now: Case| {
+            (now.status, now.decision, now.decided_at, now.appeal.is_some())
+                == (case.status, case.decision, case.decided_at, case.appeal.is_some())
+        };
+        if !find_case(transaction, &case.check_id)?.is_some_and(same) {
+            return Ok(false);
+        }
+    }
+    for standing in &after.references {
+        if find_key(transaction, standing.key)?.is_none_or(|now| Standing::of(&now) != *standing) {
+            return Ok(false);
+        }
+    }
+    match after.added {
+        Some(key) => Ok(find_key(transaction, key)?.is_some_and(|found| found.state.is_present())),
+        None => Ok(true),
+    }
+}
+
+/// Puts back what a deed has changed; the sum of a photo that nobody may need any more is returned.
+fn revert(
+    transaction: &Transaction<'_>,
+    who: &str,
+    before: &Effects,
+    after: &Effects,
+) -> rusqlite::Result<Option<Sha256>> {
+    for gone in &after.pairs {
+        drop_pair(transaction, gone)?;
+    }
+    for back in &before.pairs {
+        put_pair(transaction, back)?;
+    }
+    if let Some(case) = &before.case {
+        // Who takes it back goes on with it.
+        let mine = Case {
+            claimed_by: Some(who.to_owned()),
+            claimed_until: Timestamp::now().as_second() + CLAIM_SECONDS,
+            ..case.clone()
+        };
+        overwrite_case(transaction, &mine)?;
+        if after.case.as_ref().is_some_and(|case| case.decision == Some(Decision::Fake)) {
+            reopen_followers(transaction, who, &case.check_id)?;
+        }
+    }
+    match (&before.outcome, &after.outcome) {
+        (Some(outcome), _) => write_outcome(transaction, outcome)?,
+        (None, Some(outcome)) => withdraw_outcome(transaction, outcome)?,
+        (None, None) => {}
+    }
+    for standing in &before.references {
+        let Some(found) = find_key(transaction, standing.key)? else { continue };
+        let restored = Reference {
+            state: standing.state,
+            quarantine: standing.quarantine.clone(),
+            mark: standing.mark,
+            publication: standing.publication,
+            updated_at: Timestamp::now(),
+            ..found
+        };
+        change(transaction, &restored)?;
+    }
+    let Some(key) = after.added else { return Ok(None) };
+    let sha256 = find_key(transaction, key)?.map(|added| added.photo.sha256);
+    bury(transaction, key)?;
+    Ok(sha256)
+}

@@ -1,0 +1,139 @@
+//! What people have said of photos and references.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use super::effects::{Standing, mark};
+use super::rows::find_key;
+use super::store::{Gallery, GalleryError, parsed, signed, unsigned};
+use super::{Decision, Mark};
+use crate::photo::Sha256;
+
+/// A reference whose matches were overturned in so many cases, and confirmed in fewer, never blocks by itself.
+const OVERTURNED_ENOUGH: u64 = 3;
+
+/// A photo and a reference that somebody decided about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pair {
+    /// Key of the reference.
+    pub key: u64,
+    /// The check in which.
+    pub check_id: String,
+    /// Sum of the photo.
+    pub photo: Sha256,
+    /// Its perceptual hash: photos whose hashes are near are the same group.
+    pub perceptual_hash: Sha256,
+    /// The seller: an authorisation holds for that one only.
+    pub seller_id: Option<String>,
+    /// What was found.
+    pub decision: Decision,
+    /// When: of two that say different things, the later one holds.
+    pub decided_at: Timestamp,
+}
+
+impl Gallery {
+    /// What people have said of photos and these references.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn decided_pairs(&self, keys: impl IntoIterator<Item = u64>) -> Result<Vec<Pair>, GalleryError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached(&format!("SELECT {PAIR} FROM decided_pair WHERE key = ?1"))?;
+            let mut pairs = Vec::new();
+            for key in keys {
+                for found in statement.query_map([signed(key)], pair)? {
+                    pairs.push(found?);
+                }
+            }
+            Ok(pairs)
+        })
+    }
+
+    /// In how many cases matches to a reference were confirmed, and in how many overturned.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn reference_record(&self, key: u64) -> Result<(u64, u64), GalleryError> {
+        self.read(|db| record(db, key))
+    }
+}
+
+const PAIR: &str = "key, check_id, photo, perceptual_hash, seller_id, decision, decided_at";
+
+fn pair(row: &Row<'_>) -> rusqlite::Result<Pair> {
+    Ok(Pair {
+        key: unsigned(row, 0)?,
+        check_id: row.get(1)?,
+        photo: Sha256(row.get(2)?),
+        perceptual_hash: Sha256(row.get(3)?),
+        seller_id: row.get(4)?,
+        decision: parsed(row, 5)?,
+        decided_at: parsed(row, 6)?,
+    })
+}
+
+/// Writes a pair and returns what stood in its place.
+pub(super) fn put_pair(transaction: &Transaction<'_>, new: &Pair) -> rusqlite::Result<Option<Pair>> {
+    let sql = format!("SELECT {PAIR} FROM decided_pair WHERE key = ?1 AND check_id = ?2 AND photo = ?3");
+    let place = params![signed(new.key), new.check_id, &new.photo.0[..]];
+    let known = transaction.prepare_cached(&sql)?.query_map(place, pair)?.next().transpose()?;
+    transaction
+        .prepare_cached(&format!("INSERT OR REPLACE INTO decided_pair ({PAIR}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"))?
+        .execute(params![
+            signed(new.key),
+            new.check_id,
+            &new.photo.0[..],
+            &new.perceptual_hash.0[..],
+            new.seller_id,
+            new.decision.as_str(),
+            new.decided_at.to_string(),
+        ])?;
+    Ok(known)
+}
+
+pub(super) fn drop_pair(transaction: &Transaction<'_>, gone: &Pair) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("DELETE FROM decided_pair WHERE key = ?1 AND check_id = ?2 AND photo = ?3")?
+        .execute(params![signed(gone.key), gone.check_id, &gone.photo.0[..]])
+        .map(drop)
+}
+
+/// Drops what an earlier decision of the same case has said otherwise.
+pub(super) fn drop_overruled(
+    transaction: &Transaction<'_>,
+    check_id: &str,
+    decision: Decision,
+) -> rusqlite::Result<Vec<Pair>> {
+    let sql = format!("SELECT {PAIR} FROM decided_pair WHERE check_id = ?1 AND decision <> ?2");
+    let overruled: Vec<Pair> = transaction
+        .prepare_cached(&sql)?
+        .query_map([check_id, decision.as_str()], pair)?
+        .collect::<rusqlite::Result<_>>()?;
+    overruled.iter().try_for_each(|gone| drop_pair(transaction, gone))?;
+    Ok(overruled)
+}
+
+fn record(db: &Connection, key: u64) -> rusqlite::Result<(u64, u64)> {
+    db.prepare_cached(
+        "SELECT count(DISTINCT CASE WHEN decision = 'fake' THEN check_id END), count(DISTINCT CASE WHEN decision = 'no_match' THEN check_id END)
+         FROM decided_pair WHERE key = ?1",
+    )?
+    .query_row([signed(key)], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))
+}
+
+/// What matches too many things that it is not proves nothing by itself.
+pub(super) fn lower_standing(
+    transaction: &Transaction<'_>,
+    pair: &Pair,
+) -> rusqlite::Result<Option<(Standing, Standing)>> {
+    if pair.decision != Decision::NoMatch {
+        return Ok(None);
+    }
+    let (confirmed, overturned) = record(transaction, pair.key)?;
+    let found = find_key(transaction, pair.key)?.filter(|found| found.mark.is_none());
+    let Some(found) = found.filter(|_| overturned >= OVERTURNED_ENOUGH && overturned > confirmed) else {
+        return Ok(None);
+    };
+    mark(transaction, found, Mark::Generic).map(Some)
+}

@@ -1,0 +1,205 @@
+//! Which case is next, and who works on what.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Transaction, named_params, params};
+
+use super::audit::{Deed, append};
+use super::cases::{COLUMNS, case, find_case, optional};
+use super::store::{Gallery, GalleryError, unsigned};
+use super::{Case, CaseStatus};
+
+/// Seconds that a claim holds without its holder doing anything.
+pub(super) const CLAIM_SECONDS: i64 = 15 * 60;
+
+/// A case in the queue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Queued {
+    /// The case.
+    pub case: Case,
+    /// What the queue is ordered by: the match's probability, and up to 0.3 for the share of the seller's decided cases
+    /// that were counterfeit, and up to 0.1 for three days of waiting.
+    pub risk: f64,
+    /// The seller's cases that were decided as fake.
+    pub seller_fakes: u64,
+    /// All decided cases of the seller.
+    pub seller_decided: u64,
+}
+
+/// Which cases to list.
+#[derive(Debug, Clone, Default)]
+pub struct QueueQuery {
+    /// Of this brand.
+    pub brand: Option<String>,
+    /// With this verdict.
+    pub verdict: Option<String>,
+    /// With this action.
+    pub action: Option<String>,
+    /// Of this seller.
+    pub seller: Option<String>,
+    /// In this status; without one, those that wait: open and appealed.
+    pub status: Option<CaseStatus>,
+    /// Only those that this person may decide now: not claimed by others, and no appeal against their own decision.
+    pub free_for: Option<String>,
+    /// Not those that this session has given back within the time of a claim.
+    pub not_released_in: Option<String>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// What became of claiming a case.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claimed {
+    /// It is theirs, for a while.
+    Yours(Box<Case>),
+    /// Somebody else works on it.
+    Taken(Box<Case>),
+    /// They decided it before the appeal: somebody else has to.
+    OwnDecision(Box<Case>),
+    /// It is decided.
+    Decided(Box<Case>),
+}
+
+impl Gallery {
+    /// Cases by risk, the highest first; decided ones newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn queue(&self, query: &QueueQuery) -> Result<Vec<Queued>, GalleryError> {
+        self.read(|db| queue(db, query))
+    }
+
+    /// How many cases wait, and since when the oldest does.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn waiting(&self) -> Result<(u64, Option<Timestamp>), GalleryError> {
+        self.read(|db| {
+            db.prepare_cached("SELECT count(*), min(created_at) FROM moderation_case WHERE status <> 'decided'")?
+                .query_row([], |row| Ok((unsigned(row, 0)?, optional(row, 1)?)))
+        })
+    }
+
+    /// Takes a case, or holds it longer. `None` when there is no such.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn claim(&self, (who, session): (&str, &str), check_id: &str) -> Result<Option<Claimed>, GalleryError> {
+        self.write(|transaction| {
+            let found = find_case(transaction, check_id)?;
+            found.map(|case| claim(transaction, (who, session), case)).transpose()
+        })
+    }
+
+    /// Takes the case that is most urgent among those that may be taken.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn claim_next(&self, (who, session): (&str, &str), query: &QueueQuery) -> Result<Option<Case>, GalleryError> {
+        self.write(|transaction| {
+            let query = QueueQuery {
+                free_for: Some(who.to_owned()),
+                not_released_in: Some(session.to_owned()),
+                status: query.status.filter(|status| *status != CaseStatus::Decided),
+                limit: 1,
+                ..query.clone()
+            };
+            let Some(next) = queue(transaction, &query)?.pop() else {
+                return Ok(None);
+            };
+            match claim(transaction, (who, session), next.case)? {
+                Claimed::Yours(case) => Ok(Some(*case)),
+                _ => Ok(None),
+            }
+        })
+    }
+
+    /// Gives a case back. `false` when they do not hold it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn release(&self, (who, session): (&str, &str), check_id: &str) -> Result<bool, GalleryError> {
+        self.write(|transaction| {
+            let released = transaction
+                .prepare_cached("UPDATE moderation_case SET claimed_by = NULL, claimed_until = 0 WHERE check_id = ?1 AND claimed_by = ?2")?
+                .execute([check_id, who])?;
+            if released == 1 {
+                let deed = Deed { actor: who, session: Some(session), action: "release", subject: check_id };
+                append(transaction, deed, &(), &())?;
+            }
+            Ok(released == 1)
+        })
+    }
+}
+
+fn queue(db: &Connection, query: &QueueQuery) -> rusqlite::Result<Vec<Queued>> {
+    let status = match query.status {
+        None => "c.status <> 'decided'",
+        Some(CaseStatus::Open) => "c.status = 'open'",
+        Some(CaseStatus::Decided) => "c.status = 'decided'",
+        Some(CaseStatus::Appealed) => "c.status = 'appealed'",
+    };
+    let order = if query.status == Some(CaseStatus::Decided) { "decided_at DESC" } else { "risk DESC, check_id" };
+    let sql = format!(
+        "SELECT *, probability + 0.3 * fakes / max(decided, 1.0) + 0.1 * min((:now - unixepoch(created_at)) / 259200.0, 1.0) AS risk FROM (
+             SELECT {COLUMNS},
+                 (SELECT count(*) FROM moderation_case o WHERE o.seller_id = c.seller_id AND o.decision = 'fake') AS fakes,
+                 (SELECT count(*) FROM moderation_case o WHERE o.seller_id = c.seller_id AND o.decision IS NOT NULL) AS decided
+             FROM moderation_case c WHERE {status}
+             AND (:brand IS NULL OR c.brand = :brand) AND (:verdict IS NULL OR c.verdict = :verdict)
+             AND (:action IS NULL OR c.action = :action) AND (:seller IS NULL OR c.seller_id = :seller)
+             AND (:me IS NULL OR ((c.claimed_by IS NULL OR c.claimed_by = :me OR c.claimed_until < :now)
+                                  AND NOT (c.status = 'appealed' AND c.first_decided_by IS :me)))
+             AND (:session IS NULL OR NOT EXISTS (SELECT 1 FROM audit a WHERE a.subject = c.check_id AND a.session = :session
+                                                  AND a.action = 'release' AND unixepoch(a.at) > :now - {CLAIM_SECONDS})))
+         ORDER BY {order} LIMIT :limit"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(
+        named_params! {
+            ":now": Timestamp::now().as_second(),
+            ":brand": query.brand,
+            ":verdict": query.verdict,
+            ":action": query.action,
+            ":seller": query.seller,
+            ":me": query.free_for,
+            ":session": query.not_released_in,
+            ":limit": i64::try_from(query.limit).unwrap_or(i64::MAX),
+        },
+        |row| {
+            Ok(Queued {
+                case: case(row)?,
+                seller_fakes: unsigned(row, 21)?,
+                seller_decided: unsigned(row, 22)?,
+                risk: row.get(23)?,
+            })
+        },
+    )?;
+    rows.collect()
+}
+
+pub(super) fn claim(
+    transaction: &Transaction<'_>,
+    (who, session): (&str, &str),
+    mut case: Case,
+) -> rusqlite::Result<Claimed> {
+    if case.status == CaseStatus::Decided {
+        return Ok(Claimed::Decided(Box::new(case)));
+    }
+    if case.status == CaseStatus::Appealed && case.first_decided_by.as_deref() == Some(who) {
+        return Ok(Claimed::OwnDecision(Box::new(case)));
+    }
+    if case.holder().is_some_and(|holder| holder != who) {
+        return Ok(Claimed::Taken(Box::new(case)));
+    }
+    let held_already = case.holder().is_some();
+    case.claimed_by = Some(who.to_owned());
+    case.claimed_until = Timestamp::now().as_second() + CLAIM_SECONDS;
+    transaction
+        .prepare_cached("UPDATE moderation_case SET claimed_by = ?1, claimed_until = ?2 WHERE check_id = ?3")?
+        .execute(params![who, case.claimed_until, case.check_id])?;
+    if !held_already {
+        let deed = Deed { actor: who, session: Some(session), action: "claim", subject: &case.check_id };
+        append(transaction, deed, &(), &())?;
+    }
+    Ok(Claimed::Yours(Box::new(case)))
+}

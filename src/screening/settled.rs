@@ -1,0 +1,49 @@
+//! What people have decided before, and what is left out because of it.
+
+use std::cell::LazyCell;
+
+use super::{Examination, Listing, ScreenError, Screener, Settled};
+use crate::gallery::{Decision, Pair};
+use crate::hygiene::is_same_group;
+
+/// A photo's perceptual hash, once somebody asks for it.
+pub(super) type LazyHash<'a> = LazyCell<[u8; 32], Box<dyn FnOnce() -> [u8; 32] + 'a>>;
+
+impl Screener {
+    /// What people have said last of each reference that comes into question and of photos that look like this one. An
+    /// authorisation speaks of its seller only.
+    pub(super) fn decided_before(
+        &self,
+        examination: &Examination,
+        hash: &LazyHash<'_>,
+        listing: &Listing,
+    ) -> Result<Vec<Pair>, ScreenError> {
+        let mut pairs = self.gallery.decided_pairs(examination.held.iter().map(|held| held.found.key))?;
+        if !pairs.is_empty() {
+            let applies = |pair: &Pair| {
+                pair.decision != Decision::Authorised
+                    || (pair.seller_id.is_some() && pair.seller_id == listing.seller_id)
+            };
+            pairs.retain(|pair| applies(pair) && is_same_group(&pair.perceptual_hash.0, hash));
+            pairs.sort_by_key(|pair| (pair.key, std::cmp::Reverse(pair.decided_at)));
+            pairs.dedup_by_key(|pair| pair.key);
+        }
+        Ok(pairs)
+    }
+
+    /// Takes out what a person has said to be no match, or this seller's good right.
+    pub(super) fn leave_out_settled(
+        &self,
+        examination: &mut Examination,
+        decided: &[Pair],
+    ) -> Result<Vec<Settled>, ScreenError> {
+        let settled: Vec<&Pair> = decided.iter().filter(|pair| pair.decision != Decision::Fake).collect();
+        examination.held.retain(|held| settled.iter().all(|pair| pair.key != held.found.key));
+        let references = self.gallery.by_keys(settled.iter().map(|pair| pair.key))?;
+        let named = settled.iter().filter_map(|pair| {
+            let reference_id = references.get(&pair.key)?.id.clone();
+            Some(Settled { reference_id, decision: pair.decision, check_id: pair.check_id.clone() })
+        });
+        Ok(named.collect())
+    }
+}
