@@ -1,9 +1,13 @@
 use maud::{Markup, html};
 
-use super::parts::{Picture, age, as_they_are, audit_rows, choice, decision_words, percent, small, state, time, words};
+use super::parts::{
+    Picture, age, alike, as_they_are, audit_rows, choice, decision_words, percent, small, state, time, words,
+};
 use super::queue::queue_part;
 use super::{Shell, csrf, fragment, page};
-use crate::gallery::{AuditEntry, BrandId, Case, CaseStatus, Decision, Mark, Reference, ReferenceState, Session};
+use crate::gallery::{
+    AuditEntry, BrandId, Case, CaseStatus, Decision, Mark, Polarity, Reference, ReferenceState, Session,
+};
 use crate::moderation::{CaseView, Near, PairView};
 use crate::page::visible;
 use crate::screening::{CheckAnswer, Match, Overlay, PhotoAnswer};
@@ -60,17 +64,19 @@ pub fn case(show: &CasePage<'_>) -> Markup {
 
 fn heading(case: &Case) -> Markup {
     html! {
-        h1 { (words(&case.verdict)) " " span.tag { (percent(case.probability)) } }
+        h1 { (words(&case.verdict)) " " span.tag { (alike(case)) } }
         p.note {
             span.path { (case.check_id) } " · " (time(case.created_at)) ", " (age(case.created_at)) " ago · "
-            @if let Some(seller) = &case.seller_id { "seller " (visible(seller)) " · " }
+            @if let Some(seller) = &case.seller_id { "seller " a href=(super::queue::of_seller(seller)) { (visible(seller)) } " · " }
             @if let Some(listing) = &case.listing_id { "listing " (visible(listing)) " · " }
             "the policy answered " strong { (case.action) } " · " strong { (state(case)) }
         }
         @if let Some(appeal) = &case.appeal {
             blockquote { p { strong { "The seller's appeal: " } (visible(appeal)) } }
         }
-        @if let Some(note) = &case.note { p { strong { "Note: " } (visible(note)) } }
+        @if let Some(note) = &case.note {
+            p { strong { "Reason given" @if let Some(by) = &case.decided_by { " by " (by) } ": " } (visible(note)) }
+        }
     }
 }
 
@@ -82,23 +88,25 @@ fn decide(show: &CasePage<'_>) -> Markup {
             @if show.may_decide {
                 form.decide method="post" action=(action("decide")) hx-post=(action("decide")) hx-target="#main" hx-swap="innerHTML show:window:top" hx-sync="this:drop" {
                     (hidden(show))
+                    input type="hidden" name="photo" value=(pair.photo.index);
                     @if let Some(near) = &pair.near {
-                        input type="hidden" name="photo" value=(pair.photo.index);
                         input type="hidden" name="reference" value=(near.reference_id);
                     }
-                    label.grow { "Note (optional)" textarea name="note" maxlength="1000" rows="1" {} }
+                    label.grow { "Reason (optional; the seller reads it)" textarea name="note" maxlength="1000" rows="1" {} }
+                    @if pair.near.as_ref().is_some_and(|near| near.polarity == Polarity::Authentic) {
+                        button.fake name="decision" value="photo_misuse" data-key="p" { "Photo misused " kbd { "p" } }
+                    }
                     button.fake name="decision" value="fake" data-key="f" { "Counterfeit " kbd { "f" } }
                     button name="decision" value="authorised" data-key="a" { "Authorised " kbd { "a" } }
                     @if pair.near.is_some() { button name="decision" value="no_match" data-key="n" { "Not a match " kbd { "n" } } }
                 }
-                form method="post" action=(action("release")) { (hidden(show)) button.quiet data-key="r" { "Release " kbd { "r" } } }
+                form method="post" action=(action("release")) { (hidden(show)) button.quiet data-key="r" title=(format!("It is yours for {} min more", minutes_left(case))) { "Release " kbd { "r" } } }
             } @else {
                 p.locked { (locked(case, &show.session.account)) }
-                @if case.status != CaseStatus::Decided && case.holder().is_none() {
-                    form method="post" action=(action("claim")) { (hidden(show)) button.main data-key="c" { "Take it" } }
+                @if case.status != CaseStatus::Decided && case.holder().is_none() && !is_own_appeal(case, &show.session.account) {
+                    form method="post" action=(action("claim")) { (hidden(show)) button.main data-key="c" { "Take it " kbd { "c" } } }
                 }
             }
-            form method="post" action="/console/undo" { (csrf(show.session)) button.quiet data-key="u" { "Undo " kbd { "u" } } }
             form method="post" action="/console/queue/next" {
                 (csrf(show.session)) input type="hidden" name="queue" value=(show.queue);
                 input type="hidden" name="skipped" value=(case.check_id);
@@ -116,11 +124,17 @@ fn locked(case: &Case, me: &str) -> String {
     match (case.status, case.holder()) {
         (CaseStatus::Decided, _) => format!("Decided: {}.", state(case)),
         (_, Some(holder)) if holder != me => format!("{holder} is working on this case."),
-        (CaseStatus::Appealed, _) if case.first_decided_by.as_deref() == Some(me) => {
-            "The appeal is against your own decision: somebody else decides it.".to_owned()
-        }
+        _ if is_own_appeal(case, me) => "The appeal is against your own decision: somebody else decides it.".to_owned(),
         _ => "Nobody is working on this case.".to_owned(),
     }
+}
+
+fn is_own_appeal(case: &Case, me: &str) -> bool {
+    case.status == CaseStatus::Appealed && case.first_decided_by.as_deref() == Some(me)
+}
+
+fn minutes_left(case: &Case) -> i64 {
+    (case.claimed_until - jiff::Timestamp::now().as_second()).max(0) / 60
 }
 
 /// Photo and reference: one over the other with a slider, and side by side.
@@ -129,12 +143,16 @@ fn compare(photo: &PhotoAnswer, near: Option<&Match>, reference: Option<&Referen
     let overlay = near.and_then(|near| near.overlay.as_ref());
     let name = match near {
         Some(near) => format!("{} reference of {}", near.polarity, near.brand),
-        None => "no reference".to_owned(),
+        None => String::new(),
+    };
+    let shown = match reference {
+        Some(_) => format!("The listing's photo {}, with the {name} laid over it", photo.index + 1),
+        None => format!("The listing's photo {}", photo.index + 1),
     };
     html! {
         section.compare aria-label="Comparison" {
             figure {
-                svg.laid viewBox=(format!("0 0 {width} {height}")) role="img" aria-label=(format!("The listing's photo {}, with the {name} laid over it", photo.index + 1)) {
+                svg.laid viewBox=(format!("0 0 {width} {height}")) role="img" aria-label=(shown) {
                     image href=(Picture::Photo(&photo.sha256).address(1200)) width=(width) height=(height) preserveAspectRatio="none" {}
                     @if let Some(reference) = reference { (laid(reference, overlay, (width, height))) }
                 }
@@ -181,9 +199,13 @@ fn laid(reference: &Reference, overlay: Option<&Overlay>, (width, height): (f64,
     let outline: Vec<String> = corners.iter().map(|[x, y]| format!("{:.1},{:.1}", x * width, y * height)).collect();
     let picture = Picture::Reference(&reference.photo.sha256.to_string()).address(1200);
     html! {
-        defs { clipPath #window { rect #pane width=(width / 2.0) height=(height) data-width=(width) {} } }
+        defs {
+            clipPath #window { rect #pane width=(width / 2.0) height=(height) data-width=(width) {} }
+            clipPath #frame { rect width=(width) height=(height) {} }
+        }
         g #over clip-path="url(#window)" { image href=(picture) width=(w) height=(h) preserveAspectRatio="none" transform=(matrix) {} }
-        @if overlay.is_some() { polygon.found points=(outline.join(" ")) vector-effect="non-scaling-stroke" {} }
+        // What lies beyond the photo is cut off with it.
+        @if overlay.is_some() { g clip-path="url(#frame)" { polygon.found points=(outline.join(" ")) vector-effect="non-scaling-stroke" {} } }
         line #edge x1=(width / 2.0) x2=(width / 2.0) y1="0" y2=(height) vector-effect="non-scaling-stroke" {}
     }
 }
@@ -197,13 +219,13 @@ fn figures(view: &CaseView) -> Markup {
             (row("Verdict on this photo", words(photo.verdict.as_str())))
             @if let Some(near) = near {
                 @if let Some(probability) = near.probability { (row("Probability of a copy", percent(f64::from(probability)))) }
-                @if let Some(threshold) = near.threshold { (row("Threshold", percent(f64::from(threshold)))) }
-                (row("Similarity", format!("{:.3}", near.similarity)))
+                @if let Some(threshold) = near.threshold { (row("Asked of a match", percent(f64::from(threshold)))) }
+                (row("Similarity (1 is the same)", format!("{:.3}", near.similarity)))
                 @if let Some(overlay) = &near.overlay {
-                    (row("Part of the photo that it covers", percent(overlay.photo_overlap)))
-                    (row("Part of it that is seen", percent(overlay.reference_overlap)))
-                    (row("Points that agree", overlay.inliers.to_string()))
-                    (row("Agreement of the pixels", format!("{:.2}", overlay.agreement)))
+                    (row("The reference covers, of the photo", percent(overlay.photo_overlap)))
+                    (row("Visible of the reference", percent(overlay.reference_overlap)))
+                    (row("Points found in both", overlay.inliers.to_string()))
+                    (row("Pixels agree (1 is alike)", format!("{:.2}", overlay.agreement)))
                     (row("Mirrored", if overlay.flipped { "yes" } else { "no" }.to_owned()))
                 } @else { (row("Place in the photo", "not found point by point".to_owned())) }
             }
@@ -211,7 +233,7 @@ fn figures(view: &CaseView) -> Markup {
                 (row("Reference is now", standing(reference)))
                 (row("Its matches so far", format!("{} confirmed, {} overturned", view.record.0, view.record.1)))
             }
-            @if let Some(quality) = photo.quality { (row("How much there is to see", format!("{quality} of 100"))) }
+            @if let Some(quality) = photo.quality { (row("Detail in the photo", format!("{quality} of 100"))) }
         }
     }
 }
@@ -219,6 +241,7 @@ fn figures(view: &CaseView) -> Markup {
 pub(super) fn standing(reference: &Reference) -> String {
     let mark = match reference.mark {
         Some(Mark::Generic) => ", generic: never blocks by itself",
+        Some(Mark::Overturned) => ", overturned too often: never blocks by itself",
         Some(Mark::Disputed) => ", disputed: matches to it are conflicts",
         None => "",
     };
@@ -343,7 +366,7 @@ fn more(show: &CasePage<'_>) -> Markup {
             }
             p.links {
                 a href=(format!("/console/lookup?photo={}", pair.photo.sha256)) { "Look this photo up" }
-                @if case.decision == Some(Decision::Fake) { a href=(format!("/console/cases/{id}/statement")) { "Statement of reasons" } }
+                @if case.decision.is_some_and(Decision::restricts) { a href=(format!("/console/cases/{id}/statement")) { "Statement of reasons" } }
             }
             form method="post" action=(format!("/console/cases/{id}/evidence")) { (csrf(show.session)) button.quiet { "Evidence bundle (zip)" } }
         }

@@ -14,10 +14,12 @@ const WIDTH: u64 = 640;
 const HEIGHT: u64 = 140;
 const LEFT: u64 = 44;
 
-/// Series on top of each other, with the numbers as a table for those who do not see them.
-pub(super) fn bars(title: &str, days: &[String], series: &[Series]) -> Markup {
+/// Series on top of each other, with the numbers as a table for those who do not see them. The axis goes up to `most`;
+/// without it, to the highest bar.
+pub(super) fn bars(title: &str, days: &[String], series: &[Series], most: Option<u64>) -> Markup {
     let sums: Vec<u64> = (0..days.len()).map(|day| series.iter().map(|one| one.values[day]).sum()).collect();
-    let most = sums.iter().copied().max().unwrap_or(0).max(1);
+    let highest = sums.iter().copied().max().unwrap_or(0);
+    let most = most.unwrap_or(highest).max(1);
     let step = (WIDTH - LEFT) / (days.len() as u64).max(1);
     let height = |value: u64| value * (HEIGHT - 24) / most;
     html! {
@@ -26,7 +28,7 @@ pub(super) fn bars(title: &str, days: &[String], series: &[Series]) -> Markup {
                 (title)
                 span.legend { @for one in series { span class=(format!("key {}", one.class)) { (one.name) } } }
             }
-            svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(format!("{title}, by day; at most {most} a day")) {
+            svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(format!("{title}, by day; at most {highest} a day")) {
                 text x=(LEFT - 6) y="14" text-anchor="end" { (most) }
                 text x=(LEFT - 6) y=(HEIGHT - 18) text-anchor="end" { "0" }
                 line.axis x1=(LEFT) x2=(WIDTH) y1=(HEIGHT - 22) y2=(HEIGHT - 22) {}
@@ -34,6 +36,25 @@ pub(super) fn bars(title: &str, days: &[String], series: &[Series]) -> Markup {
                 @if let (Some(first), Some(last)) = (days.first(), days.last()) {
                     text x=(LEFT) y=(HEIGHT - 4) { (first) }
                     text x=(WIDTH) y=(HEIGHT - 4) text-anchor="end" { (last) }
+                }
+            }
+            (table(title, days, series))
+        }
+    }
+}
+
+/// The days on which there was something, newest first.
+fn table(title: &str, days: &[String], series: &[Series]) -> Markup {
+    let busy = (0..days.len()).rev().filter(|day| series.iter().any(|one| one.values[*day] > 0));
+    html! {
+        details {
+            summary { "As a table" }
+            div.scroll tabindex="0" role="region" aria-label=(format!("{title}, as a table")) {
+                table {
+                    thead { tr { th scope="col" { "Day" } @for one in series { th scope="col" { (one.name) } } } }
+                    tbody {
+                        @for day in busy { tr { th scope="row" { (days[day]) } @for one in series { td { (one.values[day]) } } } }
+                    }
                 }
             }
         }

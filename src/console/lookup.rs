@@ -20,6 +20,8 @@ pub struct LookupPage<'a> {
     pub found: &'a [Near],
     /// Brands to choose from.
     pub brands: &'a [BrandId],
+    /// Something to tell.
+    pub notice: Option<&'a str>,
 }
 
 impl LookupPage<'_> {
@@ -47,16 +49,17 @@ pub fn lookup(show: &LookupPage<'_>) -> Markup {
         @if let Some((picture, alt)) = &show.subject {
             div.subject {
                 figure { (small(*picture, alt)) figcaption { (alt) } }
-                form.filters #filters method="get" action="/console/lookup" hx-get="/console/lookup" hx-trigger="change, input delay:300ms"
-                    hx-target="#results" hx-push-url="true" role="search" aria-label="Filters" {
+                form.filters #filters method="get" action="/console/lookup" hx-get="/console/lookup" hx-trigger="input delay:300ms"
+                    hx-target="#results" hx-replace-url="true" role="search" aria-label="Filters" {
                     (filters(show))
                     noscript { button { "Filter" } }
                 }
             }
-            div #results { (results(show)) }
+            p.note #count role="status" { (count(show)) }
+            div #results { (grid(show)) }
         }
     };
-    page(Shell { title: "Look-up", session: Some(show.session), part: "lookup", notice: None }, &content)
+    page(Shell { title: "Look-up", session: Some(show.session), part: "lookup", notice: show.notice }, &content)
 }
 
 fn filters(show: &LookupPage<'_>) -> Markup {
@@ -75,13 +78,21 @@ fn filters(show: &LookupPage<'_>) -> Markup {
     }
 }
 
-/// The grid.
+/// The grid, and how many it shows.
 #[must_use]
 pub fn results(show: &LookupPage<'_>) -> Markup {
     html! {
-        p.note role="status" { (show.found.len()) " references, nearest first" }
-        ol.grid { @for near in show.found { (result(near)) } }
+        span hx-swap-oob="innerHTML:#count" { (count(show)) }
+        (grid(show))
     }
+}
+
+fn count(show: &LookupPage<'_>) -> Markup {
+    html! { "the " (show.found.len()) " most similar references, nearest first; 1.000 is the same picture" }
+}
+
+fn grid(show: &LookupPage<'_>) -> Markup {
+    html! { ol.grid { @for near in show.found { (result(near)) } } }
 }
 
 pub(super) fn result(near: &Near) -> Markup {
@@ -106,7 +117,12 @@ pub(super) fn result(near: &Near) -> Markup {
 
 /// A reference by itself.
 #[must_use]
-pub fn reference(session: &Session, reference: &Reference, (confirmed, overturned): (u64, u64)) -> Markup {
+pub fn reference(
+    session: &Session,
+    reference: &Reference,
+    (confirmed, overturned): (u64, u64),
+    notice: Option<&str>,
+) -> Markup {
     let (claim, photo) = (&reference.claim, &reference.photo);
     let details = claim.details.named().filter_map(|(name, _, text)| Some((name, text?)));
     let sum = photo.sha256.to_string();
@@ -137,5 +153,5 @@ pub fn reference(session: &Session, reference: &Reference, (confirmed, overturne
             }
         }
     };
-    page(Shell { title: "Reference", session: Some(session), part: "lookup", notice: None }, &content)
+    page(Shell { title: "Reference", session: Some(session), part: "lookup", notice }, &content)
 }

@@ -16,7 +16,7 @@ use crate::gallery::{Role, Session};
 pub use cases::{CasePage, case, near};
 pub use lookup::{LookupPage, chosen, lookup, reference, results};
 pub use overview::{OverviewPage, audit, overview};
-pub use parts::Picture;
+pub use parts::{Picture, decision_words};
 pub use queue::{QueuePage, queue, queue_rows};
 pub use statement::statement;
 
@@ -81,13 +81,13 @@ pub fn page(shell: Shell<'_>, content: &Markup) -> Markup {
 pub fn fragment(shell: Shell<'_>, content: &Markup) -> Markup {
     html! {
         title { (shell.title) " · touchstone" }
-        div hx-swap-oob="innerHTML:#notice" { @if let Some(text) = shell.notice { p { (text) } } }
+        div hx-swap-oob="innerHTML:#notice" { @if let Some(text) = shell.notice { (told(text)) } }
         (content)
     }
 }
 
 fn notice(text: Option<&str>) -> Markup {
-    html! { div #notice role="status" { @if let Some(text) = text { p { (text) } } } }
+    html! { div #notice role="status" { @if let Some(text) = text { (told(text)) } } }
 }
 
 fn navigation(shell: Shell<'_>) -> Markup {
@@ -109,6 +109,7 @@ fn navigation(shell: Shell<'_>) -> Markup {
                 button.quiet type="button" data-key="?" { "Keys" }
                 button.quiet { "Sign out" }
             }
+            form method="post" action="/console/undo" { (csrf(session)) button.quiet data-key="u" { "Undo " kbd { "u" } } }
         }
     }
 }
@@ -119,11 +120,12 @@ pub(crate) fn csrf(session: &Session) -> Markup {
 }
 
 fn help() -> Markup {
-    const KEYS: [(&str, &str); 15] = [
+    const KEYS: [(&str, &str); 16] = [
         ("j", "next row; in a case: the next case"),
         ("k", "row before; in a case: back"),
         ("Enter", "open the row"),
         ("f", "decide: counterfeit"),
+        ("p", "decide: the brand's photo, misused"),
         ("a", "decide: authorised, in order"),
         ("n", "decide: not a match"),
         ("u", "take back what was done last"),
@@ -140,6 +142,7 @@ fn help() -> Markup {
         dialog #help aria-labelledby="help-title" {
             h2 #help-title { "Keys" }
             dl.keys { @for (key, what) in KEYS { dt { kbd { (key) } } dd { (what) } } }
+            label.check { input #keys-on type="checkbox" checked; "Single keys do something" }
             form method="dialog" { button { "Close" } }
         }
     }
@@ -163,6 +166,12 @@ pub fn login(wrong: Option<&str>, next: &str) -> Markup {
         p.note { "Accounts are made with " code { "touchstone user add NAME" } "." }
     };
     page(Shell { title: "Sign in", session: None, part: "", notice: None }, &content)
+}
+
+/// What is told where notices are.
+#[must_use]
+pub fn told(text: &str) -> Markup {
+    html! { p { (text) } }
 }
 
 /// A page that says what is wrong.

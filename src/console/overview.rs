@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::graph::{Series, bars};
-use super::parts::{age, audit_rows, time};
+use super::parts::{age, as_they_are, audit_rows, choice, time};
 use super::{Shell, page};
 use crate::gallery::{AuditEntry, BrandId, DayCount, Session};
 use crate::index::Stats;
@@ -21,6 +21,8 @@ pub struct OverviewPage<'a> {
     pub checks: &'a [(String, u64)],
     /// Cases by day and brand.
     pub cases: &'a [DayCount],
+    /// The one brand that the plots are about; without one, all of them.
+    pub brand: Option<&'a str>,
     /// How many cases wait, and since when the oldest does.
     pub waiting: (u64, Option<Timestamp>),
     /// Brands with their active references, authentic and fake.
@@ -40,7 +42,14 @@ pub fn overview(show: &OverviewPage<'_>) -> Markup {
         h1 { "Overview" }
         (now(show))
         h2 { "The last " (show.days.len()) " days" }
+        form.filters #filters method="get" action="/console/overview" {
+            (choice("brand", "Brand", show.brand, "all", &as_they_are(&names(show))))
+            button { "Show" }
+        }
         div.graphs { (graphs(show)) }
+        h2 { "Overturned, of 100 cases decided" }
+        p.note { "Cases count on the day on which they came. Overturned is a match that was wrong: not a match, or a known fake's photo of goods that were in order." }
+        div.graphs { (rates(show)) }
         h2 { "Brands" }
         (brands(show))
         h2 { "Sellers with most cases decided as counterfeit" }
@@ -48,17 +57,13 @@ pub fn overview(show: &OverviewPage<'_>) -> Markup {
         ol.plain {
             @for (seller, fakes, last) in show.sellers {
                 li {
-                    a href=(format!("/console/queue?status=decided&seller={}", encoded(seller))) { (visible(seller)) } ": " (fakes)
+                    a href=(super::queue::of_seller(seller)) { (visible(seller)) } ": " (fakes)
                     @if let Some(last) = last { span.note { ", last " (time(*last)) } }
                 }
             }
         }
     };
     page(Shell { title: "Overview", session: Some(show.session), part: "overview", notice: None }, &content)
-}
-
-fn encoded(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 fn now(show: &OverviewPage<'_>) -> Markup {
@@ -77,22 +82,54 @@ fn now(show: &OverviewPage<'_>) -> Markup {
     }
 }
 
-/// Sums of a day over all brands.
-fn by_day(show: &OverviewPage<'_>, value: impl Fn(&DayCount) -> u64) -> Vec<u64> {
-    let of_day = |day: &String| show.cases.iter().filter(|one| one.day == *day).map(&value).sum();
+/// Sums of a day over one brand, or over all of them.
+fn by_day(show: &OverviewPage<'_>, brand: Option<&str>, value: impl Fn(&DayCount) -> u64) -> Vec<u64> {
+    let shown = |one: &&DayCount| brand.is_none_or(|brand| one.brand.as_deref() == Some(brand));
+    let of_day = |day: &String| show.cases.iter().filter(shown).filter(|one| one.day == *day).map(&value).sum();
     show.days.iter().map(of_day).collect()
+}
+
+/// Brands that have references or cases.
+fn names<'a>(show: &OverviewPage<'a>) -> Vec<&'a str> {
+    let served = show.brands.iter().map(|(brand, _)| brand.as_str());
+    let names: BTreeSet<&str> = served.chain(show.cases.iter().filter_map(|one| one.brand.as_deref())).collect();
+    names.into_iter().collect()
+}
+
+/// Brands whose rate is plotted where none is chosen: those with most decisions.
+const RATES: usize = 8;
+
+/// How many of a brand's decided cases were overturned, day by day.
+fn rates(show: &OverviewPage<'_>) -> Markup {
+    let mut plots: Vec<(u64, &str, Vec<u64>)> = names(show)
+        .into_iter()
+        .filter(|name| show.brand.is_none_or(|brand| brand == *name))
+        .map(|name| {
+            let decided = by_day(show, Some(name), |one| one.decided);
+            let overturned = by_day(show, Some(name), |one| one.overturned);
+            let rates = decided.iter().zip(overturned).map(|(all, gone)| (gone * 100).checked_div(*all).unwrap_or(0));
+            (decided.iter().sum(), name, rates.collect())
+        })
+        .filter(|(decided, ..)| *decided > 0)
+        .collect();
+    plots.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
+    plots.truncate(RATES);
+    html! {
+        @if plots.is_empty() { p.empty { "nothing decided yet" } }
+        @for (decided, name, values) in plots {
+            (bars(&format!("{name} ({decided} decided)"), show.days, &[Series { name: "overturned of 100", class: "s3", values }], Some(100)))
+        }
+    }
 }
 
 fn graphs(show: &OverviewPage<'_>) -> Markup {
     let checks: BTreeMap<&str, u64> = show.checks.iter().map(|(day, count)| (day.as_str(), *count)).collect();
-    let reviews = by_day(show, |one| one.reviews);
-    let blocks = by_day(show, |one| one.blocks);
-    let (decided, overturned) = (by_day(show, |one| one.decided), by_day(show, |one| one.overturned));
+    let of_brand = |value: fn(&DayCount) -> u64| by_day(show, show.brand, value);
+    let (reviews, blocks) = (of_brand(|one| one.reviews), of_brand(|one| one.blocks));
     let allowed = show.days.iter().enumerate().map(|(place, day)| {
         let all = checks.get(day.as_str()).copied().unwrap_or_default();
         all.saturating_sub(reviews[place] + blocks[place])
     });
-    let upheld = decided.iter().zip(&overturned).map(|(all, gone)| all.saturating_sub(*gone)).collect();
     let all = [
         Series { name: "allowed", class: "s0", values: allowed.collect() },
         Series { name: "review", class: "s1", values: reviews.clone() },
@@ -103,21 +140,22 @@ fn graphs(show: &OverviewPage<'_>) -> Markup {
         Series { name: "block", class: "s2", values: blocks },
     ];
     let outcome = [
-        Series { name: "counterfeit", class: "s2", values: upheld },
-        Series { name: "overturned", class: "s3", values: overturned },
+        Series { name: "counterfeit", class: "s2", values: of_brand(|one| one.found[0]) },
+        Series { name: "photo misused", class: "s1", values: of_brand(|one| one.found[1]) },
+        Series { name: "authorised", class: "s3", values: of_brand(|one| one.found[2]) },
+        Series { name: "not a match", class: "s0", values: of_brand(|one| one.found[3]) },
     ];
     html! {
-        (bars("Checks", show.days, &all))
-        (bars("Cases", show.days, &cases))
-        (bars("Decisions on them", show.days, &outcome))
+        // A check that matched nobody is no brand's.
+        @if show.brand.is_none() { (bars("Checks", show.days, &all, None)) }
+        (bars("Cases", show.days, &cases, None))
+        (bars("Decisions on them", show.days, &outcome, None))
     }
 }
 
 fn brands(show: &OverviewPage<'_>) -> Markup {
     let served: BTreeMap<&str, [usize; 2]> =
         show.brands.iter().map(|(brand, counts)| (brand.as_str(), *counts)).collect();
-    let with_cases = show.cases.iter().filter_map(|one| one.brand.as_deref());
-    let names: BTreeSet<&str> = served.keys().copied().chain(with_cases).collect();
     let sum = |name: &str, value: &dyn Fn(&DayCount) -> u64| -> u64 {
         show.cases.iter().filter(|one| one.brand.as_deref() == Some(name)).map(value).sum()
     };
@@ -129,7 +167,7 @@ fn brands(show: &OverviewPage<'_>) -> Markup {
                     th scope="col" { "Blocks" } th scope="col" { "Decided" } th scope="col" { "Overturned" }
                 } }
                 tbody {
-                    @for name in names {
+                    @for name in names(show) {
                         @let [authentic, fake] = served.get(name).copied().unwrap_or_default();
                         @let (decided, overturned) = (sum(name, &|one| one.decided), sum(name, &|one| one.overturned));
                         tr {

@@ -50,15 +50,26 @@ pub(super) fn percent(probability: f64) -> String {
     format!("{:.1} %", probability * 100.0)
 }
 
+/// How probable it is that a case's photo is a copy.
+pub(super) fn alike(case: &Case) -> String {
+    match case.reference {
+        Some(_) => format!("copy {}", percent(case.probability)),
+        None => "no match".to_owned(),
+    }
+}
+
 /// `known_fake_match` as people read it.
 pub(super) fn words(code: &str) -> String {
     code.replace(['_', '-'], " ")
 }
 
-pub(super) fn decision_words(decision: Decision) -> &'static str {
+/// What was found, as people read it.
+#[must_use]
+pub fn decision_words(decision: Decision) -> &'static str {
     match decision {
         Decision::Fake => "counterfeit",
-        Decision::Authorised => "authorised, in order",
+        Decision::PhotoMisuse => "photo misused",
+        Decision::Authorised => "authorised",
         Decision::NoMatch => "not a match",
     }
 }

@@ -1,6 +1,6 @@
 use maud::{Markup, html};
 
-use super::parts::{Picture, age, as_they_are, choice, percent, small, state, text_field, words};
+use super::parts::{Picture, age, alike, as_they_are, choice, small, state, text_field, words};
 use super::{Shell, csrf, page};
 use crate::gallery::{BrandId, CaseStatus, QueueQuery, Queued, Session};
 use crate::page::visible;
@@ -15,12 +15,16 @@ pub struct QueuePage<'a> {
     pub query: &'a QueueQuery,
     /// The same, as it stands in an address.
     pub address: &'a str,
-    /// The cases, each with the sum of the photo that decides.
-    pub cases: &'a [(Queued, Option<String>)],
-    /// How many wait in all.
-    pub waiting: u64,
+    /// The cases of this page.
+    pub cases: &'a [Queued],
+    /// How many there are by these filters.
+    pub all: u64,
+    /// Which page it is, from 1.
+    pub page: usize,
     /// Brands to choose from.
     pub brands: &'a [BrandId],
+    /// Something to tell.
+    pub notice: Option<&'a str>,
 }
 
 /// The whole page.
@@ -28,14 +32,22 @@ pub struct QueuePage<'a> {
 pub fn queue(show: &QueuePage<'_>) -> Markup {
     let content = html! {
         h1 { "Queue" }
-        form.filters #filters method="get" action="/console/queue" hx-get="/console/queue" hx-trigger="change, input delay:300ms"
-            hx-target="#results" hx-push-url="true" role="search" aria-label="Filters" {
+        form.filters #filters method="get" action="/console/queue" hx-get="/console/queue" hx-trigger="input delay:300ms"
+            hx-target="#results" hx-replace-url="true" role="search" aria-label="Filters" {
             (filters(show))
             noscript { button { "Filter" } }
         }
-        div #results { (queue_rows(show)) }
+        div.bar {
+            form method="post" action="/console/queue/next" {
+                (csrf(show.session))
+                input #from type="hidden" name="queue" value=(show.address);
+                button.main data-key="q" { "Take the next case" }
+            }
+            p.note #count role="status" { (count(show)) }
+        }
+        div #results { (rows(show)) }
     };
-    page(Shell { title: "Queue", session: Some(show.session), part: "queue", notice: None }, &content)
+    page(Shell { title: "Queue", session: Some(show.session), part: "queue", notice: show.notice }, &content)
 }
 
 fn filters(show: &QueuePage<'_>) -> Markup {
@@ -57,51 +69,82 @@ fn filters(show: &QueuePage<'_>) -> Markup {
         (choice("action", "Action", show.query.action.as_deref(), "any", &[same("review"), same("block")]))
         (choice("status", "Status", show.query.status.map(CaseStatus::as_str), "waiting", &statuses))
         (text_field("seller", "Seller", "search", show.query.seller.as_deref()))
+        (text_field("id", "Case or listing", "search", show.query.id.as_deref()))
     }
 }
 
-/// The cases, and the button that takes the most urgent one.
+/// The cases, with what else of the page follows the filters.
 #[must_use]
 pub fn queue_rows(show: &QueuePage<'_>) -> Markup {
     html! {
-        div.bar {
-            form method="post" action="/console/queue/next" {
-                (csrf(show.session))
-                input type="hidden" name="queue" value=(show.address);
-                button.main data-key="q" { "Take the next case" }
-            }
-            p.note { (show.cases.len()) " shown, " (show.waiting) " waiting; the riskiest first" }
-        }
+        input #from type="hidden" name="queue" value=(show.address) hx-swap-oob="true";
+        span hx-swap-oob="innerHTML:#count" { (count(show)) }
+        (rows(show))
+    }
+}
+
+fn count(show: &QueuePage<'_>) -> Markup {
+    let order = match show.query.status {
+        Some(CaseStatus::Decided) => "the newest decision first",
+        _ => "the riskiest first",
+    };
+    let first = show.query.offset + 1;
+    html! {
+        @if show.cases.is_empty() { "none of " (show.all) } @else { (first) " to " (show.query.offset + show.cases.len()) " of " (show.all) }
+        "; " (order)
+    }
+}
+
+fn rows(show: &QueuePage<'_>) -> Markup {
+    html! {
         @if show.cases.is_empty() { p.empty { "No case fits." } }
         ol.rows {
-            @for (queued, photo) in show.cases { (row(queued, photo.as_deref(), show.address)) }
+            @for queued in show.cases { (row(queued, show.address)) }
+        }
+        nav.pages aria-label="Pages" {
+            @if show.page > 1 { a href=(page_address(show.address, show.page - 1)) { "The cases before" } }
+            @if (show.query.offset + show.cases.len()) as u64 <= show.all && show.cases.len() == show.query.limit {
+                a href=(page_address(show.address, show.page + 1)) { "More cases" }
+            }
         }
     }
 }
 
-fn row(queued: &Queued, photo: Option<&str>, address: &str) -> Markup {
+fn page_address(address: &str, page: usize) -> String {
+    let separator = if address.is_empty() { "" } else { "&" };
+    format!("/console/queue?{address}{separator}page={page}")
+}
+
+fn row(queued: &Queued, address: &str) -> Markup {
     let case = &queued.case;
     let href = format!("/console/cases/{}?{}", case.check_id, queue_part(address));
     html! {
         li {
             a.row data-row href=(href) {
-                span.shot { @if let Some(sum) = photo { (small(Picture::Photo(sum), "")) } }
+                span.shot { @if let Some(sum) = &case.photo { (small(Picture::Photo(sum), "")) } }
                 span.about {
                     strong { (words(&case.verdict)) }
-                    " · " (percent(case.probability))
+                    " · " (alike(case))
                     @if let Some(brand) = &case.brand { " · " (brand) }
                     @if case.action == "block" { " · " span.tag.block { "block" } }
                     @if case.status == CaseStatus::Appealed { " · " span.tag { "appeal" } }
                     br;
                     span.note {
                         @if let Some(seller) = &case.seller_id { "seller " (visible(seller)) ", " (queued.seller_fakes) " of " (queued.seller_decided) " decided as counterfeit · " }
-                        "waiting " (age(case.created_at)) " · " (state(case))
+                        @if let Some(when) = case.decided_at { "decided " (age(when)) " ago · " } @else { "waiting " (age(case.created_at)) " · " }
+                        (state(case))
                     }
                 }
                 span.risk { span.note { "risk" } " " (format!("{:.2}", queued.risk)) }
             }
         }
     }
+}
+
+/// A seller's decided cases.
+pub(super) fn of_seller(seller: &str) -> String {
+    let encoded: String = url::form_urlencoded::byte_serialize(seller.as_bytes()).collect();
+    format!("/console/queue?status=decided&seller={encoded}")
 }
 
 /// The filters that a case hands on, so that the next one comes from the same queue.

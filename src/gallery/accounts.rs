@@ -97,6 +97,11 @@ impl Gallery {
             };
             transaction.execute("UPDATE account SET disabled = 1 WHERE name = ?1", [name])?;
             transaction.execute("DELETE FROM session WHERE account = ?1", [name])?;
+            // What they held is for others now.
+            transaction.execute(
+                "UPDATE moderation_case SET claimed_by = NULL, claimed_until = 0 WHERE claimed_by = ?1",
+                [name],
+            )?;
             let deed = Deed { actor, session: None, action: "disable-account", subject: name };
             append(transaction, deed, &(known.role, known.disabled), &(known.role, true)).map(|_| true)
         })

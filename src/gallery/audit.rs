@@ -179,7 +179,7 @@ pub(super) fn entries(db: &Connection, subject: Option<&str>, limit: usize) -> r
 pub(super) fn undoable(db: &Connection, session: &str) -> rusqlite::Result<Option<AuditEntry>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM audit a WHERE session = ?1 AND action IN ('decide', 'quarantine', 'add-reference')
-         AND NOT EXISTS (SELECT 1 FROM audit u WHERE u.session = ?1 AND u.action = 'undo'
+         AND NOT EXISTS (SELECT 1 FROM audit u WHERE u.session = ?1 AND u.action IN ('undo', 'undo-refused')
                          AND json_extract(u.after, '$.undoes') = a.seq) ORDER BY seq DESC LIMIT 1"
     );
     db.prepare_cached(&sql)?.query_row([session], entry).optional()

@@ -16,6 +16,8 @@ use super::{InvalidName, Polarity};
 pub enum Decision {
     /// The goods are counterfeit.
     Fake,
+    /// The photo is the brand's and the seller may not use it; of the goods nothing is said.
+    PhotoMisuse,
     /// The photo is what the match says, and the seller may use it; the goods are in order.
     Authorised,
     /// The photo does not show what the reference shows.
@@ -24,13 +26,20 @@ pub enum Decision {
 
 impl Decision {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Fake, Self::Authorised, Self::NoMatch];
+    pub const ALL: [Self; 4] = [Self::Fake, Self::PhotoMisuse, Self::Authorised, Self::NoMatch];
+
+    /// Whether the listing may not stay as it is: what reasons are stated for, and a seller can appeal against.
+    #[must_use]
+    pub fn restricts(self) -> bool {
+        matches!(self, Self::Fake | Self::PhotoMisuse)
+    }
 
     /// As stored and shown.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fake => "fake",
+            Self::PhotoMisuse => "photo_misuse",
             Self::Authorised => "authorised",
             Self::NoMatch => "no_match",
         }
@@ -42,7 +51,9 @@ impl std::str::FromStr for Decision {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.into_iter().find(|decision| decision.as_str() == text);
-        found.ok_or_else(|| InvalidName(format!("decision is {text:?}, expected fake, authorised or no_match")))
+        found.ok_or_else(|| {
+            InvalidName(format!("decision is {text:?}, expected fake, photo_misuse, authorised or no_match"))
+        })
     }
 }
 
@@ -103,6 +114,8 @@ pub struct Case {
     pub reference: Option<String>,
     /// The match's probability; 0.5 where there is none.
     pub probability: f64,
+    /// Sum of the photo that decides, in lower-case hex.
+    pub photo: Option<String>,
     /// How far it is.
     pub status: CaseStatus,
     /// Who works on it, until `claimed_until`.
@@ -128,7 +141,7 @@ pub struct Case {
     /// When.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub appealed_at: Option<Timestamp>,
-    /// Who decided before the appeal.
+    /// Who decided before the appeal, or whose decision was followed.
     pub first_decided_by: Option<String>,
 }
 
@@ -147,11 +160,13 @@ pub struct NewCase<'a> {
     pub verdict: &'a str,
     /// Brand, polarity, id and probability of the match that tells most.
     pub lead: Option<(&'a str, Polarity, &'a str, f64)>,
+    /// Sum of the photo that decides, in lower-case hex.
+    pub photo: Option<&'a str>,
     /// An earlier check of the same photo and reference that was decided as fake: this one is, too.
     pub precedent: Option<&'a str>,
 }
 
-pub(super) const COLUMNS: &str = "c.check_id, c.listing_id, c.seller_id, c.created_at, c.verdict, c.action, c.brand, c.polarity, c.reference, c.probability, c.status, c.claimed_by, c.claimed_until, c.decision, c.decided_by, c.decided_at, c.note, c.precedent, c.appeal, c.appealed_at, c.first_decided_by";
+pub(super) const COLUMNS: &str = "c.check_id, c.listing_id, c.seller_id, c.created_at, c.verdict, c.action, c.brand, c.polarity, c.reference, c.probability, c.photo, c.status, c.claimed_by, c.claimed_until, c.decision, c.decided_by, c.decided_at, c.note, c.precedent, c.appeal, c.appealed_at, c.first_decided_by";
 
 impl Gallery {
     /// A case by its check.
@@ -201,13 +216,10 @@ pub(super) fn insert_case(
     new: &NewCase<'_>,
 ) -> rusqlite::Result<()> {
     // It may have been undone or appealed against since it was looked for.
-    let holds = |id: &str| -> rusqlite::Result<bool> {
-        let case = find_case(transaction, id)?;
-        Ok(case.is_some_and(|case| (case.status, case.decision) == (CaseStatus::Decided, Some(Decision::Fake))))
-    };
+    let stands = |case: &Case| (case.status, case.decision) == (CaseStatus::Decided, Some(Decision::Fake));
     let precedent = match new.precedent {
-        Some(id) if holds(id)? => Some(id),
-        _ => None,
+        Some(id) => find_case(transaction, id)?.filter(stands),
+        None => None,
     };
     let (brand, polarity, reference, probability) = match new.lead {
         Some((brand, polarity, reference, probability)) => {
@@ -217,8 +229,8 @@ pub(super) fn insert_case(
     };
     transaction
         .prepare_cached(
-            "INSERT INTO moderation_case (check_id, listing_id, seller_id, created_at, verdict, action, brand, polarity, reference, probability, status, decision, decided_by, decided_at, precedent)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            "INSERT INTO moderation_case (check_id, listing_id, seller_id, created_at, verdict, action, brand, polarity, reference, probability, photo, status, decision, decided_by, decided_at, precedent, first_decided_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )?
         .execute(params![
             check.id,
@@ -231,13 +243,15 @@ pub(super) fn insert_case(
             polarity,
             reference,
             probability,
+            new.photo,
             if precedent.is_some() { "decided" } else { "open" },
-            precedent.map(|_| "fake"),
-            precedent.map(|_| PRECEDENT),
-            precedent.map(|_| check.created_at.to_string()),
-            precedent,
+            precedent.as_ref().map(|_| "fake"),
+            precedent.as_ref().map(|_| PRECEDENT),
+            precedent.as_ref().map(|_| check.created_at.to_string()),
+            precedent.as_ref().map(|case| &case.check_id),
+            precedent.as_ref().and_then(|case| case.decided_by.as_ref()),
         ])?;
-    if let Some(precedent) = precedent {
+    if let Some(precedent) = precedent.map(|case| case.check_id) {
         let deed = Deed { actor: PRECEDENT, session: None, action: "decide-as-before", subject: check.id };
         append(transaction, deed, &(), &serde_json::json!({ "decision": "fake", "precedent": precedent }))?;
     }
@@ -245,7 +259,7 @@ pub(super) fn insert_case(
 }
 
 /// Who decides where a person has decided about the same photo and reference before.
-const PRECEDENT: &str = "precedent";
+pub(super) const PRECEDENT: &str = "precedent";
 
 pub(super) fn find_case(db: &Connection, check_id: &str) -> rusqlite::Result<Option<Case>> {
     let sql = format!("SELECT {COLUMNS} FROM moderation_case c WHERE check_id = ?1");
@@ -288,17 +302,18 @@ pub(super) fn case(row: &Row<'_>) -> rusqlite::Result<Case> {
         polarity: optional(row, 7)?,
         reference: row.get(8)?,
         probability: row.get(9)?,
-        status: parsed(row, 10)?,
-        claimed_by: row.get(11)?,
-        claimed_until: row.get(12)?,
-        decision: optional(row, 13)?,
-        decided_by: row.get(14)?,
-        decided_at: optional(row, 15)?,
-        note: row.get(16)?,
-        precedent: row.get(17)?,
-        appeal: row.get(18)?,
-        appealed_at: optional(row, 19)?,
-        first_decided_by: row.get(20)?,
+        photo: row.get(10)?,
+        status: parsed(row, 11)?,
+        claimed_by: row.get(12)?,
+        claimed_until: row.get(13)?,
+        decision: optional(row, 14)?,
+        decided_by: row.get(15)?,
+        decided_at: optional(row, 16)?,
+        note: row.get(17)?,
+        precedent: row.get(18)?,
+        appeal: row.get(19)?,
+        appealed_at: optional(row, 20)?,
+        first_decided_by: row.get(21)?,
     })
 }
 

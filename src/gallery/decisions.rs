@@ -1,13 +1,15 @@
 //! What people decide, each decision with all that it changes in one transaction.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use rusqlite::Transaction;
 
 use super::audit::{Deed, append};
-use super::cases::{find_case, overwrite_case};
+use super::cases::{PRECEDENT, find_case, overwrite_case};
 use super::effects::Effects;
 use super::outcomes::{find_outcome, write_outcome};
-use super::pairs::{Pair, drop_overruled, lower_standing, put_pair};
+use super::pairs::{Pair, drop_overruled, put_pair, restand};
 use super::queue::claim;
 use super::rows::{change, find_key};
 use super::store::{Gallery, GalleryError};
@@ -26,8 +28,8 @@ pub struct NewDecision<'a> {
     pub closes: bool,
     /// What it says of photos and references.
     pub pairs: Vec<Pair>,
-    /// What it says for the brand's certificate.
-    pub outcome: Option<Outcome>,
+    /// What it says for the brands' certificates.
+    pub outcomes: Vec<Outcome>,
 }
 
 /// What became of a decision.
@@ -62,17 +64,23 @@ impl Gallery {
                 decided.decided_by = Some(who.to_owned());
                 decided.decided_at = Some(Timestamp::now());
                 decided.note = new.note.map(str::to_owned);
+                // It is this person's own word now.
+                decided.precedent = None;
                 decided.claimed_by = None;
                 decided.claimed_until = 0;
                 overwrite_case(transaction, &decided)?;
-                (before.case, after.case) = (Some(case), Some(decided.clone()));
                 // What was said of single photos on the way here stands; a second decision overrules the first.
-                if decided.first_decided_by.is_some() {
+                if case.status == CaseStatus::Appealed {
                     before.pairs = drop_overruled(transaction, new.check_id, new.decision)?;
                 }
                 if new.decision != Decision::Fake {
                     reopen_followers(transaction, who, new.check_id)?;
+                    // What else was decided as the same earlier case was stands no better than this did.
+                    if let Some(precedent) = &case.precedent {
+                        reopen_followers(transaction, who, precedent)?;
+                    }
                 }
+                (before.case, after.case) = (Some(case), Some(decided.clone()));
             }
             if !new.closes
                 && let Claimed::Yours(held) = claim(transaction, (who, session), decided.clone())?
@@ -82,15 +90,15 @@ impl Gallery {
             for pair in &new.pairs {
                 before.pairs.extend(put_pair(transaction, pair)?);
                 after.pairs.push(pair.clone());
-                if let Some((was, is)) = lower_standing(transaction, pair)? {
-                    before.references.push(was);
-                    after.references.push(is);
-                }
             }
-            if let Some(outcome) = &new.outcome {
-                before.outcome = find_outcome(transaction, &outcome.check_id, &outcome.brand, outcome.polarity)?;
+            let keys: BTreeSet<u64> = before.pairs.iter().chain(&new.pairs).map(|pair| pair.key).collect();
+            for key in keys {
+                after.restood.extend(restand(transaction, key)?);
+            }
+            for outcome in &new.outcomes {
+                before.outcomes.extend(find_outcome(transaction, outcome)?);
                 write_outcome(transaction, outcome)?;
-                after.outcome = Some(outcome.clone());
+                after.outcomes.push(outcome.clone());
             }
             let deed = Deed { actor: who, session: Some(session), action: "decide", subject: new.check_id };
             append(transaction, deed, &before, &after)?;
@@ -128,8 +136,8 @@ impl Gallery {
         })
     }
 
-    /// Takes a seller's appeal against a case that was decided as fake. `None` when there is no such case; `false` when
-    /// it was not decided so, or was appealed already.
+    /// Takes a seller's appeal against a decision that restricts. `None` when there is no such case; `false` when it was
+    /// not decided so, or was appealed already.
     ///
     /// # Errors
     /// When the database refuses.
@@ -143,14 +151,12 @@ impl Gallery {
             let Some(case) = find_case(transaction, check_id)? else {
                 return Ok(None);
             };
-            if case.status != CaseStatus::Decided || case.decision != Some(Decision::Fake) || case.appeal.is_some() {
+            let restricted = case.decision.is_some_and(Decision::restricts);
+            if case.status != CaseStatus::Decided || !restricted || case.appeal.is_some() {
                 return Ok(Some((case, false)));
             }
-            // Where an earlier decision was followed, it is that one's author who must not hear the appeal.
-            let author = match &case.precedent {
-                Some(precedent) => find_case(transaction, precedent)?.and_then(|case| case.decided_by),
-                None => case.decided_by.clone(),
-            };
+            // Where an earlier decision was followed, its author is named already.
+            let author = case.first_decided_by.clone().or_else(|| case.decided_by.clone());
             let appealed = Case {
                 status: CaseStatus::Appealed,
                 appeal: Some(text.to_owned()),
@@ -169,8 +175,10 @@ impl Gallery {
 /// Cases that were decided as this one was are asked again once it is decided otherwise.
 pub(super) fn reopen_followers(transaction: &Transaction<'_>, who: &str, check_id: &str) -> rusqlite::Result<()> {
     let followers: Vec<String> = transaction
-        .prepare_cached("SELECT check_id FROM moderation_case WHERE precedent = ?1 AND status = 'decided'")?
-        .query_map([check_id], |row| row.get(0))?
+        .prepare_cached(
+            "SELECT check_id FROM moderation_case WHERE precedent = ?1 AND status = 'decided' AND decided_by = ?2",
+        )?
+        .query_map([check_id, PRECEDENT], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for follower in followers {
         let Some(case) = find_case(transaction, &follower)? else { continue };
@@ -180,6 +188,7 @@ pub(super) fn reopen_followers(transaction: &Transaction<'_>, who: &str, check_i
             decided_by: None,
             decided_at: None,
             precedent: None,
+            first_decided_by: None,
             ..case.clone()
         };
         overwrite_case(transaction, &reopened)?;

@@ -1,5 +1,7 @@
 //! What a deed has changed, kept in the log, so that it can be undone.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
@@ -8,7 +10,7 @@ use super::audit::{AuditEntry, Deed, append, undoable};
 use super::cases::{find_case, overwrite_case};
 use super::decisions::reopen_followers;
 use super::outcomes::{find_outcome, withdraw_outcome, write_outcome};
-use super::pairs::{Pair, drop_pair, put_pair};
+use super::pairs::{Pair, drop_pair, find_pair, put_pair, restand};
 use super::queue::CLAIM_SECONDS;
 use super::rows::{bury, change, find_key};
 use super::store::{Gallery, GalleryError, conversion};
@@ -33,10 +35,13 @@ pub(super) struct Effects {
     pub(super) case: Option<Case>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) pairs: Vec<Pair>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) outcome: Option<Outcome>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) outcomes: Vec<Outcome>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) references: Vec<Standing>,
+    /// References whose mark follows from what people have decided; undoing works it out anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) restood: Vec<Standing>,
     /// Key of a reference that was added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) added: Option<u64>,
@@ -76,14 +81,14 @@ impl Standing {
     }
 }
 
-/// Marks a reference; how it stood and how it stands.
-pub(super) fn mark(
+/// Marks a reference, or takes its mark away; how it stood and how it stands.
+pub(super) fn set_mark(
     transaction: &Transaction<'_>,
     found: Reference,
-    mark: Mark,
+    mark: Option<Mark>,
 ) -> rusqlite::Result<(Standing, Standing)> {
     let was = Standing::of(&found);
-    let marked = Reference { mark: Some(mark), publication: None, updated_at: Timestamp::now(), ..found };
+    let marked = Reference { mark, publication: None, updated_at: Timestamp::now(), ..found };
     change(transaction, &marked)?;
     Ok((was, Standing::of(&marked)))
 }
@@ -103,7 +108,10 @@ impl Gallery {
                 serde_json::from_str(text).map_err(|error| conversion(0, error))
             };
             let (before, after) = (effects(&entry.before)?, effects(&entry.after)?);
-            if !stands(transaction, &after)? {
+            if !stands(transaction, who, &after)? {
+                // Told once; the next undo is about what was done before.
+                let deed = Deed { actor: who, session: Some(session), action: "undo-refused", subject: &entry.subject };
+                append(transaction, deed, &(), &serde_json::json!({ "undoes": entry.seq }))?;
                 return Ok(Undone::ChangedSince(Box::new(entry)));
             }
             gone = revert(transaction, who, &before, &after)?;
@@ -119,17 +127,24 @@ impl Gallery {
 }
 
 /// Whether everything is still as a deed has left it.
-fn stands(transaction: &Transaction<'_>, after: &Effects) -> rusqlite::Result<bool> {
-    // A word about one photo can be taken back only while the case goes on.
-    if let (None, Some(pair)) = (&after.case, after.pairs.first())
-        && find_case(transaction, &pair.check_id)?.is_none_or(|case| case.status == CaseStatus::Decided)
-    {
-        return Ok(false);
+fn stands(transaction: &Transaction<'_>, who: &str, after: &Effects) -> rusqlite::Result<bool> {
+    // A word about one photo can be taken back only while the case goes on, and nobody else works on it.
+    if let (None, Some(pair)) = (&after.case, after.pairs.first()) {
+        let goes_on =
+            |case: Case| case.status != CaseStatus::Decided && case.holder().is_none_or(|holder| holder == who);
+        if !find_case(transaction, &pair.check_id)?.is_some_and(goes_on) {
+            return Ok(false);
+        }
     }
-    if let Some(outcome) = &after.outcome
-        && find_outcome(transaction, &outcome.check_id, &outcome.brand, outcome.polarity)?.as_ref() != Some(outcome)
-    {
-        return Ok(false);
+    for pair in &after.pairs {
+        if find_pair(transaction, pair)?.as_ref() != Some(pair) {
+            return Ok(false);
+        }
+    }
+    for outcome in &after.outcomes {
+        if find_outcome(transaction, outcome)?.as_ref() != Some(outcome) {
+            return Ok(false);
+        }
     }
     if let Some(case) = &after.case {
         let same = |now: Case| {
@@ -164,6 +179,10 @@ fn revert(
     for back in &before.pairs {
         put_pair(transaction, back)?;
     }
+    let keys: BTreeSet<u64> = after.pairs.iter().chain(&before.pairs).map(|pair| pair.key).collect();
+    for key in keys {
+        restand(transaction, key)?;
+    }
     if let Some(case) = &before.case {
         // Who takes it back goes on with it.
         let mine = Case {
@@ -172,14 +191,17 @@ fn revert(
             ..case.clone()
         };
         overwrite_case(transaction, &mine)?;
-        if after.case.as_ref().is_some_and(|case| case.decision == Some(Decision::Fake)) {
+        // Where it was decided so before, too, that decision still stands.
+        let is_fake = |case: &Case| case.decision == Some(Decision::Fake);
+        if after.case.as_ref().is_some_and(is_fake) && !is_fake(case) {
             reopen_followers(transaction, who, &case.check_id)?;
         }
     }
-    match (&before.outcome, &after.outcome) {
-        (Some(outcome), _) => write_outcome(transaction, outcome)?,
-        (None, Some(outcome)) => withdraw_outcome(transaction, outcome)?,
-        (None, None) => {}
+    for gone in &after.outcomes {
+        withdraw_outcome(transaction, gone)?;
+    }
+    for back in &before.outcomes {
+        write_outcome(transaction, back)?;
     }
     for standing in &before.references {
         let Some(found) = find_key(transaction, standing.key)? else { continue };

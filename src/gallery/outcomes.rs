@@ -93,15 +93,13 @@ pub(super) fn write_outcome(transaction: &Transaction<'_>, outcome: &Outcome) ->
         .map(drop)
 }
 
-pub(super) fn find_outcome(
-    db: &Connection,
-    check_id: &str,
-    brand: &BrandId,
-    polarity: Polarity,
-) -> rusqlite::Result<Option<Outcome>> {
+/// What is kept in the place of an outcome: of the same check, brand and polarity.
+pub(super) fn find_outcome(db: &Connection, of: &Outcome) -> rusqlite::Result<Option<Outcome>> {
     let sql =
         format!("SELECT {COLUMNS} FROM outcome WHERE check_id = ?1 AND brand = ?2 AND polarity = ?3 AND withdrawn = 0");
-    db.prepare_cached(&sql)?.query_row([check_id, brand.as_str(), polarity.as_str()], outcome).optional()
+    db.prepare_cached(&sql)?
+        .query_row([of.check_id.as_str(), of.brand.as_str(), of.polarity.as_str()], outcome)
+        .optional()
 }
 
 /// Takes an outcome back.

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+#[cfg(doc)]
+use super::Decision;
 use super::cases::optional;
 use super::store::{Gallery, GalleryError, unsigned};
 
@@ -19,7 +21,9 @@ pub struct DayCount {
     pub blocks: u64,
     /// Cases of that day that are decided.
     pub decided: u64,
-    /// Of these, the ones that were not counterfeit.
+    /// Of these, by what was found, in the order of [`Decision::ALL`].
+    pub found: [u64; 4],
+    /// Of these, the ones whose match was wrong: no match, or a fake's photo of goods that were in order.
     pub overturned: u64,
 }
 
@@ -32,7 +36,9 @@ impl Gallery {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT substr(created_at, 1, 10) AS day, brand, sum(action = 'review'), sum(action = 'block'),
-                        count(decision), coalesce(sum(decision <> 'fake'), 0)
+                        count(decision), count(iif(decision = 'no_match' OR (decision = 'authorised' AND polarity = 'fake'), 1, NULL)),
+                        count(iif(decision = 'fake', 1, NULL)), count(iif(decision = 'photo_misuse', 1, NULL)),
+                        count(iif(decision = 'authorised', 1, NULL)), count(iif(decision = 'no_match', 1, NULL))
                  FROM moderation_case WHERE created_at >= ?1 GROUP BY day, brand ORDER BY day, brand",
             )?
             .query_map([since.to_string()], |row| {
@@ -43,6 +49,7 @@ impl Gallery {
                     blocks: unsigned(row, 3)?,
                     decided: unsigned(row, 4)?,
                     overturned: unsigned(row, 5)?,
+                    found: [unsigned(row, 6)?, unsigned(row, 7)?, unsigned(row, 8)?, unsigned(row, 9)?],
                 })
             })?
             .collect()

@@ -1,14 +1,14 @@
 //! What people have said of photos and references.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::effects::{Standing, mark};
+use super::effects::{Standing, set_mark};
 use super::rows::find_key;
 use super::store::{Gallery, GalleryError, parsed, signed, unsigned};
 use super::{Decision, Mark};
-use crate::photo::Sha256;
+use crate::photo::{Look, Sha256};
 
 /// A reference whose matches were overturned in so many cases, and confirmed in fewer, never blocks by itself.
 const OVERTURNED_ENOUGH: u64 = 3;
@@ -22,14 +22,23 @@ pub struct Pair {
     pub check_id: String,
     /// Sum of the photo.
     pub photo: Sha256,
-    /// Its perceptual hash: photos whose hashes are near are the same group.
-    pub perceptual_hash: Sha256,
+    /// What it shows; `None` where that was not kept: then the pair is about the very same bytes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look: Option<Look>,
     /// The seller: an authorisation holds for that one only.
     pub seller_id: Option<String>,
     /// What was found.
     pub decision: Decision,
     /// When: of two that say different things, the later one holds.
     pub decided_at: Timestamp,
+}
+
+impl Pair {
+    /// Whether a photo is the one that was decided about, perhaps compressed or scaled once more.
+    #[must_use]
+    pub fn is_about(&self, photo: Sha256, look: impl FnOnce() -> Look) -> bool {
+        self.photo == photo || self.look.as_ref().is_some_and(|known| known.is_same(&look()))
+    }
 }
 
 impl Gallery {
@@ -59,32 +68,36 @@ impl Gallery {
     }
 }
 
-const PAIR: &str = "key, check_id, photo, perceptual_hash, seller_id, decision, decided_at";
+const PAIR: &str = "key, check_id, photo, look, seller_id, decision, decided_at";
 
 fn pair(row: &Row<'_>) -> rusqlite::Result<Pair> {
     Ok(Pair {
         key: unsigned(row, 0)?,
         check_id: row.get(1)?,
         photo: Sha256(row.get(2)?),
-        perceptual_hash: Sha256(row.get(3)?),
+        look: row.get::<_, Option<Vec<u8>>>(3)?.and_then(|bytes| Look::from_bytes(&bytes)),
         seller_id: row.get(4)?,
         decision: parsed(row, 5)?,
         decided_at: parsed(row, 6)?,
     })
 }
 
+/// What stands in a pair's place.
+pub(super) fn find_pair(db: &Connection, of: &Pair) -> rusqlite::Result<Option<Pair>> {
+    let sql = format!("SELECT {PAIR} FROM decided_pair WHERE key = ?1 AND check_id = ?2 AND photo = ?3");
+    db.prepare_cached(&sql)?.query_row(params![signed(of.key), of.check_id, &of.photo.0[..]], pair).optional()
+}
+
 /// Writes a pair and returns what stood in its place.
 pub(super) fn put_pair(transaction: &Transaction<'_>, new: &Pair) -> rusqlite::Result<Option<Pair>> {
-    let sql = format!("SELECT {PAIR} FROM decided_pair WHERE key = ?1 AND check_id = ?2 AND photo = ?3");
-    let place = params![signed(new.key), new.check_id, &new.photo.0[..]];
-    let known = transaction.prepare_cached(&sql)?.query_map(place, pair)?.next().transpose()?;
+    let known = find_pair(transaction, new)?;
     transaction
         .prepare_cached(&format!("INSERT OR REPLACE INTO decided_pair ({PAIR}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"))?
         .execute(params![
             signed(new.key),
             new.check_id,
             &new.photo.0[..],
-            &new.perceptual_hash.0[..],
+            new.look.as_ref().map(Look::as_bytes),
             new.seller_id,
             new.decision.as_str(),
             new.decided_at.to_string(),
@@ -122,18 +135,15 @@ fn record(db: &Connection, key: u64) -> rusqlite::Result<(u64, u64)> {
     .query_row([signed(key)], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))
 }
 
-/// What matches too many things that it is not proves nothing by itself.
-pub(super) fn lower_standing(
-    transaction: &Transaction<'_>,
-    pair: &Pair,
-) -> rusqlite::Result<Option<(Standing, Standing)>> {
-    if pair.decision != Decision::NoMatch {
-        return Ok(None);
-    }
-    let (confirmed, overturned) = record(transaction, pair.key)?;
-    let found = find_key(transaction, pair.key)?.filter(|found| found.mark.is_none());
-    let Some(found) = found.filter(|_| overturned >= OVERTURNED_ENOUGH && overturned > confirmed) else {
-        return Ok(None);
+/// What matches too many things that it is not proves nothing by itself, for as long as people's decisions say so.
+pub(super) fn restand(transaction: &Transaction<'_>, key: u64) -> rusqlite::Result<Option<Standing>> {
+    let Some(found) = find_key(transaction, key)? else { return Ok(None) };
+    let (confirmed, overturned) = record(transaction, key)?;
+    let proves_nothing = overturned >= OVERTURNED_ENOUGH && overturned > confirmed;
+    let mark = match found.mark {
+        None if proves_nothing => Some(Mark::Overturned),
+        Some(Mark::Overturned) if !proves_nothing => None,
+        _ => return Ok(None),
     };
-    mark(transaction, found, Mark::Generic).map(Some)
+    set_mark(transaction, found, mark).map(|(_, is)| Some(is))
 }

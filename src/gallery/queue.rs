@@ -16,7 +16,8 @@ pub(super) const CLAIM_SECONDS: i64 = 15 * 60;
 pub struct Queued {
     /// The case.
     pub case: Case,
-    /// What the queue is ordered by: the match's probability, and up to 0.3 for the share of the seller's decided cases
+    /// What the queue is ordered by: the match's probability (0.6 of it for an authentic image, which says nothing of the
+    /// goods), and up to 0.3 for the share of the seller's decided cases
     /// that were counterfeit, and up to 0.1 for three days of waiting.
     pub risk: f64,
     /// The seller's cases that were decided as fake.
@@ -42,8 +43,12 @@ pub struct QueueQuery {
     pub free_for: Option<String>,
     /// Not those that this session has given back within the time of a claim.
     pub not_released_in: Option<String>,
+    /// The case or the listing with this id; without a status, also where it is decided.
+    pub id: Option<String>,
     /// How many at most.
     pub limit: usize,
+    /// How many to leave out before.
+    pub offset: usize,
 }
 
 /// What became of claiming a case.
@@ -66,6 +71,22 @@ impl Gallery {
     /// When the database cannot be read.
     pub fn queue(&self, query: &QueueQuery) -> Result<Vec<Queued>, GalleryError> {
         self.read(|db| queue(db, query))
+    }
+
+    /// How many cases there are by the same filters.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn queue_length(&self, query: &QueueQuery) -> Result<u64, GalleryError> {
+        self.read(|db| {
+            let sql = format!("SELECT count(*) FROM moderation_case c WHERE {}", filters(query));
+            db.prepare_cached(&sql)?.query_row(
+                named_params! {
+                    ":brand": query.brand, ":verdict": query.verdict, ":action": query.action, ":seller": query.seller, ":id": query.id,
+                },
+                |row| unsigned(row, 0),
+            )
+        })
     }
 
     /// How many cases wait, and since when the oldest does.
@@ -101,6 +122,7 @@ impl Gallery {
                 not_released_in: Some(session.to_owned()),
                 status: query.status.filter(|status| *status != CaseStatus::Decided),
                 limit: 1,
+                offset: 0,
                 ..query.clone()
             };
             let Some(next) = queue(transaction, &query)?.pop() else {
@@ -131,27 +153,37 @@ impl Gallery {
     }
 }
 
-fn queue(db: &Connection, query: &QueueQuery) -> rusqlite::Result<Vec<Queued>> {
+/// Only what is filtered by stands in the statement, so that an index that serves it is used.
+fn filters(query: &QueueQuery) -> String {
     let status = match query.status {
+        None if query.id.is_some() => "1",
         None => "c.status <> 'decided'",
         Some(CaseStatus::Open) => "c.status = 'open'",
         Some(CaseStatus::Decided) => "c.status = 'decided'",
         Some(CaseStatus::Appealed) => "c.status = 'appealed'",
     };
+    let id = if query.id.is_some() { "(c.check_id = :id OR c.listing_id = :id)" } else { ":id IS NULL" };
+    let seller = if query.seller.is_some() { "c.seller_id = :seller" } else { ":seller IS NULL" };
+    format!(
+        "{status} AND {id} AND {seller} AND (:brand IS NULL OR c.brand = :brand)
+         AND (:verdict IS NULL OR c.verdict = :verdict) AND (:action IS NULL OR c.action = :action)"
+    )
+}
+
+fn queue(db: &Connection, query: &QueueQuery) -> rusqlite::Result<Vec<Queued>> {
+    let filters = filters(query);
     let order = if query.status == Some(CaseStatus::Decided) { "decided_at DESC" } else { "risk DESC, check_id" };
     let sql = format!(
-        "SELECT *, probability + 0.3 * fakes / max(decided, 1.0) + 0.1 * min((:now - unixepoch(created_at)) / 259200.0, 1.0) AS risk FROM (
+        "SELECT *, probability * iif(polarity = 'authentic', 0.6, 1.0) + 0.3 * fakes / max(decided, 1.0) + 0.1 * min((:now - unixepoch(created_at)) / 259200.0, 1.0) AS risk FROM (
              SELECT {COLUMNS},
                  (SELECT count(*) FROM moderation_case o WHERE o.seller_id = c.seller_id AND o.decision = 'fake') AS fakes,
                  (SELECT count(*) FROM moderation_case o WHERE o.seller_id = c.seller_id AND o.decision IS NOT NULL) AS decided
-             FROM moderation_case c WHERE {status}
-             AND (:brand IS NULL OR c.brand = :brand) AND (:verdict IS NULL OR c.verdict = :verdict)
-             AND (:action IS NULL OR c.action = :action) AND (:seller IS NULL OR c.seller_id = :seller)
+             FROM moderation_case c WHERE {filters}
              AND (:me IS NULL OR ((c.claimed_by IS NULL OR c.claimed_by = :me OR c.claimed_until < :now)
                                   AND NOT (c.status = 'appealed' AND c.first_decided_by IS :me)))
              AND (:session IS NULL OR NOT EXISTS (SELECT 1 FROM audit a WHERE a.subject = c.check_id AND a.session = :session
                                                   AND a.action = 'release' AND unixepoch(a.at) > :now - {CLAIM_SECONDS})))
-         ORDER BY {order} LIMIT :limit"
+         ORDER BY {order} LIMIT :limit OFFSET :offset"
     );
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map(
@@ -161,16 +193,18 @@ fn queue(db: &Connection, query: &QueueQuery) -> rusqlite::Result<Vec<Queued>> {
             ":verdict": query.verdict,
             ":action": query.action,
             ":seller": query.seller,
+            ":id": query.id,
             ":me": query.free_for,
             ":session": query.not_released_in,
             ":limit": i64::try_from(query.limit).unwrap_or(i64::MAX),
+            ":offset": i64::try_from(query.offset).unwrap_or(i64::MAX),
         },
         |row| {
             Ok(Queued {
                 case: case(row)?,
-                seller_fakes: unsigned(row, 21)?,
-                seller_decided: unsigned(row, 22)?,
-                risk: row.get(23)?,
+                seller_fakes: unsigned(row, 22)?,
+                seller_decided: unsigned(row, 23)?,
+                risk: row.get(24)?,
             })
         },
     )?;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
 use super::audit::{Deed, append};
-use super::effects::{Effects, Standing, mark};
+use super::effects::{Effects, Standing, set_mark};
 use super::rows::{COLUMNS, PRESENT, bury, change, find, find_key, find_photo, is_needed, overwrite, reference};
 use super::store::{Gallery, GalleryError, io_error, new_id, next_revision, signed};
 use super::vectors::insert_vector;
@@ -125,6 +125,8 @@ impl Gallery {
         }?;
         if let Some((who, session)) = new.by {
             after.added = Some(added.key);
+            // Whatever somebody else makes of it is not taken back with it.
+            after.references.push(Standing::of(&added));
             let deed = Deed { actor: who, session: Some(session), action: "add-reference", subject: &added.id };
             append(transaction, deed, &before, &after)?;
         }
@@ -299,7 +301,7 @@ impl Gallery {
 /// Says that somebody has supplied nearly the same image with the other polarity.
 fn dispute(transaction: &Transaction<'_>, key: u64) -> rusqlite::Result<Option<(Standing, Standing)>> {
     let found = find_key(transaction, key)?.filter(|found| found.mark != Some(Mark::Disputed));
-    found.map(|found| mark(transaction, found, Mark::Disputed)).transpose()
+    found.map(|found| set_mark(transaction, found, Some(Mark::Disputed))).transpose()
 }
 
 fn restage(transaction: &Transaction<'_>, new: &NewReference<'_>, staged: Reference) -> rusqlite::Result<Reference> {

@@ -149,6 +149,8 @@ impl<'de> Deserialize<'de> for BrandId {
 pub enum Mark {
     /// It shows too little, or what many goods share: blank, a size chart, a plain box, a logo on white.
     Generic,
+    /// Its matches were overturned in several cases, and confirmed in fewer.
+    Overturned,
     /// Somebody supplied nearly the same image with the other polarity.
     Disputed,
 }
@@ -159,6 +161,7 @@ impl Mark {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Generic => "generic",
+            Self::Overturned => "overturned",
             Self::Disputed => "disputed",
         }
     }
@@ -170,8 +173,9 @@ impl FromStr for Mark {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "generic" => Ok(Self::Generic),
+            "overturned" => Ok(Self::Overturned),
             "disputed" => Ok(Self::Disputed),
-            other => Err(InvalidName(format!("mark is {other:?}, expected generic or disputed"))),
+            other => Err(InvalidName(format!("mark is {other:?}, expected generic, overturned or disputed"))),
         }
     }
 }

@@ -261,12 +261,23 @@ impl Gallery {
         self.thumbnails.get_derived(thumbnail_name(sha256, side), MOST_THUMBNAIL)
     }
 
-    /// Keeps a small picture of a photo, whose longer side is one of [`THUMBNAIL_SIDES`].
+    /// Whether a reference's photo is kept; or, if asked for, one that was sent.
+    #[must_use]
+    pub fn has_photo(&self, sha256: Sha256, or_sent: bool) -> bool {
+        self.photos.check(sha256).is_ok() || (or_sent && self.uploads.check(sha256).is_ok())
+    }
+
+    /// Keeps a small picture of a photo, whose longer side is one of [`THUMBNAIL_SIDES`], for as long as the photo.
     ///
     /// # Errors
     /// When the file system refuses.
     pub fn keep_thumbnail(&self, sha256: Sha256, side: u32, bytes: &[u8]) -> Result<(), GalleryError> {
-        Ok(self.thumbnails.put_derived(thumbnail_name(sha256, side), bytes)?)
+        self.thumbnails.put_derived(thumbnail_name(sha256, side), bytes)?;
+        // The photo may have gone while its picture was made.
+        if !self.has_photo(sha256, true) {
+            self.drop_thumbnails(sha256)?;
+        }
+        Ok(())
     }
 
     pub(super) fn drop_thumbnails(&self, sha256: Sha256) -> std::io::Result<()> {

@@ -13,13 +13,13 @@ use crate::moderation::DeskError;
 
 /// Who acts where the marketplace does.
 const PLATFORM: &str = "platform";
-const MAX_APPEAL: usize = 4000;
+pub(super) const MAX_APPEAL: usize = 4000;
 
 /// A seller's appeal.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AppealBody {
-    /// What the seller says, at most 4000 bytes.
+    /// What the seller says, at most 4000 characters.
     text: String,
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn appeal(
     if text.is_empty() {
         return Err(Problem::invalid("text-missing", "the appeal says nothing; send what the seller says as text"));
     }
-    if text.len() > MAX_APPEAL {
+    if text.chars().count() > MAX_APPEAL {
         return Err(too_long("text", MAX_APPEAL));
     }
     app.work(move |app| match app.desk().appeal(PLATFORM, None, &id, &text) {

@@ -60,7 +60,7 @@ pub fn router(app: Arc<App>) -> Router {
     let docs = SwaggerUi::new("/docs").url("/openapi.json", document);
     router
         .merge(docs)
-        .merge(console::routes())
+        .merge(console::routes(Arc::clone(&app)))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(

@@ -100,16 +100,28 @@ pub struct LoginGuard {
 }
 
 impl LoginGuard {
-    fn must_wait(&self, name: &str) -> Option<Duration> {
+    /// Counts a try, which counts as wrong until it was right; or how long the name has to wait.
+    fn begin(&self, name: &str) -> Result<(), Duration> {
         let mut wrong = self.wrong.lock();
         wrong.retain(|_, (_, last)| last.elapsed() < WAIT);
-        wrong.get(name).filter(|(tries, _)| *tries >= TRIES).map(|(_, last)| WAIT.saturating_sub(last.elapsed()))
+        match wrong.get_mut(name) {
+            Some((tries, last)) if *tries >= TRIES => Err(WAIT.saturating_sub(last.elapsed())),
+            Some(entry) => {
+                *entry = (entry.0 + 1, Instant::now());
+                Ok(())
+            }
+            None => {
+                wrong.insert(name.to_owned(), (1, Instant::now()));
+                Ok(())
+            }
+        }
     }
 
-    fn was_wrong(&self, name: &str) {
-        let mut wrong = self.wrong.lock();
-        let entry = wrong.entry(name.to_owned()).or_insert((0, Instant::now()));
-        *entry = (entry.0 + 1, Instant::now());
+    /// Takes the try back that was right, and no other.
+    fn was_right(&self, name: &str) {
+        if let Some((tries, _)) = self.wrong.lock().get_mut(name) {
+            *tries = tries.saturating_sub(1);
+        }
     }
 }
 
@@ -118,7 +130,8 @@ impl LoginGuard {
 /// # Errors
 /// When the database fails.
 pub fn sign_in(gallery: &Gallery, guard: &LoginGuard, name: &str, password: &str) -> Result<SignIn, GalleryError> {
-    if let Some(wait) = guard.must_wait(name) {
+    let counted: String = name.chars().take(64).collect();
+    if let Err(wait) = guard.begin(&counted) {
         return Ok(SignIn::Wait(wait));
     }
     let account = gallery.account(name)?.filter(|account| !account.disabled);
@@ -128,9 +141,9 @@ pub fn sign_in(gallery: &Gallery, guard: &LoginGuard, name: &str, password: &str
         password.len() <= MOST_PASSWORD && Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
     });
     if account.is_none() || !right {
-        guard.was_wrong(&name.chars().take(64).collect::<String>());
         return Ok(SignIn::Wrong);
     }
+    guard.was_right(&counted);
     let token = new_token();
     let ends = Timestamp::now() + SignedDuration::from_hours(SESSION_HOURS);
     gallery.open_session(name, token_sum(&token), &new_token(), ends)?;

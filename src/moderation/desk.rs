@@ -1,15 +1,13 @@
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use super::DeskError;
 use crate::assembly::Parts;
 use crate::gallery::{
-    Action, Added, BrandId, Case, CaseStatus, Claim, Claimed, Decided, Decision, Details, NewDecision, Pair, Polarity,
-    QueueQuery, Reference, Undone,
+    Added, BrandId, Case, CaseStatus, Claim, Claimed, Decided, Decision, Details, Polarity, QueueQuery, Reference,
+    Undone,
 };
 use crate::photo::Sha256;
-use crate::screening::{CheckAnswer, Finding, Match, PhotoAnswer};
+use crate::screening::{CheckAnswer, Match, PhotoAnswer};
 
 /// Who does something, and in which session.
 #[derive(Debug, Clone)]
@@ -33,8 +31,10 @@ pub struct Judgement {
     pub decision: Decision,
     /// Why, in words.
     pub note: Option<String>,
-    /// The photo, from 0, and the reference that are no match; those that decide where nothing is named.
-    pub pair: Option<(usize, String)>,
+    /// The photo that was looked at, from 0; where none is named, the one that decides.
+    pub photo: Option<usize>,
+    /// The reference that it was held against, if it was held against one; only with a photo.
+    pub reference: Option<String>,
 }
 
 /// A photo of a case and a reference that it matches.
@@ -63,29 +63,12 @@ pub struct CaseView {
     pub record: (u64, u64),
 }
 
-/// What a person has to answer in a case: of each photo that was not allowed the match that decides, then the others of
-/// its polarity that are as probable as the threshold asks; nothing where no match decides.
-fn questions(answer: &CheckAnswer) -> impl Iterator<Item = (&PhotoAnswer, Option<&Match>)> {
-    let waiting = answer.photos.iter().filter(|photo| photo.action != Action::Allow);
-    waiting.flat_map(|photo| {
-        let lead = photo.lead();
-        let relevant = move |near: &&Match| {
-            let other =
-                lead.is_some_and(|lead| lead.polarity == near.polarity && lead.reference_id != near.reference_id);
-            other
-                && near.probability.zip(near.threshold).is_some_and(|(probability, threshold)| probability >= threshold)
-        };
-        let others = photo.matches.iter().filter(relevant).map(Some);
-        std::iter::once(lead).chain(others).map(move |near| (photo, near))
-    })
-}
-
 /// The seller's other cases that are shown.
 const EARLIER: usize = 8;
 
 /// Where moderators work.
 pub struct Desk {
-    parts: Arc<Parts>,
+    pub(super) parts: Arc<Parts>,
 }
 
 impl Desk {
@@ -127,11 +110,14 @@ impl Desk {
         Ok((case, serde_json::from_str(&saved.answer)?))
     }
 
-    fn pair(&self, answer: &CheckAnswer, named: Option<(usize, Option<&str>)>) -> Result<PairView, DeskError> {
-        let lead = answer.lead();
+    pub(super) fn pair(
+        &self,
+        answer: &CheckAnswer,
+        named: Option<(usize, Option<&str>)>,
+    ) -> Result<PairView, DeskError> {
         let photo = match named {
             Some((index, _)) => answer.photos.get(index),
-            None => lead.map(|(photo, _)| photo).or(answer.photos.first()),
+            None => answer.leading_photo(),
         };
         let no_photo = || DeskError::NoSuchPhoto {
             id: answer.id.clone(),
@@ -190,107 +176,6 @@ impl Desk {
                 Ok(*case)
             }
         }
-    }
-
-    fn decision<'a>(
-        &self,
-        worker: &Worker,
-        answer: &'a CheckAnswer,
-        judgement: &'a Judgement,
-    ) -> Result<NewDecision<'a>, DeskError> {
-        let (decision, note) = (judgement.decision, judgement.note.as_deref());
-        let named = judgement.pair.as_ref().map(|(index, id)| (*index, Some(id.as_str())));
-        let PairView { photo, near, .. } = self.pair(answer, named)?;
-        let looked_at = near.as_ref().map(|near| (&photo, near));
-        let mut pairs = Vec::new();
-        let mut closes = true;
-        match decision {
-            // What a fake's photo proves, it proves of every seller; what an authentic one proves depends on the seller.
-            // Of photos that nobody looked at nothing is said.
-            Decision::Fake => {
-                let fake = looked_at.into_iter().filter(|(_, near)| near.polarity == Polarity::Fake);
-                self.push_pairs(&mut pairs, answer, fake, decision)?;
-            }
-            // The listing is in order: every photo of it.
-            Decision::Authorised if answer.listing.seller_id.is_some() => {
-                let all = questions(answer).filter_map(|(photo, near)| Some((photo, near?)));
-                self.push_pairs(&mut pairs, answer, all, decision)?;
-            }
-            Decision::Authorised => {}
-            Decision::NoMatch => {
-                let denied = looked_at.ok_or_else(|| DeskError::NoSuchPair(answer.id.clone()))?;
-                self.push_pairs(&mut pairs, answer, std::iter::once(denied), decision)?;
-                closes = self.undecided(answer, &pairs)?.is_none();
-            }
-        }
-        let outcome = looked_at.filter(|_| closes).and_then(|(_, near)| {
-            let finding = Finding {
-                confirmed: match near.polarity {
-                    Polarity::Fake => decision == Decision::Fake,
-                    Polarity::Authentic => decision != Decision::NoMatch,
-                },
-                polarity: near.polarity,
-                decided_by: Some(worker.name.clone()),
-                note: judgement.note.clone(),
-            };
-            answer.outcome(near.brand.parse().ok()?, finding)
-        });
-        Ok(NewDecision { check_id: &answer.id, decision, note, closes, pairs, outcome })
-    }
-
-    /// One pair for each reference that is a near-copy of the matched one: what holds for it holds for them.
-    fn push_pairs<'a>(
-        &self,
-        pairs: &mut Vec<Pair>,
-        answer: &CheckAnswer,
-        of: impl Iterator<Item = (&'a PhotoAnswer, &'a Match)>,
-        decision: Decision,
-    ) -> Result<(), DeskError> {
-        let gallery = &self.parts.screener.gallery;
-        for (photo, near) in of {
-            let sums = (photo.sha256.parse(), photo.perceptual_hash.as_deref().map(str::parse::<Sha256>));
-            let (Ok(sum), Some(Ok(hash))) = sums else { continue };
-            let Some(reference) = gallery.find(&near.reference_id)? else { continue };
-            let mut keys = vec![reference.key];
-            for other in &photo.matches {
-                let other = gallery.find(&other.reference_id)?.filter(|other| other.key != reference.key);
-                let same_group = |other: &Reference| other.group.is_some() && other.group == reference.group;
-                keys.extend(other.filter(same_group).map(|other| other.key));
-            }
-            pairs.extend(keys.into_iter().map(|key| Pair {
-                key,
-                check_id: answer.id.clone(),
-                photo: sum,
-                perceptual_hash: hash,
-                seller_id: answer.listing.seller_id.clone(),
-                decision,
-                decided_at: Timestamp::now(),
-            }));
-        }
-        Ok(())
-    }
-
-    /// The first question of a case that nobody has answered with "no match" yet.
-    fn undecided<'a>(
-        &self,
-        answer: &'a CheckAnswer,
-        new: &[Pair],
-    ) -> Result<Option<(&'a PhotoAnswer, Option<&'a Match>)>, DeskError> {
-        let gallery = &self.parts.screener.gallery;
-        for (photo, near) in questions(answer) {
-            // A photo that could not be judged waits for a word about the listing.
-            let Some(near) = near else { return Ok(Some((photo, None))) };
-            let Some(reference) = gallery.find(&near.reference_id)? else { continue };
-            let known = gallery.decided_pairs([reference.key])?;
-            let settled = known.iter().chain(new).any(|pair| {
-                (&pair.check_id, pair.key, pair.decision) == (&answer.id, reference.key, Decision::NoMatch)
-                    && pair.photo.to_string() == photo.sha256
-            });
-            if !settled {
-                return Ok(Some((photo, Some(near))));
-            }
-        }
-        Ok(None)
     }
 
     /// Takes back the newest thing that the session did; returns what it was about.

@@ -1,6 +1,6 @@
 //! A case as a zip that can be checked without the service: photos, answer, decisions, log, and a manifest of sums.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor, Read, Write};
 
 use jiff::Timestamp;
@@ -12,8 +12,8 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 use super::desk::Worker;
 use super::{Desk, DeskError, Platform, Statement};
 use crate::gallery::{AuditEntry, Case, Decision};
-use crate::photo::Sha256;
-use crate::screening::CheckAnswer;
+use crate::photo::{Format, Sha256};
+use crate::screening::{CheckAnswer, PhotoAnswer};
 
 /// Of the layout that `manifest.json` names.
 const FORMAT: u32 = 1;
@@ -97,16 +97,17 @@ pub fn bundle(desk: &Desk, worker: &Worker, check_id: &str, platform: &Platform)
     parts.json(ANSWER, &view.answer)?;
     if let Ok(statement) = Statement::of(&case, &view.answer, platform) {
         parts.json("statement.json", &statement)?;
+        parts.add("statement.txt".to_owned(), statement.to_text().into_bytes());
     }
     for photo in &view.answer.photos {
         let bytes = photo.sha256.parse().ok().and_then(|sum| gallery.upload(sum).ok());
         if let Some(bytes) = bytes {
-            parts.add(format!("photos/{:02}-{}", photo.index, photo.sha256), bytes);
+            parts.add(format!("photos/{:02}-{}{}", photo.index, photo.sha256, extension(&bytes)), bytes);
         }
         for near in &photo.matches {
             let reference = gallery.find(&near.reference_id)?;
             if let Some(bytes) = reference.and_then(|found| gallery.photo(found.photo.sha256).ok()) {
-                parts.add(format!("references/{}", near.reference_id), bytes);
+                parts.add(format!("references/{}{}", near.reference_id, extension(&bytes)), bytes);
             }
         }
     }
@@ -127,9 +128,14 @@ pub fn bundle(desk: &Desk, worker: &Worker, check_id: &str, platform: &Platform)
     Ok(zip)
 }
 
+/// `.jpg` for a JPEG, so that people can open it.
+fn extension(bytes: &[u8]) -> String {
+    Format::sniff(bytes).map(|format| format!(".{}", format.extension())).unwrap_or_default()
+}
+
 const README: &str = "touchstone verify-evidence BUNDLE.zip checks this bundle without the service: the sum of every
-file against manifest.json, the photos against the sums in answer.json, and the log in log.json, each
-entry of which holds the sum of the one before it. It prints the sum of manifest.json. The audit log of
+file against manifest.json, the photos against the sums in answer.json, the log in log.json, each entry
+of which holds the sum of the one before it, and case.json against what the log says last. It prints the sum of manifest.json. The audit log of
 the service that made the bundle holds that sum, too: ask for it to know that nobody has made
 another bundle in place of this one.
 ";
@@ -176,6 +182,9 @@ pub fn verify(bytes: &[u8]) -> Result<Verified, EvidenceError> {
         if got != *expected {
             return Err(altered(format!("{name} has sha256 {got}, expected {expected}")));
         }
+    }
+    if let Some(odd) = files.keys().find(|name| !is_part(name)) {
+        return Err(altered(format!("{odd:?} is no part of a bundle")));
     }
     if let Some(extra) = files.keys().find(|name| *name != MANIFEST && !manifest.files.contains_key(*name)) {
         return Err(altered(format!("{extra} is not named in {MANIFEST}")));
@@ -231,17 +240,29 @@ fn json<T: serde::de::DeserializeOwned>(file: &'static str, bytes: &[u8]) -> Res
     serde_json::from_slice(bytes).map_err(|source| EvidenceError::Json { file, source })
 }
 
-/// How many photos are there; each must be the one that the answer is about.
+/// Whether a bundle has parts of this name.
+fn is_part(name: &str) -> bool {
+    const WHOLE: [&str; 7] = [MANIFEST, CASE, ANSWER, LOG, "statement.json", "statement.txt", "README.txt"];
+    let plain = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    WHOLE.contains(&name)
+        || name.strip_prefix("photos/").or_else(|| name.strip_prefix("references/")).is_some_and(plain)
+}
+
+/// How many photos of the answer are there; each file must be the one that its name says, by place and sum.
 fn photos(files: &BTreeMap<String, Vec<u8>>, answer: &CheckAnswer) -> Result<usize, EvidenceError> {
-    let mut count = 0;
+    let mut places = BTreeSet::new();
     for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with("photos/")) {
         let sum = Sha256::of(bytes).to_string();
-        if !answer.photos.iter().any(|photo| photo.sha256 == sum) {
+        let of =
+            |photo: &&PhotoAnswer| photo.sha256 == sum && name.starts_with(&format!("photos/{:02}-{sum}", photo.index));
+        let place = answer.photos.iter().find(of).map(|photo| photo.index);
+        if !place.is_some_and(|place| places.insert(place)) {
             return Err(altered(format!("{name} is no photo that {ANSWER} speaks of")));
         }
-        count += 1;
     }
-    Ok(count)
+    Ok(places.len())
 }
 
 /// Each entry has the sum that it must have and follows the one before it, and the last decision is the case's.
@@ -262,26 +283,33 @@ fn check_log(log: &[AuditEntry], case: &Case) -> Result<(), EvidenceError> {
         }
         before = &entry.sha256;
     }
-    let logged = log.iter().filter_map(decision_after).next_back().flatten();
-    if logged.as_deref() != case.decision.map(Decision::as_str) {
-        return Err(altered(format!(
-            "{CASE} says {}, but the last word in {LOG} is {}",
-            case.decision.map_or("nothing", Decision::as_str),
-            logged.as_deref().unwrap_or("nothing")
-        )));
+    let said = serde_json::to_value(case).map_err(|source| EvidenceError::Json { file: CASE, source })?;
+    let logged = log.iter().filter_map(case_after).next_back();
+    let Some(serde_json::Value::Object(logged)) = logged else {
+        return match case.decision {
+            None => Ok(()),
+            Some(decision) => Err(altered(format!("{CASE} says {}, but {LOG} says nothing of it", decision.as_str()))),
+        };
+    };
+    // Who holds a case is not a matter of record.
+    for (field, last) in logged.iter().filter(|(field, _)| *field != "claimed_by") {
+        let here = said.get(field).unwrap_or(&serde_json::Value::Null);
+        if here != last {
+            return Err(altered(format!("{CASE} says that {field} is {here}, but the last word in {LOG} is {last}")));
+        }
     }
     Ok(())
 }
 
-/// What a case was decided to be after an entry; `None` where the entry says nothing of it.
-fn decision_after(entry: &AuditEntry) -> Option<Option<String>> {
-    let after: serde_json::Value = serde_json::from_str(&entry.after).ok()?;
-    let decision = match entry.action.as_str() {
-        "decide-as-before" => after.get("decision"),
-        "undo" => after.get("restored")?.get("case")?.get("decision"),
-        _ => after.get("case")?.get("decision"),
-    }?;
-    Some(decision.as_str().map(str::to_owned))
+/// What a case was after an entry, as far as the entry says; `None` where it says nothing of it.
+fn case_after(entry: &AuditEntry) -> Option<serde_json::Value> {
+    let mut after: serde_json::Value = serde_json::from_str(&entry.after).ok()?;
+    let case = match entry.action.as_str() {
+        "decide-as-before" => Some(&mut after),
+        "undo" => after.get_mut("restored")?.get_mut("case"),
+        _ => after.get_mut("case"),
+    };
+    case.map(serde_json::Value::take).filter(serde_json::Value::is_object)
 }
 
 fn altered(what: String) -> EvidenceError {

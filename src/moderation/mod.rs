@@ -4,6 +4,7 @@ mod accounts;
 mod desk;
 mod evidence;
 mod finder;
+mod judging;
 mod statement;
 
 use thiserror::Error;
@@ -54,8 +55,11 @@ pub enum DeskError {
     /// An appeal needs a decision, and there is one appeal a case.
     #[error("{}", cannot_appeal(.0))]
     CannotAppeal(Box<Case>),
+    /// Only a brand's own photo is misused.
+    #[error("case {0} was looked at through no authentic match: photo_misuse is about a brand's own photo")]
+    NoAuthenticMatch(String),
     /// There is no restriction to state reasons for.
-    #[error("case {0} is not decided as fake: there is no restriction to state reasons for")]
+    #[error("case {0} is decided neither as fake nor as photo_misuse: there is no restriction to state reasons for")]
     NothingRestricted(String),
     /// The reference cannot be held back.
     #[error("there is no reference {0} that takes part in checks")]
@@ -108,6 +112,6 @@ fn cannot_appeal(case: &Case) -> String {
     let id = &case.check_id;
     match &case.appeal {
         Some(_) => format!("case {id} was appealed already; its second decision is the last one here"),
-        None => format!("case {id} is not decided as fake: there is nothing to appeal against"),
+        None => format!("case {id} is decided neither as fake nor as photo_misuse: there is nothing to appeal against"),
     }
 }

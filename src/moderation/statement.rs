@@ -18,10 +18,14 @@ pub struct Platform {
     pub territory: String,
     /// How long it holds.
     pub duration: String,
-    /// The law that the listing is held to break.
+    /// The law that a counterfeit's listing is held to break.
     pub legal_ground: String,
     /// The terms that it is held to break.
     pub contractual_ground: String,
+    /// The law that a listing with a brand's own photo is held to break.
+    pub photo_legal_ground: String,
+    /// The terms that it is held to break.
+    pub photo_contractual_ground: String,
     /// How a seller can have the decision looked at again.
     pub redress: String,
 }
@@ -35,6 +39,8 @@ impl Default for Platform {
             duration: "Without end, unless the decision is changed.".to_owned(),
             legal_ground: "Offering goods under a sign that is identical with or similar to a registered trade mark, without the owner's consent: Article 9(2) and (3)(b) of Regulation (EU) 2017/1001.".to_owned(),
             contractual_ground: "The marketplace's terms forbid offering counterfeit goods.".to_owned(),
+            photo_legal_ground: "Using a photograph without the consent of whoever holds the rights in it: Articles 2 and 3 of Directive 2001/29/EC, as the law of the country concerned has them.".to_owned(),
+            photo_contractual_ground: "The marketplace's terms forbid using photos that the seller has no right to use.".to_owned(),
             redress: "Within six months you can complain to the marketplace free of charge (Article 20); another person than the one who decided looks at it again. You can turn to a certified out-of-court dispute settlement body (Article 21), and to a court at any time.".to_owned(),
         }
     }
@@ -67,20 +73,21 @@ pub struct Section {
 }
 
 impl Statement {
-    /// The statement for a case that was decided as fake.
+    /// The statement for a case whose decision restricts.
     ///
     /// # Errors
     /// When it was not: then nothing is restricted.
     pub fn of(case: &Case, answer: &CheckAnswer, platform: &Platform) -> Result<Self, DeskError> {
-        if case.decision != Some(Decision::Fake) {
+        let Some(decision) = case.decision.filter(|decision| decision.restricts()) else {
             return Err(DeskError::NothingRestricted(case.check_id.clone()));
-        }
+        };
+        let (legal, contractual) = platform.grounds(decision);
         let section = |point, title: &str, text: Vec<String>| Section { point, title: title.to_owned(), text };
         Ok(Self {
             case: case.check_id.clone(),
             listing: case.listing_id.clone(),
             seller: case.seller_id.clone(),
-            decided_at: case.decided_at.map(|when| when.to_string()),
+            decided_at: case.decided_at.map(|when| when.strftime("%Y-%m-%d %H:%M UTC").to_string()),
             sections: vec![
                 section(
                     'a',
@@ -89,18 +96,49 @@ impl Statement {
                 ),
                 section('b', "The facts and circumstances", facts(case, answer)),
                 section('c', "The use of automated means", automated(case, answer)),
-                section(
-                    'd',
-                    "The legal ground",
-                    vec![
-                        platform.legal_ground.clone(),
-                        "The facts above show, in the view of the person who decided, that the goods do not come from the brand's owner or with the owner's consent.".to_owned(),
-                    ],
-                ),
-                section('e', "The contractual ground", vec![platform.contractual_ground.clone()]),
+                section('d', "The legal ground", vec![legal.to_owned(), view(decision).to_owned()]),
+                section('e', "The contractual ground", vec![contractual.to_owned()]),
                 section('f', "What you can do", vec![platform.redress.clone()]),
             ],
         })
+    }
+}
+
+impl Statement {
+    /// As a letter.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut lines =
+            vec!["Statement of reasons (Article 17 of Regulation (EU) 2022/2065)".to_owned(), String::new()];
+        let named = [("Listing", &self.listing), ("Seller", &self.seller), ("Decided", &self.decided_at)];
+        lines.extend(named.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}", value.as_ref()?))));
+        lines.push(format!("Case: {}", self.case));
+        for section in &self.sections {
+            lines.extend([String::new(), format!("({}) {}", section.point, section.title)]);
+            lines.extend(section.text.iter().cloned());
+        }
+        lines.push(String::new());
+        lines.join("\n")
+    }
+}
+
+impl Platform {
+    fn grounds(&self, decision: Decision) -> (&str, &str) {
+        match decision {
+            Decision::PhotoMisuse => (&self.photo_legal_ground, &self.photo_contractual_ground),
+            _ => (&self.legal_ground, &self.contractual_ground),
+        }
+    }
+}
+
+fn view(decision: Decision) -> &'static str {
+    match decision {
+        Decision::PhotoMisuse => {
+            "The facts above show, in the view of the person who decided, that the photo is the brand's and that the seller has no right to use it. Nothing is stated about the goods."
+        }
+        _ => {
+            "The facts above show, in the view of the person who decided, that the goods do not come from the brand's owner or with the owner's consent."
+        }
     }
 }
 
@@ -119,7 +157,7 @@ fn facts(case: &Case, answer: &CheckAnswer) -> Vec<String> {
         ));
         if let Some(overlay) = &near.overlay {
             facts.push(format!(
-                "The image was found in the photo: it covers {:.0} % of the photo, and {:.0} % of it are seen{}.",
+                "The image was found in the photo: it covers {:.0} % of the photo, and {:.0} % of the image is visible{}.",
                 overlay.photo_overlap * 100.0,
                 overlay.reference_overlap * 100.0,
                 if overlay.flipped { ", mirrored" } else { "" }

@@ -5,6 +5,7 @@
 mod decode;
 mod error;
 mod fingerprint;
+mod look;
 mod panels;
 mod resize;
 mod sniff;
@@ -17,6 +18,7 @@ use sha2::Digest;
 
 pub use error::PhotoError;
 pub use fingerprint::Fingerprint;
+pub use look::Look;
 pub use panels::Panel;
 pub(crate) use resize::{Filter, resized, within};
 pub use sniff::Format;
@@ -167,6 +169,12 @@ impl Photo {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.rgb)
+    }
+
+    /// What it shows, cell by cell and in colour.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        Look::of(&self.rgb)
     }
 
     /// How much there is to see, 0 to 100; see [`Fingerprint::quality`].

@@ -24,7 +24,10 @@ pub enum Format {
 
 impl Format {
     /// Finds the type from the first bytes.
-    pub(super) fn sniff(bytes: &[u8]) -> Result<Self, PhotoError> {
+    ///
+    /// # Errors
+    /// When it is none that is accepted.
+    pub fn sniff(bytes: &[u8]) -> Result<Self, PhotoError> {
         if bytes.is_empty() {
             return Err(PhotoError::Empty);
         }
@@ -64,6 +67,12 @@ impl Format {
             Self::Bmp => "BMP",
             Self::Tiff => "TIFF",
         }
+    }
+
+    /// The usual end of a file's name, without the dot.
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        self.image_format().extensions_str().first().copied().unwrap_or_default()
     }
 
     /// The registered media type.

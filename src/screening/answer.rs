@@ -191,6 +191,12 @@ impl CheckAnswer {
         let decides = |photo: &&PhotoAnswer| (photo.verdict, photo.action) == (self.verdict, self.action);
         self.photos.iter().filter(decides).find_map(|photo| Some((photo, photo.lead()?)))
     }
+
+    /// The photo that decides about the listing; where none does, the first.
+    #[must_use]
+    pub fn leading_photo(&self) -> Option<&PhotoAnswer> {
+        self.lead().map(|(photo, _)| photo).or(self.photos.first())
+    }
 }
 
 impl PhotoAnswer {

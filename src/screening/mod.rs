@@ -28,7 +28,6 @@ pub use answer::{CheckAnswer, Listing, Match, Overlay, PhotoAnswer, PhotoFault, 
 use brands::Brands;
 pub use look::{Examination, Held, Inside};
 pub use outcomes::{Finding, OutcomeError};
-use settled::LazyHash;
 
 /// Longer side of what is kept of a photo while its embedding is computed.
 const KEPT_SIDE: u32 = 1600;
@@ -172,6 +171,7 @@ impl Screener {
                     let probability = near.probability.map_or(0.5, f64::from);
                     (near.brand.as_str(), near.polarity, near.reference_id.as_str(), probability)
                 }),
+                photo: answer.leading_photo().map(|photo| photo.sha256.as_str()),
                 precedent: precedent.as_deref(),
             }),
         };
@@ -300,8 +300,7 @@ impl Screener {
                 match pending.wait().map_err(ScreenError::from).and_then(|seen| self.examine(&photo, &seen)) {
                     Ok(mut examination) => {
                         answer.views = examination.views;
-                        let hash = LazyHash::new(Box::new(|| photo.fingerprint().hash));
-                        let decided = self.decided_before(&examination, &hash, listing)?;
+                        let decided = self.decided_before(&examination, &photo, listing)?;
                         answer.settled = self.leave_out_settled(&mut examination, &decided)?;
                         let (mut judgement, matches) = self.judge(&examination, &answer, listing, brands)?;
                         answer.matches = matches;
@@ -309,9 +308,10 @@ impl Screener {
                             judgement.reasons.push(Reason::SettledByPerson);
                         }
                         if judgement.action != Action::Allow {
-                            answer.perceptual_hash = Some(Sha256(*hash).to_string());
+                            let hash = photo.fingerprint().hash;
+                            answer.perceptual_hash = Some(Sha256(hash).to_string());
                             let key = judgement.decisive.map(|place| examination.held[place].found.key);
-                            hit = key.map(|key| (key, *hash));
+                            hit = key.map(|key| (key, hash));
                             // Only what is a known fake's photo beyond doubt is decided as before.
                             let plain = matches!(judgement.verdict, Verdict::KnownFakeMatch | Verdict::KnownFakeLikely)
                                 && judgement.decisive.is_some_and(|at| examination.held[at].found.entry.mark.is_none());

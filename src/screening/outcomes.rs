@@ -3,10 +3,9 @@
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::{CheckAnswer, Screener};
+use super::{CheckAnswer, Match, PhotoAnswer, Screener};
 use crate::gallery::{BrandId, GalleryError, Outcome, Polarity};
 use crate::library::LibraryError;
-use crate::photo::Sha256;
 use crate::scoring::Standing;
 
 /// What somebody found out.
@@ -62,7 +61,7 @@ impl Screener {
         let saved = self.gallery.check(&check_id)?.ok_or_else(|| OutcomeError::Unknown(check_id.clone()))?;
         let answer: CheckAnswer = serde_json::from_str(&saved.answer)?;
         let polarity = finding.polarity;
-        let Some(outcome) = answer.outcome(brand.clone(), finding) else {
+        let Some(outcome) = answer.outcome(&brand, finding) else {
             return Err(OutcomeError::NoMatch { id: check_id, scoring: answer.versions.scoring, polarity, brand });
         };
         self.gallery.put_outcome(&outcome)?;
@@ -85,27 +84,28 @@ impl CheckAnswer {
     /// What a finding says about this check's most probable match to a brand's references of one polarity; `None` where
     /// there is no such match with a score.
     #[must_use]
-    pub fn outcome(&self, brand: BrandId, finding: Finding) -> Option<Outcome> {
-        let (photo, score) = best_match(self, &brand, finding.polarity)?;
+    pub fn outcome(&self, brand: &BrandId, finding: Finding) -> Option<Outcome> {
+        let matches = self.photos.iter().flat_map(|photo| photo.matches.iter().map(move |near| (photo, near)));
+        let own = matches.filter(|(_, near)| near.brand == brand.as_str() && near.polarity == finding.polarity);
+        let scored = own.filter_map(|(photo, near)| Some((photo, near, near.score?)));
+        let (photo, near, _) = scored.max_by(|a, b| a.2.total_cmp(&b.2))?;
+        self.outcome_of(photo, near, finding)
+    }
+
+    /// What a finding says about one match of this check; `None` where it has no score.
+    #[must_use]
+    pub fn outcome_of(&self, photo: &PhotoAnswer, near: &Match, finding: Finding) -> Option<Outcome> {
         Some(Outcome {
             check_id: self.id.clone(),
-            brand,
-            polarity: finding.polarity,
-            photo,
+            brand: near.brand.parse().ok()?,
+            polarity: near.polarity,
+            photo: photo.sha256.parse().ok()?,
             confirmed: finding.confirmed,
-            score,
+            score: f64::from(near.score?),
             scoring: self.versions.scoring.clone(),
             decided_by: finding.decided_by,
             note: finding.note,
             decided_at: Timestamp::now(),
         })
     }
-}
-
-/// The photo and the score of the most probable match to a brand's references of one polarity.
-fn best_match(answer: &CheckAnswer, brand: &BrandId, polarity: Polarity) -> Option<(Sha256, f64)> {
-    let matches = answer.photos.iter().flat_map(|photo| photo.matches.iter().map(move |near| (photo, near)));
-    let own = matches.filter(|(_, near)| near.brand == brand.as_str() && near.polarity == polarity);
-    let scored = own.filter_map(|(photo, near)| Some((photo.sha256.parse().ok()?, f64::from(near.score?))));
-    scored.max_by(|a: &(Sha256, f64), b| a.1.total_cmp(&b.1))
 }

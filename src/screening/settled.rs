@@ -4,18 +4,15 @@ use std::cell::LazyCell;
 
 use super::{Examination, Listing, ScreenError, Screener, Settled};
 use crate::gallery::{Decision, Pair};
-use crate::hygiene::is_same_group;
-
-/// A photo's perceptual hash, once somebody asks for it.
-pub(super) type LazyHash<'a> = LazyCell<[u8; 32], Box<dyn FnOnce() -> [u8; 32] + 'a>>;
+use crate::photo::Photo;
 
 impl Screener {
-    /// What people have said last of each reference that comes into question and of photos that look like this one. An
-    /// authorisation speaks of its seller only.
+    /// What people have said last of each reference that comes into question and of this photo, perhaps compressed or
+    /// scaled once more. An authorisation speaks of its seller only.
     pub(super) fn decided_before(
         &self,
         examination: &Examination,
-        hash: &LazyHash<'_>,
+        photo: &Photo,
         listing: &Listing,
     ) -> Result<Vec<Pair>, ScreenError> {
         let mut pairs = self.gallery.decided_pairs(examination.held.iter().map(|held| held.found.key))?;
@@ -24,7 +21,8 @@ impl Screener {
                 pair.decision != Decision::Authorised
                     || (pair.seller_id.is_some() && pair.seller_id == listing.seller_id)
             };
-            pairs.retain(|pair| applies(pair) && is_same_group(&pair.perceptual_hash.0, hash));
+            let look = LazyCell::new(|| photo.look());
+            pairs.retain(|pair| applies(pair) && pair.is_about(photo.sha256(), || look.clone()));
             pairs.sort_by_key(|pair| (pair.key, std::cmp::Reverse(pair.decided_at)));
             pairs.dedup_by_key(|pair| pair.key);
         }

@@ -16,12 +16,11 @@ fn a_photo_is_looked_up_by_file_and_by_paste_and_filtered_without_a_reload() {
     browser.press('l');
     browser.wait("document.querySelector('#photo')");
     browser.type_into("#photo", file.to_str().unwrap());
-    browser.click("#drop button");
     browser.wait(&format!("{first} === '/console/references/{fake}'"));
     let shared = browser.address();
 
     browser.run_script("window.sameness = 'kept'");
-    browser.run_script("const brand = document.querySelector('[name=brand]'); brand.value = 'other'; brand.dispatchEvent(new Event('change', { bubbles: true }))");
+    browser.run_script("const brand = document.querySelector('[name=brand]'); brand.value = 'other'; brand.dispatchEvent(new Event('input', { bubbles: true }))");
     browser.wait(&format!("{first} === '/console/references/{authentic}'"));
     assert_eq!(browser.value("window.sameness"), "kept", "the page was not loaded again");
     assert!(browser.address().contains("brand=other"), "{}", browser.address());
@@ -53,7 +52,7 @@ fn a_case_is_taken_decided_undone_and_appealed_by_keyboard_and_never_by_two() {
 
     robin.goto(&format!("{}/console/queue", app.url));
     robin.press('j');
-    assert!(robin.value("document.activeElement.href").as_str().unwrap().contains(&id));
+    robin.wait(&format!("document.activeElement.href?.includes('{id}')"));
     robin.press('?');
     robin.wait("document.querySelector('#help').open");
     robin.press('\u{e00c}');
@@ -75,9 +74,10 @@ fn a_case_is_taken_decided_undone_and_appealed_by_keyboard_and_never_by_two() {
     robin.press('f');
     robin.wait("location.pathname === '/console/queue'");
     assert_eq!((&state()["decision"], &state()["decided_by"]), (&"fake".into(), &"robin".into()));
-    robin.goto(&format!("{}/console/cases/{id}", app.url));
+    // From the queue, too, and it says so.
     robin.press('u');
     robin.wait("document.querySelector('[data-key=a]')");
+    assert!(robin.text("#notice").contains("taken back"), "{}", robin.text("#notice"));
     assert_eq!(state()["status"], "open");
     robin.press('f');
     robin.wait("location.pathname === '/console/queue'");

@@ -105,3 +105,39 @@ fn nothing_is_kept_of_a_photo_that_no_reference_needs() {
     gallery.keep_features(photo, b"features").unwrap();
     assert_eq!(gallery.features(photo), None);
 }
+
+#[test]
+fn a_gallery_of_the_fourth_version_keeps_cases_and_what_was_said_of_photos() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let gallery = migrated(folder.path(), "gallery-v4.sql");
+    let known = gallery.case("chk_2").unwrap().unwrap();
+    assert_eq!((known.decision, known.photo.as_deref()), (Some(Decision::Fake), Some("00")));
+    let appealed = gallery.case("chk_3").unwrap().unwrap();
+    assert_eq!((appealed.status, appealed.first_decided_by.as_deref()), (CaseStatus::Appealed, Some("robin")));
+    let waiting = gallery.queue(&QueueQuery { limit: 10, ..QueueQuery::default() }).unwrap();
+    assert_eq!(waiting.len(), 2);
+    let pairs = gallery.decided_pairs([1]).unwrap();
+    assert_eq!((pairs.len(), pairs[0].decision, &pairs[0].look), (1, Decision::Fake, &None));
+    // Without a look, a word is about the very same bytes.
+    let look =
+        touchstone::photo::Photo::decode(&fixture("grey.jpg"), &touchstone::photo::Limits::default()).unwrap().look();
+    assert!(pairs[0].is_about(Sha256([0x11; 32]), || look.clone()) && !pairs[0].is_about(Sha256([1; 32]), || look));
+    assert_eq!(gallery.accounts().unwrap().len(), 1);
+    let mut prev = String::new();
+    gallery
+        .visit_audit(|entry| {
+            assert_eq!((&entry.prev, &entry.sha256), (&prev, &entry.expected_sha256()));
+            prev = entry.sha256;
+        })
+        .unwrap();
+}
+
+/// Undoing compares what is kept with what the log says: a number must come back from JSON as it went in.
+#[test]
+fn a_score_survives_the_log() {
+    for step in 1..20_000_u16 {
+        let score = f64::from(f32::from(step) / 20_011.0);
+        let text = serde_json::to_string(&score).unwrap();
+        assert_eq!(serde_json::from_str::<f64>(&text).unwrap().to_bits(), score.to_bits(), "{text}");
+    }
+}

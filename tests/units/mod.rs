@@ -4,6 +4,7 @@ mod embed;
 mod gallery;
 mod index;
 mod library;
+mod look;
 mod metrics;
 mod panels;
 mod photo;

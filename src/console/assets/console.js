@@ -1,12 +1,19 @@
 // Keys, paste and drop, and the slider. Every page works without it.
 "use strict";
 
+const DECISIONS = "fpan";
 const isTyping = (target) => target.closest("input:not([type=range]), select, textarea, [contenteditable]");
 
 function press(key) {
   const button = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
   if (button) button.click();
   return Boolean(button);
+}
+
+function tell(text) {
+  const line = document.createElement("p");
+  line.textContent = text;
+  document.querySelector("#notice").replaceChildren(line);
 }
 
 function step(by) {
@@ -19,6 +26,14 @@ function step(by) {
 
 function toggleReference() {
   document.querySelector(".laid")?.classList.toggle("bare");
+}
+
+// Who writes by voice, or with one hand, turns single keys off; the browser keeps it.
+const keysOn = () => localStorage.getItem("keys") !== "off";
+const keysSwitch = document.querySelector("#keys-on");
+if (keysSwitch) {
+  keysSwitch.checked = keysOn();
+  keysSwitch.addEventListener("change", () => localStorage.setItem("keys", keysSwitch.checked ? "on" : "off"));
 }
 
 const keys = {
@@ -39,13 +54,15 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") event.target.blur();
     return;
   }
+  if (!keysOn()) return;
   // In a case, where nothing is listed but near references, j goes on to the next one.
   const inCase = document.querySelector('[data-key="j"]');
   if (event.key === "j" && inCase) press("j");
   else if (event.key === "k" && inCase) history.back();
   else if (keys[event.key]) keys[event.key]();
-  else if ("fan".includes(event.key) && performance.now() - came < EYES) return;
-  else if (!"fanurc".includes(event.key) || !press(event.key)) return;
+  else if (DECISIONS.includes(event.key) && performance.now() - came < EYES) return;
+  else if (!(DECISIONS + "urc").includes(event.key)) return;
+  else if (!press(event.key)) tell(inCase && DECISIONS.includes(event.key) && document.querySelector('[data-key="c"]') ? "Take the case first: c." : "That key does nothing here.");
   event.preventDefault();
 });
 
@@ -83,6 +100,10 @@ document.addEventListener("htmx:afterSettle", (event) => {
   event.target.focus({ preventScroll: true });
 });
 
+document.addEventListener("htmx:sendError", () => {
+  tell("The service does not answer. Look whether it was done before you try again.");
+});
+
 function send(file) {
   const input = document.querySelector("#photo");
   if (!input || !file || !file.type.startsWith("image/")) return;
@@ -91,6 +112,8 @@ function send(file) {
   input.files = files.files;
   input.form.requestSubmit();
 }
+
+document.querySelector("#photo")?.addEventListener("change", (event) => event.target.files.length && event.target.form.requestSubmit());
 
 const drop = document.querySelector("#drop");
 if (drop) {

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Query, Request, State};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use serde::Deserialize;
@@ -13,13 +16,13 @@ use serde::de::DeserializeOwned;
 
 use crate::console;
 use crate::gallery::{GalleryError, Session};
-use crate::http::App;
+use crate::http::{App, Problem};
 use crate::moderation::{DeskError, SignIn, Worker, sign_in, token_sum};
 use crate::photo::Sha256;
 
 const COOKIE: &str = "touchstone_session";
 const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
-const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
+pub(super) const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
 
 /// Somebody who is signed in.
 pub(super) struct Moderator {
@@ -37,7 +40,7 @@ impl Moderator {
     /// Whether a form comes from a page of this session. Sums are compared, so that the time taken says nothing.
     pub(super) fn check(&self, csrf: Option<&str>) -> Result<(), Refusal> {
         let same = csrf.is_some_and(|csrf| token_sum(csrf) == token_sum(&self.session.csrf));
-        if same { Ok(()) } else { Err(Refusal::Forged(Some(Box::new(self.session.clone())))) }
+        if same { Ok(()) } else { Err(Refusal::Forged) }
     }
 }
 
@@ -46,11 +49,11 @@ pub(in crate::http) enum Refusal {
     /// Nobody is signed in; where they wanted to go.
     SignedOut { next: String, htmx: bool },
     /// The form does not come from a page of this session.
-    Forged(Option<Box<Session>>),
+    Forged,
     /// Something in the request is wrong.
     Wrong(StatusCode, String),
     /// It is for admins.
-    NotAllowed(Box<Session>),
+    NotAllowed,
     /// The desk refuses.
     Desk(Box<DeskError>),
     /// The service cannot answer.
@@ -69,16 +72,20 @@ impl From<GalleryError> for Refusal {
     }
 }
 
-impl From<super::super::Problem> for Refusal {
-    fn from(problem: super::super::Problem) -> Self {
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
         let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self::Wrong(status, problem.detail().to_owned())
     }
 }
 
+/// What a refusal says; [`refusals_as_pages`] writes the page, for it knows who is signed in.
+#[derive(Clone)]
+struct Said(String);
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let (status, session, detail) = match self {
+        let (status, detail) = match self {
             Self::SignedOut { next, htmx } => {
                 let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
                 let login = format!("/console/login?next={next}");
@@ -89,21 +96,44 @@ impl IntoResponse for Refusal {
                     Redirect::to(&login).into_response()
                 };
             }
-            Self::Forged(session) => (
+            Self::Forged => (
                 StatusCode::FORBIDDEN,
-                session,
                 "This form does not belong to this session. Open the page again and send it from there.".to_owned(),
             ),
-            Self::Wrong(status, detail) => (status, None, detail),
-            Self::NotAllowed(session) => (StatusCode::FORBIDDEN, Some(session), "This page is for admins.".to_owned()),
-            Self::Desk(error) => (desk_status(&error), None, desk_detail(&error)),
-            Self::Busy => {
-                (StatusCode::SERVICE_UNAVAILABLE, None, "The service is at its capacity; try again.".to_owned())
-            }
+            Self::Wrong(status, detail) => (status, detail),
+            Self::NotAllowed => (StatusCode::FORBIDDEN, "This page is for admins.".to_owned()),
+            Self::Desk(error) => (desk_status(&error), desk_detail(&error)),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "The service is at its capacity; try again.".to_owned()),
         };
-        let title = status.canonical_reason().unwrap_or("Error");
-        (status, Html(console::problem(session.as_deref(), title, &detail).into_string())).into_response()
+        (status, Extension(Said(detail))).into_response()
     }
+}
+
+/// Shows a refusal as a page with everything around it; to scripts, as the one paragraph that they put in their page.
+pub(super) async fn refusals_as_pages(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let (htmx, jar) = (is_htmx(headers), CookieJar::from_headers(headers));
+    let response = next.run(request).await;
+    let Some(Said(detail)) = response.extensions().get::<Said>().cloned() else {
+        return response;
+    };
+    let status = response.status();
+    let text = if htmx {
+        console::told(&detail)
+    } else {
+        let session = session(&app, &jar).await.ok().flatten().map(|(session, _)| session);
+        console::problem(session.as_ref(), status.canonical_reason().unwrap_or("Error"), &detail)
+    };
+    (status, Html(text.into_string())).into_response()
+}
+
+/// Who is signed in, with the sum of the token.
+async fn session(app: &Arc<App>, jar: &CookieJar) -> Result<Option<(Session, Sha256)>, Problem> {
+    let Some(token) = jar.get(COOKIE).map(|cookie| token_sum(cookie.value())) else {
+        return Ok(None);
+    };
+    let found = app.work_beside(move |app| Ok(app.screener().gallery.session(token)?)).await?;
+    Ok(found.map(|session| (session, token)))
 }
 
 fn desk_status(error: &DeskError) -> StatusCode {
@@ -114,6 +144,7 @@ fn desk_status(error: &DeskError) -> StatusCode {
         | DeskError::NoSuchPhoto { .. } => StatusCode::NOT_FOUND,
         DeskError::NotTheirs(_) | DeskError::ChangedSince { .. } | DeskError::CannotAppeal(_) => StatusCode::CONFLICT,
         DeskError::NoSuchPair(_)
+        | DeskError::NoAuthenticMatch(_)
         | DeskError::NothingToUndo
         | DeskError::NothingRestricted(_)
         | DeskError::NoActiveReference(_)
@@ -143,13 +174,9 @@ impl FromRequestParts<Arc<App>> for Moderator {
         } else {
             "/console".to_owned()
         };
-        let signed_out = || Refusal::SignedOut { next: next.clone(), htmx };
-        let jar = CookieJar::from_headers(&parts.headers);
-        let token = token_sum(jar.get(COOKIE).map(Cookie::value).ok_or_else(signed_out)?);
-        let found = app.work_beside(move |app| Ok(app.screener().gallery.session(token)?)).await;
-        match found {
-            Ok(Some(session)) => Ok(Self { session, token, htmx }),
-            Ok(None) => Err(signed_out()),
+        match session(app, &CookieJar::from_headers(&parts.headers)).await {
+            Ok(Some((session, token))) => Ok(Self { session, token, htmx }),
+            Ok(None) => Err(Refusal::SignedOut { next, htmx }),
             Err(_) => Err(Refusal::Busy),
         }
     }
@@ -157,6 +184,28 @@ impl FromRequestParts<Arc<App>> for Moderator {
 
 fn is_htmx(headers: &HeaderMap) -> bool {
     headers.contains_key(HX_REQUEST)
+}
+
+/// `axum::extract::Query` whose refusals are pages.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(Refusal))]
+pub(super) struct Query<T>(pub(super) T);
+
+/// `axum::extract::Path` whose refusals are pages.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(Refusal))]
+pub(super) struct Path<T>(pub(super) T);
+
+impl From<QueryRejection> for Refusal {
+    fn from(wrong: QueryRejection) -> Self {
+        Self::Wrong(wrong.status(), format!("{}.", wrong.body_text()))
+    }
+}
+
+impl From<PathRejection> for Refusal {
+    fn from(wrong: PathRejection) -> Self {
+        Self::Wrong(wrong.status(), format!("{}.", wrong.body_text()))
+    }
 }
 
 /// A form that comes from a page of the session.
@@ -194,11 +243,11 @@ pub(super) fn form<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Next {
+pub(super) struct Goal {
     next: Option<String>,
 }
 
-pub(super) async fn page(Query(Next { next }): Query<Next>) -> Html<String> {
+pub(super) async fn page(Query(Goal { next }): Query<Goal>) -> Html<String> {
     Html(console::login(None, next.as_deref().unwrap_or_default()).into_string())
 }
 
@@ -209,16 +258,14 @@ pub(super) struct Login {
     next: Option<String>,
 }
 
-pub(super) async fn login(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    axum::Form(Login { name, password, next }): axum::Form<Login>,
-) -> Result<Response, Refusal> {
+pub(super) async fn login(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> Result<Response, Refusal> {
+    let Login { name, password, next } =
+        form(&body).map_err(|detail| Refusal::Wrong(StatusCode::UNPROCESSABLE_ENTITY, detail))?;
     // There is no session yet whose token a form could hold: browsers say where it comes from.
     if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
-        return Err(Refusal::Forged(None));
+        return Err(Refusal::Forged);
     }
-    let next = next.filter(|next| is_own_page(next)).unwrap_or_else(|| "/console".to_owned());
+    let next = next.as_deref().and_then(own_page).unwrap_or_else(|| "/console".to_owned());
     let signed = app.work(move |app| Ok(sign_in(&app.screener().gallery, &app.guard, &name, &password)?)).await?;
     let refused = |status, text: &str| (status, Html(console::login(Some(text), &next).into_string())).into_response();
     Ok(match signed {
@@ -241,9 +288,13 @@ pub(super) async fn login(
     })
 }
 
-/// Only pages of the console are gone to after signing in: a link may name any.
-fn is_own_page(next: &str) -> bool {
-    next == "/console" || next.starts_with("/console/") || next.starts_with("/console?")
+/// Only pages of the console are gone to after signing in: a link may name any. Read as browsers read it.
+fn own_page(next: &str) -> Option<String> {
+    let here = url::Url::parse("http://console.invalid/").ok()?;
+    let there = here.join(next).ok()?;
+    let inside = there.path() == "/console" || there.path().starts_with("/console/");
+    let own = there.origin() == here.origin() && inside;
+    own.then(|| there[url::Position::BeforePath..url::Position::AfterQuery].to_owned())
 }
 
 #[derive(Deserialize)]

@@ -1,15 +1,17 @@
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
-use axum::http::HeaderName;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::auth::{Moderator, Nothing, Refusal, Signed};
-use super::queue::{FromQueue, QueueFilter, address, to_case_or_queue};
+use super::auth::{HX_REDIRECT, Moderator, Nothing, Path, Query, Refusal, Signed};
+use super::queue::{FromQueue, QueueFilter, case_address, queue_address, to_case};
+use super::told::{Told, told};
 use crate::console::{self, CasePage};
 use crate::gallery::{Added, BrandId, CaseStatus, Claimed, Decision, Polarity, ReferenceState, VectorQuery};
 use crate::http::App;
+use crate::http::cases::MAX_APPEAL;
 use crate::moderation::{Desk, DeskError, Finder, Judgement, Subject};
 
 /// Near references of each polarity beside a case.
@@ -25,6 +27,7 @@ pub(super) struct CaseQuery {
     photo: Option<usize>,
     reference: Option<String>,
     queue: Option<String>,
+    told: Option<String>,
 }
 
 pub(super) async fn case(
@@ -33,7 +36,7 @@ pub(super) async fn case(
     Path(id): Path<String>,
     Query(query): Query<CaseQuery>,
 ) -> Result<Html<String>, Refusal> {
-    app.page(move |app| Ok(Html(render(&app.desk(), &moderator, &id, &query, None)?))).await
+    app.page(move |app| Ok(Html(render(&app.desk(), &moderator, &id, &query, told(query.told.as_deref()))?))).await
 }
 
 fn render(
@@ -51,7 +54,7 @@ fn render(
         log: &desk.parts().screener.gallery.audit(Some(id), LOGGED)?,
         brands: &desk.parts().screener.library.brand_ids(),
         view: &view,
-        queue: query.queue.as_deref().unwrap_or_default(),
+        queue: &QueueFilter::of(query.queue.as_deref()).address(),
         notice,
         fragment: moderator.htmx,
     };
@@ -90,9 +93,9 @@ pub(super) async fn claim(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Signed(moderator, FromQueue { queue, .. }): Signed<FromQueue>,
-) -> Result<Response, Refusal> {
+) -> Result<Redirect, Refusal> {
     app.page(move |app| match app.desk().claim(&moderator.worker(), &id)? {
-        Claimed::Yours(_) => Ok(to_case_or_queue(Some(&id), &queue.unwrap_or_default())),
+        Claimed::Yours(_) => Ok(Redirect::to(&case_address(&id, &QueueFilter::of(queue.as_deref()).address()))),
         Claimed::Taken(case) | Claimed::OwnDecision(case) | Claimed::Decided(case) => {
             Err(DeskError::NotTheirs(case).into())
         }
@@ -104,10 +107,10 @@ pub(super) async fn release(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Signed(moderator, FromQueue { queue, .. }): Signed<FromQueue>,
-) -> Result<Response, Refusal> {
+) -> Result<Redirect, Refusal> {
     app.page(move |app| {
         app.desk().release(&moderator.worker(), &id)?;
-        Ok(to_case_or_queue(None, &queue.unwrap_or_default()))
+        Ok(Redirect::to(&queue_address(&QueueFilter::of(queue.as_deref()).address())))
     })
     .await
 }
@@ -131,42 +134,52 @@ pub(super) async fn decide(
         let desk = app.desk();
         let worker = moderator.worker();
         // Whatever can be wrong is found before anything is kept.
-        let queue = form.queue.unwrap_or_default();
-        let filter = QueueFilter::of(&queue).query()?;
+        let filter = QueueFilter::of(form.queue.as_deref());
+        let (queue, query) = (filter.address(), filter.query()?);
         let decision: Decision = form.decision.parse().map_err(DeskError::from)?;
         let photo = form.photo.map(|text| index(&text)).transpose()?;
-        let judgement =
-            Judgement { decision, note: form.note.filter(|note| !note.is_empty()), pair: photo.zip(form.reference) };
+        let note = limited("The reason", form.note, MOST_WORDS)?;
+        let judgement = Judgement { decision, note, photo, reference: form.reference };
         let decided = desk.decide(&worker, &id, &judgement)?;
         let closed = decided.status == CaseStatus::Decided;
-        let next = if closed { desk.claim_next(&worker, &filter)?.map(|case| case.check_id) } else { Some(id) };
+        let next = if closed { desk.claim_next(&worker, &query)?.map(|case| case.check_id) } else { Some(id) };
         if !moderator.htmx {
-            return Ok(to_case_or_queue(next.as_deref(), &queue));
+            return Ok(to_case(next.as_deref(), &queue, Told::DecidedLast));
         }
-        let address = address(next.as_deref(), &queue);
         let Some(next) = next else {
-            return Ok(([(HeaderName::from_static("hx-redirect"), address)], "").into_response());
+            let page = Told::DecidedLast.at(&queue_address(&queue));
+            return Ok(([(HX_REDIRECT, page)], "").into_response());
         };
-        let notice = match decision {
-            Decision::Fake => "Decided as counterfeit; u takes it back.",
-            Decision::Authorised => "Decided as authorised; u takes it back.",
-            Decision::NoMatch => "Decided as not a match; u takes it back.",
-        };
-        let query = CaseQuery { queue: Some(queue), ..CaseQuery::default() };
-        let content = render(&desk, &moderator, &next, &query, Some(notice))?;
-        Ok(([(HX_PUSH_URL, address)], Html(content)).into_response())
+        let notice = format!("Decided: {}; u takes it back.", console::decision_words(decision));
+        let query = CaseQuery { queue: Some(queue.clone()), ..CaseQuery::default() };
+        let content = render(&desk, &moderator, &next, &query, Some(&notice))?;
+        Ok(([(HX_PUSH_URL, case_address(&next, &queue))], Html(content)).into_response())
     })
     .await
 }
 
+/// Characters of a reason at most.
+const MOST_WORDS: usize = 1000;
+
+/// A text without what is around it; an empty one is none.
+fn limited(what: &str, text: Option<String>, most: usize) -> Result<Option<String>, Refusal> {
+    let Some(text) = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else { return Ok(None) };
+    match text.chars().count() {
+        long if long > most => Err(unprocessable(format!("{what} has {long} characters, expected at most {most}."))),
+        _ => Ok(Some(text)),
+    }
+}
+
+fn needed(what: &str, text: String, most: usize) -> Result<String, Refusal> {
+    limited(what, Some(text), most)?.ok_or_else(|| unprocessable(format!("{what} is empty; write it.")))
+}
+
+fn unprocessable(detail: String) -> Refusal {
+    Refusal::Wrong(StatusCode::UNPROCESSABLE_ENTITY, detail)
+}
+
 fn index(text: &str) -> Result<usize, Refusal> {
-    let wrong = || {
-        Refusal::Wrong(
-            axum::http::StatusCode::UNPROCESSABLE_ENTITY,
-            format!("photo is {text:?}, expected its number from 0."),
-        )
-    };
-    text.parse().map_err(|_| wrong())
+    text.parse().map_err(|_| unprocessable(format!("photo is {text:?}, expected its number from 0.")))
 }
 
 pub(super) async fn undo(
@@ -175,12 +188,12 @@ pub(super) async fn undo(
 ) -> Result<Response, Refusal> {
     app.page(move |app| {
         let (action, subject) = app.desk().undo(&moderator.worker())?;
-        let back = match action.as_str() {
-            "decide" => format!("/console/cases/{subject}"),
-            "quarantine" => format!("/console/references/{subject}"),
-            _ => "/console/queue".to_owned(),
+        let (back, told) = match action.as_str() {
+            "decide" => (format!("/console/cases/{subject}"), Told::DecisionUndone),
+            "quarantine" => (format!("/console/references/{subject}"), Told::QuarantineUndone),
+            _ => ("/console/queue".to_owned(), Told::AddedUndone),
         };
-        Ok(Redirect::to(&back).into_response())
+        Ok(told.redirect(&back))
     })
     .await
 }
@@ -197,9 +210,10 @@ pub(super) async fn quarantine(
     Signed(moderator, form): Signed<QuarantineForm>,
 ) -> Result<Redirect, Refusal> {
     app.page(move |app| {
-        app.desk().quarantine(&moderator.worker(), &id, form.why.trim())?;
+        let why = needed("The reason", form.why, MOST_WORDS)?;
+        app.desk().quarantine(&moderator.worker(), &id, &why)?;
         Ok(match form.case.filter(|case| !case.is_empty()) {
-            Some(case) => Redirect::to(&address(Some(&case), "")),
+            Some(case) => Redirect::to(&case_address(&case, "")),
             None => Redirect::to(&format!("/console/references/{id}")),
         })
     })
@@ -222,14 +236,14 @@ pub(super) async fn add_reference(
     app.page(move |app| {
         let brand: BrandId = form.brand.parse().map_err(DeskError::from)?;
         let polarity: Polarity = form.polarity.parse().map_err(DeskError::from)?;
-        let product = form.product.filter(|text| !text.is_empty());
+        let product = limited("The product", form.product, 256)?;
         let place = (index(&form.photo)?, brand, polarity, product);
         match app.desk().add_reference(&moderator.worker(), &id, place)? {
             Added::New(reference) | Added::Existing(reference) => {
                 Ok(Redirect::to(&format!("/console/references/{}", reference.id)))
             }
             Added::Contradicts(known) => Err(Refusal::Wrong(
-                axum::http::StatusCode::CONFLICT,
+                StatusCode::CONFLICT,
                 format!("This very photo is {} already as {}.", known.claim.polarity, known.id),
             )),
         }
@@ -249,8 +263,9 @@ pub(super) async fn appeal(
 ) -> Result<Redirect, Refusal> {
     app.page(move |app| {
         let worker = moderator.worker();
-        app.desk().appeal(&worker.name, Some(&worker.session), &id, form.text.trim())?;
-        Ok(Redirect::to(&address(Some(&id), "")))
+        let text = needed("The appeal", form.text, MAX_APPEAL)?;
+        app.desk().appeal(&worker.name, Some(&worker.session), &id, &text)?;
+        Ok(Redirect::to(&case_address(&id, "")))
     })
     .await
 }

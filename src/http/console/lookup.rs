@@ -1,17 +1,20 @@
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, Path, Query, Request, State};
-use axum::response::{Html, Redirect};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
-use super::auth::{Moderator, Refusal};
+use super::auth::{Moderator, Path, Query, Refusal};
+use super::told::told;
 use crate::console::{self, LookupPage, Picture, chosen};
 use crate::gallery::{InvalidName, ReferenceState, VectorQuery};
 use crate::http::App;
 use crate::http::form::{Form, Parts, Rules};
 use crate::moderation::{DeskError, Finder, Subject};
+use crate::screening::ScreenError;
 
 /// Results on a page.
 const SHOWN: usize = 60;
@@ -45,6 +48,7 @@ pub(super) async fn page(
             chosen: &all,
             found: &found,
             brands: &desk.parts().screener.library.brand_ids(),
+            notice: None,
         };
         let page = if moderator.htmx { console::results(&show) } else { console::lookup(&show) };
         Ok(Html(page.into_string()))
@@ -77,7 +81,7 @@ fn query(all: &[(String, String)]) -> Result<VectorQuery, DeskError> {
 }
 
 /// The beginning of a day, UTC, so many days later.
-fn midnight(text: &str, later: i64) -> Result<Timestamp, InvalidName> {
+pub(super) fn midnight(text: &str, later: i64) -> Result<Timestamp, DeskError> {
     let wrong = || InvalidName(format!("the date is {text:?}, expected YYYY-MM-DD"));
     let day: Date = text.parse().map_err(|_| wrong())?;
     let day = day.checked_add(later.days()).map_err(|_| wrong())?;
@@ -89,15 +93,30 @@ pub(super) async fn take(
     State(app): State<Arc<App>>,
     moderator: Moderator,
     request: Request,
-) -> Result<Redirect, Refusal> {
+) -> Result<Response, Refusal> {
     let _place = app.admit()?;
     let Parts(body) = Parts::from_request(request, &()).await?;
     let rules = Rules { texts: &[("csrf", 64)], max_photos: 1, max_photo_bytes: app.screener().limits.max_bytes };
     let mut form = Form::read(body, &rules).await?;
     moderator.check(form.text("csrf").as_deref())?;
     app.page(move |app| {
-        let sum = Finder(&app.desk()).take(&form.photo())?;
-        Ok(Redirect::to(&format!("/console/lookup?photo={sum}")))
+        let desk = app.desk();
+        match Finder(&desk).take(&form.photo()) {
+            Ok(sum) => Ok(Redirect::to(&format!("/console/lookup?photo={sum}")).into_response()),
+            Err(DeskError::Screen(ScreenError::Photo { source, .. })) => {
+                let show = LookupPage {
+                    session: &moderator.session,
+                    subject: None,
+                    chosen: &[],
+                    found: &[],
+                    brands: &[],
+                    notice: Some(&format!("This file cannot be looked up: {source}.")),
+                };
+                let page = Html(console::lookup(&show).into_string());
+                Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+            }
+            Err(other) => Err(other.into()),
+        }
     })
     .await
 }
@@ -106,13 +125,15 @@ pub(super) async fn reference(
     State(app): State<Arc<App>>,
     moderator: Moderator,
     Path(id): Path<String>,
+    Query(all): Query<Vec<(String, String)>>,
 ) -> Result<Html<String>, Refusal> {
     app.page(move |app| {
         let desk = app.desk();
         let gallery = &desk.parts().screener.gallery;
+        let notice = told(chosen(&all, "told"));
         let reference = gallery.find(&id)?.ok_or(DeskError::NoSuchReference(id))?;
         let record = gallery.reference_record(reference.key)?;
-        Ok(Html(console::reference(&moderator.session, &reference, record).into_string()))
+        Ok(Html(console::reference(&moderator.session, &reference, record, notice).into_string()))
     })
     .await
 }

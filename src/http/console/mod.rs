@@ -6,6 +6,7 @@ mod cases;
 mod lookup;
 mod pictures;
 mod queue;
+mod told;
 mod views;
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ pub(super) use auth::Refusal;
 /// Bytes of a form at most; only photos need more.
 const MAX_FORM_BYTES: usize = 64 << 10;
 
-pub(super) fn routes() -> Router<Arc<App>> {
+pub(super) fn routes(app: Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .route("/console/login", get(auth::page).post(auth::login))
         .route("/console/logout", post(auth::logout))
@@ -49,7 +50,13 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
         // Photos are larger.
         .route("/console/lookup", get(lookup::page).post(lookup::take))
+        .route("/console/{*rest}", get(nowhere))
+        .layer(middleware::from_fn_with_state(app, auth::refusals_as_pages))
         .layer(middleware::map_response(guarded))
+}
+
+async fn nowhere(_: auth::Moderator) -> auth::Refusal {
+    Refusal::Wrong(StatusCode::NOT_FOUND, "There is no such page.".to_owned())
 }
 
 async fn asset(Path(name): Path<String>) -> Response {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::auth::{Moderator, Refusal};
+use super::auth::{Moderator, Path, Refusal};
 use crate::gallery::THUMBNAIL_SIDES;
 use crate::http::App;
 use crate::photo::{Photo, Sha256};
@@ -24,14 +24,15 @@ pub(super) async fn get(
     app.page(move |app| {
         let screener = app.screener();
         let gallery = &screener.gallery;
-        let made = match gallery.thumbnail(sum, side) {
+        let sent = match kind.as_str() {
+            "photo" => true,
+            "reference" => false,
+            _ => return Err(missing()),
+        };
+        let made = match gallery.thumbnail(sum, side).filter(|_| gallery.has_photo(sum, sent)) {
             Some(made) => made,
             None => {
-                let bytes = match kind.as_str() {
-                    "photo" => gallery.upload(sum).or_else(|_| gallery.photo(sum)),
-                    "reference" => gallery.photo(sum),
-                    _ => return Err(missing()),
-                };
+                let bytes = gallery.photo(sum).or_else(|none| if sent { gallery.upload(sum) } else { Err(none) });
                 let bytes = bytes.map_err(|_| missing())?;
                 let photo = Photo::decode(&bytes, &screener.limits).map_err(|_| missing())?;
                 let made = photo.shrunk(side).to_jpeg(82).map_err(|_| missing())?;

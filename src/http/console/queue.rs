@@ -1,18 +1,21 @@
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::auth::{Moderator, Refusal, Signed, form};
+use super::auth::{Moderator, Query, Refusal, Signed, form};
+use super::told::{Told, told};
 use crate::console::{self, QueuePage};
 use crate::gallery::{CaseStatus, QueueQuery};
 use crate::http::App;
-use crate::moderation::{Desk, DeskError};
-use crate::screening::CheckAnswer;
+use crate::moderation::DeskError;
 
 /// Cases on a page.
 const SHOWN: usize = 60;
+/// The last page that can be asked for.
+const MOST_PAGES: usize = 10_000;
+
 /// What the queue is filtered by. Empty fields are absent ones.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct QueueFilter {
@@ -21,15 +24,19 @@ pub(super) struct QueueFilter {
     action: Option<String>,
     status: Option<String>,
     seller: Option<String>,
+    id: Option<String>,
+    page: Option<String>,
+    told: Option<String>,
 }
 
 impl QueueFilter {
     /// From an address; one that cannot be read filters nothing.
-    pub(super) fn of(address: &str) -> Self {
-        form(address.as_bytes()).unwrap_or_default()
+    pub(super) fn of(address: Option<&str>) -> Self {
+        form(address.unwrap_or_default().as_bytes()).unwrap_or_default()
     }
 
-    fn address(&self) -> String {
+    /// As it stands in an address, with nothing in it that an address must not hold.
+    pub(super) fn address(&self) -> String {
         let mut address = url::form_urlencoded::Serializer::new(String::new());
         let fields = [
             ("brand", &self.brand),
@@ -37,6 +44,7 @@ impl QueueFilter {
             ("action", &self.action),
             ("status", &self.status),
             ("seller", &self.seller),
+            ("id", &self.id),
         ];
         for (name, value) in fields {
             if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
@@ -44,6 +52,11 @@ impl QueueFilter {
             }
         }
         address.finish()
+    }
+
+    /// Which page is shown, from 1.
+    fn page(&self) -> usize {
+        self.page.as_deref().and_then(|text| text.parse().ok()).unwrap_or(1).clamp(1, MOST_PAGES)
     }
 
     pub(super) fn query(&self) -> Result<QueueQuery, DeskError> {
@@ -54,9 +67,11 @@ impl QueueFilter {
             action: some(&self.action),
             seller: some(&self.seller),
             status: some(&self.status).map(|text| text.parse::<CaseStatus>()).transpose()?,
+            id: some(&self.id),
             free_for: None,
             not_released_in: None,
             limit: SHOWN,
+            offset: (self.page() - 1) * SHOWN,
         })
     }
 }
@@ -74,33 +89,20 @@ pub(super) async fn queue(
         let desk = app.desk();
         let (query, address) = (filter.query()?, filter.address());
         let gallery = &desk.parts().screener.gallery;
-        let mut cases = Vec::new();
-        for queued in gallery.queue(&query)? {
-            let photo = lead_photo(&desk, &queued.case.check_id)?;
-            cases.push((queued, photo));
-        }
         let show = QueuePage {
             session: &moderator.session,
             query: &query,
             address: &address,
-            cases: &cases,
-            waiting: gallery.waiting()?.0,
+            cases: &gallery.queue(&query)?,
+            all: gallery.queue_length(&query)?,
+            page: filter.page(),
             brands: &desk.parts().screener.library.brand_ids(),
+            notice: told(filter.told.as_deref()),
         };
         let page = if moderator.htmx { console::queue_rows(&show) } else { console::queue(&show) };
         Ok(Html(page.into_string()))
     })
     .await
-}
-
-/// The photo that decides in a case, where its bytes are kept.
-fn lead_photo(desk: &Desk, check_id: &str) -> Result<Option<String>, DeskError> {
-    let Some(saved) = desk.parts().screener.gallery.check(check_id)? else {
-        return Ok(None);
-    };
-    let answer: CheckAnswer = serde_json::from_str(&saved.answer)?;
-    let photo = answer.lead().map(|(photo, _)| photo).or(answer.photos.first());
-    Ok(photo.map(|photo| photo.sha256.clone()))
 }
 
 #[derive(Deserialize)]
@@ -115,27 +117,34 @@ pub(super) async fn next(
     Signed(moderator, FromQueue { queue, skipped }): Signed<FromQueue>,
 ) -> Result<Response, Refusal> {
     app.page(move |app| {
-        let queue = queue.unwrap_or_default();
-        let filter = QueueFilter::of(&queue).query()?;
+        let filter = QueueFilter::of(queue.as_deref());
+        let (queue, query) = (filter.address(), filter.query()?);
         if let Some(skipped) = skipped {
             app.desk().release(&moderator.worker(), &skipped)?;
         }
-        let found = app.desk().claim_next(&moderator.worker(), &filter)?;
-        Ok(to_case_or_queue(found.map(|case| case.check_id).as_deref(), &queue))
+        let found = app.desk().claim_next(&moderator.worker(), &query)?;
+        Ok(to_case(found.map(|case| case.check_id).as_deref(), &queue, Told::NothingFree))
     })
     .await
 }
 
-pub(super) fn to_case_or_queue(id: Option<&str>, queue: &str) -> Response {
-    Redirect::to(&address(id, queue)).into_response()
+/// To a case; where there is none, to the queue, which says why.
+pub(super) fn to_case(id: Option<&str>, queue: &str, otherwise: Told) -> Response {
+    match id {
+        Some(id) => Redirect::to(&case_address(id, queue)).into_response(),
+        None => otherwise.redirect(&queue_address(queue)),
+    }
 }
 
-pub(super) fn address(id: Option<&str>, queue: &str) -> String {
-    let encoded: String = url::form_urlencoded::byte_serialize(queue.as_bytes()).collect();
-    match id {
-        Some(id) if queue.is_empty() => format!("/console/cases/{id}"),
-        Some(id) => format!("/console/cases/{id}?queue={encoded}"),
-        None if queue.is_empty() => "/console/queue".to_owned(),
-        None => format!("/console/queue?{queue}"),
+pub(super) fn case_address(id: &str, queue: &str) -> String {
+    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let (id, encoded) = (encode(id), encode(queue));
+    if queue.is_empty() {
+        return format!("/console/cases/{id}");
     }
+    format!("/console/cases/{id}?queue={encoded}")
+}
+
+pub(super) fn queue_address(queue: &str) -> String {
+    if queue.is_empty() { "/console/queue".to_owned() } else { format!("/console/queue?{queue}") }
 }

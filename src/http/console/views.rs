@@ -1,11 +1,14 @@
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use jiff::{Timestamp, ToSpan};
 
-use super::auth::{Moderator, Nothing, Refusal, Signed};
+use serde::Deserialize;
+
+use super::auth::{Moderator, Nothing, Path, Query, Refusal, Signed};
+use super::lookup::midnight;
 use crate::console::{self, OverviewPage};
 use crate::gallery::Role;
 use crate::http::App;
@@ -18,9 +21,15 @@ const LOGGED: usize = 500;
 /// Sellers named.
 const SELLERS: usize = 10;
 
+#[derive(Deserialize)]
+pub(super) struct OverviewQuery {
+    brand: Option<String>,
+}
+
 pub(super) async fn overview(
     State(app): State<Arc<App>>,
     Moderator { session, .. }: Moderator,
+    Query(OverviewQuery { brand }): Query<OverviewQuery>,
 ) -> Result<Html<String>, Refusal> {
     app.page(move |app| {
         let screener = app.screener();
@@ -28,13 +37,14 @@ pub(super) async fn overview(
         let now = Timestamp::now();
         let day = |ago: i64| (now - (ago * 24).hours()).strftime("%Y-%m-%d").to_string();
         let days: Vec<String> = (0..DAYS).rev().map(day).collect();
-        let since = now - (DAYS * 24).hours();
+        let since = midnight(&days[0], 0)?;
         let (stats, version) = (library.stats(), library.version());
         let page = console::overview(&OverviewPage {
             session: &session,
             days: &days,
             checks: &gallery.check_counts(since)?,
             cases: &gallery.case_counts(since)?,
+            brand: brand.as_deref().filter(|brand| !brand.is_empty()),
             waiting: gallery.waiting()?,
             brands: &library.brands(),
             index: (&stats, &version),
@@ -51,7 +61,7 @@ pub(super) async fn audit(
     Moderator { session, .. }: Moderator,
 ) -> Result<Html<String>, Refusal> {
     if session.role != Role::Admin {
-        return Err(Refusal::NotAllowed(Box::new(session)));
+        return Err(Refusal::NotAllowed);
     }
     app.page(move |app| {
         let entries = app.screener().gallery.audit(None, LOGGED)?;

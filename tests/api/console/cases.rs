@@ -2,16 +2,10 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::{case, state};
+use super::{NOTHING_FREE, again, case, state};
 use crate::support::moderator::Moderator;
 use crate::support::pictures::{jpeg, photo, scene, stolen};
 use crate::support::{TestApp, problem};
-
-/// The same stolen photo, compressed once more.
-fn again(seed: u64, seller: &str, app: &TestApp) -> Value {
-    let bytes = image::load_from_memory(&stolen(&photo(seed))).unwrap().into_rgb8();
-    app.check(&[&jpeg(&bytes, 70)], &[("seller_id", seller)])
-}
 
 #[test]
 fn every_check_that_is_not_allowed_is_a_case_and_no_other_is() {
@@ -86,7 +80,7 @@ fn two_moderators_never_decide_the_same_case() {
     assert_eq!(refused.status(), 409);
     assert!(refused.text().unwrap().contains("is being worked on by"));
     assert!(other.page(&format!("/console/cases/{id}")).contains("is working on this case"));
-    assert_eq!(other.act("/console/queue/next", &[]), "/console/queue", "nothing is free");
+    assert_eq!(other.act("/console/queue/next", &[]), NOTHING_FREE);
     people[holder].act(&format!("/console/cases/{id}/release"), &[]);
     other.decide(&id, "fake");
     assert_eq!(
@@ -172,7 +166,7 @@ fn no_match_is_about_one_photo_and_the_case_waits_for_the_others() {
         second.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap().split('"').next().unwrap().to_owned()
     };
     let fields = [("decision", "no_match"), ("photo", &field("photo")), ("reference", &field("reference"))];
-    assert_eq!(robin.act(&format!("/console/cases/{id}/decide"), &fields), "/console/queue");
+    assert_eq!(robin.act(&format!("/console/cases/{id}/decide"), &fields), "/console/queue?told=decided-last");
     assert_eq!(state(&app, &id)["decision"], "no_match");
 }
 
@@ -184,7 +178,7 @@ fn undo_puts_everything_back() {
     let id = case(&app, "s1", &[1]);
     robin.decide(&id, "fake");
     assert_eq!(app.get_json("/v1/brands/acme/certificate")["outcomes"], 1);
-    assert_eq!(robin.act("/console/undo", &[]), format!("/console/cases/{id}"));
+    assert_eq!(robin.act("/console/undo", &[]), format!("/console/cases/{id}?told=decision-undone"));
     let case = state(&app, &id);
     assert_eq!(
         (&case["status"], &case["decision"], &case["claimed_by"]),
@@ -216,7 +210,7 @@ fn a_reference_whose_matches_are_overturned_blocks_no_more() {
         assert_eq!(check["action"], "review", "{check}");
         robin.decide(check["id"].as_str().unwrap(), "no_match");
     }
-    assert_eq!(mark(), "generic");
+    assert_eq!(mark(), "overturned");
     let page = robin.page(&format!("/console/references/{id}"));
     assert!(page.contains("0 confirmed, 3 overturned"), "{page}");
     robin.act("/console/undo", &[]);
@@ -268,7 +262,7 @@ fn an_appeal_is_heard_by_somebody_else_and_what_followed_is_asked_again() {
     assert_eq!(state(&app, &id)["status"], "appealed");
     assert_eq!(robin.post(&format!("/console/cases/{id}/claim"), &[]).status(), 409);
     assert_eq!(robin.post(&format!("/console/cases/{id}/decide"), &[("decision", "fake")]).status(), 409);
-    assert_eq!(robin.act("/console/queue/next", &[]), "/console/queue", "it is not theirs");
+    assert_eq!(robin.act("/console/queue/next", &[]), NOTHING_FREE, "it is not theirs");
     assert_eq!(kim.act("/console/queue/next", &[]), format!("/console/cases/{id}"));
     assert!(kim.page(&format!("/console/cases/{id}")).contains("I have the receipt"));
     kim.decide(&id, "authorised");

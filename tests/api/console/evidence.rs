@@ -116,7 +116,7 @@ fn a_forged_decision_does_not_agree_with_the_log() {
     manifest["files"]["case.json"] = touchstone::photo::Sha256::of(&files["case.json"]).to_string().into();
     files.insert("manifest.json".to_owned(), serde_json::to_vec(&manifest).unwrap());
     let (code, said) = verify(app.folder(), &packed(&files));
-    assert!(code == Some(6) && said.contains("the last word in log.json is fake"), "{said}");
+    assert!(code == Some(6) && said.contains("the last word in log.json is \"fake\""), "{said}");
 }
 
 #[test]
@@ -166,4 +166,40 @@ fn forge(path: &Path) {
     database
         .execute_batch("DROP TRIGGER audit_is_not_changed; UPDATE audit SET actor = 'nobody' WHERE action = 'decide';")
         .unwrap();
+}
+
+/// Whoever forges the sums as well can still not tell another story than the log does.
+#[test]
+fn a_forged_case_photo_or_part_is_found_though_its_sums_were_forged_as_well() {
+    let (app, robin, id) = decided();
+    let files = unpacked(&bundle(&robin, &id));
+    let forged = |change: &dyn Fn(&mut Files)| {
+        let mut files = files.clone();
+        change(&mut files);
+        let mut manifest: serde_json::Value = serde_json::from_slice(&files["manifest.json"]).unwrap();
+        let parts = files.iter().filter(|(name, _)| *name != "manifest.json");
+        manifest["files"] =
+            parts.map(|(name, bytes)| (name.clone(), touchstone::photo::Sha256::of(bytes).to_string())).collect();
+        files.insert("manifest.json".to_owned(), serde_json::to_vec(&manifest).unwrap());
+        verify(app.folder(), &packed(&files))
+    };
+    assert_eq!(forged(&|_| {}).0, Some(0));
+    for (field, other) in [("decided_by", "kim"), ("seller_id", "s9"), ("listing_id", "l9")] {
+        let (code, said) = forged(&|files| {
+            let mut case: serde_json::Value = serde_json::from_slice(&files["case.json"]).unwrap();
+            case[field] = other.into();
+            files.insert("case.json".to_owned(), serde_json::to_vec(&case).unwrap());
+        });
+        assert!(code == Some(6) && said.contains(field), "{field}: {said}");
+    }
+    let photos: Vec<&String> = files.keys().filter(|name| name.starts_with("photos/")).collect();
+    assert!(photos.iter().all(|name| name.split('.').next_back() == Some("jpg")), "{photos:?}");
+    let (code, said) = forged(&|files| drop(files.insert(photos[1].clone(), files[photos[0]].clone())));
+    assert!(code == Some(6) && said.contains("is no photo that answer.json speaks of"), "{said}");
+    for name in ["../../etc/passwd", "photos/../x", "more.txt"] {
+        let (code, said) = forged(&|files| drop(files.insert(name.to_owned(), vec![1])));
+        assert!(code == Some(6) && said.contains("is no part of a bundle"), "{name}: {said}");
+    }
+    let text = String::from_utf8(files["statement.txt"].clone()).unwrap();
+    assert!(text.contains("(f) What you can do") && text.contains("Listing: l1"), "{text}");
 }

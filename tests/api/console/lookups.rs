@@ -57,14 +57,23 @@ fn what_cannot_be_looked_up_is_told() {
         ("/console/references/ref_none", 404),
         ("/console/cases/chk_none", 404),
         ("/console/queue?status=nonsense", 422),
+        ("/console/cases/chk_none?photo=-1", 400),
+        ("/console/pictures/photo/ab/large", 400),
+        ("/console/nowhere", 404),
     ] {
         let answer = robin.get(path);
         assert_eq!(answer.status(), status, "{path}");
-        assert!(answer.text().unwrap().contains("<h1>"), "{path}");
+        let page = answer.text().unwrap();
+        assert!(page.contains("<h1>") && page.contains("aria-label=\"Console\""), "{path}: {page}");
+        // A script puts it into its own page: it gets the words alone.
+        let told = robin.request("GET", path).header("hx-request", "true").send().unwrap().text().unwrap();
+        assert!(told.starts_with("<p>") && !told.contains("<html"), "{path}: {told}");
     }
     let form = form(&[b"not a photo, and long enough"], &[]).text("csrf", robin.csrf.clone());
     let refused = robin.request("POST", "/console/lookup").multipart(form).send().unwrap();
     assert_eq!(refused.status(), 422);
+    let page = refused.text().unwrap();
+    assert!(page.contains("This file cannot be looked up") && page.contains("id=\"drop\""), "{page}");
     let _ = app.add_fake(&photo(1));
     let since = robin.get("/console/lookup?since=yesterday&reference=ref_none").status();
     assert_eq!(since, 422);

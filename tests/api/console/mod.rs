@@ -2,13 +2,15 @@
 
 mod accounts;
 mod cases;
+mod decisions;
 mod evidence;
 mod lookups;
+mod precedents;
 
 use serde_json::Value;
 
 use crate::support::TestApp;
-use crate::support::pictures::{photo, stolen};
+use crate::support::pictures::{jpeg, photo, stolen};
 
 /// A check of somebody's stolen photos that was not allowed; its id.
 fn case(app: &TestApp, seller: &str, seeds: &[u64]) -> String {
@@ -17,6 +19,15 @@ fn case(app: &TestApp, seller: &str, seeds: &[u64]) -> String {
     let answer = app.check(&photos, &[("seller_id", seller), ("listing_id", "l1")]);
     assert_ne!(answer["action"], "allow", "{answer}");
     answer["id"].as_str().unwrap().to_owned()
+}
+
+/// Where somebody is sent who asks for a case and there is none.
+const NOTHING_FREE: &str = "/console/queue?told=nothing-free";
+
+/// The same stolen photo, compressed once more.
+fn again(seed: u64, seller: &str, app: &TestApp) -> Value {
+    let bytes = image::load_from_memory(&stolen(&photo(seed))).unwrap().into_rgb8();
+    app.check(&[&jpeg(&bytes, 70)], &[("seller_id", seller)])
 }
 
 /// What the marketplace hears of a case.

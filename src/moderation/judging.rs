@@ -1,0 +1,201 @@
+//! What a person's word about a case says: of its photos, for its brands, and whether it is the last one.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::desk::{Judgement, PairView, Worker};
+use super::{Desk, DeskError};
+use crate::gallery::{Action, BrandId, Decision, NewDecision, Outcome, Pair, Polarity, Reference};
+use crate::photo::{Look, Photo, Sha256};
+use crate::screening::{CheckAnswer, Finding, Match, PhotoAnswer};
+
+/// A photo of a case and a reference that it matches.
+type Asked<'a> = (&'a PhotoAnswer, &'a Match);
+
+/// What a person has to answer in a case: of each photo that was not allowed the match that decides, then the others of
+/// its polarity that are as probable as the threshold asks; nothing where no match decides.
+fn questions(answer: &CheckAnswer) -> impl Iterator<Item = (&PhotoAnswer, Option<&Match>)> {
+    let waiting = answer.photos.iter().filter(|photo| photo.action != Action::Allow);
+    waiting.flat_map(|photo| {
+        let lead = photo.lead();
+        let relevant = move |near: &&Match| {
+            let other =
+                lead.is_some_and(|lead| lead.polarity == near.polarity && lead.reference_id != near.reference_id);
+            other
+                && near.probability.zip(near.threshold).is_some_and(|(probability, threshold)| probability >= threshold)
+        };
+        let others = photo.matches.iter().filter(relevant).map(Some);
+        std::iter::once(lead).chain(others).map(move |near| (photo, near))
+    })
+}
+
+fn is_same((photo, near): Asked<'_>, (other, of): Asked<'_>) -> bool {
+    (photo.index, &near.reference_id) == (other.index, &of.reference_id)
+}
+
+impl Desk {
+    pub(super) fn decision<'a>(
+        &self,
+        worker: &Worker,
+        answer: &'a CheckAnswer,
+        judgement: &'a Judgement,
+    ) -> Result<NewDecision<'a>, DeskError> {
+        let (decision, note) = (judgement.decision, judgement.note.as_deref());
+        let PairView { photo, near, .. } = match (judgement.photo, &judgement.reference) {
+            (Some(index), Some(id)) => self.pair(answer, Some((index, Some(id))))?,
+            // A photo that nothing was held against is no word about any match.
+            (Some(index), None) => PairView { near: None, ..self.pair(answer, Some((index, None)))? },
+            (None, None) => self.pair(answer, None)?,
+            (None, Some(_)) => return Err(DeskError::NoSuchPair(answer.id.clone())),
+        };
+        if judgement.reference.is_some() && near.is_none() {
+            return Err(DeskError::NoSuchPair(answer.id.clone()));
+        }
+        let looked_at = near.as_ref().map(|near| (&photo, near));
+        let mut pairs = Vec::new();
+        let mut closes = true;
+        match decision {
+            // What a fake's photo proves, it proves of every seller; what an authentic one proves depends on the seller.
+            // Of photos that nobody looked at nothing is said.
+            Decision::Fake => {
+                let fake = looked_at.filter(|(_, near)| near.polarity == Polarity::Fake);
+                self.push_pairs(&mut pairs, answer, fake, decision)?;
+            }
+            // It says something about this seller and this listing, and nothing that another case could follow.
+            Decision::PhotoMisuse => {
+                if looked_at.is_none_or(|(_, near)| near.polarity != Polarity::Authentic) {
+                    return Err(DeskError::NoAuthenticMatch(answer.id.clone()));
+                }
+            }
+            // The listing is in order: every photo of it, but those that somebody has said to be no match.
+            Decision::Authorised if answer.listing.seller_id.is_some() => {
+                let mut all = Vec::new();
+                for (photo, near) in questions(answer) {
+                    let Some(near) = near else { continue };
+                    let seen = looked_at.is_some_and(|seen| is_same(seen, (photo, near)));
+                    if seen || !self.was_denied(answer, (photo, near), &[])? {
+                        all.push((photo, near));
+                    }
+                }
+                self.push_pairs(&mut pairs, answer, all, decision)?;
+            }
+            Decision::Authorised => {}
+            Decision::NoMatch => {
+                let denied = looked_at.ok_or_else(|| DeskError::NoSuchPair(answer.id.clone()))?;
+                self.push_pairs(&mut pairs, answer, [denied], decision)?;
+                closes = self.undecided(answer, &pairs)?.is_none();
+            }
+        }
+        let outcomes = if closes { self.outcomes(worker, answer, looked_at, judgement)? } else { Vec::new() };
+        Ok(NewDecision { check_id: &answer.id, decision, note, closes, pairs, outcomes })
+    }
+
+    /// What a case says for each brand and polarity: whether the most probable match that somebody has spoken of was
+    /// right.
+    fn outcomes(
+        &self,
+        worker: &Worker,
+        answer: &CheckAnswer,
+        looked_at: Option<Asked<'_>>,
+        judgement: &Judgement,
+    ) -> Result<Vec<Outcome>, DeskError> {
+        let mut best: BTreeMap<(BrandId, Polarity), Outcome> = BTreeMap::new();
+        let asked = questions(answer).filter_map(|(photo, near)| Some((photo, near?)));
+        for (photo, near) in asked.chain(looked_at) {
+            let said = if looked_at.is_some_and(|seen| is_same(seen, (photo, near))) {
+                judgement.decision
+            } else if self.was_denied(answer, (photo, near), &[])? {
+                Decision::NoMatch
+            } else if judgement.decision == Decision::Authorised {
+                Decision::Authorised
+            } else {
+                continue;
+            };
+            let finding = Finding {
+                confirmed: match near.polarity {
+                    Polarity::Fake => said == Decision::Fake,
+                    Polarity::Authentic => said != Decision::NoMatch,
+                },
+                polarity: near.polarity,
+                decided_by: Some(worker.name.clone()),
+                note: judgement.note.clone(),
+            };
+            let Some(outcome) = answer.outcome_of(photo, near, finding) else { continue };
+            let place = (outcome.brand.clone(), outcome.polarity);
+            if best.get(&place).is_none_or(|known| known.score < outcome.score) {
+                best.insert(place, outcome);
+            }
+        }
+        Ok(best.into_values().collect())
+    }
+
+    /// One pair for each reference that is a near-copy of the matched one: what holds for it holds for them.
+    fn push_pairs<'a>(
+        &self,
+        pairs: &mut Vec<Pair>,
+        answer: &CheckAnswer,
+        of: impl IntoIterator<Item = Asked<'a>>,
+        decision: Decision,
+    ) -> Result<(), DeskError> {
+        let gallery = &self.parts.screener.gallery;
+        for (photo, near) in of {
+            let Ok(sum) = photo.sha256.parse() else { continue };
+            let Some(reference) = gallery.find(&near.reference_id)? else { continue };
+            let mut keys = vec![reference.key];
+            for other in &photo.matches {
+                let other = gallery.find(&other.reference_id)?.filter(|other| other.key != reference.key);
+                let same_group = |other: &Reference| other.group.is_some() && other.group == reference.group;
+                keys.extend(other.filter(same_group).map(|other| other.key));
+            }
+            let look = self.look(sum);
+            pairs.extend(keys.into_iter().map(|key| Pair {
+                key,
+                check_id: answer.id.clone(),
+                photo: sum,
+                look: look.clone(),
+                seller_id: answer.listing.seller_id.clone(),
+                decision,
+                decided_at: Timestamp::now(),
+            }));
+        }
+        Ok(())
+    }
+
+    /// What a photo that was sent shows, where it is kept; its small picture shows the same.
+    fn look(&self, sum: Sha256) -> Option<Look> {
+        let screener = &self.parts.screener;
+        let small = screener.gallery.thumbnail(sum, 320).filter(|_| screener.gallery.has_photo(sum, true));
+        let bytes = small.or_else(|| screener.gallery.upload(sum).ok())?;
+        Photo::decode(&bytes, &screener.limits).ok().map(|photo| photo.look())
+    }
+
+    /// The first question of a case that nobody has answered with "no match" yet; of references that are gone nothing is
+    /// asked.
+    pub(super) fn undecided<'a>(
+        &self,
+        answer: &'a CheckAnswer,
+        new: &[Pair],
+    ) -> Result<Option<(&'a PhotoAnswer, Option<&'a Match>)>, DeskError> {
+        for (photo, near) in questions(answer) {
+            // A photo that could not be judged waits for a word about the listing.
+            let Some(near) = near else { return Ok(Some((photo, None))) };
+            let gone = self.parts.screener.gallery.find(&near.reference_id)?.is_none();
+            if !gone && !self.was_denied(answer, (photo, near), new)? {
+                return Ok(Some((photo, Some(near))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether somebody has said in this case that a photo does not show what a reference shows.
+    fn was_denied(&self, answer: &CheckAnswer, (photo, near): Asked<'_>, new: &[Pair]) -> Result<bool, DeskError> {
+        let gallery = &self.parts.screener.gallery;
+        let Some(reference) = gallery.find(&near.reference_id)? else { return Ok(false) };
+        let known = gallery.decided_pairs([reference.key])?;
+        Ok(known.iter().chain(new).any(|pair| {
+            (&pair.check_id, pair.key, pair.decision) == (&answer.id, reference.key, Decision::NoMatch)
+                && pair.photo.to_string() == photo.sha256
+        }))
+    }
+}
