@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::audit::{AuditEntry, Deed, append, entries};
+use super::queue::{rank_new, rank_seller};
 use super::store::{Gallery, GalleryError, parsed};
 use super::{InvalidName, Polarity};
 
@@ -251,7 +252,9 @@ pub(super) fn insert_case(
             precedent.as_ref().map(|case| &case.check_id),
             precedent.as_ref().and_then(|case| case.decided_by.as_ref()),
         ])?;
+    rank_new(transaction, check.id)?;
     if let Some(precedent) = precedent.map(|case| case.check_id) {
+        check.seller_id.map_or(Ok(()), |seller| rank_seller(transaction, seller))?;
         let deed = Deed { actor: PRECEDENT, session: None, action: "decide-as-before", subject: check.id };
         append(transaction, deed, &(), &serde_json::json!({ "decision": "fake", "precedent": precedent }))?;
     }
@@ -266,7 +269,7 @@ pub(super) fn find_case(db: &Connection, check_id: &str) -> rusqlite::Result<Opt
     db.prepare_cached(&sql)?.query_row([check_id], case).optional()
 }
 
-/// Writes everything of a case that people change.
+/// Writes everything of a case that people change; what else waits of its seller is as urgent as that makes it.
 pub(super) fn overwrite_case(transaction: &Transaction<'_>, case: &Case) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
@@ -286,8 +289,8 @@ pub(super) fn overwrite_case(transaction: &Transaction<'_>, case: &Case) -> rusq
             case.appealed_at.map(|when| when.to_string()),
             case.first_decided_by,
             case.check_id,
-        ])
-        .map(drop)
+        ])?;
+    case.seller_id.as_deref().map_or(Ok(()), |seller| rank_seller(transaction, seller))
 }
 
 pub(super) fn case(row: &Row<'_>) -> rusqlite::Result<Case> {

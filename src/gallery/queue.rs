@@ -1,7 +1,7 @@
 //! Which case is next, and who works on what.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction, named_params, params};
+use rusqlite::{Connection, ToSql, Transaction, params};
 
 use super::audit::{Deed, append};
 use super::cases::{COLUMNS, case, find_case, optional};
@@ -11,14 +11,17 @@ use super::{Case, CaseStatus};
 /// Seconds that a claim holds without its holder doing anything.
 pub(super) const CLAIM_SECONDS: i64 = 15 * 60;
 
+/// Seconds of waiting that put a case 0.1 ahead.
+const PATIENCE_SECONDS: f64 = 3.0 * 24.0 * 3600.0;
+
 /// A case in the queue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Queued {
     /// The case.
     pub case: Case,
     /// What the queue is ordered by: the match's probability (0.6 of it for an authentic image, which says nothing of the
-    /// goods), and up to 0.3 for the share of the seller's decided cases
-    /// that were counterfeit, and up to 0.1 for three days of waiting.
+    /// goods), up to 0.3 for the share of the seller's decided cases that were counterfeit, and 0.1 for each three days of
+    /// waiting, so that none waits for ever.
     pub risk: f64,
     /// The seller's cases that were decided as fake.
     pub seller_fakes: u64,
@@ -79,13 +82,9 @@ impl Gallery {
     /// When the database cannot be read.
     pub fn queue_length(&self, query: &QueueQuery) -> Result<u64, GalleryError> {
         self.read(|db| {
-            let sql = format!("SELECT count(*) FROM moderation_case c WHERE {}", filters(query));
-            db.prepare_cached(&sql)?.query_row(
-                named_params! {
-                    ":brand": query.brand, ":verdict": query.verdict, ":action": query.action, ":seller": query.seller, ":id": query.id,
-                },
-                |row| unsigned(row, 0),
-            )
+            let (filters, values) = filters(query);
+            let sql = format!("SELECT count(*) FROM moderation_case c WHERE {filters}");
+            db.prepare_cached(&sql)?.query_row(&values[..], |row| unsigned(row, 0))
         })
     }
 
@@ -154,60 +153,88 @@ impl Gallery {
 }
 
 /// Only what is filtered by stands in the statement, so that an index that serves it is used.
-fn filters(query: &QueueQuery) -> String {
-    let status = match query.status {
+fn filters(query: &QueueQuery) -> (String, Vec<(&'static str, &dyn ToSql)>) {
+    let mut conditions = vec![match query.status {
         None if query.id.is_some() => "1",
         None => "c.status <> 'decided'",
         Some(CaseStatus::Open) => "c.status = 'open'",
         Some(CaseStatus::Decided) => "c.status = 'decided'",
         Some(CaseStatus::Appealed) => "c.status = 'appealed'",
-    };
-    let id = if query.id.is_some() { "(c.check_id = :id OR c.listing_id = :id)" } else { ":id IS NULL" };
-    let seller = if query.seller.is_some() { "c.seller_id = :seller" } else { ":seller IS NULL" };
+    }];
+    let mut values: Vec<(&'static str, &dyn ToSql)> = Vec::new();
+    for (name, condition, value) in [
+        (":brand", "c.brand = :brand", &query.brand),
+        (":verdict", "c.verdict = :verdict", &query.verdict),
+        (":action", "c.action = :action", &query.action),
+        (":seller", "c.seller_id = :seller", &query.seller),
+        (":id", "(c.check_id = :id OR c.listing_id = :id)", &query.id),
+    ] {
+        if let Some(value) = value {
+            conditions.push(condition);
+            values.push((name, value));
+        }
+    }
+    (conditions.join(" AND "), values)
+}
+
+/// A case's rank changes with its seller's record only: of two cases the one that came earlier is ahead by the same at any
+/// time, so that time itself need not be in it.
+fn rank(which: &str) -> String {
     format!(
-        "{status} AND {id} AND {seller} AND (:brand IS NULL OR c.brand = :brand)
-         AND (:verdict IS NULL OR c.verdict = :verdict) AND (:action IS NULL OR c.action = :action)"
+        "UPDATE moderation_case AS c SET rank = c.probability * iif(c.polarity = 'authentic', 0.6, 1.0)
+             + 0.3 * coalesce((SELECT avg(o.decision = 'fake') FROM moderation_case o WHERE o.seller_id = c.seller_id AND o.decision IS NOT NULL), 0)
+             - 0.1 * unixepoch(c.created_at) / {PATIENCE_SECONDS:.1} WHERE {which}"
     )
 }
 
+/// Of a case that has just come.
+pub(super) fn rank_new(transaction: &Transaction<'_>, check_id: &str) -> rusqlite::Result<()> {
+    transaction.prepare_cached(&rank("c.check_id = ?1"))?.execute([check_id]).map(drop)
+}
+
+/// Of all that waits of a seller, once something of theirs is decided, or is not any more.
+pub(super) fn rank_seller(transaction: &Transaction<'_>, seller: &str) -> rusqlite::Result<()> {
+    transaction.prepare_cached(&rank("c.seller_id = ?1 AND c.status <> 'decided'"))?.execute([seller]).map(drop)
+}
+
+pub(super) fn rank_all(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute(&rank("1"), []).map(drop)
+}
+
 fn queue(db: &Connection, query: &QueueQuery) -> rusqlite::Result<Vec<Queued>> {
-    let filters = filters(query);
-    let order = if query.status == Some(CaseStatus::Decided) { "decided_at DESC" } else { "risk DESC, check_id" };
+    let (filters, mut values) = filters(query);
+    let order = if query.status == Some(CaseStatus::Decided) { "c.decided_at DESC" } else { "c.rank DESC" };
     let sql = format!(
-        "SELECT *, probability * iif(polarity = 'authentic', 0.6, 1.0) + 0.3 * fakes / max(decided, 1.0) + 0.1 * min((:now - unixepoch(created_at)) / 259200.0, 1.0) AS risk FROM (
-             SELECT {COLUMNS},
-                 (SELECT count(*) FROM moderation_case o WHERE o.seller_id = c.seller_id AND o.decision = 'fake') AS fakes,
-                 (SELECT count(*) FROM moderation_case o WHERE o.seller_id = c.seller_id AND o.decision IS NOT NULL) AS decided
+        "SELECT {COLUMNS},
+                 (SELECT count(*) FROM moderation_case o WHERE o.seller_id = c.seller_id AND o.decision = 'fake'),
+                 (SELECT count(*) FROM moderation_case o WHERE o.seller_id = c.seller_id AND o.decision IS NOT NULL),
+                 c.rank + 0.1 * :now / {PATIENCE_SECONDS:.1}
              FROM moderation_case c WHERE {filters}
              AND (:me IS NULL OR ((c.claimed_by IS NULL OR c.claimed_by = :me OR c.claimed_until < :now)
                                   AND NOT (c.status = 'appealed' AND c.first_decided_by IS :me)))
              AND (:session IS NULL OR NOT EXISTS (SELECT 1 FROM audit a WHERE a.subject = c.check_id AND a.session = :session
-                                                  AND a.action = 'release' AND unixepoch(a.at) > :now - {CLAIM_SECONDS})))
+                                                  AND a.action = 'release' AND unixepoch(a.at) > :now - {CLAIM_SECONDS}))
          ORDER BY {order} LIMIT :limit OFFSET :offset"
     );
+    let whole = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let (now, limit, offset) = (Timestamp::now().as_second(), whole(query.limit), whole(query.offset));
+    let more: [(&str, &dyn ToSql); 5] = [
+        (":now", &now),
+        (":me", &query.free_for),
+        (":session", &query.not_released_in),
+        (":limit", &limit),
+        (":offset", &offset),
+    ];
+    values.extend(more);
     let mut statement = db.prepare_cached(&sql)?;
-    let rows = statement.query_map(
-        named_params! {
-            ":now": Timestamp::now().as_second(),
-            ":brand": query.brand,
-            ":verdict": query.verdict,
-            ":action": query.action,
-            ":seller": query.seller,
-            ":id": query.id,
-            ":me": query.free_for,
-            ":session": query.not_released_in,
-            ":limit": i64::try_from(query.limit).unwrap_or(i64::MAX),
-            ":offset": i64::try_from(query.offset).unwrap_or(i64::MAX),
-        },
-        |row| {
-            Ok(Queued {
-                case: case(row)?,
-                seller_fakes: unsigned(row, 22)?,
-                seller_decided: unsigned(row, 23)?,
-                risk: row.get(24)?,
-            })
-        },
-    )?;
+    let rows = statement.query_map(&values[..], |row| {
+        Ok(Queued {
+            case: case(row)?,
+            seller_fakes: unsigned(row, 22)?,
+            seller_decided: unsigned(row, 23)?,
+            risk: row.get(24)?,
+        })
+    })?;
     rows.collect()
 }
 

@@ -1,6 +1,7 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::audit::{Deed, append};
+use super::queue::rank_all;
 
 /// One script a version; the database's `user_version` counts those that have run.
 const MIGRATIONS: &[&str] = &[
@@ -293,18 +294,20 @@ const MIGRATIONS: &[&str] = &[
         precedent   TEXT,
         appeal      TEXT,
         appealed_at TEXT,
-        first_decided_by TEXT
+        first_decided_by TEXT,
+        rank        REAL NOT NULL DEFAULT 0
     ) STRICT, WITHOUT ROWID;
     INSERT INTO moderation_case_5
         SELECT c.check_id, c.listing_id, c.seller_id, c.created_at, c.verdict, c.action, brand, polarity, reference, probability,
                (SELECT json_extract(p.value, '$.sha256') FROM json_each(answer, '$.photos') p
                 ORDER BY json_extract(p.value, '$.verdict') IS json_extract(answer, '$.verdict')
                      AND json_extract(p.value, '$.action') IS json_extract(answer, '$.action') DESC, p.key LIMIT 1),
-               status, claimed_by, claimed_until, decision, decided_by, decided_at, note, precedent, appeal, appealed_at, first_decided_by
+               status, claimed_by, claimed_until, decision, decided_by, decided_at, note, precedent, appeal, appealed_at, first_decided_by, 0
         FROM moderation_case c JOIN listing_check l ON l.id = c.check_id;
     DROP TABLE moderation_case;
     ALTER TABLE moderation_case_5 RENAME TO moderation_case;
-    CREATE INDEX moderation_case_waiting ON moderation_case (probability) WHERE status <> 'decided';
+    CREATE INDEX moderation_case_waiting ON moderation_case (rank) WHERE status <> 'decided';
+    CREATE INDEX moderation_case_decided ON moderation_case (decided_at) WHERE status = 'decided';
     CREATE INDEX moderation_case_seller ON moderation_case (seller_id, created_at);
     CREATE INDEX moderation_case_created ON moderation_case (created_at);
     CREATE INDEX moderation_case_listing ON moderation_case (listing_id) WHERE listing_id IS NOT NULL;
@@ -359,6 +362,9 @@ pub(super) fn migrate(connection: &mut Connection, new_id: &str) -> rusqlite::Re
     for script in pending {
         transaction.execute_batch(script)?;
     }
+    if version < RANKS_SINCE {
+        rank_all(&transaction)?;
+    }
     if version < CASES_SINCE {
         log_migrated_cases(&transaction)?;
     }
@@ -367,6 +373,9 @@ pub(super) fn migrate(connection: &mut Connection, new_id: &str) -> rusqlite::Re
     transaction.commit()?;
     Ok(Ok(()))
 }
+
+/// The version that ordered cases by a rank that is kept.
+const RANKS_SINCE: i64 = 5;
 
 /// The version that made cases of checks, decided ones where there was an outcome.
 const CASES_SINCE: i64 = 4;
