@@ -2,10 +2,11 @@
 //! one before it about the same subject, so that a part about one subject can be checked by itself.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::store::{Gallery, GalleryError, parsed, unsigned};
+use super::writer::Writing;
 use crate::photo::Sha256;
 
 /// What somebody did.
@@ -107,7 +108,7 @@ impl Gallery {
 const COLUMNS: &str = "seq, at, actor, session, action, subject, before, after, prev, prev_of_subject, sha256";
 
 pub(super) fn append(
-    transaction: &Transaction<'_>,
+    transaction: &Writing<'_>,
     deed: Deed<'_>,
     before: &impl Serialize,
     after: &impl Serialize,

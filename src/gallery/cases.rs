@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::audit::{AuditEntry, Deed, append, entries};
 use super::queue::{rank_new, rank_seller};
-use super::store::{Gallery, GalleryError, parsed};
+use super::store::{Gallery, GalleryError, parsed, signed};
+use super::writer::Writing;
 use super::{InvalidName, Polarity};
 
 /// What a person found.
@@ -135,6 +136,12 @@ pub struct Case {
     pub decided_at: Option<Timestamp>,
     /// Why, in words.
     pub note: Option<String>,
+    /// The photo that was looked at, from 0, and the reference that it was held against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_photo: Option<u64>,
+    /// Its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_reference: Option<String>,
     /// The check whose decision was followed.
     pub precedent: Option<String>,
     /// What the seller says against the decision.
@@ -167,7 +174,7 @@ pub struct NewCase<'a> {
     pub precedent: Option<&'a str>,
 }
 
-pub(super) const COLUMNS: &str = "c.check_id, c.listing_id, c.seller_id, c.created_at, c.verdict, c.action, c.brand, c.polarity, c.reference, c.probability, c.photo, c.status, c.claimed_by, c.claimed_until, c.decision, c.decided_by, c.decided_at, c.note, c.precedent, c.appeal, c.appealed_at, c.first_decided_by";
+pub(super) const COLUMNS: &str = "c.check_id, c.listing_id, c.seller_id, c.created_at, c.verdict, c.action, c.brand, c.polarity, c.reference, c.probability, c.photo, c.status, c.claimed_by, c.claimed_until, c.decision, c.decided_by, c.decided_at, c.note, c.precedent, c.appeal, c.appealed_at, c.first_decided_by, c.decided_photo, c.decided_reference";
 
 impl Gallery {
     /// A case by its check.
@@ -212,7 +219,7 @@ impl Gallery {
 
 /// Makes a case of a check that was not allowed.
 pub(super) fn insert_case(
-    transaction: &Transaction<'_>,
+    transaction: &Writing<'_>,
     check: &super::StoredCheck<'_>,
     new: &NewCase<'_>,
 ) -> rusqlite::Result<()> {
@@ -270,11 +277,12 @@ pub(super) fn find_case(db: &Connection, check_id: &str) -> rusqlite::Result<Opt
 }
 
 /// Writes everything of a case that people change; what else waits of its seller is as urgent as that makes it.
-pub(super) fn overwrite_case(transaction: &Transaction<'_>, case: &Case) -> rusqlite::Result<()> {
+pub(super) fn overwrite_case(transaction: &Writing<'_>, case: &Case) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
             "UPDATE moderation_case SET status = ?1, claimed_by = ?2, claimed_until = ?3, decision = ?4, decided_by = ?5, decided_at = ?6,
-             note = ?7, precedent = ?8, appeal = ?9, appealed_at = ?10, first_decided_by = ?11 WHERE check_id = ?12",
+             note = ?7, precedent = ?8, appeal = ?9, appealed_at = ?10, first_decided_by = ?11, decided_photo = ?12, decided_reference = ?13
+             WHERE check_id = ?14",
         )?
         .execute(params![
             case.status.as_str(),
@@ -288,6 +296,8 @@ pub(super) fn overwrite_case(transaction: &Transaction<'_>, case: &Case) -> rusq
             case.appeal,
             case.appealed_at.map(|when| when.to_string()),
             case.first_decided_by,
+            case.decided_photo.map(signed),
+            case.decided_reference,
             case.check_id,
         ])?;
     case.seller_id.as_deref().map_or(Ok(()), |seller| rank_seller(transaction, seller))
@@ -317,6 +327,8 @@ pub(super) fn case(row: &Row<'_>) -> rusqlite::Result<Case> {
         appeal: row.get(19)?,
         appealed_at: optional(row, 20)?,
         first_decided_by: row.get(21)?,
+        decided_photo: row.get::<_, Option<i64>>(22)?.map(i64::unsigned_abs),
+        decided_reference: row.get(23)?,
     })
 }
 

@@ -1,11 +1,12 @@
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::cases::insert_case;
 use super::rows::{change, find_key};
 use super::store::{Gallery, GalleryError, signed};
+use super::writer::Writing;
 use super::{NewCase, Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
 
@@ -171,12 +172,7 @@ fn saved_check(db: &Connection, column: &str, value: &str) -> rusqlite::Result<O
 
 /// Counts photos that are unlike all that the reference decided about before, and holds the reference back when they
 /// are too many: a true copy's photos look alike, and what matches everything proves nothing.
-fn count_hit(
-    transaction: &Transaction<'_>,
-    hit: &Hit<'_>,
-    now: Timestamp,
-    limits: &FloodLimits,
-) -> rusqlite::Result<()> {
+fn count_hit(transaction: &Writing<'_>, hit: &Hit<'_>, now: Timestamp, limits: &FloodLimits) -> rusqlite::Result<()> {
     let since = now.as_second() - i64::from(limits.hours) * 3600;
     transaction
         .prepare_cached("DELETE FROM hit WHERE key = ?1 AND seen_at < ?2")?

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rusqlite::Transaction;
 
 use super::audit::{Deed, append};
 use super::cases::{PRECEDENT, find_case, overwrite_case};
 use super::effects::Effects;
-use super::outcomes::{find_outcome, write_outcome};
-use super::pairs::{Pair, drop_overruled, put_pair, restand};
+use super::outcomes::{find_outcome, withdraw_said, write_outcome};
+use super::pairs::{Pair, drop_convictions, put_pair, restand};
 use super::queue::claim;
 use super::rows::{change, find_key};
 use super::store::{Gallery, GalleryError};
+use super::writer::Writing;
 use super::{Case, CaseStatus, Claimed, Decision, Outcome, Quarantine, Reference, ReferenceState};
 
 /// A decision to keep.
@@ -28,6 +28,8 @@ pub struct NewDecision<'a> {
     pub closes: bool,
     /// What it says of photos and references.
     pub pairs: Vec<Pair>,
+    /// The photo, from 0, and the reference that were looked at.
+    pub looked_at: Option<(usize, &'a str)>,
     /// What it says for the brands' certificates.
     pub outcomes: Vec<Outcome>,
 }
@@ -64,14 +66,19 @@ impl Gallery {
                 decided.decided_by = Some(who.to_owned());
                 decided.decided_at = Some(Timestamp::now());
                 decided.note = new.note.map(str::to_owned);
+                decided.decided_photo = new.looked_at.map(|(photo, _)| photo as u64);
+                decided.decided_reference = new.looked_at.map(|(_, reference)| reference.to_owned());
                 // It is this person's own word now.
                 decided.precedent = None;
                 decided.claimed_by = None;
                 decided.claimed_until = 0;
                 overwrite_case(transaction, &decided)?;
-                // What was said of single photos on the way here stands; a second decision overrules the first.
+                // A second decision takes the place of the first, with all that it said.
                 if case.status == CaseStatus::Appealed {
-                    before.pairs = drop_overruled(transaction, new.check_id, new.decision)?;
+                    before.pairs = drop_convictions(transaction, new.check_id)?;
+                    if let Some(first) = &case.first_decided_by {
+                        before.outcomes = withdraw_said(transaction, new.check_id, first)?;
+                    }
                 }
                 if new.decision != Decision::Fake {
                     reopen_followers(transaction, who, new.check_id)?;
@@ -173,10 +180,10 @@ impl Gallery {
 }
 
 /// Cases that were decided as this one was are asked again once it is decided otherwise.
-pub(super) fn reopen_followers(transaction: &Transaction<'_>, who: &str, check_id: &str) -> rusqlite::Result<()> {
+pub(super) fn reopen_followers(transaction: &Writing<'_>, who: &str, check_id: &str) -> rusqlite::Result<()> {
     let followers: Vec<String> = transaction
         .prepare_cached(
-            "SELECT check_id FROM moderation_case WHERE precedent = ?1 AND status = 'decided' AND decided_by = ?2",
+            "SELECT check_id FROM moderation_case WHERE precedent = ?1 AND status <> 'open' AND decided_by = ?2",
         )?
         .query_map([check_id, PRECEDENT], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
@@ -189,6 +196,8 @@ pub(super) fn reopen_followers(transaction: &Transaction<'_>, who: &str, check_i
             decided_at: None,
             precedent: None,
             first_decided_by: None,
+            decided_photo: None,
+            decided_reference: None,
             ..case.clone()
         };
         overwrite_case(transaction, &reopened)?;

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
 
 use super::audit::{AuditEntry, Deed, append, undoable};
@@ -14,6 +13,7 @@ use super::pairs::{Pair, drop_pair, find_pair, put_pair, restand};
 use super::queue::CLAIM_SECONDS;
 use super::rows::{bury, change, find_key};
 use super::store::{Gallery, GalleryError, conversion};
+use super::writer::Writing;
 use super::{Case, CaseStatus, Decision, Mark, Outcome, Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
 
@@ -37,6 +37,9 @@ pub(super) struct Effects {
     pub(super) pairs: Vec<Pair>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) outcomes: Vec<Outcome>,
+    /// As the fourth version of the schema wrote it, one at most.
+    #[serde(default, skip_serializing)]
+    outcome: Option<Outcome>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) references: Vec<Standing>,
     /// References whose mark follows from what people have decided; undoing works it out anew.
@@ -54,6 +57,12 @@ impl Effects {
 
     pub(super) fn of_reference(reference: &Reference) -> Self {
         Self { references: vec![Standing::of(reference)], ..Self::default() }
+    }
+
+    /// Whether the deed has changed the mark of a reference that stands so on its other side: if not, the mark is whatever
+    /// became of it since.
+    fn marks_otherwise(&self, standing: &Standing) -> bool {
+        self.references.iter().any(|other| other.key == standing.key && other.mark != standing.mark)
     }
 }
 
@@ -83,7 +92,7 @@ impl Standing {
 
 /// Marks a reference, or takes its mark away; how it stood and how it stands.
 pub(super) fn set_mark(
-    transaction: &Transaction<'_>,
+    transaction: &Writing<'_>,
     found: Reference,
     mark: Option<Mark>,
 ) -> rusqlite::Result<(Standing, Standing)> {
@@ -105,10 +114,12 @@ impl Gallery {
                 return Ok(Undone::Nothing);
             };
             let effects = |text: &str| -> rusqlite::Result<Effects> {
-                serde_json::from_str(text).map_err(|error| conversion(0, error))
+                let mut effects: Effects = serde_json::from_str(text).map_err(|error| conversion(0, error))?;
+                effects.outcomes.extend(effects.outcome.take());
+                Ok(effects)
             };
             let (before, after) = (effects(&entry.before)?, effects(&entry.after)?);
-            if !stands(transaction, who, &after)? {
+            if !stands(transaction, who, (&before, &after))? {
                 // Told once; the next undo is about what was done before.
                 let deed = Deed { actor: who, session: Some(session), action: "undo-refused", subject: &entry.subject };
                 append(transaction, deed, &(), &serde_json::json!({ "undoes": entry.seq }))?;
@@ -127,7 +138,7 @@ impl Gallery {
 }
 
 /// Whether everything is still as a deed has left it.
-fn stands(transaction: &Transaction<'_>, who: &str, after: &Effects) -> rusqlite::Result<bool> {
+fn stands(transaction: &Writing<'_>, who: &str, (before, after): (&Effects, &Effects)) -> rusqlite::Result<bool> {
     // A word about one photo can be taken back only while the case goes on, and nobody else works on it.
     if let (None, Some(pair)) = (&after.case, after.pairs.first()) {
         let goes_on =
@@ -156,7 +167,12 @@ fn stands(transaction: &Transaction<'_>, who: &str, after: &Effects) -> rusqlite
         }
     }
     for standing in &after.references {
-        if find_key(transaction, standing.key)?.is_none_or(|now| Standing::of(&now) != *standing) {
+        let Some(now) = find_key(transaction, standing.key)? else { return Ok(false) };
+        let mut now = Standing::of(&now);
+        if !before.marks_otherwise(standing) {
+            now.mark = standing.mark;
+        }
+        if now != *standing {
             return Ok(false);
         }
     }
@@ -167,12 +183,7 @@ fn stands(transaction: &Transaction<'_>, who: &str, after: &Effects) -> rusqlite
 }
 
 /// Puts back what a deed has changed; the sum of a photo that nobody may need any more is returned.
-fn revert(
-    transaction: &Transaction<'_>,
-    who: &str,
-    before: &Effects,
-    after: &Effects,
-) -> rusqlite::Result<Option<Sha256>> {
+fn revert(transaction: &Writing<'_>, who: &str, before: &Effects, after: &Effects) -> rusqlite::Result<Option<Sha256>> {
     for gone in &after.pairs {
         drop_pair(transaction, gone)?;
     }
@@ -205,10 +216,11 @@ fn revert(
     }
     for standing in &before.references {
         let Some(found) = find_key(transaction, standing.key)? else { continue };
+        let mark = if after.marks_otherwise(standing) { standing.mark } else { found.mark };
         let restored = Reference {
             state: standing.state,
             quarantine: standing.quarantine.clone(),
-            mark: standing.mark,
+            mark,
             publication: standing.publication,
             updated_at: Timestamp::now(),
             ..found

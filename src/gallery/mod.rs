@@ -23,6 +23,7 @@ mod schema;
 mod store;
 mod types;
 mod vectors;
+mod writer;
 
 pub use accounts::{Account, Role, Session};
 pub use audit::AuditEntry;

@@ -1,8 +1,9 @@
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::store::{Gallery, GalleryError, next_revision, parsed, signed};
+use super::writer::Writing;
 use super::{BrandId, Polarity};
 use crate::photo::Sha256;
 
@@ -68,7 +69,7 @@ impl Gallery {
 
 const COLUMNS: &str = "check_id, brand, polarity, photo, confirmed, score, scoring, decided_by, note, decided_at";
 
-pub(super) fn write_outcome(transaction: &Transaction<'_>, outcome: &Outcome) -> rusqlite::Result<()> {
+pub(super) fn write_outcome(transaction: &Writing<'_>, outcome: &Outcome) -> rusqlite::Result<()> {
     let revision = next_revision(transaction)?;
     transaction
         .prepare_cached(&format!(
@@ -102,8 +103,17 @@ pub(super) fn find_outcome(db: &Connection, of: &Outcome) -> rusqlite::Result<Op
         .optional()
 }
 
+/// Takes back what somebody has said of a check, and returns it.
+pub(super) fn withdraw_said(transaction: &Writing<'_>, check_id: &str, who: &str) -> rusqlite::Result<Vec<Outcome>> {
+    let sql = format!("SELECT {COLUMNS} FROM outcome WHERE check_id = ?1 AND decided_by = ?2 AND withdrawn = 0");
+    let said: Vec<Outcome> =
+        transaction.prepare_cached(&sql)?.query_map([check_id, who], outcome)?.collect::<rusqlite::Result<_>>()?;
+    said.iter().try_for_each(|gone| withdraw_outcome(transaction, gone))?;
+    Ok(said)
+}
+
 /// Takes an outcome back.
-pub(super) fn withdraw_outcome(transaction: &Transaction<'_>, gone: &Outcome) -> rusqlite::Result<()> {
+pub(super) fn withdraw_outcome(transaction: &Writing<'_>, gone: &Outcome) -> rusqlite::Result<()> {
     let revision = next_revision(transaction)?;
     transaction
         .prepare_cached(

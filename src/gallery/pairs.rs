@@ -1,12 +1,13 @@
 //! What people have said of photos and references.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::effects::{Standing, set_mark};
 use super::rows::find_key;
 use super::store::{Gallery, GalleryError, parsed, signed, unsigned};
+use super::writer::Writing;
 use super::{Decision, Mark};
 use crate::photo::{Look, Sha256};
 
@@ -89,7 +90,7 @@ pub(super) fn find_pair(db: &Connection, of: &Pair) -> rusqlite::Result<Option<P
 }
 
 /// Writes a pair and returns what stood in its place.
-pub(super) fn put_pair(transaction: &Transaction<'_>, new: &Pair) -> rusqlite::Result<Option<Pair>> {
+pub(super) fn put_pair(transaction: &Writing<'_>, new: &Pair) -> rusqlite::Result<Option<Pair>> {
     let known = find_pair(transaction, new)?;
     transaction
         .prepare_cached(&format!("INSERT OR REPLACE INTO decided_pair ({PAIR}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"))?
@@ -105,23 +106,19 @@ pub(super) fn put_pair(transaction: &Transaction<'_>, new: &Pair) -> rusqlite::R
     Ok(known)
 }
 
-pub(super) fn drop_pair(transaction: &Transaction<'_>, gone: &Pair) -> rusqlite::Result<()> {
+pub(super) fn drop_pair(transaction: &Writing<'_>, gone: &Pair) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("DELETE FROM decided_pair WHERE key = ?1 AND check_id = ?2 AND photo = ?3")?
         .execute(params![signed(gone.key), gone.check_id, &gone.photo.0[..]])
         .map(drop)
 }
 
-/// Drops what an earlier decision of the same case has said otherwise.
-pub(super) fn drop_overruled(
-    transaction: &Transaction<'_>,
-    check_id: &str,
-    decision: Decision,
-) -> rusqlite::Result<Vec<Pair>> {
-    let sql = format!("SELECT {PAIR} FROM decided_pair WHERE check_id = ?1 AND decision <> ?2");
+/// Drops what the decision has said that was appealed against; what was said of single photos on the way to it stands.
+pub(super) fn drop_convictions(transaction: &Writing<'_>, check_id: &str) -> rusqlite::Result<Vec<Pair>> {
+    let sql = format!("SELECT {PAIR} FROM decided_pair WHERE check_id = ?1 AND decision = ?2");
     let overruled: Vec<Pair> = transaction
         .prepare_cached(&sql)?
-        .query_map([check_id, decision.as_str()], pair)?
+        .query_map([check_id, Decision::Fake.as_str()], pair)?
         .collect::<rusqlite::Result<_>>()?;
     overruled.iter().try_for_each(|gone| drop_pair(transaction, gone))?;
     Ok(overruled)
@@ -136,7 +133,7 @@ fn record(db: &Connection, key: u64) -> rusqlite::Result<(u64, u64)> {
 }
 
 /// What matches too many things that it is not proves nothing by itself, for as long as people's decisions say so.
-pub(super) fn restand(transaction: &Transaction<'_>, key: u64) -> rusqlite::Result<Option<Standing>> {
+pub(super) fn restand(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<Option<Standing>> {
     let Some(found) = find_key(transaction, key)? else { return Ok(None) };
     let (confirmed, overturned) = record(transaction, key)?;
     let proves_nothing = overturned >= OVERTURNED_ENOUGH && overturned > confirmed;

@@ -3,11 +3,12 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::rows::{PRESENT, bury, find_key, overwrite};
 use super::store::{Gallery, GalleryError, conversion, next_revision, parsed, signed, unsigned};
+use super::writer::Writing;
 use super::{BrandId, Details, Mark, Polarity, Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
 
@@ -332,7 +333,7 @@ impl Before {
 
 /// Keeps a reference as it is before the publication changes it. Of one that the publication brought in there is
 /// nothing to keep.
-fn remember(transaction: &Transaction<'_>, number: u64, found: &Reference) -> rusqlite::Result<()> {
+fn remember(transaction: &Writing<'_>, number: u64, found: &Reference) -> rusqlite::Result<()> {
     let before = serde_json::to_string(&Before::of(found)).map_err(|error| conversion(2, error))?;
     transaction
         .prepare_cached("INSERT OR IGNORE INTO publication_effect (number, key, before) VALUES (?1, ?2, ?3)")?
@@ -388,7 +389,7 @@ fn publication(db: &Connection, number: u64) -> rusqlite::Result<Publication> {
     db.query_row(&format!("SELECT {COLUMNS} FROM publication WHERE number = ?1"), [signed(number)], row)
 }
 
-fn insert_publication(transaction: &Transaction<'_>, what: &Published, revision: u64) -> rusqlite::Result<u64> {
+fn insert_publication(transaction: &Writing<'_>, what: &Published, revision: u64) -> rusqlite::Result<u64> {
     let (kind, brand, run, model) = match what {
         Published::Reindex { brand, run } => ("reindex", Some(brand.as_str()), Some(run.as_str()), ""),
         Published::Model { name } => ("model", None, None, name.as_str()),

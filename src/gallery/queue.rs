@@ -1,11 +1,12 @@
 //! Which case is next, and who works on what.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ToSql, Transaction, params};
+use rusqlite::{Connection, ToSql, params};
 
 use super::audit::{Deed, append};
 use super::cases::{COLUMNS, case, find_case, optional};
 use super::store::{Gallery, GalleryError, unsigned};
+use super::writer::Writing;
 use super::{Case, CaseStatus};
 
 /// Seconds that a claim holds without its holder doing anything.
@@ -188,16 +189,16 @@ fn rank(which: &str) -> String {
 }
 
 /// Of a case that has just come.
-pub(super) fn rank_new(transaction: &Transaction<'_>, check_id: &str) -> rusqlite::Result<()> {
+pub(super) fn rank_new(transaction: &Writing<'_>, check_id: &str) -> rusqlite::Result<()> {
     transaction.prepare_cached(&rank("c.check_id = ?1"))?.execute([check_id]).map(drop)
 }
 
 /// Of all that waits of a seller, once something of theirs is decided, or is not any more.
-pub(super) fn rank_seller(transaction: &Transaction<'_>, seller: &str) -> rusqlite::Result<()> {
+pub(super) fn rank_seller(transaction: &Writing<'_>, seller: &str) -> rusqlite::Result<()> {
     transaction.prepare_cached(&rank("c.seller_id = ?1 AND c.status <> 'decided'"))?.execute([seller]).map(drop)
 }
 
-pub(super) fn rank_all(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+pub(super) fn rank_all(transaction: &Writing<'_>) -> rusqlite::Result<()> {
     transaction.execute(&rank("1"), []).map(drop)
 }
 
@@ -230,16 +231,16 @@ fn queue(db: &Connection, query: &QueueQuery) -> rusqlite::Result<Vec<Queued>> {
     let rows = statement.query_map(&values[..], |row| {
         Ok(Queued {
             case: case(row)?,
-            seller_fakes: unsigned(row, 22)?,
-            seller_decided: unsigned(row, 23)?,
-            risk: row.get(24)?,
+            seller_fakes: unsigned(row, 24)?,
+            seller_decided: unsigned(row, 25)?,
+            risk: row.get(26)?,
         })
     })?;
     rows.collect()
 }
 
 pub(super) fn claim(
-    transaction: &Transaction<'_>,
+    transaction: &Writing<'_>,
     (who, session): (&str, &str),
     mut case: Case,
 ) -> rusqlite::Result<Claimed> {

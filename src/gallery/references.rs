@@ -1,13 +1,14 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Transaction, named_params, params};
+use rusqlite::{OptionalExtension, named_params, params};
 
 use super::audit::{Deed, append};
 use super::effects::{Effects, Standing, set_mark};
 use super::rows::{COLUMNS, PRESENT, bury, change, find, find_key, find_photo, is_needed, overwrite, reference};
 use super::store::{Gallery, GalleryError, io_error, new_id, next_revision, signed};
 use super::vectors::insert_vector;
+use super::writer::Writing;
 use super::{BrandId, Claim, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState};
 use crate::embed::Embedding;
 use crate::photo::Sha256;
@@ -97,7 +98,7 @@ impl Gallery {
 
     fn insert_or_find(
         &self,
-        transaction: &Transaction<'_>,
+        transaction: &Writing<'_>,
         new: &NewReference<'_>,
         model: &str,
     ) -> rusqlite::Result<Added> {
@@ -299,18 +300,18 @@ impl Gallery {
 }
 
 /// Says that somebody has supplied nearly the same image with the other polarity.
-fn dispute(transaction: &Transaction<'_>, key: u64) -> rusqlite::Result<Option<(Standing, Standing)>> {
+fn dispute(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<Option<(Standing, Standing)>> {
     let found = find_key(transaction, key)?.filter(|found| found.mark != Some(Mark::Disputed));
     found.map(|found| set_mark(transaction, found, Some(Mark::Disputed))).transpose()
 }
 
-fn restage(transaction: &Transaction<'_>, new: &NewReference<'_>, staged: Reference) -> rusqlite::Result<Reference> {
+fn restage(transaction: &Writing<'_>, new: &NewReference<'_>, staged: Reference) -> rusqlite::Result<Reference> {
     let staged = Reference { claim: new.claim.clone(), mark: new.mark, updated_at: Timestamp::now(), ..staged };
     overwrite(transaction, &staged, 0)?;
     Ok(staged)
 }
 
-fn insert(transaction: &Transaction<'_>, new: &NewReference<'_>) -> rusqlite::Result<Reference> {
+fn insert(transaction: &Writing<'_>, new: &NewReference<'_>) -> rusqlite::Result<Reference> {
     let now = Timestamp::now();
     let state = match (new.run, new.quarantine) {
         (Some(_), _) => ReferenceState::Staged,

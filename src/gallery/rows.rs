@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::store::{next_revision, parsed, signed, unsigned};
+use super::writer::Writing;
 use super::{BrandId, Claim, Details, Mark, PhotoRecord, Quarantine, Reference};
 use crate::photo::Sha256;
 
@@ -74,13 +75,13 @@ pub(super) fn find_key(db: &Connection, key: u64) -> rusqlite::Result<Option<Ref
 }
 
 /// Whether a reference that is not deleted has this photo.
-pub(super) fn is_needed(transaction: &Transaction<'_>, sha256: Sha256) -> rusqlite::Result<bool> {
+pub(super) fn is_needed(transaction: &Writing<'_>, sha256: Sha256) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM reference WHERE sha256 = ?1 AND state <> 'deleted')";
     transaction.query_row(sql, [&sha256.0[..]], |row| row.get(0))
 }
 
 /// Makes a row that only its key, its photo's sum and its revision are left of.
-pub(super) fn bury(transaction: &Transaction<'_>, key: u64) -> rusqlite::Result<()> {
+pub(super) fn bury(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<()> {
     let revision = next_revision(transaction)?;
     transaction
         .prepare_cached(
@@ -92,13 +93,13 @@ pub(super) fn bury(transaction: &Transaction<'_>, key: u64) -> rusqlite::Result<
 }
 
 /// As [`overwrite`], under the next revision.
-pub(super) fn change(transaction: &Transaction<'_>, changed: &Reference) -> rusqlite::Result<()> {
+pub(super) fn change(transaction: &Writing<'_>, changed: &Reference) -> rusqlite::Result<()> {
     let revision = next_revision(transaction)?;
     overwrite(transaction, changed, revision)
 }
 
 /// Writes everything of a reference that may change.
-pub(super) fn overwrite(transaction: &Transaction<'_>, changed: &Reference, revision: u64) -> rusqlite::Result<()> {
+pub(super) fn overwrite(transaction: &Writing<'_>, changed: &Reference, revision: u64) -> rusqlite::Result<()> {
     let (Claim { polarity, details, .. }, quarantine) = (&changed.claim, changed.quarantine.as_ref());
     transaction
         .prepare_cached(

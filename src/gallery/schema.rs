@@ -1,7 +1,8 @@
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::audit::{Deed, append};
 use super::queue::rank_all;
+use super::writer::Writing;
 
 /// One script a version; the database's `user_version` counts those that have run.
 const MIGRATIONS: &[&str] = &[
@@ -295,6 +296,8 @@ const MIGRATIONS: &[&str] = &[
         appeal      TEXT,
         appealed_at TEXT,
         first_decided_by TEXT,
+        decided_photo     INTEGER,
+        decided_reference TEXT,
         rank        REAL NOT NULL DEFAULT 0
     ) STRICT, WITHOUT ROWID;
     INSERT INTO moderation_case_5
@@ -302,7 +305,7 @@ const MIGRATIONS: &[&str] = &[
                (SELECT json_extract(p.value, '$.sha256') FROM json_each(answer, '$.photos') p
                 ORDER BY json_extract(p.value, '$.verdict') IS json_extract(answer, '$.verdict')
                      AND json_extract(p.value, '$.action') IS json_extract(answer, '$.action') DESC, p.key LIMIT 1),
-               status, claimed_by, claimed_until, decision, decided_by, decided_at, note, precedent, appeal, appealed_at, first_decided_by, 0
+               status, claimed_by, claimed_until, decision, decided_by, decided_at, note, precedent, appeal, appealed_at, first_decided_by, NULL, NULL, 0
         FROM moderation_case c JOIN listing_check l ON l.id = c.check_id;
     DROP TABLE moderation_case;
     ALTER TABLE moderation_case_5 RENAME TO moderation_case;
@@ -363,10 +366,10 @@ pub(super) fn migrate(connection: &mut Connection, new_id: &str) -> rusqlite::Re
         transaction.execute_batch(script)?;
     }
     if version < RANKS_SINCE {
-        rank_all(&transaction)?;
+        rank_all(&Writing::within(&transaction))?;
     }
     if version < CASES_SINCE {
-        log_migrated_cases(&transaction)?;
+        log_migrated_cases(&Writing::within(&transaction))?;
     }
     transaction.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
     transaction.execute("INSERT OR IGNORE INTO gallery (one, id, revision) VALUES (1, ?1, 0)", [new_id])?;
@@ -380,7 +383,7 @@ const RANKS_SINCE: i64 = 5;
 /// The version that made cases of checks, decided ones where there was an outcome.
 const CASES_SINCE: i64 = 4;
 
-fn log_migrated_cases(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+fn log_migrated_cases(transaction: &Writing<'_>) -> rusqlite::Result<()> {
     let decided: Vec<(String, String)> = transaction
         .prepare("SELECT check_id, decision FROM moderation_case WHERE status = 'decided'")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Row};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::writer::{Writer, Writing};
 use super::{PhotoStore, schema};
 
 /// Why the gallery could not answer.
@@ -59,7 +60,7 @@ pub struct Gallery {
     pub(super) uploads: PhotoStore,
     /// Small pictures of both, for people: derived, and made again when missing.
     pub(super) thumbnails: PhotoStore,
-    writer: Mutex<Connection>,
+    writer: Writer,
     /// Idle connections for reading; one is opened when all are busy.
     readers: Mutex<Vec<Connection>>,
 }
@@ -92,7 +93,7 @@ impl Gallery {
             features,
             uploads,
             thumbnails,
-            writer: Mutex::new(writer),
+            writer: Writer::new(writer),
             readers: Mutex::default(),
         })
     }
@@ -135,16 +136,8 @@ impl Gallery {
         Ok(connection)
     }
 
-    pub(super) fn write<T>(
-        &self,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, GalleryError> {
-        let mut writer = self.writer.lock();
-        let failed = |source| self.failed(source);
-        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let answer = work(&transaction).map_err(failed)?;
-        transaction.commit().map_err(failed)?;
-        Ok(answer)
+    pub(super) fn write<T>(&self, work: impl FnOnce(&Writing<'_>) -> rusqlite::Result<T>) -> Result<T, GalleryError> {
+        self.writer.write(work).map_err(|source| self.failed(source))
     }
 
     pub(super) fn failed(&self, source: rusqlite::Error) -> GalleryError {
@@ -193,6 +186,6 @@ pub(super) fn io_error(error: io::Error) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(Box::new(error))
 }
 
-pub(super) fn next_revision(transaction: &Transaction<'_>) -> rusqlite::Result<u64> {
+pub(super) fn next_revision(transaction: &Writing<'_>) -> rusqlite::Result<u64> {
     transaction.query_row("UPDATE gallery SET revision = revision + 1 RETURNING revision", [], |row| unsigned(row, 0))
 }

@@ -1,8 +1,9 @@
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
+use rusqlite::{OptionalExtension, Row, named_params, params};
 
 use super::rows::{COLUMNS, is_needed, mark, reference};
 use super::store::{Gallery, GalleryError, io_error, next_revision, parsed, signed, unsigned};
+use super::writer::Writing;
 use super::{BrandId, Mark, Polarity, Reference, ReferenceState};
 use crate::embed::Embedding;
 use crate::photo::Sha256;
@@ -294,7 +295,7 @@ impl Gallery {
 }
 
 pub(super) fn insert_vector(
-    transaction: &Transaction<'_>,
+    transaction: &Writing<'_>,
     sha256: Sha256,
     model: &str,
     embedding: &Embedding,

@@ -1,14 +1,15 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::vectors::quantise;
+use super::vectors::{push_signs, quantise};
 use super::{Hit, VectorIndex, VectorSet, sort_hits};
 use crate::embed::Embedding;
 
-/// Scans every row: int8 first, then the best `4 k + 64` with f32.
+/// Scans every row: where there are many, by their signs, of which the nearest [`sieved`] go on; these by int8, of which the
+/// best `4 k + 64` go on; these with f32.
 ///
-/// The int8 error on unit vectors is below 0.01 (512 dimensions), so a true neighbour is lost only
-/// where more than `3 k + 64` others lie within that of it.
+/// The int8 error on unit vectors is below 0.01 (512 dimensions), so a true neighbour is lost there only where more than
+/// `3 k + 64` others lie within that of it. What the signs lose is measured: docs/PERFORMANCE.md.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ExactIndex;
 
@@ -30,6 +31,55 @@ impl Ord for Score {
     }
 }
 
+/// Rows that go on from the signs, of a search for `k`.
+fn sieved(k: usize) -> usize {
+    k.saturating_mul(16).saturating_add(1024)
+}
+
+/// The rows that `alive` lets through whose signs are nearest to the query's; all, where they are few.
+fn sieve(vectors: &VectorSet, query: &Embedding, k: usize, alive: &dyn Fn(u32) -> bool) -> Vec<u32> {
+    let wanted = sieved(k);
+    if vectors.len() / 4 <= wanted {
+        return vectors.rows().filter(|&row| alive(row)).collect();
+    }
+    let mut signs = Vec::with_capacity(query.dimension().div_ceil(8));
+    push_signs(query.as_slice(), &mut signs);
+    let mut differing: Vec<u16> = vectors.differing_signs(&signs).collect();
+    let nearest = nearest(&differing, query.dimension(), wanted);
+    if nearest.iter().all(|&row| alive(row)) {
+        return nearest;
+    }
+    // What is served no more must not take the places of what is.
+    for (row, count) in vectors.rows().zip(&mut differing) {
+        if !alive(row) {
+            *count = GONE;
+        }
+    }
+    self::nearest(&differing, query.dimension(), wanted)
+}
+
+/// In place of a count: the row does not come into question.
+const GONE: u16 = u16::MAX;
+
+/// The `wanted` rows with the lowest counts, and those that are equal to the last of them.
+fn nearest(differing: &[u16], dimension: usize, wanted: usize) -> Vec<u32> {
+    let mut counts = vec![0_usize; dimension + 1];
+    for &count in differing {
+        if let Some(rows) = counts.get_mut(usize::from(count)) {
+            *rows += 1;
+        }
+    }
+    let mut left = wanted;
+    // With the count that fills the last place all rows of it go on, so that the answer does not depend on their order.
+    let last = counts.iter().position(|&rows| {
+        let full = rows >= left;
+        left = left.saturating_sub(rows);
+        full
+    });
+    let last = last.unwrap_or(dimension);
+    (0..).zip(differing).filter(|(_, count)| usize::from(**count) <= last).map(|(row, _)| row).collect()
+}
+
 impl VectorIndex for ExactIndex {
     fn nearest(&self, vectors: &VectorSet, query: &Embedding, k: usize, alive: &dyn Fn(u32) -> bool) -> Vec<Hit> {
         if query.dimension() != vectors.dimension() || k == 0 {
@@ -39,7 +89,7 @@ impl VectorIndex for ExactIndex {
         let mut bytes = Vec::with_capacity(query.dimension());
         let scale = quantise(query.as_slice(), &mut bytes);
         let mut best = BinaryHeap::with_capacity(wanted.min(vectors.len()) + 1);
-        for row in vectors.rows().filter(|&row| alive(row)) {
+        for row in sieve(vectors, query, k, alive) {
             let score = Score(vectors.rough(row, &bytes, scale), row);
             if best.len() < wanted {
                 best.push(Reverse(score));

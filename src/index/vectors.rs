@@ -1,13 +1,14 @@
-use simsimd::SpatialSimilarity;
+use simsimd::{BinarySimilarity, SpatialSimilarity};
 
 use super::Hit;
 use crate::embed::{Embedding, cosine};
 
-/// Rows of unit vectors, as f32 and as int8 with one scale a row: a quarter of the memory traffic
-/// for a first look, the f32 for the exact answer.
+/// Rows of unit vectors, three times: their signs, a bit a number, to pass over most rows; int8 with one scale a row,
+/// to order what is left; and f32 for the exact answer.
 #[derive(Debug, Clone)]
 pub struct VectorSet {
     dimension: usize,
+    signs: Vec<u8>,
     floats: Vec<f32>,
     bytes: Vec<i8>,
     scales: Vec<f32>,
@@ -17,7 +18,7 @@ impl VectorSet {
     /// No rows yet.
     #[must_use]
     pub fn new(dimension: usize) -> Self {
-        Self { dimension, floats: Vec::new(), bytes: Vec::new(), scales: Vec::new() }
+        Self { dimension, signs: Vec::new(), floats: Vec::new(), bytes: Vec::new(), scales: Vec::new() }
     }
 
     /// Numbers a row.
@@ -50,6 +51,7 @@ impl VectorSet {
         }
         let row = u32::try_from(self.len()).ok()?;
         self.floats.extend_from_slice(embedding.as_slice());
+        push_signs(embedding.as_slice(), &mut self.signs);
         let scale = quantise(embedding.as_slice(), &mut self.bytes);
         self.scales.push(scale);
         Some(row)
@@ -75,11 +77,32 @@ impl VectorSet {
         Hit { row, similarity: cosine(self.floats(row), query.as_slice()) }
     }
 
+    /// In how many signs each row differs from a query, row by row.
+    pub(super) fn differing_signs(&self, query: &[u8]) -> impl Iterator<Item = u16> {
+        self.signs.chunks_exact(query.len().max(1)).map(|row| differing(row, query))
+    }
+
     /// Approximate cosine of a row with a quantised query.
     pub(super) fn rough(&self, row: u32, query: &[i8], query_scale: f32) -> f32 {
         let (bytes, scale) = self.quantised(row);
         rough_dot(bytes, query) * scale * query_scale
     }
+}
+
+/// Appends one bit a number: whether it is positive.
+///
+/// Of two vectors at an angle, a random direction's signs differ with probability angle / pi (Charikar, "Similarity
+/// Estimation Techniques from Rounding Algorithms", 2002); an embedding's own directions are about as good.
+pub(super) fn push_signs(values: &[f32], signs: &mut Vec<u8>) {
+    let byte =
+        |chunk: &[f32]| chunk.iter().enumerate().fold(0, |byte, (bit, value)| byte | u8::from(*value > 0.0) << bit);
+    signs.extend(values.chunks(8).map(byte));
+}
+
+fn differing(a: &[u8], b: &[u8]) -> u16 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of bits of one vector")]
+    let count = u8::hamming(a, b).unwrap_or(0.0) as u16;
+    count
 }
 
 /// Dot product of int8 vectors.

@@ -34,6 +34,14 @@ fn is_same((photo, near): Asked<'_>, (other, of): Asked<'_>) -> bool {
     (photo.index, &near.reference_id) == (other.index, &of.reference_id)
 }
 
+/// The photo and the reference that were looked at, as they stand in the answer.
+fn judgement_seen<'a>(answer: &'a CheckAnswer, photo: &PhotoAnswer, near: Option<&Match>) -> Option<(usize, &'a str)> {
+    let near = near?;
+    let matches = &answer.photos.get(photo.index)?.matches;
+    let found = matches.iter().find(|other| other.reference_id == near.reference_id)?;
+    Some((photo.index, &found.reference_id))
+}
+
 impl Desk {
     pub(super) fn decision<'a>(
         &self,
@@ -53,6 +61,7 @@ impl Desk {
             return Err(DeskError::NoSuchPair(answer.id.clone()));
         }
         let looked_at = near.as_ref().map(|near| (&photo, near));
+        let seen = judgement_seen(answer, &photo, near.as_ref());
         let mut pairs = Vec::new();
         let mut closes = true;
         match decision {
@@ -88,7 +97,7 @@ impl Desk {
             }
         }
         let outcomes = if closes { self.outcomes(worker, answer, looked_at, judgement)? } else { Vec::new() };
-        Ok(NewDecision { check_id: &answer.id, decision, note, closes, pairs, outcomes })
+        Ok(NewDecision { check_id: &answer.id, decision, note, closes, pairs, looked_at: seen, outcomes })
     }
 
     /// What a case says for each brand and polarity: whether the most probable match that somebody has spoken of was
@@ -139,6 +148,7 @@ impl Desk {
         decision: Decision,
     ) -> Result<(), DeskError> {
         let gallery = &self.parts.screener.gallery;
+        let now = Timestamp::now();
         for (photo, near) in of {
             let Ok(sum) = photo.sha256.parse() else { continue };
             let Some(reference) = gallery.find(&near.reference_id)? else { continue };
@@ -148,6 +158,8 @@ impl Desk {
                 let same_group = |other: &Reference| other.group.is_some() && other.group == reference.group;
                 keys.extend(other.filter(same_group).map(|other| other.key));
             }
+            // A listing may show one photo twice, and near-copies are each other's.
+            keys.retain(|&key| !pairs.iter().any(|pair| (pair.key, pair.photo) == (key, sum)));
             let look = self.look(sum);
             pairs.extend(keys.into_iter().map(|key| Pair {
                 key,
@@ -156,7 +168,7 @@ impl Desk {
                 look: look.clone(),
                 seller_id: answer.listing.seller_id.clone(),
                 decision,
-                decided_at: Timestamp::now(),
+                decided_at: now,
             }));
         }
         Ok(())

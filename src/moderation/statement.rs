@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DeskError;
 use crate::gallery::{Case, Decision};
-use crate::screening::CheckAnswer;
+use crate::screening::{CheckAnswer, Match, PhotoAnswer};
 
 /// What the platform says of itself in statements.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,12 +142,20 @@ fn view(decision: Decision) -> &'static str {
     }
 }
 
+/// What the person had before them who decided.
+fn looked_at<'a>(case: &Case, answer: &'a CheckAnswer) -> Option<(&'a PhotoAnswer, &'a Match)> {
+    let photo = answer.photos.get(usize::try_from(case.decided_photo?).ok()?)?;
+    let reference = case.decided_reference.as_ref()?;
+    Some((photo, photo.matches.iter().find(|near| near.reference_id == *reference)?))
+}
+
 fn facts(case: &Case, answer: &CheckAnswer) -> Vec<String> {
     let mut facts = vec![format!(
         "The photos of the listing were compared with images that the brand {} has supplied. This was done on the marketplace's own initiative, not upon a notice.",
-        case.brand.as_deref().unwrap_or("concerned")
+        looked_at(case, answer).map(|(_, near)| near.brand.as_str()).or(case.brand.as_deref()).unwrap_or("concerned")
     )];
-    if let Some((photo, near)) = answer.lead() {
+    let seen = looked_at(case, answer).or_else(|| answer.lead());
+    if let Some((photo, near)) = seen {
         facts.push(format!(
             "Photo {} of {} matches an image that the brand supplied as {} (probability of a copy {:.1} %).",
             photo.index + 1,
@@ -164,7 +172,8 @@ fn facts(case: &Case, answer: &CheckAnswer) -> Vec<String> {
             ));
         }
     }
-    facts.extend(answer.reasons.iter().map(|reason| reason.text.clone()));
+    let reasons = seen.map_or(&answer.reasons, |(photo, _)| &photo.reasons);
+    facts.extend(reasons.iter().map(|reason| reason.text.clone()));
     facts.extend(case.note.iter().map(|note| format!("The person who decided added: {note}")));
     if let Some(appeal) = &case.appeal {
         facts.push(format!("The seller had said against an earlier decision: {appeal}"));

@@ -313,7 +313,7 @@ impl Screener {
                             let key = judgement.decisive.map(|place| examination.held[place].found.key);
                             hit = key.map(|key| (key, hash));
                             // Only what is a known fake's photo beyond doubt is decided as before.
-                            let plain = matches!(judgement.verdict, Verdict::KnownFakeMatch | Verdict::KnownFakeLikely)
+                            let plain = judgement.verdict == Verdict::KnownFakeMatch
                                 && judgement.decisive.is_some_and(|at| examination.held[at].found.entry.mark.is_none());
                             let fake = |pair: &&Pair| pair.decision == Decision::Fake && Some(pair.key) == key;
                             let found = decided.iter().find(fake).filter(|_| plain);

@@ -1,6 +1,7 @@
 //! What people have decided before, and what is left out because of it.
 
 use std::cell::LazyCell;
+use std::collections::HashMap;
 
 use super::{Examination, Listing, ScreenError, Screener, Settled};
 use crate::gallery::{Decision, Pair};
@@ -22,9 +23,13 @@ impl Screener {
                     || (pair.seller_id.is_some() && pair.seller_id == listing.seller_id)
             };
             let look = LazyCell::new(|| photo.look());
-            pairs.retain(|pair| applies(pair) && pair.is_about(photo.sha256(), || look.clone()));
+            pairs.retain(|pair| pair.is_about(photo.sha256(), || look.clone()));
             pairs.sort_by_key(|pair| (pair.key, std::cmp::Reverse(pair.decided_at)));
+            let newest: HashMap<u64, Decision> = pairs.iter().rev().map(|pair| (pair.key, pair.decision)).collect();
+            pairs.retain(applies);
             pairs.dedup_by_key(|pair| pair.key);
+            // A conviction that somebody has contradicted since, if only for another seller, is nobody else's.
+            pairs.retain(|pair| pair.decision != Decision::Fake || newest.get(&pair.key) == Some(&Decision::Fake));
         }
         Ok(pairs)
     }

@@ -65,6 +65,14 @@ impl Moderator {
         location.unwrap().to_str().unwrap().to_owned()
     }
 
+    /// Decides while looking at one photo, held against one reference or against none.
+    pub fn decide_on(&self, case: &str, decision: &str, photo: usize, reference: Option<&str>) -> u16 {
+        let photo = photo.to_string();
+        let mut fields = vec![("decision", decision), ("photo", photo.as_str())];
+        fields.extend(reference.map(|id| ("reference", id)));
+        self.post(&format!("/console/cases/{case}/decide"), &fields).status().as_u16()
+    }
+
     pub fn decide(&self, case: &str, decision: &str) -> String {
         self.act(&format!("/console/cases/{case}/decide"), &[("decision", decision)])
     }

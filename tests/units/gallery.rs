@@ -132,6 +132,37 @@ fn a_gallery_of_the_fourth_version_keeps_cases_and_what_was_said_of_photos() {
         .unwrap();
 }
 
+#[test]
+#[expect(clippy::disallowed_types, reason = "lays an old database out")]
+fn a_decision_of_the_fourth_version_is_undone_with_its_outcome() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let old = rusqlite::Connection::open(folder.path().join("touchstone.db")).unwrap();
+    old.execute_batch(&String::from_utf8(fixture("gallery-v4.sql")).unwrap()).unwrap();
+    let (case, outcome) = (
+        r#"{"check_id":"chk_2","listing_id":"l2","seller_id":"s1","created_at":"2026-02-03T10:00:00Z","verdict":"known_fake_match","action":"review","brand":"acme","polarity":"fake","reference":"ref_1","probability":0.75,"status":"STATUS","decision":DECISION,"decided_by":null,"decided_at":AT,"note":null,"precedent":null,"appeal":null,"appealed_at":null,"first_decided_by":null}"#,
+        r#"{"check_id":"chk_2","brand":"acme","polarity":"fake","photo":"1111111111111111111111111111111111111111111111111111111111111111","confirmed":true,"score":0.75,"scoring":"small-scoring@1","decided_by":null,"note":null,"decided_at":"2026-02-04T00:00:00Z"}"#,
+    );
+    let case = |status: &str, decision: &str, at: &str| {
+        case.replace("STATUS", status).replace("DECISION", decision).replace("AT", at)
+    };
+    let before = format!("{{\"case\":{}}}", case("open", "null", "null"));
+    let after =
+        format!("{{\"case\":{},\"outcome\":{outcome}}}", case("decided", "\"fake\"", "\"2026-02-04T00:00:00Z\""));
+    old.execute(
+        "INSERT INTO audit VALUES (3, '2026-11-24T00:00:00Z', 'kim', 'ses_1', 'decide', 'chk_2', ?1, ?2, '', '', '')",
+        [&before, &after],
+    )
+    .unwrap();
+    drop(old);
+    let gallery = Gallery::open(folder.path()).unwrap();
+    let acme = "acme".parse().unwrap();
+    assert_eq!(gallery.outcomes(&acme, "small-scoring@1").unwrap().len(), 1);
+    let undone = gallery.undo(("kim", "ses_1")).unwrap();
+    assert!(matches!(undone, touchstone::gallery::Undone::Done(_)), "{undone:?}");
+    assert_eq!(gallery.case("chk_2").unwrap().unwrap().status, CaseStatus::Open);
+    assert!(gallery.outcomes(&acme, "small-scoring@1").unwrap().is_empty());
+}
+
 /// Undoing compares what is kept with what the log says: a number must come back from JSON as it went in.
 #[test]
 fn a_score_survives_the_log() {

@@ -46,6 +46,28 @@ fn other_colours_another_cut_or_a_mark_are_another_look() {
     }
 }
 
+#[test]
+fn a_tint_or_a_pattern_that_leaves_the_larger_cells_as_they_were_is_another_look() {
+    for image in real() {
+        let first = look(&image, 92);
+        let tinted = RgbImage::from_fn(image.width(), image.height(), |x, y| {
+            let Rgb([r, g, b]) = *image.get_pixel(x, y);
+            Rgb([r.saturating_add(12), g.saturating_sub(12), b.saturating_add(12)])
+        });
+        let cell = image.width() / 32;
+        let striped = RgbImage::from_fn(image.width(), image.height(), |x, y| {
+            let up = (x / cell).is_multiple_of(2);
+            Rgb(image
+                .get_pixel(x, y)
+                .0
+                .map(|value| if up { value.saturating_add(60) } else { value.saturating_sub(60) }))
+        });
+        for other in [tinted, striped] {
+            assert!(!first.is_same(&look(&other, 92)));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]

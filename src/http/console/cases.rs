@@ -139,7 +139,7 @@ pub(super) async fn decide(
         let decision: Decision = form.decision.parse().map_err(DeskError::from)?;
         let photo = form.photo.map(|text| index(&text)).transpose()?;
         let note = limited("The reason", form.note, MOST_WORDS)?;
-        let judgement = Judgement { decision, note, photo, reference: form.reference };
+        let judgement = Judgement { decision, note, photo, reference: form.reference.filter(|id| !id.is_empty()) };
         let decided = desk.decide(&worker, &id, &judgement)?;
         let closed = decided.status == CaseStatus::Decided;
         let next = if closed { desk.claim_next(&worker, &query)?.map(|case| case.check_id) } else { Some(id) };

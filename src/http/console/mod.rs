@@ -29,6 +29,7 @@ pub(super) fn routes(app: Arc<App>) -> Router<Arc<App>> {
         .route("/console/login", get(auth::page).post(auth::login))
         .route("/console/logout", post(auth::logout))
         .route("/console", get(queue::home))
+        .route("/console/", get(queue::home))
         .route("/console/queue", get(queue::queue))
         .route("/console/queue/next", post(queue::next))
         .route("/console/cases/{id}", get(cases::case))

@@ -9,16 +9,6 @@ use crate::support::TestApp;
 use crate::support::moderator::Moderator;
 use crate::support::pictures::{jpeg, photo, scene, stolen};
 
-impl Moderator {
-    /// Decides while looking at one photo, held against one reference or against none.
-    fn decide_on(&self, case: &str, decision: &str, photo: usize, reference: Option<&str>) -> u16 {
-        let photo = photo.to_string();
-        let mut fields = vec![("decision", decision), ("photo", photo.as_str())];
-        fields.extend(reference.map(|id| ("reference", id)));
-        self.post(&format!("/console/cases/{case}/decide"), &fields).status().as_u16()
-    }
-}
-
 /// The same drawing in other colours.
 fn recoloured(image: &RgbImage) -> RgbImage {
     let mut other = image.clone();
@@ -209,6 +199,33 @@ fn undo_stops_where_somebody_else_has_gone_on() {
     assert_eq!(robin.post("/console/undo", &[]).status(), 409);
     kim.act("/console/undo", &[]);
     assert_eq!(kim.get(&added).status(), 200);
+}
+
+#[test]
+fn a_listing_that_shows_one_photo_twice_can_be_undone_as_any_other() {
+    let app = TestApp::start();
+    let robin = Moderator::new(&app, "robin");
+    app.add_fake(&photo(1));
+    let id = case(&app, "s1", &[1, 1]);
+    robin.decide(&id, "authorised");
+    assert_eq!(again(1, "s1", &app)["action"], "allow");
+    robin.act("/console/undo", &[]);
+    assert_eq!(again(1, "s1", &app)["action"], "review");
+}
+
+#[test]
+fn a_quarantine_can_be_undone_though_the_mark_has_changed_since() {
+    let app = TestApp::start();
+    let (robin, kim) = (Moderator::new(&app, "robin"), Moderator::new(&app, "kim"));
+    let fake = app.add_fake(&photo(1));
+    let reference = || app.get_json(&format!("/v1/brands/acme/references/{fake}"));
+    let edits = [scene(1), image::imageops::flip_horizontal(&scene(1)), image::imageops::flip_vertical(&scene(1))];
+    let checks = edits.map(|edit| app.check_one(&jpeg(&edit, 80))["id"].as_str().unwrap().to_owned());
+    robin.act(&format!("/console/references/{fake}/quarantine"), &[("why", "wrong bag")]);
+    checks.iter().for_each(|id| drop(kim.decide(id, "no_match")));
+    assert_eq!(reference()["mark"], "overturned");
+    robin.act("/console/undo", &[]);
+    assert_eq!((&reference()["state"], &reference()["mark"]), (&json!("active"), &json!("overturned")));
 }
 
 #[test]

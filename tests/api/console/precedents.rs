@@ -9,6 +9,7 @@ use crate::support::pictures::{jpeg, photo, scene};
 
 struct Court {
     app: TestApp,
+    fake: String,
     robin: Moderator,
     kim: Moderator,
     lee: Moderator,
@@ -18,9 +19,9 @@ impl Court {
     /// A known fake and three moderators.
     fn open() -> Self {
         let app = TestApp::start();
-        app.add_fake(&photo(1));
+        let fake = app.add_fake(&photo(1));
         let [robin, kim, lee] = ["robin", "kim", "lee"].map(|name| Moderator::new(&app, name));
-        Self { app, robin, kim, lee }
+        Self { app, fake, robin, kim, lee }
     }
 
     /// Robin's decision, and another seller's case that follows it.
@@ -118,6 +119,63 @@ fn nothing_follows_a_decision_under_appeal_or_one_that_was_taken_back() {
     assert_eq!(court.state(&follower, "status"), "open");
     let log = court.kim.page(&format!("/console/cases/{follower}"));
     assert!(log.contains("decide as before") && log.contains("reopen"), "{log}");
+}
+
+#[test]
+fn a_second_decision_takes_the_place_of_the_first_with_all_that_it_said() {
+    let court = Court::open();
+    let authentic = court.app.add("acme", "authentic", &photo(7))["id"].as_str().unwrap().to_owned();
+    let id = case(&court.app, "s1", &[1, 7]);
+    let outcomes = || court.app.get_json("/v1/brands/acme/certificate")["outcomes"].clone();
+    court.robin.decide_on(&id, "fake", 0, Some(&court.fake));
+    assert_eq!(outcomes(), 1);
+    court.appeal(&id);
+    court.kim.decide_on(&id, "photo_misuse", 1, Some(&authentic));
+    assert_eq!(outcomes(), 0, "of the goods nothing is said any more");
+    let statement = court.kim.page(&format!("/console/cases/{id}/statement"));
+    assert!(statement.contains("Photo 2 of 2 matches an image that the brand supplied as authentic"), "{statement}");
+    assert!(!statement.contains("known fake"), "{statement}");
+    assert_eq!(
+        court.state(again(1, "s2", &court.app)["id"].as_str().unwrap(), "status"),
+        "open",
+        "nothing is followed"
+    );
+    court.kim.act("/console/undo", &[]);
+    assert_eq!(outcomes(), 1, "robin's word is back");
+}
+
+#[test]
+fn what_was_said_of_single_photos_outlives_an_appeal() {
+    let court = Court::open();
+    let second = court.app.add_fake(&photo(2));
+    let id = case(&court.app, "s1", &[1, 2]);
+    court.robin.decide_on(&id, "no_match", 0, Some(&court.fake));
+    court.robin.decide_on(&id, "fake", 1, Some(&second));
+    court.appeal(&id);
+    court.kim.decide_on(&id, "authorised", 1, Some(&second));
+    assert_eq!(again(1, "s2", &court.app)["action"], "allow");
+    let other = again(2, "s2", &court.app);
+    assert_eq!(court.state(other["id"].as_str().unwrap(), "status"), "open");
+}
+
+#[test]
+fn a_conviction_that_was_contradicted_since_is_followed_no_more() {
+    let court = Court::open();
+    let (_, winner) = court.decided();
+    court.appeal(&winner);
+    court.kim.decide(&winner, "authorised");
+    assert_eq!(again(1, "s2", &court.app)["action"], "allow", "its own seller may");
+    assert_eq!(court.state(again(1, "s4", &court.app)["id"].as_str().unwrap(), "status"), "open", "others are asked");
+}
+
+#[test]
+fn an_appeal_does_not_hang_on_a_decision_that_was_taken_back() {
+    let court = Court::open();
+    let (_, follower) = court.decided();
+    court.appeal(&follower);
+    court.robin.act("/console/undo", &[]);
+    assert_eq!((court.state(&follower, "status"), court.state(&follower, "decision")), (json!("open"), Value::Null));
+    assert_eq!(court.state(&follower, "appeal"), "it is mine", "whoever decides reads it");
 }
 
 #[test]

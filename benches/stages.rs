@@ -1,0 +1,90 @@
+//! What a check is made of, and the bound that the machine sets: photos a second that all cores reach in a bare loop of
+//! decoding, resizing and the model, without HTTP, index or database.
+//!
+//!     cargo bench --bench stages -- PHOTOS [COUNT]
+//!
+//! Prints one JSON object: the bound, and milliseconds of each stage on one thread, on the same photos.
+
+#![expect(clippy::print_stdout, clippy::unwrap_used, clippy::cast_precision_loss, reason = "a benchmark")]
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use touchstone::config::Config;
+use touchstone::embed::{EmbedOptions, Embedder, ModelManifest, load_runtime, preprocess};
+use touchstone::photo::{Limits, Photo};
+
+const ROUNDS: usize = 3;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let count = args.get(1).map_or(400, |text| text.parse().unwrap());
+    let photos = read(Path::new(&args[0]), count);
+    let config = Config::default();
+    load_runtime(&config.runtime).unwrap();
+    let manifest = ModelManifest::load(&config.models, &config.model).unwrap();
+    let one = EmbedOptions { workers: 1, max_batch: 1, ..EmbedOptions::default() };
+    let single = Embedder::start(&config.models, manifest.clone(), &one).unwrap();
+    let mut report = serde_json::Map::new();
+    let decoded: Vec<Photo> = photos.iter().map(|bytes| decode(bytes)).collect();
+    let mut stage = |name: &str, work: &mut dyn FnMut(usize)| {
+        let best = (0..ROUNDS).map(|_| {
+            let started = Instant::now();
+            (0..photos.len()).for_each(&mut *work);
+            started.elapsed().as_secs_f64() * 1e3 / photos.len() as f64
+        });
+        let best = best.fold(f64::INFINITY, f64::min);
+        report.insert(name.to_owned(), json!((best * 1000.0).round() / 1000.0));
+    };
+    stage("sum", &mut |place| drop(black_box(touchstone::photo::Sha256::of(&photos[place]))));
+    stage("decode", &mut |place| drop(black_box(decode(&photos[place]))));
+    stage("resize and lay out", &mut |place| drop(black_box(preprocess(&decoded[place], &manifest.input))));
+    stage("resize and model", &mut |place| drop(black_box(single.submit(&decoded[place]).unwrap().wait().unwrap())));
+    stage("quality", &mut |place| {
+        black_box(decoded[place].quality());
+    });
+    stage("panels", &mut |place| drop(black_box(decoded[place].panels())));
+    drop(single);
+    let bounds: Vec<Value> = [1, 2, 4, 8]
+        .map(|batch| json!({ "batch": batch, "photos_per_second": bound(&config, &manifest, &photos, batch) }))
+        .into();
+    let bytes = photos.iter().map(Vec::len).sum::<usize>() / photos.len().max(1);
+    println!("{}", json!({ "photos": photos.len(), "mean_bytes": bytes, "stages_ms": report, "bare_loop": bounds }));
+}
+
+/// Photos a second of a bare loop on all cores: each thread decodes and waits for its own embedding.
+fn bound(config: &Config, manifest: &ModelManifest, photos: &[Vec<u8>], batch: usize) -> f64 {
+    let options = EmbedOptions { max_batch: batch, ..EmbedOptions::default() };
+    let embedder = Embedder::start(&config.models, manifest.clone(), &options).unwrap();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // One thread more than cores for each that waits in a batch.
+    let threads = if batch == 1 { cores * 2 } else { cores * (batch + 1) };
+    let rates = (0..ROUNDS).map(|_| {
+        let next = AtomicUsize::new(0);
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while let Some(bytes) = photos.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        black_box(embedder.submit_patiently(&decode(bytes)).unwrap().wait().unwrap());
+                    }
+                });
+            }
+        });
+        photos.len() as f64 / started.elapsed().as_secs_f64()
+    });
+    (rates.fold(0.0, f64::max) * 10.0).round() / 10.0
+}
+
+fn decode(bytes: &[u8]) -> Photo {
+    Photo::decode(bytes, &Limits::default()).unwrap()
+}
+
+fn read(folder: &Path, count: usize) -> Vec<Vec<u8>> {
+    let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().map(|entry| entry.unwrap().into_path());
+    let files = walk.filter(|path| path.extension().is_some_and(|ending| ending == "jpg"));
+    files.take(count).map(|file| std::fs::read(file).unwrap()).collect()
+}

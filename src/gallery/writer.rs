@@ -1,0 +1,144 @@
+//! The one connection that writes. Who writes at the same time shares a transaction, and so a sync of the disk: each does
+//! its work in a savepoint of its own, and none returns before all of it is committed.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+use rusqlite::{Connection, Transaction};
+
+/// Pieces of work that share a transaction at most, so that the first one need not wait for ever.
+const MOST_TOGETHER: usize = 64;
+
+/// A connection inside a transaction that writes.
+pub(super) struct Writing<'a>(&'a Connection);
+
+impl<'a> Writing<'a> {
+    pub(super) fn within(transaction: &'a Transaction<'_>) -> Self {
+        Self(transaction)
+    }
+}
+
+impl Deref for Writing<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.0
+    }
+}
+
+/// Whether a shared transaction was committed, once that is known.
+#[derive(Default)]
+struct Batch {
+    outcome: Mutex<Option<Result<(), String>>>,
+    known: Condvar,
+}
+
+impl Batch {
+    fn finish(&self, outcome: Result<(), String>) {
+        *self.outcome.lock() = Some(outcome);
+        self.known.notify_all();
+    }
+
+    fn wait(&self) -> Result<(), String> {
+        let mut outcome = self.outcome.lock();
+        loop {
+            match &*outcome {
+                Some(known) => return known.clone(),
+                None => self.known.wait(&mut outcome),
+            }
+        }
+    }
+}
+
+struct Open {
+    batch: Arc<Batch>,
+    pieces: usize,
+}
+
+struct State {
+    connection: Connection,
+    open: Option<Open>,
+}
+
+impl State {
+    /// Ends the open transaction and tells everybody who has a part in it.
+    fn finish(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let committed = self.connection.execute_batch("COMMIT").map_err(|error| error.to_string());
+        if committed.is_err() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        open.batch.finish(committed);
+    }
+
+    fn abandon(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let _ = self.connection.execute_batch("ROLLBACK");
+        open.batch.finish(Err("another piece of work in the same transaction broke off".to_owned()));
+    }
+}
+
+/// Ends the shared transaction even where a piece of work panics: others wait for it.
+struct Turn<'a>(&'a mut State, bool);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !self.1 {
+            self.0.abandon();
+        }
+    }
+}
+
+pub(super) struct Writer {
+    state: Mutex<State>,
+    /// Who is about to take `state`: while there is somebody, the transaction is left open for them.
+    coming: AtomicUsize,
+}
+
+impl Writer {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { state: Mutex::new(State { connection, open: None }), coming: AtomicUsize::new(0) }
+    }
+
+    /// Does `work` and returns once it is committed. What fails leaves nothing behind, and nothing of others undone.
+    pub(super) fn write<T>(&self, work: impl FnOnce(&Writing<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        self.coming.fetch_add(1, Ordering::AcqRel);
+        let mut state = self.state.lock();
+        self.coming.fetch_sub(1, Ordering::AcqRel);
+        if state.open.is_none() {
+            state.connection.execute_batch("BEGIN IMMEDIATE")?;
+            state.open = Some(Open { batch: Arc::default(), pieces: 0 });
+        }
+        let mut turn = Turn(&mut state, false);
+        let answer = turn.0.piece(work);
+        turn.1 = true;
+        drop(turn);
+        let Some(open) = state.open.as_mut() else { return answer };
+        open.pieces += 1;
+        let (batch, full) = (Arc::clone(&open.batch), open.pieces >= MOST_TOGETHER);
+        if full || self.coming.load(Ordering::Acquire) == 0 {
+            state.finish();
+        }
+        drop(state);
+        let committed = batch.wait();
+        let answer = answer?;
+        committed.map_err(not_committed)?;
+        Ok(answer)
+    }
+}
+
+impl State {
+    fn piece<T>(&mut self, work: impl FnOnce(&Writing<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        // Dropped without a commit, it is rolled back.
+        let savepoint = self.connection.savepoint()?;
+        let answer = work(&Writing(&savepoint))?;
+        savepoint.commit()?;
+        Ok(answer)
+    }
+}
+
+fn not_committed(reason: String) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR), Some(reason))
+}
