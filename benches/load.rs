@@ -6,7 +6,13 @@
 //! PHOTOS is a folder of JPEGs, one photo a listing, taken in shuffled order. Prints one JSON object: answers by status,
 //! latency in milliseconds, and the processor time of this program itself, which the service does not have.
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, clippy::cast_precision_loss, reason = "a benchmark")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cast_precision_loss,
+    reason = "a benchmark"
+)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -77,7 +83,7 @@ fn plan() -> Plan {
             _ => places.push(word),
         }
     }
-    let [url, folder] = <[String; 2]>::try_from(places).unwrap_or_else(|_| panic!("URL and PHOTOS are expected"));
+    let [url, folder] = <[String; 2]>::try_from(places).expect("URL and PHOTOS");
     let mut files: Vec<PathBuf> = walkdir::WalkDir::new(folder)
         .sort_by_file_name()
         .into_iter()
@@ -114,7 +120,7 @@ async fn drive(plan: &Plan) -> Arc<Mutex<Seen>> {
                 }
                 Err(error) => (format!("no answer: {error}"), None),
             };
-            let took = (started.elapsed() - due).as_secs_f64() * 1e3;
+            let took = started.elapsed().saturating_sub(due).as_secs_f64() * 1e3;
             if due < warm {
                 return;
             }

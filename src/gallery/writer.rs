@@ -72,21 +72,18 @@ impl State {
         }
         open.batch.finish(committed);
     }
-
-    fn abandon(&mut self) {
-        let Some(open) = self.open.take() else { return };
-        let _ = self.connection.execute_batch("ROLLBACK");
-        open.batch.finish(Err("another piece of work in the same transaction broke off".to_owned()));
-    }
 }
 
-/// Ends the shared transaction even where a piece of work panics: others wait for it.
-struct Turn<'a>(&'a mut State, bool);
+/// Ends the shared transaction where a piece of work panics, of which nothing is kept: others wait for it.
+struct Turn<'a> {
+    state: &'a mut State,
+    done: bool,
+}
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if !self.1 {
-            self.0.abandon();
+        if !self.done {
+            self.state.finish();
         }
     }
 }
@@ -111,14 +108,16 @@ impl Writer {
             state.connection.execute_batch("BEGIN IMMEDIATE")?;
             state.open = Some(Open { batch: Arc::default(), pieces: 0 });
         }
-        let mut turn = Turn(&mut state, false);
-        let answer = turn.0.piece(work);
-        turn.1 = true;
+        let mut turn = Turn { state: &mut state, done: false };
+        let answer = turn.state.piece(work);
+        turn.done = true;
         drop(turn);
         let Some(open) = state.open.as_mut() else { return answer };
         open.pieces += 1;
         let (batch, full) = (Arc::clone(&open.batch), open.pieces >= MOST_TOGETHER);
-        if full || self.coming.load(Ordering::Acquire) == 0 {
+        // A full disk ends a transaction by itself: then nobody's work is kept, and all are told.
+        let lost = state.connection.is_autocommit();
+        if full || lost || self.coming.load(Ordering::Acquire) == 0 {
             state.finish();
         }
         drop(state);

@@ -163,6 +163,48 @@ fn a_decision_of_the_fourth_version_is_undone_with_its_outcome() {
     assert!(gallery.outcomes(&acme, "small-scoring@1").unwrap().is_empty());
 }
 
+/// Who writes at once shares a transaction: what one gets wrong is nobody else's loss, and what returned is there.
+#[test]
+fn writers_at_once_neither_wait_for_nor_undo_each_other() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let gallery = Gallery::open(folder.path()).unwrap();
+    let save = |id: &str| {
+        let check = touchstone::gallery::StoredCheck {
+            id,
+            idempotency_key: None,
+            request_sha256: Sha256([0; 32]),
+            listing_id: None,
+            seller_id: None,
+            action: "allow",
+            created_at: jiff::Timestamp::now(),
+            answer: "{}",
+            photos: &[],
+            hits: &[],
+            case: None,
+        };
+        gallery.save_check(&check, &touchstone::gallery::FloodLimits::default()).is_ok()
+    };
+    assert!(save("chk_taken"));
+    std::thread::scope(|scope| {
+        for thread in 0..16 {
+            let (save, gallery) = (&save, &gallery);
+            scope.spawn(move || {
+                for number in 0..40 {
+                    let id = format!("chk_{thread}_{number}");
+                    assert!(save(&id));
+                    assert!(gallery.check(&id).unwrap().is_some(), "it returned, so it is there");
+                    assert!(!save("chk_taken"));
+                }
+            });
+        }
+    });
+    drop(gallery);
+    let gallery = Gallery::open(folder.path()).unwrap();
+    assert!(
+        (0..16).all(|thread| (0..40).all(|number| gallery.check(&format!("chk_{thread}_{number}")).unwrap().is_some()))
+    );
+}
+
 /// Undoing compares what is kept with what the log says: a number must come back from JSON as it went in.
 #[test]
 fn a_score_survives_the_log() {
