@@ -6,8 +6,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use touchstone::embed::Embedding;
 use touchstone::index::{
-    Change, ExactIndex, Generation, HnswIndex, IndexOptions, LiveIndex, Nodes, Origin, Scope, SnapshotError,
-    VectorIndex,
+    Change, ExactIndex, Generation, Hit, HnswIndex, IndexOptions, LiveIndex, Nodes, Origin, Scope, SnapshotError,
+    VectorIndex, VectorSet,
 };
 
 const DIMENSION: usize = 32;
@@ -83,6 +83,32 @@ proptest! {
         let expected: Vec<u64> = expected.into_iter().take(5).map(|(key, _)| key).collect();
         prop_assert_eq!(keys(&index, &query, 5), expected);
         prop_assert_eq!(index.stats().keys, served.len());
+    }
+}
+
+/// So many that most rows are passed over by their signs.
+#[test]
+fn a_scan_of_many_finds_all_that_is_near_and_is_served() {
+    let mut random = StdRng::seed_from_u64(11);
+    let drawn =
+        |random: &mut StdRng| Embedding::normalize((0..512).map(|_| random.random::<f32>() - 0.5).collect()).unwrap();
+    let products: Vec<Embedding> = (0..600).map(|_| drawn(&mut random)).collect();
+    let mut vectors = VectorSet::new(products[0].dimension());
+    for row in 0..24_000 {
+        vectors.push(&near(&products[row % products.len()], 0.1, &mut random));
+    }
+    for product in &products[..20] {
+        let query = near(product, 0.05, &mut random);
+        // Half of what is nearest is served no more: it must not take the places of the rest.
+        for alive in [&(|_: u32| true) as &dyn Fn(u32) -> bool, &|row| row % 1200 >= 600] {
+            let mut wanted: Vec<Hit> =
+                vectors.rows().filter(|&row| alive(row)).map(|row| vectors.hit(row, &query)).collect();
+            wanted.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.row.cmp(&b.row)));
+            wanted.truncate(16);
+            let found = ExactIndex.nearest(&vectors, &query, 16, alive);
+            assert!(wanted[15].similarity > 0.46, "{wanted:?}");
+            assert_eq!(found, wanted);
+        }
     }
 }
 
