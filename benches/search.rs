@@ -1,4 +1,4 @@
-//! What a search costs, and what it finds, at how many vectors; with `--graph`, beside a graph of hnsw_rs.
+//! What a search costs, and what it finds, at how many vectors; with `--graph`, beside a graph of `hnsw_rs`.
 //!
 //!     cargo bench --bench search -- [--graph] [VECTORS ...]
 //!
@@ -76,7 +76,7 @@ impl VectorIndex for Plain {
 
 #[expect(clippy::cast_precision_loss, reason = "small counts")]
 fn recall(truth: &[Vec<Hit>], found: &[Vec<Hit>]) -> (f64, f64) {
-    let (mut all, mut got, mut near, mut got_near) = (0, 0, 0, 0);
+    let (mut all, mut got, mut near, mut got_near) = (0_usize, 0, 0_usize, 0_usize);
     for (truth, found) in truth.iter().zip(found) {
         for hit in truth {
             let is_found = usize::from(found.iter().any(|other| other.row == hit.row));

@@ -78,6 +78,8 @@ pub struct Server {
     pub allow_unauthenticated: bool,
     /// Requests with photos worked on at once; one more gets 429.
     pub max_in_flight: usize,
+    /// Checks that wait for a core, whole in memory; one more gets 429, so that nobody waits for long. 0 means three a core.
+    pub max_waiting: usize,
     /// Photos in one check at most.
     pub max_photos: usize,
     /// Bytes of one request at most.
@@ -96,6 +98,7 @@ impl Default for Server {
             listen: "127.0.0.1:8080".to_owned(),
             allow_unauthenticated: false,
             max_in_flight: 64,
+            max_waiting: 0,
             max_photos: 20,
             max_request_bytes: 100 << 20,
             timeout_s: 30,
@@ -184,6 +187,7 @@ impl Config {
     fn checked(self, origin: impl Fn() -> String) -> Result<Self, ConfigError> {
         let ranges = [
             ("server.max_in_flight", self.server.max_in_flight, 1..=10_000),
+            ("server.max_waiting", self.server.max_waiting, 0..=10_000),
             ("server.max_photos", self.server.max_photos, 1..=1_000),
             ("server.max_matches", self.server.max_matches, 1..=1_000),
             ("embed.workers", self.embed.workers, 0..=256),

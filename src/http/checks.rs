@@ -58,6 +58,7 @@ pub(super) async fn create(
         return Err(super::system::not_ready(reason));
     }
     let mut form = Form::read(body, &rules(&app)).await?;
+    let _turn = app.take_turn()?;
     let listing = Listing {
         listing_id: form.text("listing_id"),
         seller_id: form.text("seller_id"),

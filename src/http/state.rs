@@ -28,6 +28,8 @@ pub struct App {
     admission: Arc<Semaphore>,
     /// Requests worked on at once: more threads than cores only take memory.
     working: Arc<Semaphore>,
+    /// Checks that are worked on or wait for it.
+    turns: Arc<Semaphore>,
 }
 
 impl App {
@@ -35,6 +37,7 @@ impl App {
     #[must_use]
     pub fn new(parts: Parts, config: &Config, metrics: Option<PrometheusHandle>) -> Arc<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
+        let waiting = if config.server.max_waiting == 0 { cores * 3 } else { config.server.max_waiting };
         Arc::new(Self {
             serving: Arc::new(Serving::new(parts, config)),
             server: config.server.clone(),
@@ -43,15 +46,18 @@ impl App {
             metrics,
             admission: Arc::new(Semaphore::new(config.server.max_in_flight.max(1))),
             working: Arc::new(Semaphore::new(cores + 2)),
+            turns: Arc::new(Semaphore::new(cores + 2 + waiting)),
         })
     }
 
     /// A place for a request with photos, or 429. Taken before the body is read.
     pub(super) fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.admission).try_acquire_owned().map_err(|_| {
-            telemetry::refused();
-            Problem::busy()
-        })
+        place(&self.admission)
+    }
+
+    /// A turn for a check that is whole in memory, or 429: a queue that is longer only makes everybody wait.
+    pub(super) fn take_turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        place(&self.turns)
     }
 
     /// Runs blocking work off the async threads, a few at a time.
@@ -112,6 +118,13 @@ impl App {
     pub(super) fn follow(&self) -> Sender<()> {
         self.serving.follow(Duration::from_millis(self.server.refresh_ms.max(10)))
     }
+}
+
+fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(places).try_acquire_owned().map_err(|_| {
+        telemetry::refused();
+        Problem::busy()
+    })
 }
 
 /// A screener that stays the same for as long as it is held.

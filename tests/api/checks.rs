@@ -183,7 +183,13 @@ fn repeats_that_race_get_one_answer() {
 
 #[test]
 fn a_full_service_refuses_with_429_and_says_when_to_come_back() {
-    let app = TestApp::with("sscd-distilled", |config| config.server.max_in_flight = 1);
+    refuses_with_429(|server| server.max_in_flight = 1);
+    // Bodies may come in, but no more wait for a core than this.
+    refuses_with_429(|server| server.max_waiting = 1);
+}
+
+fn refuses_with_429(change: fn(&mut touchstone::config::Server)) {
+    let app = TestApp::with("sscd-distilled", |config| change(&mut config.server));
     let fake = photo(16);
     let statuses: Vec<(u16, Option<String>)> = std::thread::scope(|scope| {
         let sent: Vec<_> = (0..12)

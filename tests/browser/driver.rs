@@ -119,6 +119,19 @@ impl Browser {
         self.run(self.client().perform_actions(keys));
     }
 
+    /// Presses a key that does the same however often it is pressed until an expression is true: Chromium drops what comes
+    /// before it has given a new page the focus.
+    pub fn press_until(&self, key: char, expression: &str) {
+        for _ in 0..20 {
+            self.press(key);
+            if self.value(&format!("Boolean({expression})")) == true {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        self.wait(expression);
+    }
+
     /// Shows pages on a screen of this width, as a phone does where it is narrow, in light or dark.
     pub fn show(&self, width: u32, dark: bool) {
         let height = if width < 600 { 844 } else { 900 };

@@ -51,8 +51,7 @@ fn a_case_is_taken_decided_undone_and_appealed_by_keyboard_and_never_by_two() {
     let state = || app.get_json(&format!("/v1/checks/{id}/case"));
 
     robin.goto(&format!("{}/console/queue", app.url));
-    robin.press('j');
-    robin.wait(&format!("document.activeElement.href?.includes('{id}')"));
+    robin.press_until('j', &format!("document.activeElement.href?.includes('{id}')"));
     robin.press('?');
     robin.wait("document.querySelector('#help').open");
     robin.press('\u{e00c}');

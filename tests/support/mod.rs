@@ -56,6 +56,7 @@ pub fn config(folder: &Path, model: &str) -> Config {
         ..Config::default()
     };
     config.embed.workers = 1;
+    config.server.max_waiting = 64;
     config
 }
 
