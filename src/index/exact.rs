@@ -5,7 +5,7 @@ use super::vectors::{push_signs, quantise};
 use super::{Hit, VectorIndex, VectorSet, sort_hits};
 use crate::embed::Embedding;
 
-/// Scans every row: where there are many, by their signs, of which the nearest [`sieved`] go on; these by int8, of which the
+/// Scans every row: where there are many, by their signs, of which the nearest `16 k + 4096` go on; these by int8, of which the
 /// best `4 k + 64` go on; these with f32.
 ///
 /// The int8 error on unit vectors is below 0.01 (512 dimensions), so a true neighbour is lost there only where more than
