@@ -103,7 +103,7 @@ fn decide(show: &CasePage<'_>) -> Markup {
                 form method="post" action=(action("release")) { (hidden(show)) button.quiet data-key="r" title=(format!("It is yours for {} min more", minutes_left(case))) { "Release " kbd { "r" } } }
             } @else {
                 p.locked { (locked(case, &show.session.account)) }
-                @if case.status != CaseStatus::Decided && case.holder().is_none() && !is_own_appeal(case, &show.session.account) {
+                @if case.status != CaseStatus::Decided && case.holder().is_none() && !case.is_own_appeal(&show.session.account) {
                     form method="post" action=(action("claim")) { (hidden(show)) button.main data-key="c" { "Take it " kbd { "c" } } }
                 }
             }
@@ -124,13 +124,9 @@ fn locked(case: &Case, me: &str) -> String {
     match (case.status, case.holder()) {
         (CaseStatus::Decided, _) => format!("Decided: {}.", state(case)),
         (_, Some(holder)) if holder != me => format!("{holder} is working on this case."),
-        _ if is_own_appeal(case, me) => "The appeal is against your own decision: somebody else decides it.".to_owned(),
+        _ if case.is_own_appeal(me) => "The appeal is against your own decision: somebody else decides it.".to_owned(),
         _ => "Nobody is working on this case.".to_owned(),
     }
-}
-
-fn is_own_appeal(case: &Case, me: &str) -> bool {
-    case.status == CaseStatus::Appealed && case.first_decided_by.as_deref() == Some(me)
 }
 
 fn minutes_left(case: &Case) -> i64 {

@@ -16,7 +16,7 @@ use crate::gallery::{Role, Session};
 pub use cases::{CasePage, case, near};
 pub use lookup::{LookupPage, chosen, lookup, reference, results};
 pub use overview::{OverviewPage, audit, overview};
-pub use parts::{Picture, decision_words};
+pub use parts::{Picture, decision_words, encoded};
 pub use queue::{QueuePage, queue, queue_rows};
 pub use statement::statement;
 

@@ -26,6 +26,12 @@ impl Picture<'_> {
     }
 }
 
+/// A text as it stands in an address, as the value of a name or as a part of a path.
+#[must_use]
+pub fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
 /// A picture in a grid.
 pub(super) fn small(picture: Picture<'_>, alt: &str) -> Markup {
     html! { img src=(picture.address(320)) alt=(alt) loading="lazy" decoding="async" width="320" height="320"; }

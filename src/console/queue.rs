@@ -1,6 +1,6 @@
 use maud::{Markup, html};
 
-use super::parts::{Picture, age, alike, as_they_are, choice, small, state, text_field, words};
+use super::parts::{Picture, age, alike, as_they_are, choice, encoded, small, state, text_field, words};
 use super::{Shell, csrf, page};
 use crate::gallery::{BrandId, CaseStatus, QueueQuery, Queued, Session};
 use crate::page::visible;
@@ -103,7 +103,7 @@ fn rows(show: &QueuePage<'_>) -> Markup {
         }
         nav.pages aria-label="Pages" {
             @if show.page > 1 { a href=(page_address(show.address, show.page - 1)) { "The cases before" } }
-            @if (show.query.offset + show.cases.len()) as u64 <= show.all && show.cases.len() == show.query.limit {
+            @if ((show.query.offset + show.cases.len()) as u64) < show.all {
                 a href=(page_address(show.address, show.page + 1)) { "More cases" }
             }
         }
@@ -143,8 +143,7 @@ fn row(queued: &Queued, address: &str) -> Markup {
 
 /// A seller's decided cases.
 pub(super) fn of_seller(seller: &str) -> String {
-    let encoded: String = url::form_urlencoded::byte_serialize(seller.as_bytes()).collect();
-    format!("/console/queue?status=decided&seller={encoded}")
+    format!("/console/queue?status=decided&seller={}", encoded(seller))
 }
 
 /// The filters that a case hands on, so that the next one comes from the same queue.

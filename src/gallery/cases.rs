@@ -159,6 +159,12 @@ impl Case {
     pub fn holder(&self) -> Option<&str> {
         self.claimed_by.as_deref().filter(|_| self.claimed_until >= Timestamp::now().as_second())
     }
+
+    /// Whether it is an appeal against their own word, which somebody else has to hear.
+    #[must_use]
+    pub fn is_own_appeal(&self, who: &str) -> bool {
+        self.status == CaseStatus::Appealed && self.first_decided_by.as_deref() == Some(who)
+    }
 }
 
 /// What a check knows of the case that it makes.

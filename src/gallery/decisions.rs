@@ -29,7 +29,7 @@ pub struct NewDecision<'a> {
     /// What it says of photos and references.
     pub pairs: Vec<Pair>,
     /// The photo, from 0, and the reference that were looked at.
-    pub looked_at: Option<(usize, &'a str)>,
+    pub looked_at: Option<(u64, String)>,
     /// What it says for the brands' certificates.
     pub outcomes: Vec<Outcome>,
 }
@@ -54,8 +54,7 @@ impl Gallery {
                 return Ok(None);
             };
             let taken = case.holder().is_some_and(|holder| holder != who);
-            let own = case.status == CaseStatus::Appealed && case.first_decided_by.as_deref() == Some(who);
-            if case.status == CaseStatus::Decided || taken || own {
+            if case.status == CaseStatus::Decided || taken || case.is_own_appeal(who) {
                 return Ok(Some(Decided::NotTheirs(Box::new(case))));
             }
             let (mut before, mut after) = (Effects::default(), Effects::default());
@@ -66,8 +65,7 @@ impl Gallery {
                 decided.decided_by = Some(who.to_owned());
                 decided.decided_at = Some(Timestamp::now());
                 decided.note = new.note.map(str::to_owned);
-                decided.decided_photo = new.looked_at.map(|(photo, _)| photo as u64);
-                decided.decided_reference = new.looked_at.map(|(_, reference)| reference.to_owned());
+                (decided.decided_photo, decided.decided_reference) = new.looked_at.clone().unzip();
                 // It is this person's own word now.
                 decided.precedent = None;
                 decided.claimed_by = None;

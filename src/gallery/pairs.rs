@@ -37,8 +37,8 @@ pub struct Pair {
 impl Pair {
     /// Whether a photo is the one that was decided about, perhaps compressed or scaled once more.
     #[must_use]
-    pub fn is_about(&self, photo: Sha256, look: impl FnOnce() -> Look) -> bool {
-        self.photo == photo || self.look.as_ref().is_some_and(|known| known.is_same(&look()))
+    pub fn is_about(&self, photo: Sha256, look: &Look) -> bool {
+        self.photo == photo || self.look.as_ref().is_some_and(|known| known.is_same(look))
     }
 }
 

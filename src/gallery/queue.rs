@@ -247,7 +247,7 @@ pub(super) fn claim(
     if case.status == CaseStatus::Decided {
         return Ok(Claimed::Decided(Box::new(case)));
     }
-    if case.status == CaseStatus::Appealed && case.first_decided_by.as_deref() == Some(who) {
+    if case.is_own_appeal(who) {
         return Ok(Claimed::OwnDecision(Box::new(case)));
     }
     if case.holder().is_some_and(|holder| holder != who) {

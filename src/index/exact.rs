@@ -49,7 +49,7 @@ fn sieve(vectors: &VectorSet, query: &Embedding, k: usize, alive: &dyn Fn(u32) -
     let mut signs = Vec::with_capacity(query.dimension().div_ceil(8));
     push_signs(query.as_slice(), &mut signs);
     let mut differing: Vec<u16> = vectors.differing_signs(&signs).collect();
-    let nearest = nearest(&differing, query.dimension(), wanted);
+    let nearest = lowest(&differing, query.dimension(), wanted);
     if nearest.iter().all(|&row| alive(row)) {
         return nearest;
     }
@@ -59,14 +59,14 @@ fn sieve(vectors: &VectorSet, query: &Embedding, k: usize, alive: &dyn Fn(u32) -
             *count = GONE;
         }
     }
-    self::nearest(&differing, query.dimension(), wanted)
+    lowest(&differing, query.dimension(), wanted)
 }
 
 /// In place of a count: the row does not come into question.
 const GONE: u16 = u16::MAX;
 
 /// The `wanted` rows with the lowest counts, and those that are equal to the last of them.
-fn nearest(differing: &[u16], dimension: usize, wanted: usize) -> Vec<u32> {
+fn lowest(differing: &[u16], dimension: usize, wanted: usize) -> Vec<u32> {
     let mut counts = vec![0_usize; dimension + 1];
     for &count in differing {
         if let Some(rows) = counts.get_mut(usize::from(count)) {

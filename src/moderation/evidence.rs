@@ -135,9 +135,9 @@ fn extension(bytes: &[u8]) -> String {
 
 const README: &str = "touchstone verify-evidence BUNDLE.zip checks this bundle without the service: the sum of every
 file against manifest.json, the photos against the sums in answer.json, the log in log.json, each entry
-of which holds the sum of the one before it, and case.json against what the log says last. It prints the sum of manifest.json. The audit log of
-the service that made the bundle holds that sum, too: ask for it to know that nobody has made
-another bundle in place of this one.
+of which holds the sum of the one before it, and case.json against what the log says last. It prints
+the sum of manifest.json. The audit log of the service that made the bundle holds that sum, too: ask
+for it to know that nobody has made another bundle in place of this one.
 ";
 
 /// Parts of a bundle, by name.

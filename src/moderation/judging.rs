@@ -34,14 +34,6 @@ fn is_same((photo, near): Asked<'_>, (other, of): Asked<'_>) -> bool {
     (photo.index, &near.reference_id) == (other.index, &of.reference_id)
 }
 
-/// The photo and the reference that were looked at, as they stand in the answer.
-fn judgement_seen<'a>(answer: &'a CheckAnswer, photo: &PhotoAnswer, near: Option<&Match>) -> Option<(usize, &'a str)> {
-    let near = near?;
-    let matches = &answer.photos.get(photo.index)?.matches;
-    let found = matches.iter().find(|other| other.reference_id == near.reference_id)?;
-    Some((photo.index, &found.reference_id))
-}
-
 impl Desk {
     pub(super) fn decision<'a>(
         &self,
@@ -61,7 +53,6 @@ impl Desk {
             return Err(DeskError::NoSuchPair(answer.id.clone()));
         }
         let looked_at = near.as_ref().map(|near| (&photo, near));
-        let seen = judgement_seen(answer, &photo, near.as_ref());
         let mut pairs = Vec::new();
         let mut closes = true;
         match decision {
@@ -96,6 +87,7 @@ impl Desk {
                 closes = self.undecided(answer, &pairs)?.is_none();
             }
         }
+        let seen = near.as_ref().map(|near| (photo.index as u64, near.reference_id.clone()));
         let outcomes = if closes { self.outcomes(worker, answer, looked_at, judgement)? } else { Vec::new() };
         Ok(NewDecision { check_id: &answer.id, decision, note, closes, pairs, looked_at: seen, outcomes })
     }

@@ -150,11 +150,12 @@ fn looked_at<'a>(case: &Case, answer: &'a CheckAnswer) -> Option<(&'a PhotoAnswe
 }
 
 fn facts(case: &Case, answer: &CheckAnswer) -> Vec<String> {
+    let own = looked_at(case, answer);
     let mut facts = vec![format!(
         "The photos of the listing were compared with images that the brand {} has supplied. This was done on the marketplace's own initiative, not upon a notice.",
-        looked_at(case, answer).map(|(_, near)| near.brand.as_str()).or(case.brand.as_deref()).unwrap_or("concerned")
+        own.map(|(_, near)| near.brand.as_str()).or(case.brand.as_deref()).unwrap_or("concerned")
     )];
-    let seen = looked_at(case, answer).or_else(|| answer.lead());
+    let seen = own.or_else(|| answer.lead());
     if let Some((photo, near)) = seen {
         facts.push(format!(
             "Photo {} of {} matches an image that the brand supplied as {} (probability of a copy {:.1} %).",

@@ -1,6 +1,5 @@
 //! What people have decided before, and what is left out because of it.
 
-use std::cell::LazyCell;
 use std::collections::HashMap;
 
 use super::{Examination, Listing, ScreenError, Screener, Settled};
@@ -22,8 +21,8 @@ impl Screener {
                 pair.decision != Decision::Authorised
                     || (pair.seller_id.is_some() && pair.seller_id == listing.seller_id)
             };
-            let look = LazyCell::new(|| photo.look());
-            pairs.retain(|pair| pair.is_about(photo.sha256(), || look.clone()));
+            let look = photo.look();
+            pairs.retain(|pair| pair.is_about(photo.sha256(), &look));
             pairs.sort_by_key(|pair| (pair.key, std::cmp::Reverse(pair.decided_at)));
             let newest: HashMap<u64, Decision> = pairs.iter().rev().map(|pair| (pair.key, pair.decision)).collect();
             pairs.retain(applies);

@@ -87,8 +87,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, detail) = match self {
             Self::SignedOut { next, htmx } => {
-                let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
-                let login = format!("/console/login?next={next}");
+                let login = format!("/console/login?next={}", console::encoded(&next));
                 // A script cannot follow to a page: it is told where to go.
                 return if htmx {
                     (StatusCode::UNAUTHORIZED, [(HX_REDIRECT, login)]).into_response()

@@ -137,12 +137,8 @@ pub(super) fn to_case(id: Option<&str>, queue: &str, otherwise: Told) -> Respons
 }
 
 pub(super) fn case_address(id: &str, queue: &str) -> String {
-    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let (id, encoded) = (encode(id), encode(queue));
-    if queue.is_empty() {
-        return format!("/console/cases/{id}");
-    }
-    format!("/console/cases/{id}?queue={encoded}")
+    let case = format!("/console/cases/{}", console::encoded(id));
+    if queue.is_empty() { case } else { format!("{case}?queue={}", console::encoded(queue)) }
 }
 
 pub(super) fn queue_address(queue: &str) -> String {
