@@ -1,21 +1,29 @@
 //! What a search costs, and what it finds, at how many vectors; with `--graph`, beside a graph of `hnsw_rs`.
 //!
-//!     cargo bench --bench search -- [--graph] [VECTORS ...]
+//!     cargo bench --bench search -- [--graph] [--published] [--write DIR] [VECTORS ...]
 //!
 //! Clustered vectors, as products photographed many times give them: a tenth as many products as
 //! vectors, each vector its product plus noise (cosine about 0.7 within a product). Queries are
 //! vectors of the set plus a little noise. All answer the same queries on one thread in one run; the
 //! ratio is what counts. Recall is against a scan of every f32: of the nearest 16, and of all above the threshold among
-//! them.
+//! them. With `--published`, the same vectors as a published generation, opened by a process of its own: how long that takes,
+//! its memory, and searches of everything, of a brand of half of all keys and of one of a hundredth. With `--write`, vectors
+//! and queries of one size as little-endian f32, for `scripts/bench/indexes`.
 
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints, and ends when it cannot run")]
 
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use touchstone::embed::Embedding;
-use touchstone::index::{ExactIndex, Hit, HnswIndex, IndexOptions, VectorIndex, VectorSet};
+use touchstone::index::{
+    ExactIndex, Generation, Hit, HnswIndex, IndexOptions, LiveIndex, Nodes, Origin, Scope, SnapshotError, VectorIndex,
+    VectorSet,
+};
 
 const DIMENSION: usize = 512;
 const QUERIES: usize = 300;
@@ -25,6 +33,17 @@ const THRESHOLD: f32 = 0.46;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, folder, size] = &words[..]
+        && word == "--open"
+    {
+        return opened(Path::new(folder), size.parse().expect("a number of vectors"));
+    }
+    if let [word, folder, size] = &words[..]
+        && word == "--write"
+    {
+        return write(Path::new(folder), size.parse().expect("a number of vectors"));
+    }
+    let published = words.iter().any(|word| word == "--published");
     let graph = words.iter().any(|word| word == "--graph");
     let named: Vec<usize> = words.iter().filter_map(|word| word.parse().ok()).collect();
     let sizes = if named.is_empty() { vec![2_000, 10_000, 50_000, 100_000] } else { named };
@@ -34,7 +53,77 @@ fn main() {
     );
     for size in sizes {
         measure(size, graph);
+        if published {
+            publish(size);
+        }
     }
+}
+
+fn write(folder: &Path, size: usize) {
+    let (vectors, queries) = draw(size, &mut StdRng::seed_from_u64(7));
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let rows: Vec<u8> = vectors.rows().flat_map(|row| bytes(&vectors.floats(row))).collect();
+    let asked: Vec<u8> = queries.iter().flat_map(|query| bytes(query.as_slice())).collect();
+    std::fs::write(folder.join("vectors.f32"), rows).expect("a file of vectors");
+    std::fs::write(folder.join("queries.f32"), asked).expect("a file of queries");
+}
+
+fn publish(size: usize) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (vectors, _) = draw(size, &mut StdRng::seed_from_u64(7));
+    let mut nodes = Nodes::new(DIMENSION);
+    for row in vectors.rows() {
+        nodes.insert(u64::from(row), &unit(vectors.floats(row).into_owned()));
+    }
+    let started = Instant::now();
+    let generation =
+        Generation::build(nodes, 1, &exact()).publish(folder.path(), &origin(), 1, || Ok::<_, SnapshotError>(()));
+    generation.expect("a generation");
+    println!("{size:>9} published in {:.1} s", started.elapsed().as_secs_f64());
+    let itself = std::env::current_exe().expect("this program");
+    let opened = Command::new(itself).arg("--open").arg(folder.path()).arg(size.to_string()).status();
+    assert!(opened.is_ok_and(|status| status.success()), "the published generation was not opened");
+}
+
+fn opened(folder: &Path, size: usize) {
+    let started = Instant::now();
+    let generation = Generation::open(folder, &origin(), &exact()).expect("a generation");
+    let index = LiveIndex::new(Arc::new(generation));
+    println!("{size:>9} opened in {:.2} s, {} MB resident", started.elapsed().as_secs_f64(), resident());
+    let (_, queries) = draw(size, &mut StdRng::seed_from_u64(7));
+    let few: Vec<u64> = (0..size as u64).filter(|key| key % 100 == 0).collect();
+    let scopes = [
+        ("everything", Scope::All),
+        ("half of all", Scope::Where(&|key| key % 2 == 0)),
+        ("a hundredth", Scope::Keys(&few)),
+    ];
+    for (name, scope) in scopes {
+        let times = sorted(queries.iter().map(|query| {
+            let started = Instant::now();
+            let found = index.search_down_to(query, K, THRESHOLD, scope);
+            assert!(!found.is_empty());
+            started.elapsed().as_secs_f64() * 1e3
+        }));
+        println!(
+            "{size:>9} {name:>12}: median {:.3} ms, p99 {:.3} ms",
+            times[times.len() / 2],
+            times[times.len() * 99 / 100]
+        );
+    }
+}
+
+fn exact() -> IndexOptions {
+    IndexOptions { exact_below: usize::MAX, ..IndexOptions::default() }
+}
+
+fn origin() -> Origin {
+    Origin { model: "bench@0".to_owned(), dimension: DIMENSION, gallery: "bench".to_owned() }
+}
+
+fn sorted(times: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut times: Vec<f64> = times.collect();
+    times.sort_by(f64::total_cmp);
+    times
 }
 
 fn measure(size: usize, with_graph: bool) {
@@ -122,9 +211,8 @@ fn time(index: &impl VectorIndex, vectors: &VectorSet, queries: &[Embedding]) ->
         let hits = index.nearest(vectors, query, K, &|_| true);
         (started.elapsed().as_secs_f64() * 1e3, hits)
     };
-    let (mut times, found): (Vec<f64>, Vec<Vec<Hit>>) = queries.iter().map(one).unzip();
-    times.sort_by(f64::total_cmp);
-    (times, found)
+    let (times, found): (Vec<f64>, Vec<Vec<Hit>>) = queries.iter().map(one).unzip();
+    (sorted(times.into_iter()), found)
 }
 
 /// Resident memory of this process, in MB.

@@ -1,16 +1,25 @@
 use image::GrayImage;
 
-use super::features::{LocalFeatures, QueryFeatures};
+use super::features::QueryFeatures;
 use super::geometry::{Map, project};
 
 /// Cells on a side of the grid that is laid over the reference.
 pub(super) const CELLS: usize = 8;
 /// Samples on a side of a cell.
 const SAMPLES: usize = 8;
+/// So many samples of a cell must lie inside the query.
+const HALF_A_CELL: f64 = (SAMPLES * SAMPLES / 2) as f64;
 /// From this correlation on a cell shows the same on both sides.
 const AGREES: f64 = 0.8;
 /// A cell whose grey values deviate by less than this has nothing to see.
 const FLAT: f64 = 5.0;
+
+/// What is compared of a reference: its frame's width and height, and a small picture of it.
+#[derive(Clone, Copy)]
+pub(super) struct Face<'a> {
+    pub(super) frame: (u32, u32),
+    pub(super) thumbnail: &'a GrayImage,
+}
 
 /// How well the reference's pixels agree with the query's under the map.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -27,34 +36,53 @@ pub(super) struct Agreement {
     pub(super) agreeing: usize,
 }
 
-pub(super) fn compare(query: &QueryFeatures, reference: &LocalFeatures, map: &Map) -> Agreement {
-    let cells = sample(query, reference, map);
-    let all: Vec<(f64, f64)> = cells.iter().flatten().copied().collect();
-    let inside = all.len() as f64 / (CELLS * SAMPLES).pow(2) as f64;
-    if all.len() < SAMPLES * SAMPLES {
+pub(super) fn compare(query: &QueryFeatures, reference: Face<'_>, map: &Map) -> Agreement {
+    agreement(&sample(query, reference, map, |_| false))
+}
+
+/// The same, where `detail` is at least this; `None` otherwise, mostly before all is compared.
+pub(super) fn compare_from(query: &QueryFeatures, reference: Face<'_>, map: &Map, detail: f64) -> Option<Agreement> {
+    let cells = sample(query, reference, map, |cells| {
+        // Cells that count for certain; if all others counted and agreed fully, it would not be enough.
+        let counted = cells.iter().filter(|cell| cell.count >= HALF_A_CELL && cell.deviation_r() >= FLAT);
+        let (count, sum) = counted.fold((0.0, 0.0), |(count, sum), cell| (count + 1.0, sum + cell.correlation()));
+        let all = (CELLS * CELLS) as f64;
+        sum + (all - count) < detail * all
+    });
+    Some(agreement(&cells)).filter(|agreement| agreement.detail >= detail)
+}
+
+fn agreement(cells: &[Moments; CELLS * CELLS]) -> Agreement {
+    let total = cells.iter().fold(Moments::default(), Moments::and);
+    let inside = total.count / (CELLS * SAMPLES).pow(2) as f64;
+    if total.count < 2.0 * HALF_A_CELL {
         return Agreement { inside, ..Agreement::default() };
     }
-    let total = Moments::of(&all);
-    let gain = if total.deviation_r() > 1.0 { (total.covariance / total.variance_r).clamp(0.2, 4.0) } else { 1.0 };
+    let gain = if total.deviation_r() > 1.0 { (total.covariance() / total.variance_r()).clamp(0.2, 4.0) } else { 1.0 };
     let mut answer = Agreement { inside, correlation: total.correlation(), ..Agreement::default() };
     let mut correlations = 0.0;
-    for cell in cells.iter().filter(|cell| cell.len() >= SAMPLES * SAMPLES / 2) {
-        let own = Moments::of(cell);
-        if own.deviation_r() >= FLAT || own.deviation_q() >= FLAT.max(FLAT * gain) {
+    for cell in cells.iter().filter(|cell| cell.count >= HALF_A_CELL) {
+        if cell.deviation_r() >= FLAT || cell.deviation_q() >= FLAT.max(FLAT * gain) {
             answer.textured += 1;
-            correlations += own.correlation();
-            answer.agreeing += usize::from(own.correlation() > AGREES);
+            correlations += cell.correlation();
+            answer.agreeing += usize::from(cell.correlation() > AGREES);
         }
     }
     answer.detail = correlations / answer.textured.max(1) as f64;
     answer
 }
 
-/// Pairs of grey values (reference, query) for each cell, where the query has any.
-fn sample(query: &QueryFeatures, reference: &LocalFeatures, map: &Map) -> Vec<Vec<(f64, f64)>> {
+/// What the grey values of reference and query have in common in each cell, where the query has any; as far as it came
+/// until `enough`, asked with the cells of all rows so far.
+fn sample(
+    query: &QueryFeatures,
+    reference: Face<'_>,
+    map: &Map,
+    enough: impl Fn(&[Moments]) -> bool,
+) -> [Moments; CELLS * CELLS] {
     let (width, height) = (f64::from(reference.frame.0), f64::from(reference.frame.1));
     let steps = CELLS * SAMPLES;
-    let thumb = &reference.thumbnail;
+    let thumb = reference.thumbnail;
     // The query is read at the halving whose pixels are nearest to the thumbnail's in size: both are then blurred
     // alike.
     let pixel = width / f64::from(thumb.width()) * scale_at_centre(map, width, height);
@@ -63,8 +91,11 @@ fn sample(query: &QueryFeatures, reference: &LocalFeatures, map: &Map) -> Vec<Ve
     let (query_width, query_height) = (f64::from(query.features.frame.0), f64::from(query.features.frame.1));
     let (fx, fy) = (f64::from(frame.width()) / query_width, f64::from(frame.height()) / query_height);
     let (tx, ty) = (f64::from(thumb.width()) / width, f64::from(thumb.height()) / height);
-    let mut cells = vec![Vec::new(); CELLS * CELLS];
+    let mut cells = [Moments::default(); CELLS * CELLS];
     for row in 0..steps {
+        if row % SAMPLES == 0 && enough(&cells[..row / SAMPLES * CELLS]) {
+            break;
+        }
         for column in 0..steps {
             let x = (column as f64 + 0.5) / steps as f64 * width;
             let y = (row as f64 + 0.5) / steps as f64 * height;
@@ -75,7 +106,7 @@ fn sample(query: &QueryFeatures, reference: &LocalFeatures, map: &Map) -> Vec<Ve
             }
             let seen = bilinear(frame, qx * fx - 0.5, qy * fy - 0.5);
             let known = bilinear(thumb, x * tx - 0.5, y * ty - 0.5);
-            cells[row / SAMPLES * CELLS + column / SAMPLES].push((known, seen));
+            cells[row / SAMPLES * CELLS + column / SAMPLES].add(known, seen);
         }
     }
     cells
@@ -93,46 +124,72 @@ fn scale_at_centre(map: &Map, width: f64, height: f64) -> f64 {
 }
 
 fn bilinear(image: &GrayImage, x: f64, y: f64) -> f64 {
-    let (width, height) = (image.width(), image.height());
-    let x = x.clamp(0.0, f64::from(width - 1));
-    let y = y.clamp(0.0, f64::from(height - 1));
-    let (left, top) = (x.floor() as u32, y.floor() as u32);
-    let (right, bottom) = ((left + 1).min(width - 1), (top + 1).min(height - 1));
-    let (fx, fy) = (x - f64::from(left), y - f64::from(top));
-    let at = |x, y| f64::from(image.get_pixel(x, y).0[0]);
-    (at(left, top) * (1.0 - fx) + at(right, top) * fx) * (1.0 - fy)
-        + (at(left, bottom) * (1.0 - fx) + at(right, bottom) * fx) * fy
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let x = x.clamp(0.0, (width - 1) as f64);
+    let y = y.clamp(0.0, (height - 1) as f64);
+    // Not below 0, so that cutting off is rounding down.
+    let (left, top) = (x as usize, y as usize);
+    let (fx, fy) = (x - left as f64, y - top as f64);
+    let (right, down) = (usize::from(left + 1 < width), if top + 1 < height { width } else { 0 });
+    let (pixels, at) = (image.as_raw(), top * width + left);
+    let value = |at: usize| f64::from(pixels[at]);
+    (value(at) * (1.0 - fx) + value(at + right) * fx) * (1.0 - fy)
+        + (value(at + down) * (1.0 - fx) + value(at + down + right) * fx) * fy
 }
 
+/// Sums over pairs of grey values: of a reference, and of a query.
+#[derive(Debug, Clone, Copy, Default)]
 struct Moments {
-    variance_r: f64,
-    variance_q: f64,
-    covariance: f64,
+    count: f64,
+    r: f64,
+    q: f64,
+    rr: f64,
+    qq: f64,
+    rq: f64,
 }
 
 impl Moments {
-    fn of(samples: &[(f64, f64)]) -> Self {
-        let n = samples.len().max(1) as f64;
-        let mean_r = samples.iter().map(|s| s.0).sum::<f64>() / n;
-        let mean_q = samples.iter().map(|s| s.1).sum::<f64>() / n;
-        let sum = |f: &dyn Fn(&(f64, f64)) -> f64| samples.iter().map(f).sum::<f64>() / n;
+    fn add(&mut self, r: f64, q: f64) {
+        *self = self.and(&Self { count: 1.0, r, q, rr: r * r, qq: q * q, rq: r * q });
+    }
+
+    fn and(self, other: &Self) -> Self {
         Self {
-            variance_r: sum(&|s| (s.0 - mean_r).powi(2)),
-            variance_q: sum(&|s| (s.1 - mean_q).powi(2)),
-            covariance: sum(&|s| (s.0 - mean_r) * (s.1 - mean_q)),
+            count: self.count + other.count,
+            r: self.r + other.r,
+            q: self.q + other.q,
+            rr: self.rr + other.rr,
+            qq: self.qq + other.qq,
+            rq: self.rq + other.rq,
         }
     }
 
+    fn covariance(&self) -> f64 {
+        let n = self.count.max(1.0);
+        self.rq / n - self.r / n * (self.q / n)
+    }
+
+    // Grey values are small numbers, so that differences of sums of them lose nothing that counts; below 0 by rounding only.
+    fn variance_r(&self) -> f64 {
+        let n = self.count.max(1.0);
+        (self.rr / n - (self.r / n).powi(2)).max(0.0)
+    }
+
+    fn variance_q(&self) -> f64 {
+        let n = self.count.max(1.0);
+        (self.qq / n - (self.q / n).powi(2)).max(0.0)
+    }
+
     fn deviation_r(&self) -> f64 {
-        self.variance_r.sqrt()
+        self.variance_r().sqrt()
     }
 
     fn deviation_q(&self) -> f64 {
-        self.variance_q.sqrt()
+        self.variance_q().sqrt()
     }
 
     fn correlation(&self) -> f64 {
         // The constant keeps cells of noise from agreeing or disagreeing by chance.
-        self.covariance / ((self.variance_r + 4.0) * (self.variance_q + 4.0)).sqrt()
+        self.covariance() / ((self.variance_r() + 4.0) * (self.variance_q() + 4.0)).sqrt()
     }
 }

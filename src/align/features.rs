@@ -1,8 +1,9 @@
 use image::{GrayImage, RgbImage, imageops};
-use lowe_sift::{GrayImage as SiftImage, Sift, SiftConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::photo::{Filter, resized, within};
+use super::matching::Descriptors;
+use super::points::{self, DESCRIPTOR};
+use crate::photo::{Filter, resized, resized_grey, within};
 
 /// Long side, in pixels, at which photos are looked at: a copy that fills a quarter of the frame still shows
 /// points there, and twice the side would take four times as long.
@@ -11,10 +12,6 @@ pub(super) const FRAME: u32 = 480;
 const THUMBNAIL: u32 = 128;
 /// Points kept, the strongest: matching costs their square.
 const MOST_POINTS: usize = 450;
-/// Contrast that a point must have, of grey values 0 to 1. Lowe's 0.03 leaves too few points on plain goods.
-const CONTRAST: f32 = 0.012;
-/// Bytes of a descriptor.
-pub(super) const DESCRIPTOR: usize = 128;
 
 /// A place in a picture that can be found again in another: position and size in pixels of the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -33,8 +30,7 @@ pub struct LocalFeatures {
     /// Width and height of the frame in pixels, the longer side at most 480.
     pub(super) frame: (u32, u32),
     pub(super) points: Vec<Point>,
-    /// One after another, 128 signed bytes each.
-    pub(super) descriptors: Vec<i8>,
+    pub(super) descriptors: Descriptors,
     pub(super) thumbnail: GrayImage,
 }
 
@@ -42,6 +38,8 @@ pub struct LocalFeatures {
 #[derive(Debug, Clone)]
 pub struct QueryFeatures {
     pub(super) features: LocalFeatures,
+    /// The descriptors of its mirror image.
+    pub(super) mirrored: Descriptors,
     /// The grey frame and its halvings, finest first.
     pub(super) levels: Vec<GrayImage>,
 }
@@ -55,16 +53,17 @@ impl QueryFeatures {
         while let Some(last) = levels.last()
             && last.width().min(last.height()) >= 32
         {
-            let halved = imageops::thumbnail(last, last.width() / 2, last.height() / 2);
+            let halved = resized_grey(last, (last.width() / 2, last.height() / 2), Filter::Box);
             levels.push(halved);
         }
-        Self { features, levels }
+        let mirrored = features.descriptors.mirrored();
+        Self { features, mirrored, levels }
     }
 }
 
 /// Counts up when points are found, paired or compared otherwise: kept features and scoring artefacts of another
 /// version are not used.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Features as kept on disk.
 #[derive(Serialize, Deserialize)]
@@ -101,7 +100,7 @@ impl LocalFeatures {
     /// The features as bytes, about 70 kB, for [`LocalFeatures::from_bytes`].
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let descriptors: Vec<u8> = self.descriptors.iter().copied().map(i8::cast_unsigned).collect();
+        let descriptors: Vec<u8> = self.descriptors.as_bytes().iter().copied().map(i8::cast_unsigned).collect();
         let kept = Kept {
             version: VERSION,
             frame: self.frame,
@@ -129,7 +128,7 @@ impl LocalFeatures {
             && kept.points.iter().all(Point::is_sound);
         let (width, height) = kept.thumbnail;
         let thumbnail = whole.then(|| GrayImage::from_raw(width, height, kept.pixels.to_vec())).flatten()?;
-        let descriptors = kept.descriptors.iter().copied().map(u8::cast_signed).collect();
+        let descriptors = Descriptors::new(kept.descriptors.iter().copied().map(u8::cast_signed).collect());
         Some(Self { frame: kept.frame, points: kept.points, descriptors, thumbnail })
     }
 
@@ -156,36 +155,8 @@ fn look(picture: &RgbImage) -> (LocalFeatures, GrayImage) {
     let (width, height) = within(picture.dimensions(), FRAME);
     let frame = imageops::grayscale(&resized(picture, (width, height), Filter::Bilinear));
     let (small_width, small_height) = within((width, height), THUMBNAIL);
-    let thumbnail = imageops::thumbnail(&frame, small_width, small_height);
-    let (points, descriptors) = points(&frame);
+    let thumbnail = resized_grey(&frame, (small_width, small_height), Filter::Box);
+    let (points, descriptors) = points::find(&frame, MOST_POINTS);
+    let descriptors = Descriptors::new(descriptors);
     (LocalFeatures { frame: (width, height), points, descriptors, thumbnail }, frame)
-}
-
-fn points(frame: &GrayImage) -> (Vec<Point>, Vec<i8>) {
-    let pixels = frame.as_raw().iter().map(|&value| f32::from(value) / 255.0).collect();
-    let Ok(image) = SiftImage::new(frame.width() as usize, frame.height() as usize, pixels) else {
-        return (Vec::new(), Vec::new());
-    };
-    let config = SiftConfig { double_image: false, contrast_threshold: CONTRAST, ..SiftConfig::default() };
-    let Ok(sift) = Sift::new(config) else {
-        return (Vec::new(), Vec::new());
-    };
-    let mut found = sift.detect_and_compute(&image);
-    found.sort_by(|a, b| b.keypoint.response.total_cmp(&a.keypoint.response));
-    found.truncate(MOST_POINTS);
-    let points = found.iter().map(|f| Point {
-        x: f.keypoint.x,
-        y: f.keypoint.y,
-        scale: f.keypoint.scale,
-        angle: f.keypoint.angle,
-    });
-    let descriptors = found.iter().flat_map(|f| root_sift(f.descriptor.as_slice()));
-    (points.collect(), descriptors.collect())
-}
-
-/// RootSIFT (Arandjelovic and Zisserman, CVPR 2012): the square root of the L1-normalised descriptor,
-/// of unit L2 norm; as signed bytes, 1.0 being 400: the few entries above 0.3175 are cut.
-fn root_sift(values: &[f32; DESCRIPTOR]) -> impl Iterator<Item = i8> + '_ {
-    let sum: f32 = values.iter().map(|v| v.abs()).sum::<f32>().max(f32::MIN_POSITIVE);
-    values.iter().map(move |v| ((v.abs() / sum).sqrt() * 400.0).round().min(127.0) as i8)
 }

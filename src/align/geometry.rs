@@ -88,8 +88,9 @@ fn similarity(pair: &Pair) -> Map {
 }
 
 fn error(map: &Map, pair: &Pair) -> f64 {
-    project(map, f64::from(pair.reference.x), f64::from(pair.reference.y))
-        .map_or(f64::INFINITY, |at| (at.x - f64::from(pair.query.x)).hypot(at.y - f64::from(pair.query.y)))
+    project(map, f64::from(pair.reference.x), f64::from(pair.reference.y)).map_or(f64::INFINITY, |at| {
+        ((at.x - f64::from(pair.query.x)).powi(2) + (at.y - f64::from(pair.query.y)).powi(2)).sqrt()
+    })
 }
 
 /// The pair's reprojection error, if it is within `tolerance` and the points have the scale and direction

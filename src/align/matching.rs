@@ -1,9 +1,113 @@
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined into `Arch::dispatch` is compiled for no processor in particular"
+)]
+
+use pulp::{Arch, NullaryFnOnce};
 use simsimd::SpatialSimilarity;
 
-use super::features::{DESCRIPTOR, LocalFeatures, Point};
+use super::features::{LocalFeatures, Point, QueryFeatures};
+use super::points::{BINS, CELLS, DESCRIPTOR};
 
 /// Lowe's ratio: the best counterpart must be this much nearer than the second.
 const RATIO: f64 = 0.85;
+/// An entry above it, about the median, is a set bit in a descriptor's sketch.
+const HIGH: i8 = 24;
+/// Counterparts whose sketches differ in this many bits more than the nearest one's are not compared further.
+const SLACK: u8 = 8;
+
+/// Descriptors one after another, and for each a sketch of one bit an entry, by which most are passed over.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Descriptors {
+    bytes: Vec<i8>,
+    sketches: Vec<[u64; 2]>,
+}
+
+impl Descriptors {
+    pub(super) fn new(bytes: Vec<i8>) -> Self {
+        let word = |half: &[i8]| half.iter().fold(0, |word, &entry| word << 1 | u64::from(entry > HIGH));
+        let halves = bytes.chunks_exact(DESCRIPTOR).map(|descriptor| descriptor.split_at(DESCRIPTOR / 2));
+        let sketches = halves.map(|(first, second)| [word(first), word(second)]).collect();
+        Self { bytes, sketches }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[i8] {
+        &self.bytes
+    }
+
+    /// Those of the mirror image, without looking again: the rows across a point's direction change places, and the
+    /// directions their sign.
+    pub(super) fn mirrored(&self) -> Self {
+        let row = CELLS * BINS;
+        let from = |place: usize| {
+            let (down, across, bin) = (place / row, place % row / BINS, place % BINS);
+            ((CELLS - 1 - down) * CELLS + across) * BINS + (BINS - bin) % BINS
+        };
+        let order: [usize; DESCRIPTOR] = std::array::from_fn(from);
+        Self::new(self.all().flat_map(|descriptor| order.map(|place| descriptor[place])).collect())
+    }
+
+    fn one(&self, place: usize) -> &[i8] {
+        &self.bytes[place * DESCRIPTOR..][..DESCRIPTOR]
+    }
+
+    fn all(&self) -> impl Iterator<Item = &[i8]> {
+        self.bytes.chunks_exact(DESCRIPTOR)
+    }
+}
+
+/// In how many bits each sketch differs from one, and the fewest of each block of them.
+#[derive(Default)]
+struct Differences {
+    bits: Vec<u8>,
+    fewest: Vec<u8>,
+}
+
+/// Sketches in a block.
+const BLOCK: usize = 32;
+
+impl Differences {
+    /// The places that differ in up to [`SLACK`] bits more than the nearest. They are few: whole blocks are passed over.
+    fn nearest(&self) -> impl Iterator<Item = usize> {
+        let most = self.fewest.iter().min().map_or(0, |fewest| fewest + SLACK);
+        let blocks = self.bits.chunks(BLOCK).zip(&self.fewest).enumerate();
+        let near = blocks.filter(move |(_, (_, fewest))| **fewest <= most);
+        near.flat_map(move |(place, (block, _))| {
+            let within = block.iter().enumerate().filter(move |(_, bits)| **bits <= most);
+            within.map(move |(offset, _)| place * BLOCK + offset)
+        })
+    }
+}
+
+/// Fills in the differences from one sketch.
+struct Differ<'a> {
+    from: [u64; 2],
+    sketches: &'a [[u64; 2]],
+    into: &'a mut Differences,
+}
+
+impl NullaryFnOnce for Differ<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let ([a, b], Differences { bits, fewest }) = (self.from, self.into);
+        bits.resize(self.sketches.len(), 0);
+        fewest.resize(self.sketches.len().div_ceil(BLOCK), 0);
+        let blocks = self.sketches.chunks(BLOCK).zip(bits.chunks_mut(BLOCK));
+        for ((sketches, bits), fewest) in blocks.zip(fewest) {
+            // Two loops, each of which is vectorised by itself.
+            *fewest = u8::MAX;
+            for (bits, [c, d]) in bits.iter_mut().zip(sketches) {
+                // At most 128.
+                *bits = ((a ^ c).count_ones() + (b ^ d).count_ones()) as u8;
+            }
+            for bits in bits.iter() {
+                *fewest = (*fewest).min(*bits);
+            }
+        }
+    }
+}
 
 /// A point of the reference and its counterpart in the query.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,16 +116,23 @@ pub(super) struct Pair {
     pub(super) query: Point,
 }
 
-/// Pairs each point of the query with its clear best in the reference; one of the reference may be the best of several.
-pub(super) fn pairs(query: &LocalFeatures, reference: &LocalFeatures) -> Vec<Pair> {
+/// Pairs each point of the query with its clear best in the reference, or in the reference's mirror image; one of the
+/// reference may be the best of several.
+pub(super) fn pairs(query: &QueryFeatures, reference: &LocalFeatures, flipped: bool) -> Vec<Pair> {
     if reference.points.len() < 2 {
         return Vec::new();
     }
+    let points = &query.features.points;
+    // The mirror image of one has the distances to the other that it has to the other's.
+    let descriptors = if flipped { &query.mirrored } else { &query.features.descriptors };
     let mut pairs = Vec::new();
-    for (query_place, descriptor) in query.descriptors.chunks_exact(DESCRIPTOR).enumerate() {
+    let mut differences = Differences::default();
+    for ((descriptor, &from), &query) in descriptors.all().zip(&descriptors.sketches).zip(points) {
+        let sketches = &reference.descriptors.sketches;
+        Arch::new().dispatch(Differ { from, sketches, into: &mut differences });
         let (mut best, mut second, mut place) = (f64::INFINITY, f64::INFINITY, 0);
-        for (candidate, other) in reference.descriptors.chunks_exact(DESCRIPTOR).enumerate() {
-            let distance = i8::sqeuclidean(descriptor, other).unwrap_or(f64::INFINITY);
+        for candidate in differences.nearest() {
+            let distance = i8::sqeuclidean(descriptor, reference.descriptors.one(candidate)).unwrap_or(f64::INFINITY);
             if distance < best {
                 (second, best, place) = (best, distance, candidate);
             } else if distance < second {
@@ -29,33 +140,15 @@ pub(super) fn pairs(query: &LocalFeatures, reference: &LocalFeatures) -> Vec<Pai
             }
         }
         if best < RATIO * RATIO * second {
-            pairs.push(Pair { reference: reference.points[place], query: query.points[query_place] });
+            let point = reference.points[place];
+            let reference = if flipped { mirrored(point, reference.frame.0 as f32) } else { point };
+            pairs.push(Pair { reference, query });
         }
     }
     pairs
 }
 
-/// The features as they would be found in the mirror image, without looking again: x and angle are
-/// mirrored; in a descriptor the rows across the point's direction change places and the directions
-/// their sign.
-pub(super) fn mirrored(features: &LocalFeatures) -> LocalFeatures {
-    let width = features.frame.0 as f32;
-    let points =
-        features.points.iter().map(|p| Point { x: width - 1.0 - p.x, angle: std::f32::consts::PI - p.angle, ..*p });
-    let mut descriptors = Vec::with_capacity(features.descriptors.len());
-    for descriptor in features.descriptors.chunks_exact(DESCRIPTOR) {
-        for row in 0..4 {
-            for column in 0..4 {
-                for bin in 0..8 {
-                    descriptors.push(descriptor[((3 - row) * 4 + column) * 8 + (8 - bin) % 8]);
-                }
-            }
-        }
-    }
-    LocalFeatures {
-        frame: features.frame,
-        points: points.collect(),
-        descriptors,
-        thumbnail: image::imageops::flip_horizontal(&features.thumbnail),
-    }
+/// A point where the mirror image of its frame has it.
+fn mirrored(point: Point, width: f32) -> Point {
+    Point { x: width - 1.0 - point.x, angle: std::f32::consts::PI - point.angle, ..point }
 }

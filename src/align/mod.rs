@@ -12,6 +12,7 @@
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
+    clippy::cast_possible_wrap,
     reason = "coordinates and counts below 1000, rounded on purpose"
 )]
 
@@ -19,7 +20,11 @@ mod compare;
 mod features;
 mod geometry;
 mod matching;
+mod points;
 
+use image::{GrayImage, imageops};
+
+use compare::Face;
 use geometry::Map;
 
 pub use features::{LocalFeatures, QueryFeatures, VERSION};
@@ -87,8 +92,8 @@ impl Alignment {
 /// hints at a transform.
 #[must_use]
 pub fn align(query: &QueryFeatures, reference: &LocalFeatures) -> Option<Alignment> {
-    let mirrored = matching::mirrored(reference);
-    let attempts = [attempt(query, reference, false), attempt(query, &mirrored, true)];
+    let mirrored = imageops::flip_horizontal(&reference.thumbnail);
+    let attempts = [attempt(query, reference, None), attempt(query, reference, Some(&mirrored))];
     // Pixels are compared for the better of both only: that costs as much as pairing the points.
     let best = attempts.iter().filter(|attempt| attempt.fit.is_some()).max_by_key(|attempt| attempt.inliers());
     let points = best.and_then(|attempt| attempt.by_points(query));
@@ -105,16 +110,19 @@ pub fn align(query: &QueryFeatures, reference: &LocalFeatures) -> Option<Alignme
 
 /// What one orientation of the reference leads to.
 struct Attempt<'a> {
-    reference: &'a LocalFeatures,
+    reference: Face<'a>,
     pairs: Vec<matching::Pair>,
     flipped: bool,
     fit: Option<geometry::Fit>,
 }
 
-fn attempt<'a>(query: &QueryFeatures, reference: &'a LocalFeatures, flipped: bool) -> Attempt<'a> {
-    let pairs = matching::pairs(&query.features, reference);
+/// Of the reference, or of its mirror image.
+fn attempt<'a>(query: &QueryFeatures, reference: &'a LocalFeatures, mirrored: Option<&'a GrayImage>) -> Attempt<'a> {
+    let flipped = mirrored.is_some();
+    let pairs = matching::pairs(query, reference, flipped);
     let fit = geometry::fit(&pairs);
-    Attempt { reference, pairs, flipped, fit }
+    let face = Face { frame: reference.frame, thumbnail: mirrored.unwrap_or(&reference.thumbnail) };
+    Attempt { reference: face, pairs, flipped, fit }
 }
 
 impl Attempt<'_> {
@@ -136,8 +144,8 @@ impl Attempt<'_> {
             f64::from(wide) / f64::from(width),
             f64::from(high) / f64::from(height),
         ));
-        let agreement = compare::compare(query, self.reference, &map);
-        if agreement.detail < FILLS_FRAME || agreement.textured < CELLS_TO_SEE {
+        let agreement = compare::compare_from(query, self.reference, &map, FILLS_FRAME)?;
+        if agreement.textured < CELLS_TO_SEE {
             return None;
         }
         let inliers = geometry::agreeing(&map, &self.pairs, geometry::TOLERANCE);

@@ -37,29 +37,59 @@ fn sieved(k: usize) -> usize {
     k.saturating_mul(16).saturating_add(4096)
 }
 
+/// Rows that go on from int8, of a search for `k`.
+fn ordered(k: usize) -> usize {
+    k.saturating_mul(4).saturating_add(64)
+}
+
 /// Fewer signs than this say too little.
 const ENOUGH_SIGNS: usize = 256;
 
-/// The rows that `alive` lets through whose signs are nearest to the query's; all, where they are few.
-fn sieve(vectors: &VectorSet, query: &Embedding, k: usize, alive: &dyn Fn(u32) -> bool) -> Vec<u32> {
+/// Which rows a scan is about.
+#[derive(Clone, Copy)]
+enum Rows<'a> {
+    /// Those that this lets through.
+    Alive(&'a dyn Fn(u32) -> bool),
+    /// These.
+    These(&'a [u32]),
+}
+
+/// Those of `rows` whose signs are nearest to the query's; all, where they are few.
+fn sieve(vectors: &VectorSet, query: &Embedding, k: usize, rows: Rows<'_>) -> Vec<u32> {
     let wanted = sieved(k);
-    if vectors.len() / 4 <= wanted || query.dimension() < ENOUGH_SIGNS {
-        return vectors.rows().filter(|&row| alive(row)).collect();
-    }
-    let mut signs = Vec::with_capacity(query.dimension().div_ceil(8));
+    let count = match rows {
+        Rows::Alive(_) => vectors.len(),
+        Rows::These(rows) => rows.len(),
+    };
+    let many = count / 4 > wanted && query.dimension() >= ENOUGH_SIGNS;
+    let mut signs = Vec::new();
     push_signs(query.as_slice(), &mut signs);
-    let mut differing: Vec<u16> = vectors.differing_signs(&signs).collect();
-    let nearest = lowest(&differing, query.dimension(), wanted);
-    if nearest.iter().all(|&row| alive(row)) {
-        return nearest;
-    }
-    // What is served no more must not take the places of what is.
-    for (row, count) in vectors.rows().zip(&mut differing) {
-        if !alive(row) {
-            *count = GONE;
+    match rows {
+        Rows::These(rows) if many => {
+            let differing = vectors.differing_signs(&signs, Some(rows));
+            let nearest = lowest(&differing, query.dimension(), wanted);
+            nearest.into_iter().map(|place| rows[place as usize]).collect()
         }
+        Rows::These(rows) => rows.to_vec(),
+        Rows::Alive(alive) if many => {
+            let mut differing = vectors.differing_signs(&signs, None);
+            let mut nearest = lowest(&differing, query.dimension(), wanted);
+            let all = nearest.len();
+            nearest.retain(|&row| alive(row));
+            // What was let through is what a scan of nothing else would have found first, as far as it goes.
+            if nearest.len() == all || nearest.len() >= ordered(k) {
+                return nearest;
+            }
+            // What is served no more must not take the places of what is.
+            for (row, count) in vectors.rows().zip(&mut differing) {
+                if !alive(row) {
+                    *count = GONE;
+                }
+            }
+            lowest(&differing, query.dimension(), wanted)
+        }
+        Rows::Alive(alive) => vectors.rows().filter(|&row| alive(row)).collect(),
     }
-    lowest(&differing, query.dimension(), wanted)
 }
 
 /// In place of a count: the row does not come into question.
@@ -81,30 +111,49 @@ fn lowest(differing: &[u16], dimension: usize, wanted: usize) -> Vec<u32> {
         full
     });
     let last = last.unwrap_or(dimension);
-    (0..).zip(differing).filter(|(_, count)| usize::from(**count) <= last).map(|(row, _)| row).collect()
+    let last = u16::try_from(last).unwrap_or(GONE - 1);
+    let mut rows = Vec::with_capacity(wanted + wanted / 4);
+    for (row, &count) in (0..).zip(differing) {
+        if count <= last {
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+impl ExactIndex {
+    /// As [`VectorIndex::nearest`], among `rows` only.
+    #[must_use]
+    pub fn nearest_of(&self, vectors: &VectorSet, query: &Embedding, k: usize, rows: &[u32]) -> Vec<Hit> {
+        scan(vectors, query, k, Rows::These(rows))
+    }
 }
 
 impl VectorIndex for ExactIndex {
     fn nearest(&self, vectors: &VectorSet, query: &Embedding, k: usize, alive: &dyn Fn(u32) -> bool) -> Vec<Hit> {
-        if query.dimension() != vectors.dimension() || k == 0 {
-            return Vec::new();
-        }
-        let wanted = k.saturating_mul(4).saturating_add(64);
-        let mut bytes = Vec::with_capacity(query.dimension());
-        let scale = quantise(query.as_slice(), &mut bytes);
-        let mut best = BinaryHeap::with_capacity(wanted.min(vectors.len()) + 1);
-        for row in sieve(vectors, query, k, alive) {
-            let score = Score(vectors.rough(row, &bytes, scale), row);
-            if best.len() < wanted {
-                best.push(Reverse(score));
-            } else if best.peek().is_some_and(|worst: &Reverse<Score>| score > worst.0) {
-                best.pop();
-                best.push(Reverse(score));
-            }
-        }
-        let mut hits: Vec<Hit> = best.into_iter().map(|Reverse(Score(_, row))| vectors.hit(row, query)).collect();
-        sort_hits(&mut hits);
-        hits.truncate(k);
-        hits
+        scan(vectors, query, k, Rows::Alive(alive))
     }
+}
+
+fn scan(vectors: &VectorSet, query: &Embedding, k: usize, rows: Rows<'_>) -> Vec<Hit> {
+    if query.dimension() != vectors.dimension() || k == 0 {
+        return Vec::new();
+    }
+    let wanted = ordered(k);
+    let mut bytes = Vec::with_capacity(query.dimension());
+    let scale = quantise(query.as_slice(), &mut bytes);
+    let mut best = BinaryHeap::with_capacity(wanted.min(vectors.len()) + 1);
+    for row in sieve(vectors, query, k, rows) {
+        let score = Score(vectors.rough(row, &bytes, scale), row);
+        if best.len() < wanted {
+            best.push(Reverse(score));
+        } else if best.peek().is_some_and(|worst: &Reverse<Score>| score > worst.0) {
+            best.pop();
+            best.push(Reverse(score));
+        }
+    }
+    let mut hits: Vec<Hit> = best.into_iter().map(|Reverse(Score(_, row))| vectors.hit(row, query)).collect();
+    sort_hits(&mut hits);
+    hits.truncate(k);
+    hits
 }

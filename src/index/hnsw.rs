@@ -74,7 +74,7 @@ impl HnswIndex {
         let graph = Hnsw::new(m, vectors.len(), LAYERS, options.ef_construction.max(m), QuantisedCosine);
         let mut order: Vec<u32> = vectors.rows().collect();
         order.shuffle(&mut StdRng::seed_from_u64(0x746f_7563_6873));
-        let points: Vec<Vec<i8>> = order.iter().map(|&row| point(vectors.floats(row))).collect();
+        let points: Vec<Vec<i8>> = order.iter().map(|&row| point(&vectors.floats(row))).collect();
         let batch: Vec<(&Vec<i8>, usize)> =
             points.iter().zip(&order).map(|(point, &row)| (point, row as usize)).collect();
         graph.parallel_insert(&batch);
@@ -87,7 +87,7 @@ impl HnswIndex {
         let step = vectors.len().div_ceil(PROOF_ROWS).max(1);
         let sample: Vec<u32> = vectors.rows().step_by(step).collect();
         let found = sample.iter().filter(|&&row| {
-            let hits = self.candidates(vectors.floats(row), 1);
+            let hits = self.candidates(&vectors.floats(row), 1);
             hits.contains(&row)
         });
         #[expect(clippy::cast_precision_loss, reason = "counts of at most 2,000")]

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -16,12 +16,14 @@ pub enum Change {
 }
 
 /// Where to look.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub enum Scope<'a> {
     /// Everything that is served.
     All,
-    /// Only these keys; those not served are passed over.
+    /// Only these keys, which should be few of all; those not served are passed over.
     Keys(&'a [u64]),
+    /// Only keys that this admits, which should be many of all.
+    Where(&'a dyn Fn(u64) -> bool),
 }
 
 /// Figures of a [`LiveIndex`].
@@ -83,8 +85,9 @@ impl LiveIndex {
     pub fn search(&self, query: &Embedding, k: usize, scope: Scope<'_>) -> Vec<Neighbor> {
         let state = self.state.read();
         let mut found = match scope {
-            Scope::All => state.search_all(query, k),
-            Scope::Keys(keys) => state.search_among(query, keys),
+            Scope::All => state.search_where(query, k, None),
+            Scope::Where(admits) => state.search_where(query, k, Some(admits)),
+            Scope::Keys(keys) => state.search_among(query, k, keys),
         };
         found.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.key.cmp(&b.key)));
         truncate_to_distinct(&mut found, k);
@@ -117,7 +120,7 @@ impl LiveIndex {
         }
         let nodes = [&state.delta, state.base.nodes()];
         let (nodes, row) = nodes.into_iter().find_map(|nodes| Some((nodes, nodes.row(key)?)))?;
-        Embedding::normalize(nodes.vectors().floats(row).to_vec()).ok()
+        Embedding::normalize(nodes.vectors().floats(row).into_owned()).ok()
     }
 
     /// Current figures.
@@ -153,51 +156,50 @@ impl State {
         }
     }
 
-    fn search_all(&self, query: &Embedding, k: usize) -> Vec<Neighbor> {
-        let mut found = self.search_base(query, k);
-        let alive = |row| self.alive(&self.delta, row);
-        let hits = ExactIndex.nearest(self.delta.vectors(), query, k, &alive);
-        found.extend(self.neighbors(&self.delta, &hits));
+    fn search_where(&self, query: &Embedding, k: usize, admits: Option<&dyn Fn(u64) -> bool>) -> Vec<Neighbor> {
+        let served = |key: u64| !self.removed.contains(&key) && admits.is_none_or(|admits| admits(key));
+        let everything = self.removed.is_empty() && admits.is_none();
+        let (base, delta) = (self.base.nodes(), &self.delta);
+        let alive = |nodes: &Nodes, row| everything || nodes.keys(row).iter().any(|&key| served(key));
+        let hits = self.search_base(query, k, &|row| alive(base, row));
+        let mut found: Vec<Neighbor> = neighbors(base, &hits, &served).collect();
+        let hits = ExactIndex.nearest(delta.vectors(), query, k, &|row| alive(delta, row));
+        found.extend(neighbors(delta, &hits, &served));
         found
     }
 
-    /// Through the graph where there is one; by a scan where there is none, or where so much was
-    /// removed that the graph alone does not bring `k`.
-    fn search_base(&self, query: &Embedding, k: usize) -> Vec<Neighbor> {
-        let nodes = self.base.nodes();
-        let alive = |row| self.alive(nodes, row);
-        let graph_hits = self.base.graph().map(|graph| graph.nearest(nodes.vectors(), query, k, &alive));
-        let hits = match graph_hits {
-            Some(hits) if hits.len() >= k.min(nodes.vectors().len()) => hits,
-            _ => ExactIndex.nearest(nodes.vectors(), query, k, &alive),
+    /// Through the graph where there is one; by a scan where there is none, or where so much is left out that the graph
+    /// alone does not bring `k`.
+    fn search_base(&self, query: &Embedding, k: usize, alive: &dyn Fn(u32) -> bool) -> Vec<Hit> {
+        let vectors = self.base.nodes().vectors();
+        let graph_hits = self.base.graph().map(|graph| graph.nearest(vectors, query, k, alive));
+        match graph_hits {
+            Some(hits) if hits.len() >= k.min(vectors.len()) => hits,
+            _ => ExactIndex.nearest(vectors, query, k, alive),
+        }
+    }
+
+    fn search_among(&self, query: &Embedding, k: usize, keys: &[u64]) -> Vec<Neighbor> {
+        let wanted: HashSet<u64> = keys.iter().copied().filter(|key| !self.removed.contains(key)).collect();
+        let of = |nodes: &Nodes| {
+            let rows: BTreeSet<u32> = wanted.iter().filter_map(|&key| nodes.row(key)).collect();
+            let hits = ExactIndex.nearest_of(nodes.vectors(), query, k, &rows.into_iter().collect::<Vec<_>>());
+            neighbors(nodes, &hits, &|key| wanted.contains(&key)).collect::<Vec<_>>()
         };
-        self.neighbors(nodes, &hits).collect()
+        [of(self.base.nodes()), of(&self.delta)].concat()
     }
+}
 
-    fn search_among(&self, query: &Embedding, keys: &[u64]) -> Vec<Neighbor> {
-        let place = |key| {
-            let nodes = [&self.delta, self.base.nodes()];
-            nodes.into_iter().find_map(|nodes| Some((nodes, nodes.row(key)?)))
-        };
-        keys.iter()
-            .filter(|key| !self.removed.contains(key))
-            .filter_map(|&key| {
-                let (nodes, row) = place(key)?;
-                Some(neighbor(key, nodes.vectors().hit(row, query)))
-            })
-            .collect()
-    }
-
-    fn alive(&self, nodes: &Nodes, row: u32) -> bool {
-        self.removed.is_empty() || nodes.keys(row).iter().any(|key| !self.removed.contains(key))
-    }
-
-    fn neighbors<'a>(&'a self, nodes: &'a Nodes, hits: &'a [Hit]) -> impl Iterator<Item = Neighbor> + 'a {
-        hits.iter().flat_map(|&hit| {
-            let served = nodes.keys(hit.row).iter().filter(|key| !self.removed.contains(key));
-            served.map(move |&key| neighbor(key, hit))
-        })
-    }
+/// The hits' keys, as far as they are served.
+fn neighbors<'a>(
+    nodes: &'a Nodes,
+    hits: &'a [Hit],
+    served: &'a dyn Fn(u64) -> bool,
+) -> impl Iterator<Item = Neighbor> + 'a {
+    hits.iter().flat_map(move |&hit| {
+        let keys = nodes.keys(hit.row).iter().filter(|&&key| served(key));
+        keys.map(move |&key| neighbor(key, hit))
+    })
 }
 
 fn neighbor(key: u64, hit: Hit) -> Neighbor {

@@ -1,4 +1,6 @@
 use std::collections::HashMap;
+use std::fs::File;
+use std::sync::Arc;
 
 use super::VectorSet;
 use crate::embed::Embedding;
@@ -46,6 +48,11 @@ impl Nodes {
         self.keys[row as usize].push(key);
         self.row_of_key.insert(key, row);
         true
+    }
+
+    /// Leaves the f32 of all vectors so far to `file`, which holds just these.
+    pub(super) fn rest_on(&mut self, file: &Arc<File>) {
+        self.vectors.rest_on(file);
     }
 
     /// The distinct vectors.

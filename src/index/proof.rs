@@ -134,5 +134,5 @@ fn against_scan(generation: &LiveIndex, base: &Generation, threshold: f32) -> (u
 }
 
 fn embedding(vectors: &VectorSet, row: u32) -> Option<Embedding> {
-    Embedding::normalize(vectors.floats(row).to_vec()).ok()
+    Embedding::normalize(vectors.floats(row).into_owned()).ok()
 }

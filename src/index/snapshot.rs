@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
@@ -195,6 +196,8 @@ impl Generation {
         commit()?;
         folder.point_to(&name)?;
         folder.discard_old(&name, keep)?;
+        let path = root.join(&name).join(VECTORS);
+        self.nodes.rest_on(&Arc::new(File::open(&path).map_err(at(&path))?));
         Ok(self)
     }
 
@@ -265,7 +268,7 @@ impl Generation {
         let mut floats = io::BufWriter::new(File::create(folder.join(VECTORS)).map_err(at(folder))?);
         let mut keys = io::BufWriter::new(File::create(folder.join(KEYS)).map_err(at(folder))?);
         for row in vectors.rows() {
-            for value in vectors.floats(row) {
+            for value in vectors.floats(row).iter() {
                 floats.write_all(&value.to_le_bytes()).map_err(at(folder))?;
             }
             let shared = self.nodes.keys(row);
@@ -292,20 +295,30 @@ impl Generation {
     }
 }
 
+/// Rows that are read before their f32 are left to the file again.
+const AT_ONCE: usize = 16_384;
+
 fn read_nodes(folder: &Path, dimension: usize) -> Result<Nodes, SnapshotError> {
-    let vectors = fs::read(folder.join(VECTORS)).map_err(at(folder))?;
+    let path = folder.join(VECTORS);
+    let vectors = Arc::new(File::open(&path).map_err(at(&path))?);
+    let mut reader = io::BufReader::with_capacity(1 << 20, &*vectors);
     let keys = fs::read(folder.join(KEYS)).map_err(at(folder))?;
     let mut numbers = keys.as_chunks::<8>().0.iter().map(|&chunk| u64::from_le_bytes(chunk));
     let mut nodes = Nodes::new(dimension);
-    for bytes in vectors.chunks_exact((dimension * 4).max(1)) {
-        let embedding = Embedding::from_bytes(bytes, dimension)
-            .map_err(|source| SnapshotError::Vector { file: folder.join(VECTORS), source })?;
-        let shared = numbers.next().unwrap_or(0);
+    let mut bytes = vec![0; dimension * 4];
+    while let Some(shared) = numbers.next() {
+        reader.read_exact(&mut bytes).map_err(at(&path))?;
+        let embedding = Embedding::from_bytes(&bytes, dimension)
+            .map_err(|source| SnapshotError::Vector { file: path.clone(), source })?;
         for _ in 0..shared {
             let Some(key) = numbers.next() else { break };
             nodes.insert(key, &embedding);
         }
+        if nodes.vectors().len().is_multiple_of(AT_ONCE) {
+            nodes.rest_on(&vectors);
+        }
     }
+    nodes.rest_on(&vectors);
     Ok(nodes)
 }
 

@@ -1,24 +1,47 @@
-use simsimd::{BinarySimilarity, SpatialSimilarity};
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined into `Arch::dispatch` is compiled for no processor in particular"
+)]
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use pulp::{Arch, NullaryFnOnce};
+use simsimd::SpatialSimilarity;
 
 use super::Hit;
 use crate::embed::{Embedding, cosine};
 
 /// Rows of unit vectors, three times: their signs, a bit a number, to pass over most rows; int8 with one scale a row,
-/// to order what is left; and f32 for the exact answer.
+/// to order what is left; and f32 for the exact answer. The f32 of a published generation stay in its file: they are four
+/// fifths of all bytes, and of a search's rows only a few are read.
 #[derive(Debug, Clone)]
 pub struct VectorSet {
     dimension: usize,
-    signs: Vec<u8>,
+    signs: Vec<u64>,
+    filed: Option<Filed>,
+    /// Of the rows behind those in the file.
     floats: Vec<f32>,
     bytes: Vec<i8>,
     scales: Vec<f32>,
+}
+
+/// A file that holds the first rows as little-endian f32, one after another.
+#[derive(Debug, Clone)]
+struct Filed {
+    file: Arc<File>,
+    rows: usize,
 }
 
 impl VectorSet {
     /// No rows yet.
     #[must_use]
     pub fn new(dimension: usize) -> Self {
-        Self { dimension, signs: Vec::new(), floats: Vec::new(), bytes: Vec::new(), scales: Vec::new() }
+        let (signs, floats, bytes, scales) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { dimension, signs, filed: None, floats, bytes, scales }
     }
 
     /// Numbers a row.
@@ -57,11 +80,33 @@ impl VectorSet {
         Some(row)
     }
 
-    /// The row's numbers.
+    /// Reads the f32 of all rows so far from `file` from now on, which holds just these as little-endian bytes.
+    pub(super) fn rest_on(&mut self, file: &Arc<File>) {
+        self.filed = Some(Filed { file: Arc::clone(file), rows: self.len() });
+        self.floats = Vec::new();
+    }
+
+    /// The row's numbers. Where they cannot be read from the file, which is logged, those that int8 stands for: within
+    /// 0.01 of a cosine.
     #[must_use]
-    pub fn floats(&self, row: u32) -> &[f32] {
-        let start = row as usize * self.dimension;
-        &self.floats[start..start + self.dimension]
+    pub fn floats(&self, row: u32) -> Cow<'_, [f32]> {
+        let row = row as usize;
+        let filed = self.filed.as_ref().map_or(0, |filed| filed.rows);
+        if let Some(place) = row.checked_sub(filed) {
+            return Cow::Borrowed(&self.floats[place * self.dimension..][..self.dimension]);
+        }
+        Cow::Owned(self.read(row).unwrap_or_else(|error| {
+            tracing::error!(%error, row, "a vector cannot be read from its file: its approximation serves");
+            let bytes = &self.bytes[row * self.dimension..][..self.dimension];
+            bytes.iter().map(|&byte| f32::from(byte) * self.scales[row]).collect()
+        }))
+    }
+
+    fn read(&self, row: usize) -> io::Result<Vec<f32>> {
+        let filed = self.filed.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let mut bytes = vec![0; self.dimension * 4];
+        filed.file.read_exact_at(&mut bytes, (row * self.dimension * 4) as u64)?;
+        Ok(bytes.as_chunks().0.iter().copied().map(f32::from_le_bytes).collect())
     }
 
     /// The row as int8, and what to multiply it by.
@@ -74,12 +119,12 @@ impl VectorSet {
     /// Exact cosine of a row with the query.
     #[must_use]
     pub fn hit(&self, row: u32, query: &Embedding) -> Hit {
-        Hit { row, similarity: cosine(self.floats(row), query.as_slice()) }
+        Hit { row, similarity: cosine(&self.floats(row), query.as_slice()) }
     }
 
-    /// In how many signs each row differs from a query, row by row.
-    pub(super) fn differing_signs(&self, query: &[u8]) -> impl Iterator<Item = u16> {
-        self.signs.chunks_exact(query.len().max(1)).map(|row| differing(row, query))
+    /// In how many signs each of `rows`, or each of all rows, differs from a query.
+    pub(super) fn differing_signs(&self, query: &[u64], rows: Option<&[u32]>) -> Vec<u16> {
+        Arch::new().dispatch(Differing { signs: &self.signs, query, rows })
     }
 
     /// Approximate cosine of a row with a quantised query.
@@ -93,15 +138,62 @@ impl VectorSet {
 ///
 /// Of two vectors at an angle, a random direction's signs differ with probability angle / pi (Charikar, "Similarity
 /// Estimation Techniques from Rounding Algorithms", 2002); an embedding's own directions are about as good.
-pub(super) fn push_signs(values: &[f32], signs: &mut Vec<u8>) {
-    let byte =
-        |chunk: &[f32]| chunk.iter().enumerate().fold(0, |byte, (bit, value)| byte | u8::from(*value > 0.0) << bit);
-    signs.extend(values.chunks(8).map(byte));
+pub(super) fn push_signs(values: &[f32], signs: &mut Vec<u64>) {
+    let word =
+        |chunk: &[f32]| chunk.iter().enumerate().fold(0, |word, (bit, value)| word | u64::from(*value > 0.0) << bit);
+    signs.extend(values.chunks(64).map(word));
 }
 
-fn differing(a: &[u8], b: &[u8]) -> u16 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of bits of one vector")]
-    let count = u8::hamming(a, b).unwrap_or(0.0) as u16;
+struct Differing<'a> {
+    signs: &'a [u64],
+    query: &'a [u64],
+    rows: Option<&'a [u32]>,
+}
+
+impl NullaryFnOnce for Differing<'_> {
+    type Output = Vec<u16>;
+
+    #[inline(always)]
+    fn call(self) -> Vec<u16> {
+        let words = self.query.len().max(1);
+        let mut counts = vec![0; self.rows.map_or(self.signs.len() / words, <[u32]>::len)];
+        // Plain loops: the iterators' own are compiled apart, for no processor in particular. The usual length of a row is
+        // a constant, so that its loop is laid out whole.
+        match (self.query.as_chunks::<8>(), self.rows) {
+            (([query], []), Some(rows)) => {
+                let signs = self.signs.as_chunks::<8>().0;
+                for (count, &row) in counts.iter_mut().zip(rows) {
+                    *count = differing(&signs[row as usize], query);
+                }
+            }
+            (([query], []), None) => {
+                for (count, row) in counts.iter_mut().zip(self.signs.as_chunks::<8>().0) {
+                    *count = differing(row, query);
+                }
+            }
+            (_, Some(rows)) => {
+                for (count, &row) in counts.iter_mut().zip(rows) {
+                    *count = differing(&self.signs[row as usize * words..][..words], self.query);
+                }
+            }
+            (_, None) => {
+                for (count, row) in counts.iter_mut().zip(self.signs.chunks_exact(words)) {
+                    *count = differing(row, self.query);
+                }
+            }
+        }
+        counts
+    }
+}
+
+#[inline(always)]
+fn differing(a: &[u64], b: &[u64]) -> u16 {
+    let mut count = 0;
+    for (a, b) in a.iter().zip(b) {
+        count += (a ^ b).count_ones();
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "a count of bits of one vector")]
+    let count = count as u16;
     count
 }
 

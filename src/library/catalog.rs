@@ -42,6 +42,11 @@ impl Filter {
     }
 }
 
+/// So many keys, or a smaller share of all than one in so many, are looked at one by one: finding a key's vector costs about
+/// this many times what passing over one does.
+const FEW: usize = 4096;
+const FEW_OF_ALL: usize = 16;
+
 /// Active references by key and by brand, and the brands' policies and standings.
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
@@ -88,13 +93,18 @@ impl Catalog {
         self.entries.get(&key).cloned()
     }
 
-    /// The keys that `filter` admits, in ascending order where it names a brand.
-    pub(super) fn keys(&self, filter: &Filter) -> Vec<u64> {
-        let admits = |key: &u64| self.entries.get(key).is_some_and(|entry| filter.admits(entry));
-        match &filter.brand {
-            Some(brand) => self.by_brand.get(brand).into_iter().flatten().copied().filter(admits).collect(),
-            None => self.entries.keys().copied().filter(admits).collect(),
-        }
+    /// Whether `filter` lets a key through.
+    pub(super) fn admits(&self, filter: &Filter, key: u64) -> bool {
+        self.entries.get(&key).is_some_and(|entry| filter.admits(entry))
+    }
+
+    /// The keys that `filter` admits, where it names a brand with few of all.
+    pub(super) fn few_keys(&self, filter: &Filter) -> Option<Vec<u64>> {
+        let Some(keys) = self.by_brand.get(filter.brand.as_ref()?) else {
+            return Some(Vec::new());
+        };
+        let few = keys.len() <= FEW || keys.len() < self.entries.len() / FEW_OF_ALL;
+        few.then(|| keys.iter().copied().filter(|&key| self.admits(filter, key)).collect())
     }
 
     pub(super) fn policy(&self, brand: &BrandId) -> Arc<StoredPolicy> {

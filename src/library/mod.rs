@@ -197,11 +197,23 @@ impl Library {
     #[must_use]
     pub fn search(&self, query: &Embedding, k: usize, floor: f32, filter: &Filter) -> Vec<Found> {
         let started = Instant::now();
-        let keys = filter.is_narrow().then(|| self.catalog.read().keys(filter));
-        let scope = keys.as_deref().map_or(Scope::All, Scope::Keys);
-        let neighbors = self.index.search_down_to(query, k, floor, scope);
+        let neighbors = self.neighbors(query, k, floor, filter);
         telemetry::searched(started.elapsed());
         self.join(&neighbors)
+    }
+
+    /// Few keys are looked at one by one; where the filter lets many through, the search goes over all and leaves out what it
+    /// does not admit. Either way a narrowed search costs no more than one of everything.
+    fn neighbors(&self, query: &Embedding, k: usize, floor: f32, filter: &Filter) -> Vec<Neighbor> {
+        if !filter.is_narrow() {
+            return self.index.search_down_to(query, k, floor, Scope::All);
+        }
+        let catalog = self.catalog.read();
+        if let Some(keys) = catalog.few_keys(filter) {
+            drop(catalog);
+            return self.index.search_down_to(query, k, floor, Scope::Keys(&keys));
+        }
+        self.index.search_down_to(query, k, floor, Scope::Where(&|key| catalog.admits(filter, key)))
     }
 
     /// The vector of a reference that is served.

@@ -1,5 +1,5 @@
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-use image::RgbImage;
+use fast_image_resize::{FilterType, IntoImageView, IntoImageViewMut, ResizeAlg, ResizeOptions, Resizer};
+use image::{GrayImage, RgbImage};
 
 /// How pixels are put together where a picture gets smaller; both average over all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,15 +13,26 @@ pub(crate) enum Filter {
 /// The picture at another size; both sides at least 1.
 pub(crate) fn resized(rgb: &RgbImage, (width, height): (u32, u32), filter: Filter) -> RgbImage {
     let mut scaled = RgbImage::new(width.max(1), height.max(1));
+    resize(rgb, &mut scaled, filter);
+    scaled
+}
+
+/// The same of a grey picture.
+pub(crate) fn resized_grey(grey: &GrayImage, (width, height): (u32, u32), filter: Filter) -> GrayImage {
+    let mut scaled = GrayImage::new(width.max(1), height.max(1));
+    resize(grey, &mut scaled, filter);
+    scaled
+}
+
+fn resize(from: &impl IntoImageView, to: &mut impl IntoImageViewMut, filter: Filter) {
     let filter = match filter {
         Filter::Box => FilterType::Box,
         Filter::Bilinear => FilterType::Bilinear,
     };
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
-    // Both pictures are RGB and not empty: the only ways for a resize to fail.
-    let resized = Resizer::new().resize(rgb, &mut scaled, Some(&options));
+    // Both pictures are of one kind and not empty: the only ways for a resize to fail.
+    let resized = Resizer::new().resize(from, to, Some(&options));
     debug_assert!(resized.is_ok());
-    scaled
 }
 
 /// The size with the longer side at most `side`, in proportion; never larger.

@@ -65,7 +65,7 @@ fn opposite_pairs(generation: &Generation, keys: &Keys, least: f32) -> Vec<Pair>
     let sides = [has(Polarity::Authentic), has(Polarity::Fake)];
     let rows: HashSet<u32> = keys.staged.iter().filter_map(|&key| nodes.row(key)).collect();
     let pairs = rows.par_iter().flat_map_iter(|&row| {
-        let Ok(query) = Embedding::normalize(vectors.floats(row).to_vec()) else { return Vec::new() };
+        let Ok(query) = Embedding::normalize(vectors.floats(row).into_owned()) else { return Vec::new() };
         let mut pairs = Vec::new();
         for polarity in [Polarity::Authentic, Polarity::Fake] {
             let new: Vec<u64> = of(row, polarity).filter(|key| keys.staged.contains(key)).collect();
