@@ -32,7 +32,8 @@ const K: usize = 16;
 const THRESHOLD: f32 = 0.46;
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    // cargo adds a word of its own.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     if let [word, folder, size] = &words[..]
         && word == "--open"
     {

@@ -50,7 +50,7 @@ pub struct IndexOptions {
 
 impl Default for IndexOptions {
     fn default() -> Self {
-        Self { exact_below: 1_000_000, m: 16, ef_construction: 200, ef_search: 128, rebuild_after: 20_000, keep: 3 }
+        Self { exact_below: 2_000_000, m: 16, ef_construction: 200, ef_search: 128, rebuild_after: 20_000, keep: 3 }
     }
 }
 

@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -90,9 +91,7 @@ proptest! {
 #[test]
 fn a_scan_of_many_finds_all_that_is_near_and_is_served() {
     let mut random = StdRng::seed_from_u64(11);
-    let drawn =
-        |random: &mut StdRng| Embedding::normalize((0..512).map(|_| random.random::<f32>() - 0.5).collect()).unwrap();
-    let products: Vec<Embedding> = (0..600).map(|_| drawn(&mut random)).collect();
+    let products: Vec<Embedding> = (0..600).map(|_| wide(&mut random)).collect();
     let mut vectors = VectorSet::new(products[0].dimension());
     for row in 0..24_000 {
         vectors.push(&near(&products[row % products.len()], 0.1, &mut random));
@@ -197,6 +196,65 @@ fn a_published_generation_comes_back_as_it_was() {
             assert_eq!(index.vector(key).as_ref(), Some(vector));
         }
     }
+}
+
+#[test]
+fn a_file_of_vectors_that_is_damaged_while_it_serves_costs_precision_and_no_match() {
+    let damages: [fn(&Path); 2] = [
+        |file| std::fs::File::options().write(true).open(file).unwrap().set_len(100).unwrap(),
+        |file| {
+            let length = std::fs::metadata(file).unwrap().len();
+            let mut open = std::fs::File::options().write(true).open(file).unwrap();
+            open.write_all(&vec![0x3d; usize::try_from(length).unwrap()]).unwrap();
+        },
+    ];
+    for damage in damages {
+        let folder = tempfile::TempDir::new().unwrap();
+        let options = options(usize::MAX);
+        let vectors = published(folder.path(), 300, &options);
+        let index = LiveIndex::new(Arc::new(Generation::open(folder.path(), &origin(), &options).unwrap()));
+        damage(&folder.path().join("test-00000001").join("vectors.f32"));
+        for (key, vector) in (1..).zip(&vectors) {
+            let found = index.search(vector, 1, Scope::All);
+            assert_eq!(found[0].key, key);
+            assert!((found[0].similarity() - 1.0).abs() < 0.02, "{found:?}");
+        }
+    }
+}
+
+/// So many that rows are passed over by their signs, and of the keys few or many come into question.
+#[test]
+fn a_narrowed_search_finds_what_a_scan_of_just_that_finds() {
+    let mut random = StdRng::seed_from_u64(12);
+    let products: Vec<Embedding> = (0..300).map(|_| wide(&mut random)).collect();
+    let vectors: Vec<Embedding> =
+        (0..24_000).map(|row| near(&products[row % products.len()], 0.1, &mut random)).collect();
+    let mut all = Nodes::new(512);
+    for (key, vector) in (1..).zip(&vectors) {
+        all.insert(key, vector);
+    }
+    let index = LiveIndex::new(Arc::new(Generation::build(all, 1, &options(usize::MAX))));
+    index.apply((1..=6_000).map(Change::Remove));
+    // Half of all, a twentieth, none near the query, none at all.
+    let narrow: [&dyn Fn(u64) -> bool; 4] =
+        [&|key| key % 2 == 1, &|key| key % 20 == 7, &|key| key % 300 == 150, &|_| false];
+    for admits in narrow {
+        let keys: Vec<u64> = (1..=24_000).filter(|&key| admits(key)).collect();
+        let query = near(&products[6], 0.05, &mut random);
+        let served = keys.iter().copied().filter(|&key| key > 6_000);
+        let mut expected: Vec<(u64, f32)> =
+            served.map(|key| (key, query.similarity(&vectors[usize::try_from(key).unwrap() - 1]))).collect();
+        expected.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let expected: Vec<u64> = expected.into_iter().take(10).map(|(key, _)| key).collect();
+        for scope in [Scope::Where(admits), Scope::Keys(&keys)] {
+            let found: Vec<u64> = index.search(&query, 10, scope).iter().map(|near| near.key).collect();
+            assert_eq!(found, expected);
+        }
+    }
+}
+
+fn wide(random: &mut StdRng) -> Embedding {
+    Embedding::normalize((0..512).map(|_| random.random::<f32>() - 0.5).collect()).unwrap()
 }
 
 #[test]
