@@ -89,7 +89,7 @@ fn sieve(vectors: &VectorSet, query: &Embedding, k: usize, rows: Rows<'_>) -> Ve
             let mut nearest = lowest(&differing, query.dimension(), wanted);
             let all = nearest.len();
             nearest.retain(|&row| alive(row));
-            // What was let through is what a scan of nothing else would have found first, as far as it goes.
+            // Of what is let through, all that a search of everything would have let go on: nothing near is lost.
             if nearest.len() == all || nearest.len() >= ordered(k) {
                 return nearest;
             }

@@ -93,6 +93,30 @@ fn a_blank_picture_has_nothing_to_find() {
 }
 
 #[test]
+fn pictures_of_any_shape_and_any_content_are_looked_at() {
+    let noise = |x: u32, y: u32| (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(2_246_822_519)).to_be_bytes()[0];
+    let contents: [&dyn Fn(u32, u32) -> u8; 5] = [
+        &noise,
+        &|x, y| if (x / 4 + y / 4) % 2 == 0 { 255 } else { 0 },
+        &|x, y| if x % 12 == 0 && y % 12 == 0 { 0 } else { 255 },
+        &|x, _| (x % 256).to_be_bytes()[3],
+        &|x, y| if (x, y) == (7, 7) { 255 } else { 0 },
+    ];
+    for (width, height) in
+        [(1, 1), (1, 900), (2000, 3), (11, 10), (15, 16), (16, 16), (17, 33), (481, 16), (480, 11), (700, 500)]
+    {
+        for content in contents {
+            let picture = RgbImage::from_fn(width, height, |x, y| Rgb([content(x, y); 3]));
+            let features = LocalFeatures::of(&picture);
+            // What is read again is sound: finite places, directions and scales.
+            assert_eq!(LocalFeatures::from_bytes(&features.to_bytes()).as_ref(), Some(&features), "{width} x {height}");
+            let found = align(&QueryFeatures::of(&picture), &features);
+            assert!(found.is_none_or(|found| found.corners.iter().all(|(x, y)| x.is_finite() && y.is_finite())));
+        }
+    }
+}
+
+#[test]
 fn kept_features_are_read_as_they_were_written() {
     let features = LocalFeatures::of(&real("chelsea.png"));
     let bytes = features.to_bytes();
