@@ -45,13 +45,14 @@ fn ordered(k: usize) -> usize {
 /// int8 and f32 of a row are never this far apart.
 const IMPOSSIBLE: f32 = 0.05;
 
-/// The hit, unless its f32 cannot be those that the int8 were made from: the file that they are read from was changed or
+/// The exact hit, unless its f32 cannot be those that the int8 were made from: the file that they are read from was changed or
 /// damaged after it was opened.
-fn checked(hit: Hit, Score(rough, row): Score) -> Hit {
+fn checked(vectors: &VectorSet, query: &Embedding, Score(rough, row): Score) -> Hit {
+    let hit = vectors.hit(row, query);
     if (hit.similarity - rough).abs() < IMPOSSIBLE {
         return hit;
     }
-    tracing::error!(row, "a vector in its file is not the one that was opened: its approximation serves");
+    vectors.damaged(row, &"a vector is not the one that was opened");
     Hit { row, similarity: rough.clamp(-1.0, 1.0) }
 }
 
@@ -165,8 +166,7 @@ fn scan(vectors: &VectorSet, query: &Embedding, k: usize, rows: Rows<'_>) -> Vec
             best.push(Reverse(score));
         }
     }
-    let mut hits: Vec<Hit> =
-        best.into_iter().map(|Reverse(rough)| checked(vectors.hit(rough.1, query), rough)).collect();
+    let mut hits: Vec<Hit> = best.into_iter().map(|Reverse(rough)| checked(vectors, query, rough)).collect();
     sort_hits(&mut hits);
     hits.truncate(k);
     hits

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pulp::{Arch, NullaryFnOnce};
 use simsimd::SpatialSimilarity;
@@ -34,6 +35,8 @@ pub struct VectorSet {
 struct Filed {
     file: Arc<File>,
     rows: usize,
+    /// Whether the log has said that it is damaged.
+    told: Arc<AtomicBool>,
 }
 
 impl VectorSet {
@@ -82,21 +85,34 @@ impl VectorSet {
 
     /// Reads the f32 of all rows so far from `file` from now on, which holds just these as little-endian bytes.
     pub(super) fn rest_on(&mut self, file: &Arc<File>) {
-        self.filed = Some(Filed { file: Arc::clone(file), rows: self.len() });
+        self.filed = Some(Filed { file: Arc::clone(file), rows: self.len(), told: Arc::default() });
         self.floats = Vec::new();
+    }
+
+    /// Logs once that the file of vectors cannot be relied on any more.
+    pub(super) fn damaged(&self, row: u32, what: &dyn std::fmt::Display) {
+        if self.filed.as_ref().is_none_or(|filed| !filed.told.swap(true, Ordering::Relaxed)) {
+            tracing::error!(
+                row,
+                error = %what,
+                "the index's file of vectors is damaged: approximations serve in place of what cannot be read; restart to \
+                 have it made again"
+            );
+        }
     }
 
     /// The row's numbers. Where they cannot be read from the file, which is logged, those that int8 stands for: within
     /// 0.01 of a cosine.
     #[must_use]
     pub fn floats(&self, row: u32) -> Cow<'_, [f32]> {
+        let number = row;
         let row = row as usize;
         let filed = self.filed.as_ref().map_or(0, |filed| filed.rows);
         if let Some(place) = row.checked_sub(filed) {
             return Cow::Borrowed(&self.floats[place * self.dimension..][..self.dimension]);
         }
         Cow::Owned(self.read(row).unwrap_or_else(|error| {
-            tracing::error!(%error, row, "a vector cannot be read from its file: its approximation serves");
+            self.damaged(number, &error);
             let bytes = &self.bytes[row * self.dimension..][..self.dimension];
             bytes.iter().map(|&byte| f32::from(byte) * self.scales[row]).collect()
         }))
