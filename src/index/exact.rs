@@ -42,20 +42,6 @@ fn ordered(k: usize) -> usize {
     k.saturating_mul(4).saturating_add(64)
 }
 
-/// int8 and f32 of a row are never this far apart.
-const IMPOSSIBLE: f32 = 0.05;
-
-/// The exact hit, unless its f32 cannot be those that the int8 were made from: the file that they are read from was changed or
-/// damaged after it was opened.
-fn checked(vectors: &VectorSet, query: &Embedding, Score(rough, row): Score) -> Hit {
-    let hit = vectors.hit(row, query);
-    if (hit.similarity - rough).abs() < IMPOSSIBLE {
-        return hit;
-    }
-    vectors.damaged(row, &"a vector is not the one that was opened");
-    Hit { row, similarity: rough.clamp(-1.0, 1.0) }
-}
-
 /// Fewer signs than this say too little.
 const ENOUGH_SIGNS: usize = 256;
 
@@ -90,7 +76,8 @@ fn sieve(vectors: &VectorSet, query: &Embedding, k: usize, rows: Rows<'_>) -> Ve
             let mut nearest = lowest(&differing, query.dimension(), wanted);
             let all = nearest.len();
             nearest.retain(|&row| alive(row));
-            // Of what is let through, all that a search of everything would have let go on: nothing near is lost.
+            // Of what is let through, all that a search of everything would have let go on: what is near is among it, of
+            // what is far not always the nearest.
             if nearest.len() == all || nearest.len() >= ordered(k) {
                 return nearest;
             }
@@ -166,7 +153,7 @@ fn scan(vectors: &VectorSet, query: &Embedding, k: usize, rows: Rows<'_>) -> Vec
             best.push(Reverse(score));
         }
     }
-    let mut hits: Vec<Hit> = best.into_iter().map(|Reverse(rough)| checked(vectors, query, rough)).collect();
+    let mut hits: Vec<Hit> = best.into_iter().map(|Reverse(Score(_, row))| vectors.hit(row, query)).collect();
     sort_hits(&mut hits);
     hits.truncate(k);
     hits

@@ -168,6 +168,13 @@ fn read(root: &Path, name: &str, got: &dyn Fn() -> String) -> Result<(PathBuf, V
 
 /// Published generations in order of their number.
 fn folders(root: &Path) -> Result<Vec<(u64, PathBuf)>, SnapshotError> {
+    let mut found = numbered(root)?;
+    found.retain(|(_, path)| path.join(HEADER).is_file());
+    Ok(found)
+}
+
+/// The same, and what has a generation's name but no header any more: its number is not given again.
+fn numbered(root: &Path) -> Result<Vec<(u64, PathBuf)>, SnapshotError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(root).map_err(at(root))? {
         let entry = entry.map_err(at(root))?;
@@ -175,7 +182,7 @@ fn folders(root: &Path) -> Result<Vec<(u64, PathBuf)>, SnapshotError> {
         // Only what this file made: somebody else's folder is neither counted nor ever deleted.
         let digits = name.rsplit_once('-').map(|(_, digits)| digits).filter(|digits| digits.len() == 8);
         let number = digits.and_then(|digits| digits.parse::<u32>().ok()).map(u64::from);
-        if let Some(number) = number.filter(|_| entry.path().join(HEADER).is_file()) {
+        if let Some(number) = number.filter(|_| entry.path().is_dir()) {
             found.push((number, entry.path()));
         }
     }
@@ -209,7 +216,7 @@ impl<'a> Folder<'a> {
     }
 
     pub(super) fn next_number(&self) -> Result<u64, SnapshotError> {
-        Ok(folders(self.root)?.last().map_or(0, |(number, _)| *number) + 1)
+        Ok(numbered(self.root)?.last().map_or(0, |(number, _)| *number) + 1)
     }
 
     pub(super) fn take_in(&self, staging: &TempDir, name: &str) -> Result<(), SnapshotError> {

@@ -90,7 +90,7 @@ impl VectorSet {
     }
 
     /// Logs once that the file of vectors cannot be relied on any more.
-    pub(super) fn damaged(&self, row: u32, what: &dyn std::fmt::Display) {
+    fn damaged(&self, row: u32, what: &io::Error) {
         if self.filed.as_ref().is_none_or(|filed| !filed.told.swap(true, Ordering::Relaxed)) {
             tracing::error!(
                 row,
@@ -122,7 +122,12 @@ impl VectorSet {
         let filed = self.filed.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let mut bytes = vec![0; self.dimension * 4];
         filed.file.read_exact_at(&mut bytes, (row * self.dimension * 4) as u64)?;
-        Ok(bytes.as_chunks().0.iter().copied().map(f32::from_le_bytes).collect())
+        let values: Vec<f32> = bytes.as_chunks().0.iter().copied().map(f32::from_le_bytes).collect();
+        // int8 were rounded from these very numbers: the file was changed where they lie further apart, or are no numbers.
+        let (bytes, scale) = (&self.bytes[row * self.dimension..][..self.dimension], self.scales[row]);
+        let own =
+            values.iter().zip(bytes).all(|(value, &byte)| (value - f32::from(byte) * scale).abs() <= 0.51 * scale);
+        if own { Ok(values) } else { Err(io::Error::other("the vector is not the one that was opened")) }
     }
 
     /// The row as int8, and what to multiply it by.

@@ -200,12 +200,18 @@ fn a_published_generation_comes_back_as_it_was() {
 
 #[test]
 fn a_file_of_vectors_that_is_damaged_while_it_serves_costs_precision_and_no_match() {
-    let damages: [fn(&Path); 2] = [
+    let damages: [fn(&Path); 3] = [
         |file| std::fs::File::options().write(true).open(file).unwrap().set_len(100).unwrap(),
         |file| {
             let length = std::fs::metadata(file).unwrap().len();
             let mut open = std::fs::File::options().write(true).open(file).unwrap();
             open.write_all(&vec![0x3d; usize::try_from(length).unwrap()]).unwrap();
+        },
+        // Each row is another's.
+        |file| {
+            let mut bytes = std::fs::read(file).unwrap();
+            bytes.rotate_left(DIMENSION * 4);
+            std::fs::write(file, bytes).unwrap();
         },
     ];
     for damage in damages {
@@ -218,8 +224,18 @@ fn a_file_of_vectors_that_is_damaged_while_it_serves_costs_precision_and_no_matc
             let found = index.search(vector, 1, Scope::All);
             assert_eq!(found[0].key, key);
             assert!((found[0].similarity() - 1.0).abs() < 0.02, "{found:?}");
+            assert!(index.vector(key).unwrap().similarity(vector) > 0.99);
         }
     }
+}
+
+#[test]
+fn a_generation_that_has_lost_its_header_is_in_nobodys_way() {
+    let folder = tempfile::TempDir::new().unwrap();
+    published(folder.path(), 5, &options(usize::MAX));
+    std::fs::remove_file(folder.path().join("test-00000001").join("header.json")).unwrap();
+    published(folder.path(), 5, &options(usize::MAX));
+    assert_eq!(Generation::open(folder.path(), &origin(), &options(usize::MAX)).unwrap().number(), 2);
 }
 
 /// So many that rows are passed over by their signs, and of the keys few or many come into question.
