@@ -61,17 +61,21 @@ fn sieve(vectors: &VectorSet, query: &Embedding, k: usize, rows: Rows<'_>) -> Ve
         Rows::Alive(_) => vectors.len(),
         Rows::These(rows) => rows.len(),
     };
-    let many = count / 4 > wanted && query.dimension() >= ENOUGH_SIGNS;
+    if count / 4 <= wanted || query.dimension() < ENOUGH_SIGNS {
+        return match rows {
+            Rows::Alive(alive) => vectors.rows().filter(|&row| alive(row)).collect(),
+            Rows::These(rows) => rows.to_vec(),
+        };
+    }
     let mut signs = Vec::new();
     push_signs(query.as_slice(), &mut signs);
     match rows {
-        Rows::These(rows) if many => {
+        Rows::These(rows) => {
             let differing = vectors.differing_signs(&signs, Some(rows));
             let nearest = lowest(&differing, query.dimension(), wanted);
             nearest.into_iter().map(|place| rows[place as usize]).collect()
         }
-        Rows::These(rows) => rows.to_vec(),
-        Rows::Alive(alive) if many => {
+        Rows::Alive(alive) => {
             let mut differing = vectors.differing_signs(&signs, None);
             let mut nearest = lowest(&differing, query.dimension(), wanted);
             let all = nearest.len();
@@ -89,7 +93,6 @@ fn sieve(vectors: &VectorSet, query: &Embedding, k: usize, rows: Rows<'_>) -> Ve
             }
             lowest(&differing, query.dimension(), wanted)
         }
-        Rows::Alive(alive) => vectors.rows().filter(|&row| alive(row)).collect(),
     }
 }
 

@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -182,8 +182,10 @@ impl State {
     fn search_among(&self, query: &Embedding, k: usize, keys: &[u64]) -> Vec<Neighbor> {
         let wanted: HashSet<u64> = keys.iter().copied().filter(|key| !self.removed.contains(key)).collect();
         let of = |nodes: &Nodes| {
-            let rows: BTreeSet<u32> = wanted.iter().filter_map(|&key| nodes.row(key)).collect();
-            let hits = ExactIndex.nearest_of(nodes.vectors(), query, k, &rows.into_iter().collect::<Vec<_>>());
+            let mut rows: Vec<u32> = wanted.iter().filter_map(|&key| nodes.row(key)).collect();
+            rows.sort_unstable();
+            rows.dedup();
+            let hits = ExactIndex.nearest_of(nodes.vectors(), query, k, &rows);
             neighbors(nodes, &hits, &|key| wanted.contains(&key)).collect::<Vec<_>>()
         };
         [of(self.base.nodes()), of(&self.delta)].concat()

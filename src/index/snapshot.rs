@@ -175,6 +175,9 @@ impl Generation {
         let folder = Folder::lock(root)?;
         let staging = folder.staging()?;
         let files = self.write_files(staging.path())?;
+        // Opened before anything is committed; it stays the same file when its folder is renamed.
+        let path = staging.path().join(VECTORS);
+        let vectors = Arc::new(File::open(&path).map_err(at(&path))?);
         self.number = folder.next_number()?;
         let header = Header {
             format: FORMAT,
@@ -196,8 +199,7 @@ impl Generation {
         commit()?;
         folder.point_to(&name)?;
         folder.discard_old(&name, keep)?;
-        let path = root.join(&name).join(VECTORS);
-        self.nodes.rest_on(&Arc::new(File::open(&path).map_err(at(&path))?));
+        self.nodes.rest_on(&vectors);
         Ok(self)
     }
 

@@ -105,26 +105,24 @@ impl VectorSet {
     /// 0.01 of a cosine.
     #[must_use]
     pub fn floats(&self, row: u32) -> Cow<'_, [f32]> {
-        let number = row;
-        let row = row as usize;
         let filed = self.filed.as_ref().map_or(0, |filed| filed.rows);
-        if let Some(place) = row.checked_sub(filed) {
+        if let Some(place) = (row as usize).checked_sub(filed) {
             return Cow::Borrowed(&self.floats[place * self.dimension..][..self.dimension]);
         }
         Cow::Owned(self.read(row).unwrap_or_else(|error| {
-            self.damaged(number, &error);
-            let bytes = &self.bytes[row * self.dimension..][..self.dimension];
-            bytes.iter().map(|&byte| f32::from(byte) * self.scales[row]).collect()
+            self.damaged(row, &error);
+            let (bytes, scale) = self.quantised(row);
+            bytes.iter().map(|&byte| f32::from(byte) * scale).collect()
         }))
     }
 
-    fn read(&self, row: usize) -> io::Result<Vec<f32>> {
+    fn read(&self, row: u32) -> io::Result<Vec<f32>> {
         let filed = self.filed.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let mut bytes = vec![0; self.dimension * 4];
-        filed.file.read_exact_at(&mut bytes, (row * self.dimension * 4) as u64)?;
+        filed.file.read_exact_at(&mut bytes, u64::from(row) * (self.dimension * 4) as u64)?;
         let values: Vec<f32> = bytes.as_chunks().0.iter().copied().map(f32::from_le_bytes).collect();
         // int8 were rounded from these very numbers: the file was changed where they lie further apart, or are no numbers.
-        let (bytes, scale) = (&self.bytes[row * self.dimension..][..self.dimension], self.scales[row]);
+        let (bytes, scale) = self.quantised(row);
         let own =
             values.iter().zip(bytes).all(|(value, &byte)| (value - f32::from(byte) * scale).abs() <= 0.51 * scale);
         if own { Ok(values) } else { Err(io::Error::other("the vector is not the one that was opened")) }

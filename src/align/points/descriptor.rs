@@ -166,9 +166,8 @@ pub(super) fn describe(image: &Plane, point: &Extremum, angle: f32) -> Option<[i
         // One cell more than there are, so that the next one is always there.
         let mut row = [[0.0_f32; BINS]; CELLS + 1];
         for ((&angle, &strength), across) in angles.iter().zip(strengths).zip(SHARES.iter()) {
-            let below = angle as usize;
-            let share = angle - below as f32;
-            let (bin, next) = (below % BINS, (below + 1) % BINS);
+            let (bin, share) = binned(angle, BINS);
+            let next = (bin + 1) % BINS;
             let (far, near) = (strength * share, strength * (1.0 - share));
             row[across.cell][bin] += near * across.own;
             row[across.cell][next] += far * across.own;
@@ -187,7 +186,7 @@ pub(super) fn describe(image: &Plane, point: &Extremum, angle: f32) -> Option<[i
     root(histogram)
 }
 
-/// The gradients of a patch: directions in bins, and strengths.
+/// The gradients of a patch: directions, and strengths.
 struct PatchGradients<'a>(&'a [[f32; PATCH]; PATCH]);
 
 impl NullaryFnOnce for PatchGradients<'_> {
@@ -201,7 +200,7 @@ impl NullaryFnOnce for PatchGradients<'_> {
             for column in 0..ACROSS {
                 let dx = three[1][column + 2] - three[1][column];
                 let dy = three[2][column + 1] - three[0][column + 1];
-                angles[column] = direction(dx, dy) * (BINS as f32 / TAU);
+                angles[column] = direction(dx, dy);
                 strengths[column] = (dx * dx + dy * dy).sqrt();
             }
         }
