@@ -1,7 +1,7 @@
 //! Sends listings to `POST /v1/checks` at a fixed rate, whether or not earlier ones were answered, and times each from
 //! when it was due: a service that falls behind cannot slow its own measurement down.
 //!
-//!     cargo bench --bench load -- URL PHOTOS --rate 116 --seconds 60 [--warm 5]
+//!     cargo bench --bench load -- URL PHOTOS --key KEY --rate 116 --seconds 60 [--warm 5]
 //!
 //! PHOTOS is a folder of JPEGs, one photo a listing, taken in shuffled order. Prints one JSON object: answers by status,
 //! latency in milliseconds, and the processor time of this program itself, which the service does not have.
@@ -35,6 +35,7 @@ const EDGE: &str = "touchstone-load";
 
 struct Plan {
     url: String,
+    key: String,
     photos: Vec<Bytes>,
     rate: f64,
     seconds: f64,
@@ -74,8 +75,13 @@ fn main() {
 fn plan() -> Plan {
     let mut places = Vec::new();
     let (mut rate, mut seconds, mut warm) = (116.0, 60.0, 5.0);
+    let mut key = String::new();
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
+        if word == "--key" {
+            key = words.next().unwrap();
+            continue;
+        }
         let mut number = || words.next().unwrap().parse().unwrap();
         match word.as_str() {
             "--bench" => {}
@@ -94,7 +100,7 @@ fn plan() -> Plan {
         .collect();
     files.shuffle(&mut StdRng::seed_from_u64(6));
     let photos = files.iter().map(|file| std::fs::read(file).unwrap().into()).collect();
-    Plan { url, photos, rate, seconds, warm }
+    Plan { url, key, photos, rate, seconds, warm }
 }
 
 async fn drive(plan: &Plan) -> Arc<Mutex<Seen>> {
@@ -111,7 +117,7 @@ async fn drive(plan: &Plan) -> Arc<Mutex<Seen>> {
         }
         tokio::time::sleep_until((started + due).into()).await;
         let photo = &plan.photos[number as usize % plan.photos.len()];
-        let request = request(&plan.url, number, photo);
+        let request = request(plan, number, photo);
         let (client, seen) = (client.clone(), Arc::clone(&seen));
         tasks.spawn(async move {
             let (status, verdict) = match client.request(request).await {
@@ -144,7 +150,7 @@ async fn drive(plan: &Plan) -> Arc<Mutex<Seen>> {
     seen
 }
 
-fn request(url: &str, number: u32, photo: &Bytes) -> Request<Full<Bytes>> {
+fn request(Plan { url, key, .. }: &Plan, number: u32, photo: &Bytes) -> Request<Full<Bytes>> {
     let mut body = BytesMut::with_capacity(photo.len() + 512);
     body.put_slice(
         format!(
@@ -159,6 +165,7 @@ fn request(url: &str, number: u32, photo: &Bytes) -> Request<Full<Bytes>> {
     body.put_slice(photo);
     body.put_slice(format!("\r\n--{EDGE}--\r\n").as_bytes());
     Request::post(format!("{url}/v1/checks"))
+        .header("authorization", format!("Bearer {key}"))
         .header("content-type", format!("multipart/form-data; boundary={EDGE}"))
         .body(Full::new(body.freeze()))
         .unwrap()

@@ -74,8 +74,15 @@ impl Default for Config {
 pub struct Server {
     /// Address and port; port 0 takes a free one.
     pub listen: String,
-    /// There are no keys yet: other addresses than loopback are refused unless this is true.
-    pub allow_unauthenticated: bool,
+    /// PEM file of the certificate, with those that vouch for it; none means plain HTTP.
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file of the certificate's private key.
+    pub tls_key: Option<PathBuf>,
+    /// Without a certificate other addresses than loopback are refused unless this is true: keys and photos would be
+    /// readable on the way.
+    pub allow_plain_http: bool,
+    /// Requests a second that a key may make unless it has a rate of its own; 0 means any number.
+    pub key_rate: u32,
     /// Requests with photos worked on at once; one more gets 429.
     pub max_in_flight: usize,
     /// Checks that wait for a core, whole in memory; one more gets 429, so that nobody waits for long. 0 means three a core.
@@ -96,7 +103,10 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
-            allow_unauthenticated: false,
+            tls_certificate: None,
+            tls_key: None,
+            allow_plain_http: false,
+            key_rate: 200,
             max_in_flight: 64,
             max_waiting: 0,
             max_photos: 20,

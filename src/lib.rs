@@ -45,6 +45,7 @@ pub mod gallery;
 pub mod http;
 pub mod hygiene;
 pub mod index;
+pub mod keys;
 pub mod library;
 pub mod moderation;
 pub mod page;

@@ -14,6 +14,7 @@ const REQUEST_SECONDS: &str = "touchstone_http_request_seconds";
 const PHOTOS: &str = "touchstone_photos_total";
 const CHECKS: &str = "touchstone_checks_total";
 const REFUSED: &str = "touchstone_requests_refused_total";
+const KEPT_OUT: &str = "touchstone_requests_kept_out_total";
 const EMBED_SECONDS: &str = "touchstone_embed_seconds";
 const EMBEDDED: &str = "touchstone_embedded_photos_total";
 const SEARCH_SECONDS: &str = "touchstone_search_seconds";
@@ -46,6 +47,7 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
     describe_counter!(PHOTOS, "Photos judged, by verdict");
     describe_counter!(CHECKS, "Checks answered, by action");
     describe_counter!(REFUSED, "Requests refused because the service was full");
+    describe_counter!(KEPT_OUT, "Requests without a key that fits, by the problem's code");
     describe_histogram!(EMBED_SECONDS, "Time of one run of the model");
     describe_counter!(EMBEDDED, "Photos embedded");
     describe_histogram!(SEARCH_SECONDS, "Time of one search in the index");
@@ -68,6 +70,10 @@ pub(crate) fn requested(route: &str, method: &str, status: u16, took: Duration) 
 
 pub(crate) fn refused() {
     counter!(REFUSED).increment(1);
+}
+
+pub(crate) fn kept_out(code: &'static str) {
+    counter!(KEPT_OUT, "code" => code).increment(1);
 }
 
 pub(crate) fn judged(verdict: &'static str) {

@@ -46,6 +46,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Add, list and disable accounts for the console
     User(UserArgs),
+    /// Make, list and revoke API keys
+    Key(KeyArgs),
     /// Check an evidence bundle without the service
     VerifyEvidence(EvidenceArgs),
     /// Check the audit log
@@ -85,6 +87,71 @@ pub enum UserCommand {
     },
     /// Show all accounts
     List,
+}
+
+/// Arguments of `key`.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: KeyCommand,
+}
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key; prints it once, to standard output
+    Add {
+        /// What it is for
+        #[arg(long, value_enum)]
+        scope: ScopeName,
+        /// Whose it is, for the scope brand
+        #[arg(long)]
+        brand: Option<BrandId>,
+        /// What it is for, in your words
+        #[arg(long, default_value = "")]
+        label: String,
+        /// Refuse it after so many days
+        #[arg(long, value_name = "DAYS")]
+        days: Option<u32>,
+        /// Requests a second at most; else what the setting `server.key_rate` says
+        #[arg(long, value_name = "N")]
+        rate: Option<u32>,
+    },
+    /// Refuse a key from now on
+    Revoke {
+        /// Its id: key_ and 16 digits
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Show all keys
+    List,
+}
+
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ScopeName {
+    /// The marketplace: checks, look-ups, outcomes, appeals
+    Platform,
+    /// One brand: its own references, policy and certificate
+    Brand,
+    /// Reads what moderators read
+    Moderator,
+    /// Everything, keys too
+    Admin,
+}
+
+impl ScopeName {
+    /// As stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::Brand => "brand",
+            Self::Moderator => "moderator",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 /// Arguments of `verify-evidence`.

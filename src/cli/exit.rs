@@ -10,6 +10,7 @@ use crate::enrolment::EnrolError;
 use crate::evaluate::EvaluateError;
 use crate::gallery::{Action, GalleryError};
 use crate::index::SnapshotError;
+use crate::keys::KeyError;
 use crate::library::LibraryError;
 use crate::moderation::AccountError;
 use crate::photo::PhotoError;
@@ -123,6 +124,9 @@ pub enum Failure {
     /// An account cannot be made.
     #[error(transparent)]
     Account(#[from] AccountError),
+    /// A key cannot be made.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// Something on disk is not what it should be.
     #[error("{0}")]
     Damaged(String),
@@ -172,6 +176,7 @@ impl Failure {
             | Self::Snapshot(_)
             | Self::Damaged(_)
             | Self::Account(AccountError::Gallery(_))
+            | Self::Key(KeyError::Gallery(_))
             | Self::Screen(ScreenError::Gallery(_))
             | Self::Reindex(
                 ReindexError::Gallery(_)

@@ -6,6 +6,7 @@ mod evaluate;
 mod evidence;
 mod exit;
 mod index;
+mod keys;
 mod lookup;
 mod output;
 mod reindex;
@@ -59,6 +60,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Index(args) => index::index(&config, args),
         Command::Reindex(args) => reindex::reindex(&config, args),
         Command::Evaluate(args) => evaluate::evaluate(&config, args),
+        Command::Key(args) => keys::key(&config, args),
         Command::User(args) => users::user(&config, args),
         Command::VerifyEvidence(args) => evidence::verify_evidence(args),
         Command::Audit(args) => evidence::audit(&config, args),

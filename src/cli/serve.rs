@@ -1,17 +1,20 @@
-use tokio::net::TcpListener;
-
 use super::output::say;
 use super::{Exit, Failure};
 use crate::assembly::Parts;
-use crate::config::Config;
-use crate::http::{self, App};
+use crate::config::{Config, ConfigError};
+use crate::http::{self, App, Certificate};
+use crate::keys::make_first;
 use crate::telemetry;
 
 pub(super) fn serve(config: &Config) -> Result<Exit, Failure> {
     // Before the model is loaded: a wrong address is told at once.
     let listener = listen(config)?;
+    let certificate = certificate(config)?;
     let metrics = telemetry::record_metrics();
     let parts = Parts::open(config)?;
+    if let Some((_, key)) = make_first(&parts.screener.gallery)? {
+        say!("first key, of scope admin, shown this once: {key}");
+    }
     let app = App::new(parts, config, metrics);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -19,11 +22,11 @@ pub(super) fn serve(config: &Config) -> Result<Exit, Failure> {
         .build()
         .map_err(|error| Failure::Serve(format!("the async runtime cannot start: {error}")))?;
     runtime.block_on(async {
-        let listener = TcpListener::from_std(listener).map_err(|error| Failure::Serve(error.to_string()))?;
-        let address = listener.local_addr().map_err(|error| Failure::Serve(error.to_string()))?;
+        let failed = |error: std::io::Error| Failure::Serve(error.to_string());
+        let address = listener.local_addr().map_err(failed)?;
         // Scripts that start on port 0 read this line.
-        say!("listening on http://{address}");
-        http::serve(listener, app, shutdown()).await.map_err(|error| Failure::Serve(error.to_string()))?;
+        say!("listening on {}://{address}", if certificate.is_some() { "https" } else { "http" });
+        http::serve(listener, app, certificate, shutdown()).await.map_err(failed)?;
         Ok(Exit::Done)
     })
 }
@@ -35,13 +38,31 @@ fn listen(config: &Config) -> Result<std::net::TcpListener, Failure> {
     };
     let listener = std::net::TcpListener::bind(listen).map_err(failed)?;
     let loopback = listener.local_addr().map_err(failed)?.ip().is_loopback();
-    if !loopback && !config.server.allow_unauthenticated {
+    if !loopback && config.server.tls_certificate.is_none() && !config.server.allow_plain_http {
         return Err(Failure::Serve(format!(
-            "server.listen is {listen}, which others can reach, and there are no keys yet; listen on 127.0.0.1 behind a proxy that authenticates, or set server.allow_unauthenticated = true"
+            "server.listen is {listen}, which others can reach, and without TLS they could read keys and photos; set server.tls_certificate and server.tls_key, or server.allow_plain_http = true behind a proxy that speaks TLS"
         )));
     }
-    listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)
+}
+
+/// The files of the certificate, if both can be read.
+fn certificate(config: &Config) -> Result<Option<Certificate>, Failure> {
+    let (chain, key) = match (&config.server.tls_certificate, &config.server.tls_key) {
+        (Some(chain), Some(key)) => (chain, key),
+        (None, None) => return Ok(None),
+        _ => {
+            return Err(Failure::Config(ConfigError::Invalid {
+                origin: "server".to_owned(),
+                reason: "tls_certificate and tls_key belong together, and one of them is missing".to_owned(),
+            }));
+        }
+    };
+    for path in [chain, key] {
+        let opened = std::fs::File::open(path);
+        opened.map_err(|error| Failure::Serve(format!("{}: {error}; it should hold PEM", path.display())))?;
+    }
+    Ok(Some(Certificate { chain: chain.clone(), key: key.clone() }))
 }
 
 /// Ends when the process is asked to: Ctrl-C, or SIGTERM.

@@ -5,10 +5,11 @@ use super::output::{say, tell};
 use super::{Exit, Failure};
 use crate::config::Config;
 use crate::gallery::Gallery;
-use crate::moderation::{new_token, put_account};
+use crate::keys::new_secret;
+use crate::moderation::put_account;
 
 /// Who acts on the command line.
-const ACTOR: &str = "command-line";
+pub(super) const ACTOR: &str = "command-line";
 
 pub(super) fn user(config: &Config, args: &UserArgs) -> Result<Exit, Failure> {
     let gallery = Gallery::open(&config.data)?;
@@ -16,7 +17,7 @@ pub(super) fn user(config: &Config, args: &UserArgs) -> Result<Exit, Failure> {
         UserCommand::Add { name, role, password_stdin } => {
             let password = if *password_stdin { Some(password_from_stdin()?) } else { None };
             let given = password.is_some();
-            let password = password.unwrap_or_else(new_token);
+            let password = password.unwrap_or_else(new_secret);
             put_account(&gallery, ACTOR, name, *role, &password)?;
             say!("{name} may sign in as {} at /console", role.as_str());
             if !given {

@@ -1,14 +1,13 @@
 //! Checks that were not allowed, as cases that people decide.
 
 use jiff::Timestamp;
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::audit::{AuditEntry, Deed, append, entries};
 use super::queue::{rank_new, rank_seller};
-use super::store::{Gallery, GalleryError, parsed, signed};
+use super::store::{Gallery, GalleryError, optional, parsed, signed};
 use super::writer::Writing;
 use super::{InvalidName, Polarity};
 
@@ -336,14 +335,4 @@ pub(super) fn case(row: &Row<'_>) -> rusqlite::Result<Case> {
         decided_photo: row.get::<_, Option<i64>>(22)?.map(i64::unsigned_abs),
         decided_reference: row.get(23)?,
     })
-}
-
-pub(super) fn optional<T: std::str::FromStr>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<T>>
-where
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    match row.get_ref(index)? {
-        ValueRef::Null => Ok(None),
-        _ => parsed(row, index).map(Some),
-    }
 }

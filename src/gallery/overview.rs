@@ -5,8 +5,7 @@ use serde::Serialize;
 
 #[cfg(doc)]
 use super::Decision;
-use super::cases::optional;
-use super::store::{Gallery, GalleryError, unsigned};
+use super::store::{Gallery, GalleryError, optional, unsigned};
 
 /// How the console's work goes, by day and brand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ToSql, params};
 
 use super::audit::{Deed, append};
-use super::cases::{COLUMNS, case, find_case, optional};
-use super::store::{Gallery, GalleryError, unsigned};
+use super::cases::{COLUMNS, case, find_case};
+use super::store::{Gallery, GalleryError, optional, unsigned};
 use super::writer::Writing;
 use super::{Case, CaseStatus};
 

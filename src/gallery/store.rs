@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
-use rusqlite::types::Value;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row};
 use thiserror::Error;
 use uuid::Uuid;
@@ -175,6 +175,16 @@ where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     row.get_ref(index)?.as_str()?.parse().map_err(|error| conversion(index, error))
+}
+
+pub(super) fn optional<T: std::str::FromStr>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<T>>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    match row.get_ref(index)? {
+        ValueRef::Null => Ok(None),
+        _ => parsed(row, index).map(Some),
+    }
 }
 
 pub(super) fn conversion(index: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::access::Called;
 use super::form::{Json, Path, too_long};
 use super::{App, Problem};
 use crate::gallery::Case;
@@ -55,6 +57,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> 
 )]
 pub(super) async fn appeal(
     State(app): State<Arc<App>>,
+    Extension(caller): Called,
     Path(id): Path<String>,
     Json(body): Json<AppealBody>,
 ) -> Result<Json<Case>, Problem> {
@@ -65,7 +68,7 @@ pub(super) async fn appeal(
     if text.chars().count() > MAX_APPEAL {
         return Err(too_long("text", MAX_APPEAL));
     }
-    app.work(move |app| match app.desk().appeal(PLATFORM, None, &id, &text) {
+    app.work(move |app| match app.desk().appeal(PLATFORM, Some(caller.id()), &id, &text) {
         Ok(case) => Ok(Json(case)),
         Err(DeskError::Unknown(id)) => Err(Problem::not_found("case", &id)),
         Err(error @ DeskError::CannotAppeal(_)) => {

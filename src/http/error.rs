@@ -51,6 +51,15 @@ impl Problem {
         self.status
     }
 
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// Says after how many seconds to try again.
+    pub(super) fn retry_after(&mut self, seconds: u32) {
+        self.retry_after = Some(seconds);
+    }
+
     pub(super) fn detail(&self) -> &str {
         &self.detail
     }

@@ -1,12 +1,15 @@
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::header;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::access::Called;
 use super::form::{Form, Json, Parts, Rules};
 use super::{App, Problem};
+use crate::gallery::BrandId;
 use crate::library::Filter;
 use crate::screening::{Lookup, Match, Screener};
 
@@ -76,10 +79,19 @@ enum Subject {
         (status = 429, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Json<LookupAnswer>, Problem> {
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    Extension(caller): Called,
+    request: Request,
+) -> Result<Json<LookupAnswer>, Problem> {
     let _place = app.admit()?;
     let (subject, k, filter) = read(&app, request).await?;
-    app.work(move |app| Ok(Json(LookupAnswer { matches: lookup(&app.screener(), &subject, k, &filter)? }))).await
+    let filter = Filter { brand: caller.held_to(filter.brand)?, ..filter };
+    app.work(move |app| {
+        let matches = lookup(&app.screener(), &subject, k, &filter, caller.brand())?;
+        Ok(Json(LookupAnswer { matches }))
+    })
+    .await
 }
 
 async fn read(app: &App, request: Request) -> Result<(Subject, usize, Filter), Problem> {
@@ -117,11 +129,20 @@ fn invalid_k(got: &str) -> Problem {
     Problem::invalid("k-invalid", format!("k is {got:?}, expected a number from 1 to {MAX_K}"))
 }
 
-fn lookup(screener: &Screener, subject: &Subject, k: usize, filter: &Filter) -> Result<Vec<Match>, Problem> {
+/// What is looked for is a reference of `own`, where the caller is held to a brand.
+fn lookup(
+    screener: &Screener,
+    subject: &Subject,
+    k: usize,
+    filter: &Filter,
+    own: Option<&BrandId>,
+) -> Result<Vec<Match>, Problem> {
     let (embedding, itself) = match subject {
         Subject::Photo(bytes) => (screener.embed(bytes)?, None),
         Subject::Reference(id) => {
-            let reference = screener.gallery.find(id)?.ok_or_else(|| Problem::not_found("reference", id))?;
+            let reference = screener.gallery.find(id)?;
+            let reference = reference.filter(|reference| own.is_none_or(|own| *own == reference.claim.brand));
+            let reference = reference.ok_or_else(|| Problem::not_found("reference", id))?;
             let vector = screener.library.vector(reference.key);
             let embedding = vector.ok_or_else(|| Problem::not_found("active reference", id))?;
             (embedding, Some(id))

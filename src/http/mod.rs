@@ -1,11 +1,13 @@
 //! The service: routes, errors as problem+json, one file a resource.
 
+mod access;
 mod cases;
 mod checks;
 mod console;
 mod drain;
 mod error;
 mod form;
+mod keys;
 mod lookups;
 mod observe;
 mod outcomes;
@@ -15,27 +17,59 @@ mod router;
 mod serving;
 mod state;
 mod system;
+mod tls;
 
 use std::future::Future;
+use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::net::TcpListener;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
 
 pub use error::Problem;
 pub use router::{openapi_json, router};
 pub use state::App;
+pub use tls::Certificate;
 
-/// Serves until `shutdown` ends, then finishes the requests in flight.
+/// How long a client may take for a request's head, and how long an idle connection is kept.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// Serves until `shutdown` ends, then finishes the requests in flight; over TLS where there is a certificate.
 ///
 /// # Errors
-/// When the listener fails.
+/// When the listener fails, or the certificate cannot be used.
 pub async fn serve(
     listener: TcpListener,
     app: Arc<App>,
+    certificate: Option<Certificate>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let following = app.follow();
-    let served = axum::serve(listener, router(Arc::clone(&app))).with_graceful_shutdown(shutdown).await;
+    let handle = Handle::new();
+    let (stopping, last) = (handle.clone(), Duration::from_secs(app.server.timeout_s.max(1) + 5));
+    let stop = tokio::spawn(async move {
+        shutdown.await;
+        stopping.graceful_shutdown(Some(last));
+    });
+    let service = router(Arc::clone(&app)).into_make_service();
+    let served = match certificate {
+        None => {
+            let mut server = axum_server::from_tcp(listener)?.handle(handle);
+            server.http_builder().http1().header_read_timeout(HEAD);
+            server.serve(service).await
+        }
+        Some(certificate) => {
+            let config: RustlsConfig = certificate.load().await?;
+            let renewing = tokio::spawn(certificate.renew(config.clone()));
+            let mut server = axum_server::from_tcp_rustls(listener, config)?.handle(handle);
+            server.http_builder().http1().header_read_timeout(HEAD);
+            let served = server.serve(service).await;
+            renewing.abort();
+            served
+        }
+    };
+    stop.abort();
     drop(following);
     served
 }

@@ -13,7 +13,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{App, Problem, cases, checks, console, drain, lookups, observe, outcomes, policies, references, system};
+use super::{
+    App, Problem, access, cases, checks, console, drain, keys, lookups, observe, outcomes, policies, references, system,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -26,6 +28,7 @@ Errors are RFC 9457 problem+json with a stable `code`."), tags(
     (name = "references", description = "A brand's authentic and known-fake images"),
     (name = "policies", description = "How a brand's matches are answered"),
     (name = "certificates", description = "What people found out, and what it proves"),
+    (name = "keys", description = "Who may call what"),
     (name = "system", description = "State of the service"),
 ))]
 struct Document;
@@ -41,8 +44,10 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(outcomes::get))
         .routes(routes!(cases::get))
         .routes(routes!(cases::appeal))
+        .routes(routes!(keys::create, keys::list))
+        .routes(routes!(keys::revoke))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES));
-    OpenApiRouter::with_openapi(Document::openapi())
+    let mut api = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(checks::create))
         .routes(routes!(checks::get))
         .routes(routes!(lookups::create))
@@ -51,7 +56,9 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(system::index))
         .routes(routes!(system::healthz))
         .routes(routes!(system::readyz))
-        .routes(routes!(system::metrics))
+        .routes(routes!(system::metrics));
+    access::document(api.get_openapi_mut());
+    api
 }
 
 /// All routes over `app`.
@@ -59,12 +66,14 @@ pub fn router(app: Arc<App>) -> Router {
     let (router, document) = api().split_for_parts();
     let docs = SwaggerUi::new("/docs").url("/openapi.json", document);
     router
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&app), access::guard))
         .merge(docs)
         .merge(console::routes(Arc::clone(&app)))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(
             ServiceBuilder::new()
+                .map_request(own_request_id)
                 .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
                 .layer(PropagateRequestIdLayer::new(REQUEST_ID))
                 .layer(middleware::from_fn_with_state(Arc::clone(&app), observe::observe))
@@ -73,6 +82,17 @@ pub fn router(app: Arc<App>) -> Router {
                 .layer(DefaultBodyLimit::max(app.server.max_request_bytes)),
         )
         .with_state(app)
+}
+
+/// A request id of the caller's is kept where it is one: it goes into the log and back.
+fn own_request_id<B>(mut request: axum::http::Request<B>) -> axum::http::Request<B> {
+    let fits =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=');
+    let given = request.headers().get(REQUEST_ID).map(axum::http::HeaderValue::as_bytes);
+    if given.is_some_and(|id| !(1..=128).contains(&id.len()) || !id.iter().all(|byte| fits(*byte))) {
+        request.headers_mut().remove(REQUEST_ID);
+    }
+    request
 }
 
 /// The OpenAPI document, pretty-printed.
@@ -85,7 +105,7 @@ async fn unknown_route(uri: Uri) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "route-unknown", format!("there is no route {}; /docs lists them", uri.path()))
 }
 
-async fn unknown_method(method: Method, uri: Uri) -> Problem {
+pub(super) async fn unknown_method(method: Method, uri: Uri) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method-unknown",

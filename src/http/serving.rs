@@ -48,11 +48,13 @@ impl Serving {
 
     /// `None` when checks can be trusted; otherwise why they cannot.
     pub(super) fn not_ready(&self) -> Option<String> {
+        // Anybody may ask: causes, which name files, are in the log.
         if let Err(error) = self.parts().screener.gallery.revision() {
-            return Some(error.to_string());
+            tracing::error!(%error, "the database cannot be read");
+            return Some("the database cannot be read; the log has the cause".to_owned());
         }
-        let fault = self.fault.lock().clone();
-        fault.or_else(|| {
+        let failed = self.fault.lock().is_some();
+        failed.then(|| "the index cannot follow the database; the log has the cause".to_owned()).or_else(|| {
             (!self.embedded.load(Ordering::Acquire))
                 .then(|| "references are still being embedded by this model".to_owned())
         })

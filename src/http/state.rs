@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Problem;
+use super::access::Limits;
 use super::console::Refusal;
 use super::serving::Serving;
 use crate::assembly::Parts;
@@ -23,6 +24,8 @@ pub struct App {
     pub(super) console: ConsoleOptions,
     /// Counts wrong passwords.
     pub(super) guard: LoginGuard,
+    /// How often each key may call.
+    pub(super) limits: Limits,
     pub(super) metrics: Option<PrometheusHandle>,
     /// Requests with photos that may be here at once; it also bounds the memory of their bodies.
     admission: Arc<Semaphore>,
@@ -41,8 +44,12 @@ impl App {
         Arc::new(Self {
             serving: Arc::new(Serving::new(parts, config)),
             server: config.server.clone(),
-            console: config.console.clone(),
+            console: ConsoleOptions {
+                secure_cookie: config.console.secure_cookie || config.server.tls_certificate.is_some(),
+                ..config.console.clone()
+            },
             guard: LoginGuard::default(),
+            limits: Limits::default(),
             metrics,
             admission: Arc::new(Semaphore::new(config.server.max_in_flight.max(1))),
             working: Arc::new(Semaphore::new(cores + 2)),

@@ -6,10 +6,10 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
-use rand::RngCore;
 use thiserror::Error;
 
 use crate::gallery::{Gallery, GalleryError, InvalidName, Role};
+use crate::keys::new_secret;
 use crate::photo::Sha256;
 
 /// Hours until somebody has to sign in again.
@@ -66,14 +66,6 @@ pub fn put_account(gallery: &Gallery, actor: &str, name: &str, role: Role, passw
     let hash = Argon2::default().hash_password(password.as_bytes());
     let hash = hash.map_err(|error| AccountError::Hash(error.to_string()))?;
     Ok(gallery.put_account(actor, name, role, &hash.to_string())?)
-}
-
-/// 256 random bits in hexadecimal: a session's token, or a password for somebody who names none.
-#[must_use]
-pub fn new_token() -> String {
-    let mut bits = [0; 32];
-    rand::rng().fill_bytes(&mut bits);
-    Sha256(bits).to_string()
 }
 
 /// What is kept of a token.
@@ -144,9 +136,9 @@ pub fn sign_in(gallery: &Gallery, guard: &LoginGuard, name: &str, password: &str
         return Ok(SignIn::Wrong);
     }
     guard.was_right(&counted);
-    let token = new_token();
+    let token = new_secret();
     let ends = Timestamp::now() + SignedDuration::from_hours(SESSION_HOURS);
-    gallery.open_session(name, token_sum(&token), &new_token(), ends)?;
+    gallery.open_session(name, token_sum(&token), &new_secret(), ends)?;
     Ok(SignIn::Welcome(token))
 }
 

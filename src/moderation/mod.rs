@@ -13,7 +13,7 @@ use crate::enrolment::EnrolError;
 use crate::gallery::{Case, GalleryError, InvalidName};
 use crate::library::LibraryError;
 
-pub use accounts::{AccountError, LoginGuard, SignIn, new_token, put_account, sign_in, token_sum};
+pub use accounts::{AccountError, LoginGuard, SignIn, put_account, sign_in, token_sum};
 pub use desk::{CaseView, Desk, Judgement, PairView, Worker};
 pub use evidence::{EvidenceError, Verified, bundle, verify};
 pub use finder::{Finder, Near, Subject};

@@ -1,53 +1,13 @@
 //! kill -9 while references are written. `KILLS` sets how often; scripts/bench/kill asks for 50.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::form;
 use crate::support::pictures::photo;
-use crate::support::{form, root};
-
-struct Service {
-    child: Child,
-    url: String,
-}
-
-impl Service {
-    fn start(folder: &std::path::Path) -> Self {
-        let set = |name: &str, path: &str| format!("{name}={}", folder.join(path).display());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_touchstone"))
-            .current_dir(root())
-            .args(["serve", "--set", "server.listen=127.0.0.1:0", "--set", "embed.workers=1"])
-            .args(["--set", &set("data", "data"), "--set", &set("index_dir", "index")])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").expect("the service says where it listens").to_owned();
-        let service = Self { child, url };
-        for _ in 0..200 {
-            if reqwest::blocking::get(format!("{}/readyz", service.url))
-                .is_ok_and(|answer| answer.status().is_success())
-            {
-                return service;
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
-        panic!("the service did not come back ready");
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::support::service::Service;
 
 #[test]
 fn no_acknowledged_reference_is_lost_by_kill_9() {
@@ -55,12 +15,11 @@ fn no_acknowledged_reference_is_lost_by_kill_9() {
     let folder = tempfile::TempDir::new().unwrap();
     let acknowledged: Mutex<Vec<(u64, String)>> = Mutex::default();
     for round in 0..kills {
-        let mut service = Service::start(folder.path());
+        let mut service = Service::start(folder.path(), &[]);
         std::thread::scope(|scope| {
             for writer in 0..2 {
-                let (url, acknowledged) = (service.url.clone(), &acknowledged);
+                let (url, client, acknowledged) = (service.url.clone(), service.client(), &acknowledged);
                 scope.spawn(move || {
-                    let client = reqwest::blocking::Client::new();
                     for number in 0.. {
                         let seed = 1_000_000 + round * 10_000 + writer * 1_000 + number;
                         let sent = client
@@ -80,10 +39,10 @@ fn no_acknowledged_reference_is_lost_by_kill_9() {
             service.child.wait().unwrap();
         });
     }
-    let service = Service::start(folder.path());
+    let service = Service::start(folder.path(), &[]);
     let acknowledged = acknowledged.into_inner().unwrap();
     assert!(acknowledged.len() as u64 >= kills, "only {} writes were acknowledged", acknowledged.len());
-    let client = reqwest::blocking::Client::new();
+    let client = service.client();
     for (seed, id) in &acknowledged {
         let kept = client.get(format!("{}/v1/brands/acme/references/{id}", service.url)).send().unwrap();
         assert!(kept.status().is_success(), "reference {id} of seed {seed} is lost");

@@ -3,6 +3,7 @@ mod checks;
 mod console;
 mod crash;
 mod errors;
+mod keys;
 mod lookups;
 mod models;
 mod policies;

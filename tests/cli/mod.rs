@@ -65,8 +65,15 @@ pub(crate) fn take_in(folder: &Path, json: bool) -> Output {
 #[test]
 fn help_is_as_reviewed() {
     let folder = TempDir::new().unwrap();
-    let helps =
-        [&["--help"][..], &["check", "--help"], &["lookup", "--help"], &["reindex", "--help"], &["index", "--help"]];
+    let helps = [
+        &["--help"][..],
+        &["check", "--help"],
+        &["lookup", "--help"],
+        &["reindex", "--help"],
+        &["index", "--help"],
+        &["key", "--help"],
+        &["key", "add", "--help"],
+    ];
     let text: Vec<String> = helps
         .iter()
         .map(|args| {

@@ -2,6 +2,7 @@
 
 pub mod moderator;
 pub mod pictures;
+pub mod service;
 pub mod store;
 
 use std::path::{Path, PathBuf};
@@ -16,9 +17,10 @@ use tokio::sync::oneshot;
 use touchstone::assembly::{Model, Parts};
 use touchstone::config::Config;
 use touchstone::embed::{Embedder, ModelManifest, load_runtime};
-use touchstone::gallery::{FloodLimits, Gallery, Outcome, Polarity, Role, StoredCheck};
-use touchstone::http::{self, App};
+use touchstone::gallery::{FloodLimits, Gallery, Outcome, Polarity, Role, Scope, StoredCheck};
+use touchstone::http::{self, App, Certificate};
 use touchstone::hygiene::GenericBank;
+use touchstone::keys::{self, MOST_RATE, Wanted};
 use touchstone::moderation::put_account;
 use touchstone::photo::Limits;
 use touchstone::scoring::Scoring;
@@ -130,24 +132,30 @@ impl TestApp {
         let scoring = scoring(model);
         let serving = Model { embedder: embedder(model), scoring: Arc::clone(&scoring), bank: bank(model, &gallery) };
         let parts = Parts::over(&config, &config.index_dir, Arc::clone(&gallery), serving).unwrap();
+        let wanted = Wanted { scope: Scope::Admin, label: "tests".to_owned(), days: None, rate: Some(MOST_RATE) };
+        let (_, key) = keys::make(&gallery, "test", wanted).unwrap();
         let kept = (Arc::clone(&gallery), scoring);
         let app = App::new(parts, &config, touchstone::telemetry::record_metrics());
+        let certificate = config.server.tls_certificate.clone().zip(config.server.tls_key.clone());
+        let certificate = certificate.map(|(chain, key)| Certificate { chain, key });
+        let scheme = if certificate.is_some() { "https" } else { "http" };
         let (stop, stopped) = oneshot::channel::<()>();
         let (started, address) = std::sync::mpsc::channel();
         let server = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             runtime.block_on(async {
-                let listener = tokio::net::TcpListener::bind(&config.server.listen).await.unwrap();
+                let listener = std::net::TcpListener::bind(&config.server.listen).unwrap();
                 started.send(listener.local_addr().unwrap()).unwrap();
                 let shutdown = async {
                     let _ = stopped.await;
                 };
-                http::serve(listener, app, shutdown).await.unwrap();
+                http::serve(listener, app, certificate, shutdown).await.unwrap();
             });
         });
-        let url = format!("http://{}", address.recv().unwrap());
+        let url = format!("{scheme}://{}", address.recv().unwrap());
         let (gallery, scoring) = kept;
-        let app = Self { url, gallery, scoring, folder, client: Client::new(), stop: Some(stop), server: Some(server) };
+        let client = client_with(&key);
+        let app = Self { url, gallery, scoring, folder, client, stop: Some(stop), server: Some(server) };
         app.wait_until_ready();
         app
     }
@@ -250,6 +258,13 @@ impl TestApp {
         }
     }
 
+    /// A new key's id and text.
+    pub fn new_key(&self, scope: Scope) -> (String, String) {
+        let wanted = Wanted { scope, label: String::new(), days: None, rate: None };
+        let (key, text) = keys::make(&self.gallery, "test", wanted).unwrap();
+        (key.id, text)
+    }
+
     /// An account of the console.
     pub fn account(&self, name: &str, role: Role) {
         put_account(&self.gallery, "test", name, role, PASSWORD).unwrap();
@@ -267,6 +282,13 @@ impl TestApp {
         assert!(response.status().is_success(), "{}", response.text().unwrap());
         assert_eq!(self.get_json(&format!("/v1/brands/{brand}/certificate"))["certified"], true);
     }
+}
+
+/// A client that sends a key with each request. Certificates are drawn anew by tests and trusted.
+pub fn client_with(key: &str) -> Client {
+    let mut headers = reqwest::header::HeaderMap::new();
+    headers.insert("authorization", format!("Bearer {key}").parse().unwrap());
+    Client::builder().default_headers(headers).tls_danger_accept_invalid_certs(true).build().unwrap()
 }
 
 impl Drop for TestApp {

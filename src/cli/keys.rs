@@ -1,0 +1,48 @@
+use super::args::{KeyArgs, KeyCommand};
+use super::output::{say, tell};
+use super::users::ACTOR;
+use super::{Exit, Failure};
+use crate::config::Config;
+use crate::gallery::{ApiKey, Gallery, InvalidName, Scope};
+use crate::keys::{KeyError, Wanted, make};
+
+pub(super) fn key(config: &Config, args: &KeyArgs) -> Result<Exit, Failure> {
+    let gallery = Gallery::open(&config.data)?;
+    match &args.command {
+        KeyCommand::Add { scope, brand, label, days, rate } => {
+            let scope = Scope::named(scope.as_str(), brand.clone()).map_err(|InvalidName(detail)| {
+                Failure::Key(KeyError::Invalid(InvalidName(format!("{detail} (--brand)"))))
+            })?;
+            let wanted = Wanted { scope, label: label.clone(), days: *days, rate: *rate };
+            let (key, text) = make(&gallery, ACTOR, wanted)?;
+            tell!("{} may call as {}; the key, shown this once:", key.id, key.scope);
+            say!("{text}");
+        }
+        KeyCommand::Revoke { id } => {
+            let known = gallery.revoke_key(ACTOR, id)?;
+            let Some(key) = known else {
+                return Err(Failure::Declined(format!("there is no key {id}; touchstone key list shows them")));
+            };
+            say!("{} is refused from now on", key.id);
+        }
+        KeyCommand::List => {
+            for key in gallery.keys()? {
+                say!("{}", line(&key));
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn line(key: &ApiKey) -> String {
+    let state = match (key.revoked_at, key.expires_at) {
+        (Some(at), _) => format!("revoked {at:.0}"),
+        (None, Some(at)) => format!("until {at:.0}"),
+        (None, None) => "without end".to_owned(),
+    };
+    let rate = key.rate.map(|rate| format!("  {rate} a second")).unwrap_or_default();
+    format!(
+        "{}  {}  {state}{rate}  since {:.0} by {}  {}",
+        key.id, key.scope, key.created_at, key.created_by, key.label
+    )
+}

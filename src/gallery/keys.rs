@@ -1,0 +1,213 @@
+//! API keys as they are kept: who may call, for what, until when.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::audit::{Deed, append};
+use super::store::{Gallery, GalleryError, conversion, optional, parsed};
+use super::writer::Writing;
+use super::{BrandId, InvalidName};
+use crate::photo::Sha256;
+
+/// What a key is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(tag = "scope", content = "brand", rename_all = "lowercase")]
+pub enum Scope {
+    /// The marketplace: checks, look-ups, outcomes, appeals.
+    Platform,
+    /// One brand: its own references, policy and certificate.
+    Brand(BrandId),
+    /// Reads what moderators read.
+    Moderator,
+    /// Everything, keys too.
+    Admin,
+}
+
+impl Scope {
+    /// The scope called `name`, of `brand` where it is a brand's.
+    ///
+    /// # Errors
+    /// When there is no such scope, or a brand is missing or one too many.
+    pub fn named(name: &str, brand: Option<BrandId>) -> Result<Self, InvalidName> {
+        match (name, brand) {
+            ("platform", None) => Ok(Self::Platform),
+            ("brand", Some(brand)) => Ok(Self::Brand(brand)),
+            ("moderator", None) => Ok(Self::Moderator),
+            ("admin", None) => Ok(Self::Admin),
+            ("brand", None) => Err(InvalidName("a key of scope brand needs the brand".to_owned())),
+            ("platform" | "moderator" | "admin", Some(brand)) => {
+                Err(InvalidName(format!("brand is {brand}, but a key of scope {name} is for no brand")))
+            }
+            _ => Err(InvalidName(format!("scope is {name:?}, expected one of platform, brand, moderator and admin"))),
+        }
+    }
+
+    /// As stored and shown.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::Brand(_) => "brand",
+            Self::Moderator => "moderator",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Whose it is, where it is a brand's.
+    #[must_use]
+    pub fn brand(&self) -> Option<&BrandId> {
+        match self {
+            Self::Brand(brand) => Some(brand),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Brand(brand) => write!(f, "brand {brand}"),
+            other => f.write_str(other.as_str()),
+        }
+    }
+}
+
+/// A key. Its secret is not here: it was shown once, and only its sum is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ApiKey {
+    /// Its id; it also stands in the key itself.
+    pub id: String,
+    /// What it is for.
+    #[serde(flatten)]
+    pub scope: Scope,
+    /// What it is for, in its maker's words.
+    pub label: String,
+    /// Requests a second at most; the service's own limit where absent.
+    pub rate: Option<u32>,
+    /// Who made it: a key's id, or `command-line`, or `first-start`.
+    pub created_by: String,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// From when on it is refused.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// Since when it is refused.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl Gallery {
+    /// Keeps a new key.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn add_key(&self, key: &ApiKey, secret: Sha256) -> Result<(), GalleryError> {
+        self.write(|transaction| insert(transaction, key, secret))
+    }
+
+    /// Keeps a key if there never was any; `false` when there was.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn add_first_key(&self, key: &ApiKey, secret: Sha256) -> Result<bool, GalleryError> {
+        self.write(|transaction| {
+            let none = transaction.query_row("SELECT NOT EXISTS (SELECT 1 FROM api_key)", [], |row| row.get(0))?;
+            if none {
+                insert(transaction, key, secret)?;
+            }
+            Ok(none)
+        })
+    }
+
+    /// The key of an id, with the sum of its secret; also one that has expired or was revoked.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn key(&self, id: &str) -> Result<Option<(ApiKey, Sha256)>, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached(&format!("SELECT {COLUMNS}, secret_sha256 FROM api_key WHERE id = ?1"))?
+                .query_row([id], |row| Ok((row_key(row)?, Sha256(row.get("secret_sha256")?))))
+                .optional()
+        })
+    }
+
+    /// All keys, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn keys(&self) -> Result<Vec<ApiKey>, GalleryError> {
+        self.read(all)
+    }
+
+    /// Refuses a key from now on. `None` when there is no such key.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn revoke_key(&self, actor: &str, id: &str) -> Result<Option<ApiKey>, GalleryError> {
+        self.write(|transaction| {
+            let revoked = transaction
+                .prepare_cached(&format!(
+                    "UPDATE api_key SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL RETURNING {COLUMNS}"
+                ))?
+                .query_row(params![id, Timestamp::now().to_string()], row_key)
+                .optional()?;
+            if let Some(key) = &revoked {
+                append(transaction, Deed { actor, session: None, action: "revoke-key", subject: id }, &(), key)?;
+                return Ok(revoked);
+            }
+            transaction
+                .prepare_cached(&format!("SELECT {COLUMNS} FROM api_key WHERE id = ?1"))?
+                .query_row([id], row_key)
+                .optional()
+        })
+    }
+}
+
+const COLUMNS: &str = "id, scope, brand, label, rate, created_by, created_at, expires_at, revoked_at";
+
+fn insert(transaction: &Writing<'_>, key: &ApiKey, secret: Sha256) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(&format!(
+            "INSERT INTO api_key ({COLUMNS}, secret_sha256) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+        ))?
+        .execute(params![
+            key.id,
+            key.scope.as_str(),
+            key.scope.brand().map(BrandId::as_str),
+            key.label,
+            key.rate,
+            key.created_by,
+            key.created_at.to_string(),
+            key.expires_at.map(|at| at.to_string()),
+            key.revoked_at.map(|at| at.to_string()),
+            &secret.0[..],
+        ])?;
+    let deed = Deed { actor: &key.created_by, session: None, action: "add-key", subject: &key.id };
+    append(transaction, deed, &(), key).map(drop)
+}
+
+fn all(db: &Connection) -> rusqlite::Result<Vec<ApiKey>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM api_key ORDER BY created_at, id"))?
+        .query_map([], row_key)?
+        .collect()
+}
+
+fn row_key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
+    let brand: Option<BrandId> = optional(row, 2)?;
+    let scope = Scope::named(row.get_ref(1)?.as_str()?, brand).map_err(|error| conversion(1, error))?;
+    Ok(ApiKey {
+        id: row.get(0)?,
+        scope,
+        label: row.get(3)?,
+        rate: row.get(4)?,
+        created_by: row.get(5)?,
+        created_at: parsed(row, 6)?,
+        expires_at: optional(row, 7)?,
+        revoked_at: optional(row, 8)?,
+    })
+}

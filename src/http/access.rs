@@ -1,0 +1,270 @@
+//! Who may call what. Every route of the API is in one table with the scopes that may call it: a route that is not there
+//! is refused for everybody. A brand's key is held to its brand before any handler runs.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{MatchedPath, RawPathParams, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response as Documented, ResponseBuilder};
+
+use super::{App, Problem};
+use crate::gallery::{ApiKey, BrandId, Scope};
+use crate::keys::{KeyRefused, recognise};
+use crate::telemetry;
+
+/// The scopes, without the brand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Platform,
+    Brand,
+    Moderator,
+    Admin,
+}
+
+use Role::{Admin, Brand, Moderator, Platform};
+
+impl From<&Scope> for Role {
+    fn from(scope: &Scope) -> Self {
+        match scope {
+            Scope::Platform => Platform,
+            Scope::Brand(_) => Brand,
+            Scope::Moderator => Moderator,
+            Scope::Admin => Admin,
+        }
+    }
+}
+
+impl Role {
+    fn as_str(self) -> &'static str {
+        match self {
+            Platform => "platform",
+            Brand => "brand",
+            Moderator => "moderator",
+            Admin => "admin",
+        }
+    }
+}
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Who {
+    /// Everybody, without a key.
+    Anybody,
+    /// Keys of these scopes.
+    Only(&'static [Role]),
+}
+
+use Who::{Anybody, Only};
+
+/// Method, route, who may call it.
+pub(super) const ROUTES: &[(Method, &str, Who)] = &[
+    (Method::POST, "/v1/checks", Only(&[Platform, Admin])),
+    (Method::GET, "/v1/checks/{id}", Only(&[Platform, Moderator, Admin])),
+    (Method::GET, "/v1/checks/{id}/case", Only(&[Platform, Moderator, Admin])),
+    (Method::POST, "/v1/checks/{id}/appeals", Only(&[Platform, Admin])),
+    // Outcomes certify blocks: a brand must not speak about itself.
+    (Method::PUT, "/v1/checks/{id}/outcomes/{brand}", Only(&[Platform, Admin])),
+    (Method::POST, "/v1/lookups", Only(&[Platform, Brand, Moderator, Admin])),
+    (Method::POST, "/v1/brands/{brand}/references", Only(&[Brand, Admin])),
+    (Method::GET, "/v1/brands/{brand}/references", Only(&[Brand, Moderator, Admin])),
+    (Method::GET, "/v1/brands/{brand}/references/{id}", Only(&[Brand, Moderator, Admin])),
+    (Method::PATCH, "/v1/brands/{brand}/references/{id}", Only(&[Brand, Admin])),
+    (Method::DELETE, "/v1/brands/{brand}/references/{id}", Only(&[Brand, Admin])),
+    (Method::GET, "/v1/brands/{brand}/policy", Only(&[Brand, Moderator, Admin])),
+    (Method::PUT, "/v1/brands/{brand}/policy", Only(&[Brand, Admin])),
+    (Method::GET, "/v1/brands/{brand}/certificate", Only(&[Brand, Moderator, Admin])),
+    // Names every brand.
+    (Method::GET, "/v1/index", Only(&[Platform, Moderator, Admin])),
+    (Method::GET, "/v1/keys", Only(&[Admin])),
+    (Method::POST, "/v1/keys", Only(&[Admin])),
+    (Method::DELETE, "/v1/keys/{id}", Only(&[Admin])),
+    (Method::GET, "/metrics", Only(&[Platform, Admin])),
+    (Method::GET, "/healthz", Anybody),
+    (Method::GET, "/readyz", Anybody),
+];
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub(super) struct Caller(ApiKey);
+
+impl Caller {
+    /// The key's id.
+    pub(super) fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The brand that this caller is held to, if it is.
+    pub(super) fn brand(&self) -> Option<&BrandId> {
+        self.0.scope.brand()
+    }
+
+    /// Which brand is looked among: the one that was asked for, and for a brand's key never another than its own.
+    pub(super) fn held_to(&self, asked: Option<BrandId>) -> Result<Option<BrandId>, Problem> {
+        let Some(own) = self.brand() else { return Ok(asked) };
+        if asked.is_some_and(|asked| asked != *own) {
+            return Err(other_brand(&self.0));
+        }
+        Ok(Some(own.clone()))
+    }
+}
+
+/// The caller, in handlers.
+pub(super) type Called = Extension<Caller>;
+
+/// Lets a request through to its handler, or refuses it.
+pub(super) async fn guard(
+    State(app): State<Arc<App>>,
+    path: MatchedPath,
+    params: RawPathParams,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let method = if request.method() == Method::HEAD { Method::GET } else { request.method().clone() };
+    let Some((_, _, who)) = ROUTES.iter().find(|(known, route, _)| *known == method && *route == path.as_str()) else {
+        return super::router::unknown_method(request.method().clone(), request.uri().clone()).await.into_response();
+    };
+    if let Only(roles) = who {
+        let brand = params.iter().find(|(name, _)| *name == "brand").map(|(_, brand)| brand.to_owned());
+        match admitted(&app, request.headers(), roles, brand.as_deref()).await {
+            Ok(caller) => request.extensions_mut().insert(caller),
+            Err(problem) => {
+                telemetry::kept_out(problem.code());
+                return unauthorised(problem);
+            }
+        };
+    }
+    next.run(request).await
+}
+
+async fn admitted(app: &Arc<App>, headers: &HeaderMap, roles: &[Role], brand: Option<&str>) -> Result<Caller, Problem> {
+    let text = bearer(headers)?.to_owned();
+    let found = app.work_beside(move |app| Ok(recognise(&app.screener().gallery, &text, Timestamp::now()))).await?;
+    let key = found.map_err(refused)?;
+    app.limits.take(&key, app.server.key_rate)?;
+    if !roles.contains(&Role::from(&key.scope)) {
+        let wanted: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "key-scope",
+            format!("the key {} is of scope {}, expected {}", key.id, key.scope.as_str(), wanted.join(" or ")),
+        ));
+    }
+    // Outcomes name a brand that is not the caller's; only a brand's own key is held to it.
+    if key.scope.brand().is_some_and(|own| brand.is_some_and(|asked| asked != own.as_str())) {
+        return Err(other_brand(&key));
+    }
+    Ok(Caller(key))
+}
+
+fn other_brand(key: &ApiKey) -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "key-brand",
+        format!("the key {} is for {}, and for no other brand", key.id, key.scope),
+    )
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let missing = || {
+        Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "key-missing",
+            "the request has no key; send the header Authorization: Bearer and a key that `touchstone key add` made",
+        )
+    };
+    let value = headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
+    let (scheme, text) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(text.trim()) } else { Err(missing()) }
+}
+
+fn refused(refused: KeyRefused) -> Problem {
+    let code = match &refused {
+        KeyRefused::Unknown => "key-unknown",
+        KeyRefused::Expired { .. } => "key-expired",
+        KeyRefused::Revoked { .. } => "key-revoked",
+        KeyRefused::Gallery(_) => "",
+    };
+    match refused {
+        KeyRefused::Gallery(error) => error.into(),
+        other => Problem::new(StatusCode::UNAUTHORIZED, code, other.to_string()),
+    }
+}
+
+fn unauthorised(problem: Problem) -> Response {
+    let mut response = problem.into_response();
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// How often each key may call. Keys that are known only, so there are not more than those.
+#[derive(Default)]
+pub(super) struct Limits(Mutex<HashMap<String, (u32, Arc<DefaultDirectRateLimiter>)>>);
+
+impl Limits {
+    /// Counts a request of `key`, or refuses it; a second's worth may come at once.
+    fn take(&self, key: &ApiKey, usual: u32) -> Result<(), Problem> {
+        let Some(rate) = NonZeroU32::new(key.rate.unwrap_or(usual)) else {
+            return Ok(());
+        };
+        let limiter = {
+            let mut limiters = self.0.lock();
+            let fresh = || (rate.get(), Arc::new(RateLimiter::direct(Quota::per_second(rate))));
+            let kept = limiters.entry(key.id.clone()).or_insert_with(fresh);
+            if kept.0 != rate.get() {
+                *kept = fresh();
+            }
+            Arc::clone(&kept.1)
+        };
+        limiter.check().map_err(|_| {
+            let mut problem = Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate-limited",
+                format!("the key {} may call {rate} times a second; wait, or ask for a higher rate", key.id),
+            );
+            problem.retry_after(1);
+            problem
+        })
+    }
+}
+
+/// Writes into the document which routes want a key, and what they answer without a fitting one.
+pub(super) fn document(document: &mut OpenApi) {
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("tsk_<id>_<secret>").build();
+    document.components.get_or_insert_default().add_security_scheme("key", SecurityScheme::Http(scheme));
+    for (method, route, who) in ROUTES {
+        let Some(item) = document.paths.paths.get_mut(*route) else { continue };
+        let operation = match *method {
+            Method::GET => &mut item.get,
+            Method::POST => &mut item.post,
+            Method::PUT => &mut item.put,
+            Method::PATCH => &mut item.patch,
+            _ => &mut item.delete,
+        };
+        let Some(operation) = operation else { continue };
+        let Only(roles) = who else { continue };
+        operation.security = Some(vec![SecurityRequirement::new("key", [] as [&str; 0])]);
+        let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+        let forbidden = format!("The key is of no scope that may call this: {}", names.join(", "));
+        for (status, text) in [("401", "No key, or one that is refused"), ("403", &forbidden)] {
+            operation.responses.responses.insert(status.to_owned(), RefOr::T(problem(text)));
+        }
+        let often = RefOr::T(problem("The key calls too often, or the service is full"));
+        operation.responses.responses.insert("429".to_owned(), often);
+    }
+}
+
+fn problem(description: &str) -> Documented {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new().description(description).content("application/problem+json", content).build()
+}

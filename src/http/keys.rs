@@ -1,0 +1,112 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json as Answer};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::access::{Called, Caller};
+use super::form::{Json, Path};
+use super::{App, Problem};
+use crate::gallery::{ApiKey, Scope};
+use crate::keys::{KeyError, Wanted, make};
+
+/// A key to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyRequest {
+    /// `platform`, `brand`, `moderator` or `admin`.
+    scope: String,
+    /// Whose it is, where the scope is `brand`.
+    brand: Option<String>,
+    /// What it is for, in your words: at most 200 characters.
+    #[serde(default)]
+    label: String,
+    /// Days until it is refused, 1 to 36500; never when absent.
+    days: Option<u32>,
+    /// Requests a second at most, 1 to 1000000; the service's own limit when absent.
+    rate: Option<u32>,
+}
+
+/// A key that was made. This is the only answer with its text.
+#[derive(Serialize, ToSchema)]
+pub(super) struct NewKey {
+    /// What to send as `Authorization: Bearer`.
+    key: String,
+    /// What is kept of it.
+    #[serde(flatten)]
+    kept: ApiKey,
+}
+
+/// All keys.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Keys {
+    /// Oldest first.
+    keys: Vec<ApiKey>,
+}
+
+/// Make a key. Its text is shown this once.
+#[utoipa::path(
+    post, path = "/v1/keys", tag = "keys",
+    request_body = KeyRequest,
+    responses(
+        (status = 201, body = NewKey),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    Extension(caller): Called,
+    Json(body): Json<KeyRequest>,
+) -> Result<Response, Problem> {
+    let KeyRequest { scope, brand, label, days, rate } = body;
+    let brand = brand.map(|brand| brand.parse()).transpose()?;
+    let wanted = Wanted { scope: Scope::named(&scope, brand)?, label, days, rate };
+    app.work(move |app| {
+        let (kept, key) = make(&app.screener().gallery, caller.id(), wanted)?;
+        let fresh = (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Answer(NewKey { key, kept }));
+        Ok(fresh.into_response())
+    })
+    .await
+}
+
+/// List all keys, also those that are refused.
+#[utoipa::path(get, path = "/v1/keys", tag = "keys", responses((status = 200, body = Keys)))]
+pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Keys>, Problem> {
+    app.work(|app| Ok(Json(Keys { keys: app.screener().gallery.keys()? }))).await
+}
+
+/// Revoke a key: from now on it is refused.
+#[utoipa::path(
+    delete, path = "/v1/keys/{id}", tag = "keys",
+    params(("id" = String, Path, description = "The key's id, `key_` and 16 digits; not its text")),
+    responses(
+        (status = 200, body = ApiKey),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn revoke(
+    State(app): State<Arc<App>>,
+    Extension(caller): Called,
+    Path(id): Path<String>,
+) -> Result<Json<ApiKey>, Problem> {
+    app.work(move |app| revoked(app, &caller, &id)).await
+}
+
+fn revoked(app: &App, caller: &Caller, id: &str) -> Result<Json<ApiKey>, Problem> {
+    let known = app.screener().gallery.revoke_key(caller.id(), id)?;
+    known.map(Json).ok_or_else(|| Problem::not_found("key", id))
+}
+
+impl From<KeyError> for Problem {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Invalid(error) => error.into(),
+            KeyError::Gallery(error) => error.into(),
+        }
+    }
+}

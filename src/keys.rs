@@ -1,0 +1,147 @@
+//! API keys: made, told apart, checked.
+//!
+//! A key is `tsk_` and two parts in hexadecimal, `tsk_<id, 16 digits>_<secret, 64 digits>`, so that whoever finds one, a
+//! scanner of repositories say, knows what it is and which to revoke. The secret is 256 random bits: its plain SHA-256 is
+//! kept, for nobody can guess it, and a slow hash would only slow requests down.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use jiff::{SignedDuration, Timestamp};
+use thiserror::Error;
+
+use crate::gallery::{ApiKey, Gallery, GalleryError, InvalidName, Scope};
+use crate::photo::Sha256;
+
+const PREFIX: &str = "tsk_";
+const ID_DIGITS: usize = 16;
+const SECRET_DIGITS: usize = 64;
+/// Characters of a label at most.
+pub const MOST_LABEL: usize = 200;
+/// Days that a key may live at most: a hundred years, so that dates stay dates.
+pub const MOST_DAYS: u32 = 36_500;
+/// Requests a second that a key may be limited to at most.
+pub const MOST_RATE: u32 = 1_000_000;
+
+/// A key to make.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// What it is for.
+    pub scope: Scope,
+    /// What it is for in words, at most [`MOST_LABEL`] characters.
+    pub label: String,
+    /// Days until it is refused, 1 to [`MOST_DAYS`]; never where absent.
+    pub days: Option<u32>,
+    /// Requests a second at most, 1 to [`MOST_RATE`].
+    pub rate: Option<u32>,
+}
+
+/// Why a key is not made.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// Something asked for is none.
+    #[error(transparent)]
+    Invalid(#[from] InvalidName),
+    /// The database said no.
+    #[error(transparent)]
+    Gallery(#[from] GalleryError),
+}
+
+/// Why a call is refused.
+#[derive(Debug, Error)]
+pub enum KeyRefused {
+    /// Not of the form of a key, not known, or the secret is another.
+    #[error("the key is not known here; check that it was copied whole, and is of this service")]
+    Unknown,
+    /// Its time is over.
+    #[error("the key {id} has expired at {at:.0}; ask for a new one")]
+    Expired {
+        /// Which.
+        id: String,
+        /// Since when.
+        at: Timestamp,
+    },
+    /// Somebody has revoked it.
+    #[error("the key {id} was revoked at {at:.0}; ask for a new one")]
+    Revoked {
+        /// Which.
+        id: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The database said no.
+    #[error(transparent)]
+    Gallery(#[from] GalleryError),
+}
+
+/// Makes a key and returns it with its text, which nobody can show again.
+///
+/// # Errors
+/// [`KeyError`]; nothing is kept then.
+pub fn make(gallery: &Gallery, by: &str, wanted: Wanted) -> Result<(ApiKey, String), KeyError> {
+    let (key, text) = draw(by, wanted)?;
+    gallery.add_key(&key, Sha256::of(text.as_bytes()))?;
+    Ok((key, text))
+}
+
+/// A key for everything, if there never was a key; `None` when there was.
+///
+/// # Errors
+/// When the database refuses.
+pub fn make_first(gallery: &Gallery) -> Result<Option<(ApiKey, String)>, KeyError> {
+    let wanted = Wanted { scope: Scope::Admin, label: "made at the first start".to_owned(), days: None, rate: None };
+    let (key, text) = draw("first-start", wanted)?;
+    let kept = gallery.add_first_key(&key, Sha256::of(text.as_bytes()))?;
+    Ok(kept.then_some((key, text)))
+}
+
+/// The key that `text` is, if it may be used at `now`.
+///
+/// # Errors
+/// [`KeyRefused`]. That a key has expired or was revoked is only told to those who have its secret.
+pub fn recognise(gallery: &Gallery, text: &str, now: Timestamp) -> Result<ApiKey, KeyRefused> {
+    let id = id_of(text).ok_or(KeyRefused::Unknown)?;
+    let (key, kept) = gallery.key(&id)?.ok_or(KeyRefused::Unknown)?;
+    let given = Sha256::of(text.as_bytes());
+    verify_slices_are_equal(&given.0, &kept.0).map_err(|_| KeyRefused::Unknown)?;
+    if let Some(at) = key.revoked_at {
+        return Err(KeyRefused::Revoked { id, at });
+    }
+    match key.expires_at.filter(|at| *at <= now) {
+        Some(at) => Err(KeyRefused::Expired { id, at }),
+        None => Ok(key),
+    }
+}
+
+fn draw(by: &str, wanted: Wanted) -> Result<(ApiKey, String), KeyError> {
+    let Wanted { scope, label, days, rate } = wanted;
+    let refused = |detail: String| Err(InvalidName(detail).into());
+    if label.chars().count() > MOST_LABEL || label.chars().any(char::is_control) {
+        return refused(format!("the label is {label:?}, expected at most {MOST_LABEL} characters on one line"));
+    }
+    if let Some(days) = days.filter(|days| !(1..=MOST_DAYS).contains(days)) {
+        return refused(format!("the days are {days}, expected 1 to {MOST_DAYS}"));
+    }
+    if let Some(rate) = rate.filter(|rate| !(1..=MOST_RATE).contains(rate)) {
+        return refused(format!("the rate is {rate}, expected 1 to {MOST_RATE}"));
+    }
+    let id = format!("{:016x}", rand::random::<u64>());
+    let text = format!("{PREFIX}{id}_{}", new_secret());
+    let created_at = Timestamp::now();
+    let expires_at = days.map(|days| created_at + SignedDuration::from_hours(i64::from(days) * 24));
+    let (id, created_by) = (format!("key_{id}"), by.to_owned());
+    Ok((ApiKey { id, scope, label, rate, created_by, created_at, expires_at, revoked_at: None }, text))
+}
+
+/// The id that stands in a key's text, if the text has the form of a key.
+fn id_of(text: &str) -> Option<String> {
+    let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
+    let digits = |part: &str, count: usize| {
+        part.len() == count && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    (digits(id, ID_DIGITS) && digits(secret, SECRET_DIGITS)).then(|| format!("key_{id}"))
+}
+
+/// 256 random bits in hexadecimal.
+#[must_use]
+pub fn new_secret() -> String {
+    Sha256(rand::random()).to_string()
+}

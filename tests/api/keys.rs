@@ -1,0 +1,244 @@
+use std::collections::BTreeSet;
+
+use reqwest::blocking::{RequestBuilder, Response};
+use serde_json::{Value, json};
+use touchstone::gallery::Scope;
+
+use crate::support::pictures::photo;
+use crate::support::service::{Service, serve};
+use crate::support::{TestApp, client_with, form, problem};
+
+/// Who may call what, written down once more: by hand, from the promise, not from the code.
+const PROMISED: &[(&str, &str, &[&str])] = &[
+    ("POST", "/v1/checks", &["platform"]),
+    ("GET", "/v1/checks/{id}", &["platform", "moderator"]),
+    ("GET", "/v1/checks/{id}/case", &["platform", "moderator"]),
+    ("POST", "/v1/checks/{id}/appeals", &["platform"]),
+    ("PUT", "/v1/checks/{id}/outcomes/{brand}", &["platform"]),
+    ("POST", "/v1/lookups", &["platform", "brand", "moderator"]),
+    ("POST", "/v1/brands/{brand}/references", &["brand"]),
+    ("GET", "/v1/brands/{brand}/references", &["brand", "moderator"]),
+    ("GET", "/v1/brands/{brand}/references/{id}", &["brand", "moderator"]),
+    ("PATCH", "/v1/brands/{brand}/references/{id}", &["brand"]),
+    ("DELETE", "/v1/brands/{brand}/references/{id}", &["brand"]),
+    ("GET", "/v1/brands/{brand}/policy", &["brand", "moderator"]),
+    ("PUT", "/v1/brands/{brand}/policy", &["brand"]),
+    ("GET", "/v1/brands/{brand}/certificate", &["brand", "moderator"]),
+    ("GET", "/v1/index", &["platform", "moderator"]),
+    ("GET", "/v1/keys", &[]),
+    ("POST", "/v1/keys", &[]),
+    ("DELETE", "/v1/keys/{id}", &[]),
+    ("GET", "/metrics", &["platform"]),
+];
+const OPEN: &[(&str, &str)] = &[("GET", "/healthz"), ("GET", "/readyz")];
+
+fn scopes() -> [(&'static str, Scope); 4] {
+    [
+        ("platform", Scope::Platform),
+        ("brand", Scope::Brand("acme".parse().unwrap())),
+        ("moderator", Scope::Moderator),
+        ("admin", Scope::Admin),
+    ]
+}
+
+/// Every method and route of the document.
+fn documented() -> BTreeSet<(String, String)> {
+    let document: Value = serde_json::from_str(&touchstone::http::openapi_json()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let operations = |(path, item): (&String, &Value)| -> Vec<(String, String)> {
+        item.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone())).collect()
+    };
+    paths.iter().flat_map(operations).collect()
+}
+
+/// A request that names `brand`, and a reference and a check that exist.
+fn request(app: &TestApp, key: &str, (method, path): (&str, &str), brand: &str, id: &str) -> RequestBuilder {
+    let path = path.replace("{brand}", brand).replace("{id}", id);
+    let request = client_with(key).request(method.parse().unwrap(), format!("{}{path}", app.url));
+    match (method, path.as_str()) {
+        ("POST", "/v1/checks") => request.multipart(form(&[&photo(7)], &[])),
+        ("POST", "/v1/lookups") => request.json(&json!({ "reference_id": id, "brand": brand })),
+        ("POST", "/v1/keys") => request.json(&json!({ "scope": "moderator" })),
+        ("POST", _) if path.ends_with("/references") => request.multipart(form(&[&photo(8)], &[("polarity", "fake")])),
+        ("POST", _) => request.json(&json!({ "text": "It is mine." })),
+        ("PUT", _) if path.contains("/outcomes/") => request.json(&json!({ "outcome": "confirmed" })),
+        ("PUT" | "PATCH", _) => request.json(&json!({})),
+        _ => request,
+    }
+}
+
+#[test]
+fn every_route_of_the_document_is_promised_to_somebody() {
+    let promised = PROMISED.iter().map(|(method, path, _)| (method, path)).chain(OPEN.iter().map(|(m, p)| (m, p)));
+    let promised: BTreeSet<(String, String)> = promised.map(|(m, p)| ((*m).to_owned(), (*p).to_owned())).collect();
+    assert_eq!(documented(), promised);
+}
+
+#[test]
+fn every_route_is_closed_to_every_key_that_it_is_not_for() {
+    let app = TestApp::start();
+    let reference = app.add_fake(&photo(1));
+    let check = app.check_one(&photo(1))["id"].as_str().unwrap().to_owned();
+    let keys: Vec<_> = scopes().into_iter().map(|(name, scope)| (name, app.new_key(scope).1)).collect();
+    for (method, path, allowed) in PROMISED {
+        let id = if path.starts_with("/v1/checks") { &check } else { &reference };
+        let nobody = client_with("").request(method.parse().unwrap(), format!("{}{path}", app.url)).send().unwrap();
+        problem(nobody, 401, "key-missing");
+        let wrong = request(&app, &format!("tsk_{:016x}_{:064x}", 1, 2), (method, path), "acme", id).send().unwrap();
+        problem(wrong, 401, "key-unknown");
+        for (name, key) in &keys {
+            // What deletes comes last, with the admin's own key.
+            let answer = request(&app, key, (method, path), "acme", id);
+            let (name, allowed) = (*name, allowed.contains(name) || *name == "admin");
+            if allowed && *method == "DELETE" {
+                continue;
+            }
+            let answer = answer.send().unwrap();
+            if allowed {
+                let status = answer.status().as_u16();
+                assert!(!matches!(status, 401 | 403 | 405) && status < 500, "{name} {method} {path}: {status}");
+            } else {
+                assert!(problem(answer, 403, "key-scope").contains(name));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_brands_key_reaches_nothing_of_another_brand() {
+    let app = TestApp::start();
+    let theirs = app.add("globex", "fake", &photo(2))["id"].as_str().unwrap().to_owned();
+    let own = app.add_fake(&photo(1));
+    let key = app.new_key(Scope::Brand("acme".parse().unwrap())).1;
+    for (method, path, allowed) in PROMISED.iter().filter(|(_, path, _)| path.contains("{brand}")) {
+        let answer = request(&app, &key, (method, path), "globex", &theirs).send().unwrap();
+        problem(answer, 403, if allowed.contains(&"brand") { "key-brand" } else { "key-scope" });
+        // Their id under one's own name is not there.
+        if allowed.contains(&"brand") && path.contains("{id}") {
+            problem(request(&app, &key, (method, path), "acme", &theirs).send().unwrap(), 404, "not-found");
+        }
+    }
+    let client = client_with(&key);
+    let lookup = |body: Value| client.post(format!("{}/v1/lookups", app.url)).json(&body).send().unwrap();
+    problem(lookup(json!({ "reference_id": theirs })), 404, "not-found");
+    problem(lookup(json!({ "reference_id": own, "brand": "globex" })), 403, "key-brand");
+    // A photo is looked for among one's own references only, also when no brand is named.
+    let sent = client.post(format!("{}/v1/lookups", app.url)).multipart(form(&[&photo(2)], &[])).send().unwrap();
+    let found: Value = sent.json().unwrap();
+    let brands: Vec<&str> =
+        found["matches"].as_array().unwrap().iter().map(|it| it["brand"].as_str().unwrap()).collect();
+    assert_eq!(brands, ["acme"]);
+    assert_eq!(app.get(&format!("/v1/brands/globex/references/{theirs}")).status(), 200, "nothing was changed");
+}
+
+#[test]
+fn a_key_is_shown_once_and_kept_as_a_sum() {
+    let app = TestApp::start();
+    let made = app
+        .request("POST", "/v1/keys")
+        .json(&json!({ "scope": "brand", "brand": "acme", "label": "IP team", "days": 30 }));
+    let made = made.send().unwrap();
+    assert_eq!((made.status().as_u16(), made.headers()["cache-control"].to_str().unwrap()), (201, "no-store"));
+    let made: Value = made.json().unwrap();
+    let text = made["key"].as_str().unwrap();
+    assert_eq!((text.len(), &made["scope"], &made["brand"]), (85, &json!("brand"), &json!("acme")));
+    let listed = app.get("/v1/keys").text().unwrap();
+    let secret = text.rsplit('_').next().unwrap();
+    assert!(listed.contains("IP team") && !listed.contains(secret));
+    for file in ["touchstone.db", "touchstone.db-wal"] {
+        let bytes = std::fs::read(app.folder().join("data").join(file)).unwrap();
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{file} holds the secret");
+    }
+    let refused = |body: Value| app.request("POST", "/v1/keys").json(&body).send().unwrap();
+    problem(refused(json!({ "scope": "brand" })), 422, "name-invalid");
+    problem(refused(json!({ "scope": "platform", "brand": "acme" })), 422, "name-invalid");
+    problem(refused(json!({ "scope": "root" })), 422, "name-invalid");
+    problem(refused(json!({ "scope": "admin", "days": 0 })), 422, "name-invalid");
+}
+
+#[test]
+fn a_revoked_key_is_refused_at_once_and_a_revocation_stays() {
+    let app = TestApp::start();
+    let (id, text) = app.new_key(Scope::Moderator);
+    let call = || client_with(&text).get(format!("{}/v1/index", app.url)).send().unwrap();
+    assert_eq!(call().status(), 200);
+    let revoke = || app.request("DELETE", &format!("/v1/keys/{id}")).send().unwrap().json::<Value>().unwrap();
+    let first = revoke()["revoked_at"].clone();
+    assert!(problem(call(), 401, "key-revoked").contains(&id));
+    assert_eq!(revoke()["revoked_at"], first, "once more changes nothing");
+    problem(app.request("DELETE", "/v1/keys/key_none").send().unwrap(), 404, "not-found");
+    let header = call().headers()["www-authenticate"].to_str().unwrap().to_owned();
+    assert_eq!(header, "Bearer");
+}
+
+#[test]
+fn an_expired_key_is_refused_only_whoever_has_its_secret_hears_why() {
+    use touchstone::gallery::Gallery;
+    use touchstone::keys::{KeyRefused, Wanted, make, recognise};
+    let folder = tempfile::TempDir::new().unwrap();
+    let gallery = Gallery::open(folder.path()).unwrap();
+    let wanted = Wanted { scope: Scope::Platform, label: String::new(), days: Some(1), rate: None };
+    let (key, text) = make(&gallery, "test", wanted).unwrap();
+    let ends = key.expires_at.unwrap();
+    let second = jiff::SignedDuration::from_secs(1);
+    assert_eq!(recognise(&gallery, &text, ends - second).unwrap().id, key.id);
+    assert!(matches!(recognise(&gallery, &text, ends), Err(KeyRefused::Expired { .. })));
+    let other = format!("{}{:064x}", &text[..21], 0);
+    assert!(matches!(recognise(&gallery, &other, ends), Err(KeyRefused::Unknown)));
+    for broken in ["", "tsk_", &text[1..], &format!("{text}0"), &text.to_uppercase(), &text.replace("tsk_", "tsk-")] {
+        assert!(matches!(recognise(&gallery, broken, ends - second), Err(KeyRefused::Unknown)), "{broken}");
+    }
+}
+
+#[test]
+fn a_key_that_calls_too_often_waits_and_no_other_does() {
+    let app = TestApp::start();
+    let made = app.request("POST", "/v1/keys").json(&json!({ "scope": "moderator", "rate": 3 })).send().unwrap();
+    let text = made.json::<Value>().unwrap()["key"].as_str().unwrap().to_owned();
+    let call = || -> Response { client_with(&text).get(format!("{}/v1/index", app.url)).send().unwrap() };
+    let answers: Vec<Response> = (0..8).map(|_| call()).collect();
+    let limited = answers.into_iter().find(|answer| answer.status() == 429).expect("eight at once are too many");
+    assert_eq!(limited.headers()["retry-after"], "1");
+    problem(limited, 429, "rate-limited");
+    assert_eq!(app.get("/v1/index").status(), 200, "another key may");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert_eq!(call().status(), 200);
+}
+
+#[test]
+fn the_first_start_shows_a_key_and_no_later_one() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let first = Service::start(folder.path(), &[]);
+    assert!(first.client().get(format!("{}/v1/keys", first.url)).send().unwrap().status().is_success());
+    let key = first.key.clone();
+    drop(first);
+    std::fs::write(folder.path().join("admin-key"), "none").unwrap();
+    let second = Service::start(folder.path(), &[]);
+    assert_eq!(second.key, "none", "no second key was shown");
+    let answer = client_with(&key).get(format!("{}/v1/keys", second.url)).send().unwrap();
+    assert_eq!(answer.json::<Value>().unwrap()["keys"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn answers_over_tls_are_those_over_http() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let drawn = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
+    std::fs::write(&chain, drawn.cert.pem()).unwrap();
+    std::fs::write(&key, drawn.signing_key.serialize_pem()).unwrap();
+    let app = TestApp::with("sscd-distilled", |config| {
+        config.server.tls_certificate = Some(chain.clone());
+        config.server.tls_key = Some(key.clone());
+    });
+    assert!(app.url.starts_with("https://"));
+    app.add_fake(&photo(1));
+    assert_eq!(app.verdict(&photo(1)), "known_fake_match");
+    let plain = reqwest::blocking::get(app.url.replace("https", "http") + "/healthz");
+    assert!(plain.is_err(), "nothing is answered without TLS");
+    std::fs::write(&chain, "no certificate").unwrap();
+    let set = |name: &str, path: &std::path::Path| format!("server.{name}={}", path.display());
+    let (chain, key) = (set("tls_certificate", &chain), set("tls_key", &key));
+    let serve = |args: &[&str]| serve(folder.path(), args).output().unwrap().status.code();
+    assert_eq!(serve(&["--set", &chain, "--set", &key]), Some(1), "what is no certificate is no start");
+    assert_eq!(serve(&["--set", &chain]), Some(4), "one of the two files is no setting");
+}

@@ -1,0 +1,76 @@
+//! The service as a process of its own: for what only a process can suffer.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use reqwest::blocking::Client;
+
+use super::{client_with, root};
+
+pub struct Service {
+    pub child: Child,
+    pub url: String,
+    /// The admin's, of the folder's first start.
+    pub key: String,
+}
+
+impl Service {
+    /// Starts over a folder, with more arguments, and waits until it is ready.
+    pub fn start(folder: &Path, args: &[&str]) -> Self {
+        let service = Self::start_unready(folder, args, |_| {});
+        for _ in 0..400 {
+            if service.client().get(format!("{}/readyz", service.url)).send().is_ok_and(|it| it.status().is_success()) {
+                return service;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        panic!("the service did not become ready");
+    }
+
+    /// As [`Service::start`], returning as soon as it listens.
+    pub fn start_unready(folder: &Path, args: &[&str], change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = serve(folder, args);
+        change(&mut command);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = loop {
+            let line = lines.next().expect("the service starts").unwrap();
+            if let Some(key) = line.strip_prefix("first key, of scope admin, shown this once: ") {
+                std::fs::write(key_file(folder), key).unwrap();
+            }
+            if let Some(url) = line.strip_prefix("listening on ") {
+                break url.to_owned();
+            }
+        };
+        Self { child, url, key: std::fs::read_to_string(key_file(folder)).unwrap() }
+    }
+
+    pub fn client(&self) -> Client {
+        client_with(&self.key)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The command that serves a folder on a free port.
+pub fn serve(folder: &Path, args: &[&str]) -> Command {
+    let set = |name: &str, path: &str| format!("{name}={}", folder.join(path).display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_touchstone"));
+    command
+        .current_dir(root())
+        .args(["serve", "--set", "server.listen=127.0.0.1:0", "--set", "embed.workers=1"])
+        .args(["--set", &set("data", "data"), "--set", &set("index_dir", "index")])
+        .args(args);
+    command
+}
+
+fn key_file(folder: &Path) -> PathBuf {
+    folder.join("admin-key")
+}
