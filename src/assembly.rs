@@ -6,6 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::decoder::Decoder;
 use crate::embed::{Embedder, ManifestError, ModelError, ModelManifest, load_runtime};
 use crate::enrolment::{EnrolError, Enrolment};
 use crate::gallery::{Gallery, GalleryError};
@@ -96,7 +97,7 @@ impl Parts {
             library: Arc::new(library),
             embedder,
             scoring,
-            limits: config.photo.clone(),
+            decoder: Arc::new(Decoder::new(&config.photo, &config.decoder)),
             matches: config.server.max_matches,
             checks: config.checks.clone(),
         };
@@ -119,7 +120,7 @@ impl Parts {
         Enrolment {
             gallery: Arc::clone(&self.screener.gallery),
             embedder: Arc::clone(&self.screener.embedder),
-            limits: self.screener.limits.clone(),
+            decoder: Arc::clone(&self.screener.decoder),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::decoder::DecoderOptions;
 use crate::embed::EmbedOptions;
 use crate::index::IndexOptions;
 use crate::moderation::Platform;
@@ -35,6 +36,8 @@ pub struct Config {
     pub server: Server,
     /// Caps on photos.
     pub photo: Limits,
+    /// Where photos are decoded.
+    pub decoder: DecoderOptions,
     /// The embedding threads.
     pub embed: EmbedOptions,
     /// The index.
@@ -59,6 +62,7 @@ impl Default for Config {
             runtime: "models/runtime/libonnxruntime.so".into(),
             server: Server::default(),
             photo: Limits::default(),
+            decoder: DecoderOptions::default(),
             embed: EmbedOptions::default(),
             index: IndexOptions::default(),
             checks: CheckOptions::default(),

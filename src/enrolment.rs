@@ -5,11 +5,12 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::align::LocalFeatures;
+use crate::decoder::Decoder;
 use crate::embed::{EmbedError, Embedder, Embedding};
 use crate::gallery::{Added, Claim, Gallery, GalleryError, NewReference, PhotoRecord, Reference};
 use crate::hygiene::{GenericBank, HygieneError, conflict_with, contradicting};
 use crate::library::{Library, LibraryError};
-use crate::photo::{Limits, Photo, PhotoError, Sha256};
+use crate::photo::{Photo, PhotoError, Sha256};
 
 /// Photos that are embedded in one go when a model has not seen them.
 const BATCH: usize = 64;
@@ -42,7 +43,7 @@ pub struct Enrolment {
     /// Embeds photos.
     pub embedder: Arc<Embedder>,
     /// Caps on photos.
-    pub limits: Limits,
+    pub decoder: Arc<Decoder>,
 }
 
 impl Enrolment {
@@ -59,7 +60,7 @@ impl Enrolment {
         hygiene: Option<(&GenericBank, &Library)>,
         by: Option<(&str, &str)>,
     ) -> Result<Added, EnrolError> {
-        let photo = Photo::decode(bytes, &self.limits)?;
+        let photo = self.decoder.decode(bytes)?;
         let embedding = self.embedder.submit_patiently(&photo)?;
         let record = PhotoRecord::from(&photo);
         let embedding = embedding.wait()?;
@@ -118,7 +119,7 @@ impl Enrolment {
     fn embed_kept<'r>(&self, references: &'r [Reference]) -> Vec<(&'r Reference, Embedding)> {
         use rayon::prelude::*;
         let embed = |reference: &'r Reference| {
-            let photo = kept_photo(&self.gallery, &self.limits, reference.photo.sha256)?;
+            let photo = kept_photo(&self.gallery, &self.decoder, reference.photo.sha256)?;
             Ok((reference, self.embedder.submit_patiently(&photo)?.wait()?))
         };
         let told = |reference: &Reference, error: &EnrolError| {
@@ -133,10 +134,10 @@ impl Enrolment {
 
 /// The points of a reference's photo: as they are kept, else made from the photo and kept. `None`, and a line in the log,
 /// when the photo cannot be used.
-pub fn features(gallery: &Gallery, limits: &Limits, sha256: Sha256) -> Option<LocalFeatures> {
+pub fn features(gallery: &Gallery, decoder: &Decoder, sha256: Sha256) -> Option<LocalFeatures> {
     let kept = gallery.features(sha256).and_then(|bytes| LocalFeatures::from_bytes(&bytes));
     kept.or_else(|| {
-        let photo = kept_photo(gallery, limits, sha256).map_err(|error| {
+        let photo = kept_photo(gallery, decoder, sha256).map_err(|error| {
             tracing::error!(%sha256, %error, "a reference's photo cannot be read: it is not looked for point by point");
         });
         let made = LocalFeatures::of(photo.ok()?.rgb());
@@ -152,6 +153,6 @@ fn keep_features(gallery: &Gallery, sha256: Sha256, features: &LocalFeatures) {
     }
 }
 
-fn kept_photo(gallery: &Gallery, limits: &Limits, sha256: Sha256) -> Result<Photo, EnrolError> {
-    Ok(Photo::decode(&gallery.photo(sha256)?, limits)?)
+fn kept_photo(gallery: &Gallery, decoder: &Decoder, sha256: Sha256) -> Result<Photo, EnrolError> {
+    Ok(decoder.decode(&gallery.photo(sha256)?)?)
 }

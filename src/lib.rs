@@ -38,6 +38,7 @@ pub mod assembly;
 pub mod cli;
 pub mod config;
 pub mod console;
+pub mod decoder;
 pub mod embed;
 pub mod enrolment;
 pub mod evaluate;

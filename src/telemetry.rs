@@ -21,6 +21,7 @@ const SEARCH_SECONDS: &str = "touchstone_search_seconds";
 const SECOND_LOOKS: &str = "touchstone_second_looks_total";
 const VIEWS: &str = "touchstone_views_total";
 const DECODE_SECONDS: &str = "touchstone_decode_seconds";
+const DECODERS_LOST: &str = "touchstone_decoders_lost_total";
 const INDEX_KEYS: &str = "touchstone_index_keys";
 const INDEX_ADDED: &str = "touchstone_index_added_keys";
 const INDEX_REMOVED: &str = "touchstone_index_removed_keys";
@@ -54,6 +55,7 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
     describe_counter!(SECOND_LOOKS, "Photos in which references were looked for point by point");
     describe_counter!(VIEWS, "Views embedded for checks: whole photos, and pictures inside them");
     describe_histogram!(DECODE_SECONDS, "Time to decode one photo");
+    describe_counter!(DECODERS_LOST, "Decoding processes that a photo has ended, or that were killed over one");
     describe_gauge!(INDEX_KEYS, "References served by the index");
     describe_gauge!(INDEX_ADDED, "References that came since the generation was built");
     describe_gauge!(INDEX_REMOVED, "References of the generation that are served no more");
@@ -95,6 +97,10 @@ pub(crate) fn searched(took: Duration) {
 
 pub(crate) fn decoded(took: Duration) {
     histogram!(DECODE_SECONDS).record(took);
+}
+
+pub(crate) fn decoder_lost() {
+    counter!(DECODERS_LOST).increment(1);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

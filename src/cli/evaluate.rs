@@ -11,6 +11,7 @@ use super::output::say;
 use super::{Exit, Failure};
 use crate::assembly::{Model, Parts};
 use crate::config::Config;
+use crate::decoder::Decoder;
 use crate::embed::{Embedder, ModelManifest, load_runtime};
 use crate::enrolment::Enrolment;
 use crate::evaluate::metrics::{Ranking, Rate};
@@ -36,8 +37,11 @@ pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> Result<Exit, Fai
     let work = tempfile::tempdir().map_err(|source| Failure::File { path: "temporary folder".to_owned(), source })?;
     let gallery = Arc::new(Gallery::open(&work.path().join("data"))?);
     let embedder = Arc::new(Embedder::start(&config.models, manifest, &config.embed)?);
-    let enrolment =
-        Enrolment { gallery: Arc::clone(&gallery), embedder: Arc::clone(&embedder), limits: config.photo.clone() };
+    let enrolment = Enrolment {
+        gallery: Arc::clone(&gallery),
+        embedder: Arc::clone(&embedder),
+        decoder: Arc::new(Decoder::new(&config.photo, &config.decoder)),
+    };
     let bar = progress("references", dataset.references.len());
     enrol(&dataset, &enrolment, &|| bar.inc(1))?;
     bar.finish_and_clear();

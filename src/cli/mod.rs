@@ -16,6 +16,7 @@ mod users;
 use clap::{CommandFactory, Parser};
 
 use crate::config::Config;
+use crate::decoder;
 use crate::http;
 use crate::telemetry;
 
@@ -27,6 +28,9 @@ use output::{document, lost, tell};
 /// Runs the command that the process was called with.
 #[must_use]
 pub fn main() -> Exit {
+    if std::env::args_os().nth(1).is_some_and(|word| word == decoder::CHILD_ARGUMENT) {
+        return if decoder::child_main() == std::process::ExitCode::SUCCESS { Exit::Done } else { Exit::Failed };
+    }
     let cli = Cli::parse();
     if let Err(error) = all_settings_kept(&cli) {
         error.exit();

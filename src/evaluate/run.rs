@@ -11,7 +11,6 @@ use super::record::{Class, Pairing, Record};
 use crate::embed::Embedding;
 use crate::enrolment::Enrolment;
 use crate::gallery::{Added, Claim, Details, Polarity};
-use crate::photo::Photo;
 use crate::scoring::Sighting;
 use crate::screening::{Examination, Screener};
 
@@ -87,7 +86,7 @@ fn observe_one(query: &QueryRow, dataset: &Dataset, screener: &Screener) -> Resu
     let failed = |error: &dyn std::fmt::Display| EvaluateError::file(&query.path, error);
     let bytes = read(&query.file)?;
     let started = Instant::now();
-    let photo = Photo::decode(&bytes, &screener.limits).map_err(|error| failed(&error))?;
+    let photo = screener.decoder.decode(&bytes).map_err(|error| failed(&error))?;
     let embedding = screener.embedder.submit_patiently(&photo).and_then(crate::embed::Pending::wait);
     let embedding = embedding.map_err(|error| failed(&error))?;
     let examination = screener.examine(&photo, &embedding).map_err(|error| failed(&error))?;

@@ -92,7 +92,11 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> 
 }
 
 fn rules(app: &App) -> Rules<'static> {
-    Rules { texts: TEXTS, max_photos: app.server.max_photos, max_photo_bytes: app.screener().limits.max_bytes }
+    Rules {
+        texts: TEXTS,
+        max_photos: app.server.max_photos,
+        max_photo_bytes: app.screener().decoder.limits().max_bytes,
+    }
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

@@ -103,9 +103,11 @@ impl Problem {
             PhotoError::UnsupportedType { .. } | PhotoError::UnknownType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             PhotoError::TooManyBytes { .. } | PhotoError::TooManyPixels { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             PhotoError::Empty | PhotoError::Broken { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            PhotoError::DecoderUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
         let mut problem = Self::new(status, error.code(), error.to_string());
         problem.photo = Some(index);
+        problem.retry_after = matches!(error, PhotoError::DecoderUnavailable).then_some(5);
         problem
     }
 

@@ -103,7 +103,7 @@ async fn read(app: &App, request: Request) -> Result<(Subject, usize, Filter), P
         return Ok((Subject::Reference(body.reference_id), check_k(body.k.unwrap_or(DEFAULT_K))?, filter));
     }
     let Parts(body) = Parts::from_request(request, &()).await?;
-    let rules = Rules { texts: TEXTS, max_photos: 1, max_photo_bytes: app.screener().limits.max_bytes };
+    let rules = Rules { texts: TEXTS, max_photos: 1, max_photo_bytes: app.screener().decoder.limits().max_bytes };
     let mut form = Form::read(body, &rules).await?;
     let k = match form.text("k") {
         Some(text) => text.parse().map_err(|_| invalid_k(&text))?,

@@ -188,7 +188,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let brand: BrandId = brand.parse()?;
     let _place = app.admit()?;
-    let rules = Rules { texts: TEXTS, max_photos: 1, max_photo_bytes: app.screener().limits.max_bytes };
+    let rules = Rules { texts: TEXTS, max_photos: 1, max_photo_bytes: app.screener().decoder.limits().max_bytes };
     let mut form = Form::read(body, &rules).await?;
     let polarity = form
         .text("polarity")

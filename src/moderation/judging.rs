@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::desk::{Judgement, PairView, Worker};
 use super::{Desk, DeskError};
 use crate::gallery::{Action, BrandId, Decision, NewDecision, Outcome, Pair, Polarity, Reference};
-use crate::photo::{Look, Photo, Sha256};
+use crate::photo::{Look, Sha256};
 use crate::screening::{CheckAnswer, Finding, Match, PhotoAnswer};
 
 /// A photo of a case and a reference that it matches.
@@ -171,7 +171,7 @@ impl Desk {
         let screener = &self.parts.screener;
         let small = screener.gallery.thumbnail(sum, 320).filter(|_| screener.gallery.has_photo(sum, true));
         let bytes = small.or_else(|| screener.gallery.upload(sum).ok())?;
-        Photo::decode(&bytes, &screener.limits).ok().map(|photo| photo.look())
+        screener.decoder.decode(&bytes).ok().map(|photo| photo.look())
     }
 
     /// The first question of a case that nobody has answered with "no match" yet; of references that are gone nothing is

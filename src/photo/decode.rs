@@ -13,11 +13,16 @@ const MAX_ICC_BYTES: usize = 4 << 20;
 /// memory is checked from the header.
 const MAX_PNG_METADATA_BYTES: u64 = 8 << 20;
 
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Format, RgbImage), PhotoError> {
+/// The type of a file within the cap.
+pub(super) fn sniffed(bytes: &[u8], limits: &Limits) -> Result<Format, PhotoError> {
     if bytes.len() > limits.max_bytes {
         return Err(PhotoError::TooManyBytes { got: bytes.len(), max: limits.max_bytes });
     }
-    let format = Format::sniff(bytes)?;
+    Format::sniff(bytes)
+}
+
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Format, RgbImage), PhotoError> {
+    let format = sniffed(bytes, limits)?;
     let broken = |error: ImageError| PhotoError::Broken { format: format.name(), reason: error.to_string() };
 
     if format == Format::Jpeg && !ends_whole(bytes) {

@@ -43,6 +43,9 @@ pub enum PhotoError {
         /// The decoder's own words.
         reason: String,
     },
+    /// Nothing is wrong with the photo: there is no process that could decode it.
+    #[error("no process to decode photos can be started now; try again")]
+    DecoderUnavailable,
 }
 
 impl PhotoError {
@@ -56,6 +59,7 @@ impl PhotoError {
             Self::TooManyBytes { .. } => "photo-too-many-bytes",
             Self::TooManyPixels { .. } => "photo-too-many-pixels",
             Self::Broken { .. } => "photo-broken",
+            Self::DecoderUnavailable => "decoder-unavailable",
         }
     }
 }

@@ -114,6 +114,11 @@ impl fmt::Debug for Sha256 {
     }
 }
 
+/// The pixels of a photo, upright, in sRGB.
+pub(crate) fn pixels(bytes: &[u8], limits: &Limits) -> Result<RgbImage, PhotoError> {
+    Ok(decode::decode(bytes, limits)?.1)
+}
+
 /// A decoded photo, upright, in sRGB, alpha laid over white.
 #[derive(Debug, Clone)]
 pub struct Photo {
@@ -132,7 +137,17 @@ impl Photo {
     /// [`PhotoError`] says what was wrong, what is accepted and what to do.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, PhotoError> {
         let (format, rgb) = decode::decode(bytes, limits)?;
-        Ok(Self { rgb, sha256: Sha256::of(bytes), format })
+        Ok(Self::of_pixels(rgb, bytes, format))
+    }
+
+    /// What `bytes` claim to be, if they are within the cap and begin like a photo.
+    pub(crate) fn sniff(bytes: &[u8], limits: &Limits) -> Result<Format, PhotoError> {
+        decode::sniffed(bytes, limits)
+    }
+
+    /// The photo of pixels that [`pixels`] has made of `bytes`.
+    pub(crate) fn of_pixels(rgb: RgbImage, bytes: &[u8], format: Format) -> Self {
+        Self { rgb, sha256: Sha256::of(bytes), format }
     }
 
     /// The pixels, 8 bits a channel, row by row.

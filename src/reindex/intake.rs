@@ -16,7 +16,7 @@ use super::{Progress, ReindexError};
 use crate::embed::{Embedding, Pending};
 use crate::enrolment::{EnrolError, Enrolment};
 use crate::gallery::{Journal, PhotoRecord, Polarity, ReferenceState};
-use crate::photo::{Photo, Sha256};
+use crate::photo::{Photo, PhotoError, Sha256};
 
 /// Readers: more than cores, because an object store answers late.
 const READERS: usize = 8;
@@ -126,7 +126,7 @@ impl<P: Progress> Intake<'_, P> {
     }
 
     fn list(&self, named: &Sender<Item>) -> Result<(), ReindexError> {
-        let max_bytes = self.enrolment.limits.max_bytes;
+        let max_bytes = self.enrolment.decoder.limits().max_bytes;
         self.sources
             .list(self.stores, max_bytes, &mut |item| !self.stop.load(Ordering::Acquire) && named.send(item).is_ok())
     }
@@ -146,7 +146,7 @@ impl<P: Progress> Intake<'_, P> {
     }
 
     fn read_one(&self, item: Item) -> Result<Reading, ReindexError> {
-        let limit = self.enrolment.limits.max_bytes;
+        let limit = self.enrolment.decoder.limits().max_bytes;
         let (version, bytes) = match &item.place {
             Place::Nowhere(refusal) => (None, Err(refusal.clone())),
             Place::Bytes(bytes) => (None, Ok(bytes.clone())),
@@ -206,8 +206,10 @@ impl<P: Progress> Intake<'_, P> {
     }
 
     fn look_at(&self, sha256: Sha256, bytes: &Bytes) -> Result<Content, ReindexError> {
-        let photo = match Photo::decode(bytes, &self.enrolment.limits) {
+        let photo = match self.enrolment.decoder.decode(bytes) {
             Ok(photo) => photo,
+            // Nothing is wrong with the image: it is not refused, and the run goes on where it was another time.
+            Err(error @ PhotoError::DecoderUnavailable) => return Err(EnrolError::Photo(error).into()),
             Err(error) => {
                 let refusal = Refusal { code: error.code(), detail: error.to_string() };
                 return Ok(Content::Refused(refusal, Some(sha256)));

@@ -24,6 +24,7 @@ use thiserror::Error;
 
 use crate::assembly::Model;
 use crate::config::Config;
+use crate::decoder::Decoder;
 use crate::enrolment::{EnrolError, Enrolment, features};
 use crate::gallery::{BrandId, Gallery, GalleryError, Journal, JournalEntry, Polarity, RunChanges};
 use crate::hygiene::GenericBank;
@@ -82,7 +83,7 @@ impl Tools {
             enrolment: Enrolment {
                 gallery: Arc::clone(gallery),
                 embedder: Arc::clone(&model.embedder),
-                limits: config.photo.clone(),
+                decoder: Arc::new(Decoder::new(&config.photo, &config.decoder)),
             },
             bank: Arc::clone(&model.bank),
             origin: origin(gallery, manifest),
@@ -293,7 +294,7 @@ fn make_features(
     for page in keys.chunks(PAGE) {
         let references = enrolment.gallery.by_keys(page.iter().copied())?;
         references.into_par_iter().for_each(|(_, reference)| {
-            drop(features(&enrolment.gallery, &enrolment.limits, reference.photo.sha256));
+            drop(features(&enrolment.gallery, &enrolment.decoder, reference.photo.sha256));
             progress.step();
         });
     }

@@ -173,7 +173,7 @@ impl Screener {
 
     /// Where its photo cannot be read, the reference counts by its similarity alone.
     fn features_of(&self, reference: &Reference) -> Option<LocalFeatures> {
-        features(&self.gallery, &self.limits, reference.photo.sha256)
+        features(&self.gallery, &self.decoder, reference.photo.sha256)
     }
 }
 

@@ -14,12 +14,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::decoder::Decoder;
 use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
 use crate::gallery::{
     Action, Decision, FloodLimits, Gallery, GalleryError, Hit, NewCase, Pair, Polarity, StoredCheck, new_id,
 };
 use crate::library::{Filter, Library};
-use crate::photo::{Limits, Photo, PhotoError, Sha256};
+use crate::photo::{Photo, PhotoError, Sha256};
 use crate::scoring::Scoring;
 use crate::telemetry;
 use crate::verdict::{Candidate, Facts, Judgement, Reason, Verdict, judge, undecidable, worst};
@@ -100,7 +101,7 @@ pub struct Screener {
     /// Says how probable a copy is.
     pub scoring: Arc<Scoring>,
     /// Caps on photos.
-    pub limits: Limits,
+    pub decoder: Arc<Decoder>,
     /// Matches named in an answer, at most, for each photo.
     pub matches: usize,
     /// What is kept of checks and counted on them.
@@ -260,7 +261,7 @@ impl Screener {
 
     fn decode(&self, bytes: &[u8]) -> Result<Photo, PhotoError> {
         let started = Instant::now();
-        let photo = Photo::decode(bytes, &self.limits);
+        let photo = self.decoder.decode(bytes);
         telemetry::decoded(started.elapsed());
         photo
     }

@@ -3,6 +3,7 @@ mod checks;
 mod console;
 mod crash;
 mod errors;
+mod hostile;
 mod keys;
 mod lookups;
 mod models;

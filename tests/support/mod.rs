@@ -57,6 +57,8 @@ pub fn config(folder: &Path, model: &str) -> Config {
         runtime: root().join("models/runtime/libonnxruntime.so"),
         ..Config::default()
     };
+    // The tests' program cannot decode for itself; those about processes start touchstone.
+    config.decoder.apart = false;
     config.embed.workers = 1;
     config.server.max_waiting = 64;
     config

@@ -73,3 +73,11 @@ pub fn stolen(bytes: &[u8]) -> Vec<u8> {
 pub fn blank() -> Vec<u8> {
     encode(&RgbImage::from_pixel(200, 200, Rgb([255, 255, 255])), ImageFormat::Png)
 }
+
+/// PNG's check sum.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, byte: &u8| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    };
+    !bytes.iter().fold(!0, step)
+}

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use touchstone::decoder::Decoder;
 use touchstone::embed::ModelManifest;
 use touchstone::enrolment::Enrolment;
 use touchstone::gallery::{Claim, Details, Gallery, Polarity, Policy};
@@ -27,8 +28,11 @@ fn a_rebuild_serves_what_another_process_wrote_just_before_it() {
 
     // Another connection adds a reference and a policy; this library has not refreshed since.
     let other = open();
-    let enrolment =
-        Enrolment { gallery: Arc::clone(&other), embedder: Arc::clone(&embedder), limits: Limits::default() };
+    let enrolment = Enrolment {
+        gallery: Arc::clone(&other),
+        embedder: Arc::clone(&embedder),
+        decoder: Arc::new(Decoder::here(&Limits::default())),
+    };
     let claim = Claim { brand: "acme".parse().unwrap(), polarity: Polarity::Fake, details: Details::default() };
     enrolment.enrol(&photo(1), &claim, None, None).unwrap();
     let policy = Policy { authorised_sellers: vec!["S1".to_owned()], ..Policy::default() };

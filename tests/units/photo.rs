@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use touchstone::photo::{Format, Limits, Photo, PhotoError};
 
 use crate::support::fixture;
-use crate::support::pictures::{encode, jpeg, scene};
+use crate::support::pictures::{crc32, encode, jpeg, scene};
 
 fn decode(bytes: &[u8]) -> Photo {
     Photo::decode(bytes, &Limits::default()).unwrap()
@@ -149,13 +149,6 @@ fn a_profile_that_unpacks_to_many_megabytes_is_passed_over() {
     let profile = [b"x\0\0", &fixture("zeros-64-mib.zlib")[..]].concat();
     photo.splice(33..33, chunk(b"iCCP", &profile));
     assert_eq!(decode(&photo).rgb(), &scene(3));
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, byte: &u8| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
-    };
-    !bytes.iter().fold(!0, step)
 }
 
 #[test]

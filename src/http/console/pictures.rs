@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::auth::{Moderator, Path, Refusal};
 use crate::gallery::THUMBNAIL_SIDES;
 use crate::http::App;
-use crate::photo::{Photo, Sha256};
+use crate::photo::Sha256;
 
 pub(super) async fn get(
     State(app): State<Arc<App>>,
@@ -34,7 +34,7 @@ pub(super) async fn get(
             None => {
                 let bytes = gallery.photo(sum).or_else(|none| if sent { gallery.upload(sum) } else { Err(none) });
                 let bytes = bytes.map_err(|_| missing())?;
-                let photo = Photo::decode(&bytes, &screener.limits).map_err(|_| missing())?;
+                let photo = screener.decoder.decode(&bytes).map_err(|_| missing())?;
                 let made = photo.shrunk(side).to_jpeg(82).map_err(|_| missing())?;
                 gallery.keep_thumbnail(sum, side, &made)?;
                 made

@@ -1,0 +1,189 @@
+//! The processes, from outside.
+
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use image::RgbImage;
+use parking_lot::Mutex;
+
+use super::protocol::{Said, Terms, read_exactly, read_message, write_bytes, write_message};
+use super::{CHILD_ARGUMENT, DecoderOptions};
+use crate::photo::{Format, Limits, PhotoError};
+use crate::telemetry;
+
+/// How long a process may take to start.
+const START: Duration = Duration::from_secs(10);
+
+/// Processes, of which each is somebody's or idle.
+pub(super) struct Pool {
+    limits: Limits,
+    longest: Duration,
+    program: PathBuf,
+    idle: Mutex<Vec<Process>>,
+}
+
+impl Pool {
+    pub(super) fn new(limits: &Limits, options: &DecoderOptions) -> Self {
+        // By this name also after an update has replaced the file.
+        let own = || PathBuf::from("/proc/self/exe");
+        Self {
+            limits: limits.clone(),
+            longest: Duration::from_secs(options.max_seconds.max(1)),
+            program: options.program.clone().unwrap_or_else(own),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// The pixels of a file. A process that ended over it may have been ended by somebody else, so a second one tries.
+    pub(super) fn pixels(&self, bytes: &[u8], format: Format) -> Result<RgbImage, PhotoError> {
+        self.ask(bytes, format)
+            .or_else(|lost| match lost.kind() {
+                io::ErrorKind::TimedOut => Err(lost),
+                _ => self.ask(bytes, format),
+            })
+            .unwrap_or_else(|lost| {
+                let reason = match lost.kind() {
+                    io::ErrorKind::TimedOut => format!("it took longer than {} s", self.longest.as_secs()),
+                    _ => "the decoder ended on it, or ran out of memory".to_owned(),
+                };
+                Err(PhotoError::Broken { format: format.name(), reason })
+            })
+    }
+
+    /// The outer error is of a process that was lost over the file.
+    fn ask(&self, bytes: &[u8], format: Format) -> io::Result<Result<RgbImage, PhotoError>> {
+        let mut process = match self.idle_or_new() {
+            Ok(process) => process,
+            Err(error) => {
+                tracing::error!(%error, "no process to decode photos can be started");
+                return Ok(Err(PhotoError::DecoderUnavailable));
+            }
+        };
+        let answer = process.pixels(bytes, Instant::now() + self.longest, self.limits.max_pixels);
+        match answer {
+            Ok(answer) => {
+                self.idle.lock().push(process);
+                Ok(answer.map_err(|said| said.error(format)))
+            }
+            Err(error) => {
+                tracing::warn!(format = format.name(), %error, "a decoding process was lost");
+                telemetry::decoder_lost();
+                Err(if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error })
+            }
+        }
+    }
+
+    fn idle_or_new(&self) -> io::Result<Process> {
+        loop {
+            let idle = self.idle.lock().pop();
+            let Some(mut process) = idle else {
+                return Process::start(&self.program, &self.limits, self.longest);
+            };
+            if process.is_alive() {
+                return Ok(process);
+            }
+            telemetry::decoder_lost();
+        }
+    }
+}
+
+struct Process {
+    child: Child,
+    socket: UnixStream,
+}
+
+impl Process {
+    fn start(program: &Path, limits: &Limits, longest: Duration) -> io::Result<Self> {
+        let (socket, theirs) = UnixStream::pair()?;
+        let child = Command::new(program)
+            .arg(CHILD_ARGUMENT)
+            .env_clear()
+            // Ctrl-C is for the service, which first finishes what it has begun.
+            .process_group(0)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let process = Self { child, socket };
+        let terms = Terms { limits: limits.clone(), seconds: longest.as_secs() };
+        let mut timed = Timed { socket: &process.socket, until: Instant::now() + START };
+        write_message(&mut timed, &terms)?;
+        let Said::Ready = read_message(&mut timed)? else {
+            return Err(io::Error::other("the program does not decode photos"));
+        };
+        Ok(process)
+    }
+
+    fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// The outer error is of the process, the inner one of the file.
+    fn pixels(&mut self, bytes: &[u8], until: Instant, most: u64) -> io::Result<Result<RgbImage, Said>> {
+        let mut timed = Timed { socket: &self.socket, until };
+        write_bytes(&mut timed, bytes)?;
+        match read_message(&mut timed)? {
+            Said::Photo { width, height } => {
+                let wrong = || io::Error::other("it says of a photo that it is larger than any");
+                let pixels = u64::from(width) * u64::from(height);
+                let size = usize::try_from(pixels * 3).ok().filter(|_| pixels <= most).ok_or_else(wrong)?;
+                let rgb = read_exactly(&mut timed, size)?;
+                Ok(Ok(RgbImage::from_raw(width, height, rgb).ok_or_else(wrong)?))
+            }
+            said => Ok(Err(said)),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A socket that gives up at a moment, however the bytes trickle.
+struct Timed<'a> {
+    socket: &'a UnixStream,
+    until: Instant,
+}
+
+impl Timed<'_> {
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+impl Read for Timed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.set_read_timeout(Some(self.left()?))?;
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for Timed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.set_write_timeout(Some(self.left()?))?;
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Said {
+    fn error(self, format: Format) -> PhotoError {
+        match self {
+            Self::TooManyPixels { width, height, limit } => PhotoError::TooManyPixels { width, height, limit },
+            Self::Broken(reason) => PhotoError::Broken { format: format.name(), reason },
+            Self::Ready | Self::Photo { .. } => PhotoError::DecoderUnavailable,
+        }
+    }
+}

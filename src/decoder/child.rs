@@ -1,0 +1,85 @@
+//! The decoding process.
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::protocol::{Said, Terms, read_bytes, read_message, write_message};
+use crate::photo::{Limits, pixels};
+
+/// Address space beside what decoders may take: the program, stacks, the file, and the picture twice, turned and not.
+const BESIDE: u64 = 1 << 30;
+
+/// Decodes what comes over standard input, a socket, until it is closed.
+#[must_use]
+pub fn main() -> std::process::ExitCode {
+    match serve() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(_) => std::process::ExitCode::FAILURE,
+    }
+}
+
+fn serve() -> io::Result<()> {
+    let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let terms: Terms = read_message(&mut socket)?;
+    let busy_for = watch(terms.seconds)?;
+    confine(&terms.limits);
+    // A panic is told to nobody here: the answer says that the file is broken.
+    std::panic::set_hook(Box::new(|_| {}));
+    write_message(&mut socket, &Said::Ready)?;
+    loop {
+        let Ok(bytes) = read_bytes(&mut socket, terms.limits.max_bytes) else { return Ok(()) };
+        busy_for.store(1, Ordering::Release);
+        let decoded = std::panic::catch_unwind(|| pixels(&bytes, &terms.limits));
+        busy_for.store(0, Ordering::Release);
+        match decoded {
+            Ok(Ok(rgb)) => {
+                let (width, height) = rgb.dimensions();
+                write_message(&mut socket, &Said::Photo { width, height })?;
+                socket.write_all(rgb.as_raw())?;
+            }
+            Ok(Err(error)) => write_message(&mut socket, &Said::of(error))?,
+            Err(_) => write_message(&mut socket, &Said::Broken("the decoder failed on it".to_owned()))?,
+        }
+    }
+}
+
+/// What this process may take. A limit that the system does not grant is one less, and no reason to stop.
+fn confine(limits: &Limits) {
+    let set = |resource, most| {
+        let _ = setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
+    };
+    // Where memory runs out all the same, this process goes first.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    set(Resource::As, limits.max_memory.saturating_add(BESIDE));
+    // No core files with sellers' photos; nothing is written or opened from here on.
+    set(Resource::Core, 0);
+    set(Resource::Fsize, 0);
+    set(Resource::Nofile, 0);
+}
+
+/// Ends this process where a file takes twice its time: whoever should have killed it is gone.
+fn watch(seconds: u64) -> io::Result<Arc<AtomicU64>> {
+    let busy_for = Arc::new(AtomicU64::new(0));
+    let watched = Arc::clone(&busy_for);
+    thread::Builder::new().stack_size(64 << 10).spawn(move || {
+        loop {
+            thread::sleep(Duration::from_secs(1));
+            let busy = watched.load(Ordering::Acquire);
+            if busy > seconds.saturating_mul(2) {
+                std::process::exit(1);
+            }
+            if busy > 0 {
+                // Only this thread counts up; a file that ended meanwhile has put it back to 0.
+                let _ = watched.compare_exchange(busy, busy + 1, Ordering::AcqRel, Ordering::Relaxed);
+            }
+        }
+    })?;
+    Ok(busy_for)
+}
