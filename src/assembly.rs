@@ -1,6 +1,6 @@
 //! The parts that commands and the service work with, opened from settings.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::decoder::Decoder;
 use crate::embed::{Embedder, ManifestError, ModelError, ModelManifest, load_runtime};
 use crate::enrolment::{EnrolError, Enrolment};
-use crate::gallery::{Gallery, GalleryError};
+use crate::gallery::{Gallery, GalleryError, Vault};
 use crate::hygiene::{GenericBank, HygieneError};
 use crate::library::{Library, LibraryError};
 use crate::scoring::{Scoring, ScoringError};
@@ -27,6 +27,14 @@ pub enum AssemblyError {
     /// Probabilities cannot be had.
     #[error(transparent)]
     Scoring(#[from] ScoringError),
+    /// The file of the photos' keys cannot be used.
+    #[error("photo_keys {path}: {reason}")]
+    PhotoKeys {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and nothing of what is in it.
+        reason: String,
+    },
     /// The gallery cannot be used.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
@@ -64,6 +72,25 @@ impl Model {
     }
 }
 
+/// Opens the gallery of the settings.
+///
+/// # Errors
+/// When the folder, or the file of the photos' keys, cannot be used.
+pub fn open_gallery(config: &Config) -> Result<Gallery, AssemblyError> {
+    Ok(Gallery::open_sealed(&config.data, vault(config)?)?)
+}
+
+/// The keys of the photos, where there are any.
+///
+/// # Errors
+/// When their file cannot be used.
+pub fn vault(config: &Config) -> Result<Option<Vault>, AssemblyError> {
+    let Some(path) = &config.photo_keys else { return Ok(None) };
+    let wrong = |reason: String| AssemblyError::PhotoKeys { path: path.clone(), reason };
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    Ok(Some(Vault::parse(&text).map_err(wrong)?))
+}
+
 /// A gallery, its index and a model.
 #[derive(Clone)]
 pub struct Parts {
@@ -79,7 +106,7 @@ impl Parts {
     /// # Errors
     /// [`AssemblyError`] says what is missing or wrong.
     pub fn open(config: &Config) -> Result<Self, AssemblyError> {
-        let gallery = Arc::new(Gallery::open(&config.data)?);
+        let gallery = Arc::new(open_gallery(config)?);
         let model = Model::open(config, &serving_model(config, &gallery)?, &gallery)?;
         Self::over(config, &config.index_dir, gallery, model)
     }

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::decoder::DecoderOptions;
 use crate::embed::EmbedOptions;
+use crate::gallery::Retention;
 use crate::index::IndexOptions;
 use crate::moderation::Platform;
 use crate::photo::Limits;
@@ -30,6 +31,9 @@ pub struct Config {
     pub model_named: Option<String>,
     /// Folder of images that many goods share, such as size charts: a reference close to one never leads to a block.
     pub generic: PathBuf,
+    /// File of the keys that photos are encrypted with, one a line, 64 hex digits: the first encrypts. None means that
+    /// photos are kept as they are.
+    pub photo_keys: Option<PathBuf>,
     /// ONNX Runtime's shared library.
     pub runtime: PathBuf,
     /// The service.
@@ -44,6 +48,8 @@ pub struct Config {
     pub index: IndexOptions,
     /// What is kept of checks and counted on them.
     pub checks: CheckOptions,
+    /// How long what is kept.
+    pub retention: Retention,
     /// The moderators' pages.
     pub console: ConsoleOptions,
     /// Logging.
@@ -59,6 +65,7 @@ impl Default for Config {
             model: "sscd-distilled".to_owned(),
             model_named: None,
             generic: "models/generic".into(),
+            photo_keys: None,
             runtime: "models/runtime/libonnxruntime.so".into(),
             server: Server::default(),
             photo: Limits::default(),
@@ -66,6 +73,7 @@ impl Default for Config {
             embed: EmbedOptions::default(),
             index: IndexOptions::default(),
             checks: CheckOptions::default(),
+            retention: Retention::default(),
             console: ConsoleOptions::default(),
             log: Log::default(),
         }

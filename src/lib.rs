@@ -35,6 +35,7 @@
 
 pub mod align;
 pub mod assembly;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod console;
@@ -42,6 +43,8 @@ pub mod decoder;
 pub mod embed;
 pub mod enrolment;
 pub mod evaluate;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod gallery;
 pub mod http;
 pub mod hygiene;

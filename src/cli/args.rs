@@ -52,6 +52,16 @@ pub enum Command {
     VerifyEvidence(EvidenceArgs),
     /// Check the audit log
     Audit(AuditArgs),
+    /// Write the database, photos and index to one file, while the service runs
+    Backup(BackupArgs),
+    /// Prove a backup, and put it into empty folders
+    Restore(RestoreArgs),
+    /// Encrypt photos that are not encrypted with the newest key of `photo_keys`
+    EncryptPhotos,
+    /// Erase what is older than the settings' retention, as the running service does every hour
+    Sweep,
+    /// Erase everything about a seller, but that something was
+    ForgetSeller(ForgetArgs),
     /// Print the OpenAPI document of the service
     Openapi,
 }
@@ -178,6 +188,33 @@ pub struct AuditArgs {
 pub enum AuditCommand {
     /// Check that each entry has its sum and follows the one before it
     Verify,
+}
+
+/// Arguments of `backup`.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// The file to write: a tar archive. One that is there is replaced when the new one is whole
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// Arguments of `restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// What `touchstone backup` wrote
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Only prove it: nothing is restored
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `forget-seller`.
+#[derive(Debug, Args)]
+pub struct ForgetArgs {
+    /// The marketplace's id of the seller
+    #[arg(value_name = "ID")]
+    pub seller: String,
 }
 
 /// Arguments of `check`.

@@ -1,8 +1,8 @@
 use super::args::{AuditArgs, AuditCommand, EvidenceArgs};
 use super::output::{document, say};
 use super::{Exit, Failure};
+use crate::assembly::open_gallery;
 use crate::config::Config;
-use crate::gallery::Gallery;
 use crate::moderation::{EvidenceError, verify};
 
 pub(super) fn verify_evidence(args: &EvidenceArgs) -> Result<Exit, Failure> {
@@ -33,20 +33,15 @@ pub(super) fn verify_evidence(args: &EvidenceArgs) -> Result<Exit, Failure> {
 
 pub(super) fn audit(config: &Config, args: &AuditArgs) -> Result<Exit, Failure> {
     let AuditCommand::Verify = args.command;
-    let (mut count, mut prev, mut wrong) = (0, String::new(), None);
-    Gallery::open(&config.data)?.visit_audit(|entry| {
-        count += 1;
-        let holds = entry.prev == prev && entry.sha256 == entry.expected_sha256() && entry.seq == count;
-        if !holds && wrong.is_none() {
-            wrong = Some(entry.seq);
-        }
-        prev = entry.sha256;
-    })?;
-    match wrong {
-        Some(seq) => Err(Failure::Damaged(format!("the audit log was changed: entry {seq} does not hold"))),
-        None => {
-            say!("{count} entries hold; sum of the last {}", if prev.is_empty() { "none" } else { &prev });
-            Ok(Exit::Done)
-        }
+    let proof = open_gallery(config)?.verify_audit()?;
+    if let Some(seq) = proof.wrong {
+        return Err(Failure::Damaged(format!("the audit log was changed: entry {seq} does not hold")));
     }
+    let erased = if proof.erased == 0 { String::new() } else { format!(", {} with erased details", proof.erased) };
+    say!(
+        "{} entries hold{erased}; sum of the last {}",
+        proof.entries,
+        if proof.last.is_empty() { "none" } else { &proof.last }
+    );
+    Ok(Exit::Done)
 }

@@ -4,6 +4,7 @@ use std::process::{ExitCode, Termination};
 use thiserror::Error;
 
 use crate::assembly::AssemblyError;
+use crate::backup::BackupError;
 use crate::config::ConfigError;
 use crate::embed::{ManifestError, ModelError};
 use crate::enrolment::EnrolError;
@@ -127,6 +128,9 @@ pub enum Failure {
     /// A key cannot be made.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// There is no backup, or nothing was restored.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// Something on disk is not what it should be.
     #[error("{0}")]
     Damaged(String),
@@ -153,8 +157,9 @@ impl Failure {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) => Exit::Config,
+            Self::Config(_) | Self::Assembly(AssemblyError::PhotoKeys { .. }) => Exit::Config,
             Self::Declined(_)
+            | Self::Backup(BackupError::Occupied(_))
             | Self::Reindex(
                 ReindexError::Busy(_)
                 | ReindexError::TooManyRemoved { .. }
@@ -175,6 +180,7 @@ impl Failure {
             | Self::Library(_)
             | Self::Snapshot(_)
             | Self::Damaged(_)
+            | Self::Backup(_)
             | Self::Account(AccountError::Gallery(_))
             | Self::Key(KeyError::Gallery(_))
             | Self::Screen(ScreenError::Gallery(_))

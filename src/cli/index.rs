@@ -1,7 +1,7 @@
 use super::args::{IndexArgs, IndexCommand};
 use super::output::{document, say};
 use super::{Exit, Failure};
-use crate::assembly::{Model, serving_model};
+use crate::assembly::{Model, open_gallery, serving_model};
 use crate::config::Config;
 use crate::embed::ModelManifest;
 use crate::gallery::{Gallery, Publication, Published};
@@ -11,7 +11,7 @@ use crate::index::{
 use crate::library::{folder, origin};
 
 pub(super) fn index(config: &Config, args: &IndexArgs) -> Result<Exit, Failure> {
-    let gallery = Gallery::open(&config.data)?;
+    let gallery = open_gallery(config)?;
     let serving = serving_model(config, &gallery)?;
     let manifest = ModelManifest::load(&config.models, &serving)?;
     match &args.command {

@@ -2,12 +2,13 @@ use super::args::{KeyArgs, KeyCommand};
 use super::output::{say, tell};
 use super::users::ACTOR;
 use super::{Exit, Failure};
+use crate::assembly::open_gallery;
 use crate::config::Config;
-use crate::gallery::{ApiKey, Gallery, InvalidName, Scope};
+use crate::gallery::{ApiKey, InvalidName, Scope};
 use crate::keys::{KeyError, Wanted, make};
 
 pub(super) fn key(config: &Config, args: &KeyArgs) -> Result<Exit, Failure> {
-    let gallery = Gallery::open(&config.data)?;
+    let gallery = open_gallery(config)?;
     match &args.command {
         KeyCommand::Add { scope, brand, label, days, rate } => {
             let scope = Scope::named(scope.as_str(), brand.clone()).map_err(|InvalidName(detail)| {

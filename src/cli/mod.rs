@@ -1,7 +1,9 @@
 //! The commands. The only place that prints.
 
 mod args;
+mod backup;
 mod check;
+mod erase;
 mod evaluate;
 mod evidence;
 mod exit;
@@ -68,6 +70,11 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::User(args) => users::user(&config, args),
         Command::VerifyEvidence(args) => evidence::verify_evidence(args),
         Command::Audit(args) => evidence::audit(&config, args),
+        Command::Backup(args) => backup::backup(&config, args),
+        Command::Restore(args) => backup::restored(&config, args),
+        Command::EncryptPhotos => backup::encrypt_photos(&config),
+        Command::Sweep => erase::sweep(&config),
+        Command::ForgetSeller(args) => erase::forget_seller(&config, args),
         Command::Openapi => Ok(Exit::Done),
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::args::ReindexArgs;
 use super::output::{document, say, tell};
 use super::{Exit, Failure};
-use crate::assembly::{Model, Parts, serving_model};
+use crate::assembly::{Model, Parts, open_gallery, serving_model};
 use crate::config::Config;
 use crate::gallery::{Fate, Gallery, JournalEntry};
 use crate::page::visible;
@@ -27,7 +27,7 @@ pub(super) fn reindex(config: &Config, args: &ReindexArgs) -> Result<Exit, Failu
     if let Err(error) = rustix::process::nice(19) {
         tracing::warn!(%error, "this run cannot be made to wait for checks");
     }
-    let gallery = Arc::new(Gallery::open(&config.data)?);
+    let gallery = Arc::new(open_gallery(config)?);
     match &args.brand {
         Some(brand) if !args.shadow => {
             let plan = Plan {

@@ -3,8 +3,8 @@ use std::io::Read;
 use super::args::{UserArgs, UserCommand};
 use super::output::{say, tell};
 use super::{Exit, Failure};
+use crate::assembly::open_gallery;
 use crate::config::Config;
-use crate::gallery::Gallery;
 use crate::keys::new_secret;
 use crate::moderation::put_account;
 
@@ -12,7 +12,7 @@ use crate::moderation::put_account;
 pub(super) const ACTOR: &str = "command-line";
 
 pub(super) fn user(config: &Config, args: &UserArgs) -> Result<Exit, Failure> {
-    let gallery = Gallery::open(&config.data)?;
+    let gallery = open_gallery(config)?;
     match &args.command {
         UserCommand::Add { name, role, password_stdin } => {
             let password = if *password_stdin { Some(password_from_stdin()?) } else { None };

@@ -135,7 +135,9 @@ pub(super) fn audit_rows(entries: &[AuditEntry]) -> Markup {
                             td { (words(&entry.action)) }
                             td.path { (visible(&entry.subject)) }
                             td {
-                                @if entry.before != "null" || entry.after != "null" {
+                                @if entry.is_erased() {
+                                    "erased"
+                                } @else if entry.before != "null" || entry.after != "null" {
                                     details {
                                         summary { "Show" }
                                         p.path { "before: " (visible(&entry.before)) }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cases::insert_case;
 use super::rows::{change, find_key};
-use super::store::{Gallery, GalleryError, signed};
+use super::store::{Gallery, GalleryError, io_error, signed};
 use super::writer::Writing;
 use super::{NewCase, Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
@@ -109,6 +109,13 @@ impl Gallery {
                     !check.photos.is_empty(),
                 ],
             )?;
+            for (sha256, bytes) in check.photos {
+                note_upload(transaction, *sha256, check.id, check.created_at)?;
+                // A sweep may have taken it since it was written.
+                if self.uploads.check(*sha256).is_err() {
+                    self.uploads.put(*sha256, bytes).map_err(io_error)?;
+                }
+            }
             if let Some(case) = &check.case {
                 insert_case(transaction, check, case)?;
             }
@@ -136,7 +143,10 @@ impl Gallery {
     /// # Errors
     /// When the file system refuses.
     pub fn keep_upload(&self, sha256: Sha256, bytes: &[u8]) -> Result<(), GalleryError> {
-        Ok(self.uploads.put(sha256, bytes)?)
+        self.write(|transaction| {
+            note_upload(transaction, sha256, "", Timestamp::now())?;
+            self.uploads.put(sha256, bytes).map_err(io_error)
+        })
     }
 
     /// The bytes of a check's photo, where they were kept.
@@ -144,7 +154,7 @@ impl Gallery {
     /// # Errors
     /// When they were not, or cannot be read.
     pub fn upload(&self, sha256: Sha256) -> Result<Vec<u8>, GalleryError> {
-        Ok(self.uploads.get(sha256)?)
+        Ok(self.uploads.get_photo(sha256)?)
     }
 
     /// The check that an idempotency key has made.
@@ -162,6 +172,17 @@ impl Gallery {
     pub fn check(&self, id: &str) -> Result<Option<SavedCheck>, GalleryError> {
         self.read(|db| saved_check(db, "id", id))
     }
+}
+
+/// Notes that a photo was sent, with a check or with none; once more is later.
+fn note_upload(transaction: &Writing<'_>, sha256: Sha256, check_id: &str, at: Timestamp) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO upload (sha256, check_id, kept_at) VALUES (?1, ?2, ?3)
+             ON CONFLICT (sha256, check_id) DO UPDATE SET kept_at = excluded.kept_at",
+        )?
+        .execute(params![&sha256.0[..], check_id, at.as_second()])
+        .map(drop)
 }
 
 fn saved_check(db: &Connection, column: &str, value: &str) -> rusqlite::Result<Option<SavedCheck>> {

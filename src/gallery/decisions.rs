@@ -8,7 +8,7 @@ use super::audit::{Deed, append};
 use super::cases::{PRECEDENT, find_case, overwrite_case};
 use super::effects::Effects;
 use super::outcomes::{find_outcome, withdraw_said, write_outcome};
-use super::pairs::{Pair, drop_convictions, put_pair, restand};
+use super::pairs::{Pair, drop_convictions, last_word, put_pair, restand};
 use super::queue::claim;
 use super::rows::{change, find_key};
 use super::store::{Gallery, GalleryError};
@@ -93,8 +93,9 @@ impl Gallery {
                 decided = *held;
             }
             for pair in &new.pairs {
-                before.pairs.extend(put_pair(transaction, pair)?);
-                after.pairs.push(pair.clone());
+                let pair = last_word(transaction, pair)?;
+                before.pairs.extend(put_pair(transaction, &pair)?);
+                after.pairs.push(pair);
             }
             let keys: BTreeSet<u64> = before.pairs.iter().chain(&new.pairs).map(|pair| pair.key).collect();
             for key in keys {

@@ -6,8 +6,10 @@ mod accounts;
 mod audit;
 mod cases;
 mod checks;
+mod copy;
 mod decisions;
 mod effects;
+mod erasing;
 mod journal;
 mod keys;
 mod outcomes;
@@ -23,21 +25,24 @@ mod rows;
 mod schema;
 mod store;
 mod types;
+mod vault;
 mod vectors;
 mod writer;
 
 pub use accounts::{Account, Role, Session};
-pub use audit::AuditEntry;
+pub use audit::{AuditEntry, AuditProof};
 pub use cases::{Case, CaseStatus, Decision, NewCase};
 pub use checks::{FloodLimits, Hit, SavedCheck, StoredCheck, differing_bits};
+pub use copy::photos_of;
 pub use decisions::{Decided, NewDecision};
 pub use effects::Undone;
+pub use erasing::{Erased, Retention};
 pub use journal::{Fate, Journal, JournalEntry};
 pub use keys::{ApiKey, Scope};
 pub use outcomes::Outcome;
 pub use overview::DayCount;
 pub use pairs::Pair;
-pub use photos::PhotoStore;
+use photos::PhotoStore;
 pub use policy::{Action, Policy, PolicyError, StoredPolicy, ThresholdOverrides};
 pub use publications::{Publication, Published, RunChanges};
 pub use queue::{Claimed, QueueQuery, Queued};
@@ -48,4 +53,5 @@ pub use types::{
     BrandId, Claim, DETAIL_CAPS, Details, InvalidName, Mark, PhotoRecord, Polarity, Quarantine, Reference,
     ReferenceState,
 };
+pub use vault::Vault;
 pub use vectors::{ChangedRow, THUMBNAIL_SIDES, VectorQuery};

@@ -144,3 +144,14 @@ pub(super) fn restand(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<O
     };
     set_mark(transaction, found, mark).map(|(_, is)| Some(is))
 }
+
+/// The pair, later than every other that is about its reference: the last word holds, also when the clock was set back.
+pub(super) fn last_word(transaction: &Writing<'_>, pair: &Pair) -> rusqlite::Result<Pair> {
+    let known: Vec<Timestamp> = transaction
+        .prepare_cached("SELECT decided_at FROM decided_pair WHERE key = ?1")?
+        .query_map([signed(pair.key)], |row| parsed(row, 0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let next = known.into_iter().max().map(|newest| newest + jiff::SignedDuration::from_millis(1));
+    let decided_at = next.map_or(pair.decided_at, |next| next.max(pair.decided_at));
+    Ok(Pair { decided_at, ..pair.clone() })
+}

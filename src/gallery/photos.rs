@@ -1,39 +1,47 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::Vault;
+use super::vault::{MORE, is_sealed, opened};
 use crate::photo::Sha256;
 
-/// Photos' bytes, or what was derived from them, each under the photo's sum: `<root>/ab/abcd…`.
+/// Photos' bytes, or what was derived from them, each under the photo's sum: `<root>/ab/abcd…`. Sealed, where there is a
+/// vault.
 #[derive(Debug)]
-pub struct PhotoStore {
+pub(super) struct PhotoStore {
     root: PathBuf,
+    /// What the files are, such as `photos`: sealed ones cannot be moved to another kind.
+    kind: &'static str,
+    vault: Option<Arc<Vault>>,
 }
 
 impl PhotoStore {
-    /// Keeps photos under `root`, which is made when missing.
+    /// Keeps files under `<folder>/<kind>`, which is made when missing.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn open(root: &Path) -> io::Result<Self> {
-        fs::create_dir_all(root)?;
-        Ok(Self { root: root.to_owned() })
+    pub(super) fn open(folder: &Path, kind: &'static str, vault: Option<&Arc<Vault>>) -> io::Result<Self> {
+        let root = folder.join(kind);
+        fs::create_dir_all(&root)?;
+        Ok(Self { root, kind, vault: vault.cloned() })
     }
 
     /// Keeps `bytes`; once this returns they survive a crash.
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn put(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn put(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
         let path = self.path(sha256);
-        if is_whole(&path, bytes) {
+        if self.is_whole(&path, bytes) {
             return Ok(());
         }
         let folder = path.parent().unwrap_or(&self.root);
         let new_folder = !folder.exists();
         fs::create_dir_all(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
+        self.write_into(file.as_file_mut(), sha256, bytes)?;
         file.as_file().sync_all()?;
         file.persist(&path).map_err(|error| error.error)?;
         File::open(folder)?.sync_all()?;
@@ -47,11 +55,11 @@ impl PhotoStore {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn put_unsynced(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn put_unsynced(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
         if cfg!(not(target_os = "linux")) {
             return self.put(sha256, bytes);
         }
-        if is_whole(&self.path(sha256), bytes) { Ok(()) } else { self.put_derived(sha256, bytes) }
+        if self.is_whole(&self.path(sha256), bytes) { Ok(()) } else { self.put_derived(sha256, bytes) }
     }
 
     /// Syncs whatever was put: many photos for the price of a few.
@@ -59,7 +67,7 @@ impl PhotoStore {
     /// # Errors
     /// When the file system refuses.
     #[cfg(target_os = "linux")]
-    pub fn sync(&self) -> io::Result<()> {
+    pub(super) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::syncfs(File::open(&self.root)?)?)
     }
 
@@ -67,28 +75,29 @@ impl PhotoStore {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn put_derived(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn put_derived(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
         let path = self.path(sha256);
         let folder = path.parent().unwrap_or(&self.root);
         fs::create_dir_all(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
+        self.write_into(file.as_file_mut(), sha256, bytes)?;
         file.persist(&path).map(drop).map_err(|error| error.error)
     }
 
     /// What [`PhotoStore::put_derived`] kept, if it is a file of at most `most` bytes.
     #[must_use]
-    pub fn get_derived(&self, sha256: Sha256, most: u64) -> Option<Vec<u8>> {
+    pub(super) fn get_derived(&self, sha256: Sha256, most: u64) -> Option<Vec<u8>> {
         let path = self.path(sha256);
         let kind = fs::symlink_metadata(&path).ok()?;
-        (kind.is_file() && kind.len() <= most).then(|| fs::read(path).ok()).flatten()
+        let bytes = (kind.is_file() && kind.len() <= most + MORE).then(|| fs::read(path).ok()).flatten()?;
+        opened(self.vault.as_deref(), self.kind, sha256, bytes).ok()
     }
 
     /// Whether something is kept under `sha256`.
     ///
     /// # Errors
     /// When there is nothing.
-    pub fn check(&self, sha256: Sha256) -> io::Result<()> {
+    pub(super) fn check(&self, sha256: Sha256) -> io::Result<()> {
         fs::metadata(self.path(sha256)).map(drop)
     }
 
@@ -96,15 +105,71 @@ impl PhotoStore {
     ///
     /// # Errors
     /// When there are none, or they cannot be read.
-    pub fn get(&self, sha256: Sha256) -> io::Result<Vec<u8>> {
-        fs::read(self.path(sha256))
+    pub(super) fn get(&self, sha256: Sha256) -> io::Result<Vec<u8>> {
+        opened(self.vault.as_deref(), self.kind, sha256, fs::read(self.path(sha256))?)
+    }
+
+    /// The photo of this sum, if its bytes still have it.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read, or it is damaged.
+    pub(super) fn get_photo(&self, sha256: Sha256) -> io::Result<Vec<u8>> {
+        let bytes = self.get(sha256)?;
+        if Sha256::of(&bytes) == sha256 {
+            return Ok(bytes);
+        }
+        let detail = format!("the photo {sha256} is damaged: its bytes have another sum");
+        Err(io::Error::new(io::ErrorKind::InvalidData, detail))
+    }
+
+    /// Writes a file anew if it is there and not sealed with the newest key. Nobody may delete it meanwhile.
+    ///
+    /// # Errors
+    /// When it cannot be read or written; it stays as it was then.
+    pub(super) fn reseal(&self, sha256: Sha256) -> io::Result<bool> {
+        let Some(vault) = &self.vault else { return Ok(false) };
+        let path = self.path(sha256);
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            bytes => bytes?,
+        };
+        if is_sealed(&bytes) && vault.sealed_newest(&bytes) {
+            return Ok(false);
+        }
+        let plain = opened(Some(vault), self.kind, sha256, bytes)?;
+        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(&self.root))?;
+        self.write_into(file.as_file_mut(), sha256, &plain)?;
+        file.as_file().sync_all()?;
+        file.persist(&path).map(|_| true).map_err(|error| error.error)
+    }
+
+    fn write_into(&self, file: &mut File, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
+        match &self.vault {
+            None => file.write_all(bytes),
+            Some(vault) => file.write_all(&vault.seal(self.kind, sha256, bytes)?),
+        }
+    }
+
+    /// Whether these bytes are there, sealed as they should be: after a power cut a file that was not synced may be
+    /// shorter than it was.
+    fn is_whole(&self, path: &Path, bytes: &[u8]) -> bool {
+        let more = if self.vault.is_some() { MORE } else { 0 };
+        fs::metadata(path).is_ok_and(|file| file.len() == bytes.len() as u64 + more)
+    }
+
+    /// Every file that is kept.
+    pub(super) fn files(&self) -> impl Iterator<Item = (Sha256, PathBuf)> {
+        walkdir::WalkDir::new(&self.root).min_depth(2).max_depth(2).into_iter().filter_map(|entry| {
+            let entry = entry.ok().filter(|entry| entry.file_type().is_file())?;
+            Some((entry.file_name().to_str()?.parse().ok()?, entry.into_path()))
+        })
     }
 
     /// Forgets them. Nothing to forget is fine.
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn remove(&self, sha256: Sha256) -> io::Result<()> {
+    pub(super) fn remove(&self, sha256: Sha256) -> io::Result<()> {
         match fs::remove_file(self.path(sha256)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -116,17 +181,12 @@ impl PhotoStore {
     /// # Errors
     /// None.
     #[cfg(not(target_os = "linux"))]
-    pub fn sync(&self) -> io::Result<()> {
+    pub(super) fn sync(&self) -> io::Result<()> {
         Ok(())
     }
 
-    fn path(&self, sha256: Sha256) -> PathBuf {
+    pub(super) fn path(&self, sha256: Sha256) -> PathBuf {
         let name = sha256.to_string();
         self.root.join(&name[..2]).join(name)
     }
-}
-
-/// Whether these bytes are there: after a power cut a file that was not synced may be shorter than it was.
-fn is_whole(path: &Path, bytes: &[u8]) -> bool {
-    fs::metadata(path).is_ok_and(|file| file.len() == bytes.len() as u64)
 }

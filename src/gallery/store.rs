@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::types::{Value, ValueRef};
@@ -10,7 +11,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::writer::{Writer, Writing};
-use super::{PhotoStore, schema};
+use super::{PhotoStore, Vault, schema};
 
 /// Why the gallery could not answer.
 #[derive(Debug, Error)]
@@ -43,6 +44,9 @@ pub enum GalleryError {
         /// Newest version known here.
         newest: usize,
     },
+    /// Its photos are encrypted.
+    #[error("photos are encrypted with key {0}, which photo_keys does not hold; name the file with that key in it")]
+    Sealed(String),
     /// A photo could not be kept or read.
     #[error("photo store: {0}")]
     Photos(#[from] io::Error),
@@ -70,12 +74,20 @@ impl Gallery {
     /// `<folder>/thumbnails`, making them when missing.
     ///
     /// # Errors
-    /// When the folder cannot be used or a newer touchstone wrote the database.
+    /// When the folder cannot be used, a newer touchstone wrote the database, or its photos are encrypted.
     pub fn open(folder: &Path) -> Result<Self, GalleryError> {
-        let photos = PhotoStore::open(&folder.join("photos"))?;
-        let features = PhotoStore::open(&folder.join("features"))?;
-        let uploads = PhotoStore::open(&folder.join("uploads"))?;
-        let thumbnails = PhotoStore::open(&folder.join("thumbnails"))?;
+        Self::open_sealed(folder, None)
+    }
+
+    /// As [`Gallery::open`]; photos and what is made of them are kept encrypted, where there is a vault.
+    ///
+    /// # Errors
+    /// As there; also when photos are encrypted with a key that the vault does not hold.
+    pub fn open_sealed(folder: &Path, vault: Option<Vault>) -> Result<Self, GalleryError> {
+        let vault = vault.map(Arc::new);
+        let store = |kind| PhotoStore::open(folder, kind, vault.as_ref());
+        let (photos, features) = (store("photos")?, store("features")?);
+        let (uploads, thumbnails) = (store("uploads")?, store("thumbnails")?);
         let path = folder.join("touchstone.db");
         let failed = |source| GalleryError::Database { path: path.clone(), source };
         let mut writer = Connection::open(&path).map_err(failed)?;
@@ -86,16 +98,40 @@ impl Gallery {
             newest: schema::newest(),
         })?;
         let id = writer.query_row("SELECT id FROM gallery", [], |row| row.get(0)).map_err(failed)?;
-        Ok(Self {
-            path,
-            id,
-            photos,
-            features,
-            uploads,
-            thumbnails,
-            writer: Writer::new(writer),
-            readers: Mutex::default(),
-        })
+        let writer = Writer::new(writer);
+        let gallery = Self { path, id, photos, features, uploads, thumbnails, writer, readers: Mutex::default() };
+        gallery.note_vault(vault.as_deref())?;
+        Ok(gallery)
+    }
+
+    /// Photos that were encrypted once are never read or written without their key.
+    fn note_vault(&self, vault: Option<&Vault>) -> Result<(), GalleryError> {
+        let noted: Option<String> =
+            self.read(|db| db.query_row("SELECT photo_key FROM gallery", [], |row| row.get(0)))?;
+        match (noted, vault) {
+            (Some(key), None) => Err(GalleryError::Sealed(key)),
+            (Some(key), Some(vault)) if !vault.holds(&key) => Err(GalleryError::Sealed(key)),
+            (noted, Some(vault)) if noted.as_deref() != Some(&vault.newest()) => self.write(|transaction| {
+                transaction.execute("UPDATE gallery SET photo_key = ?1", [vault.newest()]).map(drop)
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Encrypts every file anew that is not encrypted with the newest key, and counts them.
+    ///
+    /// # Errors
+    /// At the first file that cannot be read or written.
+    pub fn seal_photos(&self) -> Result<u64, GalleryError> {
+        let mut sealed = 0;
+        for store in [&self.photos, &self.uploads, &self.features, &self.thumbnails] {
+            for (sha256, _) in store.files() {
+                // Inside a transaction, as deletions are, so that none brings a deleted photo back.
+                sealed += u64::from(self.write(|_| store.reseal(sha256).map_err(io_error))?);
+            }
+            store.sync()?;
+        }
+        Ok(sealed)
     }
 
     /// Where journals of runs are kept.
@@ -127,6 +163,14 @@ impl Gallery {
         let answer = query(&connection).map_err(|source| self.failed(source));
         self.readers.lock().push(connection);
         answer
+    }
+
+    pub(super) fn own_connection<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, GalleryError> {
+        let opened = Connection::open(&self.path).and_then(|db| schema::prepare(&db).map(|()| db));
+        opened.and_then(|db| work(&db)).map_err(|source| self.failed(source))
     }
 
     fn open_reader(&self) -> rusqlite::Result<Connection> {

@@ -290,7 +290,7 @@ impl Gallery {
     /// # Errors
     /// When they cannot be read.
     pub fn photo(&self, sha256: Sha256) -> Result<Vec<u8>, GalleryError> {
-        Ok(self.photos.get(sha256)?)
+        Ok(self.photos.get_photo(sha256)?)
     }
 }
 

@@ -148,3 +148,20 @@ async fn read_field(mut field: Field<'_>, cap: usize) -> Result<Option<Bytes>, P
 pub(super) fn too_long(name: &str, cap: usize) -> Problem {
     Problem::invalid("field-too-long", format!("{name} is longer than {cap} bytes, the most accepted"))
 }
+
+/// Reads any bytes as a form with small caps, for fuzz targets.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(bytes: &[u8]) {
+    let request = Request::builder()
+        .header("content-type", "multipart/form-data; boundary=x")
+        .body(axum::body::Body::from(bytes.to_vec()))
+        .unwrap_or_default();
+    let rules = Rules { texts: &[("listing_id", 8), ("brand", 8)], max_photos: 2, max_photo_bytes: 64 };
+    let read = async {
+        let Parts(body) = Parts::from_request(request, &()).await?;
+        Form::read(body, &rules).await
+    };
+    if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() {
+        let _ = runtime.block_on(read);
+    }
+}

@@ -32,6 +32,12 @@ pub use router::{openapi_json, router};
 pub use state::App;
 pub use tls::Certificate;
 
+/// Reads a form, for fuzz targets.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_form(bytes: &[u8]) {
+    form::fuzz(bytes);
+}
+
 /// How long a client may take for a request's head, and how long an idle connection is kept.
 const HEAD: Duration = Duration::from_secs(30);
 

@@ -12,6 +12,9 @@ use parking_lot::Mutex;
 use crate::assembly::{Model, Parts, serving_model};
 use crate::config::Config;
 
+/// How often what is too old is erased.
+const SWEEP: Duration = Duration::from_hours(1);
+
 /// How long to wait after a generation or a model could not be had.
 const PAUSE: Duration = Duration::from_mins(1);
 
@@ -65,14 +68,29 @@ impl Serving {
         let (stop, stopped) = bounded::<()>(0);
         let serving = Arc::clone(self);
         thread::spawn(move || {
+            let mut swept: Option<Instant> = None;
             loop {
                 serving.catch_up();
+                if swept.is_none_or(|last| last.elapsed() >= SWEEP) {
+                    swept = Some(Instant::now());
+                    let sweeping = Arc::clone(&serving);
+                    thread::spawn(move || sweeping.sweep());
+                }
                 if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
             }
         });
         stop
+    }
+
+    fn sweep(&self) {
+        let parts = self.parts();
+        match parts.screener.gallery.sweep(&self.config.retention, jiff::Timestamp::now()) {
+            Ok(erased) if erased.is_nothing() => {}
+            Ok(erased) => tracing::info!(checks = erased.checks, photos = erased.photos, "what was too old is erased"),
+            Err(error) => tracing::error!(%error, "what is too old could not be erased"),
+        }
     }
 
     fn catch_up(self: &Arc<Self>) {

@@ -271,7 +271,7 @@ fn check_log(log: &[AuditEntry], case: &Case) -> Result<(), EvidenceError> {
     for entry in log {
         let wrong = if entry.subject != case.check_id {
             Some("is about another case")
-        } else if entry.sha256 != entry.expected_sha256() {
+        } else if !entry.holds() {
             Some("does not have the sum that it names")
         } else if entry.prev_of_subject != before {
             Some("does not follow the one before it")

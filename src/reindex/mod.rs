@@ -40,6 +40,15 @@ pub use report::{Phases, PublishedRun, Report, prepare as prepare_report, write 
 pub use shadow::{Flip, Replay, ShadowReport, shadow};
 pub use source::{Sources, Stores};
 
+/// Lists a manifest, for fuzz targets.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_manifest(path: &str) {
+    let sources = Sources { manifest: Some(path.to_owned()), ..Sources::default() };
+    if let Ok(stores) = Stores::new() {
+        let _ = sources.list(&stores, 1 << 20, &mut |_| true);
+    }
+}
+
 /// References listed at once.
 const PAGE: usize = 1000;
 

@@ -8,5 +8,6 @@ mod keys;
 mod lookups;
 mod models;
 mod policies;
+mod privacy;
 mod references;
 mod system;

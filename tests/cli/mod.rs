@@ -1,3 +1,4 @@
+mod backup;
 mod reindex;
 
 use std::path::Path;
@@ -72,6 +73,8 @@ fn help_is_as_reviewed() {
         &["reindex", "--help"],
         &["index", "--help"],
         &["key", "--help"],
+        &["backup", "--help"],
+        &["restore", "--help"],
         &["key", "add", "--help"],
     ];
     let text: Vec<String> = helps

@@ -128,9 +128,21 @@ impl TestApp {
     /// Starts over a folder that another app may have used before.
     pub fn over(folder: Arc<TempDir>, model: &str, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(folder.path(), model);
-        config.server.listen = "127.0.0.1:0".to_owned();
         change(&mut config);
-        let gallery = Arc::new(Gallery::open(&config.data).unwrap());
+        let gallery = Gallery::open(&config.data).unwrap();
+        Self::serving(folder, config, gallery)
+    }
+
+    /// Starts over a gallery that was opened already.
+    pub fn over_gallery(folder: Arc<TempDir>, gallery: Gallery) -> Self {
+        let config = config(folder.path(), "sscd-distilled");
+        Self::serving(folder, config, gallery)
+    }
+
+    fn serving(folder: Arc<TempDir>, mut config: Config, gallery: Gallery) -> Self {
+        config.server.listen = "127.0.0.1:0".to_owned();
+        let (gallery, model) = (Arc::new(gallery), config.model.clone());
+        let model = model.as_str();
         let scoring = scoring(model);
         let serving = Model { embedder: embedder(model), scoring: Arc::clone(&scoring), bank: bank(model, &gallery) };
         let parts = Parts::over(&config, &config.index_dir, Arc::clone(&gallery), serving).unwrap();

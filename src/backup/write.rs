@@ -1,0 +1,180 @@
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256 as Hasher};
+
+use super::{ABOUT, About, BackupError, Contents, DATABASE, FORMAT, SUMS};
+use crate::gallery::{Gallery, photos_of};
+use crate::index::current_line;
+use crate::photo::Sha256;
+
+/// How often the database is copied anew because a photo of the last copy was deleted meanwhile.
+const TRIES: usize = 5;
+
+/// Writes a backup of a gallery, which may be in use, and of the generations that serve it.
+///
+/// # Errors
+/// [`BackupError`]; `to` is not there then.
+pub fn back_up(gallery: &Gallery, index_dir: &Path, to: &Path) -> Result<Contents, BackupError> {
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let part = tempfile::NamedTempFile::new_in(folder).map_err(BackupError::file(folder))?;
+    let mut backup = Backup {
+        tar: tar::Builder::new(BufWriter::with_capacity(
+            1 << 20,
+            part.as_file().try_clone().map_err(BackupError::file(to))?,
+        )),
+        to: to.to_owned(),
+        sums: String::new(),
+        contents: Contents::default(),
+    };
+    backup.about(gallery)?;
+    // First: a generation may be older than the database, never newer.
+    backup.generations(index_dir)?;
+    backup.gallery(gallery, folder)?;
+    let contents = backup.finish()?;
+    part.as_file().sync_all().map_err(BackupError::file(to))?;
+    part.persist(to).map_err(|error| BackupError::file(to)(error.error))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(BackupError::file(folder))?;
+    Ok(contents)
+}
+
+struct Backup {
+    tar: tar::Builder<BufWriter<File>>,
+    to: PathBuf,
+    sums: String,
+    contents: Contents,
+}
+
+impl Backup {
+    fn about(&mut self, gallery: &Gallery) -> Result<(), BackupError> {
+        let about = About {
+            format: FORMAT,
+            touchstone: env!("CARGO_PKG_VERSION").to_owned(),
+            created_at: jiff::Timestamp::now(),
+            gallery: gallery.id().to_owned(),
+        };
+        let text = serde_json::to_vec_pretty(&about).map_err(|error| BackupError::file(&self.to)(error.into()))?;
+        self.add(ABOUT, &mut &text[..], text.len() as u64)
+    }
+
+    /// The generation that serves under each model. One that was replaced while it was copied would be made again, so a
+    /// missing file is no fault.
+    fn generations(&mut self, index_dir: &Path) -> Result<(), BackupError> {
+        let Ok(models) = fs::read_dir(index_dir) else { return Ok(()) };
+        for model in models.filter_map(Result::ok) {
+            let (root, model) = (model.path(), model.file_name().to_string_lossy().into_owned());
+            let Some(line) = current_line(&root).ok().flatten() else { continue };
+            let current = line.split_whitespace().next().filter(|name| is_plain(name)).unwrap_or_default().to_owned();
+            let Ok(files) = fs::read_dir(root.join(&current)) else { continue };
+            for file in files.filter_map(Result::ok).filter(|file| file.file_type().is_ok_and(|kind| kind.is_file())) {
+                self.add_file(
+                    &format!("index/{model}/{current}/{}", file.file_name().to_string_lossy()),
+                    &file.path(),
+                )?;
+            }
+            let line = format!("{line}\n");
+            self.add(&format!("index/{model}/CURRENT"), &mut line.as_bytes(), line.len() as u64)?;
+            self.contents.generations += 1;
+        }
+        Ok(())
+    }
+
+    /// The database, then the photos that it names. A photo that was deleted in between makes another copy necessary; those
+    /// that were added already are then as good as they were.
+    fn gallery(&mut self, gallery: &Gallery, folder: &Path) -> Result<(), BackupError> {
+        let work = tempfile::tempdir_in(folder).map_err(BackupError::file(folder))?;
+        let mut added = std::collections::HashSet::new();
+        for number in 0..TRIES {
+            let copy = work.path().join(format!("{number}.db"));
+            gallery.copy_database(&copy)?;
+            let wanted = photos_of(&copy)?;
+            if self.photos(gallery, &wanted, &mut added)? {
+                self.add_file(DATABASE, &copy)?;
+                for path in gallery.upload_files() {
+                    let name = name_of(&path);
+                    self.contents.uploads += u64::from(self.add_file(&format!("uploads/{name}"), &path)?);
+                }
+                return Ok(());
+            }
+            fs::remove_file(&copy).map_err(BackupError::file(&copy))?;
+        }
+        Err(BackupError::Unsteady)
+    }
+
+    /// Whether all of them were there.
+    fn photos(
+        &mut self,
+        gallery: &Gallery,
+        wanted: &[Sha256],
+        added: &mut std::collections::HashSet<Sha256>,
+    ) -> Result<bool, BackupError> {
+        for sha256 in wanted {
+            if added.contains(sha256) {
+                continue;
+            }
+            let path = gallery.photo_file(*sha256);
+            if !self.add_file(&format!("photos/{}", name_of(&path)), &path)? {
+                return Ok(false);
+            }
+            added.insert(*sha256);
+            self.contents.photos += 1;
+        }
+        Ok(true)
+    }
+
+    /// Adds a file; `false` when it is not there.
+    fn add_file(&mut self, name: &str, path: &Path) -> Result<bool, BackupError> {
+        let mut file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened.map_err(BackupError::file(path))?,
+        };
+        let size = file.metadata().map_err(BackupError::file(path))?.len();
+        self.add(name, &mut file, size)?;
+        Ok(true)
+    }
+
+    fn add(&mut self, name: &str, from: &mut dyn Read, size: u64) -> Result<(), BackupError> {
+        let mut summed = Summed { from, hasher: Hasher::new() };
+        let mut header = tar::Header::new_gnu();
+        header.set_size(size);
+        header.set_mode(0o600);
+        header.set_entry_type(tar::EntryType::Regular);
+        self.tar.append_data(&mut header, name, &mut summed).map_err(BackupError::file(&self.to))?;
+        let sum = Sha256(summed.hasher.finalize().into());
+        self.sums.extend([&sum.to_string(), "  ", name, "\n"]);
+        self.contents.bytes += size;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Contents, BackupError> {
+        let sums = std::mem::take(&mut self.sums);
+        self.add(SUMS, &mut sums.as_bytes(), sums.len() as u64)?;
+        let written = self.tar.into_inner().and_then(|mut out| out.flush());
+        written.map_err(BackupError::file(&self.to))?;
+        Ok(self.contents)
+    }
+}
+
+struct Summed<'a> {
+    from: &'a mut dyn Read,
+    hasher: Hasher,
+}
+
+impl Read for Summed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        Ok(read)
+    }
+}
+
+/// The last two parts of a kept file's path: `ab/abcd…`.
+fn name_of(path: &Path) -> String {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("{}/{file}", &file[..file.len().min(2)])
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\'])
+}

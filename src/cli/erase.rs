@@ -1,0 +1,28 @@
+use jiff::Timestamp;
+
+use super::args::ForgetArgs;
+use super::output::{say, tell};
+use super::users::ACTOR;
+use super::{Exit, Failure};
+use crate::assembly::open_gallery;
+use crate::config::Config;
+
+pub(super) fn sweep(config: &Config) -> Result<Exit, Failure> {
+    let erased = open_gallery(config)?.sweep(&config.retention, Timestamp::now())?;
+    say!("{} checks and {} photos were older than they may be, and are erased", erased.checks, erased.photos);
+    Ok(Exit::Done)
+}
+
+pub(super) fn forget_seller(config: &Config, args: &ForgetArgs) -> Result<Exit, Failure> {
+    let erased = open_gallery(config)?.forget_seller(ACTOR, &args.seller)?;
+    say!(
+        "forgotten: {} checks no longer name the seller, {} photos and {} authorisations are erased",
+        erased.checks,
+        erased.photos,
+        erased.policies
+    );
+    if erased.entries_kept > 0 {
+        tell!("{} entries of the audit log are of its first form and keep what they say", erased.entries_kept);
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,84 @@
+//! What fuzz targets call; compiled for them alone. Each takes any bytes and must come back.
+
+use std::fs;
+use std::path::Path;
+
+use sha2::Digest;
+
+use crate::embed::ModelManifest;
+use crate::index::{Generation, IndexOptions, Origin};
+use crate::photo::{Limits, Photo};
+use crate::reindex::fuzz_manifest;
+
+/// A photo of any format. Caps are low, so that a run is quick.
+pub fn photo(bytes: &[u8]) {
+    let limits = Limits { max_pixels: 250_000, max_memory: 16 << 20, max_bytes: 1 << 20, ..Limits::default() };
+    let _ = Photo::decode(bytes, &limits);
+}
+
+/// A multipart body.
+pub fn multipart(bytes: &[u8]) {
+    crate::http::fuzz_form(bytes);
+}
+
+/// A brand's manifest: the first byte chooses CSV, JSON Lines or Parquet.
+pub fn manifest(bytes: &[u8]) {
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    let name = ["rows.csv", "rows.jsonl", "rows.parquet"][usize::from(kind % 3)];
+    with_folder(|folder| {
+        if fs::write(folder.join(name), bytes).is_ok() {
+            fuzz_manifest(&folder.join(name).display().to_string());
+        }
+    });
+}
+
+/// The files of a generation, with sums that fit: `<length of the keys, 2 bytes><keys><vectors>`; where the length is
+/// 65535, its header.
+pub fn index_files(bytes: &[u8]) {
+    let Some((length, rest)) = bytes.split_first_chunk::<2>() else { return };
+    let length = u16::from_le_bytes(*length);
+    let origin = Origin { model: "m@000000000000".to_owned(), dimension: 4, gallery: "gal_1".to_owned() };
+    with_folder(|folder| {
+        let place = folder.join("m-00000001");
+        let (keys, vectors) = rest.split_at(rest.len().min(usize::from(length)));
+        let file = |name: &str, bytes: &[u8]| {
+            let sum: [u8; 32] = sha2::Sha256::digest(bytes).into();
+            let sum = crate::photo::Sha256(sum);
+            format!("\"{name}\":{{\"bytes\":{},\"sha256\":\"{sum}\"}}", bytes.len())
+        };
+        let header = format!(
+            "{{\"format\":1,\"number\":1,\"revision\":1,\"run\":null,\"origin\":{},\"vectors\":{},\"keys\":{},\"files\":{{{},{}}}}}",
+            serde_json::to_string(&origin).unwrap_or_default(),
+            vectors.len() / 16,
+            (keys.len() / 8).saturating_sub(vectors.len() / 16),
+            file("vectors.f32", vectors),
+            file("keys.u64", keys),
+        );
+        let header = if length == u16::MAX { rest } else { header.as_bytes() };
+        let written = fs::create_dir(&place)
+            .and_then(|()| fs::write(place.join("header.json"), header))
+            .and_then(|()| fs::write(place.join("vectors.f32"), vectors))
+            .and_then(|()| fs::write(place.join("keys.u64"), keys));
+        if written.is_ok() {
+            let _ = Generation::open_named(folder, "m-00000001", &origin, &IndexOptions::default());
+        }
+    });
+}
+
+/// A model's manifest.
+pub fn model_manifest(bytes: &[u8]) {
+    with_folder(|folder| {
+        if fs::write(folder.join("m.toml"), bytes).is_ok() {
+            let _ = ModelManifest::load(folder, "m");
+        }
+    });
+}
+
+/// A folder in memory, where there is one.
+fn with_folder(work: impl FnOnce(&Path)) {
+    let root = Path::new("/dev/shm");
+    let folder = if root.is_dir() { tempfile::tempdir_in(root) } else { tempfile::tempdir() };
+    if let Ok(folder) = folder {
+        work(folder.path());
+    }
+}

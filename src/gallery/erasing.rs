@@ -1,0 +1,288 @@
+//! What is kept no longer: photos and checks that are old enough, and everything about a seller who wants it. The log says
+//! that something was erased and keeps its chain; see [`super::audit`].
+
+use std::time::{Duration, SystemTime};
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Policy;
+use super::audit::{Deed, append, erase_details};
+use super::store::{Gallery, GalleryError, conversion, io_error, next_revision, signed};
+use super::writer::Writing;
+use crate::photo::Sha256;
+
+/// Rows that one transaction sweeps at most, so that checks need not wait.
+const AT_ONCE: u32 = 500;
+
+/// How long what is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Days that photos which were sent are kept, counted from the decision where there is one; those of cases that wait
+    /// are kept. 0 keeps them without end.
+    pub photos_days: u32,
+    /// Days after which an allowed check is deleted, and one that was decided loses seller, listing and file names. 0 keeps
+    /// them without end.
+    pub checks_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        // A seller may complain for six months: Article 20(1) of Regulation (EU) 2022/2065.
+        Self { photos_days: 200, checks_days: 0 }
+    }
+}
+
+/// What was erased.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Erased {
+    /// Checks that were deleted, or lost what names the seller.
+    pub checks: u64,
+    /// Photos.
+    pub photos: u64,
+    /// Policies that authorised the seller.
+    pub policies: u64,
+    /// Entries of the log that are of its first form, and keep what they say.
+    pub entries_kept: u64,
+}
+
+impl Erased {
+    /// Whether nothing was.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Gallery {
+    /// Erases what is older than it may be.
+    ///
+    /// # Errors
+    /// When database or file system refuse; what was erased until then stays so.
+    pub fn sweep(&self, retention: &Retention, now: Timestamp) -> Result<Erased, GalleryError> {
+        let mut erased = Erased::default();
+        self.write(|transaction| {
+            transaction.execute("DELETE FROM session WHERE expires_at < ?1", [now.as_second()]).map(drop)
+        })?;
+        if retention.photos_days > 0 {
+            let before = now - days(retention.photos_days);
+            while self.sweep_photos(before, &mut erased)? {}
+            self.sweep_orphans(retention.photos_days)?;
+        }
+        if retention.checks_days > 0 {
+            let before = now - days(retention.checks_days);
+            while self.sweep_checks(before, &mut erased)? {}
+        }
+        if !erased.is_nothing() {
+            self.note(("touchstone", None), "sweep", "retention", &erased)?;
+        }
+        Ok(erased)
+    }
+
+    /// Erases everything about a seller but that something was: ids in checks, cases, decisions and policies, what was
+    /// written in cases, photos that no other check has. The verdicts and what they prove of a brand stay.
+    ///
+    /// # Errors
+    /// When the database refuses; nothing is erased then.
+    pub fn forget_seller(&self, actor: &str, seller_id: &str) -> Result<Erased, GalleryError> {
+        let (erased, gone) = self.write(|transaction| {
+            let ids: Vec<String> = transaction
+                .prepare("SELECT id FROM listing_check WHERE seller_id = ?1")?
+                .query_map([seller_id], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            let mut erased = Erased { checks: ids.len() as u64, ..Erased::default() };
+            let mut gone = Vec::new();
+            for id in &ids {
+                strip_check(transaction, id)?;
+                erased.entries_kept += erase_details(transaction, id)?;
+                gone.extend(release_uploads(transaction, id)?);
+                transaction.execute("UPDATE outcome SET note = NULL WHERE check_id = ?1", [id])?;
+            }
+            transaction
+                .execute("DELETE FROM decided_pair WHERE seller_id = ?1 AND decision = 'authorised'", [seller_id])?;
+            transaction.execute("UPDATE decided_pair SET seller_id = NULL WHERE seller_id = ?1", [seller_id])?;
+            erased.policies = drop_authorisations(transaction, seller_id)?;
+            erased.photos = gone.len() as u64;
+            let deed = Deed { actor, session: None, action: "forget-seller", subject: "seller" };
+            append(transaction, deed, &(), &erased)?;
+            Ok((erased, gone))
+        })?;
+        self.remove_uploads(&gone)?;
+        Ok(erased)
+    }
+
+    fn sweep_photos(&self, before: Timestamp, erased: &mut Erased) -> Result<bool, GalleryError> {
+        let (rows, gone) = self.write(|transaction| {
+            // Decided cases count from the decision.
+            let old: Vec<(Vec<u8>, String)> = transaction
+                .prepare_cached(
+                    "SELECT u.sha256, u.check_id FROM upload u LEFT JOIN moderation_case c ON c.check_id = u.check_id
+                     WHERE u.kept_at < ?1 AND (c.status IS NULL OR (c.status = 'decided' AND unixepoch(c.decided_at) < ?1)) LIMIT ?2",
+                )?
+                .query_map(params![before.as_second(), AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<_>>()?;
+            let mut gone = Vec::new();
+            for (sha256, check_id) in &old {
+                transaction
+                    .prepare_cached("DELETE FROM upload WHERE sha256 = ?1 AND check_id = ?2")?
+                    .execute(params![sha256, check_id])?;
+                transaction
+                    .prepare_cached("UPDATE listing_check SET photos_kept = 0 WHERE id = ?1")?
+                    .execute([check_id])?;
+                gone.extend(unneeded(transaction, sha256)?);
+            }
+            Ok((old.len(), gone))
+        })?;
+        erased.photos += gone.len() as u64;
+        self.remove_uploads(&gone)?;
+        Ok(rows == AT_ONCE as usize)
+    }
+
+    fn sweep_checks(&self, before: Timestamp, erased: &mut Erased) -> Result<bool, GalleryError> {
+        let (rows, gone) = self.write(|transaction| {
+            let old: Vec<(String, bool)> = transaction
+                .prepare_cached(
+                    "SELECT l.id, c.check_id IS NULL AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.check_id = l.id)
+                     FROM listing_check l LEFT JOIN moderation_case c ON c.check_id = l.id
+                     WHERE l.created_at < ?1 AND (c.status IS NULL OR (c.status = 'decided' AND c.decided_at < ?1))
+                       AND (c.check_id IS NULL AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.check_id = l.id)
+                            OR l.idempotency_key IS NOT NULL OR l.seller_id IS NOT NULL OR l.listing_id IS NOT NULL)
+                     LIMIT ?2",
+                )?
+                .query_map(params![before.to_string(), AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<_>>()?;
+            let mut gone = Vec::new();
+            for (id, proves_nothing) in &old {
+                if *proves_nothing {
+                    gone.extend(release_uploads(transaction, id)?);
+                    transaction.prepare_cached("DELETE FROM listing_check WHERE id = ?1")?.execute([id])?;
+                } else {
+                    strip_check(transaction, id)?;
+                    erase_details(transaction, id)?;
+                }
+            }
+            Ok((old.len(), gone))
+        })?;
+        erased.checks += rows as u64;
+        erased.photos += gone.len() as u64;
+        self.remove_uploads(&gone)?;
+        Ok(rows == AT_ONCE as usize)
+    }
+
+    /// Photos that were written before a crash kept their rows from being: as old as others that go.
+    fn sweep_orphans(&self, after_days: u32) -> Result<(), GalleryError> {
+        let old = Duration::from_secs(u64::from(after_days) * 24 * 3600);
+        let is_old = |path: &std::path::Path| {
+            let modified = std::fs::metadata(path).and_then(|file| file.modified());
+            modified.is_ok_and(|when| SystemTime::now().duration_since(when).is_ok_and(|age| age > old))
+        };
+        let old: Vec<Sha256> =
+            self.uploads.files().filter(|(_, path)| is_old(path)).map(|(sha256, _)| sha256).collect();
+        for some in old.chunks(AT_ONCE as usize) {
+            self.remove_uploads(some)?;
+        }
+        Ok(())
+    }
+
+    /// Removes files of photos that no row names. Inside a transaction, so that none is sent meanwhile.
+    fn remove_uploads(&self, photos: &[Sha256]) -> Result<(), GalleryError> {
+        if photos.is_empty() {
+            return Ok(());
+        }
+        self.write(|transaction| {
+            for sha256 in photos {
+                if unneeded(transaction, &sha256.0)?.is_some() {
+                    self.uploads.remove(*sha256).map_err(io_error)?;
+                    if self.photos.check(*sha256).is_err() {
+                        self.drop_thumbnails(*sha256).map_err(io_error)?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn days(days: u32) -> SignedDuration {
+    SignedDuration::from_hours(i64::from(days) * 24)
+}
+
+/// The photo, if no row needs it any more.
+fn unneeded(transaction: &Writing<'_>, sha256: &[u8]) -> rusqlite::Result<Option<Sha256>> {
+    let mut statement = transaction.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM upload WHERE sha256 = ?1)")?;
+    let gone: bool = statement.query_row([sha256], |row| row.get(0))?;
+    Ok(<[u8; 32]>::try_from(sha256).ok().filter(|_| gone).map(Sha256))
+}
+
+/// Takes a check's photos from it; those that nobody else has.
+fn release_uploads(transaction: &Writing<'_>, check_id: &str) -> rusqlite::Result<Vec<Sha256>> {
+    let photos: Vec<Vec<u8>> = transaction
+        .prepare_cached("DELETE FROM upload WHERE check_id = ?1 RETURNING sha256")?
+        .query_map([check_id], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    transaction.prepare_cached("UPDATE listing_check SET photos_kept = 0 WHERE id = ?1")?.execute([check_id])?;
+    photos.iter().filter_map(|sha256| unneeded(transaction, sha256).transpose()).collect()
+}
+
+/// Takes from a check and its case what names the seller and the listing, and what was written about them.
+fn strip_check(transaction: &Writing<'_>, id: &str) -> rusqlite::Result<()> {
+    let row = transaction
+        .prepare_cached("SELECT answer, listing_id FROM listing_check WHERE id = ?1")?
+        .query_row([id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?)))
+        .optional()?;
+    let Some((answer, listing_id)) = row else { return Ok(()) };
+    transaction
+        .prepare_cached(
+            "UPDATE listing_check SET seller_id = NULL, listing_id = NULL, idempotency_key = NULL, answer = ?2 WHERE id = ?1",
+        )?
+        .execute(params![id, stripped(&answer).map_err(|error| conversion(0, error))?])?;
+    transaction
+        .prepare_cached(
+            "UPDATE moderation_case SET seller_id = NULL, listing_id = NULL, note = NULL,
+                    appeal = iif(appeal IS NULL, NULL, '(erased)') WHERE check_id = ?1",
+        )?
+        .execute([id])?;
+    transaction.prepare_cached("DELETE FROM hit WHERE listing IN (?1, ?2)")?.execute(params![id, listing_id])?;
+    Ok(())
+}
+
+/// An answer without the listing's own ids and the files' names.
+fn stripped(answer: &str) -> serde_json::Result<String> {
+    let mut answer: Value = serde_json::from_str(answer)?;
+    if let Some(Value::Object(listing)) = answer.get_mut("listing") {
+        for field in ["listing_id", "seller_id"] {
+            listing.insert(field.to_owned(), Value::Null);
+        }
+    }
+    for photo in answer.get_mut("photos").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Value::Object(photo) = photo {
+            photo.insert("name".to_owned(), Value::Null);
+        }
+    }
+    serde_json::to_string(&answer)
+}
+
+/// Takes a seller out of every policy that names it.
+fn drop_authorisations(transaction: &Writing<'_>, seller_id: &str) -> rusqlite::Result<u64> {
+    let naming: Vec<(String, String)> = transaction
+        .prepare(
+            "SELECT brand, policy FROM policy
+             WHERE EXISTS (SELECT 1 FROM json_each(policy, '$.authorised_sellers') WHERE value = ?1)",
+        )?
+        .query_map([seller_id], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (brand, text) in &naming {
+        let mut policy: Policy = serde_json::from_str(text).map_err(|error| conversion(1, error))?;
+        policy.authorised_sellers.retain(|known| known != seller_id);
+        let text = serde_json::to_string(&policy).map_err(|error| conversion(1, error))?;
+        let revision = next_revision(transaction)?;
+        transaction.execute(
+            "UPDATE policy SET policy = ?2, version = version + 1, revision = ?3 WHERE brand = ?1",
+            params![brand, text, signed(revision)],
+        )?;
+    }
+    Ok(naming.len() as u64)
+}

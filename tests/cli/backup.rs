@@ -1,0 +1,152 @@
+use std::path::Path;
+use std::process::Output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tempfile::TempDir;
+
+use super::{stderr, stdout, touchstone};
+use crate::support::TestApp;
+use crate::support::moderator::Moderator;
+use crate::support::pictures::photo;
+
+fn backup(folder: &Path, file: &Path) -> Output {
+    touchstone(folder, &["backup", file.to_str().unwrap()])
+}
+
+fn restore(folder: &Path, file: &Path, more: &[&str]) -> Output {
+    touchstone(folder, &[&["restore", file.to_str().unwrap()], more].concat())
+}
+
+/// A gallery with references, a decided case and a key.
+fn filled() -> (Arc<TempDir>, String) {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let app = TestApp::over(Arc::clone(&folder), "sscd-distilled", |_| {});
+    app.add_fake(&photo(1));
+    app.add("globex", "authentic", &photo(2));
+    let check = app.check(&[&photo(1)], &[("seller_id", "s1"), ("listing_id", "l1")]);
+    Moderator::new(&app, "robin").decide(check["id"].as_str().unwrap(), "fake");
+    (folder, check["id"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn what_was_backed_up_serves_again_with_everything_that_was_acknowledged() {
+    let (folder, check) = filled();
+    let elsewhere = TempDir::new().unwrap();
+    let file = elsewhere.path().join("backup.tar");
+    let written = backup(folder.path(), &file);
+    assert!(written.status.success(), "{}", stderr(&written));
+    assert!(
+        stdout(&written).contains("2 references' photos, 1 photos that were sent, 1 indexes"),
+        "{}",
+        stdout(&written)
+    );
+    let proven = restore(elsewhere.path(), &file, &["--dry-run"]);
+    assert!(proven.status.success() && !elsewhere.path().join("data").exists(), "{}", stderr(&proven));
+    let restored = restore(elsewhere.path(), &file, &[]);
+    assert!(restored.status.success(), "{}", stderr(&restored));
+    let app = TestApp::over(Arc::new(elsewhere), "sscd-distilled", |_| {});
+    assert_eq!(app.verdict(&photo(1)), "known_fake_match");
+    assert_eq!(app.verdict(&photo(2)), "authentic_photo_reuse");
+    assert_eq!(app.get_json(&format!("/v1/checks/{check}/case"))["decision"], "fake");
+    let verified = touchstone(app.folder(), &["audit", "verify"]);
+    assert!(verified.status.success(), "{}", stderr(&verified));
+    assert_eq!(Moderator::sign_in(&app, "robin").get(&format!("/console/cases/{check}")).status(), 200);
+}
+
+#[test]
+fn a_backup_that_is_cut_or_changed_anywhere_restores_nothing_and_is_told() {
+    let (folder, _) = filled();
+    let elsewhere = TempDir::new().unwrap();
+    let file = elsewhere.path().join("backup.tar");
+    assert!(backup(folder.path(), &file).status.success());
+    let whole = std::fs::read(&file).unwrap();
+    let tried = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        let output = restore(elsewhere.path(), &file, &[]);
+        assert_eq!(output.status.code(), Some(6), "{}{}", stdout(&output), stderr(&output));
+        assert_eq!(stderr(&output).trim_end().lines().count(), 1, "{}", stderr(&output));
+        let left: Vec<_> =
+            std::fs::read_dir(elsewhere.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["backup.tar"], "nothing is left behind");
+        stderr(&output)
+    };
+    // Not into the two empty blocks that end a tar archive, which nobody misses.
+    for share in [0.0, 0.1, 0.5, 0.9, 0.95] {
+        tried(&whole[..(whole.len() as f64 * share) as usize]);
+    }
+    for share in [0.01, 0.2, 0.4, 0.6, 0.8, 0.93] {
+        let mut changed = whole.clone();
+        // Away from a header's own sum, and from padding: where the content of a file is.
+        let first = (whole.len() as f64 * share) as usize;
+        let place = (first..whole.len()).find(|place| whole[*place] > 1).unwrap();
+        changed[place] ^= 1;
+        tried(&changed);
+    }
+    assert!(tried(b"no archive at all").contains("is no whole backup"));
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(4);
+    // As `append_data` refuses such names, the header's bytes are written by hand.
+    header.as_mut_bytes()[..12].copy_from_slice(b"../evil.text");
+    header.set_cksum();
+    builder.append(&header, &b"evil"[..]).unwrap();
+    assert!(tried(&builder.into_inner().unwrap()).contains("which no backup does"));
+    assert!(!elsewhere.path().parent().unwrap().join("evil.text").exists());
+}
+
+#[test]
+fn nothing_is_restored_over_something() {
+    let (folder, _) = filled();
+    let file = folder.path().join("backup.tar");
+    assert!(backup(folder.path(), &file).status.success());
+    let output = restore(folder.path(), &file, &[]);
+    assert_eq!(output.status.code(), Some(8));
+    assert!(stderr(&output).contains("is not empty"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_backup_under_load_is_whole_and_has_what_was_acknowledged_before_it() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let app = TestApp::over(Arc::clone(&folder), "sscd-distilled", |_| {});
+    let before: Vec<String> = (0..5).map(|seed| app.add_fake(&photo(100 + seed))).collect();
+    let done = AtomicBool::new(false);
+    let elsewhere = TempDir::new().unwrap();
+    let files: Vec<_> = (0..4).map(|number| elsewhere.path().join(format!("{number}.tar"))).collect();
+    let mut outputs: Vec<Output> = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // References come and go, and checks with photos.
+            for seed in 0.. {
+                if done.load(Ordering::Acquire) {
+                    return;
+                }
+                let id = app.add_fake(&photo(200 + seed));
+                app.check(&[&photo(100), &photo(200 + seed)], &[("seller_id", "s1")]);
+                if seed % 2 == 0 {
+                    app.request("DELETE", &format!("/v1/brands/acme/references/{id}")).send().unwrap();
+                }
+            }
+        });
+        outputs = files.iter().map(|file| backup(folder.path(), file)).collect();
+        done.store(true, Ordering::Release);
+    });
+    for output in outputs {
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    for (number, file) in files.iter().enumerate() {
+        let place = elsewhere.path().join(number.to_string());
+        std::fs::create_dir(&place).unwrap();
+        let restored = restore(&place, file, &[]);
+        assert!(restored.status.success(), "{}", stderr(&restored));
+    }
+    let place = elsewhere.path().join("3");
+    let kept = Arc::new(TempDir::new_in(elsewhere.path()).unwrap());
+    for part in ["data", "index"] {
+        std::fs::rename(place.join(part), kept.path().join(part)).unwrap();
+    }
+    let again = TestApp::over(kept, "sscd-distilled", |_| {});
+    for id in before {
+        assert_eq!(again.get(&format!("/v1/brands/acme/references/{id}")).status(), 200);
+    }
+}
