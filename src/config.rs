@@ -12,6 +12,7 @@ use crate::gallery::Retention;
 use crate::index::IndexOptions;
 use crate::moderation::Platform;
 use crate::photo::Limits;
+use crate::reindex::FetchOptions;
 use crate::screening::CheckOptions;
 
 /// All settings. `touchstone.example.toml` lists every one with its default.
@@ -48,6 +49,8 @@ pub struct Config {
     pub index: IndexOptions,
     /// What is kept of checks and counted on them.
     pub checks: CheckOptions,
+    /// What a reindex may fetch by URL.
+    pub fetch: FetchOptions,
     /// How long what is kept.
     pub retention: Retention,
     /// The moderators' pages.
@@ -73,6 +76,7 @@ impl Default for Config {
             embed: EmbedOptions::default(),
             index: IndexOptions::default(),
             checks: CheckOptions::default(),
+            fetch: FetchOptions::default(),
             retention: Retention::default(),
             console: ConsoleOptions::default(),
             log: Log::default(),

@@ -10,6 +10,7 @@ use crate::embed::{ManifestError, ModelError};
 use crate::enrolment::EnrolError;
 use crate::evaluate::EvaluateError;
 use crate::gallery::{Action, GalleryError};
+use crate::hygiene::HygieneError;
 use crate::index::SnapshotError;
 use crate::keys::KeyError;
 use crate::library::LibraryError;
@@ -166,6 +167,9 @@ impl Failure {
                 | ReindexError::UnknownRow { .. }
                 | ReindexError::NotConfirmed,
             ) => Exit::Declined,
+            Self::Assembly(AssemblyError::Hygiene(HygieneError::Gallery(_) | HygieneError::Library(_))) => {
+                Exit::Storage
+            }
             Self::Manifest(_)
             | Self::Model(_)
             | Self::Scoring(_)

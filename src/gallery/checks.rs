@@ -86,7 +86,7 @@ impl Gallery {
         limits: &FloodLimits,
     ) -> Result<Option<SavedCheck>, GalleryError> {
         for (sha256, bytes) in check.photos {
-            self.uploads.put(*sha256, bytes)?;
+            self.uploads.put(*sha256, bytes).map_err(|error| self.failed(io_error(error)))?;
         }
         self.write(|transaction| {
             if let Some(key) = check.idempotency_key

@@ -143,6 +143,13 @@ impl PhotoStore {
         file.persist(&path).map(|_| true).map_err(|error| error.error)
     }
 
+    /// Writes a file and removes it.
+    pub(super) fn try_to_write(&self) -> io::Result<()> {
+        let mut file = tempfile::tempfile_in(&self.root)?;
+        file.write_all(&vec![0; 1 << 16])?;
+        file.sync_all()
+    }
+
     fn write_into(&self, file: &mut File, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
         match &self.vault {
             None => file.write_all(bytes),

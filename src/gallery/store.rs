@@ -10,6 +10,7 @@ use rusqlite::{Connection, Row};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::health::Health;
 use super::writer::{Writer, Writing};
 use super::{PhotoStore, Vault, schema};
 
@@ -65,6 +66,7 @@ pub struct Gallery {
     /// Small pictures of both, for people: derived, and made again when missing.
     pub(super) thumbnails: PhotoStore,
     writer: Writer,
+    pub(super) health: Health,
     /// Idle connections for reading; one is opened when all are busy.
     readers: Mutex<Vec<Connection>>,
 }
@@ -99,7 +101,17 @@ impl Gallery {
         })?;
         let id = writer.query_row("SELECT id FROM gallery", [], |row| row.get(0)).map_err(failed)?;
         let writer = Writer::new(writer);
-        let gallery = Self { path, id, photos, features, uploads, thumbnails, writer, readers: Mutex::default() };
+        let gallery = Self {
+            path,
+            id,
+            photos,
+            features,
+            uploads,
+            thumbnails,
+            writer,
+            health: Health::default(),
+            readers: Mutex::default(),
+        };
         gallery.note_vault(vault.as_deref())?;
         Ok(gallery)
     }
@@ -181,14 +193,19 @@ impl Gallery {
     }
 
     pub(super) fn write<T>(&self, work: impl FnOnce(&Writing<'_>) -> rusqlite::Result<T>) -> Result<T, GalleryError> {
-        self.writer.write(work).map_err(|source| self.failed(source))
+        let written = self.writer.write(work).map_err(|source| self.failed(source))?;
+        self.health.wrote();
+        Ok(written)
     }
 
     pub(super) fn failed(&self, source: rusqlite::Error) -> GalleryError {
         match source {
             // Only `io_error` puts anything there.
             rusqlite::Error::ToSqlConversionFailure(inner) => match inner.downcast::<io::Error>() {
-                Ok(error) => GalleryError::Photos(*error),
+                Ok(error) => {
+                    self.health.note_files(&error);
+                    GalleryError::Photos(*error)
+                }
                 Err(other) => self.failed_database(rusqlite::Error::ToSqlConversionFailure(other)),
             },
             other => self.failed_database(other),
@@ -196,6 +213,7 @@ impl Gallery {
     }
 
     fn failed_database(&self, source: rusqlite::Error) -> GalleryError {
+        self.health.note_database(&source);
         GalleryError::Database { path: self.path.clone(), source }
     }
 }

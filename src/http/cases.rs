@@ -35,7 +35,7 @@ pub(super) struct AppealBody {
     )
 )]
 pub(super) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Case>, Problem> {
-    app.work(move |app| {
+    app.work_beside(move |app| {
         let case = app.screener().gallery.case(&id)?;
         case.map(Json).ok_or_else(|| Problem::not_found("case", &id))
     })

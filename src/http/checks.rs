@@ -84,7 +84,7 @@ pub(super) async fn create(
     )
 )]
 pub(super) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
-    app.work(move |app| match app.screener().gallery.check(&id)? {
+    app.work_beside(move |app| match app.screener().gallery.check(&id)? {
         Some(saved) => Ok(json(saved.answer)),
         None => Err(Problem::not_found("check", &id)),
     })

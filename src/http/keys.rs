@@ -77,7 +77,7 @@ pub(super) async fn create(
 /// List all keys, also those that are refused.
 #[utoipa::path(get, path = "/v1/keys", tag = "keys", responses((status = 200, body = Keys)))]
 pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Keys>, Problem> {
-    app.work(|app| Ok(Json(Keys { keys: app.screener().gallery.keys()? }))).await
+    app.work_beside(|app| Ok(Json(Keys { keys: app.screener().gallery.keys()? }))).await
 }
 
 /// Revoke a key: from now on it is refused.

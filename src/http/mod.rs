@@ -24,11 +24,13 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 
 pub use error::Problem;
-pub use router::{openapi_json, router};
+pub use router::openapi_json;
+use router::router_with;
 pub use state::App;
 pub use tls::Certificate;
 
@@ -51,6 +53,20 @@ pub async fn serve(
     certificate: Option<Certificate>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    serve_with(listener, app, Router::new(), certificate, shutdown).await
+}
+
+/// As [`serve`], with routes beside its own, which no key guards.
+///
+/// # Errors
+/// As there.
+pub async fn serve_with(
+    listener: TcpListener,
+    app: Arc<App>,
+    more: Router<Arc<App>>,
+    certificate: Option<Certificate>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
     let following = app.follow();
     let handle = Handle::new();
     let (stopping, last) = (handle.clone(), Duration::from_secs(app.server.timeout_s.max(1) + 5));
@@ -58,7 +74,7 @@ pub async fn serve(
         shutdown.await;
         stopping.graceful_shutdown(Some(last));
     });
-    let service = router(Arc::clone(&app)).into_make_service();
+    let service = router_with(Arc::clone(&app), more).into_make_service();
     let served = match certificate {
         None => {
             let mut server = axum_server::from_tcp(listener)?.handle(handle);

@@ -145,7 +145,7 @@ pub(super) async fn get(
     Path(brand): Path<String>,
 ) -> Result<Json<CertificateBody>, Problem> {
     let brand: BrandId = brand.parse()?;
-    app.work(move |app| {
+    app.work_beside(move |app| {
         let blocks = app.screener().gallery.policy(&brand)?.policy.block;
         let (outcomes, standing) = app.screener().standing(&brand)?;
         Ok(Json(certificate(app, brand, blocks, &outcomes, &standing)))

@@ -47,7 +47,7 @@ pub(super) struct EffectiveThresholds {
 )]
 pub(super) async fn get(State(app): State<Arc<App>>, Path(brand): Path<String>) -> Result<Response, Problem> {
     let brand: BrandId = brand.parse()?;
-    app.work(move |app| {
+    app.work_beside(move |app| {
         let stored = app.screener().gallery.policy(&brand)?;
         Ok(body(app, brand, stored))
     })

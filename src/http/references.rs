@@ -259,7 +259,7 @@ pub(super) async fn list(
         after: query.after.unwrap_or(0),
         limit,
     };
-    app.work(move |app| {
+    app.work_beside(move |app| {
         let references = app.screener().gallery.list(&brand, &query)?;
         let next = (references.len() == limit).then(|| references.last().map(|last| last.key)).flatten();
         Ok(Json(ReferencePage { references: references.into_iter().map(ReferenceBody::from).collect(), next }))
@@ -282,7 +282,7 @@ pub(super) async fn get(
     Path((brand, id)): Path<(String, String)>,
 ) -> Result<Json<ReferenceBody>, Problem> {
     let brand: BrandId = brand.parse()?;
-    app.work(move |app| found(app.screener().gallery.get(&brand, &id)?, &id)).await
+    app.work_beside(move |app| found(app.screener().gallery.get(&brand, &id)?, &id)).await
 }
 
 /// Change a reference: disable it, enable it, mend its texts. The next check sees it.

@@ -61,12 +61,13 @@ fn api() -> OpenApiRouter<Arc<App>> {
     api
 }
 
-/// All routes over `app`.
-pub fn router(app: Arc<App>) -> Router {
+/// All routes over `app` and others beside them, which no key guards; a panic in any of them ends its request only.
+pub(super) fn router_with(app: Arc<App>, more: Router<Arc<App>>) -> Router {
     let (router, document) = api().split_for_parts();
     let docs = SwaggerUi::new("/docs").url("/openapi.json", document);
     router
         .route_layer(middleware::from_fn_with_state(Arc::clone(&app), access::guard))
+        .merge(more)
         .merge(docs)
         .merge(console::routes(Arc::clone(&app)))
         .fallback(unknown_route)

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::assembly::{Model, Parts, serving_model};
 use crate::config::Config;
+use crate::gallery::Fault;
 
 /// How often what is too old is erased.
 const SWEEP: Duration = Duration::from_hours(1);
@@ -56,6 +57,9 @@ impl Serving {
             tracing::error!(%error, "the database cannot be read");
             return Some("the database cannot be read; the log has the cause".to_owned());
         }
+        if let Some(fault) = self.parts().screener.gallery.known_fault() {
+            return Some(fault.detail().to_owned());
+        }
         let failed = self.fault.lock().is_some();
         failed.then(|| "the index cannot follow the database; the log has the cause".to_owned()).or_else(|| {
             (!self.embedded.load(Ordering::Acquire))
@@ -69,8 +73,11 @@ impl Serving {
         let serving = Arc::clone(self);
         thread::spawn(move || {
             let mut swept: Option<Instant> = None;
+            let looking = Arc::clone(&serving);
+            thread::spawn(move || looking.look_for_damage());
             loop {
                 serving.catch_up();
+                serving.try_to_write();
                 if swept.is_none_or(|last| last.elapsed() >= SWEEP) {
                     swept = Some(Instant::now());
                     let sweeping = Arc::clone(&serving);
@@ -82,6 +89,23 @@ impl Serving {
             }
         });
         stop
+    }
+
+    fn look_for_damage(&self) {
+        match self.parts().screener.gallery.look_for_damage() {
+            Ok(None) => {}
+            Ok(Some(damage)) => tracing::error!(damage, "the database is damaged: restore a backup"),
+            Err(error) => tracing::error!(%error, "the database cannot be looked through"),
+        }
+    }
+
+    /// Where nothing could be written, sees whether it can be again.
+    fn try_to_write(&self) {
+        let parts = self.parts();
+        let gallery = &parts.screener.gallery;
+        if gallery.known_fault() == Some(Fault::Unwritable) && gallery.try_to_write().is_ok() {
+            tracing::info!("the disk can be written again");
+        }
     }
 
     fn sweep(&self) {

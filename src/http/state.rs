@@ -80,7 +80,7 @@ impl App {
         .await
     }
 
-    /// As [`App::work`], but waits for no place: for answers about the service itself.
+    /// As [`App::work`], but waits for no place: for what only reads a little, and must not wait for what cannot be written.
     pub(super) async fn work_beside<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,

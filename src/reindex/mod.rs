@@ -38,13 +38,13 @@ pub use publish::build_proven;
 use publish::publish;
 pub use report::{Phases, PublishedRun, Report, prepare as prepare_report, write as write_report};
 pub use shadow::{Flip, Replay, ShadowReport, shadow};
-pub use source::{Sources, Stores};
+pub use source::{FetchOptions, Sources, Stores};
 
 /// Lists a manifest, for fuzz targets.
 #[cfg(fuzzing)]
 pub(crate) fn fuzz_manifest(path: &str) {
     let sources = Sources { manifest: Some(path.to_owned()), ..Sources::default() };
-    if let Ok(stores) = Stores::new() {
+    if let Ok(stores) = Stores::new(&FetchOptions::default()) {
         let _ = sources.list(&stores, 1 << 20, &mut |_| true);
     }
 }
@@ -81,6 +81,8 @@ pub struct Tools {
     root: PathBuf,
     /// How they are built.
     options: IndexOptions,
+    /// What may be fetched by URL.
+    fetch: FetchOptions,
 }
 
 impl Tools {
@@ -98,6 +100,7 @@ impl Tools {
             origin: origin(gallery, manifest),
             root: folder(index_dir, manifest),
             options: config.index.clone(),
+            fetch: config.fetch.clone(),
         }
     }
 }
@@ -262,7 +265,7 @@ fn take_in(
     journal: &Journal,
     progress: &impl Progress,
 ) -> Result<(RunChanges, u64), ReindexError> {
-    let stores = Stores::new()?;
+    let stores = Stores::new(&tools.fetch)?;
     let intake = Intake {
         sources: &plan.sources,
         stores: &stores,

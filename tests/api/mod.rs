@@ -3,6 +3,7 @@ mod checks;
 mod console;
 mod crash;
 mod errors;
+mod faults;
 mod hostile;
 mod keys;
 mod lookups;

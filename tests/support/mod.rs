@@ -130,16 +130,24 @@ impl TestApp {
         let mut config = config(folder.path(), model);
         change(&mut config);
         let gallery = Gallery::open(&config.data).unwrap();
-        Self::serving(folder, config, gallery)
+        Self::serving(folder, config, gallery, axum::Router::new())
+    }
+
+    /// Starts with other routes beside its own.
+    pub fn beside(more: axum::Router<Arc<App>>) -> Self {
+        let folder = Arc::new(TempDir::new().unwrap());
+        let config = config(folder.path(), "sscd-distilled");
+        let gallery = Gallery::open(&config.data).unwrap();
+        Self::serving(folder, config, gallery, more)
     }
 
     /// Starts over a gallery that was opened already.
     pub fn over_gallery(folder: Arc<TempDir>, gallery: Gallery) -> Self {
         let config = config(folder.path(), "sscd-distilled");
-        Self::serving(folder, config, gallery)
+        Self::serving(folder, config, gallery, axum::Router::new())
     }
 
-    fn serving(folder: Arc<TempDir>, mut config: Config, gallery: Gallery) -> Self {
+    fn serving(folder: Arc<TempDir>, mut config: Config, gallery: Gallery, more: axum::Router<Arc<App>>) -> Self {
         config.server.listen = "127.0.0.1:0".to_owned();
         let (gallery, model) = (Arc::new(gallery), config.model.clone());
         let model = model.as_str();
@@ -163,7 +171,7 @@ impl TestApp {
                 let shutdown = async {
                     let _ = stopped.await;
                 };
-                http::serve(listener, app, certificate, shutdown).await.unwrap();
+                http::serve_with(listener, app, more, certificate, shutdown).await.unwrap();
             });
         });
         let url = format!("{scheme}://{}", address.recv().unwrap());

@@ -19,7 +19,14 @@ pub struct Service {
 impl Service {
     /// Starts over a folder, with more arguments, and waits until it is ready.
     pub fn start(folder: &Path, args: &[&str]) -> Self {
-        let service = Self::start_unready(folder, args, |_| {});
+        Self::start_ready(folder, |command| {
+            command.args(args);
+        })
+    }
+
+    /// As [`Service::start`], by a changed command.
+    pub fn start_ready(folder: &Path, change: impl FnOnce(&mut Command)) -> Self {
+        let service = Self::start_unready(folder, change);
         for _ in 0..400 {
             if service.client().get(format!("{}/readyz", service.url)).send().is_ok_and(|it| it.status().is_success()) {
                 return service;
@@ -29,9 +36,8 @@ impl Service {
         panic!("the service did not become ready");
     }
 
-    /// As [`Service::start`], returning as soon as it listens.
-    pub fn start_unready(folder: &Path, args: &[&str], change: impl FnOnce(&mut Command)) -> Self {
-        let mut command = serve(folder, args);
+    fn start_unready(folder: &Path, change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = serve(folder, &[]);
         change(&mut command);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -42,6 +42,11 @@ impl ObjectServer {
         Self { url: format!("http://{}", address.recv().unwrap()), shelf }
     }
 
+    /// Where it answers.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Bytes of objects sent so far.
     pub fn bytes_sent(&self) -> usize {
         self.shelf.sent.load(Ordering::SeqCst)
@@ -71,6 +76,10 @@ async fn answer(State(shelf): State<Arc<Shelf>>, request: Request) -> Response {
     let query = request.uri().query().unwrap_or_default().to_owned();
     if query.contains("list-type=2") {
         return list(&shelf, &path, &query);
+    }
+    // What lies below this holds where it leads to.
+    if let Some(to) = shelf.objects.get(&path).filter(|_| path.starts_with("redirect/")) {
+        return (StatusCode::FOUND, [(header::LOCATION, to.clone())]).into_response();
     }
     let Some(bytes) = shelf.objects.get(&path) else {
         return StatusCode::NOT_FOUND.into_response();

@@ -1,6 +1,7 @@
 mod align;
 mod config;
 mod embed;
+mod fetch;
 mod gallery;
 mod index;
 mod library;

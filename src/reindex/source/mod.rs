@@ -4,6 +4,7 @@
 mod archive;
 mod manifest;
 mod store;
+mod web;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +16,7 @@ use crate::gallery::{Details, Polarity};
 
 pub use store::Stores;
 pub(super) use store::{Fetched, Spot};
+pub use web::FetchOptions;
 
 /// Where the images of a run come from.
 #[derive(Debug, Clone, Default)]

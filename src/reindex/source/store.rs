@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, Runtime};
 use url::Url;
 
-use super::{Place, Refusal, is_hidden};
+use super::{FetchOptions, Place, Refusal, is_hidden, web};
 use crate::reindex::ReindexError;
 
 /// An object in a store.
@@ -56,18 +56,19 @@ pub(in crate::reindex) enum Fetched {
 /// Opens paths and URLs, each store once. `AWS_*`, `GOOGLE_*` and `AZURE_*` variables say how.
 pub struct Stores {
     runtime: Runtime,
+    fetch: FetchOptions,
     open: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
 }
 
 impl Stores {
-    /// No store is open yet.
+    /// No store is open yet. `fetch` says whether URLs are read.
     ///
     /// # Errors
     /// When the system gives no threads.
-    pub fn new() -> Result<Self, ReindexError> {
+    pub fn new(fetch: &FetchOptions) -> Result<Self, ReindexError> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| ReindexError::source("object store", &error))?;
-        Ok(Self { runtime, open: Mutex::default() })
+        Ok(Self { runtime, fetch: fetch.clone(), open: Mutex::default() })
     }
 
     /// The spot that a path or URL names.
@@ -104,6 +105,9 @@ impl Stores {
         let bucket = whole.trim_end_matches('/').strip_suffix(&readable(path.as_ref())).unwrap_or(&whole);
         let name = format!("{}://{}/{}", url.scheme(), url.authority(), bucket.trim_matches('/'));
         let store = self.store(&name, || {
+            if matches!(url.scheme(), "http" | "https") {
+                return web::store(&url, &self.fetch).map_err(|refusal| failed(&refusal));
+            }
             object_store::parse_url_opts(&url, variables)
                 .map(|(store, _)| Arc::from(store))
                 .map_err(|error| failed(&error))
@@ -127,7 +131,7 @@ impl Stores {
 
     /// Every object at or below a spot, with its path below it; hidden ones are passed over.
     pub(super) fn list(&self, spot: &Spot, tell: &mut dyn FnMut(String, Place) -> bool) -> Result<(), ReindexError> {
-        let failed = |error: object_store::Error| ReindexError::source(spot.path.as_ref(), &error);
+        let failed = |error: object_store::Error| ReindexError::source(spot.path.as_ref(), &with_causes(&error));
         if is_local(&spot.store) {
             return self.walk(&on_disk(&spot.path), tell);
         }
@@ -241,7 +245,7 @@ impl Stores {
 
     /// A reader over an object, for what is read from front to back.
     pub(super) fn reader(&self, spot: &Spot, name: &str) -> Result<Box<dyn Read + Send>, ReindexError> {
-        let failed = |error: object_store::Error| ReindexError::source(name, &error);
+        let failed = |error: object_store::Error| ReindexError::source(name, &with_causes(&error));
         plain_file(spot).map_err(|detail| ReindexError::source(name, &detail))?;
         let answer = self.runtime.block_on(spot.store.get(&spot.path)).map_err(failed)?;
         Ok(match answer.payload {
@@ -262,7 +266,9 @@ impl Stores {
                 GetResultPayload::Stream(_) => answer.bytes().await.map(Whole::Bytes),
             }
         };
-        self.runtime.block_on(read).map_err(|error| ReindexError::source(name, &error))
+        self.runtime
+            .block_on(read)
+            .map_err(|error: object_store::Error| ReindexError::source(name, &with_causes(&error)))
     }
 }
 
@@ -290,7 +296,21 @@ fn version(meta: &ObjectMeta) -> Option<String> {
 }
 
 fn unreadable(error: &object_store::Error) -> Refusal {
-    Refusal { code: "file-unreadable", detail: error.to_string() }
+    Refusal { code: "file-unreadable", detail: with_causes(error) }
+}
+
+/// An error with what its causes say beside.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// A store's name of a part, as people write it: stores escape some letters.

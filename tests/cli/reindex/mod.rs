@@ -7,6 +7,7 @@ mod hygiene;
 mod plan;
 mod shadow;
 mod sources;
+mod web;
 
 use std::path::{Path, PathBuf};
 use std::process::Output;

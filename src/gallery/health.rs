@@ -1,0 +1,106 @@
+//! What is wrong with the disk or the database, as far as reading and writing have shown it.
+
+use std::io;
+
+use parking_lot::Mutex;
+use rusqlite::ErrorCode;
+
+use super::store::{Gallery, GalleryError, io_error};
+
+/// What keeps the gallery from being used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Pages of the database are not what they were: what is not found may be there.
+    Damaged,
+    /// Nothing can be written: the disk is full, or read-only, or fails.
+    Unwritable,
+}
+
+impl Fault {
+    /// What is wrong and what to do, for people; it names no path.
+    #[must_use]
+    pub fn detail(self) -> &'static str {
+        match self {
+            Self::Damaged => "the database is damaged; stop the service and restore a backup (touchstone restore)",
+            Self::Unwritable => {
+                "nothing can be written: make room on the disk of the data folder, and see whether it is read-only"
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Health(Mutex<Option<Fault>>);
+
+impl Health {
+    /// Damage stays; what cannot be written may be written again.
+    fn note(&self, fault: Fault) {
+        let mut known = self.0.lock();
+        if *known != Some(Fault::Damaged) {
+            *known = Some(fault);
+        }
+    }
+
+    pub(super) fn note_database(&self, error: &rusqlite::Error) {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => self.note(Fault::Damaged),
+            Some(ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
+                self.note(Fault::Unwritable);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn note_files(&self, error: &io::Error) {
+        let kinds = [
+            io::ErrorKind::StorageFull,
+            io::ErrorKind::ReadOnlyFilesystem,
+            io::ErrorKind::QuotaExceeded,
+            io::ErrorKind::FileTooLarge,
+            io::ErrorKind::PermissionDenied,
+        ];
+        if kinds.contains(&error.kind()) {
+            self.note(Fault::Unwritable);
+        }
+    }
+
+    /// Something was written.
+    pub(super) fn wrote(&self) {
+        let mut known = self.0.lock();
+        if *known == Some(Fault::Unwritable) {
+            *known = None;
+        }
+    }
+}
+
+impl Gallery {
+    /// What keeps it from being used now, as far as is known.
+    #[must_use]
+    pub fn known_fault(&self) -> Option<Fault> {
+        *self.health.0.lock()
+    }
+
+    /// Tries to write to the database and beside the photos, and takes back that nothing can be written if it can.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn try_to_write(&self) -> Result<(), GalleryError> {
+        self.write(|transaction| {
+            self.uploads.try_to_write().map_err(io_error)?;
+            transaction.execute("UPDATE gallery SET revision = revision", []).map(drop)
+        })
+    }
+
+    /// Looks through the database's pages, and notes what is wrong with them.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn look_for_damage(&self) -> Result<Option<String>, GalleryError> {
+        let said: String = self.read(|db| db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
+        if said == "ok" {
+            return Ok(None);
+        }
+        self.health.note(Fault::Damaged);
+        Ok(Some(said))
+    }
+}
