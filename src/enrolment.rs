@@ -46,6 +46,18 @@ pub struct Enrolment {
     pub decoder: Arc<Decoder>,
 }
 
+/// What a new reference is held against.
+#[derive(Clone, Copy)]
+pub struct Hygiene<'a> {
+    /// Generic images.
+    pub bank: &'a GenericBank,
+    /// The references that serve.
+    pub library: &'a Library,
+    /// Whether it also disputes references of other brands that it contradicts. Who speaks for one brand only may not
+    /// take another's references out of blocking: then it waits by itself for a person.
+    pub disputes_others: bool,
+}
+
 impl Enrolment {
     /// Keeps `bytes` as a reference. The library serves it from its next refresh on. With `hygiene`, one that
     /// contradicts another reference is kept, but quarantined, and the other one is disputed from then on. `by`
@@ -57,7 +69,7 @@ impl Enrolment {
         &self,
         bytes: &[u8],
         claim: &Claim,
-        hygiene: Option<(&GenericBank, &Library)>,
+        hygiene: Option<Hygiene<'_>>,
         by: Option<(&str, &str)>,
     ) -> Result<Added, EnrolError> {
         let photo = self.decoder.decode(bytes)?;
@@ -66,20 +78,22 @@ impl Enrolment {
         let embedding = embedding.wait()?;
         let thresholds = &self.embedder.manifest().thresholds;
         let contradicted = match hygiene {
-            Some((_, library)) => {
+            Some(Hygiene { library, .. }) => {
                 contradicting(claim, &record.perceptual_hash, &embedding, (&self.gallery, library, thresholds))?
             }
             None => Vec::new(),
         };
+        let others = hygiene.is_some_and(|hygiene| hygiene.disputes_others);
+        let disputed = contradicted.iter().filter(|other| others || other.claim.brand == claim.brand);
         let quarantine = contradicted.first().map(|other| conflict_with(claim, other));
         let new = NewReference {
             claim,
             photo: &record,
             bytes: Some(bytes),
             embedding: &embedding,
-            mark: hygiene.and_then(|(bank, _)| bank.mark(record.quality, &embedding, thresholds)),
+            mark: hygiene.and_then(|hygiene| hygiene.bank.mark(record.quality, &embedding, thresholds)),
             quarantine: quarantine.as_ref(),
-            disputes: &contradicted.iter().map(|other| other.key).collect::<Vec<_>>(),
+            disputes: &disputed.map(|other| other.key).collect::<Vec<_>>(),
             run: None,
             by,
         };

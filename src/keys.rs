@@ -140,6 +140,13 @@ fn id_of(text: &str) -> Option<String> {
     (digits(id, ID_DIGITS) && digits(secret, SECRET_DIGITS)).then(|| format!("key_{id}"))
 }
 
+/// The id of a key that is named by its id or by its whole text, without the secret.
+#[must_use]
+pub fn id_in(named: &str) -> String {
+    let id = named.strip_prefix(PREFIX).map(|rest| rest.split('_').next().unwrap_or_default());
+    id.map_or_else(|| named.to_owned(), |id| format!("key_{id}"))
+}
+
 /// 256 random bits in hexadecimal.
 #[must_use]
 pub fn new_secret() -> String {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::gallery::GalleryError;
+use crate::photo::Sha256;
 
 pub use restore::restore;
 pub use write::back_up;
@@ -64,6 +65,20 @@ pub enum BackupError {
     /// The database cannot be used.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
+    /// Something else is there.
+    #[error("{0} is there and is no plain file; name a new file, or a backup to replace")]
+    NotAFile(PathBuf),
+    /// A reference's photo is not what it was.
+    #[error("the photo {sha256} cannot be backed up ({source}); delete its reference and add it again")]
+    Photo {
+        /// Which.
+        sha256: Sha256,
+        /// What is wrong.
+        source: io::Error,
+    },
+    /// The folders are one, or one is in the other.
+    #[error("data and index_dir must be folders beside each other to restore into: {0} and {1}")]
+    Nested(PathBuf, PathBuf),
     /// Photos went faster than they could be copied.
     #[error("references kept being deleted while their photos were copied; try again")]
     Unsteady,

@@ -22,6 +22,13 @@ pub fn restore(
     vault: Option<Vault>,
     dry: bool,
 ) -> Result<(About, Contents), BackupError> {
+    // Where a link leads, for a rename would replace the link.
+    let real = |folder: &Path| fs::canonicalize(folder).or_else(|_| std::path::absolute(folder));
+    let data = &real(data).map_err(BackupError::file(data))?;
+    let index_dir = &real(index_dir).map_err(BackupError::file(index_dir))?;
+    if data.starts_with(index_dir) || index_dir.starts_with(data) {
+        return Err(BackupError::Nested(data.clone(), index_dir.clone()));
+    }
     if !dry {
         for folder in [data, index_dir] {
             if !is_vacant(folder).map_err(BackupError::file(folder))? {
@@ -42,13 +49,14 @@ pub fn restore(
         let path = data_work.path().join(name);
         fs::remove_file(&path).map_err(BackupError::file(&path))?;
     }
-    let contents = prove(data_work.path(), vault, &sums).map_err(|error| match error {
+    let contents = prove(data_work.path(), vault, &sums, &about).map_err(|error| match error {
         Proof::Wrong(reason) => damaged(reason),
         Proof::Gallery(error) => BackupError::Gallery(error),
     })?;
     if !dry {
-        put(data_work, data)?;
+        // The database last: without it nothing was restored.
         put(index_work, index_dir)?;
+        put(data_work, data)?;
     }
     Ok((about, contents))
 }
@@ -102,9 +110,9 @@ fn unpack(from: &Path, data: &Path, index: &Path) -> Result<BTreeMap<String, (Sh
             return Err(damaged(format!("it holds {name:?}, which no backup does")));
         }
         let to = match path.strip_prefix("index") {
-            Ok(below) => index.join(below),
+            Ok(below) if (2..=3).contains(&below.components().count()) => index.join(below),
             Err(_) if is_known(&name) => data.join(&path),
-            Err(_) => return Err(damaged(format!("it holds {name:?}, which no backup does"))),
+            Ok(_) | Err(_) => return Err(damaged(format!("it holds {name:?}, which no backup does"))),
         };
         if let Some(folder) = to.parent() {
             fs::create_dir_all(folder).map_err(BackupError::file(folder))?;
@@ -121,7 +129,12 @@ fn unpack(from: &Path, data: &Path, index: &Path) -> Result<BTreeMap<String, (Sh
 }
 
 fn is_known(name: &str) -> bool {
-    [ABOUT, DATABASE, SUMS].contains(&name) || name.starts_with("photos/") || name.starts_with("uploads/")
+    let photo = |rest: &str| {
+        rest.split_once('/')
+            .is_some_and(|(folder, sum)| sum.parse::<Sha256>().is_ok() && sum.starts_with(folder) && folder.len() == 2)
+    };
+    [ABOUT, DATABASE, SUMS].contains(&name)
+        || ["photos/", "uploads/"].iter().any(|kind| name.strip_prefix(kind).is_some_and(photo))
 }
 
 enum Either {
@@ -177,7 +190,12 @@ impl From<crate::gallery::GalleryError> for Proof {
 }
 
 /// Opens what was unpacked, and holds everything in it to what it should be.
-fn prove(data: &Path, vault: Option<Vault>, sums: &BTreeMap<String, (Sha256, u64)>) -> Result<Contents, Proof> {
+fn prove(
+    data: &Path,
+    vault: Option<Vault>,
+    sums: &BTreeMap<String, (Sha256, u64)>,
+    about: &About,
+) -> Result<Contents, Proof> {
     let counted = |prefix: &str| sums.keys().filter(|name| name.starts_with(prefix)).count() as u64;
     let mut contents = Contents {
         photos: counted("photos/"),
@@ -190,6 +208,13 @@ fn prove(data: &Path, vault: Option<Vault>, sums: &BTreeMap<String, (Sha256, u64
         return Err(Proof::Wrong(format!("{DATABASE} is missing")));
     }
     let gallery = Gallery::open_sealed(data, vault)?;
+    if gallery.id() != about.gallery {
+        let got = gallery.id();
+        return Err(Proof::Wrong(format!("{DATABASE} is of {got}, and {ABOUT} says {}", about.gallery)));
+    }
+    if let Some(fault) = gallery.schema_fault()? {
+        return Err(Proof::Wrong(format!("{DATABASE} is no database of this touchstone: {fault}")));
+    }
     if let Some(fault) = gallery.fault()? {
         return Err(Proof::Wrong(format!("the database is damaged: {fault}")));
     }

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256 as Hasher};
 
 use super::{ABOUT, About, BackupError, Contents, DATABASE, FORMAT, SUMS};
-use crate::gallery::{Gallery, photos_of};
+use crate::gallery::{Gallery, GalleryError, photos_of};
 use crate::index::current_line;
 use crate::photo::Sha256;
+
+/// How what is not finished is called; a backup that was killed leaves it.
+const PART: &str = ".touchstone-backup-";
 
 /// How often the database is copied anew because a photo of the last copy was deleted meanwhile.
 const TRIES: usize = 5;
@@ -17,8 +20,12 @@ const TRIES: usize = 5;
 /// # Errors
 /// [`BackupError`]; `to` is not there then.
 pub fn back_up(gallery: &Gallery, index_dir: &Path, to: &Path) -> Result<Contents, BackupError> {
+    let other = fs::symlink_metadata(to).is_ok_and(|there| !there.is_file());
+    if other {
+        return Err(BackupError::NotAFile(to.to_owned()));
+    }
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let part = tempfile::NamedTempFile::new_in(folder).map_err(BackupError::file(folder))?;
+    let part = tempfile::Builder::new().prefix(PART).tempfile_in(folder).map_err(BackupError::file(folder))?;
     let mut backup = Backup {
         tar: tar::Builder::new(BufWriter::with_capacity(
             1 << 20,
@@ -83,7 +90,7 @@ impl Backup {
     /// The database, then the photos that it names. A photo that was deleted in between makes another copy necessary; those
     /// that were added already are then as good as they were.
     fn gallery(&mut self, gallery: &Gallery, folder: &Path) -> Result<(), BackupError> {
-        let work = tempfile::tempdir_in(folder).map_err(BackupError::file(folder))?;
+        let work = tempfile::Builder::new().prefix(PART).tempdir_in(folder).map_err(BackupError::file(folder))?;
         let mut added = std::collections::HashSet::new();
         for number in 0..TRIES {
             let copy = work.path().join(format!("{number}.db"));
@@ -116,6 +123,14 @@ impl Backup {
             let path = gallery.photo_file(*sha256);
             if !self.add_file(&format!("photos/{}", name_of(&path)), &path)? {
                 return Ok(false);
+            }
+            // What cannot be restored must be told now.
+            match gallery.photo(*sha256) {
+                Err(GalleryError::Photos(error)) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(BackupError::Photo { sha256: *sha256, source: error });
+                }
+                Err(GalleryError::Photos(_)) | Ok(_) => {}
+                Err(other) => return Err(other.into()),
             }
             added.insert(*sha256);
             self.contents.photos += 1;

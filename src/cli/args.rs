@@ -130,7 +130,7 @@ pub enum KeyCommand {
     },
     /// Refuse a key from now on
     Revoke {
-        /// Its id: key_ and 16 digits
+        /// Its id, key_ and 16 digits; or the whole key
         #[arg(value_name = "ID")]
         id: String,
     },

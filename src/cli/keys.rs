@@ -5,7 +5,7 @@ use super::{Exit, Failure};
 use crate::assembly::open_gallery;
 use crate::config::Config;
 use crate::gallery::{ApiKey, InvalidName, Scope};
-use crate::keys::{KeyError, Wanted, make};
+use crate::keys::{KeyError, Wanted, id_in, make};
 
 pub(super) fn key(config: &Config, args: &KeyArgs) -> Result<Exit, Failure> {
     let gallery = open_gallery(config)?;
@@ -20,8 +20,9 @@ pub(super) fn key(config: &Config, args: &KeyArgs) -> Result<Exit, Failure> {
             say!("{text}");
         }
         KeyCommand::Revoke { id } => {
-            let known = gallery.revoke_key(ACTOR, id)?;
-            let Some(key) = known else {
+            // Whoever has found a key has its text; an error must not repeat that.
+            let id = id_in(id);
+            let Some(key) = gallery.revoke_key(ACTOR, &id)? else {
                 return Err(Failure::Declined(format!("there is no key {id}; touchstone key list shows them")));
             };
             say!("{} is refused from now on", key.id);

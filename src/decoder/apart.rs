@@ -19,6 +19,9 @@ use crate::telemetry;
 /// How long a process may take to start.
 const START: Duration = Duration::from_secs(10);
 
+/// How often one is started before there is none.
+const STARTS: usize = 3;
+
 /// Processes, of which each is somebody's or idle.
 pub(super) struct Pool {
     limits: Limits,
@@ -78,11 +81,23 @@ impl Pool {
         }
     }
 
+    /// A new process; one that ended while it started may have been ended by somebody else.
+    fn started(&self) -> io::Result<Process> {
+        let mut last = io::Error::other("no process was started");
+        for _ in 0..STARTS {
+            match Process::start(&self.program, &self.limits, self.longest) {
+                Ok(process) => return Ok(process),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
     fn idle_or_new(&self) -> io::Result<Process> {
         loop {
             let idle = self.idle.lock().pop();
             let Some(mut process) = idle else {
-                return Process::start(&self.program, &self.limits, self.longest);
+                return self.started();
             };
             if process.is_alive() {
                 return Ok(process);

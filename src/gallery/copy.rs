@@ -1,9 +1,11 @@
 //! Copies of the database for backups, and the proof of one that was restored.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use super::schema;
 use super::store::{Gallery, GalleryError};
 use crate::photo::Sha256;
 
@@ -37,6 +39,24 @@ impl Gallery {
         Ok((said != "ok").then_some(said))
     }
 
+    /// How tables, indexes and triggers differ from those of this version; `None` when they do not.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn schema_fault(&self) -> Result<Option<String>, GalleryError> {
+        let fresh = || {
+            let mut db = Connection::open_in_memory()?;
+            // What it refuses it would have refused when it was written.
+            let _ = schema::migrate(&mut db, "gal_none")?;
+            shape(&db)
+        };
+        let expected = fresh().map_err(|source| self.failed(source))?;
+        let got = self.read(shape)?;
+        let differs = |name: &&String| got.get(*name) != expected.get(*name);
+        let name = expected.keys().chain(got.keys()).find(differs);
+        Ok(name.map(|name| format!("{name} is missing, or not as expected, or not expected")))
+    }
+
     /// The first reference whose photo is missing or damaged, with why.
     ///
     /// # Errors
@@ -57,6 +77,16 @@ impl Gallery {
 pub fn photos_of(database: &Path) -> Result<Vec<Sha256>, GalleryError> {
     let read = Connection::open(database).and_then(|db| sums(&db));
     read.map_err(|source| GalleryError::Database { path: database.to_owned(), source })
+}
+
+/// What the database is made of, by name; how it was spaced does not matter.
+fn shape(db: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+    db.prepare("SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'")?
+        .query_map([], |row| {
+            let sql: String = row.get(1)?;
+            Ok((row.get(0)?, sql.split_whitespace().collect::<Vec<_>>().join(" ")))
+        })?
+        .collect()
 }
 
 fn sums(db: &Connection) -> rusqlite::Result<Vec<Sha256>> {

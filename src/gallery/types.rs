@@ -189,6 +189,14 @@ pub struct Quarantine {
     pub detail: String,
 }
 
+impl Quarantine {
+    /// Whether it speaks of another brand's reference.
+    #[must_use]
+    pub fn names_another(&self) -> bool {
+        self.detail.contains("another brand's")
+    }
+}
+
 /// What a brand says of a photo, beside its polarity.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {

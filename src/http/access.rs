@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response as Documented, ResponseBuilder};
 
@@ -178,10 +179,12 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
         Problem::new(
             StatusCode::UNAUTHORIZED,
             "key-missing",
-            "the request has no key; send the header Authorization: Bearer and a key that `touchstone key add` made",
+            "the request has no key, or two; send one header Authorization: Bearer and a key that `touchstone key add` made",
         )
     };
-    let value = headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    // Of two, a proxy may have looked at the other one.
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(missing()) };
     let (scheme, text) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
     if scheme.eq_ignore_ascii_case("bearer") { Ok(text.trim()) } else { Err(missing()) }
 }
@@ -207,18 +210,36 @@ fn unauthorised(problem: Problem) -> Response {
     response
 }
 
-/// How often each key may call. Keys that are known only, so there are not more than those.
-#[derive(Default)]
-pub(super) struct Limits(Mutex<HashMap<String, (u32, Arc<DefaultDirectRateLimiter>)>>);
+/// How often each key may call, and how many places it holds. Keys that are known only, so there are not more than those.
+pub(super) struct Limits {
+    rates: Mutex<HashMap<String, (u32, Arc<DefaultDirectRateLimiter>)>>,
+    places: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// Places that one key may hold.
+    share: usize,
+}
 
 impl Limits {
+    /// Of so many places: a quarter is left to other keys, whatever one does.
+    pub(super) fn new(places: usize) -> Self {
+        Self { rates: Mutex::default(), places: Mutex::default(), share: (places - places / 4).max(1) }
+    }
+
+    /// One of the places that the caller may hold.
+    pub(super) fn place(&self, caller: &Caller) -> Option<OwnedSemaphorePermit> {
+        let own = {
+            let mut places = self.places.lock();
+            Arc::clone(places.entry(caller.id().to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.share))))
+        };
+        own.try_acquire_owned().ok()
+    }
+
     /// Counts a request of `key`, or refuses it; a second's worth may come at once.
     fn take(&self, key: &ApiKey, usual: u32) -> Result<(), Problem> {
         let Some(rate) = NonZeroU32::new(key.rate.unwrap_or(usual)) else {
             return Ok(());
         };
         let limiter = {
-            let mut limiters = self.0.lock();
+            let mut limiters = self.rates.lock();
             let fresh = || (rate.get(), Arc::new(RateLimiter::direct(Quota::per_second(rate))));
             let kept = limiters.entry(key.id.clone()).or_insert_with(fresh);
             if kept.0 != rate.get() {
@@ -252,6 +273,10 @@ pub(super) fn document(document: &mut OpenApi) {
             _ => &mut item.delete,
         };
         let Some(operation) = operation else { continue };
+        if operation.request_body.is_some() {
+            let broken = RefOr::T(problem("The body is not what its type says"));
+            operation.responses.responses.entry("400".to_owned()).or_insert(broken);
+        }
         let Only(roles) = who else { continue };
         operation.security = Some(vec![SecurityRequirement::new("key", [] as [&str; 0])]);
         let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();

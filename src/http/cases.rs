@@ -22,6 +22,7 @@ pub(super) const MAX_APPEAL: usize = 4000;
 #[serde(deny_unknown_fields)]
 pub(super) struct AppealBody {
     /// What the seller says, at most 4000 characters.
+    #[schema(min_length = 1, max_length = 4000, pattern = "\\S")]
     text: String,
 }
 

@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::ToSchema;
 
+use super::access::Called;
 use super::form::{Form, Parts, Path, Rules};
 use super::{App, Problem};
 use crate::screening::{CheckAnswer, Listing};
@@ -17,7 +19,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 #[expect(dead_code, reason = "describes the form for OpenAPI; Form reads it")]
 pub(super) struct CheckForm {
     /// 1 to 20 files: JPEG, PNG, WebP, GIF, BMP or TIFF, at most 20 MiB each.
-    #[schema(value_type = Vec<String>, format = Binary)]
+    #[schema(value_type = Vec<String>, format = Binary, min_items = 1, max_items = 20)]
     photo: Vec<String>,
     /// The marketplace's id of the listing.
     listing_id: Option<String>,
@@ -49,11 +51,12 @@ pub(super) struct CheckForm {
 )]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
+    Extension(caller): Called,
     headers: HeaderMap,
     Parts(body): Parts,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
-    let _place = app.admit()?;
+    let _place = app.admit(&caller)?;
     if let Some(reason) = app.not_ready() {
         return Err(super::system::not_ready(reason));
     }

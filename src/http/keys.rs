@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::access::{Called, Caller};
 use super::form::{Json, Path};
 use super::{App, Problem};
-use crate::gallery::{ApiKey, Scope};
+use crate::gallery::{ApiKey, BrandId, Scope};
 use crate::keys::{KeyError, Wanted, make};
 
 /// A key to make.
@@ -18,16 +18,36 @@ use crate::keys::{KeyError, Wanted, make};
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyRequest {
     /// `platform`, `brand`, `moderator` or `admin`.
+    #[schema(value_type = ScopeName)]
     scope: String,
     /// Whose it is, where the scope is `brand`.
+    #[schema(value_type = Option<BrandId>)]
     brand: Option<String>,
     /// What it is for, in your words: at most 200 characters.
     #[serde(default)]
+    #[schema(max_length = 200)]
     label: String,
     /// Days until it is refused, 1 to 36500; never when absent.
+    #[schema(minimum = 1, maximum = 36500)]
     days: Option<u32>,
     /// Requests a second at most, 1 to 1000000; the service's own limit when absent.
+    #[schema(minimum = 1, maximum = 1_000_000)]
     rate: Option<u32>,
+}
+
+/// What keys are for.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes a field for OpenAPI")]
+enum ScopeName {
+    /// The marketplace.
+    Platform,
+    /// One brand.
+    Brand,
+    /// Reads what moderators read.
+    Moderator,
+    /// Everything.
+    Admin,
 }
 
 /// A key that was made. This is the only answer with its text.
@@ -64,7 +84,7 @@ pub(super) async fn create(
     Json(body): Json<KeyRequest>,
 ) -> Result<Response, Problem> {
     let KeyRequest { scope, brand, label, days, rate } = body;
-    let brand = brand.map(|brand| brand.parse()).transpose()?;
+    let brand: Option<BrandId> = brand.map(|brand| brand.parse()).transpose()?;
     let wanted = Wanted { scope: Scope::named(&scope, brand)?, label, days, rate };
     app.work(move |app| {
         let (kept, key) = make(&app.screener().gallery, caller.id(), wanted)?;

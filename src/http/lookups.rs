@@ -24,6 +24,7 @@ pub(super) struct LookupRequest {
     /// The reference to find similar ones to; it is not among the answers itself.
     reference_id: String,
     /// How many, 1 to 1000; 10 when absent.
+    #[schema(minimum = 1, maximum = 1000)]
     k: Option<usize>,
     /// Only of this brand.
     brand: Option<String>,
@@ -41,6 +42,7 @@ pub(super) struct LookupForm {
     #[schema(value_type = String, format = Binary)]
     photo: String,
     /// How many, 1 to 1000; 10 when absent.
+    #[schema(minimum = 1, maximum = 1000)]
     k: Option<usize>,
     /// Only of this brand.
     brand: Option<String>,
@@ -84,7 +86,7 @@ pub(super) async fn create(
     Extension(caller): Called,
     request: Request,
 ) -> Result<Json<LookupAnswer>, Problem> {
-    let _place = app.admit()?;
+    let _place = app.admit(&caller)?;
     let (subject, k, filter) = read(&app, request).await?;
     let filter = Filter { brand: caller.held_to(filter.brand)?, ..filter };
     app.work(move |app| {

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,8 +8,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::access::{Called, Caller};
 use super::form::{Form, Json, Parts, Path, Query, Rules, too_long};
 use super::{App, Problem};
+use crate::enrolment::Hygiene;
 use crate::gallery::{
     Added, BrandId, Claim, DETAIL_CAPS, Details, ListQuery, Mark, Polarity, Quarantine, Reference, ReferenceState,
     ReferenceUpdate,
@@ -63,6 +66,20 @@ pub(super) struct ReferenceBody {
     /// When it was last changed.
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
+}
+
+impl ReferenceBody {
+    /// As this caller may see it: a brand hears that its image contradicts another's, not whose, nor which.
+    fn seen_by(caller: &Caller, reference: Reference) -> Self {
+        let mut body = Self::from(reference);
+        if let Some(quarantine) =
+            body.quarantine.as_mut().filter(|held| caller.brand().is_some() && held.names_another())
+        {
+            "nearly the same image was supplied otherwise; the marketplace decides which is right"
+                .clone_into(&mut quarantine.detail);
+        }
+        body
+    }
 }
 
 impl From<Reference> for ReferenceBody {
@@ -134,6 +151,7 @@ pub(super) struct PageQuery {
     /// `next` of the page before.
     after: Option<u64>,
     /// 1 to 1000; 100 when absent.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
@@ -158,7 +176,19 @@ pub(super) struct ReferencePatch {
     #[schema(value_type = Option<String>)]
     rights_basis: Option<Option<String>>,
     /// Whether it takes part in checks.
+    #[schema(value_type = Option<SettableState>)]
     state: Option<ReferenceState>,
+}
+
+/// The states that a brand may put a reference into.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes a field for OpenAPI")]
+enum SettableState {
+    /// Takes part.
+    Active,
+    /// Kept, but takes no part.
+    Disabled,
 }
 
 /// Tells null from absent.
@@ -183,11 +213,12 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<S
 )]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
+    Extension(caller): Called,
     Path(brand): Path<String>,
     Parts(body): Parts,
 ) -> Result<Response, Problem> {
     let brand: BrandId = brand.parse()?;
-    let _place = app.admit()?;
+    let _place = app.admit(&caller)?;
     let rules = Rules { texts: TEXTS, max_photos: 1, max_photo_bytes: app.screener().decoder.limits().max_bytes };
     let mut form = Form::read(body, &rules).await?;
     let polarity = form
@@ -206,21 +237,22 @@ pub(super) async fn create(
     app.work(move |app| {
         let parts = app.parts();
         let library = &parts.screener.library;
-        let added = parts.enrolment().enrol(&form.photo(), &claim, Some((&parts.bank, library)), None)?;
+        let hygiene = Hygiene { bank: &parts.bank, library, disputes_others: caller.brand().is_none() };
+        let added = parts.enrolment().enrol(&form.photo(), &claim, Some(hygiene), None)?;
         library.refresh()?;
-        added_response(added)
+        added_response(added, &caller)
     })
     .await
 }
 
-fn added_response(added: Added) -> Result<Response, Problem> {
+fn added_response(added: Added, caller: &Caller) -> Result<Response, Problem> {
     match added {
         Added::New(reference) => {
             let location = format!("/v1/brands/{}/references/{}", reference.claim.brand, reference.id);
-            Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(ReferenceBody::from(reference)))
+            Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(ReferenceBody::seen_by(caller, reference)))
                 .into_response())
         }
-        Added::Existing(reference) => Ok(Json(ReferenceBody::from(reference)).into_response()),
+        Added::Existing(reference) => Ok(Json(ReferenceBody::seen_by(caller, reference)).into_response()),
         Added::Contradicts(known) => Err(Problem::new(
             StatusCode::CONFLICT,
             "reference-contradicts",
@@ -244,6 +276,7 @@ fn added_response(added: Added) -> Result<Response, Problem> {
 )]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
+    Extension(caller): Called,
     Path(brand): Path<String>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<ReferencePage>, Problem> {
@@ -262,7 +295,10 @@ pub(super) async fn list(
     app.work_beside(move |app| {
         let references = app.screener().gallery.list(&brand, &query)?;
         let next = (references.len() == limit).then(|| references.last().map(|last| last.key)).flatten();
-        Ok(Json(ReferencePage { references: references.into_iter().map(ReferenceBody::from).collect(), next }))
+        Ok(Json(ReferencePage {
+            references: references.into_iter().map(|one| ReferenceBody::seen_by(&caller, one)).collect(),
+            next,
+        }))
     })
     .await
 }
@@ -279,10 +315,11 @@ pub(super) async fn list(
 )]
 pub(super) async fn get(
     State(app): State<Arc<App>>,
+    Extension(caller): Called,
     Path((brand, id)): Path<(String, String)>,
 ) -> Result<Json<ReferenceBody>, Problem> {
     let brand: BrandId = brand.parse()?;
-    app.work_beside(move |app| found(app.screener().gallery.get(&brand, &id)?, &id)).await
+    app.work_beside(move |app| found(app.screener().gallery.get(&brand, &id)?, &id, &caller)).await
 }
 
 /// Change a reference: disable it, enable it, mend its texts. The next check sees it.
@@ -300,6 +337,7 @@ pub(super) async fn get(
 )]
 pub(super) async fn patch(
     State(app): State<Arc<App>>,
+    Extension(caller): Called,
     Path((brand, id)): Path<(String, String)>,
     Json(patch): Json<ReferencePatch>,
 ) -> Result<Json<ReferenceBody>, Problem> {
@@ -308,7 +346,7 @@ pub(super) async fn patch(
     app.work(move |app| {
         let changed = app.screener().gallery.update(&brand, &id, &update)?;
         app.screener().library.refresh()?;
-        found(changed, &id)
+        found(changed, &id, &caller)
     })
     .await
 }
@@ -336,8 +374,10 @@ pub(super) async fn delete(
     .await
 }
 
-fn found(reference: Option<Reference>, id: &str) -> Result<Json<ReferenceBody>, Problem> {
-    reference.map(|reference| Json(reference.into())).ok_or_else(|| Problem::not_found("reference", id))
+fn found(reference: Option<Reference>, id: &str, caller: &Caller) -> Result<Json<ReferenceBody>, Problem> {
+    reference
+        .map(|reference| Json(ReferenceBody::seen_by(caller, reference)))
+        .ok_or_else(|| Problem::not_found("reference", id))
 }
 
 impl ReferencePatch {

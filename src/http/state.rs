@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Problem;
-use super::access::Limits;
+use super::access::{Caller, Limits};
 use super::console::Refusal;
 use super::serving::Serving;
 use crate::assembly::Parts;
@@ -49,7 +49,7 @@ impl App {
                 ..config.console.clone()
             },
             guard: LoginGuard::default(),
-            limits: Limits::default(),
+            limits: Limits::new(config.server.max_in_flight.max(1)),
             metrics,
             admission: Arc::new(Semaphore::new(config.server.max_in_flight.max(1))),
             working: Arc::new(Semaphore::new(cores + 2)),
@@ -58,7 +58,13 @@ impl App {
     }
 
     /// A place for a request with photos, or 429. Taken before the body is read.
-    pub(super) fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+    pub(super) fn admit(&self, caller: &Caller) -> Result<[OwnedSemaphorePermit; 2], Problem> {
+        let own = self.limits.place(caller).ok_or_else(refused)?;
+        Ok([own, place(&self.admission)?])
+    }
+
+    /// As [`App::admit`], for somebody who is signed in.
+    pub(super) fn admit_moderator(&self) -> Result<OwnedSemaphorePermit, Problem> {
         place(&self.admission)
     }
 
@@ -128,10 +134,12 @@ impl App {
 }
 
 fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
-    Arc::clone(places).try_acquire_owned().map_err(|_| {
-        telemetry::refused();
-        Problem::busy()
-    })
+    Arc::clone(places).try_acquire_owned().map_err(|_| refused())
+}
+
+fn refused() -> Problem {
+    telemetry::refused();
+    Problem::busy()
 }
 
 /// A screener that stays the same for as long as it is held.

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::DeskError;
 use crate::assembly::Parts;
+use crate::enrolment::Hygiene;
 use crate::gallery::{
     Added, BrandId, Case, CaseStatus, Claim, Claimed, Decided, Decision, Details, Polarity, QueueQuery, Reference,
     Undone,
@@ -231,7 +232,7 @@ impl Desk {
         };
         let claim = Claim { brand, polarity, details };
         let library = &self.parts.screener.library;
-        let hygiene = Some((&*self.parts.bank, &**library));
+        let hygiene = Some(Hygiene { bank: &self.parts.bank, library, disputes_others: true });
         let added = self.parts.enrolment().enrol(&bytes, &claim, hygiene, Some(worker.both()))?;
         library.refresh()?;
         Ok(added)

@@ -92,6 +92,9 @@ pub fn bundle(desk: &Desk, worker: &Worker, check_id: &str, platform: &Platform)
     let gallery = &desk.parts().screener.gallery;
     let found = gallery.case_with_log(check_id)?;
     let (case, log) = found.ok_or_else(|| DeskError::Unknown(check_id.to_owned()))?;
+    if log.iter().any(AuditEntry::is_erased) {
+        return Err(DeskError::Erased(check_id.to_owned()));
+    }
     let mut parts = Parts::default();
     parts.json(CASE, &case)?;
     parts.json(ANSWER, &view.answer)?;

@@ -61,6 +61,11 @@ pub enum DeskError {
     /// There is no restriction to state reasons for.
     #[error("case {0} is decided neither as fake nor as photo_misuse: there is no restriction to state reasons for")]
     NothingRestricted(String),
+    /// What the log said of the case was erased.
+    #[error(
+        "what was said about case {0} was erased, because its seller wanted it or it was too old: it proves nothing any more"
+    )]
+    Erased(String),
     /// The reference cannot be held back.
     #[error("there is no reference {0} that takes part in checks")]
     NoActiveReference(String),

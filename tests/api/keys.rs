@@ -6,7 +6,7 @@ use touchstone::gallery::Scope;
 
 use crate::support::pictures::photo;
 use crate::support::service::{Service, serve};
-use crate::support::{TestApp, client_with, form, problem};
+use crate::support::{TestApp, client_with, form, problem, real_photo};
 
 /// Who may call what, written down once more: by hand, from the promise, not from the code.
 const PROMISED: &[(&str, &str, &[&str])] = &[
@@ -241,4 +241,64 @@ fn answers_over_tls_are_those_over_http() {
     let serve = |args: &[&str]| serve(folder.path(), args).output().unwrap().status.code();
     assert_eq!(serve(&["--set", &chain, "--set", &key]), Some(1), "what is no certificate is no start");
     assert_eq!(serve(&["--set", &chain]), Some(4), "one of the two files is no setting");
+}
+
+/// Somebody with one brand's key must neither hear what another brand holds nor take it out of blocking.
+#[test]
+fn a_brand_that_contradicts_another_hears_not_whom_and_disputes_nothing_of_it() {
+    let app = TestApp::start();
+    let theirs = app.add("globex", "authentic", &real_photo(0))["id"].as_str().unwrap().to_owned();
+    let client = client_with(&app.new_key(Scope::Brand("acme".parse().unwrap())).1);
+    let near = crate::support::pictures::jpeg(&image::load_from_memory(&real_photo(0)).unwrap().to_rgb8(), 90);
+    let url = format!("{}/v1/brands/acme/references", app.url);
+    let sent: Value =
+        client.post(&url).multipart(form(&[&near], &[("polarity", "fake")])).send().unwrap().json().unwrap();
+    assert_eq!(sent["state"], "quarantined", "it waits for a person: {sent}");
+    let own = format!("{url}/{}", sent["id"].as_str().unwrap());
+    for seen in [
+        sent.to_string(),
+        client.get(&url).send().unwrap().text().unwrap(),
+        client.get(&own).send().unwrap().text().unwrap(),
+    ] {
+        assert!(!seen.contains(&theirs) && !seen.contains("another brand") && !seen.contains("authentic"), "{seen}");
+    }
+    let kept = app.get_json(&format!("/v1/brands/globex/references/{theirs}"));
+    assert_eq!(kept["mark"], Value::Null, "the other brand's reference stands as it stood");
+    // The marketplace sees whom, and its own word disputes.
+    let own = app.get_json(&own[app.url.len()..]);
+    assert!(own["quarantine"]["detail"].as_str().unwrap().contains(&theirs));
+}
+
+#[test]
+fn one_key_cannot_hold_every_place() {
+    let app = TestApp::with("sscd-distilled", |config| config.server.max_in_flight = 4);
+    let slow = app.new_key(Scope::Platform).1;
+    // Bodies that never come hold their places.
+    let held: Vec<_> = (0..4)
+        .map(|_| {
+            let mut socket = std::net::TcpStream::connect(app.url.strip_prefix("http://").unwrap()).unwrap();
+            let head = format!(
+                "POST /v1/checks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {slow}\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000\r\n\r\n--x"
+            );
+            std::io::Write::write_all(&mut socket, head.as_bytes()).unwrap();
+            socket
+        })
+        .collect();
+    let refused = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let answer = client_with(&slow).post(format!("{}/v1/checks", app.url)).multipart(form(&[&photo(1)], &[]));
+        answer.send().unwrap().status() == 429
+    });
+    assert!(refused, "the slow key has used its share up");
+    assert_eq!(app.verdict(&photo(1)), "no_match", "another key goes on");
+    drop(held);
+}
+
+#[test]
+fn two_keys_in_one_request_are_none() {
+    let app = TestApp::start();
+    let key = app.new_key(Scope::Admin).1;
+    let request = reqwest::blocking::Client::new().get(format!("{}/v1/index", app.url)).bearer_auth(&key);
+    assert_eq!(request.try_clone().unwrap().send().unwrap().status(), 200);
+    problem(request.header("authorization", "Bearer other").send().unwrap(), 401, "key-missing");
 }

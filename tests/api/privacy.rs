@@ -174,6 +174,8 @@ fn a_seller_who_is_forgotten_is_nowhere_and_the_log_still_holds() {
     assert!(case.contains("/console/pictures/photo/"));
     // What was decided about the photo goes on to hold for others.
     assert_eq!(app.get_json(&format!("/v1/checks/{}/case", send("seller-3", "l3", &photo(1))))["decision"], "fake");
+    let evidence = robin.post(&format!("/console/cases/{theirs}/evidence"), &[]);
+    assert_eq!(evidence.status(), 422, "what was erased proves nothing, and says so");
     let verified = touchstone(folder.path(), &["audit", "verify"]);
     assert!(verified.status.success(), "{}", stderr(&verified));
     assert!(String::from_utf8_lossy(&verified.stdout).contains("with erased details"));

@@ -96,6 +96,92 @@ fn a_backup_that_is_cut_or_changed_anywhere_restores_nothing_and_is_told() {
 }
 
 #[test]
+#[expect(clippy::disallowed_types, reason = "makes databases that are none of ours")]
+fn a_database_that_could_not_serve_is_not_restored_whatever_its_sums_say() {
+    let (folder, _) = filled();
+    let elsewhere = TempDir::new().unwrap();
+    let file = elsewhere.path().join("backup.tar");
+    assert!(backup(folder.path(), &file).status.success());
+    let whole = std::fs::read(&file).unwrap();
+    for sql in [
+        "DROP TABLE api_key",
+        "DROP TABLE hit",
+        "ALTER TABLE api_key DROP COLUMN label",
+        "CREATE TRIGGER evil AFTER INSERT ON audit BEGIN DELETE FROM api_key; END",
+        "UPDATE gallery SET id = 'gal_other'",
+        "DELETE FROM gallery",
+    ] {
+        let unpacked = TempDir::new().unwrap();
+        tar::Archive::new(&whole[..]).unpack(unpacked.path()).unwrap();
+        let path = unpacked.path().join("touchstone.db");
+        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let sum = touchstone::photo::Sha256::of(&std::fs::read(&path).unwrap());
+        let sums = std::fs::read_to_string(unpacked.path().join("SHA256SUMS")).unwrap();
+        let fitting: String = sums
+            .lines()
+            .map(|line| {
+                if line.ends_with("  touchstone.db") { format!("{sum}  touchstone.db\n") } else { format!("{line}\n") }
+            })
+            .collect();
+        std::fs::write(unpacked.path().join("SHA256SUMS"), fitting).unwrap();
+        let mut archive = tar::Builder::new(std::fs::File::create(&file).unwrap());
+        for entry in walkdir::WalkDir::new(unpacked.path()).into_iter().map(Result::unwrap) {
+            if entry.file_type().is_file() {
+                archive
+                    .append_path_with_name(entry.path(), entry.path().strip_prefix(unpacked.path()).unwrap())
+                    .unwrap();
+            }
+        }
+        archive.finish().unwrap();
+        let output = restore(elsewhere.path(), &file, &[]);
+        assert_eq!(output.status.code(), Some(6), "{sql}: {}", stdout(&output));
+        assert!(!elsewhere.path().join("data").exists(), "{sql}");
+    }
+}
+
+#[test]
+fn a_backup_is_written_to_a_plain_file_or_not_at_all() {
+    let (folder, _) = filled();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(folder.path().join("target"), &link).unwrap();
+    let output = backup(folder.path(), &link);
+    assert_eq!(output.status.code(), Some(6));
+    assert!(stderr(&output).contains("is no plain file") && link.is_symlink(), "{}", stderr(&output));
+    assert_eq!(backup(folder.path(), &folder.path().join("nowhere/backup.tar")).status.code(), Some(6));
+    // A photo that is damaged is told now, not when it is needed.
+    let photos = walkdir::WalkDir::new(folder.path().join("data/photos")).into_iter().map(Result::unwrap);
+    let photo = photos.into_iter().find(|entry| entry.file_type().is_file()).unwrap();
+    std::fs::write(photo.path(), b"rotten").unwrap();
+    let output = backup(folder.path(), &folder.path().join("backup.tar"));
+    assert_eq!(output.status.code(), Some(6));
+    assert!(
+        stderr(&output).contains("cannot be backed up") && !folder.path().join("backup.tar").exists(),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn folders_that_lie_in_each_other_are_not_restored_into() {
+    let (folder, _) = filled();
+    let elsewhere = TempDir::new().unwrap();
+    let file = elsewhere.path().join("backup.tar");
+    assert!(backup(folder.path(), &file).status.success());
+    let config = elsewhere.path().join("touchstone.toml");
+    std::fs::write(&config, format!("data = {0:?}\nindex_dir = {0:?}\n", elsewhere.path().join("x"))).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_touchstone"))
+        .args(["restore", file.to_str().unwrap(), "--config", config.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(6));
+    assert!(
+        stderr(&output).contains("beside each other") && !elsewhere.path().join("x").exists(),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
 fn nothing_is_restored_over_something() {
     let (folder, _) = filled();
     let file = folder.path().join("backup.tar");

@@ -146,6 +146,7 @@ fn desk_status(error: &DeskError) -> StatusCode {
         | DeskError::NoAuthenticMatch(_)
         | DeskError::NothingToUndo
         | DeskError::NothingRestricted(_)
+        | DeskError::Erased(_)
         | DeskError::NoActiveReference(_)
         | DeskError::Name(_)
         | DeskError::Screen(crate::screening::ScreenError::Photo { .. })

@@ -94,7 +94,7 @@ pub(super) async fn take(
     moderator: Moderator,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let _place = app.admit()?;
+    let _place = app.admit_moderator()?;
     let Parts(body) = Parts::from_request(request, &()).await?;
     let rules =
         Rules { texts: &[("csrf", 64)], max_photos: 1, max_photo_bytes: app.screener().decoder.limits().max_bytes };

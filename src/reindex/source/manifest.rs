@@ -37,11 +37,17 @@ pub(super) fn list(path: &str, allowed: &[String], stores: &Stores, tell: Tell<'
         Some("csv") => csv(stores.reader(&spot, path)?, path, &mut row),
         Some("jsonl" | "ndjson") => json_lines(stores.reader(&spot, path)?, path, &mut row),
         Some("parquet") => match stores.whole(&spot, path)? {
-            Whole::File(file) => parquet(file, path, &mut row),
-            Whole::Bytes(bytes) => parquet(bytes, path, &mut row),
+            Whole::File(file) => unharmed(path, || parquet(file, path, &mut row)),
+            Whole::Bytes(bytes) => unharmed(path, || parquet(bytes, path, &mut row)),
         },
         _ => Err(ReindexError::source(path, &"the manifest's name ends in neither .csv, .jsonl nor .parquet")),
     }
+}
+
+/// The crate `parquet` panics on some damaged files.
+fn unharmed(path: &str, read: impl FnOnce() -> Result<(), ReindexError>) -> Result<(), ReindexError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(ReindexError::source(path, &"the file is damaged: it cannot be read as Parquet")))
 }
 
 fn folder(path: &str) -> String {

@@ -255,3 +255,14 @@ fn verify_does_not_pass_over_a_missing_or_damaged_generation() {
     let (code, said) = verify();
     assert!(code == Some(6) && said.contains("no generation serves"), "{code:?} {said}");
 }
+
+/// The crate that reads Parquet panics on this one.
+#[test]
+fn a_damaged_parquet_file_is_told_and_nothing_else_happens() {
+    let folder = TempDir::new().unwrap();
+    let manifest = folder.path().join("rows.parquet");
+    std::fs::write(&manifest, crate::support::fixture("damaged.parquet")).unwrap();
+    let output = run(folder.path(), "acme", &["--manifest", text(&manifest)]);
+    assert_eq!(output.status.code(), Some(7), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the file is damaged"), "{}", stderr(&output));
+}
