@@ -14,7 +14,8 @@
 //! Imports run downwards only: `cli` and `http` call [`screening`], [`enrolment`] and [`reindex`];
 //! [`assembly`] opens their parts; these call [`library`], which keeps [`gallery`] and [`index`] in step, and [`verdict`], which is pure and
 //! reads the gallery's words; [`scoring`] turns what was seen into probabilities; [`align`], [`embed`] and
-//! [`photo`] lie at the bottom. [`hygiene`] says what a reference must not be, [`page`] is the shell of reports,
+//! [`photo`] lie at the bottom. [`decoder`] decodes photos in other processes, [`keys`] tells callers apart, [`backup`] puts everything into
+//! one file and back. [`hygiene`] says what a reference must not be, [`page`] is the shell of reports,
 //! [`evaluate`] measures it all.
 //!
 //! # Words

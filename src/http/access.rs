@@ -14,8 +14,9 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response as Documented, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response as Documented, ResponseBuilder};
 
 use super::{App, Problem};
 use crate::gallery::{ApiKey, BrandId, Scope};
@@ -273,6 +274,13 @@ pub(super) fn document(document: &mut OpenApi) {
             _ => &mut item.delete,
         };
         let Some(operation) = operation else { continue };
+        for parameter in operation.parameters.iter_mut().flatten() {
+            if let RefOr::T(parameter) = parameter
+                && parameter.parameter_in == ParameterIn::Header
+            {
+                parameter.required = Required::False;
+            }
+        }
         if operation.request_body.is_some() {
             let broken = RefOr::T(problem("The body is not what its type says"));
             operation.responses.responses.entry("400".to_owned()).or_insert(broken);

@@ -22,13 +22,17 @@ pub(super) struct CheckForm {
     #[schema(value_type = Vec<String>, format = Binary, min_items = 1, max_items = 20)]
     photo: Vec<String>,
     /// The marketplace's id of the listing.
-    listing_id: Option<String>,
+    #[schema(required = false)]
+    listing_id: String,
     /// The marketplace's id of the seller.
-    seller_id: Option<String>,
+    #[schema(required = false)]
+    seller_id: String,
     /// The brand that the listing claims.
-    brand: Option<String>,
+    #[schema(required = false)]
+    brand: String,
     /// The marketplace's category.
-    category: Option<String>,
+    #[schema(required = false)]
+    category: String,
 }
 
 /// Check a listing's photos before it goes live.
@@ -37,7 +41,7 @@ pub(super) struct CheckForm {
 /// `undecidable`; one of a type or size that is not accepted fails the request.
 #[utoipa::path(
     post, path = "/v1/checks", tag = "checks",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters")),
+    params(("Idempotency-Key" = String, Header, nullable = false, min_length = 1, max_length = 255, description = "1 to 255 visible characters")),
     request_body(content = inline(CheckForm), content_type = "multipart/form-data"),
     responses(
         (status = 200, body = CheckAnswer),

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::access::Called;
 use super::form::{Form, Json, Parts, Rules};
 use super::{App, Problem};
-use crate::gallery::BrandId;
+use crate::gallery::{BrandId, Polarity};
 use crate::library::Filter;
 use crate::screening::{Lookup, Match, Screener};
 
@@ -27,8 +27,10 @@ pub(super) struct LookupRequest {
     #[schema(minimum = 1, maximum = 1000)]
     k: Option<usize>,
     /// Only of this brand.
+    #[schema(value_type = Option<BrandId>)]
     brand: Option<String>,
     /// Only of this polarity: `authentic` or `fake`.
+    #[schema(value_type = Option<Polarity>)]
     polarity: Option<String>,
     /// Only of this product.
     product: Option<String>,
@@ -42,14 +44,17 @@ pub(super) struct LookupForm {
     #[schema(value_type = String, format = Binary)]
     photo: String,
     /// How many, 1 to 1000; 10 when absent.
-    #[schema(minimum = 1, maximum = 1000)]
-    k: Option<usize>,
+    #[schema(minimum = 1, maximum = 1000, required = false)]
+    k: usize,
     /// Only of this brand.
-    brand: Option<String>,
+    #[schema(required = false)]
+    brand: String,
     /// Only of this polarity: `authentic` or `fake`.
-    polarity: Option<String>,
+    #[schema(required = false)]
+    polarity: Polarity,
     /// Only of this product.
-    product: Option<String>,
+    #[schema(required = false)]
+    product: String,
 }
 
 /// The answer to a look-up.

@@ -59,7 +59,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path(brand): Path<String>) 
 /// `If-Match` with the version's `ETag` keeps two people from overwriting each other.
 #[utoipa::path(
     put, path = "/v1/brands/{brand}/policy", tag = "policies",
-    params(("brand" = BrandId, Path), ("If-Match" = Option<String>, Header, description = "ETag of the version to replace")),
+    params(("brand" = BrandId, Path), ("If-Match" = String, Header, nullable = false, pattern = r#"^(\*|"[0-9]{1,18}")$"#, description = "ETag of the version to replace")),
     request_body = Policy,
     responses(
         (status = 200, body = PolicyBody),

@@ -119,13 +119,17 @@ pub(super) struct ReferenceForm {
     /// Authentic or fake.
     polarity: Polarity,
     /// The brand's product id, at most 256 bytes.
-    product: Option<String>,
+    #[schema(required = false)]
+    product: String,
     /// Where the brand has it from, at most 1024 bytes.
-    source: Option<String>,
+    #[schema(required = false)]
+    source: String,
     /// Free text, at most 4096 bytes.
-    notes: Option<String>,
+    #[schema(required = false)]
+    notes: String,
     /// Why the brand may use the photo, at most 256 bytes.
-    rights_basis: Option<String>,
+    #[schema(required = false)]
+    rights_basis: String,
 }
 
 /// One page of references.
@@ -285,13 +289,11 @@ pub(super) async fn list(
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Problem::invalid("limit-invalid", format!("limit is {limit}, expected 1 to {MAX_PAGE}")));
     }
-    let query = ListQuery {
-        polarity: query.polarity,
-        product: query.product,
-        state: query.state,
-        after: query.after.unwrap_or(0),
-        limit,
-    };
+    let after = query.after.unwrap_or(0);
+    if i64::try_from(after).is_err() {
+        return Err(Problem::invalid("after-invalid", format!("after is {after}, expected `next` of the page before")));
+    }
+    let query = ListQuery { polarity: query.polarity, product: query.product, state: query.state, after, limit };
     app.work_beside(move |app| {
         let references = app.screener().gallery.list(&brand, &query)?;
         let next = (references.len() == limit).then(|| references.last().map(|last| last.key)).flatten();

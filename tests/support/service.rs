@@ -71,7 +71,7 @@ pub fn serve(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_touchstone"));
     command
         .current_dir(root())
-        .args(["serve", "--set", "server.listen=127.0.0.1:0", "--set", "embed.workers=1"])
+        .args(["serve", "--set", "server.listen=127.0.0.1:0", "--set", "embed.workers=1", "--set", "server.key_rate=0"])
         .args(["--set", &set("data", "data"), "--set", &set("index_dir", "index")])
         .args(args);
     command
