@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 
 use sha2::{Digest, Sha256 as Hasher};
@@ -36,6 +37,24 @@ pub fn restore(
             }
         }
     }
+    // Folders above that are made now go again where nothing is restored.
+    let new: Vec<&Path> = [data.parent(), index_dir.parent()].into_iter().flatten().filter(|it| !it.exists()).collect();
+    let done = proven(from, data, index_dir, vault, dry);
+    if dry || done.is_err() {
+        for folder in new {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+    done
+}
+
+fn proven(
+    from: &Path,
+    data: &Path,
+    index_dir: &Path,
+    vault: Option<Vault>,
+    dry: bool,
+) -> Result<(About, Contents), BackupError> {
     // Beside where it goes, so that it only has to be renamed.
     let (data_work, index_work) = (beside(data)?, beside(index_dir)?);
     let damaged = |reason: String| BackupError::Damaged { path: from.to_owned(), reason };
@@ -72,7 +91,12 @@ fn is_vacant(folder: &Path) -> io::Result<bool> {
 fn beside(folder: &Path) -> Result<TempDir, BackupError> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(BackupError::file(parent))?;
-    tempfile::Builder::new().prefix(".restoring-").tempdir_in(parent).map_err(BackupError::file(parent))
+    let private = fs::Permissions::from_mode(0o700);
+    tempfile::Builder::new()
+        .prefix(".restoring-")
+        .permissions(private)
+        .tempdir_in(parent)
+        .map_err(BackupError::file(parent))
 }
 
 fn put(work: TempDir, folder: &Path) -> Result<(), BackupError> {

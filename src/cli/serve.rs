@@ -24,6 +24,10 @@ pub(super) fn serve(config: &Config) -> Result<Exit, Failure> {
     runtime.block_on(async {
         let failed = |error: std::io::Error| Failure::Serve(error.to_string());
         let address = listener.local_addr().map_err(failed)?;
+        if let Some(certificate) = &certificate {
+            let wrong = |error: std::io::Error| unusable(certificate, &error);
+            certificate.check().await.map_err(wrong)?;
+        }
         // Scripts that start on port 0 read this line.
         say!("listening on {}://{address}", if certificate.is_some() { "https" } else { "http" });
         http::serve(listener, app, certificate, shutdown()).await.map_err(failed)?;
@@ -46,6 +50,16 @@ fn listen(config: &Config) -> Result<std::net::TcpListener, Failure> {
     Ok(listener)
 }
 
+fn unusable(certificate: &Certificate, error: &std::io::Error) -> Failure {
+    let (chain, key) = (certificate.chain.display(), certificate.key.display());
+    Failure::Config(ConfigError::Invalid {
+        origin: "server.tls_certificate and server.tls_key".to_owned(),
+        reason: format!(
+            "{chain} and {key} cannot be used ({error}); expected PEM files of a certificate and of its key"
+        ),
+    })
+}
+
 /// The files of the certificate, if both can be read.
 fn certificate(config: &Config) -> Result<Option<Certificate>, Failure> {
     let (chain, key) = match (&config.server.tls_certificate, &config.server.tls_key) {
@@ -58,11 +72,12 @@ fn certificate(config: &Config) -> Result<Option<Certificate>, Failure> {
             }));
         }
     };
+    let certificate = Certificate { chain: chain.clone(), key: key.clone() };
+    // Before the model is loaded, what can be told at once.
     for path in [chain, key] {
-        let opened = std::fs::File::open(path);
-        opened.map_err(|error| Failure::Serve(format!("{}: {error}; it should hold PEM", path.display())))?;
+        std::fs::File::open(path).map_err(|error| unusable(&certificate, &error))?;
     }
-    Ok(Some(Certificate { chain: chain.clone(), key: key.clone() }))
+    Ok(Some(certificate))
 }
 
 /// Ends when the process is asked to: Ctrl-C, or SIGTERM.

@@ -1,5 +1,6 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +25,8 @@ impl PhotoStore {
     /// When it cannot be made.
     pub(super) fn open(folder: &Path, kind: &'static str, vault: Option<&Arc<Vault>>) -> io::Result<Self> {
         let root = folder.join(kind);
-        fs::create_dir_all(&root)?;
+        // For its owner alone: brands' images are confidential.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
         Ok(Self { root, kind, vault: vault.cloned() })
     }
 

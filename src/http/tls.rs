@@ -16,6 +16,14 @@ pub struct Certificate {
 }
 
 impl Certificate {
+    /// Whether the files hold a certificate and its key.
+    ///
+    /// # Errors
+    /// When they do not, or cannot be read.
+    pub async fn check(&self) -> std::io::Result<()> {
+        self.load().await.map(drop)
+    }
+
     pub(super) async fn load(&self) -> std::io::Result<RustlsConfig> {
         RustlsConfig::from_pem_file(&self.chain, &self.key).await
     }

@@ -239,7 +239,7 @@ fn answers_over_tls_are_those_over_http() {
     let set = |name: &str, path: &std::path::Path| format!("server.{name}={}", path.display());
     let (chain, key) = (set("tls_certificate", &chain), set("tls_key", &key));
     let serve = |args: &[&str]| serve(folder.path(), args).output().unwrap().status.code();
-    assert_eq!(serve(&["--set", &chain, "--set", &key]), Some(1), "what is no certificate is no start");
+    assert_eq!(serve(&["--set", &chain, "--set", &key]), Some(4), "what is no certificate is no start");
     assert_eq!(serve(&["--set", &chain]), Some(4), "one of the two files is no setting");
 }
 

@@ -66,6 +66,13 @@ fn a_backup_that_is_cut_or_changed_anywhere_restores_nothing_and_is_told() {
         let output = restore(elsewhere.path(), &file, &[]);
         assert_eq!(output.status.code(), Some(6), "{}{}", stdout(&output), stderr(&output));
         assert_eq!(stderr(&output).trim_end().lines().count(), 1, "{}", stderr(&output));
+        let deep = elsewhere.path().join("deep");
+        let set = |name: &str| format!("{name}={}", deep.join(name).display());
+        let dry = std::process::Command::new(env!("CARGO_BIN_EXE_touchstone"))
+            .args(["restore", file.to_str().unwrap(), "--dry-run", "--set", &set("data"), "--set", &set("index_dir")])
+            .output()
+            .unwrap();
+        assert_eq!(dry.status.code(), Some(6));
         let left: Vec<_> =
             std::fs::read_dir(elsewhere.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["backup.tar"], "nothing is left behind");
