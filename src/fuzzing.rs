@@ -3,11 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use sha2::Digest;
-
 use crate::embed::ModelManifest;
 use crate::index::{Generation, IndexOptions, Origin};
-use crate::photo::{Limits, Photo};
+use crate::photo::{Limits, Photo, Sha256};
 use crate::reindex::fuzz_manifest;
 
 /// A photo of any format. Caps are low, so that a run is quick.
@@ -45,8 +43,7 @@ pub fn index_files(bytes: &[u8]) {
         let place = folder.join("m-00000001");
         let (keys, vectors) = rest.split_at(rest.len().min(usize::from(length)));
         let file = |name: &str, bytes: &[u8]| {
-            let sum: [u8; 32] = sha2::Sha256::digest(bytes).into();
-            let sum = crate::photo::Sha256(sum);
+            let sum = Sha256::of(bytes);
             format!("\"{name}\":{{\"bytes\":{},\"sha256\":\"{sum}\"}}", bytes.len())
         };
         let header = format!(

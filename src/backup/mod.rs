@@ -101,3 +101,8 @@ impl BackupError {
         move |source| Self::File { path: path.clone(), source }
     }
 }
+
+/// The folder that a path lies in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 use sha2::{Digest, Sha256 as Hasher};
 use tempfile::TempDir;
 
-use super::{ABOUT, About, BackupError, Contents, DATABASE, FORMAT, SUMS};
+use super::{ABOUT, About, BackupError, Contents, DATABASE, FORMAT, SUMS, parent};
 use crate::gallery::{Gallery, Vault};
 use crate::photo::Sha256;
 
@@ -89,7 +89,7 @@ fn is_vacant(folder: &Path) -> io::Result<bool> {
 }
 
 fn beside(folder: &Path) -> Result<TempDir, BackupError> {
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = parent(folder);
     fs::create_dir_all(parent).map_err(BackupError::file(parent))?;
     let private = fs::Permissions::from_mode(0o700);
     tempfile::Builder::new()
@@ -104,7 +104,7 @@ fn put(work: TempDir, folder: &Path) -> Result<(), BackupError> {
     let work = work.keep();
     // Linux replaces an empty folder by a rename.
     fs::rename(&work, folder).map_err(BackupError::file(folder))?;
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = parent(folder);
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(BackupError::file(parent))
 }
 

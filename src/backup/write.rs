@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256 as Hasher};
 
-use super::{ABOUT, About, BackupError, Contents, DATABASE, FORMAT, SUMS};
-use crate::gallery::{Gallery, GalleryError, photos_of};
+use super::{ABOUT, About, BackupError, Contents, DATABASE, FORMAT, SUMS, parent};
+use crate::gallery::{Gallery, photos_of};
 use crate::index::current_line;
 use crate::photo::Sha256;
 
@@ -24,7 +24,7 @@ pub fn back_up(gallery: &Gallery, index_dir: &Path, to: &Path) -> Result<Content
     if other {
         return Err(BackupError::NotAFile(to.to_owned()));
     }
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = parent(to);
     let part = tempfile::Builder::new().prefix(PART).tempfile_in(folder).map_err(BackupError::file(folder))?;
     let mut backup = Backup {
         tar: tar::Builder::new(BufWriter::with_capacity(
@@ -120,18 +120,13 @@ impl Backup {
             if added.contains(sha256) {
                 continue;
             }
-            let path = gallery.photo_file(*sha256);
-            if !self.add_file(&format!("photos/{}", name_of(&path)), &path)? {
-                return Ok(false);
-            }
             // What cannot be restored must be told now.
-            match gallery.photo(*sha256) {
-                Err(GalleryError::Photos(error)) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(BackupError::Photo { sha256: *sha256, source: error });
-                }
-                Err(GalleryError::Photos(_)) | Ok(_) => {}
-                Err(other) => return Err(other.into()),
-            }
+            let photo = match gallery.kept_photo(*sha256) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                read => read.map_err(|source| BackupError::Photo { sha256: *sha256, source })?,
+            };
+            let name = format!("photos/{}", name_of(&gallery.photo_file(*sha256)));
+            self.add(&name, &mut &photo[..], photo.len() as u64)?;
             added.insert(*sha256);
             self.contents.photos += 1;
         }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::evaluate::SplitBy;
-use crate::gallery::{BrandId, Polarity, Role};
+use crate::gallery::{BrandId, Polarity, Role, ScopeName};
 
 /// Checks listing photos against brands' authentic and known-fake images.
 ///
@@ -136,32 +136,6 @@ pub enum KeyCommand {
     },
     /// Show all keys
     List,
-}
-
-/// What a key is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum ScopeName {
-    /// The marketplace: checks, look-ups, outcomes, appeals
-    Platform,
-    /// One brand: its own references, policy and certificate
-    Brand,
-    /// Reads what moderators read
-    Moderator,
-    /// Everything, keys too
-    Admin,
-}
-
-impl ScopeName {
-    /// As stored and shown.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Platform => "platform",
-            Self::Brand => "brand",
-            Self::Moderator => "moderator",
-            Self::Admin => "admin",
-        }
-    }
 }
 
 /// Arguments of `verify-evidence`.

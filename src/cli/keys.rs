@@ -11,7 +11,7 @@ pub(super) fn key(config: &Config, args: &KeyArgs) -> Result<Exit, Failure> {
     let gallery = open_gallery(config)?;
     match &args.command {
         KeyCommand::Add { scope, brand, label, days, rate } => {
-            let scope = Scope::named(scope.as_str(), brand.clone()).map_err(|InvalidName(detail)| {
+            let scope = Scope::named(*scope, brand.clone()).map_err(|InvalidName(detail)| {
                 Failure::Key(KeyError::Invalid(InvalidName(format!("{detail} (--brand)"))))
             })?;
             let wanted = Wanted { scope, label: label.clone(), days: *days, rate: *rate };

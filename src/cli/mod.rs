@@ -31,7 +31,7 @@ use output::{document, lost, tell};
 #[must_use]
 pub fn main() -> Exit {
     if std::env::args_os().nth(1).is_some_and(|word| word == decoder::CHILD_ARGUMENT) {
-        return if decoder::child_main() == std::process::ExitCode::SUCCESS { Exit::Done } else { Exit::Failed };
+        return decoder::child_main().map_or(Exit::Failed, |()| Exit::Done);
     }
     let cli = Cli::parse();
     if let Err(error) = all_settings_kept(&cli) {

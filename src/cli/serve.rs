@@ -7,27 +7,23 @@ use crate::keys::make_first;
 use crate::telemetry;
 
 pub(super) fn serve(config: &Config) -> Result<Exit, Failure> {
-    // Before the model is loaded: a wrong address is told at once.
+    // Before the model is loaded: a wrong address or certificate is told at once.
     let listener = listen(config)?;
-    let certificate = certificate(config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(config.server.max_in_flight.max(1) + 16)
+        .build()
+        .map_err(|error| Failure::Serve(format!("the async runtime cannot start: {error}")))?;
+    let certificate = runtime.block_on(certificate(config))?;
     let metrics = telemetry::record_metrics();
     let parts = Parts::open(config)?;
     if let Some((_, key)) = make_first(&parts.screener.gallery)? {
         say!("first key, of scope admin, shown this once: {key}");
     }
     let app = App::new(parts, config, metrics);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .max_blocking_threads(config.server.max_in_flight.max(1) + 16)
-        .build()
-        .map_err(|error| Failure::Serve(format!("the async runtime cannot start: {error}")))?;
     runtime.block_on(async {
         let failed = |error: std::io::Error| Failure::Serve(error.to_string());
         let address = listener.local_addr().map_err(failed)?;
-        if let Some(certificate) = &certificate {
-            let wrong = |error: std::io::Error| unusable(certificate, &error);
-            certificate.check().await.map_err(wrong)?;
-        }
         // Scripts that start on port 0 read this line.
         say!("listening on {}://{address}", if certificate.is_some() { "https" } else { "http" });
         http::serve(listener, app, certificate, shutdown()).await.map_err(failed)?;
@@ -50,34 +46,24 @@ fn listen(config: &Config) -> Result<std::net::TcpListener, Failure> {
     Ok(listener)
 }
 
-fn unusable(certificate: &Certificate, error: &std::io::Error) -> Failure {
-    let (chain, key) = (certificate.chain.display(), certificate.key.display());
-    Failure::Config(ConfigError::Invalid {
-        origin: "server.tls_certificate and server.tls_key".to_owned(),
-        reason: format!(
-            "{chain} and {key} cannot be used ({error}); expected PEM files of a certificate and of its key"
-        ),
-    })
-}
-
-/// The files of the certificate, if both can be read.
-fn certificate(config: &Config) -> Result<Option<Certificate>, Failure> {
-    let (chain, key) = match (&config.server.tls_certificate, &config.server.tls_key) {
-        (Some(chain), Some(key)) => (chain, key),
-        (None, None) => return Ok(None),
+/// The certificate of the settings, where there is one.
+async fn certificate(config: &Config) -> Result<Option<Certificate>, Failure> {
+    let wrong =
+        |origin: &str, reason: String| Failure::Config(ConfigError::Invalid { origin: origin.to_owned(), reason });
+    match (&config.server.tls_certificate, &config.server.tls_key) {
+        (None, None) => Ok(None),
+        (Some(chain), Some(key)) => Certificate::load(chain, key).await.map(Some).map_err(|error| {
+            let (chain, key) = (chain.display(), key.display());
+            let reason = format!(
+                "{chain} and {key} cannot be used ({error}); expected PEM files of a certificate and of its key"
+            );
+            wrong("server.tls_certificate and server.tls_key", reason)
+        }),
         _ => {
-            return Err(Failure::Config(ConfigError::Invalid {
-                origin: "server".to_owned(),
-                reason: "tls_certificate and tls_key belong together, and one of them is missing".to_owned(),
-            }));
+            let reason = "tls_certificate and tls_key belong together, and one of them is missing";
+            Err(wrong("server", reason.to_owned()))
         }
-    };
-    let certificate = Certificate { chain: chain.clone(), key: key.clone() };
-    // Before the model is loaded, what can be told at once.
-    for path in [chain, key] {
-        std::fs::File::open(path).map_err(|error| unusable(&certificate, &error))?;
     }
-    Ok(Some(certificate))
 }
 
 /// Ends when the process is asked to: Ctrl-C, or SIGTERM.

@@ -17,15 +17,10 @@ use crate::photo::{Limits, pixels};
 const BESIDE: u64 = 1 << 30;
 
 /// Decodes what comes over standard input, a socket, until it is closed.
-#[must_use]
-pub fn main() -> std::process::ExitCode {
-    match serve() {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(_) => std::process::ExitCode::FAILURE,
-    }
-}
-
-fn serve() -> io::Result<()> {
+///
+/// # Errors
+/// When standard input is none, or the other side does not say what to do.
+pub fn main() -> io::Result<()> {
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let terms: Terms = read_message(&mut socket)?;
     let busy_for = watch(terms.seconds)?;

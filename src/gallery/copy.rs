@@ -19,10 +19,18 @@ impl Gallery {
         self.own_connection(|db| db.execute("VACUUM INTO ?1", [&*to.to_string_lossy()]).map(drop))
     }
 
-    /// The file of a reference's photo, sealed where it is.
+    /// Where a reference's photo is kept.
     #[must_use]
     pub fn photo_file(&self, sha256: Sha256) -> PathBuf {
         self.photos.path(sha256)
+    }
+
+    /// A reference's photo as it is kept, sealed where it is; proven to be whole.
+    ///
+    /// # Errors
+    /// When it is missing or damaged.
+    pub fn kept_photo(&self, sha256: Sha256) -> std::io::Result<Vec<u8>> {
+        self.photos.get_file(sha256)
     }
 
     /// The files of all photos that were sent.
@@ -35,7 +43,12 @@ impl Gallery {
     /// # Errors
     /// When it cannot be read at all.
     pub fn fault(&self) -> Result<Option<String>, GalleryError> {
-        let said: String = self.read(|db| db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)))?;
+        self.checked("PRAGMA integrity_check(1)")
+    }
+
+    /// What one of SQLite's own checks finds first.
+    pub(super) fn checked(&self, pragma: &str) -> Result<Option<String>, GalleryError> {
+        let said: String = self.read(|db| db.query_row(pragma, [], |row| row.get(0)))?;
         Ok((said != "ok").then_some(said))
     }
 

@@ -114,8 +114,21 @@ impl Gallery {
         Ok(erased)
     }
 
+    /// Sweeps some rows in a transaction, then the photos that none needs any more. How many rows.
+    fn sweep_some(
+        &self,
+        erased: &mut Erased,
+        sweep: impl FnOnce(&Writing<'_>) -> rusqlite::Result<(usize, Vec<Sha256>)>,
+    ) -> Result<usize, GalleryError> {
+        let (rows, gone) = self.write(sweep)?;
+        erased.photos += gone.len() as u64;
+        self.remove_uploads(&gone)?;
+        Ok(rows)
+    }
+
+    /// Whether there may be more.
     fn sweep_photos(&self, before: Timestamp, erased: &mut Erased) -> Result<bool, GalleryError> {
-        let (rows, gone) = self.write(|transaction| {
+        let rows = self.sweep_some(erased, |transaction| {
             // Decided cases count from the decision.
             let old: Vec<(Vec<u8>, String)> = transaction
                 .prepare_cached(
@@ -136,13 +149,12 @@ impl Gallery {
             }
             Ok((old.len(), gone))
         })?;
-        erased.photos += gone.len() as u64;
-        self.remove_uploads(&gone)?;
         Ok(rows == AT_ONCE as usize)
     }
 
+    /// Whether there may be more.
     fn sweep_checks(&self, before: Timestamp, erased: &mut Erased) -> Result<bool, GalleryError> {
-        let (rows, gone) = self.write(|transaction| {
+        let rows = self.sweep_some(erased, |transaction| {
             let old: Vec<(String, bool)> = transaction
                 .prepare_cached(
                     "SELECT l.id, c.check_id IS NULL AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.check_id = l.id)
@@ -167,8 +179,6 @@ impl Gallery {
             Ok((old.len(), gone))
         })?;
         erased.checks += rows as u64;
-        erased.photos += gone.len() as u64;
-        self.remove_uploads(&gone)?;
         Ok(rows == AT_ONCE as usize)
     }
 

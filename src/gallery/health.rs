@@ -96,11 +96,10 @@ impl Gallery {
     /// # Errors
     /// When it cannot be read.
     pub fn look_for_damage(&self) -> Result<Option<String>, GalleryError> {
-        let said: String = self.read(|db| db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
-        if said == "ok" {
-            return Ok(None);
+        let damage = self.checked("PRAGMA quick_check(1)")?;
+        if damage.is_some() {
+            self.health.note(Fault::Damaged);
         }
-        self.health.note(Fault::Damaged);
-        Ok(Some(said))
+        Ok(damage)
     }
 }

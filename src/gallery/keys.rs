@@ -1,6 +1,7 @@
 //! API keys as they are kept: who may call, for what, until when.
 
 use std::fmt;
+use std::str::FromStr;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -27,33 +28,72 @@ pub enum Scope {
     Admin,
 }
 
+/// What keys are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum ScopeName {
+    /// The marketplace: checks, look-ups, outcomes, appeals
+    Platform,
+    /// One brand: its own references, policy and certificate
+    Brand,
+    /// Reads what moderators read
+    Moderator,
+    /// Everything, keys too
+    Admin,
+}
+
+impl ScopeName {
+    const ALL: [Self; 4] = [Self::Platform, Self::Brand, Self::Moderator, Self::Admin];
+
+    /// As stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::Brand => "brand",
+            Self::Moderator => "moderator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl FromStr for ScopeName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|name| name.as_str() == text);
+        let wrong = || InvalidName(format!("scope is {text:?}, expected one of platform, brand, moderator and admin"));
+        found.ok_or_else(wrong)
+    }
+}
+
 impl Scope {
     /// The scope called `name`, of `brand` where it is a brand's.
     ///
     /// # Errors
-    /// When there is no such scope, or a brand is missing or one too many.
-    pub fn named(name: &str, brand: Option<BrandId>) -> Result<Self, InvalidName> {
+    /// When a brand is missing, or is one too many.
+    pub fn named(name: ScopeName, brand: Option<BrandId>) -> Result<Self, InvalidName> {
         match (name, brand) {
-            ("platform", None) => Ok(Self::Platform),
-            ("brand", Some(brand)) => Ok(Self::Brand(brand)),
-            ("moderator", None) => Ok(Self::Moderator),
-            ("admin", None) => Ok(Self::Admin),
-            ("brand", None) => Err(InvalidName("a key of scope brand needs the brand".to_owned())),
-            ("platform" | "moderator" | "admin", Some(brand)) => {
+            (ScopeName::Platform, None) => Ok(Self::Platform),
+            (ScopeName::Brand, Some(brand)) => Ok(Self::Brand(brand)),
+            (ScopeName::Moderator, None) => Ok(Self::Moderator),
+            (ScopeName::Admin, None) => Ok(Self::Admin),
+            (ScopeName::Brand, None) => Err(InvalidName("a key of scope brand needs the brand".to_owned())),
+            (name, Some(brand)) => {
+                let name = name.as_str();
                 Err(InvalidName(format!("brand is {brand}, but a key of scope {name} is for no brand")))
             }
-            _ => Err(InvalidName(format!("scope is {name:?}, expected one of platform, brand, moderator and admin"))),
         }
     }
 
-    /// As stored and shown.
+    /// What it is called, without the brand.
     #[must_use]
-    pub fn as_str(&self) -> &'static str {
+    pub fn name(&self) -> ScopeName {
         match self {
-            Self::Platform => "platform",
-            Self::Brand(_) => "brand",
-            Self::Moderator => "moderator",
-            Self::Admin => "admin",
+            Self::Platform => ScopeName::Platform,
+            Self::Brand(_) => ScopeName::Brand,
+            Self::Moderator => ScopeName::Moderator,
+            Self::Admin => ScopeName::Admin,
         }
     }
 
@@ -71,7 +111,7 @@ impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Brand(brand) => write!(f, "brand {brand}"),
-            other => f.write_str(other.as_str()),
+            other => f.write_str(other.name().as_str()),
         }
     }
 }
@@ -177,7 +217,7 @@ fn insert(transaction: &Writing<'_>, key: &ApiKey, secret: Sha256) -> rusqlite::
         ))?
         .execute(params![
             key.id,
-            key.scope.as_str(),
+            key.scope.name().as_str(),
             key.scope.brand().map(BrandId::as_str),
             key.label,
             key.rate,
@@ -199,7 +239,7 @@ fn all(db: &Connection) -> rusqlite::Result<Vec<ApiKey>> {
 
 fn row_key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
     let brand: Option<BrandId> = optional(row, 2)?;
-    let scope = Scope::named(row.get_ref(1)?.as_str()?, brand).map_err(|error| conversion(1, error))?;
+    let scope = Scope::named(parsed(row, 1)?, brand).map_err(|error| conversion(1, error))?;
     Ok(ApiKey {
         id: row.get(0)?,
         scope,

@@ -40,7 +40,7 @@ pub use effects::Undone;
 pub use erasing::{Erased, Retention};
 pub use health::Fault;
 pub use journal::{Fate, Journal, JournalEntry};
-pub use keys::{ApiKey, Scope};
+pub use keys::{ApiKey, Scope, ScopeName};
 pub use outcomes::Outcome;
 pub use overview::DayCount;
 pub use pairs::Pair;

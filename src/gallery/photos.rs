@@ -103,20 +103,26 @@ impl PhotoStore {
         fs::metadata(self.path(sha256)).map(drop)
     }
 
-    /// The bytes kept under `sha256`.
-    ///
-    /// # Errors
-    /// When there are none, or they cannot be read.
-    pub(super) fn get(&self, sha256: Sha256) -> io::Result<Vec<u8>> {
-        opened(self.vault.as_deref(), self.kind, sha256, fs::read(self.path(sha256))?)
-    }
-
     /// The photo of this sum, if its bytes still have it.
     ///
     /// # Errors
     /// When there is none, or it cannot be read, or it is damaged.
     pub(super) fn get_photo(&self, sha256: Sha256) -> io::Result<Vec<u8>> {
-        let bytes = self.get(sha256)?;
+        self.whole(sha256, fs::read(self.path(sha256))?)
+    }
+
+    /// The file of this photo as it is kept, sealed or not, if the photo in it still has its sum.
+    ///
+    /// # Errors
+    /// As [`PhotoStore::get_photo`].
+    pub(super) fn get_file(&self, sha256: Sha256) -> io::Result<Vec<u8>> {
+        let file = fs::read(self.path(sha256))?;
+        self.whole(sha256, file.clone()).map(|_| file)
+    }
+
+    /// The photo in a file's bytes.
+    fn whole(&self, sha256: Sha256, file: Vec<u8>) -> io::Result<Vec<u8>> {
+        let bytes = opened(self.vault.as_deref(), self.kind, sha256, file)?;
         if Sha256::of(&bytes) == sha256 {
             return Ok(bytes);
         }

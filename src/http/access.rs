@@ -19,42 +19,9 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response as Documented, ResponseBuilder};
 
 use super::{App, Problem};
-use crate::gallery::{ApiKey, BrandId, Scope};
+use crate::gallery::{ApiKey, BrandId, ScopeName};
 use crate::keys::{KeyRefused, recognise};
 use crate::telemetry;
-
-/// The scopes, without the brand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    Platform,
-    Brand,
-    Moderator,
-    Admin,
-}
-
-use Role::{Admin, Brand, Moderator, Platform};
-
-impl From<&Scope> for Role {
-    fn from(scope: &Scope) -> Self {
-        match scope {
-            Scope::Platform => Platform,
-            Scope::Brand(_) => Brand,
-            Scope::Moderator => Moderator,
-            Scope::Admin => Admin,
-        }
-    }
-}
-
-impl Role {
-    fn as_str(self) -> &'static str {
-        match self {
-            Platform => "platform",
-            Brand => "brand",
-            Moderator => "moderator",
-            Admin => "admin",
-        }
-    }
-}
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy)]
@@ -62,9 +29,10 @@ pub(super) enum Who {
     /// Everybody, without a key.
     Anybody,
     /// Keys of these scopes.
-    Only(&'static [Role]),
+    Only(&'static [ScopeName]),
 }
 
+use ScopeName::{Admin, Brand, Moderator, Platform};
 use Who::{Anybody, Only};
 
 /// Method, route, who may call it.
@@ -147,17 +115,22 @@ pub(super) async fn guard(
     next.run(request).await
 }
 
-async fn admitted(app: &Arc<App>, headers: &HeaderMap, roles: &[Role], brand: Option<&str>) -> Result<Caller, Problem> {
+async fn admitted(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    roles: &[ScopeName],
+    brand: Option<&str>,
+) -> Result<Caller, Problem> {
     let text = bearer(headers)?.to_owned();
     let found = app.work_beside(move |app| Ok(recognise(&app.screener().gallery, &text, Timestamp::now()))).await?;
     let key = found.map_err(refused)?;
     app.limits.take(&key, app.server.key_rate)?;
-    if !roles.contains(&Role::from(&key.scope)) {
+    if !roles.contains(&key.scope.name()) {
         let wanted: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "key-scope",
-            format!("the key {} is of scope {}, expected {}", key.id, key.scope.as_str(), wanted.join(" or ")),
+            format!("the key {} is of scope {}, expected {}", key.id, key.scope.name().as_str(), wanted.join(" or ")),
         ));
     }
     // Outcomes name a brand that is not the caller's; only a brand's own key is held to it.

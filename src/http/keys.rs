@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::access::{Called, Caller};
 use super::form::{Json, Path};
 use super::{App, Problem};
-use crate::gallery::{ApiKey, BrandId, Scope};
+use crate::gallery::{ApiKey, BrandId, Scope, ScopeName};
 use crate::keys::{KeyError, Wanted, make};
 
 /// A key to make.
@@ -33,21 +33,6 @@ pub(super) struct KeyRequest {
     /// Requests a second at most, 1 to 1000000; the service's own limit when absent.
     #[schema(minimum = 1, maximum = 1_000_000)]
     rate: Option<u32>,
-}
-
-/// What keys are for.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "describes a field for OpenAPI")]
-enum ScopeName {
-    /// The marketplace.
-    Platform,
-    /// One brand.
-    Brand,
-    /// Reads what moderators read.
-    Moderator,
-    /// Everything.
-    Admin,
 }
 
 /// A key that was made. This is the only answer with its text.
@@ -85,7 +70,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let KeyRequest { scope, brand, label, days, rate } = body;
     let brand: Option<BrandId> = brand.map(|brand| brand.parse()).transpose()?;
-    let wanted = Wanted { scope: Scope::named(&scope, brand)?, label, days, rate };
+    let wanted = Wanted { scope: Scope::named(scope.parse()?, brand)?, label, days, rate };
     app.work(move |app| {
         let (kept, key) = make(&app.screener().gallery, caller.id(), wanted)?;
         let fresh = (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Answer(NewKey { key, kept }));

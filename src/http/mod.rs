@@ -26,7 +26,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
 
 pub use error::Problem;
 pub use router::openapi_json;
@@ -46,7 +45,7 @@ const HEAD: Duration = Duration::from_secs(30);
 /// Serves until `shutdown` ends, then finishes the requests in flight; over TLS where there is a certificate.
 ///
 /// # Errors
-/// When the listener fails, or the certificate cannot be used.
+/// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
     app: Arc<App>,
@@ -82,9 +81,8 @@ pub async fn serve_with(
             server.serve(service).await
         }
         Some(certificate) => {
-            let config: RustlsConfig = certificate.load().await?;
-            let renewing = tokio::spawn(certificate.renew(config.clone()));
-            let mut server = axum_server::from_tcp_rustls(listener, config)?.handle(handle);
+            let mut server = axum_server::from_tcp_rustls(listener, certificate.config.clone())?.handle(handle);
+            let renewing = tokio::spawn(certificate.renew());
             server.http_builder().http1().header_read_timeout(HEAD);
             let served = server.serve(service).await;
             renewing.abort();

@@ -6,30 +6,25 @@ use axum_server::tls_rustls::RustlsConfig;
 /// How often to look whether the files were replaced.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// A certificate and its key, in PEM files that others may replace while the service runs.
-#[derive(Debug, Clone)]
+/// A certificate and its key, from PEM files that others may replace while the service runs.
 pub struct Certificate {
-    /// The certificate and those that vouch for it.
-    pub chain: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
+    chain: PathBuf,
+    key: PathBuf,
+    pub(super) config: RustlsConfig,
 }
 
 impl Certificate {
-    /// Whether the files hold a certificate and its key.
+    /// Reads the certificate, with those that vouch for it, and the private key.
     ///
     /// # Errors
-    /// When they do not, or cannot be read.
-    pub async fn check(&self) -> std::io::Result<()> {
-        self.load().await.map(drop)
-    }
-
-    pub(super) async fn load(&self) -> std::io::Result<RustlsConfig> {
-        RustlsConfig::from_pem_file(&self.chain, &self.key).await
+    /// When the files cannot be read, or do not hold that.
+    pub async fn load(chain: &Path, key: &Path) -> std::io::Result<Self> {
+        let config = RustlsConfig::from_pem_file(chain, key).await?;
+        Ok(Self { chain: chain.to_owned(), key: key.to_owned(), config })
     }
 
     /// Takes new files in as they come, for connections from then on; files that cannot be used change nothing.
-    pub(super) async fn renew(self, config: RustlsConfig) {
+    pub(super) async fn renew(self) {
         let mut loaded = self.changed();
         loop {
             tokio::time::sleep(LOOK).await;
@@ -37,7 +32,7 @@ impl Certificate {
             if now == loaded {
                 continue;
             }
-            match config.reload_from_pem_file(&self.chain, &self.key).await {
+            match self.config.reload_from_pem_file(&self.chain, &self.key).await {
                 Ok(()) => tracing::info!("the certificate was renewed"),
                 Err(error) => tracing::error!(%error, "the new certificate cannot be used: the old one goes on"),
             }

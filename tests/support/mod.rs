@@ -159,13 +159,16 @@ impl TestApp {
         let kept = (Arc::clone(&gallery), scoring);
         let app = App::new(parts, &config, touchstone::telemetry::record_metrics());
         let certificate = config.server.tls_certificate.clone().zip(config.server.tls_key.clone());
-        let certificate = certificate.map(|(chain, key)| Certificate { chain, key });
         let scheme = if certificate.is_some() { "https" } else { "http" };
         let (stop, stopped) = oneshot::channel::<()>();
         let (started, address) = std::sync::mpsc::channel();
         let server = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             runtime.block_on(async {
+                let certificate = match certificate {
+                    Some((chain, key)) => Some(Certificate::load(&chain, &key).await.unwrap()),
+                    None => None,
+                };
                 let listener = std::net::TcpListener::bind(&config.server.listen).unwrap();
                 started.send(listener.local_addr().unwrap()).unwrap();
                 let shutdown = async {

@@ -1,0 +1,214 @@
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::gallery::{BrandId, DETAIL_CAPS, Mark, Polarity, Quarantine, Reference, ReferenceState, ReferenceUpdate};
+use crate::http::Problem;
+use crate::http::access::Caller;
+use crate::http::form::too_long;
+
+/// A reference.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct ReferenceBody {
+    /// Its id.
+    id: String,
+    /// Whose it is.
+    brand: BrandId,
+    /// Authentic or fake.
+    polarity: Polarity,
+    /// The brand's product id.
+    product: Option<String>,
+    /// Where the brand has it from.
+    source: Option<String>,
+    /// Free text.
+    notes: Option<String>,
+    /// Why the brand may use the photo.
+    rights_basis: Option<String>,
+    /// Whether it takes part in checks.
+    state: ReferenceState,
+    /// Why it is held back, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quarantine: Option<Quarantine>,
+    /// Why it never leads to a block by itself, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mark: Option<Mark>,
+    /// Near-copies of one another within the brand have the same number; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<u64>,
+    /// Sum of the photo's bytes, 64 hex digits.
+    sha256: String,
+    /// Perceptual hash, 64 hex digits.
+    perceptual_hash: String,
+    /// How much there is to see, 0 to 100.
+    quality: u8,
+    /// Width in pixels, upright.
+    width: u32,
+    /// Height in pixels, upright.
+    height: u32,
+    /// Media type of the photo.
+    media_type: String,
+    /// When it was added.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When it was last changed.
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+}
+
+impl ReferenceBody {
+    /// As this caller may see it: a brand hears that its image contradicts another's, not whose, nor which.
+    pub(super) fn seen_by(caller: &Caller, reference: Reference) -> Self {
+        let mut body = Self::from(reference);
+        if let Some(quarantine) =
+            body.quarantine.as_mut().filter(|held| caller.brand().is_some() && held.names_another())
+        {
+            "nearly the same image was supplied otherwise; the marketplace decides which is right"
+                .clone_into(&mut quarantine.detail);
+        }
+        body
+    }
+}
+
+impl From<Reference> for ReferenceBody {
+    fn from(reference: Reference) -> Self {
+        let (claim, photo) = (reference.claim, reference.photo);
+        Self {
+            id: reference.id,
+            brand: claim.brand,
+            polarity: claim.polarity,
+            product: claim.details.product,
+            source: claim.details.source,
+            notes: claim.details.notes,
+            rights_basis: claim.details.rights_basis,
+            state: reference.state,
+            quarantine: reference.quarantine,
+            mark: reference.mark,
+            group: reference.group,
+            sha256: photo.sha256.to_string(),
+            perceptual_hash: crate::photo::Sha256(photo.perceptual_hash).to_string(),
+            quality: photo.quality,
+            width: photo.width,
+            height: photo.height,
+            media_type: photo.media_type,
+            created_at: reference.created_at,
+            updated_at: reference.updated_at,
+        }
+    }
+}
+
+/// The form of a new reference.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form for OpenAPI; Form reads it")]
+pub(in crate::http) struct ReferenceForm {
+    /// One file.
+    #[schema(value_type = String, format = Binary)]
+    photo: String,
+    /// Authentic or fake.
+    polarity: Polarity,
+    /// The brand's product id, at most 256 bytes.
+    #[schema(required = false)]
+    product: String,
+    /// Where the brand has it from, at most 1024 bytes.
+    #[schema(required = false)]
+    source: String,
+    /// Free text, at most 4096 bytes.
+    #[schema(required = false)]
+    notes: String,
+    /// Why the brand may use the photo, at most 256 bytes.
+    #[schema(required = false)]
+    rights_basis: String,
+}
+
+/// One page of references.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct ReferencePage {
+    /// In the order they were added.
+    pub(super) references: Vec<ReferenceBody>,
+    /// `after` of the next page; absent on the last.
+    pub(super) next: Option<u64>,
+}
+
+/// Which references to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct PageQuery {
+    /// Only of this polarity.
+    pub(super) polarity: Option<Polarity>,
+    /// Only of this product.
+    pub(super) product: Option<String>,
+    /// Only in this state.
+    pub(super) state: Option<ReferenceState>,
+    /// `next` of the page before.
+    pub(super) after: Option<u64>,
+    /// 1 to 1000; 100 when absent.
+    #[param(minimum = 1, maximum = 1000)]
+    pub(super) limit: Option<usize>,
+}
+
+/// What to change: absent fields stay, null clears.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ReferencePatch {
+    /// The brand's product id, at most 256 bytes.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    product: Option<Option<String>>,
+    /// Where the brand has it from, at most 1024 bytes.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    source: Option<Option<String>>,
+    /// Free text, at most 4096 bytes.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    notes: Option<Option<String>>,
+    /// Why the brand may use the photo, at most 256 bytes.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    rights_basis: Option<Option<String>>,
+    /// Whether it takes part in checks.
+    #[schema(value_type = Option<SettableState>)]
+    state: Option<ReferenceState>,
+}
+
+/// The states that a brand may put a reference into.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes a field for OpenAPI")]
+enum SettableState {
+    /// Takes part.
+    Active,
+    /// Kept, but takes no part.
+    Disabled,
+}
+
+/// Tells null from absent.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl ReferencePatch {
+    pub(super) fn checked(self) -> Result<ReferenceUpdate, Problem> {
+        let fields = [&self.product, &self.source, &self.notes, &self.rights_basis];
+        for ((name, cap), field) in DETAIL_CAPS.into_iter().zip(fields) {
+            if field.as_ref().and_then(Option::as_ref).is_some_and(|text| text.len() > cap) {
+                return Err(too_long(name, cap));
+            }
+        }
+        if let Some(state) =
+            self.state.filter(|state| !matches!(state, ReferenceState::Active | ReferenceState::Disabled))
+        {
+            return Err(Problem::invalid(
+                "state-invalid",
+                format!("state is {}, expected active or disabled", state.as_str()),
+            ));
+        }
+        Ok(ReferenceUpdate {
+            product: self.product,
+            source: self.source,
+            notes: self.notes,
+            rights_basis: self.rights_basis,
+            state: self.state,
+        })
+    }
+}
