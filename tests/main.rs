@@ -23,5 +23,6 @@
 mod api;
 mod browser;
 mod cli;
+mod formats;
 mod support;
 mod units;

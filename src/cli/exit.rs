@@ -20,7 +20,7 @@ use crate::reindex::ReindexError;
 use crate::scoring::ScoringError;
 use crate::screening::ScreenError;
 
-/// How a command ends, for scripts. 2 is clap's own, for wrong usage.
+/// How a command ends, for scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -28,6 +28,8 @@ pub enum Exit {
     Done = 0,
     /// Something failed that has no code of its own.
     Failed = 1,
+    /// Wrong usage: of flags, as clap says it, or of what they say.
+    Usage = 2,
     /// Done, but some files were refused; the report names them.
     SomeRefused = 3,
     /// The configuration is wrong.
@@ -169,6 +171,9 @@ impl Failure {
             ) => Exit::Declined,
             Self::Assembly(AssemblyError::Hygiene(HygieneError::Gallery(_) | HygieneError::Library(_))) => {
                 Exit::Storage
+            }
+            Self::Key(KeyError::Invalid(_)) | Self::Account(AccountError::Name(_) | AccountError::Password { .. }) => {
+                Exit::Usage
             }
             Self::Manifest(_)
             | Self::Model(_)

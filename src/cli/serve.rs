@@ -34,22 +34,21 @@ pub(super) fn serve(config: &Config) -> Result<Exit, Failure> {
 fn listen(config: &Config) -> Result<std::net::TcpListener, Failure> {
     let listen = &config.server.listen;
     let failed = |error: std::io::Error| {
-        Failure::Serve(format!("cannot listen on {listen}: {error}; set server.listen to a free ADDRESS:PORT"))
+        wrong("server.listen", format!("cannot listen on {listen}: {error}; set it to a free ADDRESS:PORT"))
     };
     let listener = std::net::TcpListener::bind(listen).map_err(failed)?;
     let loopback = listener.local_addr().map_err(failed)?.ip().is_loopback();
     if !loopback && config.server.tls_certificate.is_none() && !config.server.allow_plain_http {
-        return Err(Failure::Serve(format!(
-            "server.listen is {listen}, which others can reach, and without TLS they could read keys and photos; set server.tls_certificate and server.tls_key, or server.allow_plain_http = true behind a proxy that speaks TLS"
-        )));
+        let reason = format!(
+            "others can reach {listen}, and without TLS they could read keys and photos; set server.tls_certificate and server.tls_key, or server.allow_plain_http = true behind a proxy that speaks TLS"
+        );
+        return Err(wrong("server.listen", reason));
     }
     Ok(listener)
 }
 
 /// The certificate of the settings, where there is one.
 async fn certificate(config: &Config) -> Result<Option<Certificate>, Failure> {
-    let wrong =
-        |origin: &str, reason: String| Failure::Config(ConfigError::Invalid { origin: origin.to_owned(), reason });
     match (&config.server.tls_certificate, &config.server.tls_key) {
         (None, None) => Ok(None),
         (Some(chain), Some(key)) => Certificate::load(chain, key).await.map(Some).map_err(|error| {
@@ -64,6 +63,10 @@ async fn certificate(config: &Config) -> Result<Option<Certificate>, Failure> {
             Err(wrong("server", reason.to_owned()))
         }
     }
+}
+
+fn wrong(origin: &str, reason: String) -> Failure {
+    Failure::Config(ConfigError::Invalid { origin: origin.to_owned(), reason })
 }
 
 /// Ends when the process is asked to: Ctrl-C, or SIGTERM.

@@ -2,6 +2,7 @@ mod certificates;
 mod checks;
 mod console;
 mod crash;
+mod disks;
 mod errors;
 mod faults;
 mod hostile;

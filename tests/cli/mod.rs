@@ -150,7 +150,7 @@ fn what_is_wrong_is_one_line_and_an_exit_code_of_its_own() {
     let heic = folder.path().join("photo.heic");
     std::fs::write(&heic, b"\0\0\0\x18ftypheic\0\0\0\0").unwrap();
     let (picture, heic) = (picture.to_str().unwrap(), heic.to_str().unwrap());
-    let cases: [(&[&str], i32); 9] = [
+    let cases: [(&[&str], i32); 11] = [
         (&["check", "/nowhere/photo.jpg"], 7),
         (&["check", heic], 7),
         (&["check", picture, "--model", "nothing"], 5),
@@ -159,7 +159,9 @@ fn what_is_wrong_is_one_line_and_an_exit_code_of_its_own() {
         (&["check", picture, "--config", "/nowhere/touchstone.toml"], 4),
         (&["reindex", "--brand", "acme", "--fake", "/nowhere"], 7),
         (&["reindex", "--brand", "acme"], 2),
-        (&["serve", "--set", "server.listen=0.0.0.0:0"], 1),
+        (&["serve", "--set", "server.listen=0.0.0.0:0"], 4),
+        (&["serve", "--set", "server.listen=here"], 4),
+        (&["key", "add", "--scope", "brand"], 2),
     ];
     let mut lines = Vec::new();
     for (args, code) in cases {

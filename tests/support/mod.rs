@@ -1,5 +1,6 @@
 //! The service on port 0 over empty folders, and pictures to send it.
 
+pub mod disk;
 pub mod moderator;
 pub mod pictures;
 pub mod service;
@@ -30,6 +31,11 @@ pub const MODELS: [&str; 2] = ["sscd-distilled", "efficientnet-lite0"];
 
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// How often something is broken: what the variable says, or what is enough for every day.
+pub fn times(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
 pub fn demo_photo(name: &str) -> Vec<u8> {

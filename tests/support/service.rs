@@ -1,13 +1,15 @@
 //! The service as a process of its own: for what only a process can suffer.
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use reqwest::blocking::Client;
+use serde_json::Value;
 
-use super::{client_with, root};
+use super::{client_with, form, root};
 
 pub struct Service {
     pub child: Child,
@@ -44,7 +46,9 @@ impl Service {
         let url = loop {
             let line = lines.next().expect("the service starts").unwrap();
             if let Some(key) = line.strip_prefix("first key, of scope admin, shown this once: ") {
-                std::fs::write(key_file(folder), key).unwrap();
+                // Tests take disks away.
+                let mut file = File::create(key_file(folder)).unwrap();
+                file.write_all(key.as_bytes()).and_then(|()| file.sync_all()).unwrap();
             }
             if let Some(url) = line.strip_prefix("listening on ") {
                 break url.to_owned();
@@ -55,6 +59,19 @@ impl Service {
 
     pub fn client(&self) -> Client {
         client_with(&self.key)
+    }
+
+    /// Status and text of what is at a path.
+    pub fn status(&self, path: &str) -> (u16, String) {
+        let answer = self.client().get(format!("{}{path}", self.url)).send().unwrap();
+        (answer.status().as_u16(), answer.text().unwrap())
+    }
+
+    /// Status and answer of a photo that is sent.
+    pub fn send(&self, path: &str, photo: &[u8], fields: &[(&'static str, &str)]) -> (u16, Value) {
+        let sent = self.client().post(format!("{}{path}", self.url)).multipart(form(&[photo], fields)).send();
+        let answer = sent.unwrap();
+        (answer.status().as_u16(), answer.json().unwrap())
     }
 }
 

@@ -1,15 +1,18 @@
-//! kill -9 at any point of a run. `KILLS` sets how often; scripts/bench/kill asks for 50.
+//! kill -9 and power cuts at any point of a run. `KILLS` and `CUTS` set how often; scripts/bench/kill asks for 50.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Run, photos, text};
+use crate::support::disk::SmallDisk;
 use crate::support::pictures::photo;
-use crate::support::{TestApp, form, root};
+use crate::support::service::Service;
+use crate::support::{TestApp, form, root, times};
 
 /// Photos of each round.
 const PHOTOS: u64 = 12;
@@ -21,14 +24,17 @@ fn vectors(folder: &Path) -> u64 {
     db.query_row("SELECT count(*) FROM vector", [], |row| row.get::<_, i64>(0)).unwrap() as u64
 }
 
-/// Whether the very photo is served.
-fn serves(app: &TestApp, photo: &[u8]) -> bool {
-    let answer = app.post_form("/v1/lookups", form(&[photo], &[("k", "1")]));
-    let answer: serde_json::Value = answer.json().unwrap();
-    answer["matches"][0]["similarity"].as_f64().is_some_and(|similarity| similarity > 0.9999)
+/// Whether a look-up found the very photo.
+fn found(lookup: &Value) -> bool {
+    lookup["matches"][0]["similarity"].as_f64().is_some_and(|similarity| similarity > 0.9999)
 }
 
-fn killed_after(folder: &Path, fakes: &Path, delay: Duration) {
+fn serves(app: &TestApp, photo: &[u8]) -> bool {
+    found(&app.post_form("/v1/lookups", form(&[photo], &[("k", "1")])).json().unwrap())
+}
+
+/// Starts a run, waits, cuts what it needs, and kills it.
+fn ended_after(folder: &Path, fakes: &Path, delay: Duration, cut: impl FnOnce()) {
     let set = |name: &str, path: &str| format!("{name}={}", folder.join(path).display());
     let mut child = Command::new(env!("CARGO_BIN_EXE_touchstone"))
         .current_dir(root())
@@ -39,13 +45,14 @@ fn killed_after(folder: &Path, fakes: &Path, delay: Duration) {
         .spawn()
         .unwrap();
     std::thread::sleep(delay);
+    cut();
     let _ = child.kill();
     let _ = child.wait();
 }
 
 #[test]
 fn a_run_killed_at_any_point_leaves_the_old_or_the_new_whole_and_goes_on_where_it_was() {
-    let kills: u64 = std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    let kills = times("KILLS", 3);
     let folder = std::sync::Arc::new(TempDir::new().unwrap());
     let round = |number: u64| folder.path().join(format!("round-{number}"));
     photos(&round(0), 0..PHOTOS);
@@ -59,7 +66,7 @@ fn a_run_killed_at_any_point_leaves_the_old_or_the_new_whole_and_goes_on_where_i
     for number in 1..=kills {
         let (before, embedded) = (references(&app), vectors(folder.path()));
         photos(&round(number), number * PHOTOS..(number + 1) * PHOTOS);
-        killed_after(folder.path(), &round(number), whole_run.mul_f64(random.random_range(0.05..1.1)));
+        ended_after(folder.path(), &round(number), whole_run.mul_f64(random.random_range(0.05..1.1)), || ());
         std::thread::sleep(Duration::from_millis(60));
         // The service that ran through it, and now and then one that starts on what was left.
         let fresh =
@@ -88,4 +95,40 @@ fn a_run_killed_at_any_point_leaves_the_old_or_the_new_whole_and_goes_on_where_i
         assert!(arrived, "round {number}");
     }
     println!("{kills} kills: the old generation served after {old}, the new one after {new}");
+}
+
+#[test]
+fn a_run_whose_power_is_cut_leaves_the_old_or_the_new_whole_and_goes_on() {
+    let cuts = times("CUTS", 2);
+    let Some(disk) = SmallDisk::in_file() else { return };
+    let elsewhere = TempDir::new().unwrap();
+    let round = |number: u64| elsewhere.path().join(format!("round-{number}"));
+    photos(&round(0), 0..PHOTOS);
+    let started = Instant::now();
+    Run::of(disk.path(), "acme", &["--no-points", "--fake", text(&round(0))]);
+    let whole_run = started.elapsed();
+    let (mut old, mut new) = (0, 0);
+    for number in 1..=cuts {
+        photos(&round(number), number * PHOTOS..(number + 1) * PHOTOS);
+        let delay = whole_run.mul_f64(rand::rng().random_range(0.05..1.1));
+        ended_after(disk.path(), &round(number), delay, || disk.cut_power());
+        disk.come_back();
+        let service = Service::start(disk.path(), &[]);
+        let index: Value = serde_json::from_str(&service.status("/v1/index").1).unwrap();
+        let (before, after) = (number * PHOTOS, index["references"].as_u64().unwrap());
+        assert!(after == before || after == before + PHOTOS, "round {number}: {before} references became {after}");
+        if after == before {
+            old += 1;
+        } else {
+            new += 1;
+        }
+        for place in [0, PHOTOS / 2, PHOTOS - 1] {
+            let lookup = service.send("/v1/lookups", &photo(number * PHOTOS + place), &[("k", "1")]).1;
+            assert_eq!(found(&lookup), after != before, "round {number}, photo {place}");
+        }
+        drop(service);
+        let resumed = Run::of(disk.path(), "acme", &["--fake", text(&round(number))]);
+        assert_eq!(resumed.count("added") + resumed.count("unchanged"), PHOTOS);
+    }
+    println!("{cuts} cuts: the old generation served after {old}, the new one after {new}");
 }
