@@ -134,7 +134,8 @@ impl SlowSyncs {
 
 impl Drop for SlowSyncs {
     fn drop(&mut self) {
-        let _ = Command::new("/bin/kill").arg(self.strace.id().to_string()).status();
+        // Asked to end it may wait for what it holds up; killed, it lets go.
+        let _ = self.strace.kill();
         let _ = self.strace.wait();
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -59,10 +60,14 @@ impl SmallDisk {
         self.remount("abort");
     }
 
-    /// It is mounted again, with what had come to it. Nobody may have a file of it open.
+    /// It is mounted again, with what had come to it, as soon as nobody has a file of it open.
     pub fn come_back(&self) {
         let (_, file) = self.file.as_ref().expect("what is in memory does not come back");
-        assert!(Command::new("umount").arg(self.path()).status().unwrap().success());
+        let unmounted = (0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            Command::new("umount").arg(self.path()).output().unwrap().status.success()
+        });
+        assert!(unmounted, "{} is busy", self.path().display());
         assert!(Command::new("mount").args(["-o", "loop"]).arg(file).arg(self.path()).status().unwrap().success());
     }
 
