@@ -19,6 +19,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::config::Config;
 use crate::decoder;
+use crate::embed::NO_TELEMETRY;
 use crate::http;
 use crate::telemetry;
 
@@ -33,6 +34,7 @@ pub fn main() -> Exit {
     if std::env::args_os().nth(1).is_some_and(|word| word == decoder::CHILD_ARGUMENT) {
         return decoder::child_main().map_or(Exit::Failed, |()| Exit::Done);
     }
+    start_without_telemetry();
     let cli = Cli::parse();
     if let Err(error) = all_settings_kept(&cli) {
         error.exit();
@@ -47,6 +49,23 @@ pub fn main() -> Exit {
             tell!("touchstone: {failure}");
             failure.exit()
         }
+    }
+}
+
+/// Becomes the same program with [`NO_TELEMETRY`] in its environment, unless it is there. Where that cannot be, the runtime is
+/// not loaded, and whoever needs it hears why.
+fn start_without_telemetry() {
+    let (name, value) = NO_TELEMETRY;
+    if std::env::var_os(name).is_some_and(|is| is == value) {
+        return;
+    }
+    #[cfg(unix)]
+    if let Ok(program) = std::env::current_exe() {
+        use std::os::unix::process::CommandExt;
+        let mut words = std::env::args_os();
+        let mut again = std::process::Command::new(program);
+        // Comes back only where it failed.
+        let _ = again.arg0(words.next().unwrap_or_default()).args(words).env(name, value).exec();
     }
 }
 

@@ -79,10 +79,15 @@ pub enum ModelError {
 
 static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
 
+/// The variable that keeps ONNX Runtime's own builds from noting each start, with the program's path and the machine's kind and
+/// id, and sending that to their maker. They look at it when they are loaded, before anybody can say no another way.
+pub const NO_TELEMETRY: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
+
 /// Loads ONNX Runtime from the shared library at `path`, once for the process.
 ///
 /// # Errors
-/// [`ModelError::Runtime`] when the library is missing, of another kind or too old.
+/// [`ModelError::Runtime`] when the library is missing, of another kind or too old, and without [`NO_TELEMETRY`] in the
+/// environment.
 pub fn load_runtime(path: &Path) -> Result<(), ModelError> {
     static LOADING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = LOADING.lock();
@@ -90,6 +95,10 @@ pub fn load_runtime(path: &Path) -> Result<(), ModelError> {
         return Ok(());
     }
     let failed = |reason: String| ModelError::Runtime { path: path.to_owned(), reason };
+    let (name, value) = NO_TELEMETRY;
+    if std::env::var_os(name).is_none_or(|is| is != value) {
+        return Err(failed(format!("it would send what it notes to its maker; set {name}={value} to load it")));
+    }
     let environment = ort::init_from(path)
         .map_err(|error| failed(error.to_string()))?
         .with_name("touchstone")

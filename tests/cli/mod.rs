@@ -177,3 +177,17 @@ fn what_is_wrong_is_one_line_and_an_exit_code_of_its_own() {
     }
     insta::assert_snapshot!("cli-errors", lines.join(""));
 }
+
+/// ONNX Runtime's own builds keep a file of what they will send under the user's home.
+#[test]
+fn nothing_is_noted_for_the_makers_of_the_runtime() {
+    let folder = TempDir::new().unwrap();
+    let picture = folder.path().join("photo.jpg");
+    std::fs::write(&picture, photo(1)).unwrap();
+    let home = TempDir::new().unwrap();
+    let mut check = command(folder.path(), &["check", picture.to_str().unwrap()]);
+    check.env_remove("ORT_DISABLE_TELEMETRY").env_remove("XDG_CACHE_HOME").env("HOME", home.path());
+    let output = check.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+}
