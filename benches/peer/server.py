@@ -11,8 +11,12 @@ only embeds and searches: no second look, no calibrated probability, nothing is 
 import argparse
 import asyncio
 import io
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+
+# ONNX Runtime looks at it when it is loaded: src/embed/onnx.rs says why.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import hnswlib
 import numpy

@@ -3,6 +3,7 @@
 mod args;
 mod backup;
 mod check;
+mod environment;
 mod erase;
 mod evaluate;
 mod evidence;
@@ -19,7 +20,6 @@ use clap::{CommandFactory, Parser};
 
 use crate::config::Config;
 use crate::decoder;
-use crate::embed::NO_TELEMETRY;
 use crate::http;
 use crate::telemetry;
 
@@ -34,7 +34,7 @@ pub fn main() -> Exit {
     if std::env::args_os().nth(1).is_some_and(|word| word == decoder::CHILD_ARGUMENT) {
         return decoder::child_main().map_or(Exit::Failed, |()| Exit::Done);
     }
-    start_without_telemetry();
+    environment::put_in_order();
     let cli = Cli::parse();
     if let Err(error) = all_settings_kept(&cli) {
         error.exit();
@@ -49,23 +49,6 @@ pub fn main() -> Exit {
             tell!("touchstone: {failure}");
             failure.exit()
         }
-    }
-}
-
-/// Becomes the same program with [`NO_TELEMETRY`] in its environment, unless it is there. Where that cannot be, the runtime is
-/// not loaded, and whoever needs it hears why.
-fn start_without_telemetry() {
-    let (name, value) = NO_TELEMETRY;
-    if std::env::var_os(name).is_some_and(|is| is == value) {
-        return;
-    }
-    #[cfg(unix)]
-    if let Ok(program) = std::env::current_exe() {
-        use std::os::unix::process::CommandExt;
-        let mut words = std::env::args_os();
-        let mut again = std::process::Command::new(program);
-        // Comes back only where it failed.
-        let _ = again.arg0(words.next().unwrap_or_default()).args(words).env(name, value).exec();
     }
 }
 

@@ -34,7 +34,12 @@ pub(super) fn serve(config: &Config) -> Result<Exit, Failure> {
 fn listen(config: &Config) -> Result<std::net::TcpListener, Failure> {
     let listen = &config.server.listen;
     let failed = |error: std::io::Error| {
-        wrong("server.listen", format!("cannot listen on {listen}: {error}; set it to a free ADDRESS:PORT"))
+        let reason = format!("cannot listen on {listen}: {error}; set it to a free ADDRESS:PORT");
+        match error.kind() {
+            std::io::ErrorKind::InvalidInput => wrong("server.listen", reason),
+            // It may be free later.
+            _ => Failure::Serve(format!("server.listen: {reason}")),
+        }
     };
     let listener = std::net::TcpListener::bind(listen).map_err(failed)?;
     let loopback = listener.local_addr().map_err(failed)?.ip().is_loopback();
@@ -74,14 +79,11 @@ async fn shutdown() {
     let interrupt = async {
         let _ = tokio::signal::ctrl_c().await;
     };
-    #[cfg(unix)]
     let terminate = async {
         if let Ok(mut signal) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
             signal.recv().await;
         }
     };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
     tokio::select! {
         () = interrupt => {}
         () = terminate => {}

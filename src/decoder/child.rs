@@ -19,7 +19,7 @@ const BESIDE: u64 = 1 << 30;
 /// Decodes what comes over standard input, a socket, until it is closed.
 ///
 /// # Errors
-/// When standard input is none, or the other side does not say what to do.
+/// When standard input is no socket, or the other side does not say what to do.
 pub fn main() -> io::Result<()> {
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let terms: Terms = read_message(&mut socket)?;

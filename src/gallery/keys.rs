@@ -62,7 +62,8 @@ impl FromStr for ScopeName {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.into_iter().find(|name| name.as_str() == text);
-        let wrong = || InvalidName(format!("scope is {text:?}, expected one of platform, brand, moderator and admin"));
+        let wrong =
+            || InvalidName(format!("scope is {text:?}, expected one of {}", Self::ALL.map(Self::as_str).join(", ")));
         found.ok_or_else(wrong)
     }
 }

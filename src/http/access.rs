@@ -102,9 +102,9 @@ pub(super) async fn guard(
     let Some((_, _, who)) = ROUTES.iter().find(|(known, route, _)| *known == method && *route == path.as_str()) else {
         return super::router::unknown_method(request.method().clone(), request.uri().clone()).await.into_response();
     };
-    if let Only(roles) = who {
+    if let Only(scopes) = who {
         let brand = params.iter().find(|(name, _)| *name == "brand").map(|(_, brand)| brand.to_owned());
-        match admitted(&app, request.headers(), roles, brand.as_deref()).await {
+        match admitted(&app, request.headers(), scopes, brand.as_deref()).await {
             Ok(caller) => request.extensions_mut().insert(caller),
             Err(problem) => {
                 telemetry::kept_out(problem.code());
@@ -118,15 +118,15 @@ pub(super) async fn guard(
 async fn admitted(
     app: &Arc<App>,
     headers: &HeaderMap,
-    roles: &[ScopeName],
+    scopes: &[ScopeName],
     brand: Option<&str>,
 ) -> Result<Caller, Problem> {
     let text = bearer(headers)?.to_owned();
     let found = app.work_beside(move |app| Ok(recognise(&app.screener().gallery, &text, Timestamp::now()))).await?;
     let key = found.map_err(refused)?;
     app.limits.take(&key, app.server.key_rate)?;
-    if !roles.contains(&key.scope.name()) {
-        let wanted: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    if !scopes.contains(&key.scope.name()) {
+        let wanted: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "key-scope",
@@ -258,9 +258,9 @@ pub(super) fn document(document: &mut OpenApi) {
             let broken = RefOr::T(problem("The body is not what its type says"));
             operation.responses.responses.entry("400".to_owned()).or_insert(broken);
         }
-        let Only(roles) = who else { continue };
+        let Only(scopes) = who else { continue };
         operation.security = Some(vec![SecurityRequirement::new("key", [] as [&str; 0])]);
-        let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+        let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
         let forbidden = format!("The key is of no scope that may call this: {}", names.join(", "));
         for (status, text) in [("401", "No key, or one that is refused"), ("403", &forbidden)] {
             operation.responses.responses.insert(status.to_owned(), RefOr::T(problem(text)));

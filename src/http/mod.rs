@@ -1,4 +1,4 @@
-//! The service: routes, errors as problem+json, one file a resource.
+//! The service: routes, errors as problem+json, one module a resource.
 
 mod access;
 mod cases;

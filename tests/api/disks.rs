@@ -7,6 +7,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -14,15 +15,7 @@ use crate::cli::{stderr, touchstone};
 use crate::support::disk::SmallDisk;
 use crate::support::pictures::photo;
 use crate::support::service::Service;
-use crate::support::{TestApp, form, problem};
-
-fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !there() {
-        assert!(started.elapsed() < Duration::from_mins(1), "{what} did not come");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
+use crate::support::{TestApp, form, problem, skipped, wait_for};
 
 fn add(service: &Service, seed: u64) -> (u16, Value) {
     service.send("/v1/brands/acme/references", &photo(seed), &[("polarity", "fake")])
@@ -88,14 +81,13 @@ fn a_disk_that_takes_no_more_writes_loses_nothing_that_was_acknowledged_and_is_t
         command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(plain.get_program()).args(plain.get_args());
         command.current_dir(crate::support::root());
     });
-    let allow = |bytes: &'static str| {
+    let allow = |bytes: Option<u64>| {
         move |service: &Service| {
-            let pid = service.child.id().to_string();
-            let limit = format!("--fsize={bytes}:unlimited");
-            assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
+            let pid = Pid::from_child(&service.child);
+            prlimit(Some(pid), Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
         }
     };
-    outlives(folder.path(), service, allow("0"), allow("unlimited"));
+    outlives(folder.path(), service, allow(Some(0)), allow(None));
 }
 
 #[test]
@@ -127,7 +119,7 @@ impl SlowSyncs {
             }
             strace.wait().unwrap();
         }
-        println!("SKIPPED: strace is not here, or may not look into other processes");
+        skipped("a slow disk, for strace is not here or may not look into other processes");
         None
     }
 }
@@ -145,7 +137,9 @@ fn a_slow_disk_delays_writes_and_nothing_else() {
     let folder = TempDir::new().unwrap();
     let service = Service::start(folder.path(), &[]);
     let mut kept = vec![add(&service, 0).1["id"].as_str().unwrap().to_owned()];
-    let Some(slow) = SlowSyncs::of(&service, Duration::from_millis(200)) else { return };
+    let delay = Duration::from_millis(200);
+    let Some(slow) = SlowSyncs::of(&service, delay) else { return };
+    let started = Instant::now();
     std::thread::scope(|scope| {
         let checks: Vec<_> = (0..4).map(|_| scope.spawn(|| service.send("/v1/checks", &photo(0), &[]))).collect();
         let adding: Vec<_> = (1..4)
@@ -166,6 +160,7 @@ fn a_slow_disk_delays_writes_and_nothing_else() {
         kept.extend(adding.into_iter().map(|one| one.join().unwrap().1["id"].as_str().unwrap().to_owned()));
     });
     assert_eq!(kept.len(), 4);
+    assert!(started.elapsed() > delay, "syncs were not held up");
     // Killed, so that what was acknowledged is on the disk or nowhere.
     drop(service);
     drop(slow);
@@ -175,9 +170,11 @@ fn a_slow_disk_delays_writes_and_nothing_else() {
 #[test]
 fn a_disk_that_is_slower_than_anybody_waits_is_told_and_loses_nothing_that_was_acknowledged() {
     let folder = TempDir::new().unwrap();
-    let service = Service::start(folder.path(), &["--set", "server.timeout_s=1"]);
+    let service = Service::start(folder.path(), &[]);
     let kept = [add(&service, 0).1["id"].as_str().unwrap().to_owned()];
-    let Some(slow) = SlowSyncs::of(&service, Duration::from_secs(2)) else { return };
+    drop(service);
+    let service = Service::start(folder.path(), &["--set", "server.timeout_s=2"]);
+    let Some(slow) = SlowSyncs::of(&service, Duration::from_secs(4)) else { return };
     for (status, body) in [add(&service, 1), service.send("/v1/checks", &photo(0), &[])] {
         assert_eq!((status, &body["code"]), (503, &json!("timed-out")), "{body}");
     }

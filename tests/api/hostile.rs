@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use image::ImageFormat;
+use rustix::process::{Pid, Signal};
 use touchstone::decoder::{Decoder, DecoderOptions};
 use touchstone::photo::{Limits, PhotoError};
 
@@ -233,7 +234,8 @@ fn killed_decoding_processes_are_replaced_and_no_check_notices() {
     send("/v1/brands/acme/references", &[("polarity", "fake")]);
     for _ in 0..20 {
         for child in children(service.child.id()) {
-            let _ = std::process::Command::new("/bin/kill").args(["-9", &child.to_string()]).status();
+            let pid = Pid::from_raw(child.cast_signed()).unwrap();
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
         assert_eq!(send("/v1/checks", &[])["verdict"], "known_fake_match");
     }

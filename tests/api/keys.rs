@@ -6,7 +6,7 @@ use touchstone::gallery::Scope;
 
 use crate::support::pictures::photo;
 use crate::support::service::{Service, serve};
-use crate::support::{TestApp, client_with, form, problem, real_photo};
+use crate::support::{TestApp, client_with, form, problem, real_photo, wait_for};
 
 /// Who may call what, written down once more: by hand, from the promise, not from the code.
 const PROMISED: &[(&str, &str, &[&str])] = &[
@@ -284,12 +284,10 @@ fn one_key_cannot_hold_every_place() {
             socket
         })
         .collect();
-    let refused = (0..100).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(20));
+    wait_for("the end of the slow key's share", || {
         let answer = client_with(&slow).post(format!("{}/v1/checks", app.url)).multipart(form(&[&photo(1)], &[]));
         answer.send().unwrap().status() == 429
     });
-    assert!(refused, "the slow key has used its share up");
     assert_eq!(app.verdict(&photo(1)), "no_match", "another key goes on");
     drop(held);
 }

@@ -9,6 +9,8 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::support::skipped;
 use tokio::runtime::Runtime;
 
 /// How long a page may take on a machine that does other things, too.
@@ -28,8 +30,8 @@ impl Browser {
     pub fn start() -> Option<Self> {
         let found = |name: &str| Command::new(name).arg("--version").output().is_ok_and(|done| done.status.success());
         if !found("chromedriver") || !found("chromium") {
-            println!(
-                "SKIPPED: no browser test was run, for chromium or chromedriver is missing (Debian: apt-get install chromium chromium-driver)"
+            skipped(
+                "a browser, for chromium or chromedriver is missing (Debian: apt-get install chromium chromium-driver)",
             );
             return None;
         }

@@ -1,7 +1,7 @@
 use super::{Moderator, cases, sign_in, signed_in};
 use crate::cli::{stderr, touchstone};
-use crate::support::TestApp;
 use crate::support::pictures::{photo, stolen};
+use crate::support::{TestApp, wait_for};
 
 #[test]
 fn a_photo_is_looked_up_by_file_and_by_paste_and_filtered_without_a_reload() {
@@ -102,12 +102,7 @@ fn a_case_is_taken_decided_undone_and_appealed_by_keyboard_and_never_by_two() {
     second.goto(&format!("{}/console/cases/{id}", app.url));
     second.click("form[action$=evidence] button");
     let bundle = second.downloads.path().join(format!("evidence-{id}.zip"));
-    for _ in 0..500 {
-        if bundle.exists() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    wait_for("the bundle", || bundle.exists());
     let verified = touchstone(app.folder(), &["verify-evidence", bundle.to_str().unwrap()]);
     assert!(verified.status.success(), "{}", stderr(&verified));
 }

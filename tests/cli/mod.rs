@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::pictures::{photo, stolen};
-use crate::support::{real_photo, root};
+use crate::support::{real_photo, root, wait_for};
 
 /// Runs the binary over `folder`, with the models of the checkout.
 pub(crate) fn touchstone(folder: &Path, args: &[&str]) -> Output {
@@ -135,11 +135,7 @@ fn a_running_service_sees_what_the_command_took_in() {
     assert_eq!(app.verdict(&photo(1)), "no_match");
     brand(folder.path());
     take_in(folder.path(), false);
-    let seen = (0..100).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        app.verdict(&photo(1)) == "known_fake_match"
-    });
-    assert!(seen);
+    wait_for("what was taken in", || app.verdict(&photo(1)) == "known_fake_match");
 }
 
 #[test]

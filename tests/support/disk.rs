@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use tempfile::TempDir;
+
+use super::{skipped, wait_for};
 
 /// A small file system, until it is dropped.
 pub struct SmallDisk {
@@ -30,7 +31,7 @@ impl SmallDisk {
         File::create(&file).unwrap().set_len(512 << 20).unwrap();
         let formatted = Command::new("mkfs.ext4").arg("-q").arg(&file).output();
         if !formatted.is_ok_and(|formatted| formatted.status.success()) {
-            println!("SKIPPED: mkfs.ext4 is not here");
+            skipped("a disk of a test's own, for mkfs.ext4 is not here (Debian: apt-get install e2fsprogs)");
             return None;
         }
         let disk = Self { mounted, file: Some((folder, file.clone())) };
@@ -42,7 +43,7 @@ impl SmallDisk {
         if mounted.is_ok_and(|mounted| mounted.status.success()) {
             return Some(self);
         }
-        println!("SKIPPED: no file system may be mounted here");
+        skipped("a disk of a test's own, for no file system may be mounted here");
         None
     }
 
@@ -55,7 +56,7 @@ impl SmallDisk {
         assert!(done.unwrap().success());
     }
 
-    /// The kernel gives it up: it takes no more writes, and what was not synced never comes to it.
+    /// The kernel gives it up: it takes no more writes, and what was not synced is lost.
     pub fn cut_power(&self) {
         self.remount("abort");
     }
@@ -63,11 +64,9 @@ impl SmallDisk {
     /// It is mounted again, with what had come to it, as soon as nobody has a file of it open.
     pub fn come_back(&self) {
         let (_, file) = self.file.as_ref().expect("what is in memory does not come back");
-        let unmounted = (0..200).any(|_| {
-            std::thread::sleep(Duration::from_millis(20));
+        wait_for("that nobody uses the disk", || {
             Command::new("umount").arg(self.path()).output().unwrap().status.success()
         });
-        assert!(unmounted, "{} is busy", self.path().display());
         assert!(Command::new("mount").args(["-o", "loop"]).arg(file).arg(self.path()).status().unwrap().success());
     }
 

@@ -6,9 +6,11 @@ pub mod pictures;
 pub mod service;
 pub mod store;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use reqwest::blocking::multipart::{Form, Part};
 use reqwest::blocking::{Client, Response};
@@ -31,6 +33,20 @@ pub const MODELS: [&str; 2] = ["sscd-distilled", "efficientnet-lite0"];
 
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Waits until it is there, for a minute at most.
+pub fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !there() {
+        assert!(started.elapsed() < Duration::from_mins(1), "{what} did not come");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Says, past whoever captures what passing tests print, what could not be tried here.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
 /// How often something is broken: what the variable says, or what is enough for every day.

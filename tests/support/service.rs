@@ -4,12 +4,11 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use reqwest::blocking::Client;
 use serde_json::Value;
 
-use super::{client_with, form, root};
+use super::{client_with, form, root, wait_for};
 
 pub struct Service {
     pub child: Child,
@@ -29,24 +28,20 @@ impl Service {
     /// As [`Service::start`], by a changed command.
     pub fn start_ready(folder: &Path, change: impl FnOnce(&mut Command)) -> Self {
         let service = Self::start_unready(folder, change);
-        for _ in 0..400 {
-            if service.client().get(format!("{}/readyz", service.url)).send().is_ok_and(|it| it.status().is_success()) {
-                return service;
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
-        panic!("the service did not become ready");
+        wait_for("readiness", || service.status("/readyz").0 == 200);
+        service
     }
 
     fn start_unready(folder: &Path, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = serve(folder, &[]);
         change(&mut command);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let url = loop {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut service = Self { child, url: String::new(), key: String::new() };
+        let mut lines = BufReader::new(service.child.stdout.take().unwrap()).lines();
+        service.url = loop {
             let line = lines.next().expect("the service starts").unwrap();
             if let Some(key) = line.strip_prefix("first key, of scope admin, shown this once: ") {
-                // Tests take disks away.
+                // Synced, for tests cut the power of disks.
                 let mut file = File::create(key_file(folder)).unwrap();
                 file.write_all(key.as_bytes()).and_then(|()| file.sync_all()).unwrap();
             }
@@ -54,7 +49,8 @@ impl Service {
                 break url.to_owned();
             }
         };
-        Self { child, url, key: std::fs::read_to_string(key_file(folder)).unwrap() }
+        service.key = std::fs::read_to_string(key_file(folder)).unwrap();
+        service
     }
 
     pub fn client(&self) -> Client {

@@ -229,3 +229,16 @@ fn a_gallery_of_the_fifth_version_keeps_its_decisions_and_its_log() {
     assert_eq!(gallery.verify_audit().unwrap().wrong, None);
     assert!(gallery.keys().unwrap().is_empty());
 }
+
+#[test]
+#[expect(clippy::disallowed_types, reason = "lays a database of the future out")]
+fn a_gallery_of_a_newer_version_is_refused_and_left_as_it_is() {
+    let folder = tempfile::TempDir::new().unwrap();
+    drop(Gallery::open(folder.path()).unwrap());
+    let database = rusqlite::Connection::open(folder.path().join("touchstone.db")).unwrap();
+    database.pragma_update(None, "user_version", 99).unwrap();
+    let error = Gallery::open(folder.path()).err().unwrap();
+    assert!(error.to_string().contains("has version 99"), "{error}");
+    assert!(error.to_string().ends_with("run a newer touchstone"), "{error}");
+    assert_eq!(database.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), 99);
+}

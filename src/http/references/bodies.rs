@@ -1,3 +1,5 @@
+//! What requests about references say, and what is answered.
+
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};

@@ -1,7 +1,7 @@
 //! kill -9 and power cuts at any point of a run. `KILLS` and `CUTS` set how often; scripts/bench/kill asks for 50.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
@@ -12,7 +12,7 @@ use super::{Run, photos, text};
 use crate::support::disk::SmallDisk;
 use crate::support::pictures::photo;
 use crate::support::service::Service;
-use crate::support::{TestApp, form, root, times};
+use crate::support::{TestApp, form, root, times, wait_for};
 
 /// Photos of each round.
 const PHOTOS: u64 = 12;
@@ -33,10 +33,20 @@ fn serves(app: &TestApp, photo: &[u8]) -> bool {
     found(&app.post_form("/v1/lookups", form(&[photo], &[("k", "1")])).json().unwrap())
 }
 
+/// Ends with it.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Starts a run, waits, cuts what it needs, and kills it.
 fn ended_after(folder: &Path, fakes: &Path, delay: Duration, cut: impl FnOnce()) {
     let set = |name: &str, path: &str| format!("{name}={}", folder.join(path).display());
-    let mut child = Command::new(env!("CARGO_BIN_EXE_touchstone"))
+    let child = Command::new(env!("CARGO_BIN_EXE_touchstone"))
         .current_dir(root())
         .args(["reindex", "--brand", "acme", "--no-points", "--fake", text(fakes)])
         .args(["--set", "embed.workers=1", "--set", &set("data", "data"), "--set", &set("index_dir", "index")])
@@ -44,10 +54,10 @@ fn ended_after(folder: &Path, fakes: &Path, delay: Duration, cut: impl FnOnce())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let child = Killed(child);
     std::thread::sleep(delay);
     cut();
-    let _ = child.kill();
-    let _ = child.wait();
+    drop(child);
 }
 
 #[test]
@@ -88,11 +98,7 @@ fn a_run_killed_at_any_point_leaves_the_old_or_the_new_whole_and_goes_on_where_i
         let resumed = Run::of(folder.path(), "acme", &["--fake", text(&round(number))]);
         assert_eq!(resumed.embedded(), PHOTOS - kept, "round {number}: of {PHOTOS} photos {kept} had a vector");
         assert_eq!(resumed.count("added") + resumed.count("unchanged"), PHOTOS);
-        let arrived = (0..200).any(|_| {
-            std::thread::sleep(Duration::from_millis(20));
-            references(&app) == before + PHOTOS
-        });
-        assert!(arrived, "round {number}");
+        wait_for("the whole round", || references(&app) == before + PHOTOS);
     }
     println!("{kills} kills: the old generation served after {old}, the new one after {new}");
 }

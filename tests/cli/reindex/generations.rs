@@ -5,8 +5,8 @@ use tempfile::TempDir;
 
 use super::{Run, photos, text};
 use crate::cli::{stderr, stdout, touchstone};
-use crate::support::TestApp;
 use crate::support::pictures::photo;
+use crate::support::{TestApp, wait_for};
 
 fn listed(folder: &Path) -> Value {
     serde_json::from_str(&stdout(&touchstone(folder, &["index", "list", "--json"]))).unwrap()
@@ -18,13 +18,9 @@ fn current(folder: &Path) -> PathBuf {
     root.join(line.split(' ').next().unwrap())
 }
 
-/// Whether the service comes to take a photo for a known fake, or not, within seconds; it never answers with an error
-/// meanwhile.
-fn comes_to(app: &TestApp, photo: &[u8], known_fake: bool) -> bool {
-    (0..200).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(25));
-        is_fake(app, photo) == known_fake
-    })
+/// The service comes to take a photo for a known fake, or not; it never answers with an error meanwhile.
+fn comes_to(app: &TestApp, photo: &[u8], known_fake: bool) {
+    wait_for("what was published", || is_fake(app, photo) == known_fake);
 }
 
 /// Drawn scenes may look alike: what counts is whether one is taken for a copy.
@@ -45,16 +41,16 @@ fn a_running_service_takes_a_generation_up_and_goes_back_with_a_rollback() {
     // 1 and 2 go, 3 stays, 4 and 5 come.
     let run = Run::of(folder.path(), "acme", &["--fake", text(&second), "--prune", "--yes", "--max-removed", "100"]);
     assert_eq!(run.counts(), [2, 0, 2, 1, 0, 0, 0]);
-    assert!(comes_to(&app, &photo(4), true));
-    assert!(comes_to(&app, &photo(1), false));
+    comes_to(&app, &photo(4), true);
+    comes_to(&app, &photo(1), false);
     assert_eq!((is_fake(&app, &photo(3)), generation() > before), (true, true));
     let index = app.get_json("/v1/index");
     assert_eq!((&index["references"], &index["added"], &index["removed"]), (&3.into(), &0.into(), &0.into()));
 
     let back = touchstone(folder.path(), &["index", "rollback"]);
     assert_eq!(back.status.code(), Some(0), "{}", stderr(&back));
-    assert!(comes_to(&app, &photo(1), true));
-    assert!(comes_to(&app, &photo(4), false));
+    comes_to(&app, &photo(1), true);
+    comes_to(&app, &photo(4), false);
     assert_eq!((is_fake(&app, &photo(3)), generation()), (true, before));
     // A start says the same as the running service.
     drop(app);
@@ -63,7 +59,7 @@ fn a_running_service_takes_a_generation_up_and_goes_back_with_a_rollback() {
     // The same run again brings it back, without the model.
     let again = Run::of(folder.path(), "acme", &["--fake", text(&second), "--prune", "--yes", "--max-removed", "100"]);
     assert_eq!((again.count("added"), again.embedded()), (2, 0));
-    assert!(comes_to(&app, &photo(5), true));
+    comes_to(&app, &photo(5), true);
 }
 
 #[test]
@@ -75,7 +71,7 @@ fn changes_made_over_http_since_outlive_a_rollback() {
     let app = TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |_| {});
     app.add_fake(&photo(9));
     touchstone(folder.path(), &["index", "rollback"]);
-    assert!(comes_to(&app, &photo(1), false));
+    comes_to(&app, &photo(1), false);
     assert_eq!(app.verdict(&photo(9)), "known_fake_match");
     let nothing = touchstone(folder.path(), &["index", "rollback"]);
     assert_eq!(nothing.status.code(), Some(8));
@@ -200,5 +196,5 @@ fn references_published_under_another_model_are_embedded_by_the_one_that_serves(
     let fakes = folder.path().join("fakes");
     photos(&fakes, 1..3);
     Run::of(folder.path(), "acme", &["--fake", text(&fakes), "--model", "efficientnet-lite0"]);
-    assert!(comes_to(&app, &photo(1), true));
+    comes_to(&app, &photo(1), true);
 }

@@ -3,7 +3,7 @@ use tempfile::TempDir;
 
 use super::{Run, photos, text};
 use crate::support::pictures::{blank, jpeg, photo, scene};
-use crate::support::{TestApp, real_photo, root};
+use crate::support::{TestApp, real_photo, root, wait_for};
 
 /// The brightness and the file are others, the image is the same.
 fn nearly(bytes: &[u8]) -> Vec<u8> {
@@ -147,9 +147,5 @@ fn a_reference_that_matches_too_many_unlike_photos_is_quarantined_by_itself() {
     }
     let held = app.get_json(&format!("/v1/brands/acme/references/{flood}"));
     assert_eq!((&held["state"], &held["quarantine"]["code"]), (&json!("quarantined"), &json!("flood")), "{held}");
-    let seen = (0..100).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        app.verdict(&real_photo(0)) == "no_match"
-    });
-    assert!(seen, "it takes part in no check any more");
+    wait_for("that it takes part in no check any more", || app.verdict(&real_photo(0)) == "no_match");
 }
