@@ -224,6 +224,9 @@ impl Config {
             ("index.ef_construction", self.index.ef_construction, 2..=10_000),
             ("index.ef_search", self.index.ef_search, 1..=10_000),
             ("index.keep", self.index.keep, 1..=1_000),
+            ("decoder.max_seconds", usize::try_from(self.decoder.max_seconds).unwrap_or(usize::MAX), 1..=3_600),
+            ("retention.photos_days", self.retention.photos_days as usize, 0..=36_500),
+            ("retention.checks_days", self.retention.checks_days as usize, 0..=36_500),
             ("checks.flood.listings", self.checks.flood.listings, 1..=100_000),
             ("checks.flood.unlike_bits", self.checks.flood.unlike_bits as usize, 1..=256),
         ];

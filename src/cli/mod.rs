@@ -16,6 +16,8 @@ mod reindex;
 mod serve;
 mod users;
 
+use std::ffi::OsString;
+
 use clap::{CommandFactory, Parser};
 
 use crate::config::Config;
@@ -93,7 +95,10 @@ fn all_settings_kept(cli: &Cli) -> Result<(), clap::Error> {
 }
 
 fn config(cli: &Cli) -> Result<Config, Failure> {
-    let mut config = Config::load(cli.config.as_deref(), std::env::vars())?;
+    // Others' variables may be anything; in one of ours the replacement character is refused as any wrong value is.
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    let mut config = Config::load(cli.config.as_deref(), variables)?;
     for (name, value) in &cli.set {
         config.set(name, value)?;
     }

@@ -17,6 +17,9 @@ use crate::photo::Sha256;
 /// Rows that one transaction sweeps at most, so that checks need not wait.
 const AT_ONCE: u32 = 500;
 
+/// Photos that no row names are left by a crash when they are this old; before, their row may be on its way.
+const LEFT: Duration = Duration::from_hours(1);
+
 /// How long what is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -70,8 +73,8 @@ impl Gallery {
         if retention.photos_days > 0 {
             let before = now - days(retention.photos_days);
             while self.sweep_photos(before, &mut erased)? {}
-            self.sweep_orphans(retention.photos_days)?;
         }
+        erased.photos += self.remove_left_uploads(LEFT)? + self.drop_left_photos()?;
         if retention.checks_days > 0 {
             let before = now - days(retention.checks_days);
             while self.sweep_checks(before, &mut erased)? {}
@@ -88,7 +91,7 @@ impl Gallery {
     /// # Errors
     /// When the database refuses; nothing is erased then.
     pub fn forget_seller(&self, actor: &str, seller_id: &str) -> Result<Erased, GalleryError> {
-        let (erased, gone) = self.write(|transaction| {
+        let (mut erased, gone) = self.write(|transaction| {
             let ids: Vec<String> = transaction
                 .prepare("SELECT id FROM listing_check WHERE seller_id = ?1")?
                 .query_map([seller_id], |row| row.get(0))?
@@ -111,6 +114,8 @@ impl Gallery {
             Ok((erased, gone))
         })?;
         self.remove_uploads(&gone)?;
+        // An earlier call may have ended before it had removed them.
+        erased.photos += self.remove_left_uploads(Duration::ZERO)?;
         Ok(erased)
     }
 
@@ -182,22 +187,30 @@ impl Gallery {
         Ok(rows == AT_ONCE as usize)
     }
 
-    /// Photos that were written before a crash kept their rows from being: as old as others that go.
-    fn sweep_orphans(&self, after_days: u32) -> Result<(), GalleryError> {
-        let old = Duration::from_secs(u64::from(after_days) * 24 * 3600);
+    /// Removes photos older than `age` that a crash has left: between a file and its row, or between a row and its file. How
+    /// many.
+    fn remove_left_uploads(&self, age: Duration) -> Result<u64, GalleryError> {
         let is_old = |path: &std::path::Path| {
             let modified = std::fs::metadata(path).and_then(|file| file.modified());
-            modified.is_ok_and(|when| SystemTime::now().duration_since(when).is_ok_and(|age| age > old))
+            modified.is_ok_and(|when| SystemTime::now().duration_since(when).is_ok_and(|is| is >= age))
         };
         let old: Vec<Sha256> =
             self.uploads.files().filter(|(_, path)| is_old(path)).map(|(sha256, _)| sha256).collect();
-        for some in old.chunks(AT_ONCE as usize) {
-            self.remove_uploads(some)?;
-        }
-        Ok(())
+        let named = "SELECT EXISTS (SELECT 1 FROM upload WHERE sha256 = ?1)";
+        let left: Vec<Sha256> = self.read(|db| {
+            let mut statement = db.prepare_cached(named)?;
+            let mut is_left =
+                |sha256: &Sha256| statement.query_row([&sha256.0[..]], |row| row.get(0)).map(|it: bool| !it);
+            old.into_iter()
+                .filter_map(|sha256| is_left(&sha256).map(|left| left.then_some(sha256)).transpose())
+                .collect()
+        })?;
+        left.chunks(AT_ONCE as usize).try_for_each(|some| self.remove_uploads(some))?;
+        Ok(left.len() as u64)
     }
 
-    /// Removes files of photos that no row names. Inside a transaction, so that none is sent meanwhile.
+    /// Removes files of photos that no row names, so that a crash does not bring them back. Inside a transaction, so that none
+    /// is sent meanwhile.
     fn remove_uploads(&self, photos: &[Sha256]) -> Result<(), GalleryError> {
         if photos.is_empty() {
             return Ok(());
@@ -205,14 +218,15 @@ impl Gallery {
         self.write(|transaction| {
             for sha256 in photos {
                 if unneeded(transaction, &sha256.0)?.is_some() {
-                    self.uploads.remove(*sha256).map_err(io_error)?;
                     if self.photos.check(*sha256).is_err() {
                         self.drop_thumbnails(*sha256).map_err(io_error)?;
                     }
+                    self.uploads.remove(*sha256).map_err(io_error)?;
                 }
             }
             Ok(())
-        })
+        })?;
+        Ok(self.uploads.sync()?)
     }
 }
 

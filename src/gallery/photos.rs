@@ -36,21 +36,18 @@ impl PhotoStore {
     /// When the file system refuses.
     pub(super) fn put(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
         let path = self.path(sha256);
-        if self.is_whole(&path, bytes) {
-            return Ok(());
-        }
         let folder = path.parent().unwrap_or(&self.root);
-        let new_folder = !folder.exists();
-        fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        self.write_into(file.as_file_mut(), sha256, bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(&path).map_err(|error| error.error)?;
-        File::open(folder)?.sync_all()?;
-        if new_folder {
-            File::open(&self.root)?.sync_all()?;
+        // What is there may have been put unsynced, a moment ago or before a crash, and its folder with it.
+        let synced = || File::open(&path).and_then(|file| file.sync_all());
+        if !self.is_whole(sha256, bytes) || synced().is_err() {
+            fs::create_dir_all(folder)?;
+            let mut file = tempfile::NamedTempFile::new_in(folder)?;
+            self.write_into(file.as_file_mut(), sha256, bytes)?;
+            file.as_file().sync_all()?;
+            file.persist(&path).map_err(|error| error.error)?;
         }
-        Ok(())
+        File::open(folder)?.sync_all()?;
+        File::open(&self.root)?.sync_all()
     }
 
     /// Keeps `bytes`; once [`PhotoStore::sync`] returns they survive a crash.
@@ -61,7 +58,7 @@ impl PhotoStore {
         if cfg!(not(target_os = "linux")) {
             return self.put(sha256, bytes);
         }
-        if self.is_whole(&self.path(sha256), bytes) { Ok(()) } else { self.put_derived(sha256, bytes) }
+        if self.is_whole(sha256, bytes) { Ok(()) } else { self.put_derived(sha256, bytes) }
     }
 
     /// Syncs whatever was put: many photos for the price of a few.
@@ -165,11 +162,11 @@ impl PhotoStore {
         }
     }
 
-    /// Whether these bytes are there, sealed as they should be: after a power cut a file that was not synced may be
-    /// shorter than it was.
-    fn is_whole(&self, path: &Path, bytes: &[u8]) -> bool {
+    /// Whether these bytes are there, undamaged, and sealed as they should be.
+    fn is_whole(&self, sha256: Sha256, bytes: &[u8]) -> bool {
         let more = if self.vault.is_some() { MORE } else { 0 };
-        fs::metadata(path).is_ok_and(|file| file.len() == bytes.len() as u64 + more)
+        let file = fs::metadata(self.path(sha256));
+        file.is_ok_and(|file| file.len() == bytes.len() as u64 + more) && self.get_photo(sha256).is_ok()
     }
 
     /// Every file that is kept.
@@ -187,6 +184,19 @@ impl PhotoStore {
     pub(super) fn remove(&self, sha256: Sha256) -> io::Result<()> {
         match fs::remove_file(self.path(sha256)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`PhotoStore::remove`]; once this returns a crash does not bring them back.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn remove_synced(&self, sha256: Sha256) -> io::Result<()> {
+        self.remove(sha256)?;
+        match self.path(sha256).parent().map(File::open) {
+            Some(Ok(folder)) => folder.sync_all(),
+            // Where there is no folder there is no photo.
             _ => Ok(()),
         }
     }

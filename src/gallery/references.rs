@@ -274,19 +274,37 @@ impl Gallery {
     }
 
     /// Forgets a photo and what was derived from it, unless a reference needs it. After [`bury`], in a second
-    /// transaction: a crash in between leaves a photo that nobody needs, never a reference without its photo.
+    /// transaction: a crash in between leaves a photo that nobody needs, never a reference without its photo. The photo goes
+    /// last: as long as it is there, [`Gallery::drop_left_photos`] finds what a crash has left.
     pub(super) fn drop_photo(&self, sha256: Sha256) -> Result<(), GalleryError> {
         self.write(|transaction| {
             if is_needed(transaction, sha256)? {
                 return Ok(());
             }
             transaction.execute("DELETE FROM vector WHERE sha256 = ?1", [&sha256.0[..]])?;
-            self.photos
-                .remove(sha256)
+            self.drop_thumbnails(sha256)
                 .and_then(|()| self.features.remove(sha256))
-                .and_then(|()| self.drop_thumbnails(sha256))
+                .and_then(|()| self.photos.remove_synced(sha256))
                 .map_err(io_error)
         })
+    }
+
+    /// Forgets photos of deleted references that a crash has left, and counts them.
+    pub(super) fn drop_left_photos(&self) -> Result<u64, GalleryError> {
+        let unneeded: Vec<Sha256> = self.read(|db| {
+            db.prepare(
+                "SELECT DISTINCT sha256 FROM reference gone WHERE state = 'deleted'
+                 AND NOT EXISTS (SELECT 1 FROM reference r WHERE r.sha256 = gone.sha256 AND r.state <> 'deleted')",
+            )?
+            .query_map([], |row| Ok(Sha256(row.get(0)?)))?
+            .collect()
+        })?;
+        let mut left = 0;
+        for sha256 in unneeded.into_iter().filter(|sha256| self.photos.check(*sha256).is_ok()) {
+            self.drop_photo(sha256)?;
+            left += 1;
+        }
+        Ok(left)
     }
 
     /// The brand's reference that has this very photo, if any: the one that it has now, else one that is staged, else one

@@ -7,13 +7,15 @@ use std::time::Duration;
 use reqwest::blocking::Response;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use touchstone::gallery::Gallery;
+use touchstone::photo::Sha256;
 
 use crate::cli::{stderr, touchstone};
 use crate::support::disk::SmallDisk;
 use crate::support::moderator::Moderator;
-use crate::support::pictures::photo;
+use crate::support::pictures::{photo, stolen};
 use crate::support::service::Service;
-use crate::support::{PASSWORD, form, times};
+use crate::support::{PASSWORD, files, form, times};
 
 fn kill(service: &mut Service) {
     service.child.kill().unwrap();
@@ -159,4 +161,41 @@ fn no_acknowledged_check_decision_or_key_is_lost_by_a_power_cut_and_the_log_hold
     let Some(disk) = SmallDisk::in_file() else { return };
     no_deed_is_lost(disk.path(), times("CUTS", 3), |_| disk.cut_power(), || disk.come_back());
     is_whole(disk.path());
+}
+
+/// A run keeps many photos before it syncs them; somebody may add one of them meanwhile, or after it was killed.
+#[test]
+fn a_photo_that_a_run_has_kept_unsynced_survives_a_power_cut_once_its_reference_is_acknowledged() {
+    let Some(disk) = SmallDisk::in_file() else { return };
+    let gallery = Gallery::open(&disk.path().join("data")).unwrap();
+    for seed in 0..4 {
+        gallery.keep_photo(Sha256::of(&photo(seed)), &photo(seed)).unwrap();
+    }
+    drop(gallery);
+    let service = Service::start(disk.path(), &[]);
+    for seed in 0..4 {
+        assert_eq!(service.send("/v1/brands/acme/references", &photo(seed), &[("polarity", "fake")]).0, 201);
+    }
+    disk.cut_power();
+    drop(service);
+    disk.come_back();
+    is_whole(disk.path());
+}
+
+#[test]
+fn what_was_erased_does_not_come_back_after_a_power_cut() {
+    let Some(disk) = SmallDisk::in_file() else { return };
+    let service = Service::start(disk.path(), &[]);
+    let added = service.send("/v1/brands/acme/references", &photo(1), &[("polarity", "fake")]).1;
+    assert_eq!(service.send("/v1/checks", &stolen(&photo(1)), &[("seller_id", "s1")]).1["action"], "review");
+    let forgotten = touchstone(disk.path(), &["forget-seller", "s1"]);
+    assert!(forgotten.status.success(), "{}", stderr(&forgotten));
+    let reference = format!("{}/v1/brands/acme/references/{}", service.url, added["id"].as_str().unwrap());
+    assert_eq!(service.client().delete(reference).send().unwrap().status(), 204);
+    disk.cut_power();
+    drop(service);
+    disk.come_back();
+    for kind in ["uploads", "photos", "thumbnails"] {
+        assert_eq!(files(&disk.path().join("data").join(kind)).len(), 0, "{kind}");
+    }
 }

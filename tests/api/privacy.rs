@@ -8,20 +8,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use touchstone::gallery::{Gallery, Retention, Vault};
 
-use crate::cli::{stderr, touchstone};
+use crate::cli::{stderr, stdout, touchstone};
 use crate::support::moderator::Moderator;
 use crate::support::pictures::photo;
-use crate::support::{TestApp, real_photo};
+use crate::support::{TestApp, files, real_photo};
 
 const KEY: &str = "6b2f0c5f0b1e4a7d9c8e7f6a5b4c3d2e1f00112233445566778899aabbccddee";
 const OTHER: &str = "aa2f0c5f0b1e4a7d9c8e7f6a5b4c3d2e1f00112233445566778899aabbccddee";
-
-/// Every file below a folder, with what is in it.
-fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let entries =
-        walkdir::WalkDir::new(folder).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file());
-    entries.map(|entry| (entry.path().display().to_string(), std::fs::read(entry.path()).unwrap())).collect()
-}
 
 fn keep_key(folder: &Path, keys: &str) -> std::path::PathBuf {
     let path = folder.join("photo.keys");
@@ -221,4 +214,27 @@ fn what_is_older_than_it_may_be_is_swept_and_what_waits_is_not() {
     assert!(!Moderator::sign_in(&app, "robin").page(&format!("/console/cases/{decided}")).contains("seller-two"));
     assert!(gallery.sweep(&Retention { photos_days: 0, checks_days: 0 }, after(9999)).unwrap().is_nothing());
     assert_eq!(gallery.verify_audit().unwrap().wrong, None);
+}
+
+/// As if the process had ended between the commit and the removal that follows it.
+#[test]
+fn photos_that_a_crash_has_left_are_removed_by_whoever_comes_next() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let app = TestApp::over(Arc::clone(&folder), "sscd-distilled", |_| {});
+    let id = app.add_fake(&photo(1));
+    app.check(&[&crate::support::pictures::stolen(&photo(1))], &[("seller_id", "s1")]);
+    let data = folder.path().join("data");
+    let kept = [files(&data.join("photos")), files(&data.join("uploads"))];
+    assert_eq!(kept.each_ref().map(Vec::len), [1, 1]);
+    app.request("DELETE", &format!("/v1/brands/acme/references/{id}")).send().unwrap();
+    assert!(touchstone(folder.path(), &["forget-seller", "s1"]).status.success());
+    let left = || files(&data.join("photos")).len() + files(&data.join("uploads")).len();
+    assert_eq!(left(), 0);
+    for (path, bytes) in kept.iter().flatten() {
+        std::fs::write(path, bytes).unwrap();
+    }
+    let again = touchstone(folder.path(), &["forget-seller", "s1"]);
+    assert!(stdout(&again).contains("1 photos"), "{}", stdout(&again));
+    assert!(touchstone(folder.path(), &["sweep"]).status.success());
+    assert_eq!(left(), 0);
 }

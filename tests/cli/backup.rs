@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 
 use super::{stderr, stdout, touchstone};
-use crate::support::TestApp;
 use crate::support::moderator::Moderator;
 use crate::support::pictures::photo;
+use crate::support::{TestApp, files};
 
 fn backup(folder: &Path, file: &Path) -> Output {
     touchstone(folder, &["backup", file.to_str().unwrap()])
@@ -242,4 +242,18 @@ fn a_backup_under_load_is_whole_and_has_what_was_acknowledged_before_it() {
     for id in before {
         assert_eq!(again.get(&format!("/v1/brands/acme/references/{id}")).status(), 200);
     }
+}
+
+#[test]
+fn a_damaged_photo_is_mended_by_whoever_adds_the_same() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let app = TestApp::over(Arc::clone(&folder), "sscd-distilled", |_| {});
+    app.add_fake(&photo(1));
+    let (path, mut bytes) = files(&folder.path().join("data/photos")).pop().unwrap();
+    bytes[1000..1100].fill(0);
+    std::fs::write(path, bytes).unwrap();
+    let file = folder.path().join("backup.tar");
+    assert_eq!(backup(folder.path(), &file).status.code(), Some(6));
+    app.add("globex", "fake", &photo(1));
+    assert!(backup(folder.path(), &file).status.success());
 }

@@ -1,6 +1,7 @@
 mod backup;
 mod reindex;
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -186,4 +187,15 @@ fn nothing_is_noted_for_the_makers_of_the_runtime() {
     let output = check.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn variables_of_others_may_be_anything_and_ones_of_ours_are_refused_in_one_line() {
+    let folder = TempDir::new().unwrap();
+    let nonsense = std::ffi::OsStr::from_bytes(b"\xff");
+    let listed = command(folder.path(), &["key", "list"]).env("SOMEBODYS", nonsense).output().unwrap();
+    assert_eq!(listed.status.code(), Some(0), "{}", stderr(&listed));
+    let refused = command(folder.path(), &["key", "list"]).env("TOUCHSTONE_EMBED__QUEUE", nonsense).output().unwrap();
+    assert_eq!(refused.status.code(), Some(4), "{}", stderr(&refused));
+    assert_eq!(stderr(&refused).trim_end().lines().count(), 1);
 }

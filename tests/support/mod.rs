@@ -35,6 +35,13 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Every file below a folder, with what is in it.
+pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries =
+        walkdir::WalkDir::new(folder).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file());
+    entries.map(|entry| (entry.path().display().to_string(), std::fs::read(entry.path()).unwrap())).collect()
+}
+
 /// Waits until it is there, for a minute at most.
 pub fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     let started = Instant::now();

@@ -98,7 +98,9 @@ impl Stores {
         if url.query().is_some() {
             return Err(failed(&"URLs with a query, such as presigned ones, are not read; name the object itself"));
         }
-        let variables = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?.to_ascii_lowercase(), value.into_string().ok()?))
+        });
         let (_, path) = object_store::ObjectStoreScheme::parse(&url).map_err(|error| failed(&error))?;
         // A store may be named by the first parts of the path, too.
         let whole = readable(url.path());
