@@ -1,7 +1,7 @@
 //! What is kept no longer: photos and checks that are old enough, and everything about a seller who wants it. The log says
 //! that something was erased and keeps its chain; see [`super::audit`].
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension, params};
@@ -17,7 +17,7 @@ use crate::photo::Sha256;
 /// Rows that one transaction sweeps at most, so that checks need not wait.
 const AT_ONCE: u32 = 500;
 
-/// Photos that no row names are left by a crash when they are this old; before, their row may be on its way.
+/// How old photos that no row names must be until a sweep takes them for left by a crash.
 const LEFT: Duration = Duration::from_hours(1);
 
 /// How long what is kept.
@@ -74,7 +74,7 @@ impl Gallery {
             let before = now - days(retention.photos_days);
             while self.sweep_photos(before, &mut erased)? {}
         }
-        erased.photos += self.remove_left_uploads(LEFT)? + self.drop_left_photos()?;
+        erased.photos += self.remove_left_uploads(LEFT)? + self.drop_left_photos(LEFT)?;
         if retention.checks_days > 0 {
             let before = now - days(retention.checks_days);
             while self.sweep_checks(before, &mut erased)? {}
@@ -190,20 +190,11 @@ impl Gallery {
     /// Removes photos older than `age` that a crash has left: between a file and its row, or between a row and its file. How
     /// many.
     fn remove_left_uploads(&self, age: Duration) -> Result<u64, GalleryError> {
-        let is_old = |path: &std::path::Path| {
-            let modified = std::fs::metadata(path).and_then(|file| file.modified());
-            modified.is_ok_and(|when| SystemTime::now().duration_since(when).is_ok_and(|is| is >= age))
-        };
-        let old: Vec<Sha256> =
-            self.uploads.files().filter(|(_, path)| is_old(path)).map(|(sha256, _)| sha256).collect();
-        let named = "SELECT EXISTS (SELECT 1 FROM upload WHERE sha256 = ?1)";
+        let old = self.uploads.files().map(|(sha256, _)| sha256).filter(|sha256| self.uploads.is_older(*sha256, age));
         let left: Vec<Sha256> = self.read(|db| {
-            let mut statement = db.prepare_cached(named)?;
-            let mut is_left =
-                |sha256: &Sha256| statement.query_row([&sha256.0[..]], |row| row.get(0)).map(|it: bool| !it);
-            old.into_iter()
-                .filter_map(|sha256| is_left(&sha256).map(|left| left.then_some(sha256)).transpose())
-                .collect()
+            let mut statement = db.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM upload WHERE sha256 = ?1)")?;
+            let mut is_left = |sha256: &Sha256| statement.query_row([&sha256.0[..]], |row| row.get::<_, bool>(0));
+            old.filter_map(|sha256| is_left(&sha256).map(|left| left.then_some(sha256)).transpose()).collect()
         })?;
         left.chunks(AT_ONCE as usize).try_for_each(|some| self.remove_uploads(some))?;
         Ok(left.len() as u64)

@@ -3,6 +3,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use super::Vault;
 use super::vault::{MORE, is_sealed, opened};
@@ -58,7 +59,11 @@ impl PhotoStore {
         if cfg!(not(target_os = "linux")) {
             return self.put(sha256, bytes);
         }
-        if self.is_whole(sha256, bytes) { Ok(()) } else { self.put_derived(sha256, bytes) }
+        if self.is_whole(sha256, bytes) {
+            // As new as if it had been written: nobody takes it for one that was left.
+            return File::open(self.path(sha256))?.set_modified(SystemTime::now());
+        }
+        self.put_derived(sha256, bytes)
     }
 
     /// Syncs whatever was put: many photos for the price of a few.
@@ -167,6 +172,12 @@ impl PhotoStore {
         let more = if self.vault.is_some() { MORE } else { 0 };
         let file = fs::metadata(self.path(sha256));
         file.is_ok_and(|file| file.len() == bytes.len() as u64 + more) && self.get_photo(sha256).is_ok()
+    }
+
+    /// Whether it is there and as old as `age`: what no row names is left by a crash then; before, its row may be on its way.
+    pub(super) fn is_older(&self, sha256: Sha256, age: Duration) -> bool {
+        let modified = fs::metadata(self.path(sha256)).and_then(|file| file.modified());
+        modified.is_ok_and(|when| SystemTime::now().duration_since(when).is_ok_and(|is| is >= age))
     }
 
     /// Every file that is kept.

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, named_params, params};
@@ -289,8 +290,8 @@ impl Gallery {
         })
     }
 
-    /// Forgets photos of deleted references that a crash has left, and counts them.
-    pub(super) fn drop_left_photos(&self) -> Result<u64, GalleryError> {
+    /// Forgets photos of deleted references that are older than `age`, which a crash has left, and counts them.
+    pub(super) fn drop_left_photos(&self, age: Duration) -> Result<u64, GalleryError> {
         let unneeded: Vec<Sha256> = self.read(|db| {
             db.prepare(
                 "SELECT DISTINCT sha256 FROM reference gone WHERE state = 'deleted'
@@ -300,7 +301,7 @@ impl Gallery {
             .collect()
         })?;
         let mut left = 0;
-        for sha256 in unneeded.into_iter().filter(|sha256| self.photos.check(*sha256).is_ok()) {
+        for sha256 in unneeded.into_iter().filter(|sha256| self.photos.is_older(*sha256, age)) {
             self.drop_photo(sha256)?;
             left += 1;
         }
