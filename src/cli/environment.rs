@@ -9,7 +9,7 @@ use std::thread;
 use crate::embed::NO_TELEMETRY;
 
 /// How many heaps glibc's `malloc` keeps, mallopt(3). By default there are eight a core, each keeps the most that it ever held, and
-/// memory creeps up for hours; one a core costs no time that could be measured.
+/// memory creeps up for hours. What one a core costs: docs/ARCHITECTURE.md.
 const HEAPS: &str = "MALLOC_ARENA_MAX";
 
 /// Becomes the same program, in the same process, with what is missing in its environment. Where that cannot be, ONNX Runtime
