@@ -83,6 +83,13 @@ static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
 /// id, and sending that to their maker. They look at it when they are loaded, before anybody can say no another way.
 pub const NO_TELEMETRY: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
 
+/// Whether [`NO_TELEMETRY`] is in the environment.
+#[must_use]
+pub fn telemetry_is_off() -> bool {
+    let (name, value) = NO_TELEMETRY;
+    std::env::var_os(name).is_some_and(|is| is == value)
+}
+
 /// Loads ONNX Runtime from the shared library at `path`, once for the process.
 ///
 /// # Errors
@@ -95,8 +102,8 @@ pub fn load_runtime(path: &Path) -> Result<(), ModelError> {
         return Ok(());
     }
     let failed = |reason: String| ModelError::Runtime { path: path.to_owned(), reason };
-    let (name, value) = NO_TELEMETRY;
-    if std::env::var_os(name).is_none_or(|is| is != value) {
+    if !telemetry_is_off() {
+        let (name, value) = NO_TELEMETRY;
         return Err(failed(format!("it would send what it notes to its maker; set {name}={value} to load it")));
     }
     let environment = ort::init_from(path)

@@ -41,9 +41,7 @@ impl PhotoStore {
         // What is there may have been put unsynced, a moment ago or before a crash, and its folder with it.
         let synced = || File::open(&path).and_then(|file| file.sync_all());
         if !self.is_whole(sha256, bytes) || synced().is_err() {
-            fs::create_dir_all(folder)?;
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            self.write_into(file.as_file_mut(), sha256, bytes)?;
+            let file = self.written(sha256, bytes)?;
             file.as_file().sync_all()?;
             file.persist(&path).map_err(|error| error.error)?;
         }
@@ -80,12 +78,7 @@ impl PhotoStore {
     /// # Errors
     /// When the file system refuses.
     pub(super) fn put_derived(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
-        let path = self.path(sha256);
-        let folder = path.parent().unwrap_or(&self.root);
-        fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        self.write_into(file.as_file_mut(), sha256, bytes)?;
-        file.persist(&path).map(drop).map_err(|error| error.error)
+        self.written(sha256, bytes)?.persist(self.path(sha256)).map(drop).map_err(|error| error.error)
     }
 
     /// What [`PhotoStore::put_derived`] kept, if it is a file of at most `most` bytes.
@@ -147,8 +140,7 @@ impl PhotoStore {
             return Ok(false);
         }
         let plain = opened(Some(vault), self.kind, sha256, bytes)?;
-        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(&self.root))?;
-        self.write_into(file.as_file_mut(), sha256, &plain)?;
+        let file = self.written(sha256, &plain)?;
         file.as_file().sync_all()?;
         file.persist(&path).map(|_| true).map_err(|error| error.error)
     }
@@ -160,11 +152,17 @@ impl PhotoStore {
         file.sync_all()
     }
 
-    fn write_into(&self, file: &mut File, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
+    /// A file with these bytes, sealed where there is a vault, in the folder that it belongs in and under no name yet.
+    fn written(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
+        let path = self.path(sha256);
+        let folder = path.parent().unwrap_or(&self.root);
+        fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
         match &self.vault {
-            None => file.write_all(bytes),
-            Some(vault) => file.write_all(&vault.seal(self.kind, sha256, bytes)?),
+            None => file.write_all(bytes)?,
+            Some(vault) => file.write_all(&vault.seal(self.kind, sha256, bytes)?)?,
         }
+        Ok(file)
     }
 
     /// Whether these bytes are there, undamaged, and sealed as they should be.

@@ -33,6 +33,24 @@ fn serves(app: &TestApp, photo: &[u8]) -> bool {
     found(&app.post_form("/v1/lookups", form(&[photo], &[("k", "1")])).json().unwrap())
 }
 
+/// How often the old generation served afterwards, and how often the new one.
+#[derive(Debug, Default)]
+struct Served {
+    old: u64,
+    new: u64,
+}
+
+impl Served {
+    fn count(&mut self, round: u64, before: u64, after: u64) {
+        assert!(after == before || after == before + PHOTOS, "round {round}: {before} references became {after}");
+        if after == before {
+            self.old += 1;
+        } else {
+            self.new += 1;
+        }
+    }
+}
+
 /// Ends with it.
 struct Killed(Child);
 
@@ -72,7 +90,7 @@ fn a_run_killed_at_any_point_leaves_the_old_or_the_new_whole_and_goes_on_where_i
     let app = TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |config| config.server.refresh_ms = 20);
     let references = |app: &TestApp| app.get_json("/v1/index")["references"].as_u64().unwrap();
     let mut random = rand::rng();
-    let (mut old, mut new) = (0, 0);
+    let mut served = Served::default();
     for number in 1..=kills {
         let (before, embedded) = (references(&app), vectors(folder.path()));
         photos(&round(number), number * PHOTOS..(number + 1) * PHOTOS);
@@ -83,12 +101,7 @@ fn a_run_killed_at_any_point_leaves_the_old_or_the_new_whole_and_goes_on_where_i
             number.is_multiple_of(5).then(|| TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |_| {}));
         let app_now = fresh.as_ref().unwrap_or(&app);
         let after = references(app_now);
-        assert!(after == before || after == before + PHOTOS, "round {number}: {before} references became {after}");
-        if after == before {
-            old += 1;
-        } else {
-            new += 1;
-        }
+        served.count(number, before, after);
         for place in [0, PHOTOS / 2, PHOTOS - 1] {
             let seen = serves(app_now, &photo(number * PHOTOS + place));
             assert_eq!(seen, after != before, "round {number}, photo {place}");
@@ -100,7 +113,7 @@ fn a_run_killed_at_any_point_leaves_the_old_or_the_new_whole_and_goes_on_where_i
         assert_eq!(resumed.count("added") + resumed.count("unchanged"), PHOTOS);
         wait_for("the whole round", || references(&app) == before + PHOTOS);
     }
-    println!("{kills} kills: the old generation served after {old}, the new one after {new}");
+    println!("{kills} kills: {served:?}");
 }
 
 #[test]
@@ -113,7 +126,7 @@ fn a_run_whose_power_is_cut_leaves_the_old_or_the_new_whole_and_goes_on() {
     let started = Instant::now();
     Run::of(disk.path(), "acme", &["--no-points", "--fake", text(&round(0))]);
     let whole_run = started.elapsed();
-    let (mut old, mut new) = (0, 0);
+    let mut served = Served::default();
     for number in 1..=cuts {
         photos(&round(number), number * PHOTOS..(number + 1) * PHOTOS);
         let delay = whole_run.mul_f64(rand::rng().random_range(0.05..1.1));
@@ -122,12 +135,7 @@ fn a_run_whose_power_is_cut_leaves_the_old_or_the_new_whole_and_goes_on() {
         let service = Service::start(disk.path(), &[]);
         let index: Value = serde_json::from_str(&service.status("/v1/index").1).unwrap();
         let (before, after) = (number * PHOTOS, index["references"].as_u64().unwrap());
-        assert!(after == before || after == before + PHOTOS, "round {number}: {before} references became {after}");
-        if after == before {
-            old += 1;
-        } else {
-            new += 1;
-        }
+        served.count(number, before, after);
         for place in [0, PHOTOS / 2, PHOTOS - 1] {
             let lookup = service.send("/v1/lookups", &photo(number * PHOTOS + place), &[("k", "1")]).1;
             assert_eq!(found(&lookup), after != before, "round {number}, photo {place}");
@@ -136,5 +144,5 @@ fn a_run_whose_power_is_cut_leaves_the_old_or_the_new_whole_and_goes_on() {
         let resumed = Run::of(disk.path(), "acme", &["--fake", text(&round(number))]);
         assert_eq!(resumed.count("added") + resumed.count("unchanged"), PHOTOS);
     }
-    println!("{cuts} cuts: the old generation served after {old}, the new one after {new}");
+    println!("{cuts} cuts: {served:?}");
 }
