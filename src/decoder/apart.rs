@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::protocol::{Said, Terms, read_exactly, read_message, write_bytes, write_message};
 use super::{CHILD_ARGUMENT, DecoderOptions};
-use crate::photo::{Format, Limits, PhotoError};
+use crate::photo::{Format, Limits, PhotoError, Pixels};
 use crate::telemetry;
 
 /// How long a process may take to start.
@@ -43,7 +43,7 @@ impl Pool {
     }
 
     /// The pixels of a file. A process that ended over it may have been ended by somebody else, so a second one tries.
-    pub(super) fn pixels(&self, bytes: &[u8], format: Format) -> Result<RgbImage, PhotoError> {
+    pub(super) fn pixels(&self, bytes: &[u8], format: Format) -> Result<Pixels, PhotoError> {
         self.ask(bytes, format)
             .or_else(|lost| match lost.kind() {
                 io::ErrorKind::TimedOut => Err(lost),
@@ -59,7 +59,7 @@ impl Pool {
     }
 
     /// The outer error is of a process that was lost over the file.
-    fn ask(&self, bytes: &[u8], format: Format) -> io::Result<Result<RgbImage, PhotoError>> {
+    fn ask(&self, bytes: &[u8], format: Format) -> io::Result<Result<Pixels, PhotoError>> {
         let mut process = match self.idle_or_new() {
             Ok(process) => process,
             Err(error) => {
@@ -139,16 +139,17 @@ impl Process {
     }
 
     /// The outer error is of the process, the inner one of the file.
-    fn pixels(&mut self, bytes: &[u8], until: Instant, most: u64) -> io::Result<Result<RgbImage, Said>> {
+    fn pixels(&mut self, bytes: &[u8], until: Instant, most: u64) -> io::Result<Result<Pixels, Said>> {
         let mut timed = Timed { socket: &self.socket, until };
         write_bytes(&mut timed, bytes)?;
         match read_message(&mut timed)? {
-            Said::Photo { width, height } => {
+            Said::Photo { width, height, frames, more_frames } => {
                 let wrong = || io::Error::other("it says of a photo that it is larger than any");
                 let pixels = u64::from(width) * u64::from(height);
                 let size = usize::try_from(pixels * 3).ok().filter(|_| pixels <= most).ok_or_else(wrong)?;
                 let rgb = read_exactly(&mut timed, size)?;
-                Ok(Ok(RgbImage::from_raw(width, height, rgb).ok_or_else(wrong)?))
+                let rgb = RgbImage::from_raw(width, height, rgb).ok_or_else(wrong)?;
+                Ok(Ok(Pixels { rgb, frames, more_frames }))
             }
             said => Ok(Err(said)),
         }

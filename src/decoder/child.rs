@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::protocol::{Said, Terms, read_bytes, read_message, write_message};
-use crate::photo::{Limits, pixels};
+use crate::photo::{Limits, Pixels, pixels};
 
 /// Address space beside what decoders may take: the program, stacks, the file, and the picture twice, turned and not.
 const BESIDE: u64 = 1 << 30;
@@ -34,9 +34,9 @@ pub fn main() -> io::Result<()> {
         let decoded = std::panic::catch_unwind(|| pixels(&bytes, &terms.limits));
         busy_for.store(0, Ordering::Release);
         match decoded {
-            Ok(Ok(rgb)) => {
+            Ok(Ok(Pixels { rgb, frames, more_frames })) => {
                 let (width, height) = rgb.dimensions();
-                write_message(&mut socket, &Said::Photo { width, height })?;
+                write_message(&mut socket, &Said::Photo { width, height, frames, more_frames })?;
                 socket.write_all(rgb.as_raw())?;
             }
             Ok(Err(error)) => write_message(&mut socket, &Said::of(error))?,

@@ -19,7 +19,7 @@ pub(super) struct Terms {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Said {
     Ready,
-    Photo { width: u32, height: u32 },
+    Photo { width: u32, height: u32, frames: u32, more_frames: bool },
     TooManyPixels { width: u32, height: u32, limit: String },
     Broken(String),
 }

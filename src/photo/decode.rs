@@ -1,13 +1,18 @@
+use std::cell::Cell;
 use std::io::Cursor;
 
+use image::codecs::gif::GifDecoder;
+use image::codecs::png::PngDecoder;
+use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, RgbImage, Rgba};
-use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, ImageResult, RgbImage};
+use moxcms::ColorProfile;
 
-use super::{Format, Limits, PhotoError};
-
-/// Larger ICC profiles than this are printing profiles or padding; the photo is then read as sRGB.
-const MAX_ICC_BYTES: usize = 4 << 20;
+use super::animation::{Rest, rest_of};
+use super::colour::{icc_profile, over_white, png_profile, to_srgb};
+use super::jpeg::Jpeg;
+use super::palette::PaletteTiff;
+use super::{Format, Limits, PhotoError, Pixels};
 
 /// What a PNG's compressed profile and texts may unpack to. The pixels are not counted here: their
 /// memory is checked from the header.
@@ -21,42 +26,103 @@ pub(super) fn sniffed(bytes: &[u8], limits: &Limits) -> Result<Format, PhotoErro
     Format::sniff(bytes)
 }
 
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Format, RgbImage), PhotoError> {
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Format, Pixels), PhotoError> {
     let format = sniffed(bytes, limits)?;
-    let broken = |error: ImageError| PhotoError::Broken { format: format.name(), reason: error.to_string() };
-
-    if format == Format::Jpeg && !ends_whole(bytes) {
-        return Err(PhotoError::Broken {
-            format: format.name(),
-            reason: "it ends before its end-of-image marker".to_owned(),
-        });
+    let decoded = if format == Format::Jpeg { jpeg(bytes, limits)? } else { other(bytes, format, limits)? };
+    let Decoded { mut rgb, orientation, profile, frames, more_frames } = decoded;
+    if let Some(profile) = profile {
+        to_srgb(&mut rgb, &profile);
     }
+    let mut upright = DynamicImage::ImageRgb8(rgb);
+    upright.apply_orientation(orientation);
+    Ok((format, Pixels { rgb: upright.into_rgb8(), frames, more_frames }))
+}
+
+/// A picture as it is stored, and how it is to be shown.
+struct Decoded {
+    rgb: RgbImage,
+    orientation: Orientation,
+    profile: Option<ColorProfile>,
+    frames: u32,
+    more_frames: bool,
+}
+
+fn jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
+    let broken = |reason: String| PhotoError::Broken { format: Format::Jpeg.name(), reason };
+    let ran_out = Cell::new(false);
+    let mut jpeg = Jpeg::open(bytes, &ran_out).map_err(broken)?;
+    check_size(jpeg.width, jpeg.height, u64::from(jpeg.width) * u64::from(jpeg.height) * 3, limits)?;
+    let orientation = jpeg.orientation;
+    let profile = jpeg.icc.take().and_then(|icc| icc_profile(&icc));
+    let rgb = jpeg.pixels().map_err(broken)?;
+    Ok(Decoded { rgb, orientation, profile, frames: 1, more_frames: false })
+}
+
+fn other(bytes: &[u8], format: Format, limits: &Limits) -> Result<Decoded, PhotoError> {
+    let broken = |error: ImageError| PhotoError::Broken { format: format.name(), reason: error.to_string() };
+    let palette = (format == Format::Tiff).then(|| PaletteTiff::of(bytes)).flatten();
+    let readable = palette.as_ref().map_or(bytes, |palette| &palette.grey);
     // The header is read without limits so that an oversized picture is named with its size.
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format.image_format());
+    let mut reader = ImageReader::with_format(Cursor::new(readable), format.image_format());
     let mut image_limits = image::Limits::no_limits();
     image_limits.max_alloc = Some(if format == Format::Png { MAX_PNG_METADATA_BYTES } else { limits.max_memory });
-    reader.limits(image_limits);
+    reader.limits(image_limits.clone());
     let mut decoder = reader.into_decoder().map_err(broken)?;
     let (width, height) = decoder.dimensions();
     check_size(width, height, decoder.total_bytes(), limits)?;
 
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let orientation = match format {
+        Format::WebP => webp_orientation(&mut decoder),
+        _ => decoder.orientation().unwrap_or(Orientation::NoTransforms),
+    };
     let icc = decoder.icc_profile().ok().flatten();
-    let image = DynamicImage::from_decoder(decoder).map_err(broken)?;
-    let mut rgb = over_white(image);
-    if let Some(icc) = icc {
-        to_srgb(&mut rgb, &icc);
+    let profile = match format {
+        Format::Png => png_profile(bytes, icc.as_deref()),
+        _ => icc.as_deref().and_then(icc_profile),
+    };
+    if let Some(Rest { rgb, frames, more }) = animation(bytes, format, image_limits, limits).map_err(broken)? {
+        return Ok(Decoded { rgb, orientation, profile, frames, more_frames: more });
     }
-    let mut upright = DynamicImage::ImageRgb8(rgb);
-    upright.apply_orientation(orientation);
-    Ok((format, upright.into_rgb8()))
+    let mut rgb = over_white(DynamicImage::from_decoder(decoder).map_err(broken)?);
+    if let Some(palette) = palette {
+        palette.colour(&mut rgb);
+    }
+    Ok(Decoded { rgb, orientation, profile, frames: 1, more_frames: false })
 }
 
-/// Whether an end-of-image marker (FF D9) follows the last start of scan (FF DA). The decoder fills what
-/// is missing of a cut JPEG with grey, and grey matches nothing.
-fn ends_whole(jpeg: &[u8]) -> bool {
-    let last = |marker: [u8; 2]| jpeg.windows(2).rposition(|pair| pair == marker);
-    last([0xff, 0xda]).is_none_or(|scan| last([0xff, 0xd9]).is_some_and(|end| end > scan))
+/// The frame that stands for a file, where it is an animation.
+fn animation(
+    bytes: &[u8],
+    format: Format,
+    image_limits: image::Limits,
+    limits: &Limits,
+) -> ImageResult<Option<Rest>> {
+    let file = Cursor::new(bytes);
+    match format {
+        Format::Gif => {
+            let mut gif = GifDecoder::new(file)?;
+            gif.set_limits(image_limits)?;
+            rest_of(gif, limits)
+        }
+        Format::WebP => {
+            let webp = WebPDecoder::new(file)?;
+            if webp.has_animation() { rest_of(webp, limits) } else { Ok(None) }
+        }
+        Format::Png => {
+            let mut animation = image_limits;
+            animation.max_alloc = Some(limits.max_memory);
+            let png = PngDecoder::with_limits(file, animation)?;
+            if png.is_apng()? { rest_of(png.apng()?, limits) } else { Ok(None) }
+        }
+        Format::Jpeg | Format::Bmp | Format::Tiff => Ok(None),
+    }
+}
+
+/// Some programs put JPEG's `Exif\0\0` before EXIF in a WebP file.
+fn webp_orientation(decoder: &mut impl ImageDecoder) -> Orientation {
+    let exif = decoder.exif_metadata().ok().flatten();
+    let exif = exif.as_deref().map(|exif| exif.strip_prefix(b"Exif\0\0").unwrap_or(exif));
+    exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
 }
 
 fn check_size(width: u32, height: u32, memory: u64, limits: &Limits) -> Result<(), PhotoError> {
@@ -74,51 +140,4 @@ fn check_size(width: u32, height: u32, memory: u64, limits: &Limits) -> Result<(
         return Ok(());
     };
     Err(PhotoError::TooManyPixels { width, height, limit })
-}
-
-/// Lays transparent pixels over white, the ground that shops show pictures on.
-fn over_white(image: DynamicImage) -> RgbImage {
-    if !image.color().has_alpha() {
-        return image.into_rgb8();
-    }
-    let rgba = image.into_rgba8();
-    let (width, height) = rgba.dimensions();
-    RgbImage::from_fn(width, height, |x, y| {
-        let Rgba([r, g, b, a]) = *rgba.get_pixel(x, y);
-        let blend = |channel: u8| {
-            let (channel, alpha) = (u32::from(channel), u32::from(a));
-            let sum = channel * alpha + 255 * (255 - alpha);
-            u8::try_from((sum + 127) / 255).unwrap_or(u8::MAX)
-        };
-        image::Rgb([blend(r), blend(g), blend(b)])
-    })
-}
-
-/// Converts from the embedded RGB profile to sRGB. A profile that is broken, or not for RGB (the
-/// decoder has already turned CMYK and grey into RGB), is passed over, as browsers do.
-fn to_srgb(rgb: &mut RgbImage, icc: &[u8]) {
-    if icc.len() > MAX_ICC_BYTES || names_srgb(icc) {
-        return;
-    }
-    let Ok(profile) = ColorProfile::new_from_slice(icc) else {
-        return;
-    };
-    if profile.color_space != DataColorSpace::Rgb {
-        return;
-    }
-    let srgb = ColorProfile::new_srgb();
-    let options = TransformOptions::default();
-    let Ok(transform) = profile.create_transform_8bit(Layout::Rgb, &srgb, Layout::Rgb, options) else {
-        return;
-    };
-    let source = rgb.clone();
-    if transform.transform(source.as_raw(), rgb).is_err() {
-        *rgb = source;
-    }
-}
-
-/// Whether the profile calls itself sRGB, in ASCII or UTF-16: most do, and need no work.
-fn names_srgb(icc: &[u8]) -> bool {
-    let contains = |needle: &[u8]| icc.windows(needle.len()).any(|window| window == needle);
-    contains(b"sRGB") || contains(b"s\0R\0G\0B")
 }

@@ -2,10 +2,14 @@
 //!
 //! Works in memory only: no files, no network, no async.
 
+mod animation;
+mod colour;
 mod decode;
 mod error;
 mod fingerprint;
+mod jpeg;
 mod look;
+mod palette;
 mod panels;
 mod resize;
 mod sniff;
@@ -114,8 +118,19 @@ impl fmt::Debug for Sha256 {
     }
 }
 
-/// The pixels of a photo, upright, in sRGB.
-pub(crate) fn pixels(bytes: &[u8], limits: &Limits) -> Result<RgbImage, PhotoError> {
+/// What a decoder makes of a file.
+#[derive(Debug)]
+pub(crate) struct Pixels {
+    /// Upright, in sRGB, alpha laid over white.
+    pub(crate) rgb: RgbImage,
+    /// Frames of the file that were looked at; 1 for a still picture.
+    pub(crate) frames: u32,
+    /// Whether an animation shows other things, too.
+    pub(crate) more_frames: bool,
+}
+
+/// The pixels of a file.
+pub(crate) fn pixels(bytes: &[u8], limits: &Limits) -> Result<Pixels, PhotoError> {
     Ok(decode::decode(bytes, limits)?.1)
 }
 
@@ -125,19 +140,21 @@ pub struct Photo {
     rgb: RgbImage,
     sha256: Sha256,
     format: Format,
+    frames: u32,
+    more_frames: bool,
 }
 
 impl Photo {
     /// Decodes `bytes` under `limits`.
     ///
-    /// The type is taken from the bytes, never from a name. Of an animation or a document of several
-    /// pages the first picture is taken.
+    /// The type is taken from the bytes, never from a name. Of an animation the frame that is
+    /// longest in view is taken, of a document the first page.
     ///
     /// # Errors
     /// [`PhotoError`] says what was wrong, what is accepted and what to do.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, PhotoError> {
-        let (format, rgb) = decode::decode(bytes, limits)?;
-        Ok(Self::of_pixels(rgb, bytes, format))
+        let (format, pixels) = decode::decode(bytes, limits)?;
+        Ok(Self::of_pixels(pixels, bytes, format))
     }
 
     /// What `bytes` claim to be, if they are within the cap and begin like a photo.
@@ -146,8 +163,9 @@ impl Photo {
     }
 
     /// The photo of pixels that [`pixels`] has made of `bytes`.
-    pub(crate) fn of_pixels(rgb: RgbImage, bytes: &[u8], format: Format) -> Self {
-        Self { rgb, sha256: Sha256::of(bytes), format }
+    pub(crate) fn of_pixels(pixels: Pixels, bytes: &[u8], format: Format) -> Self {
+        let Pixels { rgb, frames, more_frames } = pixels;
+        Self { rgb, sha256: Sha256::of(bytes), format, frames, more_frames }
     }
 
     /// The pixels, 8 bits a channel, row by row.
@@ -166,6 +184,18 @@ impl Photo {
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// Frames of the file that were looked at: 1 for a still picture, at most 200.
+    #[must_use]
+    pub fn frames(&self) -> u32 {
+        self.frames
+    }
+
+    /// Whether an animation also shows pictures that look different from this one, or has more frames than were looked at.
+    #[must_use]
+    pub fn has_more_frames(&self) -> bool {
+        self.more_frames
     }
 
     /// Width in pixels, upright.

@@ -14,7 +14,7 @@ pub enum Format {
     Png,
     /// WebP
     WebP,
-    /// GIF, of which the first frame counts
+    /// GIF
     Gif,
     /// BMP
     Bmp,
@@ -33,6 +33,9 @@ impl Format {
         }
         if let Some(found) = unsupported(bytes) {
             return Err(PhotoError::UnsupportedType { found });
+        }
+        if matches!(bytes.get(..4), Some(b"II+\0" | b"MM\0+")) {
+            return Ok(Self::Tiff);
         }
         match image::guess_format(bytes) {
             Ok(ImageFormat::Jpeg) => Ok(Self::Jpeg),

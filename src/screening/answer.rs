@@ -63,6 +63,10 @@ pub struct PhotoAnswer {
     /// How much there is to see, 0 to 100 (PDQ's quality metric); absent when it could not be decoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<u8>,
+    /// Frames of an animation that were looked at, at most 200; absent for a still picture. The frame that is
+    /// longest in view is judged. Where others look different, nothing is allowed (`frames-not-judged`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<u32>,
     /// Perceptual hash, 64 hex digits; absent when the photo was allowed or could not be decoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub perceptual_hash: Option<String>,
@@ -208,6 +212,7 @@ impl PhotoAnswer {
             width: None,
             height: None,
             quality: None,
+            frames: None,
             perceptual_hash: None,
             verdict: Verdict::Undecidable,
             action: Action::Review,

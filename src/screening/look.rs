@@ -30,6 +30,11 @@ const LOOKED_FOR_IN_PANEL: usize = 4;
 /// From this probability on the first finding is believed, and no more views are taken.
 const CONCLUSIVE: f32 = 0.9;
 
+/// The same file has the same embedding, but for rounding.
+const SAME_FILE_SIMILARITY: f32 = 0.999;
+/// Log-odds of a copy where the bytes are the same.
+const SAME_FILE_EVIDENCE: f64 = 12.0;
+
 /// A reference that was held against a photo.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Held {
@@ -78,12 +83,30 @@ impl Screener {
         if doubt {
             self.second_look(photo, &mut examination)?;
         }
+        self.prefer_identity(photo, &mut examination)?;
         if !self.is_conclusive(&examination) {
             self.look_inside(photo, &mut examination)?;
         }
         examination.further = started.elapsed();
         telemetry::looked(examination.looked, examination.views);
         Ok(examination)
+    }
+
+    /// Where a reference is the same file, that outweighs whatever keypoints say.
+    fn prefer_identity(&self, photo: &Photo, examination: &mut Examination) -> Result<(), ScreenError> {
+        let alike = |held: &&mut Held| held.sighting.similarity >= SAME_FILE_SIMILARITY;
+        let keys = examination.held.iter_mut().filter(alike).map(|held| held.found.key).collect::<Vec<_>>();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let references = self.gallery.by_keys(keys)?;
+        for held in examination.held.iter_mut().filter(alike) {
+            let reference = references.get(&held.found.key);
+            if reference.is_some_and(|reference| reference.photo.sha256 == photo.sha256()) {
+                held.evidence = held.evidence.max(SAME_FILE_EVIDENCE);
+            }
+        }
+        Ok(())
     }
 
     fn first_look(&self, embedding: &Embedding) -> Examination {

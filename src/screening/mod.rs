@@ -298,6 +298,7 @@ impl Screener {
             }
             Started::Seen { photo, quality, size, pending } => {
                 answer.see(size, quality);
+                answer.frames = Some(photo.frames()).filter(|frames| *frames > 1);
                 match pending.wait().map_err(ScreenError::from).and_then(|seen| self.examine(&photo, &seen)) {
                     Ok(mut examination) => {
                         answer.views = examination.views;
@@ -307,6 +308,9 @@ impl Screener {
                         answer.matches = matches;
                         if !answer.settled.is_empty() {
                             judgement.reasons.push(Reason::SettledByPerson);
+                        }
+                        if judgement.action == Action::Allow && photo.has_more_frames() {
+                            judgement = undecidable(Reason::FramesNotJudged);
                         }
                         if judgement.action != Action::Allow {
                             let hash = photo.fingerprint().hash;

@@ -53,6 +53,8 @@ pub enum Reason {
     ClaimedBrandDiffers,
     /// A person has decided about this photo and a reference before; that reference was left out.
     SettledByPerson,
+    /// The animation also shows pictures that were not judged.
+    FramesNotJudged,
     /// The bytes could not be decoded.
     PhotoBroken,
     /// The model failed on this photo.
@@ -90,6 +92,7 @@ impl Reason {
             Self::SettledByPerson => {
                 "A person has decided about this photo and a reference before; that reference was left out."
             }
+            Self::FramesNotJudged => "The animation also shows other pictures, which were not judged; a person decides.",
             Self::PhotoBroken => "The photo could not be decoded.",
             Self::ModelFailed => "The photo could not be judged because the model failed.",
         }

@@ -1,0 +1,74 @@
+//! What a decoding process may do: work on memory, talk over the socket that it has, end.
+
+use std::collections::BTreeMap;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_threads};
+
+use crate::photo::Limits;
+
+/// Address space beside what decoders may take: the program, stacks, the file, and the picture twice, turned and not.
+const BESIDE: u64 = 1 << 30;
+
+/// Takes from this process what decoding does not need. A limit that the system does not grant is one less, and no
+/// reason to stop.
+pub(super) fn confine(limits: &Limits) {
+    let set = |resource, most| {
+        let _ = setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
+    };
+    // Where memory runs out all the same, this process goes first.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    set(Resource::As, limits.max_memory.saturating_add(BESIDE));
+    // No core files with sellers' photos; nothing is written or opened from here on.
+    set(Resource::Core, 0);
+    set(Resource::Fsize, 0);
+    set(Resource::Nofile, 0);
+    if let Some(filter) = filter() {
+        let _ = apply_filter_all_threads(&filter);
+    }
+}
+
+/// Only these system calls go through, in all threads; others fail with EPERM. None of them opens, connects, executes or
+/// signals another process.
+fn filter() -> Option<BpfProgram> {
+    let allowed = [
+        // Over descriptors that are open already.
+        libc::SYS_read,
+        libc::SYS_write,
+        libc::SYS_readv,
+        libc::SYS_writev,
+        libc::SYS_recvfrom,
+        libc::SYS_sendto,
+        libc::SYS_close,
+        // Memory.
+        libc::SYS_mmap,
+        libc::SYS_munmap,
+        libc::SYS_mremap,
+        libc::SYS_mprotect,
+        libc::SYS_madvise,
+        libc::SYS_brk,
+        // Threads that exist, and waiting.
+        libc::SYS_futex,
+        libc::SYS_sched_yield,
+        libc::SYS_sched_getaffinity,
+        libc::SYS_nanosleep,
+        libc::SYS_clock_nanosleep,
+        libc::SYS_clock_gettime,
+        libc::SYS_restart_syscall,
+        // Its own signals, and its end.
+        libc::SYS_rt_sigaction,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_sigaltstack,
+        libc::SYS_getpid,
+        libc::SYS_gettid,
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+        // Seeds of hash maps.
+        libc::SYS_getrandom,
+    ];
+    let rules: BTreeMap<_, _> = allowed.into_iter().map(|call| (call, Vec::new())).collect();
+    let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let target = std::env::consts::ARCH.try_into().ok()?;
+    SeccompFilter::new(rules, refused, SeccompAction::Allow, target).ok()?.try_into().ok()
+}

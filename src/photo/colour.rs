@@ -1,0 +1,152 @@
+//! Colours as browsers show them: embedded profiles and PNG's colour chunks become sRGB, transparency becomes white.
+
+use image::{DynamicImage, RgbImage, Rgba};
+use moxcms::{
+    Chromaticity, CicpColorPrimaries, CicpProfile, ColorPrimaries, ColorProfile, DataColorSpace, Layout,
+    MatrixCoefficients, ToneReprCurve, TransferCharacteristics, TransformOptions, XyY,
+};
+
+/// Larger ICC profiles than this are printing profiles or padding; the photo is then read as sRGB.
+const MAX_ICC_BYTES: usize = 4 << 20;
+/// A profile that moves no sampled colour by more than this, of 255, is sRGB, whatever it is called.
+const SAME_AS_SRGB: u8 = 2;
+/// sRGB's gamma, as gAMA states it: 1/2.2 in hundred-thousandths. Values within a twentieth of it are that.
+const SRGB_GAMMA: u32 = 45_455;
+
+/// Lays transparent pixels over white, the ground that shops show pictures on.
+pub(super) fn over_white(image: DynamicImage) -> RgbImage {
+    if !image.color().has_alpha() {
+        return image.into_rgb8();
+    }
+    let rgba = image.into_rgba8();
+    let (width, height) = rgba.dimensions();
+    RgbImage::from_fn(width, height, |x, y| {
+        let Rgba([r, g, b, a]) = *rgba.get_pixel(x, y);
+        let blend = |channel: u8| {
+            let (channel, alpha) = (u32::from(channel), u32::from(a));
+            let sum = channel * alpha + 255 * (255 - alpha);
+            u8::try_from((sum + 127) / 255).unwrap_or(u8::MAX)
+        };
+        image::Rgb([blend(r), blend(g), blend(b)])
+    })
+}
+
+/// An embedded ICC profile. One that is broken, or not for RGB (CMYK and grey are RGB by now), is passed over, as
+/// browsers do.
+pub(super) fn icc_profile(icc: &[u8]) -> Option<ColorProfile> {
+    let profile = Some(icc).filter(|icc| icc.len() <= MAX_ICC_BYTES).and_then(|icc| ColorProfile::new_from_slice(icc).ok())?;
+    (profile.color_space == DataColorSpace::Rgb).then_some(profile)
+}
+
+/// The profile that a PNG's chunks describe: cICP, else iCCP (unpacked already), else sRGB, else gAMA with cHRM; the
+/// order of the PNG specification, third edition, section 4.3. `None` is sRGB.
+pub(super) fn png_profile(png: &[u8], icc: Option<&[u8]>) -> Option<ColorProfile> {
+    let chunks = || Chunks { rest: png.get(8..).unwrap_or_default() };
+    let first = |kind: &[u8; 4]| chunks().find(|(found, _)| *found == kind).map(|(_, data)| data);
+    if let Some(profile) = first(b"cICP").and_then(coded) {
+        return Some(profile);
+    }
+    if let Some(profile) = icc.and_then(icc_profile) {
+        return Some(profile);
+    }
+    if first(b"sRGB").is_some() {
+        return None;
+    }
+    let gamma = u32::from_be_bytes(first(b"gAMA")?.try_into().ok()?);
+    with_gamma(gamma, first(b"cHRM"))
+}
+
+/// Coding-independent code points (ITU-T H.273): primaries, transfer, matrix, range.
+fn coded(data: &[u8]) -> Option<ColorProfile> {
+    let [primaries, transfer, 0, full_range] = data else { return None };
+    Some(ColorProfile::new_from_cicp(CicpProfile {
+        color_primaries: CicpColorPrimaries::try_from(*primaries).ok()?,
+        transfer_characteristics: TransferCharacteristics::try_from(*transfer).ok()?,
+        matrix_coefficients: MatrixCoefficients::Identity,
+        full_range: *full_range != 0,
+    }))
+    .filter(|profile| profile.red_trc.is_some())
+}
+
+fn with_gamma(gamma: u32, chromaticities: Option<&[u8]>) -> Option<ColorProfile> {
+    if gamma == 0 {
+        return None;
+    }
+    let primaries = chromaticities.and_then(primaries);
+    if primaries.is_none() && gamma.abs_diff(SRGB_GAMMA) <= SRGB_GAMMA / 20 {
+        return None;
+    }
+    let mut profile = ColorProfile::new_srgb();
+    if let Some((white, primaries)) = primaries {
+        profile.update_rgb_colorimetry(white, primaries);
+    }
+    let curve = ToneReprCurve::Parametric(vec![1e5 / gamma as f32]);
+    profile.cicp = None;
+    profile.red_trc = Some(curve.clone());
+    profile.green_trc = Some(curve.clone());
+    profile.blue_trc = Some(curve);
+    Some(profile)
+}
+
+/// White point, red, green, blue of cHRM: x and y each, in hundred-thousandths. Those that no eye could see are none.
+fn primaries(data: &[u8]) -> Option<(XyY, ColorPrimaries)> {
+    let numbers: Vec<f32> = data
+        .chunks_exact(4)
+        .filter_map(|bytes| bytes.try_into().ok())
+        .map(|bytes| u32::from_be_bytes(bytes) as f32 / 1e5)
+        .collect();
+    let [wx, wy, rx, ry, gx, gy, bx, by] = numbers[..] else { return None };
+    let possible = numbers.iter().all(|number| *number <= 1.0) && wy > 0.0 && ry > 0.0 && gy > 0.0 && by > 0.0;
+    let at = |x, y| Chromaticity { x, y };
+    possible.then(|| {
+        let white = XyY { x: f64::from(wx), y: f64::from(wy), yb: 1.0 };
+        (white, ColorPrimaries { red: at(rx, ry), green: at(gx, gy), blue: at(bx, by) })
+    })
+}
+
+/// Converts from `profile` to sRGB.
+pub(super) fn to_srgb(rgb: &mut RgbImage, profile: &ColorProfile) {
+    let srgb = ColorProfile::new_srgb();
+    let options = TransformOptions::default();
+    let Ok(transform) = profile.create_transform_8bit(Layout::Rgb, &srgb, Layout::Rgb, options) else {
+        return;
+    };
+    let samples = samples();
+    let mut moved = samples.clone();
+    let is_srgb = transform.transform(&samples, &mut moved).is_ok()
+        && samples.iter().zip(&moved).all(|(from, to)| from.abs_diff(*to) <= SAME_AS_SRGB);
+    if is_srgb {
+        return;
+    }
+    let source = rgb.clone();
+    if transform.transform(source.as_raw(), rgb).is_err() {
+        *rgb = source;
+    }
+}
+
+/// Six levels of each channel, all combined, and 52 greys.
+fn samples() -> Vec<u8> {
+    let levels = || (0..=255_u8).step_by(51);
+    let colours = levels().flat_map(move |r| levels().flat_map(move |g| levels().flat_map(move |b| [r, g, b])));
+    colours.chain((0..=255).step_by(5).flat_map(|grey| [grey; 3])).collect()
+}
+
+/// A PNG's chunks before its pixels.
+struct Chunks<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (length, after) = self.rest.split_first_chunk::<4>()?;
+        let (kind, after) = after.split_at_checked(4)?;
+        if kind == b"IDAT" {
+            return None;
+        }
+        let (data, after) = after.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        self.rest = after.get(4..)?;
+        Some((kind, data))
+    }
+}

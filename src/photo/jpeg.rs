@@ -1,0 +1,124 @@
+//! JPEG by libjpeg-turbo's decoder, so that a damaged or unusual file shows what it shows in browsers, which use it too.
+
+use std::cell::Cell;
+use std::io::{self, BufRead, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::RgbImage;
+use image::metadata::Orientation;
+use mozjpeg::{Decompress, Format, Marker};
+
+/// What precedes EXIF in its APP1 segment.
+const EXIF: &[u8] = b"Exif\0\0";
+/// What precedes a part of a colour profile in its APP2 segment; the part's number and the count of parts follow
+/// (ICC.1:2022, annex B.4).
+const ICC: &[u8] = b"ICC_PROFILE\0";
+
+/// A JPEG whose header has been read.
+pub(super) struct Jpeg<'a> {
+    decoder: Decompress<Source<'a>>,
+    ran_out: &'a Cell<bool>,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) orientation: Orientation,
+    pub(super) icc: Option<Vec<u8>>,
+}
+
+impl<'a> Jpeg<'a> {
+    /// Reads the header. `ran_out` is set when the decoder wants more bytes than there are.
+    pub(super) fn open(bytes: &'a [u8], ran_out: &'a Cell<bool>) -> Result<Self, String> {
+        let decoder = guarded(|| {
+            Decompress::builder()
+                .with_markers(&[Marker::APP(1), Marker::APP(2)])
+                .from_reader(Source { rest: bytes, ran_out })
+        })?;
+        let size = |side: usize| u32::try_from(side).map_err(|_| "its size is out of range".to_owned());
+        let (width, height) = (size(decoder.width())?, size(decoder.height())?);
+        let (orientation, icc) = (orientation(&decoder), profile(&decoder));
+        Ok(Self { decoder, ran_out, width, height, orientation, icc })
+    }
+
+    /// Decodes the pixels of the first picture. What follows its end is not looked at: phones append films and further
+    /// pictures.
+    ///
+    /// A file that is cut is an error; codes that are damaged are not where the decoder finds its way again.
+    pub(super) fn pixels(self) -> Result<RgbImage, String> {
+        let (width, height) = (self.width, self.height);
+        let raw = guarded(|| match self.decoder.image()? {
+            Format::RGB(mut rgb) => rgb.read_scanlines::<u8>(),
+            Format::Gray(mut grey) => {
+                Ok(grey.read_scanlines::<u8>()?.into_iter().flat_map(|value| [value; 3]).collect())
+            }
+            // Inverted, as Adobe writes it and as browsers assume.
+            Format::CMYK(mut cmyk) => Ok(cmyk.read_scanlines::<[u8; 4]>()?.into_iter().flat_map(from_inverted).collect()),
+        })?;
+        if self.ran_out.get() {
+            return Err("it ends before its last row".to_owned());
+        }
+        RgbImage::from_raw(width, height, raw).ok_or_else(|| "it has fewer rows than its header states".to_owned())
+    }
+}
+
+fn from_inverted([c, m, y, k]: [u8; 4]) -> [u8; 3] {
+    [c, m, y].map(|ink| u8::try_from((u16::from(ink) * u16::from(k) + 127) / 255).unwrap_or(u8::MAX))
+}
+
+/// The EXIF orientation; the first EXIF segment counts.
+fn orientation(decoder: &Decompress<Source<'_>>) -> Orientation {
+    let exif = decoder.markers().find_map(|marker| match marker.marker {
+        Marker::APP(1) => marker.data.strip_prefix(EXIF),
+        _ => None,
+    });
+    exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
+}
+
+/// The colour profile, its parts joined in the order of their numbers. One with a part missing is none.
+fn profile(decoder: &Decompress<Source<'_>>) -> Option<Vec<u8>> {
+    let mut parts: Vec<(u8, u8, &[u8])> = decoder
+        .markers()
+        .filter(|marker| marker.marker == Marker::APP(2))
+        .filter_map(|marker| match marker.data.strip_prefix(ICC)? {
+            [number, count, part @ ..] => Some((*number, *count, part)),
+            _ => None,
+        })
+        .collect();
+    parts.sort_by_key(|(number, ..)| *number);
+    let whole = !parts.is_empty()
+        && (1_usize..).zip(&parts).all(|(at, (number, count, _))| {
+            usize::from(*number) == at && usize::from(*count) == parts.len()
+        });
+    whole.then(|| parts.into_iter().flat_map(|(.., part)| part).copied().collect())
+}
+
+/// libjpeg's fatal errors arrive as unwinding with a message.
+fn guarded<T>(work: impl FnOnce() -> io::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(message) => Err(message.downcast_ref::<String>().cloned().unwrap_or_else(|| "libjpeg failed".to_owned())),
+    }
+}
+
+/// The bytes, and whether more of them were wanted.
+struct Source<'a> {
+    rest: &'a [u8],
+    ran_out: &'a Cell<bool>,
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.rest.read(buffer)
+    }
+}
+
+impl BufRead for Source<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.rest.is_empty() {
+            self.ran_out.set(true);
+        }
+        Ok(self.rest)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.rest.consume(amount);
+    }
+}
