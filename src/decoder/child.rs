@@ -8,13 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
-
+use super::confine::confine;
 use super::protocol::{Said, Terms, read_bytes, read_message, write_message};
-use crate::photo::{Limits, Pixels, pixels};
-
-/// Address space beside what decoders may take: the program, stacks, the file, and the picture twice, turned and not.
-const BESIDE: u64 = 1 << 30;
+use crate::photo::{Pixels, pixels};
 
 /// Decodes what comes over standard input, a socket, until it is closed.
 ///
@@ -43,20 +39,6 @@ pub fn main() -> io::Result<()> {
             Err(_) => write_message(&mut socket, &Said::Broken("the decoder failed on it".to_owned()))?,
         }
     }
-}
-
-/// What this process may take. A limit that the system does not grant is one less, and no reason to stop.
-fn confine(limits: &Limits) {
-    let set = |resource, most| {
-        let _ = setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
-    };
-    // Where memory runs out all the same, this process goes first.
-    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-    set(Resource::As, limits.max_memory.saturating_add(BESIDE));
-    // No core files with sellers' photos; nothing is written or opened from here on.
-    set(Resource::Core, 0);
-    set(Resource::Fsize, 0);
-    set(Resource::Nofile, 0);
 }
 
 /// Ends this process where a file takes twice its time: whoever should have killed it is gone.

@@ -47,7 +47,9 @@ fn filter() -> Option<BpfProgram> {
         libc::SYS_mprotect,
         libc::SYS_madvise,
         libc::SYS_brk,
-        // Threads that exist, and waiting.
+        // Threads that exist, of which one may still be starting, and waiting.
+        libc::SYS_rseq,
+        libc::SYS_set_robust_list,
         libc::SYS_futex,
         libc::SYS_sched_yield,
         libc::SYS_sched_getaffinity,

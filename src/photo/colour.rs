@@ -34,7 +34,8 @@ pub(super) fn over_white(image: DynamicImage) -> RgbImage {
 /// An embedded ICC profile. One that is broken, or not for RGB (CMYK and grey are RGB by now), is passed over, as
 /// browsers do.
 pub(super) fn icc_profile(icc: &[u8]) -> Option<ColorProfile> {
-    let profile = Some(icc).filter(|icc| icc.len() <= MAX_ICC_BYTES).and_then(|icc| ColorProfile::new_from_slice(icc).ok())?;
+    let profile =
+        Some(icc).filter(|icc| icc.len() <= MAX_ICC_BYTES).and_then(|icc| ColorProfile::new_from_slice(icc).ok())?;
     (profile.color_space == DataColorSpace::Rgb).then_some(profile)
 }
 
@@ -80,7 +81,7 @@ fn with_gamma(gamma: u32, chromaticities: Option<&[u8]>) -> Option<ColorProfile>
     if let Some((white, primaries)) = primaries {
         profile.update_rgb_colorimetry(white, primaries);
     }
-    let curve = ToneReprCurve::Parametric(vec![1e5 / gamma as f32]);
+    let curve = ToneReprCurve::Parametric(vec![1.0 / hundred_thousandths(gamma)]);
     profile.cicp = None;
     profile.red_trc = Some(curve.clone());
     profile.green_trc = Some(curve.clone());
@@ -88,12 +89,18 @@ fn with_gamma(gamma: u32, chromaticities: Option<&[u8]>) -> Option<ColorProfile>
     Some(profile)
 }
 
+/// The unit of gAMA and cHRM.
+#[expect(clippy::cast_precision_loss, reason = "seven digits are more than the files hold")]
+fn hundred_thousandths(number: u32) -> f32 {
+    number as f32 / 1e5
+}
+
 /// White point, red, green, blue of cHRM: x and y each, in hundred-thousandths. Those that no eye could see are none.
 fn primaries(data: &[u8]) -> Option<(XyY, ColorPrimaries)> {
     let numbers: Vec<f32> = data
         .chunks_exact(4)
         .filter_map(|bytes| bytes.try_into().ok())
-        .map(|bytes| u32::from_be_bytes(bytes) as f32 / 1e5)
+        .map(|bytes| hundred_thousandths(u32::from_be_bytes(bytes)))
         .collect();
     let [wx, wy, rx, ry, gx, gy, bx, by] = numbers[..] else { return None };
     let possible = numbers.iter().all(|number| *number <= 1.0) && wy > 0.0 && ry > 0.0 && gy > 0.0 && by > 0.0;

@@ -91,12 +91,7 @@ fn other(bytes: &[u8], format: Format, limits: &Limits) -> Result<Decoded, Photo
 }
 
 /// The frame that stands for a file, where it is an animation.
-fn animation(
-    bytes: &[u8],
-    format: Format,
-    image_limits: image::Limits,
-    limits: &Limits,
-) -> ImageResult<Option<Rest>> {
+fn animation(bytes: &[u8], format: Format, image_limits: image::Limits, limits: &Limits) -> ImageResult<Option<Rest>> {
     let file = Cursor::new(bytes);
     match format {
         Format::Gif => {

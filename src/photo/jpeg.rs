@@ -50,7 +50,9 @@ impl<'a> Jpeg<'a> {
                 Ok(grey.read_scanlines::<u8>()?.into_iter().flat_map(|value| [value; 3]).collect())
             }
             // Inverted, as Adobe writes it and as browsers assume.
-            Format::CMYK(mut cmyk) => Ok(cmyk.read_scanlines::<[u8; 4]>()?.into_iter().flat_map(from_inverted).collect()),
+            Format::CMYK(mut cmyk) => {
+                Ok(cmyk.read_scanlines::<[u8; 4]>()?.into_iter().flat_map(from_inverted).collect())
+            }
         })?;
         if self.ran_out.get() {
             return Err("it ends before its last row".to_owned());
@@ -84,9 +86,9 @@ fn profile(decoder: &Decompress<Source<'_>>) -> Option<Vec<u8>> {
         .collect();
     parts.sort_by_key(|(number, ..)| *number);
     let whole = !parts.is_empty()
-        && (1_usize..).zip(&parts).all(|(at, (number, count, _))| {
-            usize::from(*number) == at && usize::from(*count) == parts.len()
-        });
+        && (1_usize..)
+            .zip(&parts)
+            .all(|(at, (number, count, _))| usize::from(*number) == at && usize::from(*count) == parts.len());
     whole.then(|| parts.into_iter().flat_map(|(.., part)| part).copied().collect())
 }
 

@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 
-/// Tag 262, PhotometricInterpretation, and its values for grey and palette.
+/// Tag 262, `PhotometricInterpretation`, and its values for grey and palette.
 const PHOTOMETRIC: u16 = 262;
 const BLACK_IS_ZERO: u16 = 1;
 const PALETTE: u16 = 3;

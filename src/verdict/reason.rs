@@ -92,7 +92,9 @@ impl Reason {
             Self::SettledByPerson => {
                 "A person has decided about this photo and a reference before; that reference was left out."
             }
-            Self::FramesNotJudged => "The animation also shows other pictures, which were not judged; a person decides.",
+            Self::FramesNotJudged => {
+                "The animation also shows other pictures, which were not judged; a person decides."
+            }
             Self::PhotoBroken => "The photo could not be decoded.",
             Self::ModelFailed => "The photo could not be judged because the model failed.",
         }

@@ -239,7 +239,39 @@ fn killed_decoding_processes_are_replaced_and_no_check_notices() {
         }
         assert_eq!(send("/v1/checks", &[])["verdict"], "known_fake_match");
     }
-    assert!(!children(service.child.id()).is_empty());
+    let left = children(service.child.id());
+    assert!(!left.is_empty());
+    for child in left {
+        let status = std::fs::read_to_string(format!("/proc/{child}/status")).unwrap();
+        assert!(status.contains("Seccomp:\t2"), "system calls are filtered: {status}");
+    }
+}
+
+#[test]
+fn an_animation_is_judged_by_the_frame_in_view_and_never_allowed_while_others_are_unjudged() {
+    let app = TestApp::with("sscd-distilled", |config| config.decoder = apart(&touchstone(), 20));
+    let check =
+        |bytes: &[u8]| -> serde_json::Value { app.post_form("/v1/checks", form(&[bytes], &[])).json().unwrap() };
+    let two = crate::support::fixture("two-pictures.gif");
+    let unknown = check(&two);
+    assert_eq!((&unknown["verdict"], &unknown["action"]), (&"undecidable".into(), &"review".into()));
+    assert_eq!(unknown["reasons"][0]["code"], "frames-not-judged");
+    assert_eq!(unknown["photos"][0]["frames"], 2);
+
+    app.add_fake(&crate::support::fixture("drawn.png"));
+    for name in ["two-pictures.gif", "blank-first.gif", "blank-first.webp", "blank-first.png"] {
+        let known = check(&crate::support::fixture(name));
+        assert_eq!(known["action"], "review", "{name}: {known}");
+        assert_eq!(known["photos"][0]["matches"][0]["polarity"], "fake", "{name}: {known}");
+    }
+}
+
+#[test]
+fn the_same_file_is_a_match_though_there_is_hardly_a_keypoint_in_it() {
+    let app = TestApp::with("sscd-distilled", |config| config.decoder = apart(&touchstone(), 20));
+    let soft = encode(&image::imageops::blur(&scene(11), 4.0), ImageFormat::Png);
+    app.add_fake(&soft);
+    assert_eq!(app.verdict(&soft), "known_fake_match");
 }
 
 /// The processes that a process has started, from /proc.
