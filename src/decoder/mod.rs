@@ -2,7 +2,8 @@
 //! lets it end costs that process and no request but its own.
 //!
 //! A decoding process is this program again. It reads files from a socket and writes pixels back, may take so much memory
-//! and open no file, and is killed when it takes too long. A filter leaves it the system calls that decoding needs. What only needs a look at the first bytes is refused before.
+//! and open no file, and is killed when it takes too long. A filter leaves it the system calls that decoding needs. What only needs a look at
+//! the first bytes is refused before.
 
 mod apart;
 mod child;

@@ -7,7 +7,7 @@ use image::{AnimationDecoder, DynamicImage, ImageResult, RgbImage};
 
 use super::colour::over_white;
 use super::look::Look;
-use super::{Limits, fingerprint};
+use super::{Limits, Pixels, fingerprint};
 
 /// Frames that are decoded at most.
 const MOST_FRAMES: usize = 200;
@@ -17,21 +17,12 @@ const USUAL: Duration = Duration::from_millis(100);
 /// Below this quality (0 to 100) a frame shows nothing.
 const BLANK: u8 = 3;
 
-/// The frame that stands for an animation.
-pub(super) struct Rest {
-    pub(super) rgb: RgbImage,
-    /// Frames that were looked at.
-    pub(super) frames: u32,
-    /// Whether some frames show something else, or were too many to look at.
-    pub(super) more: bool,
-}
-
 /// Decodes frames until the caps are reached and chooses the one that is longest in view; one that shows something goes
 /// before one that is blank. `None` when there is no frame.
-pub(super) fn rest_of<'a>(animation: impl AnimationDecoder<'a>, limits: &Limits) -> ImageResult<Option<Rest>> {
+pub(super) fn rest_of<'a>(animation: impl AnimationDecoder<'a>, limits: &Limits) -> ImageResult<Option<Pixels>> {
     let ends = matches!(animation.loop_count(), LoopCount::Finite(_));
     let mut pixels = 0;
-    let mut best: Option<(bool, Duration, RgbImage)> = None;
+    let mut best: Option<((bool, Duration), usize, RgbImage)> = None;
     let mut looks = Vec::new();
     let mut more = false;
     let mut frames = animation.into_frames().peekable();
@@ -50,17 +41,17 @@ pub(super) fn rest_of<'a>(animation: impl AnimationDecoder<'a>, limits: &Limits)
         pixels += u64::from(rgb.width()) * u64::from(rgb.height());
         let shows = fingerprint::quality_of(&rgb) >= BLANK;
         looks.push((shows, Look::of(&rgb)));
-        if best.as_ref().is_none_or(|(best_shows, longest, _)| (shows, shown) > (*best_shows, *longest)) {
-            best = Some((shows, shown, rgb));
+        if best.as_ref().is_none_or(|(longest, ..)| (shows, shown) > *longest) {
+            best = Some(((shows, shown), looks.len() - 1, rgb));
         }
         if !last && (looks.len() == MOST_FRAMES || pixels >= limits.max_pixels.saturating_mul(2)) {
             more = true;
             break;
         }
     }
-    Ok(best.map(|(.., rgb)| {
-        let chosen = Look::of(&rgb);
-        let other = looks.iter().any(|(shows, look)| *shows && !look.is_same(&chosen));
-        Rest { rgb, frames: u32::try_from(looks.len()).unwrap_or(u32::MAX), more: more || other }
+    Ok(best.map(|(_, chosen, rgb)| {
+        let (_, chosen) = &looks[chosen];
+        let other = looks.iter().any(|(shows, look)| *shows && !look.is_same(chosen));
+        Pixels { rgb, frames: u32::try_from(looks.len()).unwrap_or(u32::MAX), more_frames: more || other }
     }))
 }

@@ -6,6 +6,8 @@ use moxcms::{
     MatrixCoefficients, ToneReprCurve, TransferCharacteristics, TransformOptions, XyY,
 };
 
+use super::png::first_chunk;
+
 /// Larger ICC profiles than this are printing profiles or padding; the photo is then read as sRGB.
 const MAX_ICC_BYTES: usize = 4 << 20;
 /// A profile that moves no sampled colour by more than this, of 255, is sRGB, whatever it is called.
@@ -42,19 +44,17 @@ pub(super) fn icc_profile(icc: &[u8]) -> Option<ColorProfile> {
 /// The profile that a PNG's chunks describe: cICP, else iCCP (unpacked already), else sRGB, else gAMA with cHRM; the
 /// order of the PNG specification, third edition, section 4.3. `None` is sRGB.
 pub(super) fn png_profile(png: &[u8], icc: Option<&[u8]>) -> Option<ColorProfile> {
-    let chunks = || Chunks { rest: png.get(8..).unwrap_or_default() };
-    let first = |kind: &[u8; 4]| chunks().find(|(found, _)| *found == kind).map(|(_, data)| data);
-    if let Some(profile) = first(b"cICP").and_then(coded) {
+    if let Some(profile) = first_chunk(png, *b"cICP").and_then(coded) {
         return Some(profile);
     }
     if let Some(profile) = icc.and_then(icc_profile) {
         return Some(profile);
     }
-    if first(b"sRGB").is_some() {
+    if first_chunk(png, *b"sRGB").is_some() {
         return None;
     }
-    let gamma = u32::from_be_bytes(first(b"gAMA")?.try_into().ok()?);
-    with_gamma(gamma, first(b"cHRM"))
+    let gamma = u32::from_be_bytes(first_chunk(png, *b"gAMA")?.try_into().ok()?);
+    with_gamma(gamma, first_chunk(png, *b"cHRM"))
 }
 
 /// Coding-independent code points (ITU-T H.273): primaries, transfer, matrix, range.
@@ -136,24 +136,4 @@ fn samples() -> Vec<u8> {
     let levels = || (0..=255_u8).step_by(51);
     let colours = levels().flat_map(move |r| levels().flat_map(move |g| levels().flat_map(move |b| [r, g, b])));
     colours.chain((0..=255).step_by(5).flat_map(|grey| [grey; 3])).collect()
-}
-
-/// A PNG's chunks before its pixels.
-struct Chunks<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Iterator for Chunks<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (length, after) = self.rest.split_first_chunk::<4>()?;
-        let (kind, after) = after.split_at_checked(4)?;
-        if kind == b"IDAT" {
-            return None;
-        }
-        let (data, after) = after.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-        self.rest = after.get(4..)?;
-        Some((kind, data))
-    }
 }

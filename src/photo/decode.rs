@@ -1,17 +1,17 @@
-use std::cell::Cell;
 use std::io::Cursor;
 
 use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, ImageResult, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, ImageResult};
 use moxcms::ColorProfile;
 
-use super::animation::{Rest, rest_of};
+use super::animation::rest_of;
 use super::colour::{icc_profile, over_white, png_profile, to_srgb};
-use super::jpeg::Jpeg;
+use super::jpeg::{EXIF, Jpeg};
 use super::palette::PaletteTiff;
+use super::png::first_chunk;
 use super::{Format, Limits, PhotoError, Pixels};
 
 /// What a PNG's compressed profile and texts may unpack to. The pixels are not counted here: their
@@ -29,33 +29,30 @@ pub(super) fn sniffed(bytes: &[u8], limits: &Limits) -> Result<Format, PhotoErro
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Format, Pixels), PhotoError> {
     let format = sniffed(bytes, limits)?;
     let decoded = if format == Format::Jpeg { jpeg(bytes, limits)? } else { other(bytes, format, limits)? };
-    let Decoded { mut rgb, orientation, profile, frames, more_frames } = decoded;
+    let Decoded { mut stored, orientation, profile } = decoded;
     if let Some(profile) = profile {
-        to_srgb(&mut rgb, &profile);
+        to_srgb(&mut stored.rgb, &profile);
     }
-    let mut upright = DynamicImage::ImageRgb8(rgb);
+    let mut upright = DynamicImage::ImageRgb8(stored.rgb);
     upright.apply_orientation(orientation);
-    Ok((format, Pixels { rgb: upright.into_rgb8(), frames, more_frames }))
+    Ok((format, Pixels { rgb: upright.into_rgb8(), ..stored }))
 }
 
 /// A picture as it is stored, and how it is to be shown.
 struct Decoded {
-    rgb: RgbImage,
+    stored: Pixels,
     orientation: Orientation,
     profile: Option<ColorProfile>,
-    frames: u32,
-    more_frames: bool,
 }
 
 fn jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
     let broken = |reason: String| PhotoError::Broken { format: Format::Jpeg.name(), reason };
-    let ran_out = Cell::new(false);
-    let mut jpeg = Jpeg::open(bytes, &ran_out).map_err(broken)?;
+    let mut jpeg = Jpeg::open(bytes).map_err(broken)?;
     check_size(jpeg.width, jpeg.height, u64::from(jpeg.width) * u64::from(jpeg.height) * 3, limits)?;
     let orientation = jpeg.orientation;
     let profile = jpeg.icc.take().and_then(|icc| icc_profile(&icc));
-    let rgb = jpeg.pixels().map_err(broken)?;
-    Ok(Decoded { rgb, orientation, profile, frames: 1, more_frames: false })
+    let stored = Pixels::still(jpeg.pixels().map_err(broken)?);
+    Ok(Decoded { stored, orientation, profile })
 }
 
 fn other(bytes: &[u8], format: Format, limits: &Limits) -> Result<Decoded, PhotoError> {
@@ -80,18 +77,23 @@ fn other(bytes: &[u8], format: Format, limits: &Limits) -> Result<Decoded, Photo
         Format::Png => png_profile(bytes, icc.as_deref()),
         _ => icc.as_deref().and_then(icc_profile),
     };
-    if let Some(Rest { rgb, frames, more }) = animation(bytes, format, image_limits, limits).map_err(broken)? {
-        return Ok(Decoded { rgb, orientation, profile, frames, more_frames: more });
+    if let Some(stored) = animation(bytes, format, image_limits, limits).map_err(broken)? {
+        return Ok(Decoded { stored, orientation, profile });
     }
     let mut rgb = over_white(DynamicImage::from_decoder(decoder).map_err(broken)?);
     if let Some(palette) = palette {
         palette.colour(&mut rgb);
     }
-    Ok(Decoded { rgb, orientation, profile, frames: 1, more_frames: false })
+    Ok(Decoded { stored: Pixels::still(rgb), orientation, profile })
 }
 
 /// The frame that stands for a file, where it is an animation.
-fn animation(bytes: &[u8], format: Format, image_limits: image::Limits, limits: &Limits) -> ImageResult<Option<Rest>> {
+fn animation(
+    bytes: &[u8],
+    format: Format,
+    image_limits: image::Limits,
+    limits: &Limits,
+) -> ImageResult<Option<Pixels>> {
     let file = Cursor::new(bytes);
     match format {
         Format::Gif => {
@@ -103,20 +105,21 @@ fn animation(bytes: &[u8], format: Format, image_limits: image::Limits, limits: 
             let webp = WebPDecoder::new(file)?;
             if webp.has_animation() { rest_of(webp, limits) } else { Ok(None) }
         }
-        Format::Png => {
+        // Without acTL it is a still picture, whose profile and texts need not be unpacked again.
+        Format::Png if first_chunk(bytes, *b"acTL").is_some() => {
             let mut animation = image_limits;
             animation.max_alloc = Some(limits.max_memory);
             let png = PngDecoder::with_limits(file, animation)?;
             if png.is_apng()? { rest_of(png.apng()?, limits) } else { Ok(None) }
         }
-        Format::Jpeg | Format::Bmp | Format::Tiff => Ok(None),
+        Format::Png | Format::Jpeg | Format::Bmp | Format::Tiff => Ok(None),
     }
 }
 
-/// Some programs put JPEG's `Exif\0\0` before EXIF in a WebP file.
+/// Some programs put [`EXIF`] before EXIF in a WebP file.
 fn webp_orientation(decoder: &mut impl ImageDecoder) -> Orientation {
     let exif = decoder.exif_metadata().ok().flatten();
-    let exif = exif.as_deref().map(|exif| exif.strip_prefix(b"Exif\0\0").unwrap_or(exif));
+    let exif = exif.as_deref().map(|exif| exif.strip_prefix(EXIF).unwrap_or(exif));
     exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
 }
 

@@ -3,13 +3,14 @@
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use image::RgbImage;
 use image::metadata::Orientation;
 use mozjpeg::{Decompress, Format, Marker};
 
 /// What precedes EXIF in its APP1 segment.
-const EXIF: &[u8] = b"Exif\0\0";
+pub(super) const EXIF: &[u8] = b"Exif\0\0";
 /// What precedes a part of a colour profile in its APP2 segment; the part's number and the count of parts follow
 /// (ICC.1:2022, annex B.4).
 const ICC: &[u8] = b"ICC_PROFILE\0";
@@ -17,7 +18,8 @@ const ICC: &[u8] = b"ICC_PROFILE\0";
 /// A JPEG whose header has been read.
 pub(super) struct Jpeg<'a> {
     decoder: Decompress<Source<'a>>,
-    ran_out: &'a Cell<bool>,
+    /// Whether the decoder wanted more bytes than there are.
+    ran_out: Rc<Cell<bool>>,
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) orientation: Orientation,
@@ -25,13 +27,12 @@ pub(super) struct Jpeg<'a> {
 }
 
 impl<'a> Jpeg<'a> {
-    /// Reads the header. `ran_out` is set when the decoder wants more bytes than there are.
-    pub(super) fn open(bytes: &'a [u8], ran_out: &'a Cell<bool>) -> Result<Self, String> {
-        let decoder = guarded(|| {
-            Decompress::builder()
-                .with_markers(&[Marker::APP(1), Marker::APP(2)])
-                .from_reader(Source { rest: bytes, ran_out })
-        })?;
+    /// Reads the header.
+    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, String> {
+        let ran_out = Rc::new(Cell::new(false));
+        let source = Source { rest: bytes, ran_out: Rc::clone(&ran_out) };
+        let decoder =
+            guarded(|| Decompress::builder().with_markers(&[Marker::APP(1), Marker::APP(2)]).from_reader(source))?;
         let size = |side: usize| u32::try_from(side).map_err(|_| "its size is out of range".to_owned());
         let (width, height) = (size(decoder.width())?, size(decoder.height())?);
         let (orientation, icc) = (orientation(&decoder), profile(&decoder));
@@ -103,7 +104,7 @@ fn guarded<T>(work: impl FnOnce() -> io::Result<T>) -> Result<T, String> {
 /// The bytes, and whether more of them were wanted.
 struct Source<'a> {
     rest: &'a [u8],
-    ran_out: &'a Cell<bool>,
+    ran_out: Rc<Cell<bool>>,
 }
 
 impl Read for Source<'_> {

@@ -11,6 +11,7 @@ mod jpeg;
 mod look;
 mod palette;
 mod panels;
+mod png;
 mod resize;
 mod sniff;
 
@@ -127,6 +128,12 @@ pub(crate) struct Pixels {
     pub(crate) frames: u32,
     /// Whether an animation shows other things, too.
     pub(crate) more_frames: bool,
+}
+
+impl Pixels {
+    fn still(rgb: RgbImage) -> Self {
+        Self { rgb, frames: 1, more_frames: false }
+    }
 }
 
 /// The pixels of a file.

@@ -235,10 +235,11 @@ impl PhotoAnswer {
         self.matches.iter().find(|near| polarity.is_none_or(|polarity| near.polarity == polarity))
     }
 
-    pub(super) fn see(&mut self, (width, height): (u32, u32), quality: u8) {
+    pub(super) fn see(&mut self, (width, height): (u32, u32), quality: u8, frames: u32) {
         self.width = Some(width);
         self.height = Some(height);
         self.quality = Some(quality);
+        self.frames = (frames > 1).then_some(frames);
     }
 
     pub(super) fn judged(&mut self, judgement: &Judgement) {

@@ -94,13 +94,13 @@ impl Screener {
 
     /// Where a reference is the same file, that outweighs whatever keypoints say.
     fn prefer_identity(&self, photo: &Photo, examination: &mut Examination) -> Result<(), ScreenError> {
-        let alike = |held: &&mut Held| held.sighting.similarity >= SAME_FILE_SIMILARITY;
-        let keys = examination.held.iter_mut().filter(alike).map(|held| held.found.key).collect::<Vec<_>>();
+        let alike = |held: &Held| held.sighting.similarity >= SAME_FILE_SIMILARITY;
+        let keys: Vec<u64> = examination.held.iter().filter(|held| alike(held)).map(|held| held.found.key).collect();
         if keys.is_empty() {
             return Ok(());
         }
         let references = self.gallery.by_keys(keys)?;
-        for held in examination.held.iter_mut().filter(alike) {
+        for held in examination.held.iter_mut().filter(|held| alike(held)) {
             let reference = references.get(&held.found.key);
             if reference.is_some_and(|reference| reference.photo.sha256 == photo.sha256()) {
                 held.evidence = held.evidence.max(SAME_FILE_EVIDENCE);

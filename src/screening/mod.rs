@@ -297,8 +297,7 @@ impl Screener {
                 undecidable(Reason::PhotoBroken)
             }
             Started::Seen { photo, quality, size, pending } => {
-                answer.see(size, quality);
-                answer.frames = Some(photo.frames()).filter(|frames| *frames > 1);
+                answer.see(size, quality, photo.frames());
                 match pending.wait().map_err(ScreenError::from).and_then(|seen| self.examine(&photo, &seen)) {
                     Ok(mut examination) => {
                         answer.views = examination.views;

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal};
 use touchstone::decoder::{Decoder, DecoderOptions};
 use touchstone::photo::{Limits, PhotoError};
 
-use crate::support::pictures::{blank, crc32, encode, jpeg, photo, scene};
+use crate::support::pictures::{blank, encode, jpeg, photo, png_chunk, scene};
 use crate::support::service::Service;
 use crate::support::{TestApp, form};
 
@@ -33,15 +33,15 @@ fn zeros(count: usize) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn chunk(kind: &[u8], data: &[u8]) -> Vec<u8> {
-    let body = [kind, data].concat();
-    [&(data.len() as u32).to_be_bytes(), &body[..], &crc32(&body).to_be_bytes()].concat()
-}
-
 fn png(width: u32, height: u32, before: &[u8], data: &[u8]) -> Vec<u8> {
     let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
-    let parts =
-        [b"\x89PNG\r\n\x1a\n", &chunk(b"IHDR", &header)[..], before, &chunk(b"IDAT", data), &chunk(b"IEND", b"")];
+    let parts = [
+        b"\x89PNG\r\n\x1a\n",
+        &png_chunk(b"IHDR", &header)[..],
+        before,
+        &png_chunk(b"IDAT", data),
+        &png_chunk(b"IEND", b""),
+    ];
     parts.concat()
 }
 
@@ -103,13 +103,13 @@ fn bombs() -> Vec<(&'static str, Vec<u8>)> {
         ("png whose data go on for 100 MB", png(10, 10, b"", &zeros(100 << 20))),
         (
             "png with a profile of 100 MB",
-            png(10, 10, &chunk(b"iCCP", &[b"p\0\0", &zeros(100 << 20)[..]].concat()), &small),
+            png(10, 10, &png_chunk(b"iCCP", &[b"p\0\0", &zeros(100 << 20)[..]].concat()), &small),
         ),
         (
             "png with texts of 20 x 20 MB",
-            png(10, 10, &chunk(b"zTXt", &[b"t\0\0", &zeros(20 << 20)[..]].concat()).repeat(20), &small),
+            png(10, 10, &png_chunk(b"zTXt", &[b"t\0\0", &zeros(20 << 20)[..]].concat()).repeat(20), &small),
         ),
-        ("png with 100,000 texts", png(10, 10, &chunk(b"tEXt", b"k\0v").repeat(100_000), &small)),
+        ("png with 100,000 texts", png(10, 10, &png_chunk(b"tEXt", b"k\0v").repeat(100_000), &small)),
         ("gif of 65535 by 65535", gif(u16::MAX, u16::MAX, 1)),
         ("gif of 100,000 frames", gif(100, 100, 100_000)),
         ("bmp of 2^31 by 2^31", bmp(i32::MAX, i32::MAX)),

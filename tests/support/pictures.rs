@@ -74,6 +74,12 @@ pub fn blank() -> Vec<u8> {
     encode(&RgbImage::from_pixel(200, 200, Rgb([255, 255, 255])), ImageFormat::Png)
 }
 
+/// A PNG's chunk with its length and checksum.
+pub fn png_chunk(kind: &[u8], data: &[u8]) -> Vec<u8> {
+    let body = [kind, data].concat();
+    [&(data.len() as u32).to_be_bytes(), &body[..], &crc32(&body).to_be_bytes()].concat()
+}
+
 /// PNG's check sum.
 pub fn crc32(bytes: &[u8]) -> u32 {
     let step = |crc: u32, byte: &u8| {

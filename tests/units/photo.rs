@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use touchstone::photo::{Format, Limits, Photo, PhotoError};
 
 use crate::support::fixture;
-use crate::support::pictures::{crc32, encode, jpeg, scene};
+use crate::support::pictures::{crc32, encode, jpeg, png_chunk, scene};
 
 fn decode(bytes: &[u8]) -> Photo {
     Photo::decode(bytes, &Limits::default()).unwrap()
@@ -53,14 +53,14 @@ fn unusual_kinds_give_the_picture_too() {
         ("restarts.jpg", 4.0),
         ("exif-prefix-6.webp", 2.0),
         ("palette.tif", 2.0),
-        ("big.tif", 0.0),
+        ("big.tif", 0.001),
         ("blank-first.gif", 2.0),
         ("blank-first.webp", 2.0),
         ("blank-first.png", 2.0),
         ("two-pictures.gif", 2.0),
     ] {
         let off = difference(decode(&fixture(name)).rgb(), drawn.rgb());
-        assert!(off <= most, "{name} is off by {off}");
+        assert!(off < most, "{name} is off by {off}");
     }
     let grey = decode(&fixture("grey.jpg"));
     assert!(grey.rgb().pixels().all(|Rgb([r, g, b])| r == g && g == b));
@@ -151,11 +151,7 @@ fn caps_are_checked_before_memory_is_taken() {
 /// A PNG with chunks behind its header.
 fn with_chunks(png: &[u8], chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let mut bytes = png.to_owned();
-    let chunks = chunks.iter().flat_map(|(kind, data)| {
-        let body = [&kind[..], data].concat();
-        [&(data.len() as u32).to_be_bytes(), &body[..], &crc32(&body).to_be_bytes()].concat()
-    });
-    bytes.splice(33..33, chunks);
+    bytes.splice(33..33, chunks.iter().flat_map(|(kind, data)| png_chunk(kind.as_slice(), data)));
     bytes
 }
 
