@@ -20,6 +20,8 @@ pub fn main() -> io::Result<()> {
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let terms: Terms = read_message(&mut socket)?;
     let busy_for = watch(terms.seconds)?;
+    // Decoders may divide their work among rayon's threads, and none can be started once this process is confined.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global();
     confine(&terms.limits);
     // A panic is told to nobody here: the answer says that the file is broken.
     std::panic::set_hook(Box::new(|_| {}));

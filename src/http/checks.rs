@@ -18,7 +18,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form for OpenAPI; Form reads it")]
 pub(super) struct CheckForm {
-    /// 1 to 20 files: JPEG, PNG, WebP, GIF, BMP or TIFF, at most 20 MiB each.
+    /// 1 to 20 files: JPEG, PNG, WebP, AVIF, HEIC, JPEG XL, GIF, BMP or TIFF, at most 20 MiB each.
     #[schema(value_type = Vec<String>, format = Binary, min_items = 1, max_items = 20)]
     photo: Vec<String>,
     /// The marketplace's id of the listing.

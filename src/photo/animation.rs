@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use image::metadata::LoopCount;
-use image::{AnimationDecoder, DynamicImage, ImageResult, RgbImage};
+use image::{AnimationDecoder, DynamicImage, ImageError, ImageResult, RgbImage};
 
-use super::colour::over_white;
+use super::colour::ToSrgb;
 use super::look::Look;
 use super::{Limits, Pixels, fingerprint};
 
@@ -17,18 +17,36 @@ const USUAL: Duration = Duration::from_millis(100);
 /// Below this quality (0 to 100) a frame shows nothing.
 const BLANK: u8 = 3;
 
-/// Decodes frames until the caps are reached and chooses the one that is longest in view; one that shows something goes
-/// before one that is blank. `None` when there is no frame.
-pub(super) fn rest_of<'a>(animation: impl AnimationDecoder<'a>, limits: &Limits) -> ImageResult<Option<Pixels>> {
+/// As [`rest_of`], for a decoder of the crate `image`.
+pub(super) fn rest_of_decoded<'a>(
+    animation: impl AnimationDecoder<'a>,
+    to_srgb: &ToSrgb,
+    limits: &Limits,
+) -> ImageResult<Option<Pixels>> {
     let ends = matches!(animation.loop_count(), LoopCount::Finite(_));
+    let frames = animation.into_frames().map(|frame| {
+        let frame = frame?;
+        let shown = Duration::from(frame.delay());
+        Ok::<_, ImageError>((to_srgb.on_white(DynamicImage::ImageRgba8(frame.into_buffer()), false), shown))
+    });
+    rest_of(frames, ends, limits)
+}
+
+/// Takes frames, each with the time that it is shown, until the caps are reached and chooses the one that is longest in
+/// view; one that shows something goes before one that is blank. `ends`: the animation stops at its last frame. `None`
+/// when there is no frame.
+pub(super) fn rest_of<E>(
+    frames: impl Iterator<Item = Result<(RgbImage, Duration), E>>,
+    ends: bool,
+    limits: &Limits,
+) -> Result<Option<Pixels>, E> {
     let mut pixels = 0;
     let mut best: Option<((bool, Duration), usize, RgbImage)> = None;
     let mut looks = Vec::new();
     let mut more = false;
-    let mut frames = animation.into_frames().peekable();
+    let mut frames = frames.peekable();
     while let Some(frame) = frames.next() {
-        let frame = frame?;
-        let shown = Duration::from(frame.delay());
+        let (rgb, shown) = frame?;
         let last = frames.peek().is_none();
         let shown = if ends && last {
             Duration::MAX
@@ -37,7 +55,6 @@ pub(super) fn rest_of<'a>(animation: impl AnimationDecoder<'a>, limits: &Limits)
         } else {
             shown
         };
-        let rgb = over_white(DynamicImage::ImageRgba8(frame.into_buffer()));
         pixels += u64::from(rgb.width()) * u64::from(rgb.height());
         let shows = fingerprint::quality_of(&rgb) >= BLANK;
         looks.push((shows, Look::of(&rgb)));

@@ -1,9 +1,11 @@
 //! Colours as browsers show them: embedded profiles and PNG's colour chunks become sRGB, transparency becomes white.
 
-use image::{DynamicImage, RgbImage, Rgba};
+use std::sync::Arc;
+
+use image::{DynamicImage, ImageBuffer, RgbImage, Rgba, RgbaImage};
 use moxcms::{
     Chromaticity, CicpColorPrimaries, CicpProfile, ColorPrimaries, ColorProfile, DataColorSpace, Layout,
-    MatrixCoefficients, ToneReprCurve, TransferCharacteristics, TransformOptions, XyY,
+    MatrixCoefficients, ToneReprCurve, TransferCharacteristics, Transform8BitExecutor, TransformOptions, XyY,
 };
 
 use super::png::first_chunk;
@@ -15,22 +17,78 @@ const SAME_AS_SRGB: u8 = 2;
 /// sRGB's gamma, as gAMA states it: 1/2.2 in hundred-thousandths. Values within a twentieth of it are that.
 const SRGB_GAMMA: u32 = 45_455;
 
-/// Lays transparent pixels over white, the ground that shops show pictures on.
-pub(super) fn over_white(image: DynamicImage) -> RgbImage {
-    if !image.color().has_alpha() {
-        return image.into_rgb8();
-    }
-    let rgba = image.into_rgba8();
-    let (width, height) = rgba.dimensions();
-    RgbImage::from_fn(width, height, |x, y| {
-        let Rgba([r, g, b, a]) = *rgba.get_pixel(x, y);
-        let blend = |channel: u8| {
-            let (channel, alpha) = (u32::from(channel), u32::from(a));
-            let sum = channel * alpha + 255 * (255 - alpha);
-            u8::try_from((sum + 127) / 255).unwrap_or(u8::MAX)
+/// How the samples of a file become sRGB on white, the ground that shops show pictures on.
+pub(super) struct ToSrgb {
+    opaque: Option<Arc<Transform8BitExecutor>>,
+    transparent: Option<Arc<Transform8BitExecutor>>,
+}
+
+impl ToSrgb {
+    /// From colours in `profile`; `None` is sRGB.
+    pub(super) fn from(profile: Option<&ColorProfile>) -> Self {
+        let transform = |layout| {
+            let (profile, srgb) = (profile?, ColorProfile::new_srgb());
+            profile.create_transform_8bit(layout, &srgb, layout, TransformOptions::default()).ok()
         };
-        image::Rgb([blend(r), blend(g), blend(b)])
-    })
+        let opaque = transform(Layout::Rgb).filter(|opaque| {
+            let samples = samples();
+            let mut moved = samples.clone();
+            opaque.transform(&samples, &mut moved).is_ok()
+                && samples.iter().zip(&moved).any(|(from, to)| from.abs_diff(*to) > SAME_AS_SRGB)
+        });
+        let transparent = opaque.as_ref().and_then(|_| transform(Layout::Rgba));
+        Self { opaque, transparent }
+    }
+
+    /// The picture as it is seen on white. Colours are converted first: browsers blend in sRGB. `premultiplied`: the
+    /// colours have been multiplied by their alpha already.
+    pub(super) fn on_white(&self, image: DynamicImage, premultiplied: bool) -> RgbImage {
+        if !image.color().has_alpha() {
+            let mut rgb = image.into_rgb8();
+            convert(self.opaque.as_deref(), &mut rgb);
+            return rgb;
+        }
+        let mut rgba = image.into_rgba8();
+        let straight = !premultiplied || self.transparent.is_some();
+        if premultiplied && straight {
+            divide_by_alpha(&mut rgba);
+        }
+        convert(self.transparent.as_deref(), &mut rgba);
+        RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
+            let Rgba([r, g, b, a]) = *rgba.get_pixel(x, y);
+            image::Rgb(
+                [r, g, b].map(|channel| if straight { blend(channel, a) } else { channel.saturating_add(255 - a) }),
+            )
+        })
+    }
+}
+
+fn convert<P: image::Pixel<Subpixel = u8>>(
+    transform: Option<&Transform8BitExecutor>,
+    image: &mut ImageBuffer<P, Vec<u8>>,
+) {
+    if let Some(transform) = transform {
+        let source = image.clone();
+        if transform.transform(source.as_raw(), image).is_err() {
+            *image = source;
+        }
+    }
+}
+
+/// A channel over white.
+fn blend(channel: u8, alpha: u8) -> u8 {
+    let (channel, alpha) = (u32::from(channel), u32::from(alpha));
+    let sum = channel * alpha + 255 * (255 - alpha);
+    u8::try_from((sum + 127) / 255).unwrap_or(u8::MAX)
+}
+
+fn divide_by_alpha(rgba: &mut RgbaImage) {
+    for Rgba([r, g, b, a]) in rgba.pixels_mut().filter(|pixel| pixel.0[3] > 0) {
+        for channel in [r, g, b] {
+            let straight = (u32::from(*channel) * 255 + u32::from(*a) / 2) / u32::from(*a);
+            *channel = u8::try_from(straight).unwrap_or(u8::MAX);
+        }
+    }
 }
 
 /// An embedded ICC profile. One that is broken, or not for RGB (CMYK and grey are RGB by now), is passed over, as
@@ -57,16 +115,104 @@ pub(super) fn png_profile(png: &[u8], icc: Option<&[u8]>) -> Option<ColorProfile
     with_gamma(gamma, first_chunk(png, *b"cHRM"))
 }
 
-/// Coding-independent code points (ITU-T H.273): primaries, transfer, matrix, range.
+/// The profile of a cICP chunk: primaries, transfer, matrix (RGB's) and range.
 fn coded(data: &[u8]) -> Option<ColorProfile> {
-    let [primaries, transfer, 0, full_range] = data else { return None };
-    Some(ColorProfile::new_from_cicp(CicpProfile {
-        color_primaries: CicpColorPrimaries::try_from(*primaries).ok()?,
-        transfer_characteristics: TransferCharacteristics::try_from(*transfer).ok()?,
-        matrix_coefficients: MatrixCoefficients::Identity,
-        full_range: *full_range != 0,
-    }))
-    .filter(|profile| profile.red_trc.is_some())
+    let [primaries, transfer, 0, full_range] = *data else { return None };
+    CodePoints { primaries, transfer, matrix: 0, full_range: full_range != 0 }.profile()
+}
+
+/// Coding-independent code points (ITU-T H.273): what the samples of a picture mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CodePoints {
+    pub(super) primaries: u8,
+    pub(super) transfer: u8,
+    pub(super) matrix: u8,
+    pub(super) full_range: bool,
+}
+
+impl CodePoints {
+    pub(super) const UNSPECIFIED: u8 = 2;
+
+    /// The profile of RGB by these primaries and this transfer; `None` is sRGB, or what is not known.
+    pub(super) fn profile(self) -> Option<ColorProfile> {
+        let profile = ColorProfile::new_from_cicp(CicpProfile {
+            color_primaries: CicpColorPrimaries::try_from(if self.primaries == Self::UNSPECIFIED {
+                1
+            } else {
+                self.primaries
+            })
+            .ok()?,
+            transfer_characteristics: TransferCharacteristics::try_from(match self.transfer {
+                // Browsers show the curves of television as sRGB's, and so what is unspecified.
+                1 | 6 | 14 | 15 | Self::UNSPECIFIED => 13,
+                other => other,
+            })
+            .ok()?,
+            matrix_coefficients: MatrixCoefficients::Identity,
+            full_range: self.full_range,
+        });
+        let shown = match self.transfer {
+            PQ => Some(pq_on_a_screen as fn(f32) -> f32),
+            HLG => Some(hlg_on_a_screen as fn(f32) -> f32),
+            _ => None,
+        };
+        let mut profile = Some(profile).filter(|profile| profile.red_trc.is_some())?;
+        if let Some(shown) = shown {
+            let curve = ToneReprCurve::Lut(
+                (0..=STEPS).map(|step| sixteen_bits(shown(f32::from(step) / f32::from(STEPS)))).collect(),
+            );
+            profile.cicp = None;
+            profile.red_trc = Some(curve.clone());
+            profile.green_trc = Some(curve.clone());
+            profile.blue_trc = Some(curve);
+        }
+        Some(profile)
+    }
+}
+
+/// Transfer characteristics of high dynamic range.
+const PQ: u8 = 16;
+const HLG: u8 = 18;
+/// Entries of their curves, less one.
+const STEPS: u16 = 4095;
+/// Luminance of diffuse white and of the brightest light that is shown, in candela per square metre (ITU-R BT.2408).
+const DIFFUSE_WHITE: f32 = 203.0;
+const BRIGHTEST: f32 = 1000.0;
+
+/// Light, where 1 is diffuse white, on a screen that shows no more than white: the reference white tone mapping of SMPTE
+/// ST 2094-50, as Chromium does it. Up to diffuse white it is halved, from there a parabola leads to the brightest.
+fn on_a_screen(light: f32) -> f32 {
+    const BEND: (f32, f32) = (1.65, 0.825);
+    let brightest = BRIGHTEST / DIFFUSE_WHITE;
+    if light <= 1.0 {
+        return light / 2.0;
+    }
+    let (square, linear) = (1.0 - 2.0 * BEND.0 + brightest, 2.0 * (BEND.0 - 1.0));
+    let above = light.min(brightest) - 1.0;
+    let along = ((linear * linear + 4.0 * square * above).sqrt() - linear) / (2.0 * square);
+    let rest = 1.0 - along;
+    (rest * rest * 0.5 + 2.0 * rest * along * BEND.1 + along * along).min(1.0)
+}
+
+/// SMPTE ST 2084, 5.1.
+fn pq_on_a_screen(signal: f32) -> f32 {
+    let (m1, m2) = (2610.0 / 16384.0, 2523.0 / 4096.0 * 128.0);
+    let (c1, c2, c3) = (3424.0 / 4096.0, 2413.0 / 4096.0 * 32.0, 2392.0 / 4096.0 * 32.0);
+    let root = signal.powf(1.0 / m2);
+    let light: f32 = ((root - c1).max(0.0) / (c2 - c3 * root)).powf(1.0 / m1);
+    on_a_screen(light * 10_000.0 / DIFFUSE_WHITE)
+}
+
+/// The inverse of ITU-R BT.2100's HLG curve, and its system gamma for a screen of [`BRIGHTEST`].
+fn hlg_on_a_screen(signal: f32) -> f32 {
+    let (a, b, c) = (0.178_832_77, 0.284_668_92, 0.559_910_73);
+    let scene: f32 = if signal <= 0.5 { signal * signal / 3.0 } else { (((signal - c) / a).exp() + b) / 12.0 };
+    on_a_screen(scene.powf(1.2) * BRIGHTEST / DIFFUSE_WHITE)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1")]
+fn sixteen_bits(value: f32) -> u16 {
+    (value * 65_535.0).round() as u16
 }
 
 fn with_gamma(gamma: u32, chromaticities: Option<&[u8]>) -> Option<ColorProfile> {
@@ -109,26 +255,6 @@ fn primaries(data: &[u8]) -> Option<(XyY, ColorPrimaries)> {
         let white = XyY { x: f64::from(wx), y: f64::from(wy), yb: 1.0 };
         (white, ColorPrimaries { red: at(rx, ry), green: at(gx, gy), blue: at(bx, by) })
     })
-}
-
-/// Converts from `profile` to sRGB.
-pub(super) fn to_srgb(rgb: &mut RgbImage, profile: &ColorProfile) {
-    let srgb = ColorProfile::new_srgb();
-    let options = TransformOptions::default();
-    let Ok(transform) = profile.create_transform_8bit(Layout::Rgb, &srgb, Layout::Rgb, options) else {
-        return;
-    };
-    let samples = samples();
-    let mut moved = samples.clone();
-    let is_srgb = transform.transform(&samples, &mut moved).is_ok()
-        && samples.iter().zip(&moved).all(|(from, to)| from.abs_diff(*to) <= SAME_AS_SRGB);
-    if is_srgb {
-        return;
-    }
-    let source = rgb.clone();
-    if transform.transform(source.as_raw(), rgb).is_err() {
-        *rgb = source;
-    }
 }
 
 /// Six levels of each channel, all combined, and 52 greys.

@@ -4,15 +4,14 @@ use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, ImageResult};
-use moxcms::ColorProfile;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, ImageResult};
 
-use super::animation::rest_of;
-use super::colour::{icc_profile, over_white, png_profile, to_srgb};
+use super::animation::rest_of_decoded;
+use super::colour::{ToSrgb, icc_profile, png_profile};
 use super::jpeg::{EXIF, Jpeg};
-use super::palette::PaletteTiff;
 use super::png::first_chunk;
-use super::{Format, Limits, PhotoError, Pixels};
+use super::tiff::{PaletteTiff, is_premultiplied};
+use super::{Format, Limits, PhotoError, Pixels, avif, heic, jxl};
 
 /// What a PNG's compressed profile and texts may unpack to. The pixels are not counted here: their
 /// memory is checked from the header.
@@ -28,21 +27,27 @@ pub(super) fn sniffed(bytes: &[u8], limits: &Limits) -> Result<Format, PhotoErro
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Format, Pixels), PhotoError> {
     let format = sniffed(bytes, limits)?;
-    let decoded = if format == Format::Jpeg { jpeg(bytes, limits)? } else { other(bytes, format, limits)? };
-    let Decoded { mut stored, orientation, profile } = decoded;
-    if let Some(profile) = profile {
-        to_srgb(&mut stored.rgb, &profile);
-    }
+    let decoded = match format {
+        Format::Jpeg => jpeg(bytes, limits)?,
+        Format::Avif => avif::decode(bytes, limits)?,
+        Format::Heic => heic::decode(bytes, limits)?,
+        Format::JpegXl => jxl::decode(bytes, limits)?,
+        Format::Png => other(bytes, format, ImageFormat::Png, limits)?,
+        Format::WebP => other(bytes, format, ImageFormat::WebP, limits)?,
+        Format::Gif => other(bytes, format, ImageFormat::Gif, limits)?,
+        Format::Bmp => other(bytes, format, ImageFormat::Bmp, limits)?,
+        Format::Tiff => other(bytes, format, ImageFormat::Tiff, limits)?,
+    };
+    let Decoded { stored, orientation } = decoded;
     let mut upright = DynamicImage::ImageRgb8(stored.rgb);
     upright.apply_orientation(orientation);
     Ok((format, Pixels { rgb: upright.into_rgb8(), ..stored }))
 }
 
-/// A picture as it is stored, and how it is to be shown.
-struct Decoded {
-    stored: Pixels,
-    orientation: Orientation,
-    profile: Option<ColorProfile>,
+/// A picture as it is stored, in sRGB on white, and how it is to be turned.
+pub(super) struct Decoded {
+    pub(super) stored: Pixels,
+    pub(super) orientation: Orientation,
 }
 
 fn jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
@@ -51,16 +56,18 @@ fn jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
     check_size(jpeg.width, jpeg.height, u64::from(jpeg.width) * u64::from(jpeg.height) * 3, limits)?;
     let orientation = jpeg.orientation;
     let profile = jpeg.icc.take().and_then(|icc| icc_profile(&icc));
-    let stored = Pixels::still(jpeg.pixels().map_err(broken)?);
-    Ok(Decoded { stored, orientation, profile })
+    let rgb = jpeg.pixels().map_err(broken)?;
+    let rgb = ToSrgb::from(profile.as_ref()).on_white(DynamicImage::ImageRgb8(rgb), false);
+    Ok(Decoded { stored: Pixels::still(rgb), orientation })
 }
 
-fn other(bytes: &[u8], format: Format, limits: &Limits) -> Result<Decoded, PhotoError> {
+/// By the crate `image`.
+fn other(bytes: &[u8], format: Format, decoder: ImageFormat, limits: &Limits) -> Result<Decoded, PhotoError> {
     let broken = |error: ImageError| PhotoError::Broken { format: format.name(), reason: error.to_string() };
     let palette = (format == Format::Tiff).then(|| PaletteTiff::of(bytes)).flatten();
     let readable = palette.as_ref().map_or(bytes, |palette| &palette.grey);
     // The header is read without limits so that an oversized picture is named with its size.
-    let mut reader = ImageReader::with_format(Cursor::new(readable), format.image_format());
+    let mut reader = ImageReader::with_format(Cursor::new(readable), decoder);
     let mut image_limits = image::Limits::no_limits();
     image_limits.max_alloc = Some(if format == Format::Png { MAX_PNG_METADATA_BYTES } else { limits.max_memory });
     reader.limits(image_limits.clone());
@@ -77,20 +84,25 @@ fn other(bytes: &[u8], format: Format, limits: &Limits) -> Result<Decoded, Photo
         Format::Png => png_profile(bytes, icc.as_deref()),
         _ => icc.as_deref().and_then(icc_profile),
     };
-    if let Some(stored) = animation(bytes, format, image_limits, limits).map_err(broken)? {
-        return Ok(Decoded { stored, orientation, profile });
+    let to_srgb = ToSrgb::from(profile.as_ref());
+    if let Some(stored) = animation(bytes, format, &to_srgb, image_limits, limits).map_err(broken)? {
+        return Ok(Decoded { stored, orientation });
     }
-    let mut rgb = over_white(DynamicImage::from_decoder(decoder).map_err(broken)?);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
     if let Some(palette) = palette {
+        let mut rgb = image.into_rgb8();
         palette.colour(&mut rgb);
+        image = DynamicImage::ImageRgb8(rgb);
     }
-    Ok(Decoded { stored: Pixels::still(rgb), orientation, profile })
+    let premultiplied = format == Format::Tiff && is_premultiplied(bytes);
+    Ok(Decoded { stored: Pixels::still(to_srgb.on_white(image, premultiplied)), orientation })
 }
 
 /// The frame that stands for a file, where it is an animation.
 fn animation(
     bytes: &[u8],
     format: Format,
+    to_srgb: &ToSrgb,
     image_limits: image::Limits,
     limits: &Limits,
 ) -> ImageResult<Option<Pixels>> {
@@ -99,20 +111,20 @@ fn animation(
         Format::Gif => {
             let mut gif = GifDecoder::new(file)?;
             gif.set_limits(image_limits)?;
-            rest_of(gif, limits)
+            rest_of_decoded(gif, to_srgb, limits)
         }
         Format::WebP => {
             let webp = WebPDecoder::new(file)?;
-            if webp.has_animation() { rest_of(webp, limits) } else { Ok(None) }
+            if webp.has_animation() { rest_of_decoded(webp, to_srgb, limits) } else { Ok(None) }
         }
         // Without acTL it is a still picture, whose profile and texts need not be unpacked again.
         Format::Png if first_chunk(bytes, *b"acTL").is_some() => {
             let mut animation = image_limits;
             animation.max_alloc = Some(limits.max_memory);
             let png = PngDecoder::with_limits(file, animation)?;
-            if png.is_apng()? { rest_of(png.apng()?, limits) } else { Ok(None) }
+            if png.is_apng()? { rest_of_decoded(png.apng()?, to_srgb, limits) } else { Ok(None) }
         }
-        Format::Png | Format::Jpeg | Format::Bmp | Format::Tiff => Ok(None),
+        _ => Ok(None),
     }
 }
 
@@ -123,7 +135,7 @@ fn webp_orientation(decoder: &mut impl ImageDecoder) -> Orientation {
     exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
 }
 
-fn check_size(width: u32, height: u32, memory: u64, limits: &Limits) -> Result<(), PhotoError> {
+pub(super) fn check_size(width: u32, height: u32, memory: u64, limits: &Limits) -> Result<(), PhotoError> {
     let limit = if width == 0 || height == 0 {
         "at least 1 x 1".to_owned()
     } else if width > limits.max_width {

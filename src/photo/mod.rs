@@ -3,17 +3,20 @@
 //! Works in memory only: no files, no network, no async.
 
 mod animation;
+mod avif;
 mod colour;
 mod decode;
 mod error;
 mod fingerprint;
+mod heic;
 mod jpeg;
+mod jxl;
 mod look;
-mod palette;
 mod panels;
 mod png;
 mod resize;
 mod sniff;
+mod tiff;
 
 use std::fmt;
 

@@ -3,7 +3,10 @@ use image::ImageFormat;
 use super::PhotoError;
 
 /// The accepted types, for messages.
-pub(super) const ACCEPTED: &str = "JPEG, PNG, WebP, GIF, BMP, TIFF";
+pub(super) const ACCEPTED: &str = "JPEG, PNG, WebP, AVIF, HEIC, JPEG XL, GIF, BMP, TIFF";
+
+/// Bytes of a `ftyp` box that are read.
+const MOST_BRANDS_BYTES: usize = 256;
 
 /// A photo type that is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,6 +23,12 @@ pub enum Format {
     Bmp,
     /// TIFF, of which the first page counts
     Tiff,
+    /// AVIF
+    Avif,
+    /// HEIC: HEIF with HEVC
+    Heic,
+    /// JPEG XL
+    JpegXl,
 }
 
 impl Format {
@@ -31,8 +40,14 @@ impl Format {
         if bytes.is_empty() {
             return Err(PhotoError::Empty);
         }
+        if let Some(format) = iso_media(bytes) {
+            return Ok(format);
+        }
         if let Some(found) = unsupported(bytes) {
             return Err(PhotoError::UnsupportedType { found });
+        }
+        if bytes.starts_with(b"\0\0\0\x0cJXL ") || bytes.starts_with(b"\xff\x0a") {
+            return Ok(Self::JpegXl);
         }
         if matches!(bytes.get(..4), Some(b"II+\0" | b"MM\0+")) {
             return Ok(Self::Tiff);
@@ -48,17 +63,6 @@ impl Format {
         }
     }
 
-    pub(super) fn image_format(self) -> ImageFormat {
-        match self {
-            Self::Jpeg => ImageFormat::Jpeg,
-            Self::Png => ImageFormat::Png,
-            Self::WebP => ImageFormat::WebP,
-            Self::Gif => ImageFormat::Gif,
-            Self::Bmp => ImageFormat::Bmp,
-            Self::Tiff => ImageFormat::Tiff,
-        }
-    }
-
     /// The type's usual name.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -69,32 +73,65 @@ impl Format {
             Self::Gif => "GIF",
             Self::Bmp => "BMP",
             Self::Tiff => "TIFF",
+            Self::Avif => "AVIF",
+            Self::Heic => "HEIC",
+            Self::JpegXl => "JPEG XL",
         }
     }
 
     /// The usual end of a file's name, without the dot.
     #[must_use]
     pub fn extension(self) -> &'static str {
-        self.image_format().extensions_str().first().copied().unwrap_or_default()
+        match self {
+            Self::Jpeg => "jpg",
+            Self::Png => "png",
+            Self::WebP => "webp",
+            Self::Gif => "gif",
+            Self::Bmp => "bmp",
+            Self::Tiff => "tiff",
+            Self::Avif => "avif",
+            Self::Heic => "heic",
+            Self::JpegXl => "jxl",
+        }
     }
 
     /// The registered media type.
     #[must_use]
     pub fn media_type(self) -> &'static str {
-        self.image_format().to_mime_type()
+        match self {
+            Self::Jpeg => "image/jpeg",
+            Self::Png => "image/png",
+            Self::WebP => "image/webp",
+            Self::Gif => "image/gif",
+            Self::Bmp => "image/bmp",
+            Self::Tiff => "image/tiff",
+            Self::Avif => "image/avif",
+            Self::Heic => "image/heic",
+            Self::JpegXl => "image/jxl",
+        }
     }
 }
 
+/// AVIF and HEIC are ISO base media files: a box `ftyp`, whose major brand, then its compatible brands, name what is in
+/// them (ISO/IEC 14496-12, 4.3; ISO/IEC 23008-12; AV1 Image File Format).
+fn iso_media(bytes: &[u8]) -> Option<Format> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let end = usize::try_from(u32::from_be_bytes(*length)).ok()?.min(bytes.len()).min(MOST_BRANDS_BYTES);
+    let brands = rest.strip_prefix(b"ftyp")?.get(..end.checked_sub(8)?)?;
+    // The second four bytes are a version.
+    let (brands, _) = brands.as_chunks::<4>();
+    brands.iter().enumerate().filter(|(place, _)| *place != 1).find_map(|(_, brand)| match brand {
+        b"avif" | b"avis" => Some(Format::Avif),
+        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" => Some(Format::Heic),
+        _ => None,
+    })
+}
+
 /// Types that people do send and that are refused by name.
-///
-/// HEIC, HEIF and AVIF are ISO base media files: `ftyp` at byte 4, then the major brand
-/// (ISO/IEC 23008-12, AV1 Image File Format). There is no decoder for them in Rust alone.
 fn unsupported(bytes: &[u8]) -> Option<&'static str> {
     if bytes.get(4..8) == Some(b"ftyp") {
         return match bytes.get(8..12) {
-            Some(b"avif" | b"avis") => Some("AVIF"),
-            Some(b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx") => Some("HEIC"),
-            Some(b"mif1" | b"msf1") => Some("HEIF"),
+            Some(b"mif1" | b"msf1" | b"miaf") => Some("HEIF with another coding than HEVC or AV1"),
             _ => Some("a video or other ISO media file"),
         };
     }
@@ -103,8 +140,6 @@ fn unsupported(bytes: &[u8]) -> Option<&'static str> {
         Some("PDF")
     } else if text.starts_with(b"<svg") || text.starts_with(b"<?xml") {
         Some("SVG or other XML")
-    } else if bytes.starts_with(b"\0\0\0\x0cJXL ") || bytes.starts_with(b"\xff\x0a") {
-        Some("JPEG XL")
     } else {
         None
     }

@@ -4,15 +4,13 @@ use crate::support::{TestApp, form, problem};
 #[test]
 fn types_that_are_not_accepted_are_refused_by_name() {
     let app = TestApp::start();
-    let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
-    let detail = problem(app.post_form("/v1/checks", form(&[heic], &[])), 415, "photo-type-unsupported");
-    assert_eq!(detail, "HEIC is not accepted; convert the photo to one of JPEG, PNG, WebP, GIF, BMP, TIFF");
-    problem(
-        app.post_form("/v1/checks", form(&[b"\0\0\0\x18ftypavif\0\0\0\0mif1avif"], &[])),
-        415,
-        "photo-type-unsupported",
+    let pdf = problem(app.post_form("/v1/checks", form(&[b"%PDF-1.7"], &[])), 415, "photo-type-unsupported");
+    assert_eq!(
+        pdf,
+        "PDF is not accepted; convert the photo to one of JPEG, PNG, WebP, AVIF, HEIC, JPEG XL, GIF, BMP, TIFF"
     );
-    problem(app.post_form("/v1/checks", form(&[b"%PDF-1.7"], &[])), 415, "photo-type-unsupported");
+    let film = b"\0\0\0\x18ftypisom\0\0\0\0isommp42";
+    problem(app.post_form("/v1/checks", form(&[film], &[])), 415, "photo-type-unsupported");
     problem(app.post_form("/v1/checks", form(&[b"hello world, this is no photo"], &[])), 415, "photo-type-unknown");
     problem(app.post_form("/v1/checks", form(&[b""], &[])), 422, "photo-empty");
 }

@@ -13,7 +13,7 @@ use touchstone::photo::{Limits, PhotoError};
 
 use crate::support::pictures::{blank, encode, jpeg, photo, png_chunk, scene};
 use crate::support::service::Service;
-use crate::support::{TestApp, form};
+use crate::support::{TestApp, fixture, form};
 
 fn apart(program: &Path, max_seconds: u64) -> DecoderOptions {
     DecoderOptions { apart: true, max_seconds, program: Some(program.to_owned()) }
@@ -83,7 +83,7 @@ fn tiff(width: u32, height: u32, next: u32, strip: &[u8]) -> Vec<u8> {
 
 /// A progressive JPEG whose last scan comes once more, many times.
 fn scans(times: usize) -> Vec<u8> {
-    let whole = crate::support::fixture("progressive.jpg");
+    let whole = fixture("progressive.jpg");
     let last = whole.windows(2).rposition(|pair| pair == [0xff, 0xda]).unwrap();
     let end = whole.len() - 2;
     [&whole[..end], &whole[last..end].repeat(times), &whole[end..]].concat()
@@ -130,9 +130,28 @@ fn bombs() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("jpeg with a zip behind it", [&photo(3)[..], b"PK\x03\x04", &[0; 1000]].concat()),
         ("gif that is a script", [b"GIF89a/*", &[0; 10][..], b"*/=alert(1)"].concat()),
+        ("avif of 65536 by 65536", resized_to(&fixture("plain.avif"), b"ispe", 4, 1 << 16)),
+        ("avif of 2^31 items", resized_to(&fixture("plain.avif"), b"iinf", 4, 1 << 31)),
+        ("avif whose data lies beyond its end", resized_to(&fixture("plain.avif"), b"iloc", 12, u32::MAX)),
+        ("avif whose box is longer than the file", resized_to(&fixture("plain.avif"), b"meta", -4, u32::MAX)),
+        ("heic of 65536 by 65536", resized_to(&fixture("plain.heic"), b"ispe", 4, 1 << 16)),
+        ("heic whose data lies beyond its end", resized_to(&fixture("plain.heic"), b"iloc", 12, u32::MAX)),
+        ("heic whose box is empty", resized_to(&fixture("plain.heic"), b"meta", -4, 8)),
+        ("jxl of 2^30 by 2^30", [b"\xff\x0a", &[0xff; 200][..]].concat()),
+        (
+            "jxl whose container is longer than the file",
+            [b"\0\0\0\x0cJXL \r\n\x87\n\xff\xff\xff\xffjxlc", &[0xff; 99][..]].concat(),
+        ),
         ("pdf with a jpeg in it", [b"%PDF-1.4\n", &photo(3)[..]].concat()),
         ("page with a png in it", [b"<html>", &png(10, 10, b"", &small)[..]].concat()),
     ]
+}
+
+/// A file with another number, of four bytes, at a distance from the end of a box's name.
+fn resized_to(file: &[u8], name: &[u8; 4], distance: isize, number: u32) -> Vec<u8> {
+    let name_at = file.windows(4).position(|window| window == name).unwrap();
+    let at = if distance < 0 { name_at.strict_add_signed(distance) } else { name_at + 4 + distance.cast_unsigned() };
+    [&file[..at], &number.to_be_bytes(), &file[at + 4..]].concat()
 }
 
 #[test]
@@ -149,6 +168,10 @@ fn a_bomb_of_any_format_gets_a_verdict_or_a_clear_refusal_and_hurts_nobody() {
         (ImageFormat::Jpeg, "cut jpeg"),
     ] {
         let picture = encode(&scene(3), format);
+        whole.push((name, picture[..picture.len() / 2].to_owned()));
+    }
+    for (name, file) in [("cut avif", "plain.avif"), ("cut heic", "plain.heic"), ("cut jxl", "plain.jxl")] {
+        let picture = fixture(file);
         whole.push((name, picture[..picture.len() / 2].to_owned()));
     }
     for (name, bytes) in &whole {
@@ -171,8 +194,21 @@ fn a_bomb_of_any_format_gets_a_verdict_or_a_clear_refusal_and_hurts_nobody() {
 fn what_is_decoded_apart_is_what_is_decoded_here() {
     let limits = Limits::default();
     let (apart, here) = (Decoder::new(&limits, &apart(&touchstone(), 20)), Decoder::here(&limits));
-    let photos = ["cmyk.jpg", "ycck.jpg", "grey.jpg", "palette.png", "drawn.png", "animated.webp", "progressive.jpg"];
-    let mut files: Vec<Vec<u8>> = photos.iter().map(|name| crate::support::fixture(name)).collect();
+    let photos = [
+        "cmyk.jpg",
+        "ycck.jpg",
+        "grey.jpg",
+        "palette.png",
+        "drawn.png",
+        "animated.webp",
+        "progressive.jpg",
+        "clear.avif",
+        "blank-first.avif",
+        "clear.heic",
+        "10-bit.heic",
+        "clear.jxl",
+    ];
+    let mut files: Vec<Vec<u8>> = photos.iter().map(|name| fixture(name)).collect();
     files.extend([blank(), jpeg(&scene(9), 80), b"GIF89a".to_vec(), b"%PDF-1.7".to_vec(), Vec::new()]);
     files.extend(bombs().into_iter().map(|(_, bytes)| bytes).filter(|bytes| bytes.len() < 100_000));
     for (number, bytes) in files.iter().enumerate() {
@@ -252,15 +288,15 @@ fn an_animation_is_judged_by_the_frame_in_view_and_never_allowed_while_others_ar
     let app = TestApp::with("sscd-distilled", |config| config.decoder = apart(&touchstone(), 20));
     let check =
         |bytes: &[u8]| -> serde_json::Value { app.post_form("/v1/checks", form(&[bytes], &[])).json().unwrap() };
-    let two = crate::support::fixture("two-pictures.gif");
+    let two = fixture("two-pictures.gif");
     let unknown = check(&two);
     assert_eq!((&unknown["verdict"], &unknown["action"]), (&"undecidable".into(), &"review".into()));
     assert_eq!(unknown["reasons"][0]["code"], "frames-not-judged");
     assert_eq!(unknown["photos"][0]["frames"], 2);
 
-    app.add_fake(&crate::support::fixture("drawn.png"));
-    for name in ["two-pictures.gif", "blank-first.gif", "blank-first.webp", "blank-first.png"] {
-        let known = check(&crate::support::fixture(name));
+    app.add_fake(&fixture("drawn.png"));
+    for name in ["two-pictures.gif", "blank-first.gif", "blank-first.webp", "blank-first.png", "blank-first.avif"] {
+        let known = check(&fixture(name));
         assert_eq!(known["action"], "review", "{name}: {known}");
         assert_eq!(known["photos"][0]["matches"][0]["polarity"], "fake", "{name}: {known}");
     }

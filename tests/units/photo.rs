@@ -58,12 +58,88 @@ fn unusual_kinds_give_the_picture_too() {
         ("blank-first.webp", 2.0),
         ("blank-first.png", 2.0),
         ("two-pictures.gif", 2.0),
+        ("plain.avif", 6.0),
+        ("444.avif", 4.0),
+        ("limited.avif", 6.0),
+        ("turned.avif", 6.0),
+        ("blank-first.avif", 6.0),
+        ("plain.heic", 6.0),
+        ("444.heic", 4.0),
+        ("10-bit.heic", 6.0),
+        ("turned.heic", 6.0),
+        ("plain.jxl", 4.0),
+        ("lossless.jxl", 0.001),
     ] {
         let off = difference(decode(&fixture(name)).rgb(), drawn.rgb());
         assert!(off < most, "{name} is off by {off}");
     }
-    let grey = decode(&fixture("grey.jpg"));
-    assert!(grey.rgb().pixels().all(|Rgb([r, g, b])| r == g && g == b));
+    for name in ["grey.jpg", "grey.avif", "grey.heic", "grey.jxl"] {
+        let grey = decode(&fixture(name));
+        assert!(grey.rgb().pixels().all(|Rgb([r, g, b])| r == g && g == b), "{name}");
+        let off = difference(grey.rgb(), decode(&fixture("grey.jpg")).rgb());
+        assert!(off < 4.0, "{name} is off by {off}");
+    }
+}
+
+#[test]
+fn modern_formats_are_told_by_their_brands_and_signatures() {
+    for (name, format, media_type) in [
+        ("plain.avif", Format::Avif, "image/avif"),
+        ("blank-first.avif", Format::Avif, "image/avif"),
+        ("plain.heic", Format::Heic, "image/heic"),
+        ("plain.jxl", Format::JpegXl, "image/jxl"),
+    ] {
+        let photo = decode(&fixture(name));
+        assert_eq!((photo.format(), photo.format().media_type()), (format, media_type), "{name}");
+    }
+    let brands = |brands: &[u8]| Format::sniff(&[&[0, 0, 0, 8 + brands.len() as u8], b"ftyp", brands].concat());
+    assert_eq!(brands(b"mif1\0\0\0\0mif1avif"), Ok(Format::Avif));
+    assert_eq!(brands(b"mif1\0\0\0\0mif1heic"), Ok(Format::Heic));
+    // A version is no brand.
+    assert!(brands(b"mif1avifmif1").is_err());
+}
+
+#[test]
+fn transparent_pictures_of_modern_formats_are_laid_over_white() {
+    let clear = decode(&fixture("clear.png"));
+    for name in ["clear.avif", "clear.heic", "clear.jxl"] {
+        let off = difference(decode(&fixture(name)).rgb(), clear.rgb());
+        assert!(off < 6.0, "{name} is off by {off}");
+    }
+}
+
+#[test]
+fn high_dynamic_range_is_shown_as_chromium_shows_it() {
+    let (plain, pq) = (decode(&fixture("ramp.avif")), decode(&fixture("ramp-pq.avif")));
+    let shown = |signal: u8| {
+        let pixels = plain.rgb().pixels().zip(pq.rgb().pixels());
+        pixels.filter(|(from, _)| from.0[1].abs_diff(signal) <= 1).map(|(_, to)| to.0[1]).next().unwrap()
+    };
+    // Read from a screenshot of Chromium.
+    for (signal, seen) in [(60, 26), (84, 53), (108, 90), (132, 142), (156, 206), (180, 242), (204, 255)] {
+        assert!(shown(signal).abs_diff(seen) <= 8, "{signal} shows as {}, expected {seen}", shown(signal));
+    }
+}
+
+#[test]
+fn colours_are_converted_before_transparency_is_laid_over_white() {
+    // A black shadow, half transparent, in linear light: its black stays black, and sRGB is blended.
+    let shadow = encode_rgba(&RgbaImage::from_pixel(8, 8, Rgba([0, 0, 0, 128])));
+    let shadow = with_chunks(&shadow, &[(b"gAMA", &100_000_u32.to_be_bytes())]);
+    assert_eq!(decode(&shadow).rgb().get_pixel(0, 0), &Rgb([127, 127, 127]));
+}
+
+#[test]
+fn a_tiff_whose_colours_are_multiplied_by_their_alpha_is_blended_once() {
+    let (multiplied, clear) = (decode(&fixture("premultiplied.tif")), decode(&fixture("clear.png")));
+    let off = difference(multiplied.rgb(), clear.rgb());
+    assert!(off < 2.0, "off by {off}");
+}
+
+fn encode_rgba(picture: &RgbaImage) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, ImageFormat::Png).unwrap();
+    bytes.into_inner()
 }
 
 #[test]
@@ -195,7 +271,7 @@ fn a_png_is_shown_with_its_gamma_unless_a_better_chunk_says_otherwise() {
 
 #[test]
 fn of_an_animation_the_frame_in_view_is_judged_and_others_are_told() {
-    for name in ["blank-first.gif", "blank-first.webp", "blank-first.png"] {
+    for name in ["blank-first.gif", "blank-first.webp", "blank-first.png", "blank-first.avif"] {
         let photo = decode(&fixture(name));
         assert_eq!((photo.frames(), photo.has_more_frames()), (2, false), "{name}");
     }
@@ -269,6 +345,13 @@ fn a_cut_photo_of_any_format_is_broken() {
             assert!(matches!(cut, Err(PhotoError::Broken { .. })), "{format:?} cut to 1/{share}");
         }
     }
+    for name in ["plain.avif", "plain.heic", "plain.jxl"] {
+        let whole = fixture(name);
+        for keep in [whole.len() - 20, whole.len() * 2 / 3, whole.len() / 2, 40] {
+            let cut = Photo::decode(&whole[..keep], &Limits::default());
+            assert!(matches!(cut, Err(PhotoError::Broken { .. })), "{name} cut to {keep} of {}", whole.len());
+        }
+    }
 }
 
 #[test]
@@ -292,7 +375,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn damaged_photos_are_answered_and_never_panic(name in prop::sample::select(vec!["drawn.png", "cmyk.jpg", "ycck.jpg", "progressive.jpg", "animated.gif", "animated.webp", "lossy.webp", "palette.png", "one-scan-a-component.jpg", "restarts.jpg", "palette.tif", "blank-first.png", "two-pictures.gif"]), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8), keep in 0.1_f64..1.0) {
+    fn damaged_photos_are_answered_and_never_panic(name in prop::sample::select(vec!["drawn.png", "cmyk.jpg", "ycck.jpg", "progressive.jpg", "animated.gif", "animated.webp", "lossy.webp", "palette.png", "one-scan-a-component.jpg", "restarts.jpg", "palette.tif", "blank-first.png", "two-pictures.gif", "plain.avif", "clear.avif", "blank-first.avif", "plain.heic", "clear.heic", "10-bit.heic", "plain.jxl", "clear.jxl", "lossless.jxl"]), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8), keep in 0.1_f64..1.0) {
         let mut bytes = fixture(name);
         for (place, byte) in flips {
             let place = place.index(bytes.len());

@@ -1,4 +1,5 @@
-//! TIFFs with a palette, which the decoder does not know: decoded as grey, then coloured (TIFF 6.0, section 5).
+//! What the TIFF decoder does not know (TIFF 6.0): palettes (section 5), which are decoded as grey, then coloured, and
+//! colours that have been multiplied by their alpha (section 18).
 
 use image::RgbImage;
 
@@ -13,6 +14,16 @@ const BITS_PER_SAMPLE: u16 = 258;
 /// Type SHORT.
 const SHORT: u16 = 3;
 const COLOURS: usize = 256;
+/// Tag 338, and its value for associated alpha.
+const EXTRA_SAMPLES: u16 = 338;
+const ASSOCIATED_ALPHA: u16 = 1;
+
+/// Whether the colours of a TIFF's first page have been multiplied by their alpha.
+pub(super) fn is_premultiplied(tiff: &[u8]) -> bool {
+    let file = Fields::of(tiff);
+    let value = file.and_then(|file| file.short(file.find(EXTRA_SAMPLES)? + 8));
+    value == Some(ASSOCIATED_ALPHA)
+}
 
 /// A palette TIFF of 8 bits, told apart into what the decoder reads and what colours it.
 pub(super) struct PaletteTiff {

@@ -1,0 +1,337 @@
+//! AVIF: the container is parsed by `zenavif-parse`, AV1 is decoded by `rav1d`.
+
+use std::time::Duration;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, RgbImage, RgbaImage, imageops};
+use re_rav1d::dav1d::pixel::YUVRange;
+use re_rav1d::dav1d::{Decoder, Picture, PixelLayout, PlanarImageComponent as Component, Settings};
+use yuv::{YuvGrayImage, YuvPlanarImage, YuvRange, YuvStandardMatrix};
+use zenavif_parse::{AV1Metadata, AvifParser, CleanAperture, ColorInformation, DecodeConfig, FrameRef, Unstoppable};
+
+use super::animation::rest_of;
+use super::colour::{CodePoints, ToSrgb, icc_profile};
+use super::decode::{Decoded, check_size};
+use super::{Format, Limits, PhotoError, Pixels};
+
+/// Bytes that a pixel takes while it is decoded: planes of up to 16 bits, their 8-bit copies, RGB and alpha.
+const BYTES_PER_PIXEL: u64 = 13;
+/// Tiles of a grid that are decoded at most.
+const MOST_TILES: u32 = 256;
+
+/// Decodes the primary picture, or the frame of a sequence that is longest in view.
+///
+/// The container says how a picture is cropped, turned and mirrored. Browsers ignore EXIF orientation in AVIF files,
+/// and so does this.
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
+    let config = DecodeConfig::default()
+        .with_peak_memory_limit(limits.max_memory)
+        .with_max_grid_tiles(MOST_TILES)
+        // Browsers, too, accept files that leave out properties which the format asks for.
+        .lenient(true);
+    let file = AvifParser::from_bytes_with_config(bytes, &config, &Unstoppable).map_err(broken)?;
+    let mut av1 = Av1::new(&file, limits)?;
+    let mut stored = if file.major_brand() == b"avis" && file.animation_info().is_some() {
+        let frames = file.frames().map(|frame| av1.frame(&frame.map_err(broken)?));
+        // A sequence without a number of repeats runs for ever.
+        rest_of(frames, file.animation_info().is_some_and(|info| info.loop_count > 0), limits)?
+            .ok_or_else(|| broken("the sequence has no frame"))?
+    } else {
+        Pixels::still(av1.still()?)
+    };
+    if let Some([left, top, width, height]) =
+        file.clean_aperture().and_then(|crop| window(crop, stored.rgb.dimensions()))
+    {
+        stored.rgb = imageops::crop_imm(&stored.rgb, left, top, width, height).to_image();
+    }
+    Ok(Decoded { stored, orientation: orientation(&file) })
+}
+
+fn broken(reason: impl ToString) -> PhotoError {
+    PhotoError::Broken { format: Format::Avif.name(), reason: reason.to_string() }
+}
+
+/// Decodes the AV1 pictures of one file. Pictures of a sequence build on those before them.
+struct Av1<'f> {
+    file: &'f AvifParser<'f>,
+    limits: &'f Limits,
+    colour: Stream,
+    alpha: Stream,
+    /// What the container says of the colours; without it the first picture says it.
+    colours: Option<CodePoints>,
+    to_srgb: Option<ToSrgb>,
+}
+
+impl<'f> Av1<'f> {
+    fn new(file: &'f AvifParser<'f>, limits: &'f Limits) -> Result<Self, PhotoError> {
+        let small = |number: u16| u8::try_from(number).unwrap_or(CodePoints::UNSPECIFIED);
+        let colours = match file.color_info() {
+            Some(&ColorInformation::Nclx {
+                color_primaries,
+                transfer_characteristics,
+                matrix_coefficients,
+                full_range,
+            }) => Some(CodePoints {
+                primaries: small(color_primaries),
+                transfer: small(transfer_characteristics),
+                matrix: small(matrix_coefficients),
+                full_range,
+            }),
+            Some(ColorInformation::IccProfile(_)) | None => None,
+        };
+        let grid = file.grid_config().filter(|grid| grid.output_width > 0 && grid.output_height > 0);
+        if let Some(grid) = grid {
+            check(grid.output_width, grid.output_height, limits)?;
+        }
+        Ok(Self { file, limits, colour: Stream::new(limits)?, alpha: Stream::new(limits)?, colours, to_srgb: None })
+    }
+
+    /// The primary picture, on white.
+    fn still(&mut self) -> Result<RgbImage, PhotoError> {
+        if self.file.grid_config().is_some() {
+            return self.grid();
+        }
+        let colour = self.file.primary_data().map_err(broken)?;
+        let alpha = self.file.alpha_data().transpose().map_err(broken)?;
+        self.composed(&colour, alpha.as_deref())
+    }
+
+    fn frame(&mut self, frame: &FrameRef<'_>) -> Result<(RgbImage, Duration), PhotoError> {
+        let rgb = self.composed(&frame.data, frame.alpha_data.as_deref())?;
+        Ok((rgb, Duration::from_millis(frame.duration_ms.into())))
+    }
+
+    fn composed(&mut self, colour: &[u8], alpha: Option<&[u8]>) -> Result<RgbImage, PhotoError> {
+        let rgb = self.colour(colour)?;
+        let Some(alpha) = alpha else { return Ok(self.on_white(DynamicImage::ImageRgb8(rgb))) };
+        let alpha = self.alpha.picture(alpha, self.limits)?;
+        let alpha = levels(&alpha, range(alpha.color_range() == YUVRange::Full))?;
+        if alpha.dimensions() != rgb.dimensions() {
+            return Err(broken("its transparency has another size than its colours"));
+        }
+        let rgba = RgbaImage::from_fn(rgb.width(), rgb.height(), |x, y| {
+            let [r, g, b] = rgb.get_pixel(x, y).0;
+            image::Rgba([r, g, b, alpha.get_pixel(x, y).0[0]])
+        });
+        Ok(self.on_white(DynamicImage::ImageRgba8(rgba)))
+    }
+
+    fn on_white(&mut self, image: DynamicImage) -> RgbImage {
+        let to_srgb = self.to_srgb.get_or_insert_with(|| {
+            let profile = match self.file.color_info() {
+                Some(ColorInformation::IccProfile(icc)) => icc_profile(icc),
+                _ => self.colours.and_then(CodePoints::profile),
+            };
+            ToSrgb::from(profile.as_ref())
+        });
+        to_srgb.on_white(image, self.file.premultiplied_alpha())
+    }
+
+    /// The tiles of a grid side by side; those of the last row and column may reach over the edge.
+    fn grid(&mut self) -> Result<RgbImage, PhotoError> {
+        let grid = self.file.grid_config().ok_or_else(|| broken("it has no grid"))?.clone();
+        if self.file.alpha_data().is_some() {
+            return Err(broken("a grid with transparency is not read"));
+        }
+        let (columns, rows) = (u32::from(grid.columns), u32::from(grid.rows));
+        if self.file.grid_tile_count() != usize::from(grid.columns) * usize::from(grid.rows) {
+            return Err(broken("its grid has another number of tiles than it states"));
+        }
+        let mut whole = RgbImage::new(0, 0);
+        for (place, at) in (0..rows * columns).zip(0..) {
+            let tile = self.colour(&self.file.tile_data(at).map_err(broken)?)?;
+            let (width, height) = tile.dimensions();
+            if place == 0 {
+                let size = |stated: u32, side: u32, count: u32| {
+                    if stated > 0 { Some(stated) } else { side.checked_mul(count) }
+                };
+                let overflows = || broken("its grid is too large");
+                let all = size(grid.output_width, width, columns).ok_or_else(overflows)?;
+                let high = size(grid.output_height, height, rows).ok_or_else(overflows)?;
+                check(all, high, self.limits)?;
+                whole = RgbImage::new(all, high);
+            }
+            let (x, y) =
+                (i64::from(place % columns) * i64::from(width), i64::from(place / columns) * i64::from(height));
+            imageops::replace(&mut whole, &tile, x, y);
+        }
+        Ok(self.on_white(DynamicImage::ImageRgb8(whole)))
+    }
+
+    fn colour(&mut self, data: &[u8]) -> Result<RgbImage, PhotoError> {
+        let picture = self.colour.picture(data, self.limits)?;
+        let colours = *self.colours.get_or_insert_with(|| coded(&picture));
+        to_rgb(&picture, colours)
+    }
+}
+
+struct Stream {
+    decoder: Decoder,
+    begun: bool,
+}
+
+impl Stream {
+    fn new(limits: &Limits) -> Result<Self, PhotoError> {
+        let mut settings = Settings::new();
+        // A decoding process cannot start threads.
+        settings.set_n_threads(1);
+        settings.set_max_frame_delay(1);
+        settings.set_frame_size_limit(u32::try_from(limits.max_pixels).unwrap_or(u32::MAX));
+        Ok(Self { decoder: Decoder::with_settings(&settings).map_err(broken)?, begun: false })
+    }
+
+    /// One picture. Its size is checked before it is decoded: the first one states it.
+    fn picture(&mut self, data: &[u8], limits: &Limits) -> Result<Picture, PhotoError> {
+        match AV1Metadata::parse_av1_bitstream(data) {
+            Ok(stated) => check(stated.max_frame_width.get(), stated.max_frame_height.get(), limits)?,
+            Err(error) if !self.begun => return Err(broken(error)),
+            Err(_) => {}
+        }
+        self.begun = true;
+        let mut sent = self.decoder.send_data(data.to_vec(), None, None, None);
+        loop {
+            match self.decoder.get_picture() {
+                Ok(picture) => return Ok(picture),
+                Err(error) if error.is_again() && sent.is_err_and(|error| error.is_again()) => {
+                    sent = self.decoder.send_pending_data();
+                }
+                Err(error) => return Err(broken(error)),
+            }
+        }
+    }
+}
+
+fn check(width: u32, height: u32, limits: &Limits) -> Result<(), PhotoError> {
+    check_size(width, height, u64::from(width) * u64::from(height) * BYTES_PER_PIXEL, limits)
+}
+
+/// What an AV1 sequence header says of its colours. The decoder's own types are those of ITU-T H.273, by number.
+fn coded(picture: &Picture) -> CodePoints {
+    CodePoints {
+        primaries: picture.color_primaries() as u8,
+        transfer: picture.transfer_characteristic() as u8,
+        matrix: picture.matrix_coefficients() as u8,
+        full_range: picture.color_range() == YUVRange::Full,
+    }
+}
+
+fn range(full: bool) -> YuvRange {
+    if full { YuvRange::Full } else { YuvRange::Limited }
+}
+
+/// A plane in 8 bits: its samples and how many of them make a row.
+fn plane(picture: &Picture, component: Component) -> Result<(Vec<u8>, u32), PhotoError> {
+    let bytes = picture.plane(component);
+    let stride = picture.stride(component);
+    let bits = picture.bits_per_component().map_or(8, |bits| bits.0);
+    if bits == 8 {
+        return Ok((bytes.to_vec(), stride));
+    }
+    let (shift, half) = (bits - 8, 1_u16 << (bits - 9));
+    let (samples, []) = bytes.as_chunks::<2>() else { return Err(broken("a plane has half a sample")) };
+    let eight =
+        |sample: &[u8; 2]| u8::try_from(u16::from_ne_bytes(*sample).saturating_add(half) >> shift).unwrap_or(u8::MAX);
+    Ok((samples.iter().map(eight).collect(), stride / 2))
+}
+
+/// The lightness of a picture alone, over the whole range.
+fn levels(picture: &Picture, range: YuvRange) -> Result<GrayImage, PhotoError> {
+    let (width, height) = (picture.width(), picture.height());
+    let (samples, stride) = plane(picture, Component::Y)?;
+    let full = |sample: u8| match range {
+        YuvRange::Full => sample,
+        YuvRange::Limited => {
+            let above = u32::from(sample.clamp(16, 235) - 16);
+            u8::try_from((above * 255 + 109) / 219).unwrap_or(u8::MAX)
+        }
+    };
+    let rows = samples.chunks(stride as usize).take(height as usize);
+    let levels = rows.flat_map(|row| row.iter().take(width as usize)).map(|&sample| full(sample)).collect();
+    GrayImage::from_raw(width, height, levels).ok_or_else(|| broken("a plane is too short"))
+}
+
+fn to_rgb(picture: &Picture, colours: CodePoints) -> Result<RgbImage, PhotoError> {
+    let (width, height) = (picture.width(), picture.height());
+    let range = range(colours.full_range);
+    let layout = picture.pixel_layout();
+    let (y_plane, y_stride) = plane(picture, Component::Y)?;
+    let mut rgb = RgbImage::new(width, height);
+    let row = width * 3;
+    // Monochrome is the same by any matrix.
+    let matrix = match colours.matrix {
+        1 => Some(YuvStandardMatrix::Bt709),
+        4 => Some(YuvStandardMatrix::Fcc),
+        // Unspecified is BT.601, as in libavif.
+        2 | 5 | 6 => Some(YuvStandardMatrix::Bt601),
+        7 => Some(YuvStandardMatrix::Smpte240),
+        9 => Some(YuvStandardMatrix::Bt2020),
+        _ => None,
+    };
+    if layout == PixelLayout::I400 {
+        let grey = YuvGrayImage { y_plane: &y_plane, y_stride, width, height };
+        yuv::yuv400_to_rgb(&grey, &mut rgb, row, range, YuvStandardMatrix::Bt601).map_err(broken)?;
+        return Ok(rgb);
+    }
+    let (u_plane, u_stride) = plane(picture, Component::U)?;
+    let (v_plane, v_stride) = plane(picture, Component::V)?;
+    let planes = YuvPlanarImage {
+        y_plane: &y_plane,
+        y_stride,
+        u_plane: &u_plane,
+        u_stride,
+        v_plane: &v_plane,
+        v_stride,
+        width,
+        height,
+    };
+    let unread = || broken(format!("matrix coefficients {} are not read with this sampling", colours.matrix));
+    let converted = match (colours.matrix, layout, matrix) {
+        (0, PixelLayout::I444, _) => yuv::gbr_to_rgb(&planes, &mut rgb, row, range),
+        (8, PixelLayout::I444, _) => yuv::ycgco444_to_rgb(&planes, &mut rgb, row, range),
+        (8, PixelLayout::I422, _) => yuv::ycgco422_to_rgb(&planes, &mut rgb, row, range),
+        (8, PixelLayout::I420, _) => yuv::ycgco420_to_rgb(&planes, &mut rgb, row, range),
+        (_, PixelLayout::I444, Some(matrix)) => yuv::yuv444_to_rgb(&planes, &mut rgb, row, range, matrix),
+        (_, PixelLayout::I422, Some(matrix)) => yuv::yuv422_to_rgb(&planes, &mut rgb, row, range, matrix),
+        (_, PixelLayout::I420, Some(matrix)) => yuv::yuv420_to_rgb(&planes, &mut rgb, row, range, matrix),
+        _ => return Err(unread()),
+    };
+    converted.map_err(broken)?;
+    Ok(rgb)
+}
+
+/// What a file's `irot` (anticlockwise), then its `imir` do. Axis 0 exchanges top and bottom, 1 left and right
+/// (ISO/IEC 23008-12, 6.5.12).
+fn orientation(file: &AvifParser<'_>) -> Orientation {
+    let angle = file.rotation().map_or(0, |rotation| rotation.angle);
+    match (file.mirror().map(|mirror| mirror.axis), angle) {
+        (None, 90) => Orientation::Rotate270,
+        (None, 180) => Orientation::Rotate180,
+        (None, 270) => Orientation::Rotate90,
+        (None, _) => Orientation::NoTransforms,
+        (Some(0), 90) | (Some(1), 270) => Orientation::Rotate90FlipH,
+        (Some(0), 270) | (Some(_), 90) => Orientation::Rotate270FlipH,
+        (Some(0), 180) => Orientation::FlipHorizontal,
+        (Some(0), _) | (Some(_), 180) => Orientation::FlipVertical,
+        (Some(_), _) => Orientation::FlipHorizontal,
+    }
+}
+
+/// Left, top, width and height of a clean aperture (ISO/IEC 14496-12, 12.1.4) that lies on whole pixels within a
+/// picture of `size`; others are ignored.
+fn window(crop: &CleanAperture, (wide, high): (u32, u32)) -> Option<[u32; 4]> {
+    let side = |length: u32, part: (u32, u32), offset: (i32, u32)| {
+        let whole = |numerator: i64, denominator: u32| {
+            let denominator = i64::from(denominator);
+            (denominator > 0 && numerator % denominator == 0).then(|| numerator / denominator)
+        };
+        let kept = whole(i64::from(part.0), part.1)?;
+        // Twice the start, so that halves stay whole: the middle of the window is offset from that of the picture.
+        let doubled = i64::from(length) - kept + 2 * whole(i64::from(offset.0), offset.1)?;
+        let start = (doubled % 2 == 0).then_some(doubled / 2)?;
+        let within = kept > 0 && start >= 0 && start + kept <= i64::from(length);
+        within.then(|| Some((u32::try_from(start).ok()?, u32::try_from(kept).ok()?)))?
+    };
+    let (left, width) = side(wide, (crop.width_n, crop.width_d), (crop.horiz_off_n, crop.horiz_off_d))?;
+    let (top, height) = side(high, (crop.height_n, crop.height_d), (crop.vert_off_n, crop.vert_off_d))?;
+    Some([left, top, width, height])
+}

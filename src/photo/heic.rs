@@ -1,0 +1,48 @@
+//! HEIC, by `heic-decoder`: still pictures, grids and the first picture of a sequence.
+
+use image::metadata::Orientation;
+use image::{DynamicImage, RgbImage, RgbaImage};
+
+use super::colour::{CodePoints, ToSrgb, icc_profile};
+use super::decode::{Decoded, check_size};
+use super::{Format, Limits, PhotoError, Pixels};
+
+/// Bytes that a pixel takes while it is decoded: 4:2:0 planes of 32-bit samples, as tiles and as a whole, and RGBA.
+const BYTES_PER_PIXEL: u64 = 16;
+
+/// Decodes the primary picture. The decoder crops, turns and mirrors it as the container says; EXIF orientation repeats
+/// that and does not count.
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
+    let broken = |reason: String| PhotoError::Broken { format: Format::Heic.name(), reason };
+    let failed = |error: heic_decoder::HeifError| broken(error.to_string());
+    let stated = heic_decoder::probe(bytes).map_err(failed)?;
+    let size = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
+    let (width, height) = (size(stated.coded_width), size(stated.coded_height));
+    check_size(width, height, u64::from(width) * u64::from(height) * BYTES_PER_PIXEL, limits)?;
+    let picture = heic_decoder::decode(bytes).map_err(failed)?;
+    let (width, height) = (size(picture.width), size(picture.height));
+    let (image, premultiplied) = if picture.alpha.is_some() {
+        let rgba = picture.to_rgba8().map_err(failed)?;
+        let image = RgbaImage::from_raw(width, height, rgba.data).map(DynamicImage::ImageRgba8);
+        (image, rgba.premultiplied)
+    } else {
+        let rgb = picture.to_rgb8().map_err(failed)?;
+        (RgbImage::from_raw(width, height, rgb.data).map(DynamicImage::ImageRgb8), false)
+    };
+    let image = image.ok_or_else(|| broken("it has fewer pixels than it states".to_owned()))?;
+    let small = |number: u16| u8::try_from(number).unwrap_or(CodePoints::UNSPECIFIED);
+    let profile = match picture.metadata.icc_profile.as_deref() {
+        Some(icc) => icc_profile(icc),
+        None => picture.color_info.and_then(|colours| {
+            CodePoints {
+                primaries: small(colours.color_primaries),
+                transfer: small(colours.transfer_characteristics),
+                matrix: small(colours.matrix_coefficients),
+                full_range: colours.full_range,
+            }
+            .profile()
+        }),
+    };
+    let rgb = ToSrgb::from(profile.as_ref()).on_white(image, premultiplied);
+    Ok(Decoded { stored: Pixels::still(rgb), orientation: Orientation::NoTransforms })
+}
