@@ -3,6 +3,7 @@
 
 mod archive;
 mod manifest;
+mod spelling;
 mod store;
 mod web;
 
@@ -14,6 +15,8 @@ use bytes::Bytes;
 use super::ReindexError;
 use crate::gallery::{Details, Polarity};
 
+pub(super) use archive::{not_read, unread_kind};
+pub(super) use spelling::{above, one_spelling};
 pub use store::Stores;
 pub(super) use store::{Fetched, Spot};
 pub use web::FetchOptions;
@@ -81,10 +84,17 @@ impl Sources {
                     tell(found(format!("{root}!{name}"), polarity, &name, place))
                 })?;
             } else {
+                let mut misgiven = None;
                 stores.list(&spot, &mut |below, place| {
-                    let source = if below.is_empty() { root.clone() } else { joined(root, &below) };
-                    tell(found(source, polarity, &below, place))
+                    if below.is_empty() {
+                        misgiven = wrong_kind(&place, stores);
+                        return misgiven.is_none() && tell(found(root.clone(), polarity, &below, place));
+                    }
+                    tell(found(joined(root, &below), polarity, &below, place))
                 })?;
+                if let Some(reason) = misgiven {
+                    return Err(ReindexError::source(root, &reason));
+                }
             }
         }
         match &self.manifest {
@@ -106,6 +116,12 @@ impl Sources {
         });
         counted.ok().map(|()| count)
     }
+}
+
+/// What is wrong with a source that is one file, if that is an archive.
+fn wrong_kind(place: &Place, stores: &Stores) -> Option<String> {
+    let Place::Spot(spot) = place else { return None };
+    archive::misgiven(&stores.first_bytes(spot, archive::TOLD_BY))
 }
 
 /// The folders between the root and the file name the product: `<root>/<product>/photo.jpg`.
