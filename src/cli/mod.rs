@@ -62,9 +62,14 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     let config = config(cli)?;
     let quiet = !matches!(cli.command, Command::Serve);
     let filter = if quiet && config.log == crate::config::Log::default() { "warn" } else { &config.log.filter };
-    telemetry::log_to_stderr(filter, config.log.json);
+    let log = telemetry::log_to_stderr(filter, config.log.json);
     match &cli.command {
-        Command::Serve => serve::serve(&config),
+        Command::Serve => serve::serve(&config, move || {
+            log.change(&self::config(cli)?.log.filter).map_err(|reason| {
+                let origin = "log.filter".to_owned();
+                Failure::Config(crate::config::ConfigError::Invalid { origin, reason })
+            })
+        }),
         Command::Check(args) => check::check(&config, args),
         Command::Lookup(args) => lookup::lookup(&config, args),
         Command::Index(args) => index::index(&config, args),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::gallery::{BrandId, DETAIL_CAPS, Mark, Polarity, Quarantine, Reference, ReferenceState, ReferenceUpdate};
+use crate::gallery::{check_field, BrandId, DETAIL_CAPS, Mark, Polarity, Quarantine, Reference, ReferenceState, ReferenceUpdate};
 use crate::http::Problem;
 use crate::http::access::Caller;
 use crate::http::form::too_long;
@@ -193,9 +193,11 @@ impl ReferencePatch {
     pub(super) fn checked(self) -> Result<ReferenceUpdate, Problem> {
         let fields = [&self.product, &self.source, &self.notes, &self.rights_basis];
         for ((name, cap), field) in DETAIL_CAPS.into_iter().zip(fields) {
-            if field.as_ref().and_then(Option::as_ref).is_some_and(|text| text.len() > cap) {
+            let Some(text) = field.as_ref().and_then(Option::as_ref) else { continue };
+            if text.len() > cap {
                 return Err(too_long(name, cap));
             }
+            check_field(name, text)?;
         }
         if let Some(state) =
             self.state.filter(|state| !matches!(state, ReferenceState::Active | ReferenceState::Disabled))

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::spelling::Names;
 use super::store::Whole;
-use super::{Item, Place, Refusal, Spot, Stores, Tell, too_long};
+use super::{Item, Place, Refusal, Spot, Stores, Tell, unfit};
 use crate::gallery::{Details, Polarity};
 use crate::reindex::ReindexError;
 
@@ -359,7 +359,7 @@ impl Bounds<'_> {
             let detail = format!("{name} is no column, expected path or url, polarity, product, notes, rights_basis");
             return nowhere(about, Some(polarity), detail);
         }
-        if let Some(refusal) = too_long(&details) {
+        if let Some(refusal) = unfit(&details) {
             return nowhere(about, Some(polarity), refusal.detail);
         }
         let place = self.place(&source);

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 
 use super::ReindexError;
-use crate::gallery::{Details, Polarity};
+use crate::gallery::{Details, Polarity, check_field};
 
 pub(super) use archive::{not_read, unread_kind};
 pub(super) use spelling::{above, one_spelling};
@@ -128,14 +128,22 @@ fn wrong_kind(place: &Place, stores: &Stores) -> Option<String> {
 fn found(source: String, polarity: Polarity, below: &str, place: Place) -> Item {
     let product = below.rsplit_once('/').map(|(product, _)| product.to_owned());
     let details = Details { product, source: Some(source.clone()), ..Details::default() };
-    let place = too_long(&details).map_or(place, Place::Nowhere);
+    let place = unfit(&details).map_or(place, Place::Nowhere);
     Item { about: Some(source.clone()), source, polarity, details, place }
 }
 
-/// What a brand says must fit into a reference.
-fn too_long(details: &Details) -> Option<Refusal> {
-    let (name, cap, _) = details.named().find(|(_, cap, text)| text.is_some_and(|text| text.len() > *cap))?;
-    Some(Refusal { code: "text-too-long", detail: format!("{name} is longer than {cap} bytes") })
+/// What a brand says must fit into a reference, and be text that can be shown.
+fn unfit(details: &Details) -> Option<Refusal> {
+    for (name, cap, text) in details.named() {
+        let Some(text) = text else { continue };
+        if text.len() > cap {
+            return Some(Refusal { code: "text-too-long", detail: format!("{name} is longer than {cap} bytes") });
+        }
+        if let Err(fault) = check_field(name, text) {
+            return Some(Refusal { code: "name-unusable", detail: fault.to_string() });
+        }
+    }
+    None
 }
 
 fn joined(root: &str, below: &str) -> String {
