@@ -9,7 +9,10 @@ use crate::keys::make_first;
 use crate::telemetry;
 
 /// `read_log_filter` takes the log's filter from the settings as they are now.
-pub(super) fn serve(config: &Config, read_log_filter: impl Fn() -> Result<(), Failure> + Sync) -> Result<Exit, Failure> {
+pub(super) fn serve(
+    config: &Config,
+    read_log_filter: impl Fn() -> Result<(), Failure> + Sync,
+) -> Result<Exit, Failure> {
     // Before the model is loaded: a wrong address or certificate is told at once.
     let listener = listen(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -37,7 +40,9 @@ pub(super) fn serve(config: &Config, read_log_filter: impl Fn() -> Result<(), Fa
             while hangups.recv().await.is_some() {
                 match read_log_filter() {
                     Ok(()) => tracing::info!("SIGHUP: the log's filter and the certificate are read again"),
-                    Err(error) => tracing::error!(%error, "SIGHUP: the settings cannot be used: the log stays as it is"),
+                    Err(error) => {
+                        tracing::error!(%error, "SIGHUP: the settings cannot be used: the log stays as it is")
+                    }
                 }
                 if let Some(renewal) = &renewal {
                     renewal.notify_one();

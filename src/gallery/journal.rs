@@ -167,7 +167,11 @@ impl Journal {
         Self::open_in(&place, brand, Some(passing))
     }
 
-    fn open_in(folder: &Path, brand: &BrandId, passing: Option<tempfile::TempDir>) -> Result<Option<Self>, GalleryError> {
+    fn open_in(
+        folder: &Path,
+        brand: &BrandId,
+        passing: Option<tempfile::TempDir>,
+    ) -> Result<Option<Self>, GalleryError> {
         std::fs::create_dir_all(folder)?;
         let lock = File::create(folder.join(format!("{brand}.lock")))?;
         if lock.try_lock().is_err() {

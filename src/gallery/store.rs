@@ -49,7 +49,9 @@ pub enum GalleryError {
     #[error("photos are encrypted with key {0}, which photo_keys does not hold; name the file with that key in it")]
     Sealed(String),
     /// The data folder was removed, renamed or replaced since.
-    #[error("database {0} is not the file that was opened; put the data folder back as it was, or restart to use the one that is there now")]
+    #[error(
+        "database {0} is not the file that was opened; put the data folder back as it was, or restart to use the one that is there now"
+    )]
     Gone(PathBuf),
     /// A photo could not be kept or read.
     #[error("photo store: {0}")]

@@ -14,7 +14,8 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    App, Problem, access, cases, checks, console, drain, encoding, keys, lookups, observe, outcomes, policies, references, system,
+    App, Problem, access, cases, checks, console, drain, encoding, keys, lookups, observe, outcomes, policies,
+    references, system,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -9,7 +9,9 @@ use super::auth::{HX_REDIRECT, Moderator, Nothing, Path, Query, Refusal, Signed}
 use super::queue::{FromQueue, QueueFilter, case_address, queue_address, to_case};
 use super::told::{Told, told};
 use crate::console::{self, CasePage};
-use crate::gallery::{Added, BrandId, CaseStatus, Claimed, Decision, Polarity, ReferenceState, VectorQuery, check_name, check_text};
+use crate::gallery::{
+    Added, BrandId, CaseStatus, Claimed, Decision, Polarity, ReferenceState, VectorQuery, check_name, check_text,
+};
 use crate::http::App;
 use crate::http::cases::MAX_APPEAL;
 use crate::moderation::{Desk, DeskError, Finder, Judgement, Subject};

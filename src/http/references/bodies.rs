@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::gallery::{check_field, BrandId, DETAIL_CAPS, Mark, Polarity, Quarantine, Reference, ReferenceState, ReferenceUpdate};
+use crate::gallery::{
+    BrandId, DETAIL_CAPS, Mark, Polarity, Quarantine, Reference, ReferenceState, ReferenceUpdate, check_field,
+};
 use crate::http::Problem;
 use crate::http::access::Caller;
 use crate::http::form::too_long;

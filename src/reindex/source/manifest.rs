@@ -65,7 +65,8 @@ type Row<'a> = &'a mut dyn FnMut(usize, Result<Columns, String>) -> bool;
 fn csv(reader: Box<dyn Read + Send>, path: &str, row: Row<'_>) -> Result<(), ReindexError> {
     let mut records = Records::new(text(reader, path)?, path);
     let parsed = |record: &[u8]| {
-        let mut reader = csv::ReaderBuilder::new().has_headers(false).buffer_capacity(record.len().max(1)).from_reader(record);
+        let mut reader =
+            csv::ReaderBuilder::new().has_headers(false).buffer_capacity(record.len().max(1)).from_reader(record);
         let mut fields = csv::ByteRecord::new();
         let read = reader.read_byte_record(&mut fields).map_err(|error| error.to_string());
         let mut fields = read.and_then(|_| {
@@ -84,7 +85,9 @@ fn csv(reader: Box<dyn Read + Send>, path: &str, row: Row<'_>) -> Result<(), Rei
                 Ok(header.iter().map(str::to_owned).zip(fields.iter().map(str::to_owned)).collect())
             } else {
                 let (got, expected) = (fields.len(), header.len());
-                Err(format!("it has {got} fields, expected {expected} as in the header; put a text with commas in quotes"))
+                Err(format!(
+                    "it has {got} fields, expected {expected} as in the header; put a text with commas in quotes"
+                ))
             }
         });
         if !row(number, columns) {
@@ -132,7 +135,9 @@ impl<'a> Records<'a> {
                 break;
             }
             if record.len() as u64 >= MAX_LINE {
-                let detail = format!("the record that begins on line {begins} is longer than {MAX_LINE} bytes; close its quotes");
+                let detail = format!(
+                    "the record that begins on line {begins} is longer than {MAX_LINE} bytes; close its quotes"
+                );
                 return Err(ReindexError::source(self.path, &detail));
             }
             record.push(byte);

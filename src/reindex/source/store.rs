@@ -276,7 +276,9 @@ impl Stores {
                 let read = std::fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut first));
                 read.map(|_| first).unwrap_or_default()
             }
-            None => self.runtime.block_on(spot.store.get_range(&spot.path, 0..most)).map_or(first, |part| part.to_vec()),
+            None => {
+                self.runtime.block_on(spot.store.get_range(&spot.path, 0..most)).map_or(first, |part| part.to_vec())
+            }
         }
     }
 
