@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_types, reason = "the one user of ort")]
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -106,6 +107,7 @@ pub fn load_runtime(path: &Path) -> Result<(), ModelError> {
         let (name, value) = NO_TELEMETRY;
         return Err(failed(format!("it would send what it notes to its maker; set {name}={value} to load it")));
     }
+    cut_off(path).map_or(Ok(()), |reason| Err(failed(reason)))?;
     let environment = ort::init_from(path)
         .map_err(|error| failed(error.to_string()))?
         .with_name("touchstone")
@@ -114,6 +116,22 @@ pub fn load_runtime(path: &Path) -> Result<(), ModelError> {
         .map_err(|error| failed(error.to_string()))?;
     ENVIRONMENT.get_or_init(|| environment);
     Ok(())
+}
+
+/// What is missing of a shared library, if its end is: the loader maps it all the same, and the process dies of SIGBUS.
+fn cut_off(path: &Path) -> Option<String> {
+    let mut head = [0; 64];
+    let mut file = std::fs::File::open(path).ok()?;
+    file.read_exact(&mut head).ok()?;
+    // ELF, 64 bits, little-endian: the section headers are its end.
+    if !head.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    let number =
+        |at: usize, bytes: usize| head[at..at + bytes].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let end = number(40, 8).saturating_add(number(58, 2) * number(60, 2));
+    let got = file.metadata().ok()?.len();
+    (got < end).then(|| format!("the file is cut off: it has {got} bytes, expected {end}"))
 }
 
 /// One session on one model. `Session::run` is exclusive, so each worker thread has its own.
