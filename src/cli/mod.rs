@@ -22,6 +22,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::config::Config;
 use crate::decoder;
+use crate::embed::quiet;
 use crate::http;
 use crate::telemetry;
 
@@ -45,13 +46,15 @@ pub fn main() -> Exit {
         Some(error) => Err(Failure::Output(error)),
         None => Ok(exit),
     });
-    match ended {
+    let exit = match ended {
         Ok(exit) => exit,
         Err(failure) => {
             tell!("touchstone: {failure}");
             failure.exit()
         }
-    }
+    };
+    quiet();
+    exit
 }
 
 fn run(cli: &Cli) -> Result<Exit, Failure> {

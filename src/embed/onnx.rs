@@ -4,14 +4,15 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use ndarray::{Axis, stack};
 use ort::environment::Environment;
+use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{TensorElementType, TensorRef, ValueType};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 
 use super::manifest::DType;
@@ -80,6 +81,23 @@ pub enum ModelError {
 
 static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
 
+/// Held by whoever is inside ONNX Runtime. Never taken twice by one thread: [`quiet`] may wait in between.
+static INSIDE: RwLock<()> = RwLock::new(());
+
+/// Waits for what runs in ONNX Runtime, and lets nothing in any more: for the end of the process, which takes the runtime's
+/// statics away under threads that still run it.
+pub fn quiet() {
+    std::mem::forget(INSIDE.write());
+}
+
+/// The runtime's own words. What fails is told by whoever asked for it.
+fn log(level: LogLevel, category: &str, _id: &str, _place: &str, message: &str) {
+    match level {
+        LogLevel::Fatal => tracing::error!(target: "ort", category, "{message}"),
+        _ => tracing::debug!(target: "ort", category, "{message}"),
+    }
+}
+
 /// The variable that keeps ONNX Runtime's own builds from noting each start, with the program's path and the machine's kind and
 /// id, and sending that to their maker. They look at it when they are loaded, before anybody can say no another way.
 pub const NO_TELEMETRY: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
@@ -112,6 +130,7 @@ pub fn load_runtime(path: &Path) -> Result<(), ModelError> {
         .map_err(|error| failed(error.to_string()))?
         .with_name("touchstone")
         .with_telemetry(false)
+        .with_logger(Arc::new(log))
         .build()
         .map_err(|error| failed(error.to_string()))?;
     ENVIRONMENT.get_or_init(|| environment);
@@ -147,6 +166,7 @@ impl OnnxModel {
             path: PathBuf::new(),
             reason: "it was not loaded before the model".to_owned(),
         })?;
+        let inside = INSIDE.read();
         // Spinning threads would take the core that decodes the next photo.
         let session = Session::builder(environment)?
             .with_optimization_level(GraphOptimizationLevel::All)
@@ -159,6 +179,7 @@ impl OnnxModel {
             .with_memory_pattern(false)
             .map_err(ort::Error::from)?
             .commit_from_memory(weights)?;
+        drop(inside);
         let mut model = Self { session, manifest: manifest.clone() };
         model.check_graph()?;
         model.check_dimension()?;
@@ -172,6 +193,7 @@ impl OnnxModel {
     pub(super) fn embed(&mut self, tensors: &[Tensor]) -> Result<Vec<Embedding>, ModelError> {
         let name = self.manifest.output.name.clone();
         let expected = self.manifest.output.dimension;
+        let _inside = INSIDE.read();
         let outputs = match join(tensors) {
             Batch::U8(array) => self
                 .session

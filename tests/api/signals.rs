@@ -9,8 +9,10 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::cli::touchstone;
+use crate::support::pictures::photo;
 use crate::support::service::serve;
-use crate::support::wait_for;
+use crate::support::{files, wait_for};
 
 /// A certificate of this name, at the places that the service is told of.
 fn write_certificate(folder: &std::path::Path, name: &str) {
@@ -88,4 +90,35 @@ fn sighup_reads_the_certificate_and_the_logs_filter_again_and_ends_nothing() {
     assert!(service.0.try_wait().unwrap().is_none(), "it runs");
     kill_process(pid, Signal::TERM).unwrap();
     assert_eq!(service.0.wait().unwrap().code(), Some(0));
+}
+
+/// The runtime takes its statics away when the process ends, and threads that still run a model complained of it.
+#[test]
+fn a_service_that_stops_while_it_embeds_ends_without_a_word_of_its_runtime() {
+    let folder = TempDir::new().unwrap();
+    let fakes = folder.path().join("fakes");
+    std::fs::create_dir(&fakes).unwrap();
+    for seed in 0..40 {
+        std::fs::write(fakes.join(format!("{seed}.jpg")), photo(seed)).unwrap();
+    }
+    let args = ["reindex", "--brand", "acme", "--no-points", "--fake", fakes.to_str().unwrap()];
+    assert_eq!(touchstone(folder.path(), &args).status.code(), Some(0));
+    for _ in 0..6 {
+        let copy = TempDir::new().unwrap();
+        for (path, bytes) in files(&folder.path().join("data")) {
+            let to = copy.path().join(std::path::Path::new(&path).strip_prefix(folder.path()).unwrap());
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::write(to, bytes).unwrap();
+        }
+        // None of the references has a vector of this model: they are embedded once it serves.
+        let mut command = serve(copy.path(), &["--model", "efficientnet-lite0"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (out, err) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
+        let mut service = Running(child);
+        next(&out, "listening on ");
+        kill_process(Pid::from_child(&service.0), Signal::TERM).unwrap();
+        assert_eq!(service.0.wait().unwrap().code(), Some(0));
+        let said: Vec<String> = err.iter().collect();
+        assert!(said.iter().all(|line| line.contains(" INFO ")), "{said:#?}");
+    }
 }

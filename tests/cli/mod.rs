@@ -262,3 +262,17 @@ fn empty_ids_and_control_characters_are_wrong_usage() {
         );
     }
 }
+
+#[test]
+fn a_runtime_library_that_is_cut_off_is_told_and_does_not_end_the_process() {
+    let folder = TempDir::new().unwrap();
+    let (photo_file, cut) = (folder.path().join("photo.jpg"), folder.path().join("cut.so"));
+    std::fs::write(&photo_file, photo(1)).unwrap();
+    let whole = std::fs::read(root().join("models/runtime/libonnxruntime.so")).unwrap();
+    std::fs::write(&cut, &whole[..whole.len() / 4]).unwrap();
+    let set = format!("runtime={}", cut.display());
+    let output = touchstone(folder.path(), &["check", photo_file.to_str().unwrap(), "--set", &set]);
+    let said = stderr(&output);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(5), 1), "{said}");
+    assert!(said.contains("the file is cut off"), "{said}");
+}
