@@ -181,8 +181,9 @@ impl Gallery {
             None => self.open_reader().map_err(|source| self.failed(source))?,
         };
         let answer = query(&connection).map_err(|source| self.failed(source));
-        self.readers.lock().push(connection);
+        // Where another database stands in its place, the connection may be to that one: it is not kept.
         self.still_there()?;
+        self.readers.lock().push(connection);
         answer
     }
 

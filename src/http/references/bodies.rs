@@ -100,7 +100,7 @@ impl From<Reference> for ReferenceBody {
     }
 }
 
-/// The form of a new reference.
+/// The form of a new reference. Texts hold no control characters, `notes` excepted, which may have line breaks and tabs.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form for OpenAPI; Form reads it")]
 pub(in crate::http) struct ReferenceForm {
@@ -110,16 +110,16 @@ pub(in crate::http) struct ReferenceForm {
     /// Authentic or fake.
     polarity: Polarity,
     /// The brand's product id, at most 256 bytes.
-    #[schema(required = false)]
+    #[schema(required = false, min_length = 1)]
     product: String,
     /// Where the brand has it from, at most 1024 bytes.
-    #[schema(required = false)]
+    #[schema(required = false, min_length = 1)]
     source: String,
     /// Free text, at most 4096 bytes.
     #[schema(required = false)]
     notes: String,
     /// Why the brand may use the photo, at most 256 bytes.
-    #[schema(required = false)]
+    #[schema(required = false, min_length = 1)]
     rights_basis: String,
 }
 

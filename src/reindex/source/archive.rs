@@ -41,7 +41,7 @@ pub(in crate::reindex) fn unread_kind(first: &[u8]) -> Option<&'static str> {
 /// What to say of an archive of that kind.
 pub(in crate::reindex) fn not_read(kind: &str) -> String {
     format!(
-        "it is a {kind} archive, an archive type that is not read; unpack it into a folder, or pack its files as .tar, .tar.gz or .tgz, which are read"
+        "archive type not read: {kind}; unpack it into a folder, or pack its files as .tar, .tar.gz or .tgz, which are read"
     )
 }
 
