@@ -1,5 +1,6 @@
 //! Logging, and every metric's name and help in one place.
 
+use std::cell::Cell;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -61,6 +62,29 @@ pub fn log_to_stderr(filter: &str, json: bool) -> LogFilter {
         let _ = logging.try_init();
         LogFilter(Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string())))
     }
+}
+
+thread_local! {
+    /// Whether this thread does work whose panics are answered for.
+    static ANSWERED_FOR: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Writes panics to the log, one line each; those inside [`caught`] are not written at all.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        if !ANSWERED_FOR.get() {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(place, "a thread panicked: {}", panic.payload_as_str().unwrap_or("for no reason given"));
+        }
+    }));
+}
+
+/// Does work of which a panic is an error like others; `None` after one.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let before = ANSWERED_FOR.replace(true);
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    ANSWERED_FOR.set(before);
+    done.ok()
 }
 
 /// Starts recording metrics for this process, or returns `None` when that was done already.

@@ -66,6 +66,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     let quiet = !matches!(cli.command, Command::Serve);
     let filter = if quiet && config.log == crate::config::Log::default() { "warn" } else { &config.log.filter };
     let log = telemetry::log_to_stderr(filter, config.log.json);
+    telemetry::log_panics();
     match &cli.command {
         Command::Serve => serve::serve(&config, move || {
             log.change(&self::config(cli)?.log.filter).map_err(|reason| {

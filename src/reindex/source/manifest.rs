@@ -11,6 +11,7 @@ use super::store::Whole;
 use super::{Item, Place, Refusal, Spot, Stores, Tell, unfit};
 use crate::gallery::{Details, Polarity};
 use crate::reindex::ReindexError;
+use crate::telemetry::caught;
 
 /// Bytes of one line at most.
 const MAX_LINE: u64 = 1 << 20;
@@ -48,8 +49,8 @@ pub(super) fn list(path: &str, allowed: &[String], stores: &Stores, tell: Tell<'
 
 /// The crate `parquet` panics on some damaged files.
 fn unharmed(path: &str, read: impl FnOnce() -> Result<(), ReindexError>) -> Result<(), ReindexError> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(ReindexError::source(path, &"the file is damaged: it cannot be read as Parquet")))
+    caught(read)
+        .unwrap_or_else(|| Err(ReindexError::source(path, &"the file is damaged: it cannot be read as Parquet")))
 }
 
 fn folder(path: &str) -> String {
