@@ -8,7 +8,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
-use crate::gallery::{ApiKey, Gallery, GalleryError, InvalidName, Scope};
+use crate::gallery::{ApiKey, Gallery, GalleryError, InvalidName, Scope, check_name};
 use crate::photo::Sha256;
 
 const PREFIX: &str = "tsk_";
@@ -113,7 +113,7 @@ pub fn recognise(gallery: &Gallery, text: &str, now: Timestamp) -> Result<ApiKey
 fn draw(by: &str, wanted: Wanted) -> Result<(ApiKey, String), KeyError> {
     let Wanted { scope, label, days, rate } = wanted;
     let refused = |detail: String| Err(InvalidName(detail).into());
-    if label.chars().count() > MOST_LABEL || label.chars().any(char::is_control) {
+    if label.chars().count() > MOST_LABEL || (!label.is_empty() && check_name("label", &label).is_err()) {
         return refused(format!("the label is {label:?}, expected at most {MOST_LABEL} characters on one line"));
     }
     if let Some(days) = days.filter(|days| !(1..=MOST_DAYS).contains(days)) {

@@ -1,5 +1,6 @@
 //! Logging, and every metric's name and help in one place.
 
+use std::cell::Cell;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -27,8 +28,22 @@ const INDEX_ADDED: &str = "touchstone_index_added_keys";
 const INDEX_REMOVED: &str = "touchstone_index_removed_keys";
 const INDEX_GENERATION: &str = "touchstone_index_generation";
 
+/// Which log lines are written, and how to change that while the process runs.
+pub struct LogFilter(Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>);
+
+impl LogFilter {
+    /// Lets other lines through from now on. `filter` is in `RUST_LOG` form.
+    ///
+    /// # Errors
+    /// When it is no filter; what was written before goes on being written.
+    pub fn change(&self, filter: &str) -> Result<(), String> {
+        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+        self.0(filter)
+    }
+}
+
 /// Sends log lines to standard error: plain, or JSON where `json`. `filter` is in `RUST_LOG` form.
-pub fn log_to_stderr(filter: &str, json: bool) {
+pub fn log_to_stderr(filter: &str, json: bool) -> LogFilter {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let logging = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -36,7 +51,40 @@ pub fn log_to_stderr(filter: &str, json: bool) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     // A second call, as in tests, keeps the first logger.
-    let _ = if json { logging.json().try_init() } else { logging.compact().try_init() };
+    if json {
+        let logging = logging.json().with_filter_reloading();
+        let handle = logging.reload_handle();
+        let _ = logging.try_init();
+        LogFilter(Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string())))
+    } else {
+        let logging = logging.compact().with_filter_reloading();
+        let handle = logging.reload_handle();
+        let _ = logging.try_init();
+        LogFilter(Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string())))
+    }
+}
+
+thread_local! {
+    /// Whether this thread does work whose panics are answered for.
+    static ANSWERED_FOR: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Writes panics to the log, one line each; those inside [`caught`] are not written at all.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        if !ANSWERED_FOR.get() {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(place, "a thread panicked: {}", panic.payload_as_str().unwrap_or("for no reason given"));
+        }
+    }));
+}
+
+/// Does work of which a panic is an error like others; `None` after one.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let before = ANSWERED_FOR.replace(true);
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    ANSWERED_FOR.set(before);
+    done.ok()
 }
 
 /// Starts recording metrics for this process, or returns `None` when that was done already.

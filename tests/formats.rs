@@ -125,7 +125,7 @@ fn points_of_the_second_format_are_read_and_those_of_another_are_not() {
 fn a_journal_of_the_first_format_knows_what_it_has_read() {
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("acme.db"), read("journal-1.db.gz")).unwrap();
-    let journal = Journal::open(Some(folder.path()), &"acme".parse().unwrap()).unwrap().unwrap();
+    let journal = Journal::open(folder.path(), &"acme".parse().unwrap()).unwrap().unwrap();
     let known = journal.known_sum("fake/bag/1.jpg", Polarity::Fake).unwrap();
     assert_eq!(known, Some((Sha256([7; 32]), "1000-7".to_owned())));
 }
@@ -189,7 +189,7 @@ fn writes_the_formats_of_today() {
     keep("index-1.tar.gz", &gzip(&archive.into_inner().unwrap()));
     keep("points-2.bin.gz", &gzip(&LocalFeatures::of(&scene(1)).to_bytes()));
     let journals = TempDir::new().unwrap();
-    let journal = Journal::open(Some(journals.path()), &"acme".parse().unwrap()).unwrap().unwrap();
+    let journal = Journal::open(journals.path(), &"acme".parse().unwrap()).unwrap().unwrap();
     journal.record(&entry()).unwrap();
     drop(journal);
     keep("journal-1.db.gz", &gzip(&std::fs::read(journals.path().join("acme.db")).unwrap()));

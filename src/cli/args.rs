@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::evaluate::SplitBy;
-use crate::gallery::{BrandId, Polarity, Role, ScopeName};
+use crate::gallery::{BrandId, Polarity, Role, ScopeName, TextFault, check_name};
 
 /// Checks listing photos against brands' authentic and known-fake images.
 ///
@@ -92,7 +92,7 @@ pub enum UserCommand {
     /// Keep somebody out from now on
     Disable {
         /// The account
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", value_parser = name)]
         name: String,
     },
     /// Show all accounts
@@ -131,7 +131,7 @@ pub enum KeyCommand {
     /// Refuse a key from now on
     Revoke {
         /// Its id, key_ and 16 digits; or the whole key
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = name)]
         id: String,
     },
     /// Show all keys
@@ -187,7 +187,7 @@ pub struct RestoreArgs {
 #[derive(Debug, Args)]
 pub struct ForgetArgs {
     /// The marketplace's id of the seller
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = name)]
     pub seller: String,
 }
 
@@ -198,10 +198,10 @@ pub struct CheckArgs {
     #[arg(required = true, value_name = "PHOTO")]
     pub photos: Vec<PathBuf>,
     /// The marketplace's id of the seller
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = name)]
     pub seller: Option<String>,
     /// The brand that the listing claims
-    #[arg(long, value_name = "BRAND")]
+    #[arg(long, value_name = "BRAND", value_parser = name)]
     pub brand: Option<String>,
     /// Print the answer as JSON
     #[arg(long)]
@@ -224,7 +224,7 @@ pub struct LookupArgs {
     #[arg(long)]
     pub polarity: Option<Polarity>,
     /// Only of this product
-    #[arg(long)]
+    #[arg(long, value_parser = name)]
     pub product: Option<String>,
     /// Print the answer as JSON
     #[arg(long)]
@@ -351,6 +351,10 @@ impl EvaluateArgs {
         let edits: Vec<String> = self.edits.iter().map(name).collect();
         format!("dataset {} with edits {}, fit side", name(&self.dataset), edits.join(", "))
     }
+}
+
+fn name(text: &str) -> Result<String, TextFault> {
+    check_name("it", text).map(|()| text.to_owned())
 }
 
 fn percent(text: &str) -> Result<f64, String> {

@@ -1,23 +1,68 @@
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
 use super::args::CheckArgs;
 use super::output::{document, say};
 use super::{Exit, Failure};
 use crate::assembly::Parts;
 use crate::config::Config;
-use crate::screening::{CheckAnswer, Listing, Upload};
+use crate::gallery::Action;
+use crate::screening::{CheckAnswer, Listing, ReasonText, Upload};
+use crate::verdict::{Reason, Verdict};
 
 pub(super) fn check(config: &Config, args: &CheckArgs) -> Result<Exit, Failure> {
-    let uploads = args.photos.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
-    let parts = Parts::open(config)?;
-    parts.catch_up()?;
-    let listing = Listing { seller_id: args.seller.clone(), brand: args.brand.clone(), ..Listing::default() };
-    let screened = parts.screener.screen(&listing, &uploads);
-    let answer = screened.map_err(|error| Failure::screen(error, &args.photos))?;
-    if args.json {
-        document!("{}", serde_json::to_string_pretty(&answer)?);
-    } else {
-        print(&answer);
+    let (mut uploads, mut places, mut failed) = (Vec::new(), Vec::new(), BTreeMap::new());
+    for (place, path) in args.photos.iter().enumerate() {
+        match read(path) {
+            Ok(upload) => {
+                uploads.push(upload);
+                places.push(place);
+            }
+            Err(failure) => _ = failed.insert(place, failure),
+        }
     }
-    Ok(answer.action.into())
+    // Without a photo there is nothing to open a model for.
+    if !uploads.is_empty() {
+        let parts = Parts::open(config)?;
+        parts.catch_up()?;
+        let listing = Listing { seller_id: args.seller.clone(), brand: args.brand.clone(), ..Listing::default() };
+        let (mut answer, refused) = parts.screener.screen_each(&listing, &uploads)?;
+        for photo in &mut answer.photos {
+            photo.index = places[photo.index];
+        }
+        for (index, source) in refused {
+            let place = places[index];
+            failed.insert(place, Failure::Photo { path: args.photos[place].clone(), source });
+        }
+        // A listing of which not every photo was seen is for a person.
+        if !failed.is_empty() && answer.action == Action::Allow {
+            (answer.verdict, answer.action) = (Verdict::Undecidable, Action::Review);
+            answer.reasons = vec![ReasonText::from(Reason::PhotoBroken)];
+        }
+        if args.json {
+            document!("{}", serde_json::to_string_pretty(&told(&answer, &failed)?)?);
+        } else {
+            print(&answer, &failed, args.photos.len());
+        }
+        if failed.is_empty() {
+            return Ok(answer.action.into());
+        }
+    }
+    let several = failed.len() > 1;
+    let words: Vec<String> = failed.values().map(ToString::to_string).collect();
+    let first = failed.into_values().next();
+    Err(first.filter(|_| !several).unwrap_or(Failure::Photos(words)))
+}
+
+/// The answer, with the files beside it that could not be judged, if there are any.
+fn told(answer: &CheckAnswer, failed: &BTreeMap<usize, Failure>) -> Result<serde_json::Value, serde_json::Error> {
+    let mut told = serde_json::to_value(answer)?;
+    if !failed.is_empty() {
+        let files = failed.iter().map(|(index, failure)| json!({ "index": index, "detail": failure.to_string() }));
+        told["not_judged"] = files.collect();
+    }
+    Ok(told)
 }
 
 pub(super) fn read(path: &std::path::Path) -> Result<Upload, Failure> {
@@ -26,8 +71,15 @@ pub(super) fn read(path: &std::path::Path) -> Result<Upload, Failure> {
     Ok(Upload { name: Some(name), bytes: bytes.into() })
 }
 
-fn print(answer: &CheckAnswer) {
-    for photo in &answer.photos {
+fn print(answer: &CheckAnswer, failed: &BTreeMap<usize, Failure>, photos: usize) {
+    let mut judged = answer.photos.iter().peekable();
+    for place in 0..photos {
+        let answered = judged.next_if(|photo| photo.index == place);
+        if let Some(failure) = failed.get(&place) {
+            say!("{failure}");
+            continue;
+        }
+        let Some(photo) = answered else { continue };
         say!("{}: {} ({})", photo.name.as_deref().unwrap_or("photo"), photo.verdict.as_str(), photo.action.as_str());
         for reason in &photo.reasons {
             say!("    {}", reason.text);
@@ -40,5 +92,9 @@ fn print(answer: &CheckAnswer) {
             say!("    {:.3}  {}  {}  {product}  {}", near.similarity, near.polarity, near.brand, near.reference_id);
         }
     }
-    say!("listing: {} ({})", answer.verdict.as_str(), answer.action.as_str());
+    if failed.is_empty() {
+        say!("listing: {} ({})", answer.verdict.as_str(), answer.action.as_str());
+    } else {
+        say!("listing: not judged, for {} of {photos} photos cannot be used", failed.len());
+    }
 }

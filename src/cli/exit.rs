@@ -114,6 +114,9 @@ pub enum Failure {
         /// What is wrong with it.
         source: PhotoError,
     },
+    /// Several files cannot be used.
+    #[error("{} photos cannot be used: {}", .0.len(), .0.join("; "))]
+    Photos(Vec<String>),
     /// A file cannot be read.
     #[error("{path}: {source}")]
     File {
@@ -201,6 +204,7 @@ impl Failure {
             ) => Exit::Storage,
             Self::Screen(ScreenError::Photo { .. })
             | Self::Photo { .. }
+            | Self::Photos(_)
             | Self::File { .. }
             | Self::Evaluate(EvaluateError::Dataset(_) | EvaluateError::File { .. })
             | Self::Reindex(ReindexError::Source { .. }) => Exit::Photo,

@@ -22,6 +22,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::config::Config;
 use crate::decoder;
+use crate::embed::quiet;
 use crate::http;
 use crate::telemetry;
 
@@ -45,13 +46,15 @@ pub fn main() -> Exit {
         Some(error) => Err(Failure::Output(error)),
         None => Ok(exit),
     });
-    match ended {
+    let exit = match ended {
         Ok(exit) => exit,
         Err(failure) => {
             tell!("touchstone: {failure}");
             failure.exit()
         }
-    }
+    };
+    quiet();
+    exit
 }
 
 fn run(cli: &Cli) -> Result<Exit, Failure> {
@@ -62,9 +65,15 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     let config = config(cli)?;
     let quiet = !matches!(cli.command, Command::Serve);
     let filter = if quiet && config.log == crate::config::Log::default() { "warn" } else { &config.log.filter };
-    telemetry::log_to_stderr(filter, config.log.json);
+    let log = telemetry::log_to_stderr(filter, config.log.json);
+    telemetry::log_panics();
     match &cli.command {
-        Command::Serve => serve::serve(&config),
+        Command::Serve => serve::serve(&config, move || {
+            log.change(&self::config(cli)?.log.filter).map_err(|reason| {
+                let origin = "log.filter".to_owned();
+                Failure::Config(crate::config::ConfigError::Invalid { origin, reason })
+            })
+        }),
         Command::Check(args) => check::check(&config, args),
         Command::Lookup(args) => lookup::lookup(&config, args),
         Command::Index(args) => index::index(&config, args),

@@ -83,7 +83,7 @@ fn confirmed(brand: &str, removed: usize, of: usize) -> bool {
 }
 
 fn print(outcome: &Outcome, dry_run: bool) {
-    const NAMED: [Fate; 4] = [Fate::Refused, Fate::Conflict, Fate::Removed, Fate::Changed];
+    const NAMED: [Fate; 5] = [Fate::Refused, Fate::Conflict, Fate::Removed, Fate::Kept, Fate::Changed];
     let named: &[Fate] = if dry_run { &Fate::ALL } else { &NAMED };
     for fate in named.iter().copied() {
         let mut last: Option<JournalEntry> = None;

@@ -1,3 +1,5 @@
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::output::say;
 use super::{Exit, Failure};
 use crate::assembly::Parts;
@@ -6,7 +8,11 @@ use crate::http::{self, App, Certificate};
 use crate::keys::make_first;
 use crate::telemetry;
 
-pub(super) fn serve(config: &Config) -> Result<Exit, Failure> {
+/// `read_log_filter` takes the log's filter from the settings as they are now.
+pub(super) fn serve(
+    config: &Config,
+    read_log_filter: impl Fn() -> Result<(), Failure> + Sync,
+) -> Result<Exit, Failure> {
     // Before the model is loaded: a wrong address or certificate is told at once.
     let listener = listen(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -14,7 +20,11 @@ pub(super) fn serve(config: &Config) -> Result<Exit, Failure> {
         .max_blocking_threads(config.server.max_in_flight.max(1) + 16)
         .build()
         .map_err(|error| Failure::Serve(format!("the async runtime cannot start: {error}")))?;
+    // From here on it ends nothing, also while the model is loaded.
+    let hangups = runtime.block_on(async { signal(SignalKind::hangup()) });
+    let mut hangups = hangups.map_err(|error| Failure::Serve(format!("SIGHUP cannot be handled: {error}")))?;
     let certificate = runtime.block_on(certificate(config))?;
+    let renewal = certificate.as_ref().map(Certificate::renewal);
     let metrics = telemetry::record_metrics();
     let parts = Parts::open(config)?;
     if let Some((_, key)) = make_first(&parts.screener.gallery)? {
@@ -26,7 +36,24 @@ pub(super) fn serve(config: &Config) -> Result<Exit, Failure> {
         let address = listener.local_addr().map_err(failed)?;
         // Scripts that start on port 0 read this line.
         say!("listening on {}://{address}", if certificate.is_some() { "https" } else { "http" });
-        http::serve(listener, app, certificate, shutdown()).await.map_err(failed)?;
+        let reread = async {
+            while hangups.recv().await.is_some() {
+                match read_log_filter() {
+                    Ok(()) => tracing::info!("SIGHUP: the log's filter and the certificate are read again"),
+                    Err(error) => {
+                        tracing::error!(%error, "SIGHUP: the settings cannot be used: the log stays as it is")
+                    }
+                }
+                if let Some(renewal) = &renewal {
+                    renewal.notify_one();
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            served = http::serve(listener, app, certificate, shutdown()) => served.map_err(failed)?,
+            () = reread => {}
+        }
         Ok(Exit::Done)
     })
 }
@@ -80,7 +107,7 @@ async fn shutdown() {
         let _ = tokio::signal::ctrl_c().await;
     };
     let terminate = async {
-        if let Ok(mut signal) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        if let Ok(mut signal) = signal(SignalKind::terminate()) {
             signal.recv().await;
         }
     };

@@ -11,6 +11,6 @@ pub(crate) use embedding::cosine;
 pub use embedding::{Embedding, EmbeddingError};
 pub use manifest::{ManifestError, ModelManifest, ScoreThresholds, Size};
 use onnx::OnnxModel;
-pub use onnx::{ModelError, NO_TELEMETRY, load_runtime, telemetry_is_off};
+pub use onnx::{ModelError, NO_TELEMETRY, load_runtime, quiet, telemetry_is_off};
 pub use preprocess::{Tensor, preprocess, preprocess_view};
 pub use worker::{EmbedError, EmbedOptions, Embedder, Pending};

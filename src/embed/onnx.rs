@@ -2,15 +2,17 @@
 
 #![expect(clippy::disallowed_types, reason = "the one user of ort")]
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use ndarray::{Axis, stack};
 use ort::environment::Environment;
+use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{TensorElementType, TensorRef, ValueType};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 
 use super::manifest::DType;
@@ -79,6 +81,23 @@ pub enum ModelError {
 
 static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
 
+/// Held by whoever is inside ONNX Runtime. Never taken twice by one thread: [`quiet`] may wait in between.
+static INSIDE: RwLock<()> = RwLock::new(());
+
+/// Waits for what runs in ONNX Runtime, and lets nothing in any more: for the end of the process, which takes the runtime's
+/// statics away under threads that still run it.
+pub fn quiet() {
+    std::mem::forget(INSIDE.write());
+}
+
+/// The runtime's own words. What fails is told by whoever asked for it.
+fn log(level: LogLevel, category: &str, _id: &str, _place: &str, message: &str) {
+    match level {
+        LogLevel::Fatal => tracing::error!(target: "ort", category, "{message}"),
+        _ => tracing::debug!(target: "ort", category, "{message}"),
+    }
+}
+
 /// The variable that keeps ONNX Runtime's own builds from noting each start, with the program's path and the machine's kind and
 /// id, and sending that to their maker. They look at it when they are loaded, before anybody can say no another way.
 pub const NO_TELEMETRY: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
@@ -106,14 +125,32 @@ pub fn load_runtime(path: &Path) -> Result<(), ModelError> {
         let (name, value) = NO_TELEMETRY;
         return Err(failed(format!("it would send what it notes to its maker; set {name}={value} to load it")));
     }
+    cut_off(path).map_or(Ok(()), |reason| Err(failed(reason)))?;
     let environment = ort::init_from(path)
         .map_err(|error| failed(error.to_string()))?
         .with_name("touchstone")
         .with_telemetry(false)
+        .with_logger(Arc::new(log))
         .build()
         .map_err(|error| failed(error.to_string()))?;
     ENVIRONMENT.get_or_init(|| environment);
     Ok(())
+}
+
+/// What is missing of a shared library, if its end is: the loader maps it all the same, and the process dies of SIGBUS.
+fn cut_off(path: &Path) -> Option<String> {
+    let mut head = [0; 64];
+    let mut file = std::fs::File::open(path).ok()?;
+    file.read_exact(&mut head).ok()?;
+    // ELF, 64 bits, little-endian: the section headers are its end.
+    if !head.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    let number =
+        |at: usize, bytes: usize| head[at..at + bytes].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let end = number(40, 8).saturating_add(number(58, 2) * number(60, 2));
+    let got = file.metadata().ok()?.len();
+    (got < end).then(|| format!("the file is cut off: it has {got} bytes, expected {end}"))
 }
 
 /// One session on one model. `Session::run` is exclusive, so each worker thread has its own.
@@ -129,6 +166,7 @@ impl OnnxModel {
             path: PathBuf::new(),
             reason: "it was not loaded before the model".to_owned(),
         })?;
+        let inside = INSIDE.read();
         // Spinning threads would take the core that decodes the next photo.
         let session = Session::builder(environment)?
             .with_optimization_level(GraphOptimizationLevel::All)
@@ -141,6 +179,7 @@ impl OnnxModel {
             .with_memory_pattern(false)
             .map_err(ort::Error::from)?
             .commit_from_memory(weights)?;
+        drop(inside);
         let mut model = Self { session, manifest: manifest.clone() };
         model.check_graph()?;
         model.check_dimension()?;
@@ -154,6 +193,7 @@ impl OnnxModel {
     pub(super) fn embed(&mut self, tensors: &[Tensor]) -> Result<Vec<Embedding>, ModelError> {
         let name = self.manifest.output.name.clone();
         let expected = self.manifest.output.dimension;
+        let _inside = INSIDE.read();
         let outputs = match join(tensors) {
             Batch::U8(array) => self
                 .session

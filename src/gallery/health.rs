@@ -1,6 +1,8 @@
 //! What is wrong with the disk or the database, as far as reading and writing have shown it.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use parking_lot::Mutex;
 use rusqlite::ErrorCode;
@@ -14,6 +16,9 @@ pub enum Fault {
     Damaged,
     /// Nothing can be written: the disk is full, or read-only, or fails.
     Unwritable,
+    /// The database's file is not where it was opened: the data folder was removed, renamed or replaced. Connections
+    /// still reach what was there, and nobody else does.
+    Gone,
 }
 
 impl Fault {
@@ -25,7 +30,26 @@ impl Fault {
             Self::Unwritable => {
                 "nothing can be written: make room on the disk of the data folder, and see whether it is read-only"
             }
+            Self::Gone => {
+                "the data folder is not the one that was opened: put it back as it was, or restart the service over the right one"
+            }
         }
+    }
+}
+
+/// Which file the database is, by device and inode: a name may come to stand for another file, or for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity(u64, u64);
+
+impl Identity {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let file = std::fs::metadata(path)?;
+        Ok(Self(file.dev(), file.ino()))
+    }
+
+    /// Whether the file is still at this path.
+    pub(super) fn is_there(self, path: &Path) -> bool {
+        Self::of(path).is_ok_and(|now| now == self)
     }
 }
 
@@ -77,7 +101,7 @@ impl Gallery {
     /// What keeps it from being used now, as far as is known.
     #[must_use]
     pub fn known_fault(&self) -> Option<Fault> {
-        *self.health.0.lock()
+        if self.identity.is_there(&self.path) { *self.health.0.lock() } else { Some(Fault::Gone) }
     }
 
     /// Tries to write to the database and beside the photos, and takes back that nothing can be written if it can.

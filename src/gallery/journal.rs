@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, params};
 use serde::Serialize;
 
 use super::store::{GalleryError, parsed, signed, unsigned};
@@ -31,12 +31,22 @@ pub enum Fate {
     Refused,
     /// No longer named: it goes out.
     Removed,
+    /// A reference that a pruning run cannot judge: its source is there, but cannot be used this time. It stays.
+    Kept,
 }
 
 impl Fate {
     /// All of them, in the order of a report.
-    pub const ALL: [Self; 7] =
-        [Self::Added, Self::Changed, Self::Removed, Self::Unchanged, Self::Duplicate, Self::Conflict, Self::Refused];
+    pub const ALL: [Self; 8] = [
+        Self::Added,
+        Self::Changed,
+        Self::Removed,
+        Self::Kept,
+        Self::Unchanged,
+        Self::Duplicate,
+        Self::Conflict,
+        Self::Refused,
+    ];
 
     /// As stored and shown.
     #[must_use]
@@ -49,6 +59,7 @@ impl Fate {
             Self::Conflict => "conflict",
             Self::Refused => "refused",
             Self::Removed => "removed",
+            Self::Kept => "kept",
         }
     }
 }
@@ -72,7 +83,8 @@ pub struct JournalEntry {
     /// What its place says of its content, such as size and time of change; the same one means the same bytes.
     #[serde(skip)]
     pub version: Option<String>,
-    /// The source of the reference that it may stand for, where it could not be used; unknown of a row that cannot be read.
+    /// The source of the reference that it may stand for, in one spelling; where a folder could not be read, that folder.
+    /// Unknown of a row that cannot be read.
     #[serde(skip)]
     pub about: Option<String>,
     /// Sum of its bytes, if they could be read.
@@ -103,7 +115,9 @@ pub struct Journal {
 }
 
 /// Of the layout below.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+/// From the layout before.
+const FROM_1: &str = "ALTER TABLE item ADD COLUMN earlier BLOB;";
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS head (one INTEGER PRIMARY KEY CHECK (one = 1), run TEXT NOT NULL, pass INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS item (
@@ -117,23 +131,47 @@ const SCHEMA: &str = "
         fate     TEXT NOT NULL,
         code     TEXT,
         detail   TEXT,
+        earlier  BLOB,
         PRIMARY KEY (source, polarity)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS item_sha256 ON item (sha256, pass);
     CREATE INDEX IF NOT EXISTS item_fate ON item (fate, pass);
     CREATE INDEX IF NOT EXISTS item_key ON item (key, pass);
     CREATE INDEX IF NOT EXISTS item_about ON item (about, pass);
+    CREATE INDEX IF NOT EXISTS item_earlier ON item (earlier, pass);
 ";
 
 impl Journal {
-    /// Opens the brand's journal in `folder`; with `None` one that is forgotten with it. `None` inside when another
-    /// process holds it.
+    /// Opens the brand's journal in `folder`. `None` when another process holds it.
     ///
     /// # Errors
     /// When it cannot be read or made.
-    pub fn open(folder: Option<&Path>, brand: &BrandId) -> Result<Option<Self>, GalleryError> {
-        let passing = if folder.is_none() { Some(tempfile::TempDir::new()?) } else { None };
-        let folder = folder.or(passing.as_ref().map(tempfile::TempDir::path)).unwrap_or(Path::new("."));
+    pub fn open(folder: &Path, brand: &BrandId) -> Result<Option<Self>, GalleryError> {
+        Self::open_in(folder, brand, None)
+    }
+
+    /// Opens a copy of the brand's journal in `folder`, or an empty one where there is none. What is written to it is
+    /// forgotten with it.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, or no copy made.
+    pub fn open_copy(folder: &Path, brand: &BrandId) -> Result<Option<Self>, GalleryError> {
+        let passing = tempfile::TempDir::new()?;
+        let (path, copy) = (folder.join(format!("{brand}.db")), passing.path().join(format!("{brand}.db")));
+        if path.exists() {
+            let copied = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+                .and_then(|db| db.execute("VACUUM INTO ?1", [copy.to_string_lossy()]));
+            copied.map_err(|source| GalleryError::Journal { path, source })?;
+        }
+        let place = passing.path().to_owned();
+        Self::open_in(&place, brand, Some(passing))
+    }
+
+    fn open_in(
+        folder: &Path,
+        brand: &BrandId,
+        passing: Option<tempfile::TempDir>,
+    ) -> Result<Option<Self>, GalleryError> {
         std::fs::create_dir_all(folder)?;
         let lock = File::create(folder.join(format!("{brand}.lock")))?;
         if lock.try_lock().is_err() {
@@ -146,10 +184,16 @@ impl Journal {
         let open = || -> rusqlite::Result<(String, i64)> {
             db.pragma_update(None, "journal_mode", "WAL")?;
             db.pragma_update(None, "synchronous", "NORMAL")?;
-            // A journal of another layout is begun anew: nothing is lost but time.
-            if db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? != VERSION {
-                db.execute_batch("DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS item;")?;
-                db.pragma_update(None, "user_version", VERSION)?;
+            match db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
+                VERSION => {}
+                1 => {
+                    db.execute_batch(&format!("BEGIN; {FROM_1} PRAGMA user_version = {VERSION}; COMMIT;"))?;
+                }
+                // A journal of another layout is begun anew: nothing is lost but time.
+                _ => {
+                    db.execute_batch("DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS item;")?;
+                    db.pragma_update(None, "user_version", VERSION)?;
+                }
             }
             db.execute_batch(SCHEMA)?;
             db.execute("INSERT OR IGNORE INTO head (one, run, pass) VALUES (1, ?1, 0)", [super::new_id("run")])?;
@@ -204,7 +248,7 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub fn same_bytes(&self, sha256: Sha256) -> Result<Option<JournalEntry>, GalleryError> {
-        self.first("sha256 = ?2 AND fate NOT IN ('refused', 'duplicate', 'removed')", Some(sha256))
+        self.first("sha256 = ?2 AND fate NOT IN ('refused', 'duplicate', 'removed', 'kept')", Some(&sha256.0[..]))
     }
 
     /// The entry of this pass whose bytes these are and that was refused.
@@ -212,21 +256,39 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub fn refused_bytes(&self, sha256: Sha256) -> Result<Option<JournalEntry>, GalleryError> {
-        self.first("sha256 = ?2 AND fate = 'refused'", Some(sha256))
+        self.first("sha256 = ?2 AND fate = 'refused'", Some(&sha256.0[..]))
     }
 
-    /// Whether this pass names a reference: by its bytes, or by a source that could not be used this time.
+    /// Whether this pass has met these bytes.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn names(&self, sha256: Sha256, source: Option<&str>) -> Result<bool, GalleryError> {
+    pub fn has_bytes(&self, sha256: Sha256) -> Result<bool, GalleryError> {
         self.with(|db| {
-            let mut statement = db.prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM item WHERE sha256 = ?1 AND pass = ?2)
-                 OR EXISTS (SELECT 1 FROM item WHERE about = ?3 AND pass = ?2 AND fate = 'refused')",
-            )?;
-            statement.query_row(params![&sha256.0[..], self.pass, source], |row| row.get(0))
+            db.prepare_cached("SELECT EXISTS (SELECT 1 FROM item WHERE sha256 = ?1 AND pass = ?2)")?
+                .query_row(params![&sha256.0[..], self.pass], |row| row.get(0))
         })
+    }
+
+    /// The entry of this pass that was refused and may stand for these bytes: an earlier pass has read them there, or it
+    /// is about one of `places`.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn refused_for<'a>(
+        &self,
+        sha256: Sha256,
+        places: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Option<JournalEntry>, GalleryError> {
+        if let Some(found) = self.first("earlier = ?2 AND fate = 'refused'", Some(&sha256.0[..]))? {
+            return Ok(Some(found));
+        }
+        for place in places {
+            if let Some(found) = self.first("about = ?2 AND fate = 'refused'", Some(place))? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Writes what became of an image.
@@ -236,8 +298,11 @@ impl Journal {
     pub fn record(&self, entry: &JournalEntry) -> Result<(), GalleryError> {
         self.with(|db| {
             db.prepare_cached(
-                "INSERT OR REPLACE INTO item (source, polarity, pass, version, about, sha256, key, fate, code, detail)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                // Of what is refused, the bytes that were read there before are remembered.
+                "INSERT OR REPLACE INTO item (source, polarity, pass, version, about, sha256, key, fate, code, detail, earlier)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, CASE WHEN ?8 = 'refused' THEN
+                     (SELECT CASE fate WHEN 'refused' THEN earlier ELSE sha256 END FROM item WHERE source = ?1 AND polarity = ?2)
+                 END)",
             )?
             .execute(params![
                 entry.source,
@@ -285,7 +350,7 @@ impl Journal {
     pub fn polarities(&self) -> Result<Vec<Polarity>, GalleryError> {
         self.with(|db| {
             db.prepare_cached(
-                "SELECT DISTINCT polarity FROM item WHERE pass = ?1 AND fate <> 'removed' AND (fate <> 'refused' OR about IS NOT NULL)",
+                "SELECT DISTINCT polarity FROM item WHERE pass = ?1 AND fate NOT IN ('removed', 'kept') AND (fate <> 'refused' OR about IS NOT NULL)",
             )?
             .query_map([self.pass], |row| parsed(row, 0))?
             .collect()
@@ -297,7 +362,7 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub fn unknown(&self) -> Result<Option<JournalEntry>, GalleryError> {
-        self.first("?2 IS NULL AND fate = 'refused' AND about IS NULL", None)
+        self.first("?2 IS NULL AND fate = 'refused' AND about IS NULL", None::<&str>)
     }
 
     /// Forgets what this pass has not met.
@@ -357,11 +422,10 @@ impl Journal {
     }
 
     /// An entry of this pass that a condition on `?2` holds for.
-    fn first(&self, condition: &str, sha256: Option<Sha256>) -> Result<Option<JournalEntry>, GalleryError> {
+    fn first(&self, condition: &str, value: Option<impl ToSql>) -> Result<Option<JournalEntry>, GalleryError> {
         self.with(|db| {
             let sql = format!("SELECT {COLUMNS} FROM item WHERE pass = ?1 AND {condition} LIMIT 1");
-            let sum = sha256.as_ref().map(|sum| &sum.0[..]);
-            db.prepare_cached(&sql)?.query_row(params![self.pass, sum], entry).optional()
+            db.prepare_cached(&sql)?.query_row(params![self.pass, value], entry).optional()
         })
     }
 

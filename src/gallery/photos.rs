@@ -156,7 +156,11 @@ impl PhotoStore {
     fn written(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
         let path = self.path(sha256);
         let folder = path.parent().unwrap_or(&self.root);
-        fs::create_dir_all(folder)?;
+        // Not the folders above: a data folder that was renamed away must not come into being again beside it.
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         match &self.vault {
             None => file.write_all(bytes)?,

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use utoipa::ToSchema;
 
+use super::check_name;
 use crate::embed::ScoreThresholds;
 
 /// What the marketplace should do with a listing. Ordered by severity.
@@ -166,6 +167,9 @@ impl Policy {
             return Err(PolicyError::Sellers(
                 "authorised_sellers holds an empty or over-long id or too many, expected at most 10000 ids of 1 to 256 bytes".to_owned(),
             ));
+        }
+        for id in &self.authorised_sellers {
+            check_name("authorised_sellers", id).map_err(|fault| PolicyError::Sellers(fault.to_string()))?;
         }
         Ok(())
     }

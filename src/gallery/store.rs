@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OpenFlags, Row};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::health::Health;
+use super::health::{Health, Identity};
 use super::writer::{Writer, Writing};
 use super::{PhotoStore, Vault, schema};
 
@@ -48,6 +48,11 @@ pub enum GalleryError {
     /// Its photos are encrypted.
     #[error("photos are encrypted with key {0}, which photo_keys does not hold; name the file with that key in it")]
     Sealed(String),
+    /// The data folder was removed, renamed or replaced since.
+    #[error(
+        "database {0} is not the file that was opened; put the data folder back as it was, or restart to use the one that is there now"
+    )]
+    Gone(PathBuf),
     /// A photo could not be kept or read.
     #[error("photo store: {0}")]
     Photos(#[from] io::Error),
@@ -56,7 +61,8 @@ pub enum GalleryError {
 /// The database and the photos beside it. Many threads may share one; several processes may open the
 /// same folder.
 pub struct Gallery {
-    path: PathBuf,
+    pub(super) path: PathBuf,
+    pub(super) identity: Identity,
     id: String,
     pub(super) photos: PhotoStore,
     /// Local features of the photos, under the photos' sums: derived, and made again when missing.
@@ -99,10 +105,12 @@ impl Gallery {
             got,
             newest: schema::newest(),
         })?;
+        let identity = Identity::of(&path)?;
         let id = writer.query_row("SELECT id FROM gallery", [], |row| row.get(0)).map_err(failed)?;
         let writer = Writer::new(writer);
         let gallery = Self {
             path,
+            identity,
             id,
             photos,
             features,
@@ -173,27 +181,45 @@ impl Gallery {
             None => self.open_reader().map_err(|source| self.failed(source))?,
         };
         let answer = query(&connection).map_err(|source| self.failed(source));
+        // Where another database stands in its place, the connection may be to that one: it is not kept.
+        self.still_there()?;
         self.readers.lock().push(connection);
         answer
+    }
+
+    /// Whether what was read or written is in the database that others open, too.
+    fn still_there(&self) -> Result<(), GalleryError> {
+        if self.identity.is_there(&self.path) { Ok(()) } else { Err(GalleryError::Gone(self.path.clone())) }
+    }
+
+    /// One more connection; a file that is gone is not made anew.
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::default().difference(OpenFlags::SQLITE_OPEN_CREATE);
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        schema::prepare(&connection)?;
+        Ok(connection)
     }
 
     pub(super) fn own_connection<T>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, GalleryError> {
-        let opened = Connection::open(&self.path).and_then(|db| schema::prepare(&db).map(|()| db));
-        opened.and_then(|db| work(&db)).map_err(|source| self.failed(source))
+        let done = self.connect().and_then(|db| work(&db)).map_err(|source| self.failed(source));
+        self.still_there()?;
+        done
     }
 
     fn open_reader(&self) -> rusqlite::Result<Connection> {
-        let connection = Connection::open(&self.path)?;
-        schema::prepare(&connection)?;
+        let connection = self.connect()?;
         connection.pragma_update(None, "query_only", true)?;
         Ok(connection)
     }
 
     pub(super) fn write<T>(&self, work: impl FnOnce(&Writing<'_>) -> rusqlite::Result<T>) -> Result<T, GalleryError> {
-        let written = self.writer.write(work).map_err(|source| self.failed(source))?;
+        self.still_there()?;
+        let written = self.writer.write(work).map_err(|source| self.failed(source));
+        self.still_there()?;
+        let written = written?;
         self.health.wrote();
         Ok(written)
     }

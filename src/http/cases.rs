@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::access::Called;
 use super::form::{Json, Path, too_long};
 use super::{App, Problem};
-use crate::gallery::Case;
+use crate::gallery::{Case, check_text};
 use crate::moderation::DeskError;
 
 /// Who acts where the marketplace does.
@@ -66,6 +66,7 @@ pub(super) async fn appeal(
     if text.is_empty() {
         return Err(Problem::invalid("text-missing", "the appeal says nothing; send what the seller says as text"));
     }
+    check_text("text", &text)?;
     if text.chars().count() > MAX_APPEAL {
         return Err(too_long("text", MAX_APPEAL));
     }

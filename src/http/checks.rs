@@ -14,7 +14,7 @@ use crate::screening::{CheckAnswer, Listing};
 const TEXTS: &[(&str, usize)] = &[("listing_id", 256), ("seller_id", 256), ("brand", 256), ("category", 256)];
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// The form of a check.
+/// The form of a check. Texts are left out rather than empty, and hold no control characters.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form for OpenAPI; Form reads it")]
 pub(super) struct CheckForm {
@@ -22,16 +22,16 @@ pub(super) struct CheckForm {
     #[schema(value_type = Vec<String>, format = Binary, min_items = 1, max_items = 20)]
     photo: Vec<String>,
     /// The marketplace's id of the listing.
-    #[schema(required = false)]
+    #[schema(required = false, min_length = 1, max_length = 256)]
     listing_id: String,
     /// The marketplace's id of the seller.
-    #[schema(required = false)]
+    #[schema(required = false, min_length = 1, max_length = 256)]
     seller_id: String,
     /// The brand that the listing claims.
-    #[schema(required = false)]
+    #[schema(required = false, min_length = 1, max_length = 256)]
     brand: String,
     /// The marketplace's category.
-    #[schema(required = false)]
+    #[schema(required = false, min_length = 1, max_length = 256)]
     category: String,
 }
 

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::embed::EmbedError;
 use crate::enrolment::EnrolError;
-use crate::gallery::{GalleryError, InvalidName, PolicyError};
+use crate::gallery::{GalleryError, InvalidName, PolicyError, TextFault};
 use crate::library::LibraryError;
 use crate::photo::PhotoError;
 use crate::screening::{OutcomeError, ScreenError};
@@ -210,6 +210,12 @@ impl From<PolicyError> for Problem {
 impl From<InvalidName> for Problem {
     fn from(error: InvalidName) -> Self {
         Self::invalid("name-invalid", error.to_string())
+    }
+}
+
+impl From<TextFault> for Problem {
+    fn from(fault: TextFault) -> Self {
+        Self::invalid(fault.code(), fault.to_string())
     }
 }
 

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Problem;
+use crate::gallery::check_field;
 use crate::photo::PhotoError;
 use crate::screening::Upload;
 
@@ -91,6 +92,7 @@ impl Form {
             let text = read_field(field, cap).await?.ok_or_else(|| too_long(name, cap))?;
             let text = String::from_utf8(text.to_vec())
                 .map_err(|_| Problem::invalid("field-invalid", format!("{name} is not UTF-8 text")))?;
+            check_field(name, &text)?;
             if form.texts.insert(name, text).is_some() {
                 return Err(Problem::invalid("field-repeated", format!("{name} is there twice, expected once")));
             }
@@ -104,7 +106,7 @@ impl Form {
         Ok(form)
     }
 
-    /// A text field; empty counts as absent.
+    /// A text field; an empty free text counts as absent.
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         self.texts.remove(name).filter(|text| !text.is_empty())
     }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::access::Called;
 use super::form::{Form, Json, Parts, Rules};
 use super::{App, Problem};
-use crate::gallery::{BrandId, Polarity};
+use crate::gallery::{BrandId, Polarity, check_name};
 use crate::library::Filter;
 use crate::screening::{Lookup, Match, Screener};
 
@@ -106,6 +106,7 @@ async fn read(app: &App, request: Request) -> Result<(Subject, usize, Filter), P
         request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if content_type.to_ascii_lowercase().starts_with("application/json") {
         let Json(body) = Json::<LookupRequest>::from_request(request, &()).await?;
+        check_name("reference_id", &body.reference_id)?;
         let filter = filter(body.brand, body.polarity, body.product)?;
         return Ok((Subject::Reference(body.reference_id), check_k(body.k.unwrap_or(DEFAULT_K))?, filter));
     }
@@ -121,6 +122,7 @@ async fn read(app: &App, request: Request) -> Result<(Subject, usize, Filter), P
 }
 
 fn filter(brand: Option<String>, polarity: Option<String>, product: Option<String>) -> Result<Filter, Problem> {
+    product.as_deref().map_or(Ok(()), |product| check_name("product", product))?;
     Ok(Filter {
         brand: brand.map(|text| text.parse()).transpose()?,
         polarity: polarity.map(|text| text.parse()).transpose()?,

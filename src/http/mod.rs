@@ -5,6 +5,7 @@ mod cases;
 mod checks;
 mod console;
 mod drain;
+mod encoding;
 mod error;
 mod form;
 mod keys;

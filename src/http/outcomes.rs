@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::form::{Json, Path};
 use super::{App, Problem};
-use crate::gallery::{BrandId, Outcome, Polarity};
+use crate::gallery::{BrandId, Outcome, Polarity, check_field};
 use crate::scoring::{CONFIDENCE, REQUIRED_PRECISION, Standing, Step};
 use crate::screening::Finding;
 
@@ -174,6 +174,7 @@ fn certificate(app: &App, brand: BrandId, blocks: bool, outcomes: &[Outcome], st
 }
 
 fn short(field: &str, text: Option<&str>, most: usize) -> Result<(), Problem> {
+    text.map_or(Ok(()), |text| check_field(field, text))?;
     match text {
         Some(text) if text.len() > most => Err(Problem::invalid(
             "field-too-long",

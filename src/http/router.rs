@@ -14,7 +14,8 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    App, Problem, access, cases, checks, console, drain, keys, lookups, observe, outcomes, policies, references, system,
+    App, Problem, access, cases, checks, console, drain, encoding, keys, lookups, observe, outcomes, policies,
+    references, system,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -79,6 +80,7 @@ pub(super) fn router_with(app: Arc<App>, more: Router<Arc<App>>) -> Router {
                 .layer(PropagateRequestIdLayer::new(REQUEST_ID))
                 .layer(middleware::from_fn_with_state(Arc::clone(&app), observe::observe))
                 .layer(middleware::from_fn(drain::drain))
+                .layer(middleware::from_fn(encoding::refuse_packed))
                 .layer(CatchPanicLayer::custom(panicked))
                 .layer(DefaultBodyLimit::max(app.server.max_request_bytes)),
         )

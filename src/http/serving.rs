@@ -53,6 +53,9 @@ impl Serving {
     /// `None` when checks can be trusted; otherwise why they cannot.
     pub(super) fn not_ready(&self) -> Option<String> {
         // Anybody may ask: causes, which name files, are in the log.
+        if self.parts().screener.gallery.known_fault() == Some(Fault::Gone) {
+            return Some(Fault::Gone.detail().to_owned());
+        }
         if let Err(error) = self.parts().screener.gallery.revision() {
             tracing::error!(%error, "the database cannot be read");
             return Some("the database cannot be read; the log has the cause".to_owned());

@@ -1,7 +1,9 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum_server::tls_rustls::RustlsConfig;
+use tokio::sync::Notify;
 
 /// How often to look whether the files were replaced.
 const LOOK: Duration = Duration::from_secs(30);
@@ -11,6 +13,7 @@ pub struct Certificate {
     chain: PathBuf,
     key: PathBuf,
     pub(super) config: RustlsConfig,
+    wanted: Arc<Notify>,
 }
 
 impl Certificate {
@@ -20,16 +23,22 @@ impl Certificate {
     /// When the files cannot be read, or do not hold that.
     pub async fn load(chain: &Path, key: &Path) -> std::io::Result<Self> {
         let config = RustlsConfig::from_pem_file(chain, key).await?;
-        Ok(Self { chain: chain.to_owned(), key: key.to_owned(), config })
+        Ok(Self { chain: chain.to_owned(), key: key.to_owned(), config, wanted: Arc::default() })
+    }
+
+    /// Whoever notifies it has the files taken in at once, and not only when somebody next looks at them.
+    #[must_use]
+    pub fn renewal(&self) -> Arc<Notify> {
+        Arc::clone(&self.wanted)
     }
 
     /// Takes new files in as they come, for connections from then on; files that cannot be used change nothing.
     pub(super) async fn renew(self) {
         let mut loaded = self.changed();
         loop {
-            tokio::time::sleep(LOOK).await;
+            let asked = tokio::time::timeout(LOOK, self.wanted.notified()).await.is_ok();
             let now = self.changed();
-            if now == loaded {
+            if now == loaded && !asked {
                 continue;
             }
             match self.config.reload_from_pem_file(&self.chain, &self.key).await {

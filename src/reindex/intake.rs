@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 
 use super::ledger::Ledger;
-use super::source::{Fetched, Item, Place, Refusal, Sources, Spot, Stores};
+use super::source::{Fetched, Item, Place, Refusal, Sources, Spot, Stores, not_read, unread_kind};
 use super::{Progress, ReindexError};
 use crate::embed::{Embedding, Pending};
 use crate::enrolment::{EnrolError, Enrolment};
@@ -160,6 +160,10 @@ impl<P: Progress> Intake<'_, P> {
                 }
             }
         };
+        let bytes = bytes.and_then(|bytes| match unread_kind(&bytes) {
+            Some(kind) => Err(Refusal { code: "archive-not-read", detail: not_read(kind) }),
+            None => Ok(bytes),
+        });
         let bytes = match bytes {
             Err(refusal) => return Ok(Reading::Seen(Seen { item, version, content: Content::Refused(refusal, None) })),
             Ok(bytes) => bytes,

@@ -3,7 +3,7 @@
 
 use super::ReindexError;
 use super::intake::{Content, Fresh, Seen, Vector};
-use super::source::{Item, Refusal};
+use super::source::{Item, Refusal, one_spelling};
 use crate::embed::{EmbedError, Embedding};
 use crate::enrolment::{EnrolError, Enrolment};
 use crate::gallery::{
@@ -258,7 +258,7 @@ impl Content {
 
 fn entry(item: &Item, version: Option<String>, sha256: Option<Sha256>, fate: Fate) -> JournalEntry {
     let (source, polarity) = (item.source.clone(), item.polarity);
-    let about = item.about.clone();
+    let about = item.about.as_deref().map(one_spelling);
     JournalEntry { source, polarity, version, about, sha256, key: None, fate, code: None, detail: None }
 }
 

@@ -210,8 +210,9 @@ pub fn reindex(
     confirm: &dyn Fn(usize, usize) -> bool,
 ) -> Result<Outcome, ReindexError> {
     let gallery = &tools.enrolment.gallery;
-    let folder = (!plan.dry_run).then(|| gallery.journals());
-    let journal = Journal::open(folder.as_deref(), &plan.brand)?;
+    // A dry run knows what earlier runs have read, and leaves their journal as it is.
+    let open = if plan.dry_run { Journal::open_copy } else { Journal::open };
+    let journal = open(&gallery.journals(), &plan.brand)?;
     let mut journal = journal.ok_or_else(|| ReindexError::Busy(plan.brand.clone()))?;
     // Stopped between its publication and the word of it: that run is done.
     if gallery.publication_of(journal.run())?.is_some() {

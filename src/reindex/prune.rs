@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::source::{above, one_spelling};
 use super::{PAGE, Plan, ReindexError};
 use crate::gallery::{Fate, Gallery, Journal, JournalEntry, ListQuery, Polarity, Reference, RunChanges};
 
@@ -13,7 +14,8 @@ pub(super) struct Shares {
     pub(super) unnamed: Vec<Polarity>,
 }
 
-/// Marks what the sources no longer name. Of a polarity that they do not speak of nothing goes.
+/// Marks what the sources no longer name. Of a polarity that they do not speak of nothing goes, and nothing whose source
+/// is there but cannot be used this time.
 pub(super) fn mark_removed(
     plan: &Plan,
     gallery: &Gallery,
@@ -42,8 +44,12 @@ pub(super) fn mark_removed(
             }
             let (removed, of) = shares.removed.entry(polarity).or_default();
             *of += 1;
-            let source = reference.claim.details.source.as_deref();
-            if journal.names(reference.photo.sha256, source)? {
+            if journal.has_bytes(reference.photo.sha256)? {
+                continue;
+            }
+            let source = reference.claim.details.source.as_deref().map(one_spelling).unwrap_or_default();
+            if let Some(refused) = journal.refused_for(reference.photo.sha256, above(&source))? {
+                journal.record(&kept(reference, &refused))?;
                 continue;
             }
             *removed += 1;
@@ -54,6 +60,16 @@ pub(super) fn mark_removed(
 }
 
 fn removal(reference: &Reference) -> JournalEntry {
+    about(reference, Fate::Removed, "not-named", "the sources do not name it any more".to_owned())
+}
+
+fn kept(reference: &Reference, refused: &JournalEntry) -> JournalEntry {
+    let why = refused.detail.as_deref().or(refused.code.as_deref()).unwrap_or("refused");
+    let detail = format!("its source cannot be used now, so it was not pruned: {}: {why}", refused.source);
+    about(reference, Fate::Kept, "source-unusable", detail)
+}
+
+fn about(reference: &Reference, fate: Fate, code: &str, detail: String) -> JournalEntry {
     JournalEntry {
         source: format!("{} [{}]", reference.claim.details.source.as_deref().unwrap_or("no source"), reference.id),
         polarity: reference.claim.polarity,
@@ -61,9 +77,9 @@ fn removal(reference: &Reference) -> JournalEntry {
         about: None,
         sha256: Some(reference.photo.sha256),
         key: Some(reference.key),
-        fate: Fate::Removed,
-        code: Some("not-named".to_owned()),
-        detail: Some("the sources do not name it any more".to_owned()),
+        fate,
+        code: Some(code.to_owned()),
+        detail: Some(detail),
     }
 }
 

@@ -189,6 +189,11 @@ fn page_of(outcome: &Outcome, gallery: &Gallery) -> Result<Markup, GalleryError>
         (Fate::Conflict, "Conflicts", "Held back: a person has to decide. None of them takes part in checks."),
         (Fate::Refused, "Refused", "No photo that can be used. Mend the source and run again."),
         (Fate::Removed, "Removed", "The sources do not name them any more. A rollback brings them back."),
+        (
+            Fate::Kept,
+            "Kept",
+            "Not pruned: their sources are there, but could not be used this time. Mend them and run again.",
+        ),
         (Fate::Changed, "Changed", "What the brand says of them is new; the photos are the same."),
         (Fate::Duplicate, "Duplicates", "The same bytes came before: one reference stands for all of them."),
     ];

@@ -195,6 +195,29 @@ impl Screener {
         self.screen_all(listing, uploads).map(|screened| screened.answer)
     }
 
+    /// As [`Screener::screen`], but photos that are not accepted do not fail the others: each is answered as `undecidable`
+    /// with its fault, and named beside the answer by its place.
+    ///
+    /// # Errors
+    /// When the model is busy, or the gallery cannot be read.
+    pub fn screen_each(
+        &self,
+        listing: &Listing,
+        uploads: &[Upload],
+    ) -> Result<(CheckAnswer, Vec<(usize, PhotoError)>), ScreenError> {
+        let mut refused = Vec::new();
+        let started = uploads.iter().enumerate().map(|(index, upload)| match self.start(index, upload) {
+            Err(ScreenError::Photo { source, .. }) => {
+                let fault = Started::Broken(PhotoFault::from(&source));
+                refused.push((index, source));
+                Ok(fault)
+            }
+            other => other,
+        });
+        let started = started.collect::<Result<Vec<_>, _>>()?;
+        Ok((self.finish_all(listing, uploads, started)?.answer, refused))
+    }
+
     /// Whether the photos of a check are kept. Which of the allowed ones are is as good as drawn by lot.
     fn keeps_photos(&self, action: Action, request: Sha256) -> bool {
         let [a, b, c, d, ..] = request.0;
@@ -209,6 +232,15 @@ impl Screener {
         // All photos are decoded and queued before the first embedding is waited for.
         let started = uploads.iter().enumerate().map(|(index, upload)| self.start(index, upload));
         let started = started.collect::<Result<Vec<_>, _>>()?;
+        self.finish_all(listing, uploads, started)
+    }
+
+    fn finish_all(
+        &self,
+        listing: &Listing,
+        uploads: &[Upload],
+        started: Vec<Started>,
+    ) -> Result<Screened, ScreenError> {
         let mut brands = Brands::new();
         let mut judged = Vec::with_capacity(started.len());
         let mut decisive = Vec::new();
@@ -276,7 +308,7 @@ impl Screener {
                 let photo = photo.shrunk(KEPT_SIDE);
                 Ok(Started::Seen { photo: Box::new(photo), quality, size, pending })
             }
-            Err(broken @ PhotoError::Broken { .. }) => Ok(Started::Broken(broken)),
+            Err(broken @ PhotoError::Broken { .. }) => Ok(Started::Broken(PhotoFault::from(&broken))),
             Err(source) => Err(ScreenError::Photo { index, source }),
         }
     }
@@ -292,8 +324,8 @@ impl Screener {
         let (mut hit, mut precedent) = (None, None);
         let mut answer = PhotoAnswer::unseen(index, upload.name.clone(), Sha256::of(&upload.bytes));
         let judgement = match look {
-            Started::Broken(error) => {
-                answer.fault = Some(PhotoFault::from(&error));
+            Started::Broken(fault) => {
+                answer.fault = Some(fault);
                 undecidable(Reason::PhotoBroken)
             }
             Started::Seen { photo, quality, size, pending } => {
@@ -432,7 +464,7 @@ struct Finished {
 /// A photo on its way.
 enum Started {
     Seen { photo: Box<Photo>, quality: u8, size: (u32, u32), pending: Pending },
-    Broken(PhotoError),
+    Broken(PhotoFault),
 }
 
 /// Places of the candidates that an answer names: those that reach a threshold or nearly, most probable

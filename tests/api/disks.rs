@@ -227,3 +227,44 @@ fn a_disk_that_stalls_delays_writes_and_nothing_else() {
     stalled.execute_batch("ROLLBACK").unwrap();
     assert_eq!(app.verdict(&photo(1)), "known_fake_match");
 }
+
+/// The folder is renamed away, removed, or another stands in its place: open files still answer, and nobody else sees them.
+#[test]
+fn a_data_folder_that_is_gone_is_told_at_once_and_nothing_is_answered_from_it() {
+    let app = TestApp::start();
+    let id = app.add_fake(&photo(1));
+    assert_eq!(app.verdict(&photo(1)), "known_fake_match");
+    let (data, aside) = (app.folder().join("data"), app.folder().join("aside"));
+    let refuses = |how: &str| {
+        let why = problem(app.get("/readyz"), 503, "not-ready");
+        assert!(why.contains("the data folder is not the one that was opened"), "{how}: {why}");
+        for response in [
+            app.post_form("/v1/checks", form(&[&photo(1)], &[])),
+            app.get(&format!("/v1/brands/acme/references/{id}")),
+            app.post_form("/v1/brands/acme/references", form(&[&photo(2)], &[("polarity", "fake")])),
+            app.post_form("/v1/lookups", form(&[&photo(1)], &[])),
+        ] {
+            assert_eq!(response.status(), 503, "{how}: {}", response.text().unwrap());
+        }
+        assert_eq!(app.get("/healthz").status(), 200);
+    };
+    std::fs::rename(&data, &aside).unwrap();
+    refuses("renamed");
+    assert!(!data.exists(), "nothing makes it anew");
+    std::fs::rename(&aside, &data).unwrap();
+    wait_for("readiness", || app.get("/readyz").status() == 200);
+    assert_eq!(app.verdict(&photo(1)), "known_fake_match");
+    app.add_fake(&photo(2));
+    // A copy in its place is another database: what is written to one is not in the other.
+    std::fs::rename(&data, &aside).unwrap();
+    std::fs::create_dir(&data).unwrap();
+    std::fs::copy(aside.join("touchstone.db"), data.join("touchstone.db")).unwrap();
+    refuses("replaced");
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::rename(&aside, &data).unwrap();
+    wait_for("readiness", || app.get("/readyz").status() == 200);
+    assert_eq!(app.verdict(&photo(2)), "known_fake_match");
+    std::fs::remove_dir_all(&data).unwrap();
+    refuses("removed");
+    assert!(!data.exists(), "nothing makes it anew");
+}

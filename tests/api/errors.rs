@@ -99,3 +99,69 @@ fn unknown_routes_and_methods_are_problems_too() {
     problem(app.get("/v1/nothing"), 404, "route-unknown");
     problem(app.request("DELETE", "/v1/index").send().unwrap(), 405, "method-unknown");
 }
+
+#[test]
+fn a_packed_body_is_refused_before_it_is_taken_for_what_it_holds() {
+    let app = TestApp::start();
+    let policy = |encoding: &str| {
+        let request = app.request("PUT", "/v1/brands/acme/policy").header("content-encoding", encoding);
+        request.header("content-type", "application/json").body("{}").send().unwrap()
+    };
+    for encoding in ["gzip", "br", "deflate", "identity, gzip", "nonsense", "GZIP"] {
+        let refused = policy(encoding);
+        assert_eq!(refused.headers()["accept-encoding"], "identity");
+        let detail = problem(refused, 415, "content-encoding-unsupported");
+        assert!(detail.contains(encoding) && detail.contains("expected identity"), "{detail}");
+    }
+    for encoding in ["identity", "Identity", ""] {
+        assert_eq!(policy(encoding).status(), 200, "{encoding:?}");
+    }
+    let check = app.request("POST", "/v1/checks").header("content-encoding", "gzip");
+    problem(check.multipart(form(&[&photo(1)], &[])).send().unwrap(), 415, "content-encoding-unsupported");
+    // Where nothing is sent, nothing is packed.
+    assert_eq!(app.request("GET", "/v1/index").header("content-encoding", "gzip").send().unwrap().status(), 200);
+}
+
+#[test]
+fn control_characters_and_empty_ids_are_refused_in_every_field() {
+    let app = TestApp::start();
+    let one = photo(1);
+    for field in ["listing_id", "seller_id", "brand", "category"] {
+        for (text, code) in [("", "field-empty"), (" \u{a0}", "field-empty")] {
+            let detail = problem(app.post_form("/v1/checks", form(&[&one], &[(field, text)])), 422, code);
+            assert!(detail.starts_with(&format!("{field} is empty")), "{detail}");
+        }
+        for text in ["a\0", "a\nb", "\u{1b}[2J", "a\u{85}", "a\u{202e}b", "a\u{2028}b", "\t"] {
+            let detail = problem(app.post_form("/v1/checks", form(&[&one], &[(field, text)])), 422, "field-invalid");
+            assert!(detail.starts_with(&format!("{field} holds the control character U+")), "{detail}");
+        }
+    }
+    let path = "/v1/brands/acme/references";
+    for field in ["product", "source", "rights_basis"] {
+        let add = |text| app.post_form(path, form(&[&one], &[("polarity", "fake"), (field, text)]));
+        problem(add(""), 422, "field-empty");
+        problem(add("a\u{7f}"), 422, "field-invalid");
+    }
+    let add = |notes| app.post_form(path, form(&[&one], &[("polarity", "fake"), ("notes", notes)]));
+    problem(add("a\u{7}"), 422, "field-invalid");
+    let added: serde_json::Value = add("two\r\n\tlines").json().unwrap();
+    assert_eq!(added["notes"], "two\r\n\tlines");
+    let own = format!("{path}/{}", added["id"].as_str().unwrap());
+    let patch = |body: serde_json::Value| app.request("PATCH", &own).json(&body).send().unwrap();
+    problem(patch(serde_json::json!({ "product": "" })), 422, "field-empty");
+    problem(patch(serde_json::json!({ "source": "a\nb" })), 422, "field-invalid");
+    assert_eq!(patch(serde_json::json!({ "product": null })).status(), 200);
+    let lookup = |body: serde_json::Value| app.request("POST", "/v1/lookups").json(&body).send().unwrap();
+    problem(lookup(serde_json::json!({ "reference_id": "" })), 422, "field-empty");
+    problem(lookup(serde_json::json!({ "reference_id": "ref_\n" })), 422, "field-invalid");
+    problem(app.post_form("/v1/lookups", form(&[&one], &[("product", "a\0")])), 422, "field-invalid");
+    problem(app.get(&format!("{path}?product=%0a")), 422, "field-invalid");
+    let sellers = serde_json::json!({ "authorised_sellers": ["seller\n7"] });
+    problem(app.put_policy("acme", &sellers), 422, "policy-sellers-invalid");
+    let check = app.check_one(&one)["id"].as_str().unwrap().to_owned();
+    let outcome = |body: serde_json::Value| {
+        app.request("PUT", &format!("/v1/checks/{check}/outcomes/acme")).json(&body).send().unwrap()
+    };
+    problem(outcome(serde_json::json!({ "confirmed": true, "decided_by": "" })), 422, "field-empty");
+    problem(outcome(serde_json::json!({ "confirmed": true, "note": "a\u{0}" })), 422, "field-invalid");
+}

@@ -12,4 +12,5 @@ mod models;
 mod policies;
 mod privacy;
 mod references;
+mod signals;
 mod system;

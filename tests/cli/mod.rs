@@ -199,3 +199,80 @@ fn variables_of_others_may_be_anything_and_ones_of_ours_are_refused_in_one_line(
     assert_eq!(refused.status.code(), Some(4), "{}", stderr(&refused));
     assert_eq!(stderr(&refused).trim_end().lines().count(), 1);
 }
+
+#[test]
+fn every_photos_answer_is_told_before_a_check_fails_over_some() {
+    let folder = TempDir::new().unwrap();
+    brand(folder.path());
+    take_in(folder.path(), false);
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let [fake, missing, heic, broken, other] =
+        ["fake.jpg", "missing.jpg", "photo.heic", "broken.jpg", "other.png"].map(place);
+    std::fs::write(&fake, stolen(&photo(1))).unwrap();
+    std::fs::write(&heic, b"\0\0\0\x18ftypheic\0\0\0\0").unwrap();
+    std::fs::write(&broken, &photo(2)[..400]).unwrap();
+    std::fs::write(&other, real_photo(4)).unwrap();
+    let check = |args: &[&str]| touchstone(folder.path(), &[&["check"], args].concat());
+    let all = [&*missing, &fake, &heic, &broken, &other];
+    let output = check(&all);
+    let said = stdout(&output);
+    assert_eq!((output.status.code(), stderr(&output).lines().count()), (Some(7), 1), "{}", stderr(&output));
+    assert!(stderr(&output).contains(&missing) && stderr(&output).contains("HEIC is not accepted"));
+    let starts: Vec<&str> = said.lines().filter(|line| !line.starts_with(' ')).collect();
+    let begins = [
+        format!("{missing}: No such file"),
+        format!("{fake}: known_fake_match (review)"),
+        format!("{heic}: HEIC is not accepted"),
+        format!("{broken}: undecidable (review)"),
+        format!("{other}: no_match (allow)"),
+        "listing: not judged, for 2 of 5 photos cannot be used".to_owned(),
+    ];
+    assert_eq!(starts.len(), begins.len(), "{said}");
+    assert!(starts.iter().zip(&begins).all(|(line, begin)| line.starts_with(begin)), "{said}");
+
+    let output = check(&[&missing, &other, "--json"]);
+    assert_eq!(output.status.code(), Some(7));
+    let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&answer["photos"][0]["index"], &answer["photos"][0]["verdict"]), (&1.into(), &"no_match".into()));
+    assert_eq!((&answer["action"], &answer["not_judged"][0]["index"]), (&"review".into(), &0.into()));
+    // Where all can be used, nothing is said of it.
+    let answer: Value = serde_json::from_str(&stdout(&check(&[&other, "--json"]))).unwrap();
+    assert_eq!((&answer["action"], &answer["not_judged"]), (&"allow".into(), &Value::Null));
+}
+
+#[test]
+fn empty_ids_and_control_characters_are_wrong_usage() {
+    let folder = TempDir::new().unwrap();
+    for args in [
+        &["check", "photo.jpg", "--seller", ""][..],
+        &["check", "photo.jpg", "--seller", "a\nb"],
+        &["check", "photo.jpg", "--brand", " "],
+        &["lookup", "photo.jpg", "--product", "a\u{1b}[2J"],
+        &["forget-seller", ""],
+        &["forget-seller", "a\u{7}"],
+        &["key", "revoke", ""],
+        &["key", "add", "--scope", "admin", "--label", "a\nb"],
+    ] {
+        let output = touchstone(folder.path(), args);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(
+            ["is empty", "holds the control character", "on one line"].iter().any(|words| said.contains(words)),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_runtime_library_that_is_cut_off_is_told_and_does_not_end_the_process() {
+    let folder = TempDir::new().unwrap();
+    let (photo_file, cut) = (folder.path().join("photo.jpg"), folder.path().join("cut.so"));
+    std::fs::write(&photo_file, photo(1)).unwrap();
+    let whole = std::fs::read(root().join("models/runtime/libonnxruntime.so")).unwrap();
+    std::fs::write(&cut, &whole[..whole.len() / 4]).unwrap();
+    let set = format!("runtime={}", cut.display());
+    let output = touchstone(folder.path(), &["check", photo_file.to_str().unwrap(), "--set", &set]);
+    let said = stderr(&output);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(5), 1), "{said}");
+    assert!(said.contains("the file is cut off"), "{said}");
+}

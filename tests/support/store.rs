@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -16,6 +16,8 @@ use super::root;
 struct Shelf {
     objects: BTreeMap<String, Vec<u8>>,
     sent: AtomicUsize,
+    /// Objects that are listed, and not given: what is answered in their place. With 404 they are not listed either.
+    refused: Mutex<BTreeMap<String, u16>>,
 }
 
 /// Lives as long as the test's process.
@@ -28,7 +30,7 @@ impl ObjectServer {
     /// Serves objects, each as `<bucket>/<path>`.
     pub fn start(objects: Vec<(&str, Vec<u8>)>) -> Self {
         let objects = objects.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
-        let shelf = Arc::new(Shelf { objects, sent: AtomicUsize::new(0) });
+        let shelf = Arc::new(Shelf { objects, sent: AtomicUsize::new(0), refused: Mutex::default() });
         let (started, address) = std::sync::mpsc::channel();
         let app = axum::Router::new().fallback(answer).with_state(Arc::clone(&shelf));
         std::thread::spawn(move || {
@@ -45,6 +47,11 @@ impl ObjectServer {
     /// Where it answers.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Answers an object with a status from now on.
+    pub fn answer(&self, name: &str, status: u16) {
+        self.shelf.refused.lock().unwrap().insert(name.to_owned(), status);
     }
 
     /// Bytes of objects sent so far.
@@ -77,6 +84,9 @@ async fn answer(State(shelf): State<Arc<Shelf>>, request: Request) -> Response {
     if query.contains("list-type=2") {
         return list(&shelf, &path, &query);
     }
+    if let Some(status) = shelf.refused.lock().unwrap().get(&path) {
+        return StatusCode::from_u16(*status).unwrap().into_response();
+    }
     // What lies below this holds where it leads to.
     if let Some(to) = shelf.objects.get(&path).filter(|_| path.starts_with("redirect/")) {
         return (StatusCode::FOUND, [(header::LOCATION, to.clone())]).into_response();
@@ -101,8 +111,9 @@ fn list(shelf: &Shelf, bucket: &str, query: &str) -> Response {
         url.query_pairs().find(|(name, _)| name == "prefix").map_or(String::new(), |(_, value)| value.into_owned());
     let inside = |name: &str| name.strip_prefix(&format!("{bucket}/")).map(str::to_owned);
     let found = shelf.objects.iter().filter_map(|(name, bytes)| Some((inside(name)?, bytes)));
+    let refused = shelf.refused.lock().unwrap().clone();
     let contents: Vec<String> = found
-        .filter(|(name, _)| name.starts_with(&prefix))
+        .filter(|(name, _)| name.starts_with(&prefix) && refused.get(&format!("{bucket}/{name}")) != Some(&404))
         .map(|(name, bytes)| {
             format!(
                 "<Contents><Key>{name}</Key><LastModified>2026-11-02T10:00:00.000Z</LastModified><ETag>{}</ETag><Size>{}</Size></Contents>",

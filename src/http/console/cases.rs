@@ -9,7 +9,9 @@ use super::auth::{HX_REDIRECT, Moderator, Nothing, Path, Query, Refusal, Signed}
 use super::queue::{FromQueue, QueueFilter, case_address, queue_address, to_case};
 use super::told::{Told, told};
 use crate::console::{self, CasePage};
-use crate::gallery::{Added, BrandId, CaseStatus, Claimed, Decision, Polarity, ReferenceState, VectorQuery};
+use crate::gallery::{
+    Added, BrandId, CaseStatus, Claimed, Decision, Polarity, ReferenceState, VectorQuery, check_name, check_text,
+};
 use crate::http::App;
 use crate::http::cases::MAX_APPEAL;
 use crate::moderation::{Desk, DeskError, Finder, Judgement, Subject};
@@ -164,6 +166,7 @@ const MOST_WORDS: usize = 1000;
 /// A text without what is around it; an empty one is none.
 fn limited(what: &str, text: Option<String>, most: usize) -> Result<Option<String>, Refusal> {
     let Some(text) = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else { return Ok(None) };
+    check_text(what, &text).map_err(|fault| unprocessable(format!("{fault}.")))?;
     match text.chars().count() {
         long if long > most => Err(unprocessable(format!("{what} has {long} characters, expected at most {most}."))),
         _ => Ok(Some(text)),
@@ -237,6 +240,9 @@ pub(super) async fn add_reference(
         let brand: BrandId = form.brand.parse().map_err(DeskError::from)?;
         let polarity: Polarity = form.polarity.parse().map_err(DeskError::from)?;
         let product = limited("The product", form.product, 256)?;
+        if let Some(product) = &product {
+            check_name("The product", product).map_err(|fault| unprocessable(format!("{fault}.")))?;
+        }
         let place = (index(&form.photo)?, brand, polarity, product);
         match app.desk().add_reference(&moderator.worker(), &id, place)? {
             Added::New(reference) | Added::Existing(reference) => {

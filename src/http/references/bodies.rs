@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::gallery::{BrandId, DETAIL_CAPS, Mark, Polarity, Quarantine, Reference, ReferenceState, ReferenceUpdate};
+use crate::gallery::{
+    BrandId, DETAIL_CAPS, Mark, Polarity, Quarantine, Reference, ReferenceState, ReferenceUpdate, check_field,
+};
 use crate::http::Problem;
 use crate::http::access::Caller;
 use crate::http::form::too_long;
@@ -98,7 +100,7 @@ impl From<Reference> for ReferenceBody {
     }
 }
 
-/// The form of a new reference.
+/// The form of a new reference. Texts hold no control characters, `notes` excepted, which may have line breaks and tabs.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form for OpenAPI; Form reads it")]
 pub(in crate::http) struct ReferenceForm {
@@ -108,16 +110,16 @@ pub(in crate::http) struct ReferenceForm {
     /// Authentic or fake.
     polarity: Polarity,
     /// The brand's product id, at most 256 bytes.
-    #[schema(required = false)]
+    #[schema(required = false, min_length = 1)]
     product: String,
     /// Where the brand has it from, at most 1024 bytes.
-    #[schema(required = false)]
+    #[schema(required = false, min_length = 1)]
     source: String,
     /// Free text, at most 4096 bytes.
     #[schema(required = false)]
     notes: String,
     /// Why the brand may use the photo, at most 256 bytes.
-    #[schema(required = false)]
+    #[schema(required = false, min_length = 1)]
     rights_basis: String,
 }
 
@@ -193,9 +195,11 @@ impl ReferencePatch {
     pub(super) fn checked(self) -> Result<ReferenceUpdate, Problem> {
         let fields = [&self.product, &self.source, &self.notes, &self.rights_basis];
         for ((name, cap), field) in DETAIL_CAPS.into_iter().zip(fields) {
-            if field.as_ref().and_then(Option::as_ref).is_some_and(|text| text.len() > cap) {
+            let Some(text) = field.as_ref().and_then(Option::as_ref) else { continue };
+            if text.len() > cap {
                 return Err(too_long(name, cap));
             }
+            check_field(name, text)?;
         }
         if let Some(state) =
             self.state.filter(|state| !matches!(state, ReferenceState::Active | ReferenceState::Disabled))

@@ -13,7 +13,7 @@ use super::access::{Called, Caller};
 use super::form::{Form, Json, Parts, Path, Query, Rules};
 use super::{App, Problem};
 use crate::enrolment::Hygiene;
-use crate::gallery::{Added, BrandId, Claim, DETAIL_CAPS, Details, ListQuery, Reference};
+use crate::gallery::{Added, BrandId, Claim, DETAIL_CAPS, Details, ListQuery, Reference, check_name};
 
 use bodies::{PageQuery, ReferenceBody, ReferenceForm, ReferencePage, ReferencePatch};
 
@@ -105,6 +105,7 @@ pub(super) async fn list(
     Query(query): Query<PageQuery>,
 ) -> Result<Json<ReferencePage>, Problem> {
     let brand: BrandId = brand.parse()?;
+    query.product.as_deref().map_or(Ok(()), |product| check_name("product", product))?;
     let limit = query.limit.unwrap_or(100);
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Problem::invalid("limit-invalid", format!("limit is {limit}, expected 1 to {MAX_PAGE}")));

@@ -14,6 +14,50 @@ use crate::reindex::ReindexError;
 /// Bytes that lie between two members at most: a member's header, with a name and attributes of any sane length.
 const MAX_HEADER: u64 = 1 << 20;
 
+/// Bytes of a file that tell what kind of archive it is.
+pub(super) const TOLD_BY: u64 = 512;
+
+/// What kind of archive a file with these first bytes is, if it is one that is not read.
+pub(in crate::reindex) fn unread_kind(first: &[u8]) -> Option<&'static str> {
+    const KINDS: [(&[u8], &str); 14] = [
+        (b"PK\x03\x04", "zip"),
+        (b"PK\x05\x06", "zip"),
+        (b"PK\x07\x08", "zip"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"BZh", "bzip2"),
+        (b"7z\xbc\xaf\x27\x1c", "7z"),
+        (b"Rar!\x1a\x07", "rar"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"\x04\x22\x4d\x18", "lz4"),
+        (b"LZIP", "lzip"),
+        (b"\x1f\x9d", "compress (.Z)"),
+        (b"MSCF", "cab"),
+        (b"07070", "cpio"),
+        (b"!<arch>\n", "ar"),
+    ];
+    KINDS.iter().find(|(magic, _)| first.starts_with(magic)).map(|(_, kind)| *kind)
+}
+
+/// What to say of an archive of that kind.
+pub(in crate::reindex) fn not_read(kind: &str) -> String {
+    format!(
+        "archive type not read: {kind}; unpack it into a folder, or pack its files as .tar, .tar.gz or .tgz, which are read"
+    )
+}
+
+/// What is wrong with a single file that is given as a source, if it is an archive that is not read as one.
+pub(super) fn misgiven(first: &[u8]) -> Option<String> {
+    let read_by_name = |what: &str, ending: &str| {
+        Some(format!("it is {what}, and its name does not say so; name it {ending} to have its files read"))
+    };
+    match unread_kind(first) {
+        Some(kind) => Some(not_read(kind)),
+        None if first.starts_with(b"\x1f\x8b") => read_by_name("packed by gzip", ".tar.gz or .tgz"),
+        None if first.get(257..262) == Some(b"ustar") => read_by_name("a tar archive", ".tar"),
+        None => None,
+    }
+}
+
 /// Whether a name is that of a tar archive.
 pub(super) fn is_archive(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
@@ -32,6 +76,9 @@ pub(super) fn list(
         let hint = "is it a tar archive? One that gzip has packed must be named .tar.gz or .tgz";
         ReindexError::source(name, &format!("{error}; {hint}"))
     };
+    if let Some(kind) = unread_kind(&stores.first_bytes(spot, TOLD_BY)) {
+        return Err(ReindexError::source(name, &not_read(kind)));
+    }
     let file = stores.reader(spot, name)?;
     let packed = !name.to_ascii_lowercase().ends_with(".tar");
     let file: Box<dyn Read + Send> = if packed { Box::new(MultiGzDecoder::new(file)) } else { file };

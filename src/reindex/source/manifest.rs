@@ -6,10 +6,12 @@ use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::record::Field;
 use serde_json::Value;
 
+use super::spelling::Names;
 use super::store::Whole;
-use super::{Item, Place, Refusal, Spot, Stores, Tell, too_long};
+use super::{Item, Place, Refusal, Spot, Stores, Tell, unfit};
 use crate::gallery::{Details, Polarity};
 use crate::reindex::ReindexError;
+use crate::telemetry::caught;
 
 /// Bytes of one line at most.
 const MAX_LINE: u64 = 1 << 20;
@@ -23,13 +25,14 @@ struct Bounds<'a> {
     /// The manifest's own folder, as text.
     base: String,
     allowed: Vec<Spot>,
+    names: Names,
 }
 
 /// Every row of a manifest. A row that cannot be used is an item nowhere.
 pub(super) fn list(path: &str, allowed: &[String], stores: &Stores, tell: Tell<'_>) -> Result<(), ReindexError> {
     let base = folder(path);
     let places = std::iter::once(&base).chain(allowed).map(|place| stores.spot(place));
-    let bounds = Bounds { stores, allowed: places.collect::<Result<_, _>>()?, base };
+    let bounds = Bounds { stores, allowed: places.collect::<Result<_, _>>()?, base, names: Names::default() };
     let spot = stores.spot(path)?;
     let mut rows = Rows::default();
     let mut row = |number: usize, columns| tell(rows.once(bounds.item(path, number, columns), path, number));
@@ -46,8 +49,8 @@ pub(super) fn list(path: &str, allowed: &[String], stores: &Stores, tell: Tell<'
 
 /// The crate `parquet` panics on some damaged files.
 fn unharmed(path: &str, read: impl FnOnce() -> Result<(), ReindexError>) -> Result<(), ReindexError> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(ReindexError::source(path, &"the file is damaged: it cannot be read as Parquet")))
+    caught(read)
+        .unwrap_or_else(|| Err(ReindexError::source(path, &"the file is damaged: it cannot be read as Parquet")))
 }
 
 fn folder(path: &str) -> String {
@@ -61,28 +64,33 @@ fn folder(path: &str) -> String {
 type Row<'a> = &'a mut dyn FnMut(usize, Result<Columns, String>) -> bool;
 
 fn csv(reader: Box<dyn Read + Send>, path: &str, row: Row<'_>) -> Result<(), ReindexError> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(reader);
-    let header = reader.headers().map_err(|error| ReindexError::source(path, &error))?.clone();
-    checked_header(&header.iter().map(|name| name.trim_start_matches('\u{feff}')), path)?;
-    let names: Vec<String> = header.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
-    for record in reader.records() {
-        let line = |position: Option<&csv::Position>| {
-            position.map_or(0, |position| usize::try_from(position.line()).unwrap_or(usize::MAX))
-        };
-        let number = match &record {
-            Ok(record) => line(record.position()),
-            Err(error) => line(error.position()),
-        };
-        let columns = match record {
-            // A quote that is not closed takes the rows after it for one text.
-            Ok(record) if record.iter().any(|text| text.contains('\n')) => {
-                let detail = format!("line {number}: a quoted text goes on over the line's end; close its quote");
-                return Err(ReindexError::source(path, &detail));
+    let mut records = Records::new(text(reader, path)?, path);
+    let parsed = |record: &[u8]| {
+        let mut reader =
+            csv::ReaderBuilder::new().has_headers(false).buffer_capacity(record.len().max(1)).from_reader(record);
+        let mut fields = csv::ByteRecord::new();
+        let read = reader.read_byte_record(&mut fields).map_err(|error| error.to_string());
+        let mut fields = read.and_then(|_| {
+            csv::StringRecord::from_byte_record(fields)
+                .map_err(|_| "it is not UTF-8 text; save the manifest as UTF-8".to_owned())
+        })?;
+        fields.trim();
+        Ok(fields)
+    };
+    let header = records.next()?.map(|(_, record)| parsed(&record)).transpose();
+    let header = header.map_err(|error: String| ReindexError::source(path, &error))?.unwrap_or_default();
+    checked_header(&header.iter(), path)?;
+    while let Some((number, record)) = records.next()? {
+        let columns = parsed(&record).and_then(|fields| {
+            if fields.len() == header.len() {
+                Ok(header.iter().map(str::to_owned).zip(fields.iter().map(str::to_owned)).collect())
+            } else {
+                let (got, expected) = (fields.len(), header.len());
+                Err(format!(
+                    "it has {got} fields, expected {expected} as in the header; put a text with commas in quotes"
+                ))
             }
-            Ok(record) => Ok(names.iter().cloned().zip(record.iter().map(str::to_owned)).collect()),
-            Err(error) if error.is_io_error() => return Err(ReindexError::source(path, &error)),
-            Err(error) => Err(error.to_string()),
-        };
+        });
         if !row(number, columns) {
             return Ok(());
         }
@@ -90,8 +98,110 @@ fn csv(reader: Box<dyn Read + Send>, path: &str, row: Row<'_>) -> Result<(), Rei
     Ok(())
 }
 
+/// The records of a CSV file, each with the number of the line that it begins on. A quoted text may hold line breaks; one
+/// that is not closed would take the records after it for its own, and ends the reading.
+struct Records<'a> {
+    reader: BufReader<Box<dyn Read + Send>>,
+    path: &'a str,
+    line: usize,
+}
+
+/// Where in a record its next byte is.
+#[derive(Clone, Copy, PartialEq)]
+enum Within {
+    FieldStart,
+    Plain,
+    Quoted,
+    /// After a quote inside a quoted text: it ends the text, or is the first of two that stand for one.
+    Closed,
+}
+
+impl<'a> Records<'a> {
+    fn new(reader: BufReader<Box<dyn Read + Send>>, path: &'a str) -> Self {
+        Self { reader, path, line: 1 }
+    }
+
+    fn next(&mut self) -> Result<Option<(usize, Vec<u8>)>, ReindexError> {
+        let (mut record, mut begins) = (Vec::new(), self.line);
+        let (mut within, mut quote) = (Within::FieldStart, None);
+        loop {
+            let Some(byte) = self.byte()? else { break };
+            let ends_line = byte == b'\n' || (byte == b'\r' && self.peek()? != Some(b'\n'));
+            self.line += usize::from(ends_line);
+            if ends_line && within != Within::Quoted {
+                if record.iter().all(|byte| *byte == b'\r') {
+                    (record, begins) = (Vec::new(), self.line);
+                    continue;
+                }
+                break;
+            }
+            if record.len() as u64 >= MAX_LINE {
+                let detail = format!(
+                    "the record that begins on line {begins} is longer than {MAX_LINE} bytes; close its quotes"
+                );
+                return Err(ReindexError::source(self.path, &detail));
+            }
+            record.push(byte);
+            within = match (within, byte) {
+                (Within::FieldStart, b'"') => {
+                    quote = Some(self.line);
+                    Within::Quoted
+                }
+                (Within::Closed, b'"') => Within::Quoted,
+                (Within::Quoted, b'"') => Within::Closed,
+                (Within::Quoted, _) => Within::Quoted,
+                (_, b',') => Within::FieldStart,
+                (Within::Closed, b' ' | b'\t' | b'\r') => Within::Closed,
+                // Between two quotes that are no pair lie rows of which one has forgotten its own.
+                (Within::Closed, _) if quote != Some(self.line) => return Err(self.not_closed(quote)),
+                _ => Within::Plain,
+            };
+        }
+        if within == Within::Quoted {
+            return Err(self.not_closed(quote));
+        }
+        Ok((!record.is_empty()).then_some((begins, record)))
+    }
+
+    fn not_closed(&self, quote: Option<usize>) -> ReindexError {
+        let line = quote.unwrap_or(self.line);
+        let detail = format!(
+            "line {line}: a quoted text goes on over the line's end and is not closed; close its quote, and write a quote inside it twice"
+        );
+        ReindexError::source(self.path, &detail)
+    }
+
+    fn peek(&mut self) -> Result<Option<u8>, ReindexError> {
+        let path = self.path;
+        let buffer = self.reader.fill_buf().map_err(|error| ReindexError::source(path, &error))?;
+        Ok(buffer.first().copied())
+    }
+
+    fn byte(&mut self) -> Result<Option<u8>, ReindexError> {
+        let byte = self.peek()?;
+        self.reader.consume(usize::from(byte.is_some()));
+        Ok(byte)
+    }
+}
+
+/// A text file's reader, behind its byte order mark if it has one.
+fn text(reader: Box<dyn Read + Send>, path: &str) -> Result<BufReader<Box<dyn Read + Send>>, ReindexError> {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    let failed = |error: std::io::Error| ReindexError::source(path, &error);
+    let mut reader = reader;
+    let mut first = Vec::new();
+    reader.by_ref().take(MARK.len() as u64).read_to_end(&mut first).map_err(failed)?;
+    if first.starts_with(b"\xff\xfe") || first.starts_with(b"\xfe\xff") {
+        return Err(ReindexError::source(path, &"the manifest is UTF-16; save it as UTF-8"));
+    }
+    if first == MARK {
+        first.clear();
+    }
+    Ok(BufReader::new(Box::new(std::io::Cursor::new(first).chain(reader))))
+}
+
 fn json_lines(reader: Box<dyn Read + Send>, path: &str, row: Row<'_>) -> Result<(), ReindexError> {
-    let mut reader = BufReader::new(reader);
+    let mut reader = text(reader, path)?;
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
@@ -255,7 +365,7 @@ impl Bounds<'_> {
             let detail = format!("{name} is no column, expected path or url, polarity, product, notes, rights_basis");
             return nowhere(about, Some(polarity), detail);
         }
-        if let Some(refusal) = too_long(&details) {
+        if let Some(refusal) = unfit(&details) {
             return nowhere(about, Some(polarity), refusal.detail);
         }
         let place = self.place(&source);
@@ -263,7 +373,12 @@ impl Bounds<'_> {
     }
 
     fn place(&self, source: &str) -> Place {
-        match self.stores.spot(source) {
+        let spot = match self.stores.spot(source).map(|spot| self.as_on_disk(spot)) {
+            Ok(Err(detail)) => return Place::Nowhere(Refusal { code: "name-ambiguous", detail }),
+            Ok(Ok(spot)) => Ok(spot),
+            Err(error) => Err(error),
+        };
+        match spot {
             Ok(spot) if self.admits(&spot) => Place::Spot(spot),
             Ok(_) => Place::Nowhere(Refusal {
                 code: "place-not-allowed",
@@ -273,6 +388,16 @@ impl Bounds<'_> {
                 ),
             }),
             Err(error) => Place::Nowhere(Refusal { code: "file-unreadable", detail: error.to_string() }),
+        }
+    }
+
+    /// Names come in NFC or NFD, whichever system wrote them down; a disk may have the other.
+    fn as_on_disk(&self, spot: Spot) -> Result<Spot, String> {
+        let Some(path) = spot.disk() else { return Ok(spot) };
+        let found = self.names.on_disk(&path)?;
+        match found.to_str().filter(|_| found != path).map(|found| self.stores.spot(found)) {
+            Some(Ok(found)) => Ok(found),
+            _ => Ok(spot),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod archive;
 mod manifest;
+mod spelling;
 mod store;
 mod web;
 
@@ -12,8 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 
 use super::ReindexError;
-use crate::gallery::{Details, Polarity};
+use crate::gallery::{Details, Polarity, check_field};
 
+pub(super) use archive::{not_read, unread_kind};
+pub(super) use spelling::{above, one_spelling};
 pub use store::Stores;
 pub(super) use store::{Fetched, Spot};
 pub use web::FetchOptions;
@@ -81,10 +84,17 @@ impl Sources {
                     tell(found(format!("{root}!{name}"), polarity, &name, place))
                 })?;
             } else {
+                let mut misgiven = None;
                 stores.list(&spot, &mut |below, place| {
-                    let source = if below.is_empty() { root.clone() } else { joined(root, &below) };
-                    tell(found(source, polarity, &below, place))
+                    if below.is_empty() {
+                        misgiven = wrong_kind(&place, stores);
+                        return misgiven.is_none() && tell(found(root.clone(), polarity, &below, place));
+                    }
+                    tell(found(joined(root, &below), polarity, &below, place))
                 })?;
+                if let Some(reason) = misgiven {
+                    return Err(ReindexError::source(root, &reason));
+                }
             }
         }
         match &self.manifest {
@@ -108,18 +118,32 @@ impl Sources {
     }
 }
 
+/// What is wrong with a source that is one file, if that is an archive.
+fn wrong_kind(place: &Place, stores: &Stores) -> Option<String> {
+    let Place::Spot(spot) = place else { return None };
+    archive::misgiven(&stores.first_bytes(spot, archive::TOLD_BY))
+}
+
 /// The folders between the root and the file name the product: `<root>/<product>/photo.jpg`.
 fn found(source: String, polarity: Polarity, below: &str, place: Place) -> Item {
     let product = below.rsplit_once('/').map(|(product, _)| product.to_owned());
     let details = Details { product, source: Some(source.clone()), ..Details::default() };
-    let place = too_long(&details).map_or(place, Place::Nowhere);
+    let place = unfit(&details).map_or(place, Place::Nowhere);
     Item { about: Some(source.clone()), source, polarity, details, place }
 }
 
-/// What a brand says must fit into a reference.
-fn too_long(details: &Details) -> Option<Refusal> {
-    let (name, cap, _) = details.named().find(|(_, cap, text)| text.is_some_and(|text| text.len() > *cap))?;
-    Some(Refusal { code: "text-too-long", detail: format!("{name} is longer than {cap} bytes") })
+/// What a brand says must fit into a reference, and be text that can be shown.
+fn unfit(details: &Details) -> Option<Refusal> {
+    for (name, cap, text) in details.named() {
+        let Some(text) = text else { continue };
+        if text.len() > cap {
+            return Some(Refusal { code: "text-too-long", detail: format!("{name} is longer than {cap} bytes") });
+        }
+        if let Err(fault) = check_field(name, text) {
+            return Some(Refusal { code: "name-unusable", detail: fault.to_string() });
+        }
+    }
+    None
 }
 
 fn joined(root: &str, below: &str) -> String {

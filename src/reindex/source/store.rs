@@ -24,9 +24,16 @@ pub(in crate::reindex) struct Spot {
     pub(super) path: Path,
     /// What the store's listing says of the content; the same as long as the content is.
     version: Option<String>,
+    /// Whether it is a file at an `http(s)://` URL.
+    web: bool,
 }
 
 impl Spot {
+    /// The file's path, where it is on this machine's disk.
+    pub(super) fn disk(&self) -> Option<PathBuf> {
+        is_local(&self.store).then(|| on_disk(&self.path))
+    }
+
     /// The path that a local spot's links lead to; of any other, its own.
     pub(super) fn resolved(&self) -> Path {
         let local = is_local(&self.store).then(|| std::fs::canonicalize(on_disk(&self.path)).ok()).flatten();
@@ -92,6 +99,7 @@ impl Stores {
                 store: self.store("file:", || Ok(Arc::new(LocalFileSystem::new())))?,
                 path,
                 version: None,
+                web: false,
             });
         }
         let url = Url::parse(text).map_err(|error| failed(&error))?;
@@ -114,7 +122,7 @@ impl Stores {
                 .map(|(store, _)| Arc::from(store))
                 .map_err(|error| failed(&error))
         })?;
-        Ok(Spot { store, path, version: None })
+        Ok(Spot { store, path, version: None, web: matches!(url.scheme(), "http" | "https") })
     }
 
     fn store(
@@ -137,8 +145,17 @@ impl Stores {
         if is_local(&spot.store) {
             return self.walk(&on_disk(&spot.path), tell);
         }
-        if self.runtime.block_on(spot.store.head(&spot.path)).is_ok() {
-            tell(String::new(), Place::Spot(spot.clone()));
+        let unanswered = match self.runtime.block_on(spot.store.head(&spot.path)) {
+            Ok(_) => {
+                tell(String::new(), Place::Spot(spot.clone()));
+                return Ok(());
+            }
+            Err(object_store::Error::NotFound { .. }) => None,
+            Err(error) => Some(Place::Nowhere(unreadable(&error))),
+        };
+        // Over plain HTTP there are single files only.
+        if let Some(refused) = unanswered.clone().filter(|_| spot.web) {
+            tell(String::new(), refused);
             return Ok(());
         }
         let mut some = false;
@@ -152,16 +169,19 @@ impl Stores {
             };
             let below = below.join("/");
             some = true;
-            let found = Spot { store: Arc::clone(&spot.store), path: location, version };
+            let found = Spot { store: Arc::clone(&spot.store), path: location, version, web: spot.web };
             if !below.is_empty() && !is_hidden(&below) && !tell(below, Place::Spot(found)) {
                 return Ok(());
             }
         }
-        // Stores know no folders: a misspelt one is an empty one.
-        if some {
-            Ok(())
-        } else {
-            Err(ReindexError::source(spot.path.as_ref(), &"there is no such object, nor any below it"))
+        // Stores know no folders: a misspelt one is an empty one. An object that the store did not answer for may be there.
+        match unanswered.filter(|_| !some) {
+            _ if some => Ok(()),
+            Some(refused) => {
+                tell(String::new(), refused);
+                Ok(())
+            }
+            None => Err(ReindexError::source(spot.path.as_ref(), &"there is no such object, nor any below it")),
         }
     }
 
@@ -243,6 +263,23 @@ impl Stores {
             Ok(bytes.freeze())
         };
         self.runtime.block_on(read)
+    }
+
+    /// The first bytes of an object, at most `most`; none where they cannot be had by themselves.
+    pub(super) fn first_bytes(&self, spot: &Spot, most: u64) -> Vec<u8> {
+        if plain_file(spot).is_err() {
+            return Vec::new();
+        }
+        let mut first = Vec::new();
+        match spot.disk() {
+            Some(path) => {
+                let read = std::fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut first));
+                read.map(|_| first).unwrap_or_default()
+            }
+            None => {
+                self.runtime.block_on(spot.store.get_range(&spot.path, 0..most)).map_or(first, |part| part.to_vec())
+            }
+        }
     }
 
     /// A reader over an object, for what is read from front to back.

@@ -265,4 +265,5 @@ fn a_damaged_parquet_file_is_told_and_nothing_else_happens() {
     let output = run(folder.path(), "acme", &["--manifest", text(&manifest)]);
     assert_eq!(output.status.code(), Some(7), "{}", stderr(&output));
     assert!(stderr(&output).contains("the file is damaged"), "{}", stderr(&output));
+    assert_eq!(stderr(&output).lines().count(), 1, "nothing of the panic is said: {}", stderr(&output));
 }

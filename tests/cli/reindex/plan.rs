@@ -194,3 +194,68 @@ fn a_standing_conflict_publishes_once() {
     let second = Run::of(folder.path(), "acme", &both);
     assert_eq!((second.count("conflict") > 0, second.report["published"].is_null()), (true, true), "nothing is new");
 }
+
+/// Puts a link that leads to itself where something was: it is there, and cannot be read, not even by root.
+fn unreadable(path: &Path) {
+    std::fs::rename(path, path.with_extension("aside")).unwrap();
+    std::os::unix::fs::symlink(path, path).unwrap();
+}
+
+#[test]
+fn what_is_there_and_cannot_be_read_is_not_pruned_and_is_told() {
+    let folder = TempDir::new().unwrap();
+    let fakes = folder.path().join("fakes");
+    photos(&fakes.join("bag"), 1..4);
+    photos(&fakes.join("watch"), 4..8);
+    photos(&fakes, 8..9);
+    Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
+    // A whole folder cannot be read: nothing below it is named.
+    let aside = folder.path().join("bag-aside");
+    std::fs::rename(fakes.join("bag"), &aside).unwrap();
+    std::os::unix::fs::symlink(fakes.join("bag"), fakes.join("bag")).unwrap();
+    std::fs::remove_file(fakes.join("8.jpg")).unwrap();
+    let prune = ["--fake", text(&fakes), "--prune", "--yes"];
+    let planned = Run::of(folder.path(), "acme", &[&prune[..3], &["--dry-run"]].concat());
+    assert_eq!((planned.counts(), planned.count("kept")), ([0, 0, 1, 4, 0, 0, 1], 3));
+    let run = Run::of(folder.path(), "acme", &prune);
+    assert_eq!((run.counts(), run.count("kept"), run.code), ([0, 0, 1, 4, 0, 0, 1], 3, 3));
+    let (code, detail) = run.why("bag/1.jpg [ref_");
+    assert!(
+        code == "source-unusable" && detail.contains("cannot be used now, so it was not pruned"),
+        "{code} {detail}"
+    );
+    let words = stdout(&touchstone(folder.path(), &[&["reindex", "--brand", "acme"], &prune[..]].concat()));
+    assert!(words.contains("3 kept") && words.contains("kept ") && words.contains("/bag/2.jpg [ref_"), "{words}");
+    // Once it can be read, what is gone goes.
+    std::fs::remove_file(fakes.join("bag")).unwrap();
+    std::fs::rename(&aside, fakes.join("bag")).unwrap();
+    std::fs::remove_file(fakes.join("bag/1.jpg")).unwrap();
+    let run = Run::of(folder.path(), "acme", &prune);
+    assert_eq!((run.counts(), run.count("kept"), run.code), ([0, 0, 1, 6, 0, 0, 0], 0, 0));
+}
+
+#[test]
+fn a_source_that_cannot_be_read_is_known_in_another_spelling_and_by_what_it_held() {
+    let folder = TempDir::new().unwrap();
+    let fakes = folder.path().join("fakes");
+    photos(&fakes, 1..9);
+    std::fs::write(fakes.join("copy.jpg"), photo(1)).unwrap();
+    Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
+    // Of two files with the same bytes one is gone and the other cannot be read: which of them the reference names is chance.
+    std::fs::remove_file(fakes.join("1.jpg")).unwrap();
+    unreadable(&fakes.join("copy.jpg"));
+    unreadable(&fakes.join("2.jpg"));
+    std::fs::remove_file(fakes.join("3.jpg")).unwrap();
+    std::fs::remove_file(fakes.join("copy.aside")).unwrap();
+    std::fs::remove_file(fakes.join("2.aside")).unwrap();
+    let other = format!("file://{}/../fakes", fakes.display());
+    let prune = ["--fake", &other, "--prune", "--yes"];
+    let same = ["--fake", text(&fakes), "--prune"];
+    let planned = Run::of(folder.path(), "acme", &[&same[..], &["--dry-run"]].concat());
+    assert_eq!((planned.count("kept"), planned.count("removed")), (2, 1), "{:?}", planned.entries);
+    let run = Run::of(folder.path(), "acme", &[&same[..], &["--yes"]].concat());
+    assert_eq!((run.count("kept"), run.count("removed")), (2, 1), "{:?}", run.entries);
+    let run = Run::of(folder.path(), "acme", &prune);
+    assert!(run.count("kept") >= 1, "2.jpg, by its place: {:?}", run.entries);
+    assert!(run.why("2.jpg [ref_").0 == "source-unusable", "{:?}", run.entries);
+}

@@ -204,3 +204,181 @@ fn object_stores_are_read_as_folders_are() {
     let output = s3(&["--fake", "s3://nothing/here"]);
     assert_eq!(output.status.code(), Some(7), "{}", stdout(&output));
 }
+
+#[test]
+fn an_object_that_the_store_does_not_give_is_not_pruned_and_one_that_is_gone_is() {
+    let folder = TempDir::new().unwrap();
+    let list = b"url,polarity\ns3://brand/more/9.jpg,fake\n".to_vec();
+    let names: Vec<String> = (1..9).map(|seed| format!("brand/fakes/{seed}.jpg")).collect();
+    let mut objects: Vec<(&str, Vec<u8>)> = names.iter().map(String::as_str).zip((1..9).map(photo)).collect();
+    objects.extend([("brand/more/9.jpg", photo(9)), ("brand/list.csv", list)]);
+    let server = ObjectServer::start(objects);
+    let s3 = |args: &[&str]| {
+        let all = [&["reindex", "--brand", "acme", "--json", "--no-points"], args].concat();
+        let output = server.command(folder.path(), &all).output().unwrap();
+        let event: Value = serde_json::from_str(stdout(&output).lines().last().unwrap_or_default())
+            .unwrap_or_else(|_| panic!("{}", stderr(&output)));
+        event["report"]["counts"].clone()
+    };
+    let both = ["--fake", "s3://brand/fakes", "--fake", "s3://brand/more/9.jpg"];
+    assert_eq!(s3(&both)["added"], 9);
+    server.answer("brand/fakes/1.jpg", 404);
+    for refused in ["brand/fakes/2.jpg", "brand/more/9.jpg"] {
+        server.answer(refused, 403);
+    }
+    let counts = s3(&[&both[..], &["--prune", "--yes"]].concat());
+    // The store lists 2.jpg, and its listing says that it is what it was; 9.jpg was asked for by its name.
+    assert_eq!((&counts["removed"], &counts["kept"]), (&1.into(), &1.into()), "{counts}");
+    let counts = s3(&["--fake", "s3://brand/fakes", "--manifest", "s3://brand/list.csv", "--prune", "--yes"]);
+    assert_eq!((&counts["removed"], &counts["kept"]), (&0.into(), &1.into()), "{counts}");
+}
+
+#[test]
+fn names_in_one_unicode_form_find_files_in_the_other() {
+    let folder = TempDir::new().unwrap();
+    let fakes = folder.path().join("fakes");
+    std::fs::create_dir_all(fakes.join("Taschen-Größe".replace('ö', "o\u{308}"))).unwrap();
+    std::fs::write(fakes.join("Taschen-Gro\u{308}ße/Ko\u{308}ln.jpg"), photo(1)).unwrap();
+    std::fs::write(fakes.join("M\u{fc}nchen.jpg"), photo(2)).unwrap();
+    // Both are there: each is found by its own bytes.
+    std::fs::write(fakes.join("\u{e9}t\u{e9}.jpg"), photo(3)).unwrap();
+    std::fs::write(fakes.join("e\u{301}te\u{301}.jpg"), photo(4)).unwrap();
+    // One name in two spellings, of which the manifest has neither.
+    std::fs::write(fakes.join("Vi\u{1ec7}t.jpg"), photo(5)).unwrap();
+    std::fs::write(fakes.join("Vie\u{323}\u{302}t.jpg"), photo(6)).unwrap();
+    let rows = [
+        "path,polarity",
+        "fakes/Taschen-Gr\u{f6}ße/K\u{f6}ln.jpg,fake",
+        "fakes/Mu\u{308}nchen.jpg,fake",
+        "fakes/\u{e9}t\u{e9}.jpg,fake",
+        "fakes/e\u{301}te\u{301}.jpg,fake",
+        "fakes/Vi\u{ea}\u{323}t.jpg,fake",
+        "fakes/Stra\u{df}e.jpg,fake",
+    ];
+    let manifest = folder.path().join("list.csv");
+    std::fs::write(&manifest, rows.join("\n")).unwrap();
+    let first = Run::of(folder.path(), "acme", &["--manifest", text(&manifest)]);
+    assert_eq!(first.counts(), [4, 0, 0, 0, 0, 0, 2], "{:?}", first.entries);
+    let (code, detail) = first.why("Vi\u{ea}\u{323}t");
+    assert!(code == "name-ambiguous" && detail.contains("2 have the same name"), "{code} {detail}");
+    assert_eq!(first.why("Stra\u{df}e").0, "file-unreadable");
+    let again = Run::of(folder.path(), "acme", &["--manifest", text(&manifest), "--prune", "--yes"]);
+    assert_eq!(again.counts(), [0, 0, 0, 4, 0, 0, 2], "{:?}", again.entries);
+}
+
+#[test]
+fn manifests_may_begin_with_a_byte_order_mark() {
+    for (name, rows) in [("brand.csv", CSV.to_owned()), ("brand.jsonl", JSON_LINES.to_owned())] {
+        let folder = TempDir::new().unwrap();
+        brand(folder.path());
+        let manifest = folder.path().join(name);
+        std::fs::write(&manifest, format!("\u{feff}{rows}")).unwrap();
+        let run = Run::of(folder.path(), "acme", &["--manifest", text(&manifest)]);
+        assert_eq!(run.counts(), [3, 0, 0, 0, 0, 0, 1], "{name}: {:?}", run.entries);
+        assert_eq!(references(folder.path()).len(), 3);
+        let utf16: Vec<u8> = format!("\u{feff}{rows}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        std::fs::write(&manifest, utf16).unwrap();
+        let refused = super::run(folder.path(), "acme", &["--manifest", text(&manifest)]);
+        assert_eq!(refused.status.code(), Some(7));
+        assert!(stderr(&refused).contains("UTF-16; save it as UTF-8"), "{}", stderr(&refused));
+    }
+    let folder = TempDir::new().unwrap();
+    brand(folder.path());
+    let manifest = folder.path().join("quoted.csv");
+    std::fs::write(&manifest, "\u{feff}\"path\",\"polarity\"\r\n\"fake/bag/1.jpg\",\"fake\"\r\n").unwrap();
+    assert_eq!(Run::of(folder.path(), "acme", &["--manifest", text(&manifest)]).count("added"), 1);
+}
+
+#[test]
+fn a_quoted_csv_text_may_hold_line_breaks_and_lines_are_counted_rightly() {
+    let folder = TempDir::new().unwrap();
+    brand(folder.path());
+    let manifest = folder.path().join("brand.csv");
+    for end in ["\n", "\r\n", "\r"] {
+        let lines = [
+            "path,polarity,notes",
+            "fake/bag/1.jpg,fake,\"seen in May,",
+            "and \"\"again\"\" in June\"",
+            "",
+            "fake/watch/2.jpg,fale,\"one",
+            "two\"",
+            "fake/watch/2.jpg,fake,a,b",
+            "authentic/bag/3.jpg,authentic,\"three\"",
+            "fake/gone.jpg,fake,",
+        ];
+        std::fs::write(&manifest, lines.join(end)).unwrap();
+        let run = Run::of(folder.path(), "acme", &["--manifest", text(&manifest)]);
+        assert_eq!(run.count("refused"), 3, "{:?}", run.entries);
+        assert_eq!(run.why("brand.csv:5").0, "manifest-row-invalid", "{:?}", run.entries);
+        let (code, detail) = run.why("brand.csv:7");
+        assert!(code == "manifest-row-invalid" && detail.contains("4 fields, expected 3"), "{detail}");
+        let notes = format!("seen in May,{}and \\\"again\\\" in June", end.escape_default());
+        let kept = references(folder.path());
+        assert!(kept.iter().any(|one| one.contains(&notes)), "{kept:?}");
+    }
+    // A quote that is forgotten is told where it opens, also where a later one seems to close it.
+    let rows =
+        "path,polarity,notes\nfake/bag/1.jpg,fake,\"a\nb\"\nfake/bag/1.jpg,fake,\"open\nfake/watch/2.jpg,fake,\"b\"\n";
+    std::fs::write(&manifest, rows).unwrap();
+    let stopped = run(folder.path(), "acme", &["--manifest", text(&manifest)]);
+    assert_eq!(stopped.status.code(), Some(7));
+    assert!(stderr(&stopped).contains("line 4: a quoted text goes on over the line's end"), "{}", stderr(&stopped));
+}
+
+#[test]
+fn archives_that_are_not_read_are_named_by_what_they_are() {
+    let folder = TempDir::new().unwrap();
+    let kinds: [(&str, &[u8], &str); 8] = [
+        ("photos.zip", b"PK\x03\x04\x14\0\0\0", "archive type not read: zip;"),
+        ("photos.jpg", b"PK\x03\x04\x14\0\0\0", "archive type not read: zip;"),
+        ("photos.tar", b"PK\x03\x04\x14\0\0\0", "archive type not read: zip;"),
+        ("photos.tar.xz", b"\xfd7zXZ\0\0\x04", "archive type not read: xz;"),
+        ("photos.tar.bz2", b"BZh91AY&SY", "archive type not read: bzip2;"),
+        ("photos.7z", b"7z\xbc\xaf\x27\x1c\0\x04", "archive type not read: 7z;"),
+        ("photos.rar", b"Rar!\x1a\x07\x01\0", "archive type not read: rar;"),
+        ("photos.tar.zst", b"\x28\xb5\x2f\xfd\x04\0", "archive type not read: zstd;"),
+    ];
+    for (name, first, kind) in kinds {
+        let path = folder.path().join(name);
+        // Larger than a photo may be: that must not be what is told.
+        let file = std::fs::File::create(&path).unwrap();
+        (&file).write_all(first).unwrap();
+        file.set_len(64 << 20).unwrap();
+        let refused = run(folder.path(), "acme", &["--fake", text(&path)]);
+        assert_eq!((refused.status.code(), stderr(&refused).lines().count()), (Some(7), 1), "{}", stderr(&refused));
+        let said = stderr(&refused);
+        let words = [kind, ".tar, .tar.gz or .tgz, which are read"];
+        assert!(words.iter().all(|word| said.contains(word)), "{name}: {said}");
+    }
+    // The name of a photo does not make an archive.
+    std::fs::write(folder.path().join("photo.zip"), photo(1)).unwrap();
+    let named = Run::of(folder.path(), "acme", &["--fake", text(&folder.path().join("photo.zip"))]);
+    assert_eq!(named.count("added"), 1, "{:?}", named.entries);
+    // Beside photos in a folder, too.
+    let fakes = folder.path().join("fakes");
+    std::fs::create_dir(&fakes).unwrap();
+    std::fs::write(fakes.join("more.zip"), kinds[0].1).unwrap();
+    std::fs::write(fakes.join("2.jpg"), photo(2)).unwrap();
+    let run = Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
+    assert_eq!(run.counts(), [1, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(run.why("more.zip").0, "archive-not-read");
+}
+
+#[test]
+fn rows_with_control_characters_are_refused_and_notes_may_have_lines() {
+    let folder = TempDir::new().unwrap();
+    brand(folder.path());
+    let manifest = folder.path().join("brand.jsonl");
+    let rows = [
+        r#"{"path": "fake/bag/1.jpg", "polarity": "fake", "product": "bag\u0007"}"#,
+        r#"{"path": "fake/watch/2.jpg", "polarity": "fake", "rights_basis": "own\nwork"}"#,
+        r#"{"path": "fake/no\u001b[2J.jpg", "polarity": "fake"}"#,
+        r#"{"path": "authentic/bag/3.jpg", "polarity": "authentic", "notes": "two\nlines"}"#,
+    ];
+    std::fs::write(&manifest, rows.join("\n")).unwrap();
+    let run = Run::of(folder.path(), "acme", &["--manifest", text(&manifest)]);
+    assert_eq!(run.counts(), [1, 0, 0, 0, 0, 0, 3], "{:?}", run.entries);
+    assert!(run.why("brand.jsonl:1").1.contains("product holds the control character U+0007 at byte 3"));
+    assert!(run.why("brand.jsonl:2").1.contains("rights_basis holds the control character U+000A"));
+    assert!(run.why("brand.jsonl:3").1.contains("source holds the control character U+001B"));
+}

@@ -1,0 +1,80 @@
+//! What texts of others may hold before they are kept: ids, names and free text.
+
+use super::InvalidName;
+
+/// Why a text is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TextFault {
+    /// Nothing, or only white space.
+    #[error("{field} is empty; send a text that can be seen, or leave it out")]
+    Empty {
+        /// The field's name.
+        field: String,
+    },
+    /// A control character.
+    #[error("{field} holds the control character U+{:04X} at byte {at}; send it without", u32::from(*.control))]
+    Control {
+        /// The field's name.
+        field: String,
+        /// The character.
+        control: char,
+        /// Where it begins, in bytes of UTF-8 from 0.
+        at: usize,
+    },
+}
+
+impl TextFault {
+    /// A stable kebab-case code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty { .. } => "field-empty",
+            Self::Control { .. } => "field-invalid",
+        }
+    }
+}
+
+impl From<TextFault> for InvalidName {
+    fn from(fault: TextFault) -> Self {
+        Self(fault.to_string())
+    }
+}
+
+/// Whether a character moves the cursor, ends a line or turns the direction of text around, and shows nothing itself.
+fn is_control(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Checks a text on one line: an id, a name, a source. It has something to see and no control character.
+///
+/// # Errors
+/// [`TextFault`], which names the field.
+pub fn check_name(field: &str, text: &str) -> Result<(), TextFault> {
+    if text.trim().is_empty() && !text.chars().any(is_control) {
+        return Err(TextFault::Empty { field: field.to_owned() });
+    }
+    without_control(field, text, |_| false)
+}
+
+/// Checks a free text: it may have line breaks and tabs, and be empty.
+///
+/// # Errors
+/// [`TextFault::Control`], which names the field.
+pub fn check_text(field: &str, text: &str) -> Result<(), TextFault> {
+    without_control(field, text, |c| matches!(c, '\n' | '\r' | '\t'))
+}
+
+/// Checks a field by its name: `notes`, `note` and `text` are free texts, all others names.
+///
+/// # Errors
+/// [`TextFault`], which names the field.
+pub fn check_field(field: &str, text: &str) -> Result<(), TextFault> {
+    if matches!(field, "notes" | "note" | "text") { check_text(field, text) } else { check_name(field, text) }
+}
+
+fn without_control(field: &str, text: &str, allowed: impl Fn(char) -> bool) -> Result<(), TextFault> {
+    match text.char_indices().find(|(_, c)| is_control(*c) && !allowed(*c)) {
+        Some((at, control)) => Err(TextFault::Control { field: field.to_owned(), control, at }),
+        None => Ok(()),
+    }
+}

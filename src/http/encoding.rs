@@ -1,0 +1,29 @@
+//! Bodies that are packed: none is unpacked here, so none may be taken for what it holds.
+
+use axum::body::HttpBody;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::Problem;
+
+/// Refuses a body with a `Content-Encoding` other than `identity`.
+pub(super) async fn refuse_packed(request: Request, next: Next) -> Response {
+    let Some(encoding) = packed(request.headers()).filter(|_| !request.body().is_end_stream()) else {
+        return next.run(request).await;
+    };
+    let detail = format!("the body's Content-Encoding is {encoding:?}, expected identity; send the body unpacked");
+    let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding-unsupported", detail);
+    let mut response = problem.into_response();
+    response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    response
+}
+
+/// What a body is packed by, if it is.
+fn packed(headers: &HeaderMap) -> Option<String> {
+    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let texts: Vec<String> = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
+    let plain = |coding: &str| coding.trim().is_empty() || coding.trim().eq_ignore_ascii_case("identity");
+    texts.iter().any(|text| !text.split(',').all(plain)).then(|| texts.join(", "))
+}
