@@ -1,6 +1,7 @@
 //! What a run has done with each image: kept beside the database, so that a run that was stopped goes on, and so that
 //! a list of millions takes no memory.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -9,9 +10,10 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
+use super::rows::{doubts, doubts_text};
 use super::store::{GalleryError, parsed, signed, unsigned};
 use super::{BrandId, Polarity};
-use crate::photo::Sha256;
+use crate::photo::{Doubt, Sha256};
 
 /// What became of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -87,6 +89,9 @@ pub struct JournalEntry {
     pub code: Option<String>,
     /// Why, in words.
     pub detail: Option<String>,
+    /// Why it is a poor reference, where it comes in as one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<Doubt>,
 }
 
 /// The journal of one brand. One process at a time holds it.
@@ -103,7 +108,7 @@ pub struct Journal {
 }
 
 /// Of the layout below.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS head (one INTEGER PRIMARY KEY CHECK (one = 1), run TEXT NOT NULL, pass INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS item (
@@ -117,6 +122,7 @@ const SCHEMA: &str = "
         fate     TEXT NOT NULL,
         code     TEXT,
         detail   TEXT,
+        doubts   TEXT NOT NULL DEFAULT '',
         PRIMARY KEY (source, polarity)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS item_sha256 ON item (sha256, pass);
@@ -147,10 +153,12 @@ impl Journal {
             db.pragma_update(None, "journal_mode", "WAL")?;
             db.pragma_update(None, "synchronous", "NORMAL")?;
             // A journal of another layout is begun anew: nothing is lost but time.
-            if db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? != VERSION {
-                db.execute_batch("DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS item;")?;
-                db.pragma_update(None, "user_version", VERSION)?;
+            match db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
+                VERSION => {}
+                1 => db.execute_batch("ALTER TABLE item ADD COLUMN doubts TEXT NOT NULL DEFAULT ''")?,
+                _ => db.execute_batch("DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS item;")?,
             }
+            db.pragma_update(None, "user_version", VERSION)?;
             db.execute_batch(SCHEMA)?;
             db.execute("INSERT OR IGNORE INTO head (one, run, pass) VALUES (1, ?1, 0)", [super::new_id("run")])?;
             db.query_row("UPDATE head SET pass = pass + 1 RETURNING run, pass", [], |row| {
@@ -236,8 +244,8 @@ impl Journal {
     pub fn record(&self, entry: &JournalEntry) -> Result<(), GalleryError> {
         self.with(|db| {
             db.prepare_cached(
-                "INSERT OR REPLACE INTO item (source, polarity, pass, version, about, sha256, key, fate, code, detail)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                "INSERT OR REPLACE INTO item (source, polarity, pass, version, about, sha256, key, fate, code, detail, doubts)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?
             .execute(params![
                 entry.source,
@@ -250,6 +258,7 @@ impl Journal {
                 entry.fate.as_str(),
                 entry.code,
                 entry.detail,
+                doubts_text(&entry.doubts),
             ])
         })
         .map(drop)
@@ -320,6 +329,43 @@ impl Journal {
         })
     }
 
+    /// How many of this pass come in with each doubt.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn doubts(&self) -> Result<BTreeMap<Doubt, u64>, GalleryError> {
+        self.with(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT doubts, count(*) FROM item WHERE doubts <> '' AND fate = 'added' AND pass = ?1 GROUP BY doubts",
+            )?;
+            let mut rows = statement.query([self.pass])?;
+            let mut counts = BTreeMap::new();
+            while let Some(row) = rows.next()? {
+                for doubt in doubts(row, 0)? {
+                    *counts.entry(doubt).or_default() += unsigned(row, 1)?;
+                }
+            }
+            Ok(counts)
+        })
+    }
+
+    /// The entries of this pass that come in with a doubt, by source, `most` of them; and how many there are.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn doubted(&self, most: usize) -> Result<(Vec<JournalEntry>, u64), GalleryError> {
+        self.with(|db| {
+            let which = "FROM item WHERE doubts <> '' AND fate = 'added' AND pass = ?1";
+            let sql = format!("SELECT {COLUMNS} {which} ORDER BY source, polarity LIMIT ?2");
+            let entries = db
+                .prepare_cached(&sql)?
+                .query_map(params![self.pass, i64::try_from(most).unwrap_or(i64::MAX)], entry)?
+                .collect::<rusqlite::Result<_>>()?;
+            let all = db.query_row(&format!("SELECT count(*) {which}"), [self.pass], |row| unsigned(row, 0))?;
+            Ok((entries, all))
+        })
+    }
+
     /// How many of this pass met each fate.
     ///
     /// # Errors
@@ -370,7 +416,7 @@ impl Journal {
     }
 }
 
-const COLUMNS: &str = "source, polarity, version, about, sha256, key, fate, code, detail";
+const COLUMNS: &str = "source, polarity, version, about, sha256, key, fate, code, detail, doubts";
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
     Ok(JournalEntry {
@@ -386,5 +432,6 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
         fate: parsed(row, 6)?,
         code: row.get(7)?,
         detail: row.get(8)?,
+        doubts: doubts(row, 9)?,
     })
 }

@@ -52,6 +52,7 @@ pub(super) fn rest_of<'a>(animation: impl AnimationDecoder<'a>, limits: &Limits)
     Ok(best.map(|(_, chosen, rgb)| {
         let (_, chosen) = &looks[chosen];
         let other = looks.iter().any(|(shows, look)| *shows && !look.is_same(chosen));
-        Pixels { rgb, frames: u32::try_from(looks.len()).unwrap_or(u32::MAX), more_frames: more || other }
+        let frames = u32::try_from(looks.len()).unwrap_or(u32::MAX);
+        Pixels { frames, more_frames: more || other, ..Pixels::still(rgb) }
     }))
 }

@@ -1,6 +1,6 @@
 //! Colours as browsers show them: embedded profiles and PNG's colour chunks become sRGB, transparency becomes white.
 
-use image::{DynamicImage, RgbImage, Rgba};
+use image::{DynamicImage, RgbImage, Rgba, RgbaImage};
 use moxcms::{
     Chromaticity, CicpColorPrimaries, CicpProfile, ColorPrimaries, ColorProfile, DataColorSpace, Layout,
     MatrixCoefficients, ToneReprCurve, TransferCharacteristics, TransformOptions, XyY,
@@ -17,20 +17,51 @@ const SRGB_GAMMA: u32 = 45_455;
 
 /// Lays transparent pixels over white, the ground that shops show pictures on.
 pub(super) fn over_white(image: DynamicImage) -> RgbImage {
+    if image.color().has_alpha() { over(&image.into_rgba8(), 255) } else { image.into_rgb8() }
+}
+
+/// As [`over_white`]; and over black, where the picture can be seen on black but not on white.
+pub(super) fn over_grounds(image: DynamicImage) -> (RgbImage, Option<RgbImage>) {
     if !image.color().has_alpha() {
-        return image.into_rgb8();
+        return (image.into_rgb8(), None);
     }
     let rgba = image.into_rgba8();
+    (over(&rgba, 255), is_seen_on_black_only(&rgba).then(|| over(&rgba, 0)))
+}
+
+fn over(rgba: &RgbaImage, ground: u32) -> RgbImage {
     let (width, height) = rgba.dimensions();
     RgbImage::from_fn(width, height, |x, y| {
         let Rgba([r, g, b, a]) = *rgba.get_pixel(x, y);
         let blend = |channel: u8| {
             let (channel, alpha) = (u32::from(channel), u32::from(a));
-            let sum = channel * alpha + 255 * (255 - alpha);
+            let sum = channel * alpha + ground * (255 - alpha);
             u8::try_from((sum + 127) / 255).unwrap_or(u8::MAX)
         };
         image::Rgb([blend(r), blend(g), blend(b)])
     })
+}
+
+/// A pixel that differs from its ground by more levels than this, of 255, in a channel can be seen on it faintly,
+const FAINT: u32 = 16;
+/// and by more than this, well.
+const CLEAR: u32 = 64;
+
+/// Whether less than half a percent of what a picture shows can be seen on white, and two percent or more can be seen
+/// well on black. Pixels count by their alpha; pictures of which less than a percent is transparent are not meant.
+fn is_seen_on_black_only(rgba: &RgbaImage) -> bool {
+    let (mut all, mut on_white, mut on_black, mut transparent) = (0_u64, 0_u64, 0_u64, 0_u64);
+    for Rgba([r, g, b, alpha]) in rgba.pixels() {
+        let alpha = u32::from(*alpha);
+        let (dark, light) = (u32::from(*r.min(g).min(b)), u32::from(*r.max(g).max(b)));
+        let weight = u64::from(alpha);
+        all += weight;
+        on_white += if (255 - dark) * alpha > FAINT * 255 { weight } else { 0 };
+        on_black += if light * alpha > CLEAR * 255 { weight } else { 0 };
+        transparent += u64::from(alpha < 128);
+    }
+    let pixels = u64::from(rgba.width()) * u64::from(rgba.height());
+    on_white * 200 < all && on_black * 50 >= all && transparent * 100 >= pixels
 }
 
 /// An embedded ICC profile. One that is broken, or not for RGB (CMYK and grey are RGB by now), is passed over, as

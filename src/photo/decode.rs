@@ -4,11 +4,11 @@ use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, ImageResult};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, ImageResult, RgbImage};
 use moxcms::ColorProfile;
 
 use super::animation::rest_of;
-use super::colour::{icc_profile, over_white, png_profile, to_srgb};
+use super::colour::{icc_profile, over_grounds, png_profile, to_srgb};
 use super::jpeg::{EXIF, Jpeg};
 use super::palette::PaletteTiff;
 use super::png::first_chunk;
@@ -29,13 +29,16 @@ pub(super) fn sniffed(bytes: &[u8], limits: &Limits) -> Result<Format, PhotoErro
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Format, Pixels), PhotoError> {
     let format = sniffed(bytes, limits)?;
     let decoded = if format == Format::Jpeg { jpeg(bytes, limits)? } else { other(bytes, format, limits)? };
-    let Decoded { mut stored, orientation, profile } = decoded;
-    if let Some(profile) = profile {
-        to_srgb(&mut stored.rgb, &profile);
-    }
-    let mut upright = DynamicImage::ImageRgb8(stored.rgb);
-    upright.apply_orientation(orientation);
-    Ok((format, Pixels { rgb: upright.into_rgb8(), ..stored }))
+    let Decoded { stored, orientation, profile } = decoded;
+    let shown = |mut rgb: RgbImage| {
+        if let Some(profile) = &profile {
+            to_srgb(&mut rgb, profile);
+        }
+        let mut upright = DynamicImage::ImageRgb8(rgb);
+        upright.apply_orientation(orientation);
+        upright.into_rgb8()
+    };
+    Ok((format, Pixels { rgb: shown(stored.rgb), on_black: stored.on_black.map(shown), ..stored }))
 }
 
 /// A picture as it is stored, and how it is to be shown.
@@ -51,8 +54,8 @@ fn jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
     check_size(jpeg.width, jpeg.height, u64::from(jpeg.width) * u64::from(jpeg.height) * 3, limits)?;
     let orientation = jpeg.orientation;
     let profile = jpeg.icc.take().and_then(|icc| icc_profile(&icc));
-    let stored = Pixels::still(jpeg.pixels().map_err(broken)?);
-    Ok(Decoded { stored, orientation, profile })
+    let (rgb, damaged) = jpeg.pixels().map_err(broken)?;
+    Ok(Decoded { stored: Pixels { damaged, ..Pixels::still(rgb) }, orientation, profile })
 }
 
 fn other(bytes: &[u8], format: Format, limits: &Limits) -> Result<Decoded, PhotoError> {
@@ -80,11 +83,11 @@ fn other(bytes: &[u8], format: Format, limits: &Limits) -> Result<Decoded, Photo
     if let Some(stored) = animation(bytes, format, image_limits, limits).map_err(broken)? {
         return Ok(Decoded { stored, orientation, profile });
     }
-    let mut rgb = over_white(DynamicImage::from_decoder(decoder).map_err(broken)?);
+    let (mut rgb, on_black) = over_grounds(DynamicImage::from_decoder(decoder).map_err(broken)?);
     if let Some(palette) = palette {
         palette.colour(&mut rgb);
     }
-    Ok(Decoded { stored: Pixels::still(rgb), orientation, profile })
+    Ok(Decoded { stored: Pixels { on_black, ..Pixels::still(rgb) }, orientation, profile })
 }
 
 /// The frame that stands for a file, where it is an animation.

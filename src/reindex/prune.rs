@@ -64,6 +64,7 @@ fn removal(reference: &Reference) -> JournalEntry {
         fate: Fate::Removed,
         code: Some("not-named".to_owned()),
         detail: Some("the sources do not name it any more".to_owned()),
+        doubts: Vec::new(),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
 use crate::gallery::{
     Action, Decision, FloodLimits, Gallery, GalleryError, Hit, NewCase, Pair, Polarity, StoredCheck, new_id,
 };
-use crate::library::{Filter, Library};
+use crate::library::{Filter, Found, Library};
 use crate::photo::{Photo, PhotoError, Sha256};
 use crate::scoring::Scoring;
 use crate::telemetry;
@@ -272,9 +272,10 @@ impl Screener {
                 let pending = self.embedder.submit(&photo)?;
                 let quality = photo.quality();
                 let size = (photo.width(), photo.height());
+                let same = self.same(&photo);
                 // Twenty photos of a request wait here at once: only as much of each is kept as the second look sees.
                 let photo = photo.shrunk(KEPT_SIDE);
-                Ok(Started::Seen { photo: Box::new(photo), quality, size, pending })
+                Ok(Started::Seen { photo: Box::new(photo), quality, size, same, pending })
             }
             Err(broken @ PhotoError::Broken { .. }) => Ok(Started::Broken(broken)),
             Err(source) => Err(ScreenError::Photo { index, source }),
@@ -296,9 +297,10 @@ impl Screener {
                 answer.fault = Some(PhotoFault::from(&error));
                 undecidable(Reason::PhotoBroken)
             }
-            Started::Seen { photo, quality, size, pending } => {
+            Started::Seen { photo, quality, size, same, pending } => {
                 answer.see(size, quality, photo.frames());
-                match pending.wait().map_err(ScreenError::from).and_then(|seen| self.examine(&photo, &seen)) {
+                let seen = pending.wait().map_err(ScreenError::from);
+                match seen.and_then(|seen| self.examine_beside(&photo, &seen, same)) {
                     Ok(mut examination) => {
                         answer.views = examination.views;
                         let decided = self.decided_before(&examination, &photo, listing)?;
@@ -431,7 +433,7 @@ struct Finished {
 
 /// A photo on its way.
 enum Started {
-    Seen { photo: Box<Photo>, quality: u8, size: (u32, u32), pending: Pending },
+    Seen { photo: Box<Photo>, quality: u8, size: (u32, u32), same: Vec<Found>, pending: Pending },
     Broken(PhotoError),
 }
 
