@@ -8,9 +8,9 @@ use crate::align::LocalFeatures;
 use crate::decoder::Decoder;
 use crate::embed::{EmbedError, Embedder, Embedding};
 use crate::gallery::{Added, Claim, Gallery, GalleryError, NewReference, PhotoRecord, Reference};
-use crate::hygiene::{GenericBank, HygieneError, conflict_with, contradicting};
+use crate::hygiene::{GenericBank, HygieneError, conflict_with, contradicting, contradicting_itself};
 use crate::library::{Library, LibraryError};
-use crate::photo::{Photo, PhotoError, Sha256};
+use crate::photo::{Photo, PhotoError, Sha256, doubts};
 
 /// Photos that are embedded in one go when a model has not seen them.
 const BATCH: usize = 64;
@@ -72,12 +72,14 @@ impl Enrolment {
         hygiene: Option<Hygiene<'_>>,
         by: Option<(&str, &str)>,
     ) -> Result<Added, EnrolError> {
-        let photo = self.decoder.decode(bytes)?;
+        let (photo, record) = self.take_in(bytes)?;
         let embedding = self.embedder.submit_patiently(&photo)?;
-        let record = PhotoRecord::from(&photo);
         let embedding = embedding.wait()?;
         let thresholds = &self.embedder.manifest().thresholds;
         let contradicted = match hygiene {
+            Some(Hygiene { library, .. }) if record.is_by_identity_only() => {
+                contradicting_itself(claim, &record, (&self.gallery, library))?
+            }
             Some(Hygiene { library, .. }) => {
                 contradicting(claim, &record.perceptual_hash, &embedding, (&self.gallery, library, thresholds))?
             }
@@ -103,6 +105,22 @@ impl Enrolment {
             keep_features(&self.gallery, reference.photo.sha256, &LocalFeatures::of(photo.rgb()));
         }
         Ok(added)
+    }
+
+    /// Decodes what is to become a reference: the picture as it is compared, and what is known of it.
+    ///
+    /// # Errors
+    /// When it is no photo, or a part of it is damaged.
+    pub fn take_in(&self, bytes: &[u8]) -> Result<(Photo, PhotoRecord), PhotoError> {
+        let photo = self.decoder.decode(bytes)?;
+        if photo.is_damaged() {
+            return Err(PhotoError::PartlyDecoded { format: photo.format().name() });
+        }
+        let doubts = doubts(&photo, |rgb| LocalFeatures::of(rgb).len());
+        let pixels = if doubts.is_empty() { Vec::new() } else { photo.pixel_sums() };
+        let photo = photo.as_seen();
+        let record = PhotoRecord { doubts, pixels, ..PhotoRecord::from(&photo) };
+        Ok((photo, record))
     }
 
     /// Embeds every reference that this model has not seen, from the kept photos, and tells `told` how many are done.
@@ -167,6 +185,7 @@ fn keep_features(gallery: &Gallery, sha256: Sha256, features: &LocalFeatures) {
     }
 }
 
+/// A reference's photo, as it is compared.
 fn kept_photo(gallery: &Gallery, decoder: &Decoder, sha256: Sha256) -> Result<Photo, EnrolError> {
-    Ok(decoder.decode(&gallery.photo(sha256)?)?)
+    Ok(decoder.decode(&gallery.photo(sha256)?)?.as_seen())
 }

@@ -6,7 +6,9 @@ use thiserror::Error;
 use walkdir::WalkDir;
 
 use crate::embed::{EmbedError, Embedder, Embedding, ScoreThresholds, cosine};
-use crate::gallery::{Claim, Gallery, GalleryError, Mark, Polarity, Quarantine, Reference, differing_bits};
+use crate::gallery::{
+    Claim, Gallery, GalleryError, Mark, PhotoRecord, Polarity, Quarantine, Reference, differing_bits,
+};
 use crate::library::{Filter, Library, LibraryError};
 use crate::photo::{Limits, Photo, PhotoError, Sha256};
 
@@ -152,6 +154,27 @@ pub fn contradicting(
         is_near_copy(found.similarity, hash, &reference.photo.perceptual_hash, thresholds).then(|| reference.clone())
     });
     Ok(same.collect())
+}
+
+/// The references in force that are this very picture, with the other polarity: what a new image is held against that
+/// matches by identity only.
+///
+/// # Errors
+/// When the gallery cannot be read.
+pub fn contradicting_itself(
+    claim: &Claim,
+    photo: &PhotoRecord,
+    (gallery, library): (&Gallery, &Library),
+) -> Result<Vec<Reference>, HygieneError> {
+    library.refresh()?;
+    let size = (photo.width, photo.height);
+    let mut same = Vec::new();
+    for pixels in &photo.pixels {
+        same.extend(library.same(photo.sha256, size, || *pixels));
+    }
+    let wanted = opposite(claim.polarity);
+    let keys = same.iter().filter(|found| found.polarity() == wanted).map(|found| found.key);
+    Ok(gallery.by_keys(keys)?.into_values().collect())
 }
 
 /// The other one.

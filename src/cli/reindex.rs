@@ -22,6 +22,9 @@ use crate::reindex::{
 /// Between lines of progress where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// References in doubt that are named on the terminal.
+const DOUBTED: usize = 1000;
+
 pub(super) fn reindex(config: &Config, args: &ReindexArgs) -> Result<Exit, Failure> {
     // Checks come first, also on the same cores. All threads that are started from here on are as patient.
     if let Err(error) = rustix::process::nice(19) {
@@ -94,13 +97,23 @@ fn print(outcome: &Outcome, dry_run: bool) {
             last = Some(end);
         }
     }
+    if let Ok((doubted, all)) = outcome.journal.doubted(DOUBTED) {
+        doubted.iter().for_each(print_doubts);
+        if all > doubted.len() as u64 {
+            say!("and {} more in doubt; the report names all of them", all - doubted.len() as u64);
+        }
+    }
     for polarity in &outcome.report.not_pruned {
         say!("nothing was pruned of the {polarity} references: the sources name no {polarity} image");
     }
-    let Report { published, embedded, generic, .. } = &outcome.report;
+    let Report { published, embedded, generic, doubts, .. } = &outcome.report;
     let counts: Vec<String> =
         Fate::ALL.iter().map(|fate| format!("{} {}", outcome.report.count(*fate), fate.as_str())).collect();
     say!("{}; {embedded} embedded, {generic} generic", counts.join(", "));
+    if !doubts.is_empty() {
+        let counts: Vec<String> = doubts.iter().map(|(doubt, count)| format!("{count} {doubt}")).collect();
+        say!("in doubt: {}", counts.join(", "));
+    }
     match published {
         Some(published) => say!(
             "generation {} serves {} references ({}); recall {:.4} at the threshold; publication {}",
@@ -119,6 +132,12 @@ fn print_entry(entry: &JournalEntry) {
     let why = entry.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
     let code = entry.code.as_ref().map(|code| format!(" [{code}]")).unwrap_or_default();
     say!("{} {}{why}{code}", entry.fate.as_str(), entry.source);
+}
+
+fn print_doubts(entry: &JournalEntry) {
+    for doubt in &entry.doubts {
+        say!("in doubt {}: {} [{doubt}]", entry.source, doubt.text());
+    }
 }
 
 /// Another model, beside the one that serves.

@@ -242,7 +242,8 @@ pub(super) fn standing(reference: &Reference) -> String {
         None => "",
     };
     let why = reference.quarantine.as_ref().map(|held| format!(" ({})", held.detail)).unwrap_or_default();
-    format!("{}{mark}{why}", reference.state.as_str())
+    let doubt = if reference.photo.is_by_identity_only() { ", in doubt: matches the same picture only" } else { "" };
+    format!("{}{mark}{doubt}{why}", reference.state.as_str())
 }
 
 fn reasons(answer: &CheckAnswer, pair: &PairView) -> Markup {

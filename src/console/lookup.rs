@@ -108,7 +108,7 @@ pub(super) fn result(near: &Near) -> Markup {
             p {
                 span class=(format!("tag {}", claim.polarity)) { (claim.polarity) } " " (claim.brand)
                 @if let Some(product) = &claim.details.product { br; span.note { (visible(product)) } }
-                @if reference.state != ReferenceState::Active || reference.mark.is_some() { br; span.note { (standing(reference)) } }
+                @if reference.state != ReferenceState::Active || reference.mark.is_some() || reference.photo.is_by_identity_only() { br; span.note { (standing(reference)) } }
                 br; a.note href=(format!("/console/lookup?reference={}", reference.id)) { "More like this" }
             }
         }
@@ -136,6 +136,7 @@ pub fn reference(
                 dl.figures {
                     dt { "Id" } dd.path { (reference.id) }
                     dt { "State" } dd { (standing(reference)) }
+                    @for doubt in &photo.doubts { dt { "In doubt" } dd { (doubt) ": " (doubt.text()) } }
                     @for (name, text) in details { dt { (name.replace('_', " ")) } dd { (visible(text)) } }
                     dt { "Matches so far" } dd { (confirmed) " confirmed, " (overturned) " overturned" }
                     dt { "Size" } dd { (photo.width) " × " (photo.height) ", " (photo.media_type) }

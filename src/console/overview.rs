@@ -29,6 +29,8 @@ pub struct OverviewPage<'a> {
     pub brands: &'a [(BrandId, [usize; 2])],
     /// The index, and its version with the gallery's revision.
     pub index: (&'a Stats, &'a str),
+    /// References that match the same picture only, because they are in doubt.
+    pub by_identity_only: usize,
     /// The gallery's newest revision.
     pub revision: u64,
     /// Sellers with the most cases decided as counterfeit, and when the last one came.
@@ -76,6 +78,7 @@ fn now(show: &OverviewPage<'_>) -> Markup {
             div { dt { "Cases waiting" } dd { (show.waiting.0) } }
             div { dt { "The oldest waits" } dd { (oldest) } }
             div { dt { "References served" } dd { (stats.keys) } }
+            @if show.by_identity_only > 0 { div { dt { "Served by identity only" } dd { (show.by_identity_only) } } }
             div { dt { "Index" } dd { (version) span.note { " " (if stats.graph { "graph" } else { "exact scan" }) } } }
             div { dt { "Changes not served yet" } dd { (behind) } }
         }

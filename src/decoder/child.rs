@@ -32,10 +32,14 @@ pub fn main() -> io::Result<()> {
         let decoded = std::panic::catch_unwind(|| pixels(&bytes, &terms.limits));
         busy_for.store(0, Ordering::Release);
         match decoded {
-            Ok(Ok(Pixels { rgb, frames, more_frames })) => {
+            Ok(Ok(Pixels { rgb, frames, more_frames, damaged, on_black })) => {
                 let (width, height) = rgb.dimensions();
-                write_message(&mut socket, &Said::Photo { width, height, frames, more_frames })?;
+                let said = Said::Photo { width, height, frames, more_frames, damaged, on_black: on_black.is_some() };
+                write_message(&mut socket, &said)?;
                 socket.write_all(rgb.as_raw())?;
+                if let Some(on_black) = on_black {
+                    socket.write_all(on_black.as_raw())?;
+                }
             }
             Ok(Err(error)) => write_message(&mut socket, &Said::of(error))?,
             Err(_) => write_message(&mut socket, &Said::Broken("the decoder failed on it".to_owned()))?,

@@ -19,8 +19,20 @@ pub(super) struct Terms {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Said {
     Ready,
-    Photo { width: u32, height: u32, frames: u32, more_frames: bool },
-    TooManyPixels { width: u32, height: u32, limit: String },
+    /// The pixels of the picture follow, and then, `on_black`, those of the same picture over black.
+    Photo {
+        width: u32,
+        height: u32,
+        frames: u32,
+        more_frames: bool,
+        damaged: bool,
+        on_black: bool,
+    },
+    TooManyPixels {
+        width: u32,
+        height: u32,
+        limit: String,
+    },
     Broken(String),
 }
 

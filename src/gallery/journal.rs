@@ -1,6 +1,7 @@
 //! What a run has done with each image: kept beside the database, so that a run that was stopped goes on, and so that
 //! a list of millions takes no memory.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -9,9 +10,10 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, params};
 use serde::Serialize;
 
+use super::rows::{doubts, doubts_text};
 use super::store::{GalleryError, parsed, signed, unsigned};
 use super::{BrandId, Polarity};
-use crate::photo::Sha256;
+use crate::photo::{Doubt, Sha256};
 
 /// What became of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -99,6 +101,9 @@ pub struct JournalEntry {
     pub code: Option<String>,
     /// Why, in words.
     pub detail: Option<String>,
+    /// Why it is a poor reference, where it comes in as one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<Doubt>,
 }
 
 /// The journal of one brand. One process at a time holds it.
@@ -117,7 +122,8 @@ pub struct Journal {
 /// Of the layout below.
 const VERSION: i64 = 2;
 /// From the layout before.
-const FROM_1: &str = "ALTER TABLE item ADD COLUMN earlier BLOB;";
+const FROM_1: &str =
+    "ALTER TABLE item ADD COLUMN earlier BLOB; ALTER TABLE item ADD COLUMN doubts TEXT NOT NULL DEFAULT '';";
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS head (one INTEGER PRIMARY KEY CHECK (one = 1), run TEXT NOT NULL, pass INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS item (
@@ -132,6 +138,7 @@ const SCHEMA: &str = "
         code     TEXT,
         detail   TEXT,
         earlier  BLOB,
+        doubts   TEXT NOT NULL DEFAULT '',
         PRIMARY KEY (source, polarity)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS item_sha256 ON item (sha256, pass);
@@ -190,11 +197,9 @@ impl Journal {
                     db.execute_batch(&format!("BEGIN; {FROM_1} PRAGMA user_version = {VERSION}; COMMIT;"))?;
                 }
                 // A journal of another layout is begun anew: nothing is lost but time.
-                _ => {
-                    db.execute_batch("DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS item;")?;
-                    db.pragma_update(None, "user_version", VERSION)?;
-                }
+                _ => db.execute_batch("DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS item;")?,
             }
+            db.pragma_update(None, "user_version", VERSION)?;
             db.execute_batch(SCHEMA)?;
             db.execute("INSERT OR IGNORE INTO head (one, run, pass) VALUES (1, ?1, 0)", [super::new_id("run")])?;
             db.query_row("UPDATE head SET pass = pass + 1 RETURNING run, pass", [], |row| {
@@ -299,8 +304,8 @@ impl Journal {
         self.with(|db| {
             db.prepare_cached(
                 // Of what is refused, the bytes that were read there before are remembered.
-                "INSERT OR REPLACE INTO item (source, polarity, pass, version, about, sha256, key, fate, code, detail, earlier)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, CASE WHEN ?8 = 'refused' THEN
+                "INSERT OR REPLACE INTO item (source, polarity, pass, version, about, sha256, key, fate, code, detail, doubts, earlier)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, CASE WHEN ?8 = 'refused' THEN
                      (SELECT CASE fate WHEN 'refused' THEN earlier ELSE sha256 END FROM item WHERE source = ?1 AND polarity = ?2)
                  END)",
             )?
@@ -315,6 +320,7 @@ impl Journal {
                 entry.fate.as_str(),
                 entry.code,
                 entry.detail,
+                doubts_text(&entry.doubts),
             ])
         })
         .map(drop)
@@ -385,6 +391,43 @@ impl Journal {
         })
     }
 
+    /// How many of this pass come in with each doubt.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn doubts(&self) -> Result<BTreeMap<Doubt, u64>, GalleryError> {
+        self.with(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT doubts, count(*) FROM item WHERE doubts <> '' AND fate = 'added' AND pass = ?1 GROUP BY doubts",
+            )?;
+            let mut rows = statement.query([self.pass])?;
+            let mut counts = BTreeMap::new();
+            while let Some(row) = rows.next()? {
+                for doubt in doubts(row, 0)? {
+                    *counts.entry(doubt).or_default() += unsigned(row, 1)?;
+                }
+            }
+            Ok(counts)
+        })
+    }
+
+    /// The entries of this pass that come in with a doubt, by source, `most` of them; and how many there are.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn doubted(&self, most: usize) -> Result<(Vec<JournalEntry>, u64), GalleryError> {
+        self.with(|db| {
+            let which = "FROM item WHERE doubts <> '' AND fate = 'added' AND pass = ?1";
+            let sql = format!("SELECT {COLUMNS} {which} ORDER BY source, polarity LIMIT ?2");
+            let entries = db
+                .prepare_cached(&sql)?
+                .query_map(params![self.pass, i64::try_from(most).unwrap_or(i64::MAX)], entry)?
+                .collect::<rusqlite::Result<_>>()?;
+            let all = db.query_row(&format!("SELECT count(*) {which}"), [self.pass], |row| unsigned(row, 0))?;
+            Ok((entries, all))
+        })
+    }
+
     /// How many of this pass met each fate.
     ///
     /// # Errors
@@ -434,7 +477,7 @@ impl Journal {
     }
 }
 
-const COLUMNS: &str = "source, polarity, version, about, sha256, key, fate, code, detail";
+const COLUMNS: &str = "source, polarity, version, about, sha256, key, fate, code, detail, doubts";
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
     Ok(JournalEntry {
@@ -450,5 +493,6 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
         fate: parsed(row, 6)?,
         code: row.get(7)?,
         detail: row.get(8)?,
+        doubts: doubts(row, 9)?,
     })
 }

@@ -58,4 +58,4 @@ pub use types::{
     ReferenceState,
 };
 pub use vault::Vault;
-pub use vectors::{ChangedRow, THUMBNAIL_SIDES, VectorQuery};
+pub use vectors::{ChangedRow, Identity, THUMBNAIL_SIDES, VectorQuery};

@@ -6,7 +6,9 @@ use rusqlite::{OptionalExtension, named_params, params};
 
 use super::audit::{Deed, append};
 use super::effects::{Effects, Standing, set_mark};
-use super::rows::{COLUMNS, PRESENT, bury, change, find, find_key, find_photo, is_needed, overwrite, reference};
+use super::rows::{
+    COLUMNS, PRESENT, bury, change, doubts_text, find, find_key, find_photo, is_needed, overwrite, reference,
+};
 use super::store::{Gallery, GalleryError, io_error, new_id, next_revision, signed};
 use super::vectors::insert_vector;
 use super::writer::Writing;
@@ -351,12 +353,14 @@ fn insert(transaction: &Writing<'_>, new: &NewReference<'_>) -> rusqlite::Result
         created_at: now,
         updated_at: now,
     };
+    let pixels: Vec<u8> = reference.photo.pixels.iter().flat_map(|sum| sum.0).collect();
+    let pixels = Some(pixels).filter(|pixels| !pixels.is_empty());
     // Nobody who follows the gallery need hear of what is only staged.
     let revision = if new.run.is_some() { 0 } else { next_revision(transaction)? };
     transaction
         .prepare_cached(
-            "INSERT INTO reference (id, brand, polarity, state, run, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, revision)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, 0)",
+            "INSERT INTO reference (id, brand, polarity, state, run, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, revision, doubts, pixels)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, 0, ?13, ?14)",
         )?
         .execute(params![
             reference.id,
@@ -371,6 +375,8 @@ fn insert(transaction: &Writing<'_>, new: &NewReference<'_>) -> rusqlite::Result
             reference.photo.height,
             reference.photo.media_type,
             now.to_string(),
+            doubts_text(&reference.photo.doubts),
+            pixels,
         ])?;
     reference.key = transaction.last_insert_rowid().unsigned_abs();
     overwrite(transaction, &reference, revision)?;

@@ -4,15 +4,15 @@ use jiff::Timestamp;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::store::{next_revision, parsed, signed, unsigned};
+use super::store::{conversion, next_revision, parsed, signed, unsigned};
 use super::writer::Writing;
 use super::{BrandId, Claim, Details, Mark, PhotoRecord, Quarantine, Reference};
-use crate::photo::Sha256;
+use crate::photo::{Doubt, Sha256};
 
 /// States of references that a brand has now, as [`ReferenceState::is_present`] says.
 pub(super) const PRESENT: &str = "('active', 'disabled', 'quarantined')";
 
-pub(super) const COLUMNS: &str = "key, id, brand, polarity, product, source, notes, rights_basis, state, quarantine_code, quarantine_detail, mark, near_group, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, run, publication";
+pub(super) const COLUMNS: &str = "key, id, brand, polarity, product, source, notes, rights_basis, state, quarantine_code, quarantine_detail, mark, near_group, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, run, publication, doubts, pixels";
 
 pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
     let code: Option<String> = row.get(9)?;
@@ -41,6 +41,8 @@ pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
             width: row.get(16)?,
             height: row.get(17)?,
             media_type: row.get(18)?,
+            doubts: doubts(row, 23)?,
+            pixels: sums(row, 24)?,
         },
         created_at: parsed(row, 19)?,
         updated_at: parsed(row, 20)?,
@@ -54,6 +56,23 @@ pub(super) fn mark(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Mark>
         ValueRef::Null => Ok(None),
         _ => parsed(row, index).map(Some),
     }
+}
+
+/// Codes of doubts as one text, a space between two.
+pub(super) fn doubts_text(doubts: &[Doubt]) -> String {
+    doubts.iter().map(|doubt| doubt.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// As [`doubts_text`] writes them.
+pub(super) fn doubts(row: &Row<'_>, index: usize) -> rusqlite::Result<Vec<Doubt>> {
+    let text = row.get_ref(index)?.as_str()?;
+    text.split_whitespace().map(|code| code.parse().map_err(|error| conversion(index, error))).collect()
+}
+
+/// Sums, one after the other; null is none.
+pub(super) fn sums(row: &Row<'_>, index: usize) -> rusqlite::Result<Vec<Sha256>> {
+    let bytes = row.get_ref(index)?.as_blob_or_null()?.unwrap_or_default();
+    Ok(bytes.as_chunks::<32>().0.iter().copied().map(Sha256).collect())
 }
 
 pub(super) fn find(db: &Connection, brand: &BrandId, id: &str) -> rusqlite::Result<Option<Reference>> {
@@ -86,7 +105,7 @@ pub(super) fn bury(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<()> 
     transaction
         .prepare_cached(
             "UPDATE reference SET state = 'deleted', product = NULL, source = NULL, notes = NULL, rights_basis = NULL, quarantine_code = NULL,
-             quarantine_detail = NULL, updated_at = ?1, revision = ?2 WHERE key = ?3",
+             quarantine_detail = NULL, doubts = '', pixels = NULL, updated_at = ?1, revision = ?2 WHERE key = ?3",
         )?
         .execute(params![Timestamp::now().to_string(), signed(revision), signed(key)])?;
     Ok(())

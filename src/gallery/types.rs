@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 use utoipa::ToSchema;
 
-use crate::photo::{Photo, Sha256};
+use crate::photo::{Doubt, Photo, Sha256};
 
 /// What a brand has shown its image to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -260,8 +260,22 @@ pub struct PhotoRecord {
     pub height: u32,
     /// Media type of the bytes.
     pub media_type: String,
+    /// Why it is a poor reference, if it is.
+    pub doubts: Vec<Doubt>,
+    /// Sums of its pixels over white and, where it is kept, over black, by which the same picture in another file is
+    /// known again. None where nothing is in doubt.
+    pub pixels: Vec<Sha256>,
 }
 
+impl PhotoRecord {
+    /// Whether it matches the same file and the same pixels only.
+    #[must_use]
+    pub fn is_by_identity_only(&self) -> bool {
+        Doubt::leave_identity_only(&self.doubts)
+    }
+}
+
+/// Without doubts.
 impl From<&Photo> for PhotoRecord {
     fn from(photo: &Photo) -> Self {
         let fingerprint = photo.fingerprint();
@@ -272,6 +286,8 @@ impl From<&Photo> for PhotoRecord {
             width: photo.width(),
             height: photo.height(),
             media_type: photo.format().media_type().to_owned(),
+            doubts: Vec::new(),
+            pixels: Vec::new(),
         }
     }
 }

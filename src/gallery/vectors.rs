@@ -1,12 +1,12 @@
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, named_params, params};
 
-use super::rows::{COLUMNS, is_needed, mark, reference};
+use super::rows::{COLUMNS, doubts, is_needed, mark, reference, sums};
 use super::store::{Gallery, GalleryError, io_error, next_revision, parsed, signed, unsigned};
 use super::writer::Writing;
 use super::{BrandId, Mark, Polarity, Reference, ReferenceState};
 use crate::embed::Embedding;
-use crate::photo::Sha256;
+use crate::photo::{Doubt, Sha256};
 
 /// Bytes of a photo's features at most; they are about 70 kB.
 const MOST_FEATURES: u64 = 1 << 20;
@@ -26,10 +26,33 @@ pub struct ChangedRow {
     pub active: bool,
     /// Why it never leads to a block by itself, if it does not.
     pub mark: Option<Mark>,
+    /// How it is known again, where there is a doubt about it.
+    pub identity: Option<Identity>,
     /// The revision that its last change made.
     pub revision: u64,
     /// Its vector, if the model has embedded it.
     pub vector: Option<Vec<u8>>,
+}
+
+/// What a reference in doubt is known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Sum of the file.
+    pub sha256: Sha256,
+    /// Width and height in pixels.
+    pub size: (u32, u32),
+    /// Sums of the pixels.
+    pub pixels: Vec<Sha256>,
+    /// Whether it is known by nothing else: it is in no index then.
+    pub only: bool,
+}
+
+impl ChangedRow {
+    /// Whether photos that resemble it find it.
+    #[must_use]
+    pub fn is_searched(&self) -> bool {
+        self.active && self.identity.as_ref().is_none_or(|identity| !identity.only)
+    }
 }
 
 /// Longer sides of the small pictures that are kept: in a grid, and to look at closely.
@@ -56,9 +79,12 @@ pub struct VectorQuery {
     pub since: Option<Timestamp>,
     /// Only those that were added before.
     pub until: Option<Timestamp>,
+    /// Only those in doubt.
+    pub in_doubt: bool,
 }
 
-const ROW: &str = "r.key, r.brand, r.polarity, r.product, r.mark, r.revision";
+const ROW: &str =
+    "r.key, r.brand, r.polarity, r.product, r.mark, r.revision, r.doubts, r.sha256, r.pixels, r.width, r.height";
 
 impl Gallery {
     /// Visits what changed after `since`, oldest change first, and returns the newest revision. Rows
@@ -130,12 +156,14 @@ impl Gallery {
         mut visit: impl FnMut(u64, Vec<u8>),
     ) -> Result<(), GalleryError> {
         self.read(|db| {
-            let mut statement = db.prepare_cached(
+            // Written out, so that their index serves.
+            let in_doubt = if query.in_doubt { "r.doubts <> '' AND" } else { "" };
+            let mut statement = db.prepare_cached(&format!(
                 "SELECT r.key, v.vector FROM reference r JOIN vector v ON v.sha256 = r.sha256 AND v.model = :model
-                 WHERE r.state = :state AND (:brand IS NULL OR r.brand = :brand) AND (:polarity IS NULL OR r.polarity = :polarity)
+                 WHERE {in_doubt} r.state = :state AND (:brand IS NULL OR r.brand = :brand) AND (:polarity IS NULL OR r.polarity = :polarity)
                  AND (:product IS NULL OR r.product = :product)
-                 AND (:since IS NULL OR r.created_at >= :since) AND (:until IS NULL OR r.created_at < :until)",
-            )?;
+                 AND (:since IS NULL OR r.created_at >= :since) AND (:until IS NULL OR r.created_at < :until)"
+            ))?;
             let mut rows = statement.query(named_params! {
                 ":model": model,
                 ":state": query.state.as_str(),
@@ -314,7 +342,18 @@ fn changed(row: &Row<'_>) -> rusqlite::Result<ChangedRow> {
         product: row.get(3)?,
         mark: mark(row, 4)?,
         revision: unsigned(row, 5)?,
-        active: row.get(6)?,
-        vector: row.get(7)?,
+        identity: identity(row)?,
+        active: row.get(11)?,
+        vector: row.get(12)?,
     })
+}
+
+fn identity(row: &Row<'_>) -> rusqlite::Result<Option<Identity>> {
+    let doubts = doubts(row, 6)?;
+    if doubts.is_empty() {
+        return Ok(None);
+    }
+    let (sha256, size) = (Sha256(row.get(7)?), (row.get(9)?, row.get(10)?));
+    let only = Doubt::leave_identity_only(&doubts);
+    Ok(Some(Identity { sha256, size, pixels: sums(row, 8)?, only }))
 }

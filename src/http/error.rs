@@ -102,7 +102,9 @@ impl Problem {
         let status = match error {
             PhotoError::UnsupportedType { .. } | PhotoError::UnknownType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             PhotoError::TooManyBytes { .. } | PhotoError::TooManyPixels { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            PhotoError::Empty | PhotoError::Broken { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            PhotoError::Empty | PhotoError::Broken { .. } | PhotoError::PartlyDecoded { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             PhotoError::DecoderUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
         let mut problem = Self::new(status, error.code(), error.to_string());

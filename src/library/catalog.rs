@@ -1,7 +1,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::gallery::{BrandId, ChangedRow, Mark, Polarity, StoredPolicy};
+use crate::gallery::{BrandId, ChangedRow, Identity, Mark, Polarity, StoredPolicy};
+use crate::photo::Sha256;
 use crate::scoring::Standing;
 
 /// What an answer of the index needs to know of a reference at once.
@@ -51,6 +52,7 @@ const FEW_OF_ALL: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
     entries: HashMap<u64, Entry>,
+    in_doubt: InDoubt,
     by_brand: HashMap<Arc<BrandId>, BTreeSet<u64>>,
     policies: HashMap<BrandId, Arc<StoredPolicy>>,
     standings: HashMap<BrandId, Arc<Standing>>,
@@ -58,6 +60,7 @@ pub(super) struct Catalog {
 
 impl Catalog {
     pub(super) fn apply(&mut self, row: &ChangedRow) {
+        self.in_doubt.set(row.key, row.identity.clone().filter(|_| row.active));
         if !row.active {
             if let Some(entry) = self.entries.remove(&row.key)
                 && let Some(keys) = self.by_brand.get_mut(&entry.brand)
@@ -87,6 +90,10 @@ impl Catalog {
 
     pub(super) fn standing(&self, brand: &BrandId) -> Arc<Standing> {
         self.standings.get(brand).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn in_doubt(&self) -> &InDoubt {
+        &self.in_doubt
     }
 
     pub(super) fn entry(&self, key: u64) -> Option<Entry> {
@@ -128,5 +135,58 @@ impl Catalog {
             .collect();
         brands.sort();
         brands
+    }
+}
+
+/// References that are known again by their file or their pixels.
+#[derive(Debug, Default)]
+pub(super) struct InDoubt {
+    identities: HashMap<u64, Identity>,
+    by_file: HashMap<Sha256, BTreeSet<u64>>,
+    by_size: HashMap<(u32, u32), BTreeSet<u64>>,
+}
+
+impl InDoubt {
+    fn set(&mut self, key: u64, identity: Option<Identity>) {
+        if let Some(old) = self.identities.remove(&key) {
+            take_out(&mut self.by_file, &old.sha256, key);
+            take_out(&mut self.by_size, &old.size, key);
+        }
+        if let Some(new) = identity {
+            self.by_file.entry(new.sha256).or_default().insert(key);
+            self.by_size.entry(new.size).or_default().insert(key);
+            self.identities.insert(key, new);
+        }
+    }
+
+    /// How many there are that nothing else finds.
+    pub(super) fn count(&self) -> usize {
+        self.identities.values().filter(|identity| identity.only).count()
+    }
+
+    /// Whether one has this size in pixels.
+    pub(super) fn has_size(&self, size: (u32, u32)) -> bool {
+        self.by_size.contains_key(&size)
+    }
+
+    /// Those that are this file, or have these pixels.
+    pub(super) fn same(&self, file: Sha256, size: (u32, u32), pixels: Option<Sha256>) -> BTreeSet<u64> {
+        let of_file = self.by_file.get(&file).into_iter().flatten();
+        let has_pixels = |key: &&u64| {
+            let identity = self.identities.get(key);
+            identity.is_some_and(|identity| identity.pixels.iter().any(|sum| Some(*sum) == pixels))
+        };
+        let of_pixels = self.by_size.get(&size).into_iter().flatten().filter(has_pixels);
+        of_file.chain(of_pixels).copied().collect()
+    }
+}
+
+/// Takes a key out of a set, and the set with its last key.
+fn take_out<K: Eq + std::hash::Hash>(sets: &mut HashMap<K, BTreeSet<u64>>, of: &K, key: u64) {
+    if let Some(keys) = sets.get_mut(of) {
+        keys.remove(&key);
+        if keys.is_empty() {
+            sets.remove(of);
+        }
     }
 }

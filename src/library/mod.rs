@@ -18,6 +18,7 @@ use crate::gallery::{BrandId, ChangedRow, Gallery, GalleryError, Polarity, Store
 use crate::index::{
     Change, Generation, IndexOptions, LiveIndex, Neighbor, Nodes, Origin, Scope, SnapshotError, Stats, current_line,
 };
+use crate::photo::Sha256;
 use crate::scoring::{Scoring, Standing};
 use crate::telemetry;
 
@@ -216,6 +217,24 @@ impl Library {
         self.index.search_down_to(query, k, floor, Scope::Where(&|key| catalog.admits(filter, key)))
     }
 
+    /// The references in doubt that are this very picture: the same file, or the same pixels. `pixel_sum` is asked only
+    /// where one of them has the size, in pixels. Their similarity is 1.
+    #[must_use]
+    pub fn same(&self, file: Sha256, size: (u32, u32), pixel_sum: impl FnOnce() -> Sha256) -> Vec<Found> {
+        let has_size = self.catalog.read().in_doubt().has_size(size);
+        let pixels = has_size.then(pixel_sum);
+        let catalog = self.catalog.read();
+        let keys = catalog.in_doubt().same(file, size, pixels);
+        let found = keys.into_iter().filter_map(|key| Some(Found { key, similarity: 1.0, entry: catalog.entry(key)? }));
+        found.collect()
+    }
+
+    /// How many active references match by identity only.
+    #[must_use]
+    pub fn by_identity_only(&self) -> usize {
+        self.catalog.read().in_doubt().count()
+    }
+
     /// The vector of a reference that is served.
     #[must_use]
     pub fn vector(&self, key: u64) -> Option<Embedding> {
@@ -287,7 +306,7 @@ impl Library {
             if row.active && row.vector.is_none() && row.revision > vectors_since {
                 self.lacking.store(true, Ordering::Release);
             }
-            let had = row.active && base.is_some_and(|base| base.nodes().row(row.key).is_some());
+            let had = row.is_searched() && base.is_some_and(|base| base.nodes().row(row.key).is_some());
             if row.revision > vectors_since && !had {
                 changes.extend(change(&row, self.origin.dimension));
             }
@@ -349,9 +368,10 @@ struct News {
     standings: Vec<(BrandId, Standing)>,
 }
 
-/// What a row means for an index; `None` when its vector is missing or no embedding.
+/// What a row means for an index; `None` when its vector is missing or no embedding. One that matches by identity only is
+/// in no index.
 pub(crate) fn change(row: &ChangedRow, dimension: usize) -> Option<Change> {
-    if !row.active {
+    if !row.is_searched() {
         return Some(Change::Remove(row.key));
     }
     let bytes = row.vector.as_deref()?;

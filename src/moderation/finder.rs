@@ -1,5 +1,7 @@
 //! References similar to a photo, among all that a brand has, also those that take no part in checks.
 
+use std::collections::HashSet;
+
 use super::{Desk, DeskError};
 use crate::embed::{Embedding, cosine};
 use crate::gallery::{Reference, ReferenceState, VectorQuery};
@@ -53,11 +55,15 @@ impl Finder<'_> {
             let filter =
                 Filter { brand: query.brand.clone(), polarity: query.polarity, product: query.product.clone() };
             let found = screener.library.search(&embedding, k + 1, f32::INFINITY, &filter);
-            found.into_iter().map(|found| (found.key, found.similarity)).collect()
+            // References in doubt are in no index.
+            let in_doubt = self.scan(&embedding, &VectorQuery { in_doubt: true, ..query.clone() }, k + 1)?;
+            found.into_iter().map(|found| (found.key, found.similarity)).chain(in_doubt).collect()
         } else {
             self.scan(&embedding, query, k + 1)?
         };
-        near.retain(|(key, _)| Some(*key) != itself);
+        near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let mut seen = HashSet::new();
+        near.retain(|(key, _)| Some(*key) != itself && seen.insert(*key));
         near.truncate(k);
         let mut references = screener.gallery.by_keys(near.iter().map(|(key, _)| *key))?;
         let joined = near

@@ -69,6 +69,7 @@ pub(super) fn rest_of<E>(
     Ok(best.map(|(_, chosen, rgb)| {
         let (_, chosen) = &looks[chosen];
         let other = looks.iter().any(|(shows, look)| *shows && !look.is_same(chosen));
-        Pixels { rgb, frames: u32::try_from(looks.len()).unwrap_or(u32::MAX), more_frames: more || other }
+        let frames = u32::try_from(looks.len()).unwrap_or(u32::MAX);
+        Pixels { frames, more_frames: more || other, ..Pixels::still(rgb) }
     }))
 }

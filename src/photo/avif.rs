@@ -12,7 +12,7 @@ use zenavif_parse::{AV1Metadata, AvifParser, CleanAperture, ColorInformation, De
 use super::animation::rest_of;
 use super::colour::{CodePoints, ToSrgb, icc_profile};
 use super::decode::{Decoded, check_size};
-use super::{Format, Limits, PhotoError, Pixels};
+use super::{Format, Limits, PhotoError};
 
 /// Bytes that a pixel takes while it is decoded: planes of up to 16 bits, their 8-bit copies, RGB and alpha.
 const BYTES_PER_PIXEL: u64 = 13;
@@ -37,12 +37,15 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
         rest_of(frames, file.animation_info().is_some_and(|info| info.loop_count > 0), limits)?
             .ok_or_else(|| broken("the sequence has no frame"))?
     } else {
-        Pixels::still(av1.still()?)
+        let picture = av1.still()?;
+        av1.to_srgb().still(picture, file.premultiplied_alpha())
     };
     if let Some([left, top, width, height]) =
         file.clean_aperture().and_then(|crop| window(crop, stored.rgb.dimensions()))
     {
-        stored.rgb = imageops::crop_imm(&stored.rgb, left, top, width, height).to_image();
+        let cropped = |rgb: &RgbImage| imageops::crop_imm(rgb, left, top, width, height).to_image();
+        stored.rgb = cropped(&stored.rgb);
+        stored.on_black = stored.on_black.as_ref().map(cropped);
     }
     Ok(Decoded { stored, orientation: orientation(&file) })
 }
@@ -86,8 +89,8 @@ impl<'f> Av1<'f> {
         Ok(Self { file, limits, colour: Stream::new(limits)?, alpha: Stream::new(limits)?, colours, to_srgb: None })
     }
 
-    /// The primary picture, on white.
-    fn still(&mut self) -> Result<RgbImage, PhotoError> {
+    /// The primary picture.
+    fn still(&mut self) -> Result<DynamicImage, PhotoError> {
         if self.file.grid_config().is_some() {
             return self.grid();
         }
@@ -97,13 +100,15 @@ impl<'f> Av1<'f> {
     }
 
     fn frame(&mut self, frame: &FrameRef<'_>) -> Result<(RgbImage, Duration), PhotoError> {
-        let rgb = self.composed(&frame.data, frame.alpha_data.as_deref())?;
+        let picture = self.composed(&frame.data, frame.alpha_data.as_deref())?;
+        let premultiplied = self.file.premultiplied_alpha();
+        let rgb = self.to_srgb().on_white(picture, premultiplied);
         Ok((rgb, Duration::from_millis(frame.duration_ms.into())))
     }
 
-    fn composed(&mut self, colour: &[u8], alpha: Option<&[u8]>) -> Result<RgbImage, PhotoError> {
+    fn composed(&mut self, colour: &[u8], alpha: Option<&[u8]>) -> Result<DynamicImage, PhotoError> {
         let rgb = self.colour(colour)?;
-        let Some(alpha) = alpha else { return Ok(self.on_white(DynamicImage::ImageRgb8(rgb))) };
+        let Some(alpha) = alpha else { return Ok(DynamicImage::ImageRgb8(rgb)) };
         let alpha = self.alpha.picture(alpha, self.limits)?;
         let alpha = levels(&alpha, range(alpha.color_range() == YUVRange::Full))?;
         if alpha.dimensions() != rgb.dimensions() {
@@ -113,22 +118,22 @@ impl<'f> Av1<'f> {
             let [r, g, b] = rgb.get_pixel(x, y).0;
             image::Rgba([r, g, b, alpha.get_pixel(x, y).0[0]])
         });
-        Ok(self.on_white(DynamicImage::ImageRgba8(rgba)))
+        Ok(DynamicImage::ImageRgba8(rgba))
     }
 
-    fn on_white(&mut self, image: DynamicImage) -> RgbImage {
-        let to_srgb = self.to_srgb.get_or_insert_with(|| {
+    /// Known once a picture has been decoded.
+    fn to_srgb(&mut self) -> &ToSrgb {
+        self.to_srgb.get_or_insert_with(|| {
             let profile = match self.file.color_info() {
                 Some(ColorInformation::IccProfile(icc)) => icc_profile(icc),
                 _ => self.colours.and_then(CodePoints::profile),
             };
             ToSrgb::from(profile.as_ref())
-        });
-        to_srgb.on_white(image, self.file.premultiplied_alpha())
+        })
     }
 
     /// The tiles of a grid side by side; those of the last row and column may reach over the edge.
-    fn grid(&mut self) -> Result<RgbImage, PhotoError> {
+    fn grid(&mut self) -> Result<DynamicImage, PhotoError> {
         let grid = self.file.grid_config().ok_or_else(|| broken("it has no grid"))?.clone();
         if self.file.alpha_data().is_some() {
             return Err(broken("a grid with transparency is not read"));
@@ -155,7 +160,7 @@ impl<'f> Av1<'f> {
                 (i64::from(place % columns) * i64::from(width), i64::from(place / columns) * i64::from(height));
             imageops::replace(&mut whole, &tile, x, y);
         }
-        Ok(self.on_white(DynamicImage::ImageRgb8(whole)))
+        Ok(DynamicImage::ImageRgb8(whole))
     }
 
     fn colour(&mut self, data: &[u8]) -> Result<RgbImage, PhotoError> {

@@ -8,6 +8,7 @@ use moxcms::{
     MatrixCoefficients, ToneReprCurve, TransferCharacteristics, Transform8BitExecutor, TransformOptions, XyY,
 };
 
+use super::Pixels;
 use super::png::first_chunk;
 
 /// Larger ICC profiles than this are printing profiles or padding; the photo is then read as sRGB.
@@ -40,26 +41,34 @@ impl ToSrgb {
         Self { opaque, transparent }
     }
 
-    /// The picture as it is seen on white. Colours are converted first: browsers blend in sRGB. `premultiplied`: the
-    /// colours have been multiplied by their alpha already.
-    pub(super) fn on_white(&self, image: DynamicImage, premultiplied: bool) -> RgbImage {
+    /// A still picture on white, and on black where it is seen only there. Colours are converted first: browsers blend
+    /// in sRGB. `premultiplied`: the colours have been multiplied by their alpha already.
+    pub(super) fn still(&self, image: DynamicImage, premultiplied: bool) -> Pixels {
         if !image.color().has_alpha() {
-            let mut rgb = image.into_rgb8();
-            convert(self.opaque.as_deref(), &mut rgb);
-            return rgb;
+            return Pixels::still(self.on_white(image, premultiplied));
         }
         let mut rgba = image.into_rgba8();
-        let straight = !premultiplied || self.transparent.is_some();
-        if premultiplied && straight {
+        // What need not be divided is not: where there is little alpha, division leaves only noise.
+        let multiplied = (premultiplied && self.transparent.is_none()).then(|| rgba.clone());
+        if premultiplied {
             divide_by_alpha(&mut rgba);
         }
         convert(self.transparent.as_deref(), &mut rgba);
-        RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
-            let Rgba([r, g, b, a]) = *rgba.get_pixel(x, y);
-            image::Rgb(
-                [r, g, b].map(|channel| if straight { blend(channel, a) } else { channel.saturating_add(255 - a) }),
-            )
-        })
+        let on = |ground| match &multiplied {
+            Some(multiplied) => added_to(multiplied, ground),
+            None => over(&rgba, ground),
+        };
+        Pixels { on_black: is_seen_on_black_only(&rgba).then(|| on(0)), ..Pixels::still(on(255)) }
+    }
+
+    /// A frame on white.
+    pub(super) fn on_white(&self, image: DynamicImage, premultiplied: bool) -> RgbImage {
+        if image.color().has_alpha() {
+            return self.still(image, premultiplied).rgb;
+        }
+        let mut rgb = image.into_rgb8();
+        convert(self.opaque.as_deref(), &mut rgb);
+        rgb
     }
 }
 
@@ -75,11 +84,25 @@ fn convert<P: image::Pixel<Subpixel = u8>>(
     }
 }
 
-/// A channel over white.
-fn blend(channel: u8, alpha: u8) -> u8 {
-    let (channel, alpha) = (u32::from(channel), u32::from(alpha));
-    let sum = channel * alpha + 255 * (255 - alpha);
-    u8::try_from((sum + 127) / 255).unwrap_or(u8::MAX)
+fn over(rgba: &RgbaImage, ground: u32) -> RgbImage {
+    RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
+        let Rgba([r, g, b, a]) = *rgba.get_pixel(x, y);
+        let blend = |channel: u8| {
+            let (channel, alpha) = (u32::from(channel), u32::from(a));
+            let sum = channel * alpha + ground * (255 - alpha);
+            u8::try_from((sum + 127) / 255).unwrap_or(u8::MAX)
+        };
+        image::Rgb([r, g, b].map(blend))
+    })
+}
+
+/// As [`over`], for colours that have been multiplied by their alpha.
+fn added_to(rgba: &RgbaImage, ground: u32) -> RgbImage {
+    RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
+        let Rgba([r, g, b, a]) = *rgba.get_pixel(x, y);
+        let behind = u8::try_from((ground * u32::from(255 - a) + 127) / 255).unwrap_or(u8::MAX);
+        image::Rgb([r, g, b].map(|channel| channel.saturating_add(behind)))
+    })
 }
 
 fn divide_by_alpha(rgba: &mut RgbaImage) {
@@ -89,6 +112,28 @@ fn divide_by_alpha(rgba: &mut RgbaImage) {
             *channel = u8::try_from(straight).unwrap_or(u8::MAX);
         }
     }
+}
+
+/// A pixel that differs from its ground by more levels than this, of 255, in a channel can be seen on it faintly,
+const FAINT: u32 = 16;
+/// and by more than this, well.
+const CLEAR: u32 = 64;
+
+/// Whether less than half a percent of what a picture shows can be seen on white, and two percent or more can be seen
+/// well on black. Pixels count by their alpha; pictures of which less than a percent is transparent are not meant.
+fn is_seen_on_black_only(rgba: &RgbaImage) -> bool {
+    let (mut all, mut on_white, mut on_black, mut transparent) = (0_u64, 0_u64, 0_u64, 0_u64);
+    for Rgba([r, g, b, alpha]) in rgba.pixels() {
+        let alpha = u32::from(*alpha);
+        let (dark, light) = (u32::from(*r.min(g).min(b)), u32::from(*r.max(g).max(b)));
+        let weight = u64::from(alpha);
+        all += weight;
+        on_white += if (255 - dark) * alpha > FAINT * 255 { weight } else { 0 };
+        on_black += if light * alpha > CLEAR * 255 { weight } else { 0 };
+        transparent += u64::from(alpha < 128);
+    }
+    let pixels = u64::from(rgba.width()) * u64::from(rgba.height());
+    on_white * 200 < all && on_black * 50 >= all && transparent * 100 >= pixels
 }
 
 /// An embedded ICC profile. One that is broken, or not for RGB (CMYK and grey are RGB by now), is passed over, as

@@ -4,7 +4,7 @@ use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, ImageResult};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, ImageResult, RgbImage};
 
 use super::animation::rest_of_decoded;
 use super::colour::{ToSrgb, icc_profile, png_profile};
@@ -39,9 +39,12 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Format, Pixels), 
         Format::Tiff => other(bytes, format, ImageFormat::Tiff, limits)?,
     };
     let Decoded { stored, orientation } = decoded;
-    let mut upright = DynamicImage::ImageRgb8(stored.rgb);
-    upright.apply_orientation(orientation);
-    Ok((format, Pixels { rgb: upright.into_rgb8(), ..stored }))
+    let upright = |rgb: RgbImage| {
+        let mut upright = DynamicImage::ImageRgb8(rgb);
+        upright.apply_orientation(orientation);
+        upright.into_rgb8()
+    };
+    Ok((format, Pixels { rgb: upright(stored.rgb), on_black: stored.on_black.map(upright), ..stored }))
 }
 
 /// A picture as it is stored, in sRGB on white, and how it is to be turned.
@@ -56,9 +59,9 @@ fn jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
     check_size(jpeg.width, jpeg.height, u64::from(jpeg.width) * u64::from(jpeg.height) * 3, limits)?;
     let orientation = jpeg.orientation;
     let profile = jpeg.icc.take().and_then(|icc| icc_profile(&icc));
-    let rgb = jpeg.pixels().map_err(broken)?;
-    let rgb = ToSrgb::from(profile.as_ref()).on_white(DynamicImage::ImageRgb8(rgb), false);
-    Ok(Decoded { stored: Pixels::still(rgb), orientation })
+    let (rgb, damaged) = jpeg.pixels().map_err(broken)?;
+    let stored = ToSrgb::from(profile.as_ref()).still(DynamicImage::ImageRgb8(rgb), false);
+    Ok(Decoded { stored: Pixels { damaged, ..stored }, orientation })
 }
 
 /// By the crate `image`.
@@ -95,7 +98,7 @@ fn other(bytes: &[u8], format: Format, decoder: ImageFormat, limits: &Limits) ->
         image = DynamicImage::ImageRgb8(rgb);
     }
     let premultiplied = format == Format::Tiff && is_premultiplied(bytes);
-    Ok(Decoded { stored: Pixels::still(to_srgb.on_white(image, premultiplied)), orientation })
+    Ok(Decoded { stored: to_srgb.still(image, premultiplied), orientation })
 }
 
 /// The frame that stands for a file, where it is an animation.

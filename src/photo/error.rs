@@ -43,6 +43,14 @@ pub enum PhotoError {
         /// The decoder's own words.
         reason: String,
     },
+    /// A part of the file is damaged. Only a photo that is to be a reference fails with this.
+    #[error(
+        "a part of the {format} photo is damaged, so that a part of the picture is missing or wrong; send an undamaged copy of the file as the reference"
+    )]
+    PartlyDecoded {
+        /// What the bytes are.
+        format: &'static str,
+    },
     /// Nothing is wrong with the photo: there is no process that could decode it.
     #[error("no process to decode photos can be started now; try again")]
     DecoderUnavailable,
@@ -59,6 +67,7 @@ impl PhotoError {
             Self::TooManyBytes { .. } => "photo-too-many-bytes",
             Self::TooManyPixels { .. } => "photo-too-many-pixels",
             Self::Broken { .. } => "photo-broken",
+            Self::PartlyDecoded { .. } => "photo-partly-decoded",
             Self::DecoderUnavailable => "decoder-unavailable",
         }
     }

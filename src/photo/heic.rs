@@ -5,7 +5,7 @@ use image::{DynamicImage, RgbImage, RgbaImage};
 
 use super::colour::{CodePoints, ToSrgb, icc_profile};
 use super::decode::{Decoded, check_size};
-use super::{Format, Limits, PhotoError, Pixels};
+use super::{Format, Limits, PhotoError};
 
 /// Bytes that a pixel takes while it is decoded: 4:2:0 planes of 32-bit samples, as tiles and as a whole, and RGBA.
 const BYTES_PER_PIXEL: u64 = 16;
@@ -43,6 +43,6 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
             .profile()
         }),
     };
-    let rgb = ToSrgb::from(profile.as_ref()).on_white(image, premultiplied);
-    Ok(Decoded { stored: Pixels::still(rgb), orientation: Orientation::NoTransforms })
+    let stored = ToSrgb::from(profile.as_ref()).still(image, premultiplied);
+    Ok(Decoded { stored, orientation: Orientation::NoTransforms })
 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use image::RgbImage;
 use image::metadata::Orientation;
 use mozjpeg::{Decompress, Format, Marker};
+use mozjpeg_sys::{c_int, jpeg_common_struct, jpeg_error_mgr, msg_parm_union};
 
 /// What precedes EXIF in its APP1 segment.
 pub(super) const EXIF: &[u8] = b"Exif\0\0";
@@ -15,8 +16,14 @@ pub(super) const EXIF: &[u8] = b"Exif\0\0";
 /// (ICC.1:2022, annex B.4).
 const ICC: &[u8] = b"ICC_PROFILE\0";
 
+thread_local! {
+    /// Warnings of the decoder that runs on this thread, since they were last set to 0.
+    static WARNINGS: Cell<u32> = const { Cell::new(0) };
+}
+
 /// A JPEG whose header has been read.
 pub(super) struct Jpeg<'a> {
+    bytes: &'a [u8],
     decoder: Decompress<Source<'a>>,
     /// Whether the decoder wanted more bytes than there are.
     ran_out: Rc<Cell<bool>>,
@@ -31,20 +38,24 @@ impl<'a> Jpeg<'a> {
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self, String> {
         let ran_out = Rc::new(Cell::new(false));
         let source = Source { rest: bytes, ran_out: Rc::clone(&ran_out) };
-        let decoder =
-            guarded(|| Decompress::builder().with_markers(&[Marker::APP(1), Marker::APP(2)]).from_reader(source))?;
+        let markers = [Marker::APP(1), Marker::APP(2)];
+        let open = || Decompress::builder().with_err(counting()).with_markers(&markers).from_reader(source);
+        let decoder = guarded(open).map_err(|error| in_words(bytes).unwrap_or(error))?;
         let size = |side: usize| u32::try_from(side).map_err(|_| "its size is out of range".to_owned());
         let (width, height) = (size(decoder.width())?, size(decoder.height())?);
         let (orientation, icc) = (orientation(&decoder), profile(&decoder));
-        Ok(Self { decoder, ran_out, width, height, orientation, icc })
+        Ok(Self { bytes, decoder, ran_out, width, height, orientation, icc })
     }
 
     /// Decodes the pixels of the first picture. What follows its end is not looked at: phones append films and further
     /// pictures.
     ///
-    /// A file that is cut is an error; codes that are damaged are not where the decoder finds its way again.
-    pub(super) fn pixels(self) -> Result<RgbImage, String> {
+    /// A file that is cut is an error. Damaged codes are not, where the decoder finds its way again; the second part
+    /// of the result says whether it met any.
+    pub(super) fn pixels(self) -> Result<(RgbImage, bool), String> {
         let (width, height) = (self.width, self.height);
+        // Warnings about the header, such as an unknown version, say nothing about the pixels.
+        WARNINGS.set(0);
         let raw = guarded(|| match self.decoder.image()? {
             Format::RGB(mut rgb) => rgb.read_scanlines::<u8>(),
             Format::Gray(mut grey) => {
@@ -54,11 +65,14 @@ impl<'a> Jpeg<'a> {
             Format::CMYK(mut cmyk) => {
                 Ok(cmyk.read_scanlines::<[u8; 4]>()?.into_iter().flat_map(from_inverted).collect())
             }
-        })?;
+        });
+        let raw = raw.map_err(|error| in_words(self.bytes).unwrap_or(error))?;
         if self.ran_out.get() {
             return Err("it ends before its last row".to_owned());
         }
-        RgbImage::from_raw(width, height, raw).ok_or_else(|| "it has fewer rows than its header states".to_owned())
+        let rgb = RgbImage::from_raw(width, height, raw);
+        let rgb = rgb.ok_or_else(|| "it has fewer rows than its header states".to_owned())?;
+        Ok((rgb, WARNINGS.get() > 0))
     }
 }
 
@@ -91,6 +105,46 @@ fn profile(decoder: &Decompress<Source<'_>>) -> Option<Vec<u8>> {
             .zip(&parts)
             .all(|(at, (number, count, _))| usize::from(*number) == at && usize::from(*count) == parts.len());
     whole.then(|| parts.into_iter().flat_map(|(.., part)| part).copied().collect())
+}
+
+/// An error manager that counts warnings in [`WARNINGS`]. libjpeg counts them too, but behind a pointer that only
+/// `unsafe` code reads. For the same reason this one cannot put a fatal error in words: [`in_words`] does.
+fn counting() -> jpeg_error_mgr {
+    jpeg_error_mgr {
+        error_exit: Some(unwind),
+        emit_message: Some(count),
+        output_message: Some(ignore),
+        format_message: None,
+        reset_error_mgr: Some(ignore),
+        msg_code: 0,
+        msg_parm: msg_parm_union::default(),
+        trace_level: 0,
+        num_warnings: 0,
+        jpeg_message_table: std::ptr::null(),
+        last_jpeg_message: 0,
+        addon_message_table: std::ptr::null(),
+        first_addon_message: 0,
+        last_addon_message: 0,
+    }
+}
+
+extern "C-unwind" fn unwind(_: &mut jpeg_common_struct) {
+    // Calls no panic handler.
+    std::panic::resume_unwind(Box::new("libjpeg failed".to_owned()));
+}
+
+/// Levels from 0 are traces, -1 is a warning.
+extern "C-unwind" fn count(_: &mut jpeg_common_struct, level: c_int) {
+    if level < 0 {
+        WARNINGS.set(WARNINGS.get().saturating_add(1));
+    }
+}
+
+extern "C-unwind" fn ignore(_: &mut jpeg_common_struct) {}
+
+/// libjpeg's own words for what is wrong with a file that it does not decode.
+fn in_words(bytes: &[u8]) -> Option<String> {
+    guarded(|| Decompress::builder().from_reader(bytes)?.rgb()?.read_scanlines::<u8>()).err()
 }
 
 /// libjpeg's fatal errors arrive as unwinding with a message.

@@ -11,7 +11,7 @@ use jxl::api::{
 use super::animation::rest_of;
 use super::colour::{ToSrgb, icc_profile};
 use super::decode::{Decoded, check_size};
-use super::{Format, Limits, PhotoError, Pixels};
+use super::{Format, Limits, PhotoError};
 
 /// Bytes that a pixel takes while it is decoded: three channels of 32-bit samples twice, and RGBA.
 const BYTES_PER_PIXEL: u64 = 28;
@@ -19,11 +19,15 @@ const BYTES_PER_PIXEL: u64 = 28;
 /// Decodes the picture, turned as its header says, or the frame of an animation that is longest in view.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
     let mut file = Jxl::open(bytes, limits)?;
-    let ends = file.animation_ends();
-    let frames = std::iter::from_fn(|| file.next_frame().transpose());
-    let stored = match ends {
-        Some(ends) => rest_of(frames, ends, limits)?,
-        None => { frames }.next().transpose()?.map(|(rgb, _)| Pixels::still(rgb)),
+    let stored = match file.animation_ends() {
+        Some(ends) => {
+            let on_white = |file: &mut Jxl<'_>| {
+                let next = file.next_frame()?;
+                Ok(next.map(|(picture, shown)| (file.to_srgb.on_white(picture, false), shown)))
+            };
+            rest_of(std::iter::from_fn(|| on_white(&mut file).transpose()), ends, limits)?
+        }
+        None => file.next_frame()?.map(|(picture, _)| file.to_srgb.still(picture, false)),
     };
     let stored = stored.ok_or_else(|| broken("it has no frame"))?;
     Ok(Decoded { stored, orientation: Orientation::NoTransforms })
@@ -79,8 +83,8 @@ impl<'a> Jxl<'a> {
         Some(animation.num_loops > 0)
     }
 
-    /// The next frame as it is shown, on white, and how long.
-    fn next_frame(&mut self) -> Result<Option<(RgbImage, Duration)>, PhotoError> {
+    /// The next frame as it is shown, and how long.
+    fn next_frame(&mut self) -> Result<Option<(DynamicImage, Duration)>, PhotoError> {
         if !self.more {
             return Ok(None);
         }
@@ -109,6 +113,6 @@ impl<'a> Jxl<'a> {
         } else {
             RgbImage::from_raw(self.width, self.height, samples).map(DynamicImage::ImageRgb8)
         };
-        Ok(Some((self.to_srgb.on_white(image.ok_or_else(cut)?, false), shown)))
+        Ok(Some((image.ok_or_else(cut)?, shown)))
     }
 }

@@ -6,6 +6,7 @@ mod animation;
 mod avif;
 mod colour;
 mod decode;
+mod doubt;
 mod error;
 mod fingerprint;
 mod heic;
@@ -24,6 +25,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
+pub use doubt::{Doubt, NoDoubt, doubts};
 pub use error::PhotoError;
 pub use fingerprint::Fingerprint;
 pub use look::Look;
@@ -131,17 +133,30 @@ pub(crate) struct Pixels {
     pub(crate) frames: u32,
     /// Whether an animation shows other things, too.
     pub(crate) more_frames: bool,
+    /// Whether a part of the file was damaged, so that a part of the picture may be missing.
+    pub(crate) damaged: bool,
+    /// The same picture over black, where it is transparent and cannot be seen on white.
+    pub(crate) on_black: Option<RgbImage>,
 }
 
 impl Pixels {
     fn still(rgb: RgbImage) -> Self {
-        Self { rgb, frames: 1, more_frames: false }
+        Self { rgb, frames: 1, more_frames: false, damaged: false, on_black: None }
     }
 }
 
 /// The pixels of a file.
 pub(crate) fn pixels(bytes: &[u8], limits: &Limits) -> Result<Pixels, PhotoError> {
     Ok(decode::decode(bytes, limits)?.1)
+}
+
+/// SHA-256 of width and height (little-endian, 4 bytes each) and the pixels.
+fn pixel_sum(rgb: &RgbImage) -> Sha256 {
+    let mut sum = sha2::Sha256::new();
+    sum.update(rgb.width().to_le_bytes());
+    sum.update(rgb.height().to_le_bytes());
+    sum.update(rgb.as_raw());
+    Sha256(sum.finalize().into())
 }
 
 /// A decoded photo, upright, in sRGB, alpha laid over white.
@@ -152,6 +167,8 @@ pub struct Photo {
     format: Format,
     frames: u32,
     more_frames: bool,
+    damaged: bool,
+    on_black: Option<RgbImage>,
 }
 
 impl Photo {
@@ -174,8 +191,8 @@ impl Photo {
 
     /// The photo of pixels that [`pixels`] has made of `bytes`.
     pub(crate) fn of_pixels(pixels: Pixels, bytes: &[u8], format: Format) -> Self {
-        let Pixels { rgb, frames, more_frames } = pixels;
-        Self { rgb, sha256: Sha256::of(bytes), format, frames, more_frames }
+        let Pixels { rgb, frames, more_frames, damaged, on_black } = pixels;
+        Self { rgb, sha256: Sha256::of(bytes), format, frames, more_frames, damaged, on_black }
     }
 
     /// The pixels, 8 bits a channel, row by row.
@@ -206,6 +223,37 @@ impl Photo {
     #[must_use]
     pub fn has_more_frames(&self) -> bool {
         self.more_frames
+    }
+
+    /// Whether a part of the file was damaged: the picture is shown as browsers show it, but a part of it may be missing
+    /// or wrong.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.damaged
+    }
+
+    /// The same picture over black, where it has transparent parts and what it shows nearly vanishes on white.
+    #[must_use]
+    pub fn on_black(&self) -> Option<&RgbImage> {
+        self.on_black.as_ref()
+    }
+
+    /// The photo on the ground on which it can be seen: black where there is [`Photo::on_black`], else white.
+    #[must_use]
+    pub fn as_seen(self) -> Self {
+        Self { rgb: self.on_black.unwrap_or(self.rgb), on_black: None, ..self }
+    }
+
+    /// The sum of the pixels, whatever file they came in.
+    #[must_use]
+    pub fn pixel_sum(&self) -> Sha256 {
+        pixel_sum(&self.rgb)
+    }
+
+    /// The sums of the pixels on every ground: [`Photo::pixel_sum`] and, where there is one, that over black.
+    #[must_use]
+    pub fn pixel_sums(&self) -> Vec<Sha256> {
+        [&self.rgb].into_iter().chain(&self.on_black).map(pixel_sum).collect()
     }
 
     /// Width in pixels, upright.
@@ -246,7 +294,7 @@ impl Photo {
         if size == self.rgb.dimensions() {
             return self;
         }
-        Self { rgb: resized(&self.rgb, size, Filter::Bilinear), ..self }
+        Self { rgb: resized(&self.rgb, size, Filter::Bilinear), on_black: None, ..self }
     }
 
     /// The photo as a JPEG of a quality from 1 to 100.
@@ -272,6 +320,6 @@ impl Photo {
         let (left, right) = panels::pixels(panel.left, panel.right, width);
         let (top, bottom) = panels::pixels(panel.top, panel.bottom, height);
         let rgb = image::imageops::crop_imm(&self.rgb, left, top, right - left, bottom - top).to_image();
-        Self { rgb, ..*self }
+        Self { rgb, on_black: None, ..*self }
     }
 }

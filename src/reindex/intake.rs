@@ -210,8 +210,8 @@ impl<P: Progress> Intake<'_, P> {
     }
 
     fn look_at(&self, sha256: Sha256, bytes: &Bytes) -> Result<Content, ReindexError> {
-        let photo = match self.enrolment.decoder.decode(bytes) {
-            Ok(photo) => photo,
+        let (photo, record) = match self.enrolment.take_in(bytes) {
+            Ok(taken) => taken,
             // Nothing is wrong with the image: it is not refused, and the run goes on where it was another time.
             Err(error @ PhotoError::DecoderUnavailable) => return Err(EnrolError::Photo(error).into()),
             Err(error) => {
@@ -220,7 +220,6 @@ impl<P: Progress> Intake<'_, P> {
             }
         };
         let embedding = if self.embed { self.vector(&photo)? } else { Vector::Unasked };
-        let record = PhotoRecord::from(&photo);
         drop(photo);
         if self.embed {
             self.enrolment.gallery.keep_photo(sha256, bytes)?;

@@ -173,6 +173,7 @@ impl Ledger<'_> {
                 self.changes.details.insert(known.key, item.details.clone());
             }
             let generic = known.mark == Some(Mark::Generic);
+            let entry = JournalEntry { doubts: known.photo.doubts, ..entry };
             return if generic { marked(entry) } else { JournalEntry { fate: Fate::Added, ..entry } };
         }
         if let Some(quarantine) = known.quarantine {
@@ -194,6 +195,7 @@ impl Ledger<'_> {
         staging: &mut Vec<Staging>,
     ) -> Result<Option<JournalEntry>, ReindexError> {
         let entry = entry(&item, version.clone(), Some(fresh.record.sha256), Fate::Added);
+        let entry = JournalEntry { doubts: fresh.record.doubts.clone(), ..entry };
         let embedding = match std::mem::replace(&mut fresh.embedding, Vector::Unasked) {
             Vector::Unasked => return Ok(Some(entry)),
             Vector::Kept(embedding) => embedding,
@@ -236,7 +238,8 @@ impl Ledger<'_> {
             let entry = entry(&one.item, one.version, Some(one.fresh.record.sha256), Fate::Unchanged);
             match added {
                 Added::New(reference) => {
-                    let entry = JournalEntry { key: Some(reference.key), fate: Fate::Added, ..entry };
+                    let doubts = reference.photo.doubts;
+                    let entry = JournalEntry { key: Some(reference.key), fate: Fate::Added, doubts, ..entry };
                     if one.mark.is_some() { marked(entry) } else { entry }
                 }
                 Added::Existing(known) | Added::Contradicts(known) => self.beside(&one.item, entry, known),
@@ -259,7 +262,18 @@ impl Content {
 fn entry(item: &Item, version: Option<String>, sha256: Option<Sha256>, fate: Fate) -> JournalEntry {
     let (source, polarity) = (item.source.clone(), item.polarity);
     let about = item.about.as_deref().map(one_spelling);
-    JournalEntry { source, polarity, version, about, sha256, key: None, fate, code: None, detail: None }
+    JournalEntry {
+        source,
+        polarity,
+        version,
+        about,
+        sha256,
+        key: None,
+        fate,
+        code: None,
+        detail: None,
+        doubts: Vec::new(),
+    }
 }
 
 fn refused(entry: JournalEntry, Refusal { code, detail }: Refusal) -> JournalEntry {

@@ -80,6 +80,7 @@ fn about(reference: &Reference, fate: Fate, code: &str, detail: String) -> Journ
         fate,
         code: Some(code.to_owned()),
         detail: Some(detail),
+        doubts: Vec::new(),
     }
 }
 

@@ -12,6 +12,7 @@ use super::{Outcome, Plan, ReindexError};
 use crate::gallery::{BrandId, Fate, Gallery, GalleryError, Journal, JournalEntry, Mark, Polarity, RunChanges};
 use crate::index::Proof;
 use crate::page::{head, thumbnail, visible};
+use crate::photo::Doubt;
 
 /// Entries read at once.
 const PAGE: usize = 500;
@@ -33,6 +34,9 @@ pub struct Report {
     pub embedded: u64,
     /// New references that never lead to a block by themselves, because they show what many goods share.
     pub generic: u64,
+    /// New references with each doubt. But for those that are only invisible on white, they match the same file and the
+    /// same pixels only.
+    pub doubts: BTreeMap<Doubt, u64>,
     /// References that are disputed from now on: others contradict them.
     pub disputed: u64,
     /// Polarities that were to be pruned and were not, because the sources name no image of them.
@@ -90,6 +94,7 @@ impl Report {
             counts: journal.counts()?.into_iter().collect(),
             embedded,
             generic: journal.count_code("generic")?,
+            doubts: journal.doubts()?,
             disputed: changes.marks.values().filter(|mark| **mark == Mark::Disputed).count() as u64,
             not_pruned: Vec::new(),
             published,
@@ -203,6 +208,9 @@ fn page_of(outcome: &Outcome, gallery: &Gallery) -> Result<Markup, GalleryError>
     });
     let listed = listed.into_iter().collect::<Result<Vec<_>, GalleryError>>()?;
     let groups = groups(&outcome.changes, gallery)?;
+    let (doubted, all_doubted) = outcome.journal.doubted(SHOWN)?;
+    let note =
+        "They come in, but what resembles them proves nothing: they match the same file and the same pixels only.";
     Ok(html! {
         (DOCTYPE)
         html lang="en" {
@@ -211,6 +219,7 @@ fn page_of(outcome: &Outcome, gallery: &Gallery) -> Result<Markup, GalleryError>
                 header { h1 { (title) } (facts(report)) }
                 main {
                     @for section in listed { (section) }
+                    (section("In doubt", note, all_doubted, &doubted, gallery))
                     (groups)
                 }
             }
@@ -243,6 +252,7 @@ fn facts(report: &Report) -> Markup {
             @for (fate, count) in &report.counts { dt { (fate.as_str()) } dd { (count) } }
             dt { "embedded" } dd { (report.embedded) }
             dt { "generic" } dd { (report.generic) }
+            @for (doubt, count) in &report.doubts { dt { (doubt) } dd { (count) } }
             dt { "disputed" } dd { (report.disputed) }
             dt { "published" } dd { (served) }
             dt { "run" } dd { (report.run) }
@@ -275,6 +285,7 @@ fn item(entry: &JournalEntry, gallery: &Gallery) -> Markup {
                 (entry.polarity.as_str())
                 @if let Some(code) = &entry.code { " · " code { (code) } }
                 @if let Some(detail) = &entry.detail { br; (visible(detail)) }
+                @for doubt in &entry.doubts { br; code { (doubt) } " " (doubt.text()) }
             }
         }
     }

@@ -77,6 +77,21 @@ impl Screener {
     /// # Errors
     /// When the gallery cannot be read, or the model is busy or fails.
     pub fn examine(&self, photo: &Photo, embedding: &Embedding) -> Result<Examination, ScreenError> {
+        self.examine_beside(photo, embedding, self.same(photo))
+    }
+
+    /// The references in doubt that are this very photo.
+    pub(super) fn same(&self, photo: &Photo) -> Vec<Found> {
+        self.library.same(photo.sha256(), (photo.width(), photo.height()), || photo.pixel_sum())
+    }
+
+    /// As [`Screener::examine`], of a photo that may have been shrunk since [`Screener::same`] was asked about it.
+    pub(super) fn examine_beside(
+        &self,
+        photo: &Photo,
+        embedding: &Embedding,
+        same: Vec<Found>,
+    ) -> Result<Examination, ScreenError> {
         let mut examination = self.first_look(embedding);
         let started = Instant::now();
         let doubt = examination.held.iter().any(|held| self.scoring.look_from.reached(&held.sighting, 0.0));
@@ -84,6 +99,12 @@ impl Screener {
             self.second_look(photo, &mut examination)?;
         }
         self.prefer_identity(photo, &mut examination)?;
+        for found in same {
+            let sighting = seen(found.similarity, self.scoring.level(embedding));
+            let held = self.hold(found, sighting, None);
+            let evidence = held.evidence.max(SAME_FILE_EVIDENCE);
+            merge(&mut examination.held, Held { evidence, ..held });
+        }
         if !self.is_conclusive(&examination) {
             self.look_inside(photo, &mut examination)?;
         }

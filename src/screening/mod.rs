@@ -19,7 +19,7 @@ use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
 use crate::gallery::{
     Action, Decision, FloodLimits, Gallery, GalleryError, Hit, NewCase, Pair, Polarity, StoredCheck, new_id,
 };
-use crate::library::{Filter, Library};
+use crate::library::{Filter, Found, Library};
 use crate::photo::{Photo, PhotoError, Sha256};
 use crate::scoring::Scoring;
 use crate::telemetry;
@@ -304,9 +304,10 @@ impl Screener {
                 let pending = self.embedder.submit(&photo)?;
                 let quality = photo.quality();
                 let size = (photo.width(), photo.height());
+                let same = self.same(&photo);
                 // Twenty photos of a request wait here at once: only as much of each is kept as the second look sees.
                 let photo = photo.shrunk(KEPT_SIDE);
-                Ok(Started::Seen { photo: Box::new(photo), quality, size, pending })
+                Ok(Started::Seen { photo: Box::new(photo), quality, size, same, pending })
             }
             Err(broken @ PhotoError::Broken { .. }) => Ok(Started::Broken(PhotoFault::from(&broken))),
             Err(source) => Err(ScreenError::Photo { index, source }),
@@ -328,9 +329,10 @@ impl Screener {
                 answer.fault = Some(fault);
                 undecidable(Reason::PhotoBroken)
             }
-            Started::Seen { photo, quality, size, pending } => {
+            Started::Seen { photo, quality, size, same, pending } => {
                 answer.see(size, quality, photo.frames());
-                match pending.wait().map_err(ScreenError::from).and_then(|seen| self.examine(&photo, &seen)) {
+                let seen = pending.wait().map_err(ScreenError::from);
+                match seen.and_then(|seen| self.examine_beside(&photo, &seen, same)) {
                     Ok(mut examination) => {
                         answer.views = examination.views;
                         let decided = self.decided_before(&examination, &photo, listing)?;
@@ -463,7 +465,7 @@ struct Finished {
 
 /// A photo on its way.
 enum Started {
-    Seen { photo: Box<Photo>, quality: u8, size: (u32, u32), pending: Pending },
+    Seen { photo: Box<Photo>, quality: u8, size: (u32, u32), same: Vec<Found>, pending: Pending },
     Broken(PhotoFault),
 }
 

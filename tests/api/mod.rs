@@ -3,6 +3,7 @@ mod checks;
 mod console;
 mod crash;
 mod disks;
+mod doubts;
 mod errors;
 mod faults;
 mod hostile;

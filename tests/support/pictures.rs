@@ -3,7 +3,7 @@
 
 use std::io::Cursor;
 
-use image::{ImageFormat, Rgb, RgbImage, imageops};
+use image::{ImageFormat, Rgb, RgbImage, Rgba, RgbaImage, imageops};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -72,6 +72,48 @@ pub fn stolen(bytes: &[u8]) -> Vec<u8> {
 
 pub fn blank() -> Vec<u8> {
     encode(&RgbImage::from_pixel(200, 200, Rgb([255, 255, 255])), ImageFormat::Png)
+}
+
+/// Goods on a white ground, as shops show them.
+pub fn packshot(seed: u64) -> RgbImage {
+    let mut image = RgbImage::from_pixel(400, 400, Rgb([255, 255, 255]));
+    imageops::overlay(&mut image, &imageops::thumbnail(&scene(seed), 160, 120), 120, 140);
+    image
+}
+
+/// A black square of a four-hundredth of a white ground.
+pub fn speck(x: i64) -> RgbImage {
+    let mut image = RgbImage::from_pixel(400, 400, Rgb([255, 255, 255]));
+    imageops::overlay(&mut image, &RgbImage::from_pixel(20, 20, Rgb([0, 0, 0])), x, 190);
+    image
+}
+
+/// From dark to light, without an edge.
+pub fn gradient() -> RgbImage {
+    RgbImage::from_fn(300, 200, |x, _| Rgb([(x * 255 / 299) as u8; 3]))
+}
+
+/// What is light in a scene, in nearly white, on a transparent ground.
+pub fn light_on_transparent(seed: u64) -> RgbaImage {
+    let light = image::DynamicImage::ImageRgb8(scene(seed)).into_luma8();
+    let middle =
+        light.pixels().map(|pixel| u64::from(pixel.0[0])).sum::<u64>() / u64::from(light.width() * light.height());
+    RgbaImage::from_fn(light.width(), light.height(), |x, y| {
+        let seen = u64::from(light.get_pixel(x, y).0[0]) > middle;
+        Rgba([250, 250, 250, if seen { 255 } else { 0 }])
+    })
+}
+
+/// A picture laid over a grey of this level.
+pub fn laid_over(picture: &RgbaImage, level: u8) -> RgbImage {
+    let mut ground = RgbaImage::from_pixel(picture.width(), picture.height(), Rgba([level, level, level, 255]));
+    imageops::overlay(&mut ground, picture, 0, 0);
+    image::DynamicImage::ImageRgba8(ground).into_rgb8()
+}
+
+/// A JPEG that ends early, and says that it ends there.
+pub fn cut_short(jpeg: &[u8]) -> Vec<u8> {
+    [&jpeg[..jpeg.len() * 3 / 5], b"\xff\xd9"].concat()
 }
 
 /// A PNG's chunk with its length and checksum.

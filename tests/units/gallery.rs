@@ -1,5 +1,5 @@
 use touchstone::gallery::{Action, CaseStatus, Decision, Gallery, Policy, QueueQuery, ReferenceState};
-use touchstone::photo::Sha256;
+use touchstone::photo::{Doubt, Sha256};
 
 use crate::support::fixture;
 
@@ -228,6 +228,21 @@ fn a_gallery_of_the_fifth_version_keeps_its_decisions_and_its_log() {
     assert_eq!((erased.checks, erased.entries_kept > 0), (2, true));
     assert_eq!(gallery.verify_audit().unwrap().wrong, None);
     assert!(gallery.keys().unwrap().is_empty());
+}
+
+#[test]
+fn a_gallery_of_the_sixth_version_knows_its_small_references() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let gallery = migrated(folder.path(), "gallery-v6.sql");
+    let acme = "acme".parse().unwrap();
+    let doubts = |id: &str| gallery.get(&acme, id).unwrap().unwrap().photo.doubts;
+    assert_eq!(doubts("ref_1"), []);
+    assert_eq!([doubts("ref_2"), doubts("ref_3")], [[Doubt::TooSmall], [Doubt::TooSmall]]);
+    // Who follows the gallery hears of the one that is in force, so that it goes out of the index.
+    let mut rows = Vec::new();
+    let newest =
+        gallery.visit_changes("small@1", 7, 7, |row| rows.push((row.key, row.active, row.is_searched()))).unwrap();
+    assert_eq!((newest, rows), (8, vec![(2, true, false)]));
 }
 
 #[test]

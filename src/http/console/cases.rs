@@ -77,6 +77,7 @@ pub(super) async fn near(
         let mut groups = Vec::new();
         for (name, polarity) in [("Known fakes", Polarity::Fake), ("Authentic", Polarity::Authentic)] {
             let query = VectorQuery {
+                in_doubt: false,
                 state: ReferenceState::Active,
                 brand: None,
                 polarity: Some(polarity),

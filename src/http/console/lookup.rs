@@ -77,6 +77,7 @@ fn query(all: &[(String, String)]) -> Result<VectorQuery, DeskError> {
         product: chosen(all, "product").map(str::to_owned),
         since: chosen(all, "since").map(|text| midnight(text, 0)).transpose()?,
         until: chosen(all, "until").map(|text| midnight(text, 1)).transpose()?,
+        in_doubt: false,
     })
 }
 

@@ -35,7 +35,7 @@ pub(super) async fn get(
                 let bytes = gallery.photo(sum).or_else(|none| if sent { gallery.upload(sum) } else { Err(none) });
                 let bytes = bytes.map_err(|_| missing())?;
                 let photo = screener.decoder.decode(&bytes).map_err(|_| missing())?;
-                let made = photo.shrunk(side).to_jpeg(82).map_err(|_| missing())?;
+                let made = photo.as_seen().shrunk(side).to_jpeg(82).map_err(|_| missing())?;
                 gallery.keep_thumbnail(sum, side, &made)?;
                 made
             }

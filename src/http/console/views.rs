@@ -47,6 +47,7 @@ pub(super) async fn overview(
             brand: brand.as_deref().filter(|brand| !brand.is_empty()),
             waiting: gallery.waiting()?,
             brands: &library.brands(),
+            by_identity_only: library.by_identity_only(),
             index: (&stats, &version),
             revision: gallery.revision()?,
             sellers: &gallery.worst_sellers(SELLERS)?,

@@ -10,6 +10,7 @@ use crate::gallery::{
 use crate::http::Problem;
 use crate::http::access::Caller;
 use crate::http::form::too_long;
+use crate::photo::Doubt;
 
 /// A reference.
 #[derive(Debug, Serialize, ToSchema)]
@@ -36,6 +37,9 @@ pub(in crate::http) struct ReferenceBody {
     /// Why it never leads to a block by itself, if it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     mark: Option<Mark>,
+    /// Why it is a poor reference; empty where nothing is in doubt. With any doubt but `invisible-on-white`, it matches
+    /// the same file and the same pixels only.
+    doubts: Vec<DoubtText>,
     /// Near-copies of one another within the brand have the same number; absent where there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<u64>,
@@ -57,6 +61,21 @@ pub(in crate::http) struct ReferenceBody {
     /// When it was last changed.
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
+}
+
+/// A doubt, as a stable code and in words.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct DoubtText {
+    /// Stable code.
+    code: Doubt,
+    /// In words: what is wrong and what to do.
+    text: &'static str,
+}
+
+impl From<Doubt> for DoubtText {
+    fn from(code: Doubt) -> Self {
+        Self { code, text: code.text() }
+    }
 }
 
 impl ReferenceBody {
@@ -87,6 +106,7 @@ impl From<Reference> for ReferenceBody {
             state: reference.state,
             quarantine: reference.quarantine,
             mark: reference.mark,
+            doubts: photo.doubts.into_iter().map(DoubtText::from).collect(),
             group: reference.group,
             sha256: photo.sha256.to_string(),
             perceptual_hash: crate::photo::Sha256(photo.perceptual_hash).to_string(),

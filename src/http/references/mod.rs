@@ -26,12 +26,12 @@ const MAX_PAGE: usize = 1000;
     params(("brand" = BrandId, Path)),
     request_body(content = inline(ReferenceForm), content_type = "multipart/form-data"),
     responses(
-        (status = 201, body = ReferenceBody, description = "Added, and stored so that it survives a crash"),
+        (status = 201, body = ReferenceBody, description = "Added, and stored so that it survives a crash; `doubts` says why it may be a poor reference"),
         (status = 200, body = ReferenceBody, description = "The brand has this very photo already; nothing was changed"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "The brand has this very photo with the other polarity"),
         (status = 413, body = Problem, content_type = "application/problem+json"),
         (status = 415, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "No photo, or a damaged one (`photo-partly-decoded`)"),
         (status = 429, body = Problem, content_type = "application/problem+json"),
     )
 )]

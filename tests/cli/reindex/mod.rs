@@ -1,6 +1,7 @@
 //! What a brand's team may rely on when it hands its whole archive over.
 
 mod crash;
+mod doubts;
 mod generations;
 mod hostile;
 mod hygiene;
