@@ -34,7 +34,8 @@ pub(super) fn serve(
     runtime.block_on(async {
         let failed = |error: std::io::Error| Failure::Serve(error.to_string());
         let address = listener.local_addr().map_err(failed)?;
-        // Scripts that start on port 0 read this line.
+        let stop = shutdown().map_err(failed)?;
+        // Scripts that start on port 0 read this line, and may stop the service from then on.
         say!("listening on {}://{address}", if certificate.is_some() { "https" } else { "http" });
         let reread = async {
             while hangups.recv().await.is_some() {
@@ -51,7 +52,7 @@ pub(super) fn serve(
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            served = http::serve(listener, app, certificate, shutdown()) => served.map_err(failed)?,
+            served = http::serve(listener, app, certificate, stop) => served.map_err(failed)?,
             () = reread => {}
         }
         Ok(Exit::Done)
@@ -101,19 +102,14 @@ fn wrong(origin: &str, reason: String) -> Failure {
     Failure::Config(ConfigError::Invalid { origin: origin.to_owned(), reason })
 }
 
-/// Ends when the process is asked to: Ctrl-C, or SIGTERM.
-async fn shutdown() {
-    let interrupt = async {
-        let _ = tokio::signal::ctrl_c().await;
-    };
-    let terminate = async {
-        if let Ok(mut signal) = signal(SignalKind::terminate()) {
-            signal.recv().await;
+/// Ends when the process is asked to: Ctrl-C, or SIGTERM. It hears that from now on.
+fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    };
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
-    }
-    tracing::info!("stopping: requests in flight are finished first");
+        tracing::info!("stopping: requests in flight are finished first");
+    })
 }
