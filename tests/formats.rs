@@ -74,6 +74,7 @@ fn entry() -> JournalEntry {
         fate: Fate::Added,
         code: None,
         detail: None,
+        doubts: vec![],
     }
 }
 
@@ -122,12 +123,14 @@ fn points_of_the_second_format_are_read_and_those_of_another_are_not() {
 }
 
 #[test]
-fn a_journal_of_the_first_format_knows_what_it_has_read() {
-    let folder = TempDir::new().unwrap();
-    std::fs::write(folder.path().join("acme.db"), read("journal-1.db.gz")).unwrap();
-    let journal = Journal::open(folder.path(), &"acme".parse().unwrap()).unwrap().unwrap();
-    let known = journal.known_sum("fake/bag/1.jpg", Polarity::Fake).unwrap();
-    assert_eq!(known, Some((Sha256([7; 32]), "1000-7".to_owned())));
+fn a_journal_of_the_first_or_second_format_knows_what_it_has_read() {
+    for name in ["journal-1.db.gz", "journal-2.db.gz"] {
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("acme.db"), read(name)).unwrap();
+        let journal = Journal::open(folder.path(), &"acme".parse().unwrap()).unwrap().unwrap();
+        let known = journal.known_sum("fake/bag/1.jpg", Polarity::Fake).unwrap();
+        assert_eq!(known, Some((Sha256([7; 32]), "1000-7".to_owned())), "{name}");
+    }
 }
 
 #[test]
@@ -192,5 +195,5 @@ fn writes_the_formats_of_today() {
     let journal = Journal::open(journals.path(), &"acme".parse().unwrap()).unwrap().unwrap();
     journal.record(&entry()).unwrap();
     drop(journal);
-    keep("journal-1.db.gz", &gzip(&std::fs::read(journals.path().join("acme.db")).unwrap()));
+    keep("journal-2.db.gz", &gzip(&std::fs::read(journals.path().join("acme.db")).unwrap()));
 }

@@ -465,7 +465,7 @@ impl Journal {
     }
 
     /// An entry of this pass that a condition on `?2` holds for.
-    fn first(&self, condition: &str, value: Option<impl ToSql>) -> Result<Option<JournalEntry>, GalleryError> {
+    fn first(&self, condition: &str, value: Option<&dyn ToSql>) -> Result<Option<JournalEntry>, GalleryError> {
         self.with(|db| {
             let sql = format!("SELECT {COLUMNS} FROM item WHERE pass = ?1 AND {condition} LIMIT 1");
             db.prepare_cached(&sql)?.query_row(params![self.pass, value], entry).optional()

@@ -1,5 +1,6 @@
 //! AVIF: the container is parsed by `zenavif-parse`, AV1 is decoded by `rav1d`.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use image::metadata::Orientation;
@@ -38,19 +39,20 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
             .ok_or_else(|| broken("the sequence has no frame"))?
     } else {
         let picture = av1.still()?;
-        av1.to_srgb().still(picture, file.premultiplied_alpha())
+        av1.colours_to_srgb().still(picture, file.premultiplied_alpha())
     };
     if let Some([left, top, width, height]) =
         file.clean_aperture().and_then(|crop| window(crop, stored.rgb.dimensions()))
     {
-        let cropped = |rgb: &RgbImage| imageops::crop_imm(rgb, left, top, width, height).to_image();
-        stored.rgb = cropped(&stored.rgb);
-        stored.on_black = stored.on_black.as_ref().map(cropped);
+        for rgb in [&mut stored.rgb].into_iter().chain(&mut stored.on_black) {
+            *rgb = imageops::crop_imm(rgb, left, top, width, height).to_image();
+        }
     }
     Ok(Decoded { stored, orientation: orientation(&file) })
 }
 
-fn broken(reason: impl ToString) -> PhotoError {
+#[expect(clippy::needless_pass_by_value, reason = "errors are handed on by value")]
+fn broken(reason: impl Display) -> PhotoError {
     PhotoError::Broken { format: Format::Avif.name(), reason: reason.to_string() }
 }
 
@@ -102,7 +104,7 @@ impl<'f> Av1<'f> {
     fn frame(&mut self, frame: &FrameRef<'_>) -> Result<(RgbImage, Duration), PhotoError> {
         let picture = self.composed(&frame.data, frame.alpha_data.as_deref())?;
         let premultiplied = self.file.premultiplied_alpha();
-        let rgb = self.to_srgb().on_white(picture, premultiplied);
+        let rgb = self.colours_to_srgb().on_white(picture, premultiplied);
         Ok((rgb, Duration::from_millis(frame.duration_ms.into())))
     }
 
@@ -122,7 +124,7 @@ impl<'f> Av1<'f> {
     }
 
     /// Known once a picture has been decoded.
-    fn to_srgb(&mut self) -> &ToSrgb {
+    fn colours_to_srgb(&mut self) -> &ToSrgb {
         self.to_srgb.get_or_insert_with(|| {
             let profile = match self.file.color_info() {
                 Some(ColorInformation::IccProfile(icc)) => icc_profile(icc),

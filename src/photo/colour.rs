@@ -250,7 +250,7 @@ fn pq_on_a_screen(signal: f32) -> f32 {
 
 /// The inverse of ITU-R BT.2100's HLG curve, and its system gamma for a screen of [`BRIGHTEST`].
 fn hlg_on_a_screen(signal: f32) -> f32 {
-    let (a, b, c) = (0.178_832_77, 0.284_668_92, 0.559_910_73);
+    let (a, b, c) = (0.178_832_77, 0.284_668_92, 0.559_910_7);
     let scene: f32 = if signal <= 0.5 { signal * signal / 3.0 } else { (((signal - c) / a).exp() + b) / 12.0 };
     on_a_screen(scene.powf(1.2) * BRIGHTEST / DIFFUSE_WHITE)
 }

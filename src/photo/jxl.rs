@@ -1,11 +1,13 @@
 //! JPEG XL, by `jxl` (jxl-rs), the decoder of Chromium and Firefox.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage, RgbaImage};
 use jxl::api::{
-    AlphaMode, Event, ExtraChannel, JxlDecoder, JxlDecoderOptions, JxlOutputBuffer, JxlPixelFormat, ProfileLevel,
+    AlphaMode, Event, ExtraChannel, JxlColorProfile, JxlDecoder, JxlDecoderOptions, JxlOutputBuffer, JxlPixelFormat,
+    ProfileLevel,
 };
 
 use super::animation::rest_of;
@@ -33,7 +35,8 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
     Ok(Decoded { stored, orientation: Orientation::NoTransforms })
 }
 
-fn broken(reason: impl ToString) -> PhotoError {
+#[expect(clippy::needless_pass_by_value, reason = "errors are handed on by value")]
+fn broken(reason: impl Display) -> PhotoError {
     PhotoError::Broken { format: Format::JpegXl.name(), reason: reason.to_string() }
 }
 
@@ -68,11 +71,11 @@ impl<'a> Jxl<'a> {
         let alpha = channels.iter().any(|channel| channel.ec_type == ExtraChannel::Alpha);
         let count = channels.len();
         let format = if alpha { JxlPixelFormat::rgba8(count) } else { JxlPixelFormat::rgb8(count) };
-        if decoder.embedded_color_profile().is_some_and(|profile| profile.is_cmyk()) {
+        if decoder.embedded_color_profile().is_some_and(JxlColorProfile::is_cmyk) {
             return Err(broken("JPEG XL in CMYK is not read"));
         }
         decoder.set_pixel_format(format).map_err(broken)?;
-        let profile = decoder.output_color_profile().and_then(|profile| profile.try_as_icc());
+        let profile = decoder.output_color_profile().and_then(JxlColorProfile::try_as_icc);
         let to_srgb = ToSrgb::from(profile.and_then(|icc| icc_profile(&icc)).as_ref());
         Ok(Self { decoder, rest, width, height, alpha, to_srgb, more: true })
     }

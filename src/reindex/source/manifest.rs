@@ -147,11 +147,9 @@ impl<'a> Records<'a> {
                     quote = Some(self.line);
                     Within::Quoted
                 }
-                (Within::Closed, b'"') => Within::Quoted,
-                (Within::Quoted, b'"') => Within::Closed,
-                (Within::Quoted, _) => Within::Quoted,
+                (Within::Quoted, b'"') | (Within::Closed, b' ' | b'\t' | b'\r') => Within::Closed,
+                (Within::Closed, b'"') | (Within::Quoted, _) => Within::Quoted,
                 (_, b',') => Within::FieldStart,
-                (Within::Closed, b' ' | b'\t' | b'\r') => Within::Closed,
                 // Between two quotes that are no pair lie rows of which one has forgotten its own.
                 (Within::Closed, _) if quote != Some(self.line) => return Err(self.not_closed(quote)),
                 _ => Within::Plain,
