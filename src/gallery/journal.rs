@@ -253,7 +253,7 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub fn same_bytes(&self, sha256: Sha256) -> Result<Option<JournalEntry>, GalleryError> {
-        self.first("sha256 = ?2 AND fate NOT IN ('refused', 'duplicate', 'removed', 'kept')", Some(&sha256.0[..]))
+        self.first("sha256 = ?2 AND fate NOT IN ('refused', 'duplicate', 'removed', 'kept')", Some(&&sha256.0[..]))
     }
 
     /// The entry of this pass whose bytes these are and that was refused.
@@ -261,7 +261,7 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub fn refused_bytes(&self, sha256: Sha256) -> Result<Option<JournalEntry>, GalleryError> {
-        self.first("sha256 = ?2 AND fate = 'refused'", Some(&sha256.0[..]))
+        self.first("sha256 = ?2 AND fate = 'refused'", Some(&&sha256.0[..]))
     }
 
     /// Whether this pass has met these bytes.
@@ -285,11 +285,11 @@ impl Journal {
         sha256: Sha256,
         places: impl IntoIterator<Item = &'a str>,
     ) -> Result<Option<JournalEntry>, GalleryError> {
-        if let Some(found) = self.first("earlier = ?2 AND fate = 'refused'", Some(&sha256.0[..]))? {
+        if let Some(found) = self.first("earlier = ?2 AND fate = 'refused'", Some(&&sha256.0[..]))? {
             return Ok(Some(found));
         }
         for place in places {
-            if let Some(found) = self.first("about = ?2 AND fate = 'refused'", Some(place))? {
+            if let Some(found) = self.first("about = ?2 AND fate = 'refused'", Some(&place))? {
                 return Ok(Some(found));
             }
         }
@@ -368,7 +368,7 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub fn unknown(&self) -> Result<Option<JournalEntry>, GalleryError> {
-        self.first("?2 IS NULL AND fate = 'refused' AND about IS NULL", None::<&str>)
+        self.first("?2 IS NULL AND fate = 'refused' AND about IS NULL", None)
     }
 
     /// Forgets what this pass has not met.

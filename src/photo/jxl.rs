@@ -35,7 +35,6 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
     Ok(Decoded { stored, orientation: Orientation::NoTransforms })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "errors are handed on by value")]
 fn broken(reason: impl Display) -> PhotoError {
     PhotoError::Broken { format: Format::JpegXl.name(), reason: reason.to_string() }
 }

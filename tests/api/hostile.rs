@@ -130,13 +130,13 @@ fn bombs() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("jpeg with a zip behind it", [&photo(3)[..], b"PK\x03\x04", &[0; 1000]].concat()),
         ("gif that is a script", [b"GIF89a/*", &[0; 10][..], b"*/=alert(1)"].concat()),
-        ("avif of 65536 by 65536", resized_to(&fixture("plain.avif"), b"ispe", 4, 1 << 16)),
-        ("avif of 2^31 items", resized_to(&fixture("plain.avif"), b"iinf", 4, 1 << 31)),
-        ("avif whose data lies beyond its end", resized_to(&fixture("plain.avif"), b"iloc", 12, u32::MAX)),
-        ("avif whose box is longer than the file", resized_to(&fixture("plain.avif"), b"meta", -4, u32::MAX)),
-        ("heic of 65536 by 65536", resized_to(&fixture("plain.heic"), b"ispe", 4, 1 << 16)),
-        ("heic whose data lies beyond its end", resized_to(&fixture("plain.heic"), b"iloc", 12, u32::MAX)),
-        ("heic whose box is empty", resized_to(&fixture("plain.heic"), b"meta", -4, 8)),
+        ("avif of 65536 by 65536", resized_to(&fixture("plain.avif"), *b"ispe", 4, 1 << 16)),
+        ("avif of 2^31 items", resized_to(&fixture("plain.avif"), *b"iinf", 4, 1 << 31)),
+        ("avif whose data lies beyond its end", resized_to(&fixture("plain.avif"), *b"iloc", 12, u32::MAX)),
+        ("avif whose box is longer than the file", resized_to(&fixture("plain.avif"), *b"meta", -4, u32::MAX)),
+        ("heic of 65536 by 65536", resized_to(&fixture("plain.heic"), *b"ispe", 4, 1 << 16)),
+        ("heic whose data lies beyond its end", resized_to(&fixture("plain.heic"), *b"iloc", 12, u32::MAX)),
+        ("heic whose box is empty", resized_to(&fixture("plain.heic"), *b"meta", -4, 8)),
         ("jxl of 2^30 by 2^30", [b"\xff\x0a", &[0xff; 200][..]].concat()),
         (
             "jxl whose container is longer than the file",
@@ -148,7 +148,7 @@ fn bombs() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// A file with another number, of four bytes, at a distance from the end of a box's name.
-fn resized_to(file: &[u8], name: &[u8; 4], distance: isize, number: u32) -> Vec<u8> {
+fn resized_to(file: &[u8], name: [u8; 4], distance: isize, number: u32) -> Vec<u8> {
     let name_at = file.windows(4).position(|window| window == name).unwrap();
     let at = if distance < 0 { name_at.strict_add_signed(distance) } else { name_at + 4 + distance.cast_unsigned() };
     [&file[..at], &number.to_be_bytes(), &file[at + 4..]].concat()
