@@ -14,6 +14,14 @@ pub fn photo(bytes: &[u8]) {
     let _ = Photo::decode(bytes, &limits);
 }
 
+/// The pixels of a JPEG that decodes without a warning, for a comparison with another decoder: width, height and the
+/// colours as they are stored, or `None`.
+pub fn clean_jpeg(bytes: &[u8]) -> Option<(u32, u32, Vec<u8>)> {
+    let limits = Limits { max_pixels: 250_000, max_memory: 16 << 20, max_bytes: 1 << 20, ..Limits::default() };
+    let (rgb, damaged) = crate::photo::stored_jpeg(bytes, &limits)?;
+    (!damaged).then(|| (rgb.width(), rgb.height(), rgb.into_raw()))
+}
+
 /// A multipart body.
 pub fn multipart(bytes: &[u8]) {
     crate::http::fuzz_form(bytes);

@@ -159,6 +159,14 @@ fn pixel_sum(rgb: &RgbImage) -> Sha256 {
     Sha256(sum.finalize().into())
 }
 
+/// The stored pixels of a JPEG, neither turned nor converted, and whether a part is damaged.
+#[cfg(fuzzing)]
+pub(crate) fn stored_jpeg(bytes: &[u8], limits: &Limits) -> Option<(RgbImage, bool)> {
+    let jpeg = jpeg::Jpeg::open(bytes).ok()?;
+    let pixels = u64::from(jpeg.width) * u64::from(jpeg.height);
+    if bytes.len() > limits.max_bytes || pixels > limits.max_pixels { None } else { jpeg.pixels().ok() }
+}
+
 /// A decoded photo, upright, in sRGB, alpha laid over white.
 #[derive(Debug, Clone)]
 pub struct Photo {
