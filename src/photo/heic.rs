@@ -1,5 +1,6 @@
 //! HEIC, by `heic-decoder`: still pictures, grids and the first picture of a sequence.
 
+use heic_decoder::{ColorInfo, RgbOptions};
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage, RgbaImage};
 
@@ -21,12 +22,21 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
     check_size(width, height, u64::from(width) * u64::from(height) * BYTES_PER_PIXEL, limits)?;
     let picture = heic_decoder::decode(bytes).map_err(failed)?;
     let (width, height) = (size(picture.width), size(picture.height));
+    // Unspecified is BT.601, as in libheif.
+    let labelled = picture.color_info.unwrap_or_default();
+    let matrix_coefficients = match picture.color_info {
+        Some(ColorInfo { matrix_coefficients, .. }) if matrix_coefficients != u16::from(CodePoints::UNSPECIFIED) => {
+            matrix_coefficients
+        }
+        _ => 6,
+    };
+    let options = RgbOptions { color: Some(ColorInfo { matrix_coefficients, ..labelled }), ..RgbOptions::default() };
     let (image, premultiplied) = if picture.alpha.is_some() {
-        let rgba = picture.to_rgba8().map_err(failed)?;
+        let rgba = picture.to_rgba8_with_options(&options).map_err(failed)?;
         let image = RgbaImage::from_raw(width, height, rgba.data).map(DynamicImage::ImageRgba8);
         (image, rgba.premultiplied)
     } else {
-        let rgb = picture.to_rgb8().map_err(failed)?;
+        let rgb = picture.to_rgb8_with_options(&options).map_err(failed)?;
         (RgbImage::from_raw(width, height, rgb.data).map(DynamicImage::ImageRgb8), false)
     };
     let image = image.ok_or_else(|| broken("it has fewer pixels than it states".to_owned()))?;
