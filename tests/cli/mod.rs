@@ -144,12 +144,12 @@ fn what_is_wrong_is_one_line_and_an_exit_code_of_its_own() {
     let folder = TempDir::new().unwrap();
     let picture = folder.path().join("photo.jpg");
     std::fs::write(&picture, photo(1)).unwrap();
-    let heic = folder.path().join("photo.heic");
-    std::fs::write(&heic, b"\0\0\0\x18ftypheic\0\0\0\0").unwrap();
-    let (picture, heic) = (picture.to_str().unwrap(), heic.to_str().unwrap());
+    let pdf = folder.path().join("photo.pdf");
+    std::fs::write(&pdf, b"%PDF-1.7").unwrap();
+    let (picture, pdf) = (picture.to_str().unwrap(), pdf.to_str().unwrap());
     let cases: [(&[&str], i32); 11] = [
         (&["check", "/nowhere/photo.jpg"], 7),
-        (&["check", heic], 7),
+        (&["check", pdf], 7),
         (&["check", picture, "--model", "nothing"], 5),
         (&["check", picture, "--set", "runtime=/nowhere/libonnxruntime.so"], 5),
         (&["check", picture, "--set", "server.colour=red"], 4),
@@ -206,23 +206,23 @@ fn every_photos_answer_is_told_before_a_check_fails_over_some() {
     brand(folder.path());
     take_in(folder.path(), false);
     let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let [fake, missing, heic, broken, other] =
-        ["fake.jpg", "missing.jpg", "photo.heic", "broken.jpg", "other.png"].map(place);
+    let [fake, missing, pdf, broken, other] =
+        ["fake.jpg", "missing.jpg", "photo.pdf", "broken.jpg", "other.png"].map(place);
     std::fs::write(&fake, stolen(&photo(1))).unwrap();
-    std::fs::write(&heic, b"\0\0\0\x18ftypheic\0\0\0\0").unwrap();
+    std::fs::write(&pdf, b"%PDF-1.7").unwrap();
     std::fs::write(&broken, &photo(2)[..400]).unwrap();
     std::fs::write(&other, real_photo(4)).unwrap();
     let check = |args: &[&str]| touchstone(folder.path(), &[&["check"], args].concat());
-    let all = [&*missing, &fake, &heic, &broken, &other];
+    let all = [&*missing, &fake, &pdf, &broken, &other];
     let output = check(&all);
     let said = stdout(&output);
     assert_eq!((output.status.code(), stderr(&output).lines().count()), (Some(7), 1), "{}", stderr(&output));
-    assert!(stderr(&output).contains(&missing) && stderr(&output).contains("HEIC is not accepted"));
+    assert!(stderr(&output).contains(&missing) && stderr(&output).contains("PDF is not accepted"));
     let starts: Vec<&str> = said.lines().filter(|line| !line.starts_with(' ')).collect();
     let begins = [
         format!("{missing}: No such file"),
         format!("{fake}: known_fake_match (review)"),
-        format!("{heic}: HEIC is not accepted"),
+        format!("{pdf}: PDF is not accepted"),
         format!("{broken}: undecidable (review)"),
         format!("{other}: no_match (allow)"),
         "listing: not judged, for 2 of 5 photos cannot be used".to_owned(),
