@@ -1,4 +1,4 @@
-use image::GrayImage;
+use image::RgbImage;
 
 use super::features::QueryFeatures;
 use super::geometry::{Map, project};
@@ -18,7 +18,7 @@ const FLAT: f64 = 5.0;
 #[derive(Clone, Copy)]
 pub(super) struct Face<'a> {
     pub(super) frame: (u32, u32),
-    pub(super) thumbnail: &'a GrayImage,
+    pub(super) thumbnail: &'a RgbImage,
 }
 
 /// How well the reference's pixels agree with the query's under the map.
@@ -26,8 +26,6 @@ pub(super) struct Face<'a> {
 pub(super) struct Agreement {
     /// Share of the reference's area that lies inside the query, 0 to 1.
     pub(super) inside: f64,
-    /// Normalised cross-correlation of all samples inside, -1 to 1.
-    pub(super) correlation: f64,
     /// Mean correlation of the cells with something to see on either side, -1 to 1.
     pub(super) detail: f64,
     /// How many cells of 64 that are.
@@ -36,20 +34,26 @@ pub(super) struct Agreement {
     pub(super) agreeing: usize,
 }
 
-pub(super) fn compare(query: &QueryFeatures, reference: Face<'_>, map: &Map) -> Agreement {
-    agreement(&sample(query, reference, map, |_| false))
+pub(super) fn compare(query: &QueryFeatures, reference: Face<'_>, map: &Map) -> (Agreement, Samples) {
+    let (cells, samples) = sample(query, reference, map, |_| false);
+    (agreement(&cells), samples)
 }
 
 /// The same, where `detail` is at least this; `None` otherwise, mostly before all is compared.
-pub(super) fn compare_from(query: &QueryFeatures, reference: Face<'_>, map: &Map, detail: f64) -> Option<Agreement> {
-    let cells = sample(query, reference, map, |cells| {
+pub(super) fn compare_from(
+    query: &QueryFeatures,
+    reference: Face<'_>,
+    map: &Map,
+    detail: f64,
+) -> Option<(Agreement, Samples)> {
+    let (cells, samples) = sample(query, reference, map, |cells| {
         // Cells that count for certain; if all others counted and agreed fully, it would not be enough.
         let counted = cells.iter().filter(|cell| cell.count >= HALF_A_CELL && cell.deviation_r() >= FLAT);
         let (count, sum) = counted.fold((0.0, 0.0), |(count, sum), cell| (count + 1.0, sum + cell.correlation()));
         let all = (CELLS * CELLS) as f64;
         sum + (all - count) < detail * all
     });
-    Some(agreement(&cells)).filter(|agreement| agreement.detail >= detail)
+    Some((agreement(&cells), samples)).filter(|(agreement, _)| agreement.detail >= detail)
 }
 
 fn agreement(cells: &[Moments; CELLS * CELLS]) -> Agreement {
@@ -59,7 +63,7 @@ fn agreement(cells: &[Moments; CELLS * CELLS]) -> Agreement {
         return Agreement { inside, ..Agreement::default() };
     }
     let gain = if total.deviation_r() > 1.0 { (total.covariance() / total.variance_r()).clamp(0.2, 4.0) } else { 1.0 };
-    let mut answer = Agreement { inside, correlation: total.correlation(), ..Agreement::default() };
+    let mut answer = Agreement { inside, ..Agreement::default() };
     let mut correlations = 0.0;
     for cell in cells.iter().filter(|cell| cell.count >= HALF_A_CELL) {
         if cell.deviation_r() >= FLAT || cell.deviation_q() >= FLAT.max(FLAT * gain) {
@@ -72,6 +76,21 @@ fn agreement(cells: &[Moments; CELLS * CELLS]) -> Agreement {
     answer
 }
 
+/// Samples on a side of the grid that is laid over the reference.
+pub(super) const STEPS: usize = CELLS * SAMPLES;
+
+/// The colours of both pictures where the grid lies, row by row; `None` where it lies outside the query.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Samples(pub(super) Vec<Option<(Colour, Colour)>>);
+
+/// Red, green and blue, 0 to 255.
+pub(super) type Colour = [f32; 3];
+
+/// Luma as `image` computes it.
+pub(super) fn grey(colour: Colour) -> f64 {
+    f64::from(0.2126 * colour[0] + 0.7152 * colour[1] + 0.0722 * colour[2])
+}
+
 /// What the grey values of reference and query have in common in each cell, where the query has any; as far as it came
 /// until `enough`, asked with the cells of all rows so far.
 fn sample(
@@ -79,9 +98,8 @@ fn sample(
     reference: Face<'_>,
     map: &Map,
     enough: impl Fn(&[Moments]) -> bool,
-) -> [Moments; CELLS * CELLS] {
+) -> ([Moments; CELLS * CELLS], Samples) {
     let (width, height) = (f64::from(reference.frame.0), f64::from(reference.frame.1));
-    let steps = CELLS * SAMPLES;
     let thumb = reference.thumbnail;
     // The query is read at the halving whose pixels are nearest to the thumbnail's in size: both are then blurred
     // alike.
@@ -92,13 +110,14 @@ fn sample(
     let (fx, fy) = (f64::from(frame.width()) / query_width, f64::from(frame.height()) / query_height);
     let (tx, ty) = (f64::from(thumb.width()) / width, f64::from(thumb.height()) / height);
     let mut cells = [Moments::default(); CELLS * CELLS];
-    for row in 0..steps {
+    let mut samples = vec![None; STEPS * STEPS];
+    for row in 0..STEPS {
         if row % SAMPLES == 0 && enough(&cells[..row / SAMPLES * CELLS]) {
             break;
         }
-        for column in 0..steps {
-            let x = (column as f64 + 0.5) / steps as f64 * width;
-            let y = (row as f64 + 0.5) / steps as f64 * height;
+        for column in 0..STEPS {
+            let x = (column as f64 + 0.5) / STEPS as f64 * width;
+            let y = (row as f64 + 0.5) / STEPS as f64 * height;
             let Some(at) = project(map, x - 0.5, y - 0.5) else { continue };
             let (qx, qy) = (at.x + 0.5, at.y + 0.5);
             if qx < 0.0 || qy < 0.0 || qx >= query_width || qy >= query_height {
@@ -106,10 +125,11 @@ fn sample(
             }
             let seen = bilinear(frame, qx * fx - 0.5, qy * fy - 0.5);
             let known = bilinear(thumb, x * tx - 0.5, y * ty - 0.5);
-            cells[row / SAMPLES * CELLS + column / SAMPLES].add(known, seen);
+            samples[row * STEPS + column] = Some((known, seen));
+            cells[row / SAMPLES * CELLS + column / SAMPLES].add(grey(known), grey(seen));
         }
     }
-    cells
+    (cells, Samples(samples))
 }
 
 fn scale_at_centre(map: &Map, width: f64, height: f64) -> f64 {
@@ -123,18 +143,20 @@ fn scale_at_centre(map: &Map, width: f64, height: f64) -> f64 {
     }
 }
 
-fn bilinear(image: &GrayImage, x: f64, y: f64) -> f64 {
+fn bilinear(image: &RgbImage, x: f64, y: f64) -> Colour {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let x = x.clamp(0.0, (width - 1) as f64);
     let y = y.clamp(0.0, (height - 1) as f64);
     // Not below 0, so that cutting off is rounding down.
     let (left, top) = (x as usize, y as usize);
-    let (fx, fy) = (x - left as f64, y - top as f64);
-    let (right, down) = (usize::from(left + 1 < width), if top + 1 < height { width } else { 0 });
-    let (pixels, at) = (image.as_raw(), top * width + left);
-    let value = |at: usize| f64::from(pixels[at]);
-    (value(at) * (1.0 - fx) + value(at + right) * fx) * (1.0 - fy)
-        + (value(at + down) * (1.0 - fx) + value(at + down + right) * fx) * fy
+    let (fx, fy) = ((x - left as f64) as f32, (y - top as f64) as f32);
+    let (right, down) = (if left + 1 < width { 3 } else { 0 }, if top + 1 < height { 3 * width } else { 0 });
+    let (pixels, at) = (image.as_raw(), 3 * (top * width + left));
+    std::array::from_fn(|channel| {
+        let value = |at: usize| f32::from(pixels[at + channel]);
+        (value(at) * (1.0 - fx) + value(at + right) * fx) * (1.0 - fy)
+            + (value(at + down) * (1.0 - fx) + value(at + down + right) * fx) * fy
+    })
 }
 
 /// Sums over pairs of grey values: of a reference, and of a query.

@@ -1,9 +1,9 @@
-use image::{GrayImage, RgbImage, imageops};
+use image::{RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
 use super::matching::Descriptors;
 use super::points::{self, DESCRIPTOR};
-use crate::photo::{Filter, resized, resized_grey, within};
+use crate::photo::{Filter, resized, within};
 
 /// Long side, in pixels, at which photos are looked at: a copy that fills a quarter of the frame still shows
 /// points there, and twice the side would take four times as long.
@@ -24,24 +24,24 @@ pub(super) struct Point {
     pub(super) angle: f32,
 }
 
-/// What local matching knows of a picture: points with RootSIFT descriptors, and a small grey picture.
+/// What local matching knows of a picture: points with RootSIFT descriptors, and a small picture in colour.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LocalFeatures {
     /// Width and height of the frame in pixels, the longer side at most 480.
     pub(super) frame: (u32, u32),
     pub(super) points: Vec<Point>,
     pub(super) descriptors: Descriptors,
-    pub(super) thumbnail: GrayImage,
+    pub(super) thumbnail: RgbImage,
 }
 
-/// The features of a query, with the grey frame that its counterpart is compared with.
+/// The features of a query, with the frame that its counterpart is compared with.
 #[derive(Debug, Clone)]
 pub struct QueryFeatures {
     pub(super) features: LocalFeatures,
     /// The descriptors of its mirror image.
     pub(super) mirrored: Descriptors,
-    /// The grey frame and its halvings, finest first.
-    pub(super) levels: Vec<GrayImage>,
+    /// The frame and its halvings in colour, finest first.
+    pub(super) levels: Vec<RgbImage>,
 }
 
 impl QueryFeatures {
@@ -53,7 +53,7 @@ impl QueryFeatures {
         while let Some(last) = levels.last()
             && last.width().min(last.height()) >= 32
         {
-            let halved = resized_grey(last, (last.width() / 2, last.height() / 2), Filter::Box);
+            let halved = resized(last, (last.width() / 2, last.height() / 2), Filter::Box);
             levels.push(halved);
         }
         let mirrored = features.descriptors.mirrored();
@@ -63,7 +63,7 @@ impl QueryFeatures {
 
 /// Counts up when points are found, paired or compared otherwise: kept features and scoring artefacts of another
 /// version are not used.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// Features as kept on disk.
 #[derive(Serialize, Deserialize)]
@@ -97,7 +97,7 @@ impl LocalFeatures {
         look(picture).0
     }
 
-    /// The features as bytes, about 70 kB, for [`LocalFeatures::from_bytes`].
+    /// The features as bytes, about 100 kB, for [`LocalFeatures::from_bytes`].
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let descriptors: Vec<u8> = self.descriptors.as_bytes().iter().copied().map(i8::cast_unsigned).collect();
@@ -127,7 +127,7 @@ impl LocalFeatures {
             && (1..=THUMBNAIL).contains(&kept.thumbnail.1)
             && kept.points.iter().all(Point::is_sound);
         let (width, height) = kept.thumbnail;
-        let thumbnail = whole.then(|| GrayImage::from_raw(width, height, kept.pixels.to_vec())).flatten()?;
+        let thumbnail = whole.then(|| RgbImage::from_raw(width, height, kept.pixels.to_vec())).flatten()?;
         let descriptors = Descriptors::new(kept.descriptors.iter().copied().map(u8::cast_signed).collect());
         Some(Self { frame: kept.frame, points: kept.points, descriptors, thumbnail })
     }
@@ -151,12 +151,11 @@ impl Point {
     }
 }
 
-fn look(picture: &RgbImage) -> (LocalFeatures, GrayImage) {
+fn look(picture: &RgbImage) -> (LocalFeatures, RgbImage) {
     let (width, height) = within(picture.dimensions(), FRAME);
-    let frame = imageops::grayscale(&resized(picture, (width, height), Filter::Bilinear));
-    let (small_width, small_height) = within((width, height), THUMBNAIL);
-    let thumbnail = resized_grey(&frame, (small_width, small_height), Filter::Box);
-    let (points, descriptors) = points::find(&frame, MOST_POINTS);
+    let frame = resized(picture, (width, height), Filter::Bilinear);
+    let thumbnail = resized(&frame, within((width, height), THUMBNAIL), Filter::Box);
+    let (points, descriptors) = points::find(&imageops::grayscale(&frame), MOST_POINTS);
     let descriptors = Descriptors::new(descriptors);
     (LocalFeatures { frame: (width, height), points, descriptors, thumbnail }, frame)
 }

@@ -3,7 +3,8 @@
 //! Points of both pictures (SIFT) are paired and a projective map is fitted to the pairs. Many pairs
 //! that agree say that the same printed pack or the same surface is seen. That alone is no copy: a
 //! pack on a shelf has it too, and a seller's backdrop. So the reference's pixels are then laid over the
-//! query by the map and compared cell by cell, ground included: only a copy agrees as a whole.
+//! query by the map and compared: only a copy agrees in its whole structure. Plain ground says nothing. Colours are
+//! compared after fitting what edits do to a whole picture; where only a part has another colour, that is told.
 //!
 //! Asymmetric: the whole reference is looked for inside the query. A reference that contains the
 //! query shows as a small [`Alignment::reference_overlap`].
@@ -16,26 +17,34 @@
     reason = "coordinates and counts below 1000, rounded on purpose"
 )]
 
+mod colour;
 mod compare;
 mod features;
 mod geometry;
 mod matching;
 mod points;
+mod same;
 
-use image::{GrayImage, imageops};
+use image::{RgbImage, imageops};
 
 use compare::Face;
 use geometry::Map;
 
+pub use colour::Recolour;
 pub use features::{LocalFeatures, QueryFeatures, VERSION};
+pub use same::is_same_picture;
 
 /// Fewer agreeing points than this can come by chance: then it is also tried whether the reference
 /// simply fills the frame, as it does in a blurred copy, or one of things that repeat.
 const FEW_INLIERS: usize = 12;
-/// Mean correlation from which on pixels agree.
+/// Fewer say nothing of where the reference lies.
+const FEWEST_INLIERS: usize = 4;
+/// Mean correlation, or structure, from which on pixels agree.
 const PIXELS_AGREE: f64 = 0.6;
 /// From this mean correlation on, a reference that fills the frame is believed without points.
 const FILLS_FRAME: f64 = 0.8;
+/// With less than this it is not even considered.
+const MAY_FILL_FRAME: f64 = 0.3;
 /// Cells of 64 that must have something to see for that.
 const CELLS_TO_SEE: usize = 6;
 
@@ -58,15 +67,26 @@ pub struct Alignment {
     pub reference_overlap: f64,
     /// Mean correlation of the grid's cells with something to see, -1 to 1.
     pub detail: f64,
-    /// Correlation of all pixels compared, -1 to 1.
-    pub correlation: f64,
+    /// Mean cosine between the gradients of both pictures, weighed by the reference's; what is clipped in the query is left
+    /// out. -1 to 1; near 0 where there is little structure.
+    pub structure: f64,
+    /// Mean difference of colour where structure agrees, of about 255, after gain and offset of the lightness were fitted.
+    pub difference: f64,
+    /// Set where it is the same photograph in another colour.
+    pub recolour: Option<Recolour>,
 }
 
 impl Alignment {
     /// Whether it is more than chance: many points agree, or some and the pixels with them.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.inliers >= FEW_INLIERS || (self.inliers >= FEW_INLIERS / 2 && self.detail >= PIXELS_AGREE)
+        self.inliers >= FEW_INLIERS
+            || (self.inliers >= FEW_INLIERS / 2 && self.detail.max(self.structure) >= PIXELS_AGREE)
+    }
+
+    /// How much of the reference is seen again: of two maps the one with more is right.
+    fn explained(&self) -> f64 {
+        self.structure * self.reference_overlap.sqrt()
     }
 
     /// Share of the smaller one's place in the query that both cover, 0 to 1, by the upright boxes around them.
@@ -97,15 +117,11 @@ pub fn align(query: &QueryFeatures, reference: &LocalFeatures) -> Option<Alignme
     // Pixels are compared for the better of both only: that costs as much as pairing the points.
     let best = attempts.iter().filter(|attempt| attempt.fit.is_some()).max_by_key(|attempt| attempt.inliers());
     let points = best.and_then(|attempt| attempt.by_points(query));
-    if points.is_some_and(|points| points.inliers >= FEW_INLIERS) {
+    if points.is_some_and(|points| points.inliers >= FEW_INLIERS && points.structure >= PIXELS_AGREE) {
         return points;
     }
     let filling = attempts.iter().filter_map(|attempt| attempt.filling(query));
-    let filling = filling.max_by(|a, b| a.detail.total_cmp(&b.detail));
-    match (points, filling) {
-        (Some(points), Some(filling)) if points.detail >= filling.detail => Some(points),
-        (points, filling) => filling.or(points),
-    }
+    filling.chain(points).max_by(|a, b| a.explained().total_cmp(&b.explained()))
 }
 
 /// What one orientation of the reference leads to.
@@ -117,7 +133,7 @@ struct Attempt<'a> {
 }
 
 /// Of the reference, or of its mirror image.
-fn attempt<'a>(query: &QueryFeatures, reference: &'a LocalFeatures, mirrored: Option<&'a GrayImage>) -> Attempt<'a> {
+fn attempt<'a>(query: &QueryFeatures, reference: &'a LocalFeatures, mirrored: Option<&'a RgbImage>) -> Attempt<'a> {
     let flipped = mirrored.is_some();
     let pairs = matching::pairs(query, reference, flipped);
     let fit = geometry::fit(&pairs);
@@ -132,9 +148,9 @@ impl Attempt<'_> {
 
     /// The reference as the points lay it.
     fn by_points(&self, query: &QueryFeatures) -> Option<Alignment> {
-        let fit = self.fit.as_ref()?;
-        let agreement = compare::compare(query, self.reference, &fit.map);
-        self.alignment(query, &fit.map, (fit.inliers.len(), fit.residual), &agreement)
+        let fit = self.fit.as_ref().filter(|fit| fit.inliers.len() >= FEWEST_INLIERS)?;
+        let (agreement, samples) = compare::compare(query, self.reference, &fit.map);
+        self.alignment(query, &fit.map, (fit.inliers.len(), fit.residual), &agreement, &samples)
     }
 
     /// The reference stretched over the whole query, if the pixels bear it out.
@@ -144,14 +160,15 @@ impl Attempt<'_> {
             f64::from(wide) / f64::from(width),
             f64::from(high) / f64::from(height),
         ));
-        let agreement = compare::compare_from(query, self.reference, &map, FILLS_FRAME)?;
+        let (agreement, samples) = compare::compare_from(query, self.reference, &map, MAY_FILL_FRAME)?;
         if agreement.textured < CELLS_TO_SEE {
             return None;
         }
         let inliers = geometry::agreeing(&map, &self.pairs, geometry::TOLERANCE);
         let residual = geometry::residual(&map, &self.pairs, &inliers).unwrap_or(geometry::TOLERANCE);
-        let seen = inliers.len().max(agreement.agreeing);
-        self.alignment(query, &map, (seen, residual), &agreement)
+        let cells = if agreement.detail >= FILLS_FRAME { agreement.agreeing } else { 0 };
+        let seen = inliers.len().max(cells);
+        self.alignment(query, &map, (seen, residual), &agreement, &samples)
     }
 
     fn alignment(
@@ -160,7 +177,9 @@ impl Attempt<'_> {
         map: &Map,
         (inliers, residual): (usize, f64),
         agreement: &compare::Agreement,
+        samples: &compare::Samples,
     ) -> Option<Alignment> {
+        let seen = colour::compare(samples);
         let (width, height) = (f64::from(self.reference.frame.0), f64::from(self.reference.frame.1));
         let (wide, high) = (f64::from(query.features.frame.0), f64::from(query.features.frame.1));
         let corner = |x, y| geometry::project(map, x, y).map(|at| (at.x / wide, at.y / high));
@@ -177,7 +196,9 @@ impl Attempt<'_> {
             query_overlap: (area(&corners) * agreement.inside).min(1.0),
             reference_overlap: agreement.inside,
             detail: agreement.detail,
-            correlation: agreement.correlation,
+            structure: seen.structure,
+            difference: seen.difference,
+            recolour: seen.recolour,
         })
     }
 }

@@ -1,8 +1,9 @@
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::evaluate::SplitBy;
+use crate::evaluate::{Dataset, EvaluateError, Source, SplitBy};
 use crate::gallery::{BrandId, Polarity, Role, ScopeName, TextFault, check_name};
 
 /// Checks listing photos against brands' authentic and known-fake images.
@@ -323,19 +324,23 @@ pub enum IndexCommand {
 /// Arguments of `evaluate`.
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
-    /// Folder with a manifest.csv of references and queries
-    #[arg(value_name = "DATASET")]
-    pub dataset: PathBuf,
-    /// Folder of edited copies with an edits.csv; may be given again
+    /// Folders with a manifest.csv of references and queries; each is a source with figures of its own
+    #[arg(value_name = "[NAME=]DATASET", required = true)]
+    pub datasets: Vec<String>,
+    /// Folder of edited copies with an edits.csv; may be given again. With several datasets say whose
+    #[arg(long, value_name = "[NAME=]DIR")]
+    pub edits: Vec<String>,
+    /// Folder of photos of no dataset, with a manifest.csv (column `path`): a fit takes the background set from it
     #[arg(long, value_name = "DIR")]
-    pub edits: Vec<PathBuf>,
+    pub background: Option<PathBuf>,
     /// Answers of another system: a CSV of query,reference,score; may be given again
     #[arg(long, value_name = "NAME=FILE", value_parser = assignment)]
     pub baseline: Vec<(String, String)>,
     /// What the split into a fit and a test side keeps together
     #[arg(long, value_enum, default_value = "group")]
     pub split_by: SplitBy,
-    /// Fit the model's scoring artefact to the fit side first, and keep it
+    /// Fit the model's scoring artefact first, and keep it. With several datasets each is then measured with one that was
+    /// fitted to the others; the one kept is fitted to all
     #[arg(long)]
     pub fit: bool,
     /// Folder for report.html, figures.json and records.json
@@ -344,13 +349,67 @@ pub struct EvaluateArgs {
 }
 
 impl EvaluateArgs {
-    /// What an artefact was fitted on, without the paths of one machine.
-    pub(super) fn described(&self) -> String {
-        let name =
-            |path: &PathBuf| path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let edits: Vec<String> = self.edits.iter().map(name).collect();
-        format!("dataset {} with edits {}, fit side", name(&self.dataset), edits.join(", "))
+    /// The sources, read.
+    ///
+    /// # Errors
+    /// When one cannot be read, or it is not clear whose edits a folder holds.
+    pub(super) fn sources(&self) -> Result<Vec<Source>, EvaluateError> {
+        let mut sources: BTreeMap<String, (PathBuf, Vec<PathBuf>)> = BTreeMap::new();
+        for given in &self.datasets {
+            let (name, path) = named(given);
+            let name = name.unwrap_or_else(|| last(&path));
+            if sources.insert(name.clone(), (path, Vec::new())).is_some() {
+                return Err(EvaluateError::Usage(format!(
+                    "two datasets are named {name:?}; name them apart: NAME=DIR"
+                )));
+            }
+        }
+        for given in &self.edits {
+            let (name, path) = named(given);
+            let of = match (&name, sources.len()) {
+                (Some(name), _) => sources.get_mut(name),
+                (None, 1) => sources.values_mut().next(),
+                (None, _) => None,
+            };
+            let Some((_, edits)) = of else {
+                return Err(EvaluateError::Usage(format!(
+                    "--edits {given}: expected NAME=DIR with the name of a dataset"
+                )));
+            };
+            edits.push(path);
+        }
+        let read = |(name, (root, edits)): (String, (PathBuf, Vec<PathBuf>))| {
+            Ok(Source { name, dataset: Dataset::read(&root, &edits, self.split_by)? })
+        };
+        sources.into_iter().map(read).collect()
     }
+
+    /// What an artefact was fitted on, without the paths of one machine.
+    pub(super) fn described(&self, sources: &[&Source]) -> String {
+        let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+        let of = |name: &Option<String>| name.as_ref().is_none_or(|name| names.contains(&name.as_str()));
+        let edits = self.edits.iter().map(|given| named(given)).filter(|(name, _)| of(name));
+        let edits: Vec<String> = edits.map(|(_, path)| last(&path)).collect();
+        let background = self.background.as_ref().map(|path| format!(", background from {}", last(path)));
+        format!(
+            "fit sides of {} with edits {}{}",
+            names.join(" and "),
+            edits.join(", "),
+            background.unwrap_or_default()
+        )
+    }
+}
+
+/// `NAME=DIR`, or only `DIR`.
+fn named(given: &str) -> (Option<String>, PathBuf) {
+    match given.split_once('=') {
+        Some((name, path)) if !name.is_empty() && !name.contains('/') => (Some(name.to_owned()), PathBuf::from(path)),
+        _ => (None, PathBuf::from(given)),
+    }
+}
+
+fn last(path: &Path) -> String {
+    path.file_name().map_or_else(|| "dataset".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 fn name(text: &str) -> Result<String, TextFault> {

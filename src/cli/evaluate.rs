@@ -14,69 +14,144 @@ use crate::config::Config;
 use crate::decoder::Decoder;
 use crate::embed::{Embedder, ModelManifest, load_runtime};
 use crate::enrolment::Enrolment;
-use crate::evaluate::metrics::{Ranking, Rate};
+use crate::evaluate::metrics::{Kind, Ranking, Rate, Signal};
 use crate::evaluate::report::render;
 use crate::evaluate::{
-    Baseline, Dataset, EvaluateError, Figures, Observed, Record, Split, baseline, enrol, figures, fit, observe,
+    Baseline, Dataset, EvaluateError, Figures, Observed, Part, Record, Source, Split, baseline, enrol, figures, fit,
+    nearest, observe, outside, unfitted,
 };
 use crate::gallery::Gallery;
 use crate::page::thumbnail;
 use crate::scoring::Scoring;
+use crate::screening::Screener;
 
 pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> Result<Exit, Failure> {
-    let dataset = Dataset::read(&args.dataset, &args.edits, args.split_by).map_err(EvaluateError::from)?;
-    let read = |(name, path): &(String, String)| baseline(name, Path::new(path), &dataset);
-    let baselines = args.baseline.iter().map(read).collect::<Result<Vec<_>, _>>().map_err(EvaluateError::from)?;
-    let folder = std::fs::create_dir_all(&args.out);
-    folder.map_err(|source| Failure::File { path: args.out.display().to_string(), source })?;
+    let sources = args.sources()?;
+    let baselines = sources.iter().map(|source| {
+        let read = |(name, path): &(String, String)| baseline(name, Path::new(path), source);
+        args.baseline.iter().map(read).collect::<Result<Vec<_>, _>>()
+    });
+    let baselines = baselines.collect::<Result<Vec<_>, _>>().map_err(EvaluateError::from)?;
     load_runtime(&config.runtime)?;
     let model = config.model_named.as_ref().unwrap_or(&config.model);
     let manifest = ModelManifest::load(&config.models, model)?;
-    let mut scoring = if args.fit { Scoring::unfitted(&manifest) } else { Scoring::load(&config.models, &manifest)? };
-    // An evaluation has its own gallery: the one that serves is neither read nor changed.
-    let work = tempfile::tempdir().map_err(|source| Failure::File { path: "temporary folder".to_owned(), source })?;
-    let gallery = Arc::new(Gallery::open(&work.path().join("data"))?);
+    let kept = if args.fit { None } else { Some(Scoring::load(&config.models, &manifest)?) };
     let embedder = Arc::new(Embedder::start(&config.models, manifest, &config.embed)?);
-    let enrolment = Enrolment {
-        gallery: Arc::clone(&gallery),
-        embedder: Arc::clone(&embedder),
-        decoder: Arc::new(Decoder::new(&config.photo, &config.decoder)),
+    let bench = Bench { config, embedder: &embedder };
+    let galleries = sources.iter().map(|source| bench.enrol(source)).collect::<Result<Vec<_>, _>>()?;
+    let scorings = match kept {
+        Some(kept) => vec![kept; sources.len()],
+        None => bench.fit(&sources, &galleries, args)?,
     };
-    let bar = progress("references", dataset.references.len());
-    enrol(&dataset, &enrolment, &|| bar.inc(1))?;
-    bar.finish_and_clear();
-    if args.fit {
-        let observed = run(config, &dataset, (&gallery, &embedder, work.path()), Arc::new(scoring))?;
-        scoring = fit(&observed, embedder.manifest(), &args.described())?;
-        let saved = scoring.save(&config.models, model);
-        let path = saved.map_err(|source| Failure::File { path: "scoring artefact".to_owned(), source })?;
-        say!("fitted {} to {} queries: {}", scoring.id(), observed.len(), path.display());
+    let mut reports = Vec::new();
+    for (((source, gallery), scoring), baselines) in sources.iter().zip(&galleries).zip(scorings).zip(&baselines) {
+        let (id, fitted_on) = (scoring.id().to_owned(), scoring.fitted_on.clone());
+        let observed = bench.observe(source, gallery, scoring)?;
+        let records: Vec<Record> = observed.into_iter().map(|one| one.record).collect();
+        let report = Report::of(records, source, baselines, fitted_on);
+        let out = if sources.len() == 1 { args.out.clone() } else { args.out.join(&source.name) };
+        report.write(&out, &versions(&embedder, &id), &source.dataset)?;
+        report.print(&source.name, &out);
+        reports.push((source.name.as_str(), report));
     }
-    let work_scoring = scoring.id().to_owned();
-    let observed = run(config, &dataset, (&gallery, &embedder, work.path()), Arc::new(scoring))?;
-    let observed: Vec<Record> = observed.into_iter().map(|one| one.record).collect();
-    let report = Report::of(observed, &dataset, &baselines);
-    let versions = versions(&embedder, &work_scoring);
-    report.write(&args.out, &versions, &dataset)?;
-    report.print(&args.out);
+    if reports.len() > 1 {
+        reports.sort_by(|a, b| a.1.found().total_cmp(&b.1.found()));
+        say!("Worst source first: {}", reports.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "));
+        let named: Vec<SourceFigures<'_>> = reports.iter().map(|(name, report)| report.named(name)).collect();
+        let path = args.out.join("sources.json");
+        let written = std::fs::write(&path, serde_json::to_vec_pretty(&named)?);
+        written.map_err(|source| Failure::File { path: path.display().to_string(), source })?;
+    }
     Ok(Exit::Done)
 }
 
-fn run(
-    config: &Config,
-    dataset: &Dataset,
-    (gallery, embedder, work): (&Arc<Gallery>, &Arc<Embedder>, &Path),
-    scoring: Arc<Scoring>,
-) -> Result<Vec<Observed>, Failure> {
-    let model = Model { embedder: Arc::clone(embedder), scoring, bank: Arc::default() };
-    let screener = Parts::over(config, &work.join("index"), Arc::clone(gallery), model)?.screener;
-    let bar = progress("queries", dataset.queries.len());
-    let observed = observe(dataset, &screener, &|| bar.inc(1))?;
-    bar.finish_and_clear();
-    Ok(observed)
+/// What all sources are run with.
+struct Bench<'a> {
+    config: &'a Config,
+    embedder: &'a Arc<Embedder>,
 }
 
-fn progress(what: &'static str, count: usize) -> ProgressBar {
+/// A source's own gallery: the one that serves is neither read nor changed.
+struct Enrolled {
+    work: tempfile::TempDir,
+    gallery: Arc<Gallery>,
+}
+
+impl Bench<'_> {
+    fn enrol(&self, source: &Source) -> Result<Enrolled, Failure> {
+        let temporary = |source| Failure::File { path: "temporary folder".to_owned(), source };
+        let work = tempfile::tempdir().map_err(temporary)?;
+        let gallery = Arc::new(Gallery::open(&work.path().join("data"))?);
+        let bar = progress(format!("{}: references", source.name), source.dataset.references.len());
+        enrol(&source.dataset, &self.enrolment(&gallery), &|| bar.inc(1))?;
+        bar.finish_and_clear();
+        Ok(Enrolled { work, gallery })
+    }
+
+    fn enrolment(&self, gallery: &Arc<Gallery>) -> Enrolment {
+        Enrolment {
+            gallery: Arc::clone(gallery),
+            embedder: Arc::clone(self.embedder),
+            decoder: Arc::new(Decoder::new(&self.config.photo, &self.config.decoder)),
+        }
+    }
+
+    fn screener(&self, enrolled: &Enrolled, scoring: Scoring) -> Result<Screener, Failure> {
+        let model = Model { embedder: Arc::clone(self.embedder), scoring: Arc::new(scoring), bank: Arc::default() };
+        let index = enrolled.work.path().join("index");
+        Ok(Parts::over(self.config, &index, Arc::clone(&enrolled.gallery), model)?.screener)
+    }
+
+    fn observe(&self, source: &Source, enrolled: &Enrolled, scoring: Scoring) -> Result<Vec<Observed>, Failure> {
+        let screener = self.screener(enrolled, scoring)?;
+        let bar = progress(format!("{}: queries", source.name), source.dataset.queries.len());
+        let observed = observe(&source.dataset, &screener, &|| bar.inc(1))?;
+        bar.finish_and_clear();
+        Ok(observed)
+    }
+
+    /// Fits to all sources and keeps that. For each source, what it is to be measured with: fitted to all others, where
+    /// there are others.
+    fn fit(&self, sources: &[Source], galleries: &[Enrolled], args: &EvaluateArgs) -> Result<Vec<Scoring>, Failure> {
+        let manifest = self.embedder.manifest();
+        let folder = args.background.as_deref().zip(galleries.first());
+        let outside = folder.map(|(folder, first)| outside(folder, &self.enrolment(&first.gallery))).transpose()?;
+        let near = galleries.iter().map(|enrolled| {
+            let screener = self.screener(enrolled, Scoring::unfitted(manifest))?;
+            let near = outside.as_ref().map(|outside| nearest(outside, &screener)).transpose()?;
+            Ok(near.unwrap_or_default())
+        });
+        let near = near.collect::<Result<Vec<_>, Failure>>()?;
+        let first = unfitted(outside.as_ref(), &near, manifest);
+        let seen = sources
+            .iter()
+            .zip(galleries)
+            .zip(near)
+            .map(|((source, enrolled), nearest)| Ok((self.observe(source, enrolled, first.clone())?, nearest)));
+        let seen = seen.collect::<Result<Vec<_>, Failure>>()?;
+        let fitted = |among: &dyn Fn(usize) -> bool| {
+            let chosen: Vec<usize> = (0..sources.len()).filter(|&place| among(place)).collect();
+            let part = |&place: &usize| Part { observed: &seen[place].0, nearest: &seen[place].1 };
+            let parts: Vec<Part<'_>> = chosen.iter().map(part).collect();
+            let named: Vec<&Source> = chosen.iter().map(|&place| &sources[place]).collect();
+            fit(&parts, outside.as_ref(), manifest, &args.described(&named))
+        };
+        let mut kept = fitted(&|_| true)?;
+        let saved = kept.save(&self.config.models, &manifest.name);
+        let path = saved.map_err(|source| Failure::File { path: "scoring artefact".to_owned(), source })?;
+        say!("fitted {} on {}: {}", kept.id(), kept.fitted_on, path.display());
+        if sources.len() == 1 {
+            return Ok(vec![kept]);
+        }
+        let left_out = (0..sources.len()).map(|place| {
+            let scoring = fitted(&|other| other != place)?;
+            Ok(scoring.identified(&manifest.name)?)
+        });
+        left_out.collect()
+    }
+}
+
+fn progress(what: String, count: usize) -> ProgressBar {
     let bar = ProgressBar::new(count as u64).with_message(what);
     let style = ProgressStyle::with_template("{msg} {pos}/{len} {bar:40} {per_sec} eta {eta}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -93,9 +168,11 @@ fn versions(embedder: &Embedder, scoring: &str) -> Vec<(String, String)> {
     pairs.map(|(name, version)| (name.to_owned(), version)).to_vec()
 }
 
-/// The figures of one evaluation, and what they were made from.
+/// The figures of one source, and what they were made from.
 struct Report {
     records: Vec<Record>,
+    /// What the artefact that it was measured with was fitted on.
+    fitted_on: String,
     fit: Figures,
     test: Figures,
     all: Figures,
@@ -105,41 +182,69 @@ struct Report {
 #[derive(Serialize)]
 struct FiguresFile<'a> {
     versions: BTreeMap<&'a str, &'a str>,
+    fitted_on: &'a str,
     fit: &'a Figures,
     test: &'a Figures,
     all: &'a Figures,
 }
 
+/// What sources.json holds of each source.
+#[derive(Serialize)]
+struct SourceFigures<'a> {
+    source: &'a str,
+    photos: usize,
+    fitted_on: &'a str,
+    all: &'a Figures,
+}
+
 impl Report {
-    fn of(records: Vec<Record>, dataset: &Dataset, baselines: &[Baseline]) -> Self {
-        let nameable = dataset.nameable();
+    fn of(records: Vec<Record>, source: &Source, baselines: &[Baseline], fitted_on: String) -> Self {
+        let nameable = source.dataset.nameable();
         let side = |wanted: Option<Split>| {
             let part: Vec<&Record> =
                 records.iter().filter(|record| wanted.is_none_or(|side| record.split == side)).collect();
             figures(&part, baselines, &|record| nameable.contains(record.query.as_str()))
         };
         let (fit, test, all) = (side(Some(Split::Fit)), side(Some(Split::Test)), side(None));
-        Self { records, fit, test, all }
+        Self { records, fitted_on, fit, test, all }
+    }
+
+    /// Share of the copies found at 0.1 % wrongs: what sources are ordered by.
+    fn found(&self) -> f64 {
+        self.all.ranking(Signal::Evidence).and_then(|ranking| ranking.at_wrongs.overall.share).unwrap_or(0.0)
+    }
+
+    fn named<'a>(&'a self, source: &'a str) -> SourceFigures<'a> {
+        SourceFigures { source, photos: self.records.len(), fitted_on: &self.fitted_on, all: &self.all }
     }
 
     fn write(&self, out: &Path, versions: &[(String, String)], dataset: &Dataset) -> Result<(), Failure> {
+        let failed = |path: &Path, source| Failure::File { path: path.display().to_string(), source };
+        std::fs::create_dir_all(out).map_err(|source| failed(out, source))?;
         let write = |name: &str, bytes: &[u8]| {
             let path = out.join(name);
-            std::fs::write(&path, bytes).map_err(|source| Failure::File { path: path.display().to_string(), source })
+            std::fs::write(&path, bytes).map_err(|source| failed(&path, source))
         };
         write("records.json", &serde_json::to_vec(&self.records)?)?;
         let versions_by_name = versions.iter().map(|(name, version)| (name.as_str(), version.as_str())).collect();
-        let file = FiguresFile { versions: versions_by_name, fit: &self.fit, test: &self.test, all: &self.all };
+        let file = FiguresFile {
+            versions: versions_by_name,
+            fitted_on: &self.fitted_on,
+            fit: &self.fit,
+            test: &self.test,
+            all: &self.all,
+        };
         write("figures.json", &serde_json::to_vec_pretty(&file)?)?;
         let picture = |path: &str| thumbnail(&std::fs::read(dataset.file(path)).ok()?);
         let page = render("touchstone evaluation", versions, &self.fit, &self.test, &self.all, &self.records, &picture);
         write("report.html", page.as_bytes())
     }
 
-    fn print(&self, out: &Path) {
-        say!("{:<44}{:>14}{:>14}{:>14}", "", "fit side", "test side", "all");
+    fn print(&self, source: &str, out: &Path) {
+        say!("{source}: measured with an artefact fitted on {}", self.fitted_on);
+        say!("{:<58}{:>14}{:>14}{:>14}", "", "fit side", "test side", "all");
         let row = |name: &str, figure: &dyn Fn(&Figures) -> String| {
-            say!("{name:<44}{:>14}{:>14}{:>14}", figure(&self.fit), figure(&self.test), figure(&self.all));
+            say!("{name:<58}{:>14}{:>14}{:>14}", figure(&self.fit), figure(&self.test), figure(&self.all));
         };
         for ranking in &self.all.rankings {
             let name = &ranking.name;
@@ -148,6 +253,10 @@ impl Report {
             };
             row(&format!("{name}: uAP"), &|f| of(f, &|r| format!("{:.4}", r.average_precision)));
             row(&format!("{name}: recall@1"), &|f| of(f, &|r| rate(&r.recall_at_1)));
+            for strength in ranking.first_by_strength.keys() {
+                let first = |r: &Ranking| r.first_by_strength.get(strength).map_or_else(String::new, rate);
+                row(&format!("{name}: {strength}, right picture first"), &|f| of(f, &first));
+            }
             for strength in ranking.at_wrongs.by_strength.keys() {
                 let at = |r: &Ranking| r.at_wrongs.by_strength.get(strength).map_or_else(String::new, rate);
                 row(&format!("{name}: {strength} edits at 0.1 % wrongs"), &|f| of(f, &at));
@@ -157,6 +266,19 @@ impl Report {
         row("alarms on unrelated photos", &|f| rate(&f.unrelated.any));
         row("copy verdicts on unrelated photos", &|f| rate(&f.unrelated.copy));
         row("copy verdicts on photos of the same kind", &|f| rate(&f.same_kind.copy));
+        for kind in self.all.kinds.keys() {
+            let of = |figure: fn(&Kind) -> &Rate| {
+                move |f: &Figures| f.kinds.get(kind).map_or_else(String::new, |kind| rate(figure(kind)))
+            };
+            row(&format!("copy verdicts: {kind}"), &of(|kind| &kind.copy));
+            row(&format!("known_fake_match: {kind}"), &of(|kind| &kind.known_fake));
+            row(&format!("other-colour: {kind}"), &of(|kind| &kind.other_colour));
+        }
+        for transform in self.all.transforms.keys() {
+            let of = |f: &Figures| f.transforms.get(transform).map_or_else(String::new, |kind| rate(&kind.copy));
+            row(&format!("copy verdicts: {transform}"), &of);
+        }
+        row("photos with p >= 0.99 that are copies", &|f| rate(&f.sure));
         row("expected calibration error, pairings", &|f| format!("{:.5}", f.calibration.pooled.error));
         row("expected calibration error, photos", &|f| format!("{:.5}", f.calibration.highest.error));
         row("cost of clean photos, times the first look", &|f| {

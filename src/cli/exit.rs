@@ -175,9 +175,9 @@ impl Failure {
             Self::Assembly(AssemblyError::Hygiene(HygieneError::Gallery(_) | HygieneError::Library(_))) => {
                 Exit::Storage
             }
-            Self::Key(KeyError::Invalid(_)) | Self::Account(AccountError::Name(_) | AccountError::Password { .. }) => {
-                Exit::Usage
-            }
+            Self::Key(KeyError::Invalid(_))
+            | Self::Account(AccountError::Name(_) | AccountError::Password { .. })
+            | Self::Evaluate(EvaluateError::Usage(_)) => Exit::Usage,
             Self::Manifest(_)
             | Self::Model(_)
             | Self::Scoring(_)

@@ -30,24 +30,31 @@ pub enum DatasetError {
     },
 }
 
-/// Another system's first answers: one line of `query,reference,score`, higher for more alike.
+/// Another system's first answers: one line of `query,reference,score`, higher for more alike. With several sources
+/// a column `source` says which one the paths are of.
 #[derive(Debug, Deserialize)]
 struct BaselineRow {
+    #[serde(default)]
+    source: String,
     query: String,
     reference: String,
     score: f64,
 }
 
-/// Reads another system's answers to the queries of `dataset`.
+/// Reads another system's answers to the queries of a source; rows of other sources are left aside.
 ///
 /// # Errors
 /// When the file is missing or no such table.
-pub fn baseline(name: &str, path: &Path, dataset: &Dataset) -> Result<Baseline, DatasetError> {
+pub fn baseline(name: &str, path: &Path, source: &Source) -> Result<Baseline, DatasetError> {
+    let dataset = &source.dataset;
     let wrong = |reason: String| DatasetError::Row { path: path.to_owned(), reason };
     let queries: BTreeSet<&str> = dataset.queries.iter().map(|query| query.path.as_str()).collect();
     let references: BTreeSet<&str> = dataset.references.iter().map(|reference| reference.path.as_str()).collect();
     let mut answers = BTreeMap::new();
-    for BaselineRow { query, reference, score } in rows::<BaselineRow>(path)? {
+    for BaselineRow { source: of, query, reference, score } in rows::<BaselineRow>(path)? {
+        if !of.is_empty() && of != source.name {
+            continue;
+        }
         if !queries.contains(query.as_str()) || !references.contains(reference.as_str()) {
             return Err(wrong(format!("{query:?} and {reference:?}: expected a query and a reference of the dataset")));
         }
@@ -101,6 +108,8 @@ pub struct QueryRow {
     pub products: Vec<String>,
     /// The first part of its category, such as `sneakers`; may be empty.
     pub category: String,
+    /// What kind of query it is, such as `variant-recolour`: verdicts are counted by it.
+    pub kind: String,
     /// What was done to it.
     pub transform: Option<String>,
     /// How much.
@@ -135,6 +144,10 @@ struct ManifestRow {
     gt_products: String,
     #[serde(default)]
     gt_image: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    notes: String,
 }
 
 /// One line of `edits.csv`, as `make_edits.py` writes it.
@@ -185,12 +198,13 @@ impl Dataset {
                 self.references.push(ReferenceRow { path: row.path, brand, polarity, product: row.product_id });
             }
             "queries" | "distractors" => {
-                let copy_of = Some(row.gt_image).filter(|image| !image.is_empty());
+                let copy_of = Some(row.gt_image.clone()).filter(|image| !image.is_empty());
                 let class = match (&copy_of, row.role.as_str()) {
                     (Some(_), _) => Class::Copy,
                     (None, "queries") => Class::SameKind,
                     _ => Class::Unrelated,
                 };
+                let kind = row.kind_of(class);
                 let named = if row.gt_products.is_empty() { row.product_id } else { row.gt_products };
                 let products = named.split(';').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
                 let products = if class == Class::Unrelated { Vec::new() } else { products.collect() };
@@ -201,7 +215,8 @@ impl Dataset {
                     class,
                     copy_of,
                     products,
-                    category: kind(&row.category),
+                    category: first_part(&row.category),
+                    kind,
                     transform: None,
                     strength: None,
                     group,
@@ -245,13 +260,15 @@ impl Dataset {
         if sources.any(|(_, group)| source.is_some_and(|(_, first)| first != group)) {
             return Err(wrong(format!("{}: true_source {:?} could be several pictures", row.query, row.true_source)));
         }
+        let is_copy = copy_of.is_some();
         self.queries.push(QueryRow {
             file: folder.join(&row.query),
             path: row.query,
-            class: if copy_of.is_some() { Class::Copy } else { Class::Unrelated },
+            class: if is_copy { Class::Copy } else { Class::Unrelated },
             copy_of,
             products,
             category: String::new(),
+            kind: if is_copy { "edit" } else { "edit-of-unrelated" }.to_owned(),
             transform: Some(row.transform),
             strength: Some(row.strength),
             group: source.map_or(row.true_source.clone(), |(_, group)| group.clone()),
@@ -313,6 +330,31 @@ impl ManifestRow {
         };
         product.or_else(|| of(&self.group)).unwrap_or_else(|| self.path.clone())
     }
+
+    /// The column `kind`; where it is empty, how the notes begin; where these are empty, the class. Pictures that the
+    /// notes call computer-generated and that are no copies are a kind of their own.
+    fn kind_of(&self, class: Class) -> String {
+        if !self.kind.is_empty() {
+            return self.kind.clone();
+        }
+        let beginning = self.notes.split([':', ';', '(', ',']).next().unwrap_or_default().trim();
+        match class {
+            Class::SameKind if beginning.ends_with("computer-generated") => "rendered".to_owned(),
+            Class::SameKind if beginning.is_empty() => format!("same-kind {}", first_part(&self.category)),
+            Class::SameKind => beginning.replace(' ', "-"),
+            Class::Copy => "near-copy".to_owned(),
+            Class::Unrelated => "unrelated".to_owned(),
+        }
+    }
+}
+
+/// A dataset under a name of its own: shops and cameras differ, and figures are told apart by them.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// As it is named in figures.
+    pub name: String,
+    /// Its references and queries.
+    pub dataset: Dataset,
 }
 
 impl QueryRow {
@@ -338,13 +380,28 @@ fn slug(name: &str) -> String {
 }
 
 /// A category's first part: figures are told apart by these.
-fn kind(category: &str) -> String {
+fn first_part(category: &str) -> String {
     category.split('/').next().unwrap_or_default().to_owned()
 }
 
 fn is_inside(path: &str) -> bool {
     let path = Path::new(path);
     path.components().all(|part| matches!(part, std::path::Component::Normal(_))) && path.components().next().is_some()
+}
+
+/// The pictures that a folder's `manifest.csv` names.
+pub(super) fn paths(folder: &Path) -> Result<Vec<String>, DatasetError> {
+    #[derive(Deserialize)]
+    struct PathRow {
+        path: String,
+    }
+    let path = folder.join("manifest.csv");
+    let named: Vec<PathRow> = rows(&path)?;
+    if let Some(outside) = named.iter().find(|row| !is_inside(&row.path)) {
+        let reason = format!("path is {:?}, expected one below the folder", outside.path);
+        return Err(DatasetError::Row { path, reason });
+    }
+    Ok(named.into_iter().map(|row| row.path).collect())
 }
 
 fn rows<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Vec<T>, DatasetError> {

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::EvaluateError;
 use super::record::Split;
@@ -7,6 +7,7 @@ use crate::embed::{Embedding, ModelManifest};
 use crate::gallery::Polarity;
 use crate::photo::Sha256;
 use crate::scoring::{Background, Logistic, LookFrom, Observation, Platt, Scoring, Sighting, Weights, features};
+use crate::screening::LOOK_BELOW;
 
 /// Photos of the background set.
 const BACKGROUND: usize = 512;
@@ -18,34 +19,103 @@ const BETA: f32 = 1.0;
 const LOOK_SHARE: f64 = 0.03;
 /// Penalty of the weights: little, against infinite ones.
 const RIDGE: f64 = 0.05;
+/// What a probability may reach in any case.
+const LEAST_MOST: f64 = 2.0 / 3.0;
 /// Parts of the fit side for cross-fitting.
 const FOLDS: u8 = 5;
 
-/// Fits an artefact to the fit side of an evaluation that was run with [`Scoring::unfitted`].
+/// Photos of no source: the background set, and clean photos that tell how many second looks there will be.
+#[derive(Debug, Clone, Default)]
+pub struct Outside {
+    /// The background set.
+    pub background: Vec<Embedding>,
+    /// Other photos, as they were taken.
+    pub clean: Vec<Embedding>,
+}
+
+/// What one source gives to a fit.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    /// Its queries, run with [`unfitted`].
+    pub observed: &'a [Observed],
+    /// Of each photo of [`Outside::clean`] the similarity to its nearest reference, -1 to 1; empty without them.
+    pub nearest: &'a [f32],
+}
+
+/// What sources are run with before a fit. With photos from outside, references are looked for that any fit to some of the
+/// sources would look for; without, all of them. `nearest` is [`Part::nearest`] of each source.
+#[must_use]
+pub fn unfitted(outside: Option<&Outside>, nearest: &[Vec<f32>], manifest: &ModelManifest) -> Scoring {
+    let mut scoring = Scoring::unfitted(manifest);
+    if let Some(outside) = outside {
+        scoring.background = Background::new(NEIGHBORS, BETA, &outside.background);
+        let of = |nearest: &Vec<f32>| look_from(outside.seen(nearest, &scoring.background));
+        // What several sources have in common is not below the least of them.
+        let least = nearest.iter().map(of).reduce(|a, b| LookFrom {
+            similarity: a.similarity.min(b.similarity),
+            normalised: a.normalised.min(b.normalised),
+        });
+        scoring.look_from = least.unwrap_or(scoring.look_from);
+    }
+    scoring
+}
+
+impl Outside {
+    /// Similarity and normalised similarity of each clean photo to its nearest reference.
+    fn seen<'a>(&'a self, nearest: &'a [f32], background: &'a Background) -> impl Iterator<Item = (f32, f32)> + 'a {
+        let pairs = nearest.iter().zip(&self.clean);
+        pairs.map(|(&similarity, photo)| (similarity, similarity - background.level(photo)))
+    }
+}
+
+/// Fits an artefact to the fit sides of sources that were run with [`unfitted`].
 ///
 /// Weights are fitted to all of it; the calibration to log-odds that each fifth of it, by group, gets
-/// from weights fitted to the other four, so that it does not trust the fit too much.
+/// from weights fitted to the other four, so that it does not trust the fit too much. What is counted apart is left out.
+/// Without photos from outside, the background set and the second looks are chosen on the unrelated photos of the fit
+/// sides.
 ///
 /// # Errors
-/// When it holds no copies of one polarity, or no others.
-pub fn fit(observed: &[Observed], manifest: &ModelManifest, described: &str) -> Result<Scoring, EvaluateError> {
-    let fit: Vec<&Observed> = observed.iter().filter(|one| one.record.split == Split::Fit).collect();
-    let (background, members) = background(&fit);
+/// When it holds no copies, or no others.
+pub fn fit(
+    parts: &[Part<'_>],
+    outside: Option<&Outside>,
+    manifest: &ModelManifest,
+    described: &str,
+) -> Result<Scoring, EvaluateError> {
+    let all = parts.iter().flat_map(|part| part.observed);
+    let fit: Vec<&Observed> = all.filter(|one| one.record.split == Split::Fit && !one.record.is_apart()).collect();
+    let (background, members) = match outside {
+        Some(outside) => (Background::new(NEIGHBORS, BETA, &outside.background), BTreeSet::new()),
+        None => background(&fit),
+    };
     let rest: Vec<&Observed> = fit.into_iter().filter(|one| !members.contains(one.record.query.as_str())).collect();
-    let examples: Vec<Example> = rest.iter().flat_map(|one| examples(one, &background)).collect();
-    let weights = weights(&examples, |_| true)?;
+    let examples: Vec<Example> =
+        rest.iter().enumerate().flat_map(|(query, one)| examples(query, one, &background)).collect();
     let mut scoring = Scoring::unfitted(manifest);
     described.clone_into(&mut scoring.fitted_on);
-    scoring.look_from = look_from(&rest, &background);
+    scoring.look_from = match outside {
+        Some(outside) => look_from(parts.iter().flat_map(|part| outside.seen(part.nearest, &background))),
+        None => look_from(rest.iter().filter(|one| one.record.is_clean()).map(|one| nearest(one, &background))),
+    };
     scoring.background = background;
-    (scoring.looked, scoring.unlooked) = weights;
+    let examples: Vec<Example> = examples
+        .into_iter()
+        .map(|example| Example { near: scoring.look_from.reached(&example.sighting, LOOK_BELOW), ..example })
+        .collect();
+    (scoring.looked, scoring.unlooked) = weights(&examples, |_| true)?;
     let mut held_out = Vec::with_capacity(examples.len());
     for fold in 0..FOLDS {
         let (looked, unlooked) = self::weights(&examples, |example| example.fold != fold)?;
         let mut trial = scoring.clone();
         (trial.looked, trial.unlooked) = (looked, unlooked);
-        let own = examples.iter().filter(|example| example.fold == fold);
-        held_out.extend(own.map(|example| (example.polarity, trial.evidence(&example.sighting), example.copy)));
+        let own = examples.iter().filter(|example| example.fold == fold).map(Example::as_served);
+        held_out.extend(own.map(|example| HeldOut {
+            polarity: example.polarity,
+            query: example.query,
+            evidence: trial.evidence(&example.sighting),
+            copy: example.copy,
+        }));
     }
     scoring.calibration.authentic = platt(&held_out, Polarity::Authentic)?;
     scoring.calibration.fake = platt(&held_out, Polarity::Fake)?;
@@ -54,9 +124,22 @@ pub fn fit(observed: &[Observed], manifest: &ModelManifest, described: &str) -> 
 
 struct Example {
     polarity: Polarity,
+    /// Place of its query.
+    query: usize,
     sighting: Sighting,
     copy: bool,
     fold: u8,
+    /// Whether it is near enough to be looked for when it is served: an unfitted run looks for everything.
+    near: bool,
+}
+
+impl Example {
+    /// As it is seen when it is served: what is not near is judged by similarity.
+    fn as_served(&self) -> Self {
+        let looked = self.sighting.looked && self.near;
+        let alignment = self.sighting.alignment.filter(|_| looked);
+        Self { sighting: Sighting { looked, alignment, ..self.sighting }, ..*self }
+    }
 }
 
 /// The unrelated photos of the fit side that come first by the sum of their name.
@@ -69,12 +152,18 @@ fn background<'a>(fit: &[&'a Observed]) -> (Background, BTreeSet<&'a str>) {
     (Background::new(NEIGHBORS, BETA, &embeddings), clean.iter().map(|one| one.record.query.as_str()).collect())
 }
 
-fn examples(one: &Observed, background: &Background) -> Vec<Example> {
+/// What another photo is the same in, but for the colour, is left out: a dataset calls it no copy, and that is true of the
+/// goods and not of the photograph.
+fn examples(query: usize, one: &Observed, background: &Background) -> Vec<Example> {
     // Another byte of the sum than the one that decides the side.
     let fold = Sha256::of(one.record.group.as_bytes()).0[1] % FOLDS;
     let pairs = one.sightings.iter().zip(&one.record.pairings);
+    let recoloured = |seen: &Seen| seen.sighting.alignment.is_some_and(|found| found.recolour.is_some());
+    let pairs = pairs.filter(|(seen, pairing)| pairing.copy || !recoloured(seen));
     let examples = pairs.map(|(seen, pairing)| Example {
         polarity: seen.polarity,
+        query,
+        near: false,
         sighting: Sighting { normalised: normalised(seen, background), ..seen.sighting },
         copy: pairing.copy,
         fold,
@@ -86,13 +175,14 @@ fn normalised(seen: &Seen, background: &Background) -> f32 {
     seen.sighting.similarity - background.level(&seen.view)
 }
 
-fn look_from(rest: &[&Observed], background: &Background) -> LookFrom {
-    let clean = rest.iter().filter(|one| one.record.is_clean());
-    let nearest = clean.map(|one| {
-        let most = |value: &dyn Fn(&Seen) -> f32| one.sightings.iter().map(value).fold(-2.0, f32::max);
-        (most(&|seen| seen.sighting.similarity), most(&|seen| normalised(seen, background)))
-    });
-    let (similarities, normalised): (Vec<f32>, Vec<f32>) = nearest.unzip();
+/// The similarity and the normalised similarity of the references nearest to a photo by each.
+fn nearest(one: &Observed, background: &Background) -> (f32, f32) {
+    let most = |value: &dyn Fn(&Seen) -> f32| one.sightings.iter().map(value).fold(-2.0, f32::max);
+    (most(&|seen| seen.sighting.similarity), most(&|seen| normalised(seen, background)))
+}
+
+fn look_from(clean: impl Iterator<Item = (f32, f32)>) -> LookFrom {
+    let (similarities, normalised): (Vec<f32>, Vec<f32>) = clean.unzip();
     LookFrom { similarity: reached_by_few(similarities), normalised: reached_by_few(normalised) }
 }
 
@@ -116,7 +206,7 @@ fn weights(examples: &[Example], among: impl Fn(&Example) -> bool) -> Result<(We
         |example: &Example, features: Vec<f64>| Observation { features, positive: example.copy, weight: 1.0 };
     let looked: Vec<Observation> = chosen
         .iter()
-        .filter(|example| example.sighting.looked)
+        .filter(|example| example.sighting.looked && example.near)
         .map(|example| observation(example, features(&example.sighting).to_vec()))
         .collect();
     let plain: Vec<Observation> =
@@ -130,12 +220,45 @@ fn weights(examples: &[Example], among: impl Fn(&Example) -> bool) -> Result<(We
     Ok((Weights::fitted(looked.bias, terms), unlooked))
 }
 
-fn platt(held_out: &[(Polarity, f64, bool)], polarity: Polarity) -> Result<Platt, EvaluateError> {
-    let own = held_out.iter().filter(|(of, _, _)| *of == polarity);
+/// A pair whose log-odds come from weights that were fitted to others.
+struct HeldOut {
+    polarity: Polarity,
+    query: usize,
+    evidence: f64,
+    copy: bool,
+}
+
+/// Where the fit sides hold no copies of one polarity, both count: a photo's copies look alike whatever it shows.
+fn platt(held_out: &[HeldOut], polarity: Polarity) -> Result<Platt, EvaluateError> {
+    let has_own = held_out.iter().any(|one| one.polarity == polarity && one.copy);
+    let own: Vec<&HeldOut> = held_out.iter().filter(|one| !has_own || one.polarity == polarity).collect();
     let observations: Vec<Observation> =
-        own.map(|&(_, evidence, copy)| Observation { features: vec![evidence], positive: copy, weight: 1.0 }).collect();
+        own.iter().map(|one| Observation { features: vec![one.evidence], positive: one.copy, weight: 1.0 }).collect();
     match Logistic::fit(&observations, RIDGE) {
-        Some(fitted) if fitted.weights[0] > 0.0 => Ok(Platt { offset: fitted.bias, slope: fitted.weights[0] }),
-        _ => Err(EvaluateError::Fit(format!("the fit side needs copies of {polarity} references and others"))),
+        Some(fitted) if fitted.weights[0] > 0.0 => {
+            Ok(Platt { offset: fitted.bias, slope: fitted.weights[0], most: most(&own) })
+        }
+        _ => Err(EvaluateError::Fit("the fit side needs copies and others".to_owned())),
     }
+}
+
+/// The greatest probability that the held-out photos can vouch for. Of the `n` photos whose nearest reference has some
+/// evidence or more, `k` being copies of it, the rule of succession makes `(k + 1) / (n + 2)`: the greatest of these counts.
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn most(own: &[&HeldOut]) -> f64 {
+    let mut nearest: BTreeMap<usize, (f64, bool)> = BTreeMap::new();
+    for one in own {
+        let known = nearest.entry(one.query).or_insert((one.evidence, one.copy));
+        if one.evidence > known.0 {
+            *known = (one.evidence, one.copy);
+        }
+    }
+    let mut nearest: Vec<(f64, bool)> = nearest.into_values().collect();
+    nearest.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let (mut copies, mut most) = (0, LEAST_MOST);
+    for (place, (_, copy)) in nearest.iter().enumerate() {
+        copies += usize::from(*copy);
+        most = f64::max(most, (copies + 1) as f64 / (place + 3) as f64);
+    }
+    most
 }

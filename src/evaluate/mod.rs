@@ -1,5 +1,4 @@
-//! How good the verdicts are, on a dataset that says what they should be; and the fit of a scoring
-//! artefact to one side of it.
+//! How good the verdicts are, on datasets that say what they should be; and the fit of a scoring artefact to them.
 
 mod dataset;
 mod fit;
@@ -10,11 +9,11 @@ mod run;
 
 use thiserror::Error;
 
-pub use dataset::{Dataset, DatasetError, QueryRow, ReferenceRow, SplitBy, baseline};
-pub use fit::fit;
+pub use dataset::{Dataset, DatasetError, QueryRow, ReferenceRow, Source, SplitBy, baseline};
+pub use fit::{Outside, Part, fit, unfitted};
 pub use metrics::{Baseline, Figures, figures};
 pub use record::{Class, Pairing, Record, Split};
-pub use run::{Observed, Seen, enrol, observe};
+pub use run::{Observed, Seen, enrol, nearest, observe, outside};
 
 /// Why an evaluation stopped.
 #[derive(Debug, Error)]
@@ -30,6 +29,9 @@ pub enum EvaluateError {
         /// Why.
         reason: String,
     },
+    /// What was asked for is not clear.
+    #[error("{0}")]
+    Usage(String),
     /// There is too little to fit to.
     #[error("nothing was fitted: {0}")]
     Fit(String),

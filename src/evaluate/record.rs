@@ -41,6 +41,15 @@ pub struct Pairing {
     pub inliers: u32,
     /// Mean correlation of the cells with something to see, -1 to 1.
     pub detail: f32,
+    /// Agreement of structure, -1 to 1.
+    #[serde(default)]
+    pub structure: f32,
+    /// Mean difference of colour, of 255.
+    #[serde(default)]
+    pub difference: f32,
+    /// Whether it was seen in another colour.
+    #[serde(default)]
+    pub other_colour: bool,
     /// Log-odds that the query is a copy, before calibration.
     pub evidence: f32,
     /// Calibrated probability that the query is a copy, 0 to 1.
@@ -56,6 +65,9 @@ pub struct Record {
     pub class: Class,
     /// Its category in the dataset, such as `sneakers`; may be empty.
     pub category: String,
+    /// What kind of query it is, such as `variant-recolour`.
+    #[serde(default)]
+    pub kind: String,
     /// What was done to it, where it is an edit: such as `collage`.
     pub transform: Option<String>,
     /// `light`, `medium` or `heavy`, where it is an edit.
@@ -70,6 +82,9 @@ pub struct Record {
     pub verdict: String,
     /// The action given.
     pub action: String,
+    /// The codes of its reasons.
+    #[serde(default)]
+    pub reasons: Vec<String>,
     /// Views of the photo that were embedded, 1 or more.
     pub views: u32,
     /// Seconds that decoding, the embedding and the first look took.
@@ -85,5 +100,13 @@ impl Record {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.class == Class::Unrelated && self.transform.is_none()
+    }
+
+    /// Whether it is counted apart, by its kind only: a recoloured photograph is a copy in one sense and none in
+    /// another, and a brand's logo is everywhere. They are neither copies nor wrongs, and no probability is fitted to
+    /// them or held against them.
+    #[must_use]
+    pub fn is_apart(&self) -> bool {
+        self.kind == "variant-recolour" || self.kind.starts_with("logo")
     }
 }

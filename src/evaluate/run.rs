@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -6,13 +7,15 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::EvaluateError;
-use super::dataset::{Dataset, QueryRow};
+use super::dataset::{Dataset, QueryRow, paths};
+use super::fit::Outside;
 use super::record::{Class, Pairing, Record};
 use crate::embed::Embedding;
 use crate::enrolment::Enrolment;
 use crate::gallery::{Added, Claim, Details, Polarity};
+use crate::photo::Sha256;
 use crate::scoring::Sighting;
-use crate::screening::{Examination, Screener};
+use crate::screening::{Examination, Lookup, Screener};
 
 /// A query with everything that was seen on it.
 #[derive(Debug, Clone)]
@@ -66,6 +69,51 @@ pub fn enrol(dataset: &Dataset, enrolment: &Enrolment, told: &(dyn Fn() + Sync))
     .map(drop)
 }
 
+/// Photos of the background set, and clean photos beside it: see [`Outside`].
+const BACKGROUND: usize = 512;
+const CLEAN: usize = 1024;
+
+/// Embeds photos of a folder with a `manifest.csv`, those that come first by the sum of their path: the background set,
+/// and as many clean photos as there are, up to 1,024.
+///
+/// # Errors
+/// When one cannot be read, decoded or embedded, or there are fewer than 20.
+pub fn outside(folder: &Path, enrolment: &Enrolment) -> Result<Outside, EvaluateError> {
+    let mut paths = paths(folder)?;
+    if paths.len() < 20 {
+        return Err(EvaluateError::Fit(format!(
+            "{} names {} photos, expected 20 or more",
+            folder.display(),
+            paths.len()
+        )));
+    }
+    paths.sort_by_key(|path| Sha256::of(path.as_bytes()));
+    paths.truncate(BACKGROUND + CLEAN);
+    let mut background = each(&paths, |path| {
+        let failed = |error: &dyn std::fmt::Display| EvaluateError::file(path, error);
+        let bytes = read(&folder.join(path))?;
+        let photo = enrolment.decoder.decode(&bytes).map_err(|error| failed(&error))?;
+        let embedding = enrolment.embedder.submit_patiently(&photo).and_then(crate::embed::Pending::wait);
+        embedding.map_err(|error| failed(&error))
+    })?;
+    let clean = background.split_off(BACKGROUND.min(background.len() / 2));
+    Ok(Outside { background, clean })
+}
+
+/// Of each clean photo the similarity to its nearest reference, -1 to 1.
+///
+/// # Errors
+/// When the gallery cannot be read.
+pub fn nearest(outside: &Outside, screener: &Screener) -> Result<Vec<f32>, EvaluateError> {
+    let filter = crate::library::Filter::default();
+    let one = |embedding: &Embedding| {
+        let found = screener.lookup(&Lookup { embedding, k: 1, filter: &filter });
+        let found = found.map_err(|error| EvaluateError::file("a clean photo", &error))?;
+        Ok(found.first().map_or(-1.0, |nearest| nearest.similarity))
+    };
+    each(&outside.clean, one)
+}
+
 /// Checks every query, on all cores, in the dataset's order. `told` hears of each.
 ///
 /// # Errors
@@ -104,6 +152,7 @@ fn observe_one(query: &QueryRow, dataset: &Dataset, screener: &Screener) -> Resu
         query: query.path.clone(),
         class: query.class,
         category: query.category.clone(),
+        kind: query.kind.clone(),
         transform: query.transform.clone(),
         strength: query.strength.clone(),
         group: query.group.clone(),
@@ -111,6 +160,7 @@ fn observe_one(query: &QueryRow, dataset: &Dataset, screener: &Screener) -> Resu
         expected: Some(expected(query, dataset).to_owned()),
         verdict: judgement.verdict.as_str().to_owned(),
         action: judgement.action.as_str().to_owned(),
+        reasons: judgement.reasons.iter().map(|reason| reason.code()).collect(),
         views: examination.views,
         first_look_s: whole.saturating_sub(examination.further).as_secs_f64(),
         whole_s: whole.as_secs_f64(),
@@ -135,6 +185,9 @@ fn pairings(query: &QueryRow, examination: &Examination, screener: &Screener) ->
             normalised: held.sighting.normalised,
             inliers: alignment.map_or(0, |found| u32::try_from(found.inliers).unwrap_or(u32::MAX)),
             detail: alignment.map_or(0.0, |found| as_f32(found.detail)),
+            structure: alignment.map_or(0.0, |found| as_f32(found.structure)),
+            difference: alignment.map_or(0.0, |found| as_f32(found.difference)),
+            other_colour: alignment.is_some_and(|found| found.recolour.is_some()),
             evidence: as_f32(held.evidence),
             probability: screener.scoring.probability(held.evidence, polarity, 0.0),
         })
@@ -159,7 +212,7 @@ fn expected(query: &QueryRow, dataset: &Dataset) -> &'static str {
     }
 }
 
-fn read(path: &std::path::Path) -> Result<Vec<u8>, EvaluateError> {
+fn read(path: &Path) -> Result<Vec<u8>, EvaluateError> {
     std::fs::read(path).map_err(|error| EvaluateError::file(&path.display().to_string(), &error))
 }
 

@@ -8,7 +8,7 @@ use super::{BrandId, Mark, Polarity, Reference, ReferenceState};
 use crate::embed::Embedding;
 use crate::photo::{Doubt, Sha256};
 
-/// Bytes of a photo's features at most; they are about 70 kB.
+/// Bytes of a photo's features at most; they are about 100 kB.
 const MOST_FEATURES: u64 = 1 << 20;
 
 /// A reference that changed.

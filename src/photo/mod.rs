@@ -30,7 +30,7 @@ pub use error::PhotoError;
 pub use fingerprint::Fingerprint;
 pub use look::Look;
 pub use panels::Panel;
-pub(crate) use resize::{Filter, resized, resized_grey, within};
+pub(crate) use resize::{Filter, resized, within};
 pub use sniff::Format;
 
 /// What a photo may cost at most. Each cap is checked before memory is taken for pixels.

@@ -1,5 +1,5 @@
 use fast_image_resize::{FilterType, IntoImageView, IntoImageViewMut, ResizeAlg, ResizeOptions, Resizer};
-use image::{GrayImage, RgbImage};
+use image::RgbImage;
 
 /// How pixels are put together where a picture gets smaller; both average over all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,13 +14,6 @@ pub(crate) enum Filter {
 pub(crate) fn resized(rgb: &RgbImage, (width, height): (u32, u32), filter: Filter) -> RgbImage {
     let mut scaled = RgbImage::new(width.max(1), height.max(1));
     resize(rgb, &mut scaled, filter);
-    scaled
-}
-
-/// The same of a grey picture.
-pub(crate) fn resized_grey(grey: &GrayImage, (width, height): (u32, u32), filter: Filter) -> GrayImage {
-    let mut scaled = GrayImage::new(width.max(1), height.max(1));
-    resize(grey, &mut scaled, filter);
     scaled
 }
 

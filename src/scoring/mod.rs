@@ -24,7 +24,7 @@ pub use logistic::{Logistic, Observation, log_odds, shift, sigmoid};
 pub use standing::{CONFIDENCE, REQUIRED_PRECISION, STEPS, Standing, Step, precision_bound};
 
 /// The artefact's format that this program reads and writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What was seen when a photo was held against a reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,10 +49,10 @@ pub struct Weights {
     pub normalised: f64,
     /// Times the natural logarithm of one more than the inliers.
     pub inliers: f64,
-    /// Times the mean correlation of the cells.
-    pub detail: f64,
-    /// Times the correlation of all pixels.
-    pub correlation: f64,
+    /// Times the square of the agreement of structure, with its sign.
+    pub structure: f64,
+    /// Times the natural logarithm of one more than the difference of colour.
+    pub colour: f64,
     /// Times the natural logarithm of the reprojection error in pixels plus 0.3.
     pub residual: f64,
 }
@@ -66,6 +66,9 @@ pub struct Platt {
     pub offset: f64,
     /// Times the log-odds; more than 0.
     pub slope: f64,
+    /// No probability is more than this, above 0.5 to below 1: as many as the copies among the photos that it was fitted to
+    /// can vouch for.
+    pub most: f64,
 }
 
 /// A calibration for each polarity.
@@ -178,7 +181,7 @@ impl Scoring {
     /// gather the data that a fit needs.
     #[must_use]
     pub fn unfitted(manifest: &ModelManifest) -> Self {
-        let platt = Platt { offset: 0.0, slope: 1.0 };
+        let platt = Platt { offset: 0.0, slope: 1.0, most: 0.999 };
         Self {
             format: FORMAT,
             alignment: VERSION,
@@ -186,7 +189,7 @@ impl Scoring {
             fitted_on: "nothing".to_owned(),
             background: Background::default(),
             look_from: LookFrom { similarity: -2.0, normalised: -4.0 },
-            looked: Weights { bias: -10.0, normalised: 10.0, inliers: 1.0, detail: 3.0, ..Weights::default() },
+            looked: Weights { bias: -10.0, normalised: 10.0, inliers: 1.0, structure: 5.0, ..Weights::default() },
             unlooked: Weights { bias: -10.0, normalised: 15.0, ..Weights::default() },
             calibration: Calibration { authentic: platt, fake: platt },
             id: format!("{}-unfitted", manifest.name),
@@ -199,14 +202,28 @@ impl Scoring {
     /// When the file cannot be written.
     pub fn save(&mut self, models: &Path, model: &str) -> std::io::Result<PathBuf> {
         let path = Self::path(models, model);
-        let mut text = serde_json::to_string_pretty(self)?;
-        text.push('\n');
+        let text = self.text()?;
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
         std::fs::write(&path, &text)?;
         self.id = identity(model, text.as_bytes());
         Ok(path)
+    }
+
+    /// Gives it the identity that it would have if it were kept.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn identified(mut self, model: &str) -> serde_json::Result<Self> {
+        self.id = identity(model, self.text()?.as_bytes());
+        Ok(self)
+    }
+
+    fn text(&self) -> serde_json::Result<String> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        Ok(text)
     }
 
     /// Name of the model and the first digits of the artefact's sum: probabilities of two artefacts are
@@ -224,20 +241,24 @@ impl Scoring {
         features(sighting).iter().zip(terms).map(|(feature, weight)| feature * weight).sum::<f64>() + weights.bias
     }
 
-    /// The probability of a copy, 0 to 1. `shift` is what the brand's own outcomes add to the log-odds.
+    /// The probability of a copy, 0 to [`Platt::most`]. `shift` is what the brand's own outcomes add to the log-odds.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "a probability")]
     pub fn probability(&self, evidence: f64, polarity: Polarity, shift: f64) -> f32 {
-        sigmoid(self.calibrated(evidence, polarity) + shift) as f32
+        sigmoid(self.calibrated(evidence, polarity) + shift).min(self.platt(polarity).most) as f32
+    }
+
+    fn platt(&self, polarity: Polarity) -> Platt {
+        match polarity {
+            Polarity::Authentic => self.calibration.authentic,
+            Polarity::Fake => self.calibration.fake,
+        }
     }
 
     /// Calibrated log-odds.
     #[must_use]
     pub fn calibrated(&self, evidence: f64, polarity: Polarity) -> f64 {
-        let platt = match polarity {
-            Polarity::Authentic => self.calibration.authentic,
-            Polarity::Fake => self.calibration.fake,
-        };
+        let platt = self.platt(polarity);
         platt.offset + platt.slope * evidence
     }
 
@@ -269,9 +290,11 @@ impl Scoring {
         let sound = numbers.chain(platts.map(|platt| platt.offset)).all(|number| number.abs() <= 1e3)
             && self.look_from.similarity.abs() <= 4.0
             && self.look_from.normalised.abs() <= 4.0;
+        let sound = sound && platts.iter().all(|platt| platt.most > 0.5 && platt.most < 1.0);
         if !sound || platts.iter().any(|platt| !(platt.slope > 0.0 && platt.slope <= 100.0)) {
             return Some(
-                "a weight, an offset or a slope is out of range, expected at most 1000, and slopes above 0".to_owned(),
+                "a number is out of range, expected at most 1000, slopes above 0, and `most` between 0.5 and 1"
+                    .to_owned(),
             );
         }
         None
@@ -281,16 +304,19 @@ impl Scoring {
 impl Weights {
     /// In the order of [`features`].
     fn terms(&self) -> [f64; 5] {
-        [self.normalised, self.inliers, self.detail, self.correlation, self.residual]
+        [self.normalised, self.inliers, self.structure, self.colour, self.residual]
     }
 
     /// The weights that a fit over [`features`] gave.
     #[must_use]
     pub fn fitted(bias: f64, terms: [f64; 5]) -> Self {
-        let [normalised, inliers, detail, correlation, residual] = terms;
-        Self { bias, normalised, inliers, detail, correlation, residual }
+        let [normalised, inliers, structure, colour, residual] = terms;
+        Self { bias, normalised, inliers, structure, colour, residual }
     }
 }
+
+/// What a copy's colours may differ by, of 255.
+const SAME_COLOUR: f64 = 5.0;
 
 /// What the log-odds are a weighted sum of.
 #[must_use]
@@ -299,7 +325,12 @@ pub fn features(sighting: &Sighting) -> [f64; 5] {
     let normalised = f64::from(sighting.normalised);
     match &sighting.alignment {
         Some(found) => {
-            [normalised, (found.inliers as f64).ln_1p(), found.detail, found.correlation, (found.residual + 0.3).ln()]
+            // Another colour is told by itself, and says nothing against the same photograph.
+            let most = if found.recolour.is_some() { SAME_COLOUR } else { f64::INFINITY };
+            let colour = found.difference.min(most).ln_1p();
+            // Two goods shot alike agree by half: what counts is the rest.
+            let structure = found.structure * found.structure.abs();
+            [normalised, (found.inliers as f64).ln_1p(), structure, colour, (found.residual + 0.3).ln()]
         }
         // Looked for and not found: no pair agrees, and no pixel.
         None => [normalised, 0.0, 0.0, 0.0, 0.0],

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::align::Alignment;
+use crate::align::{Alignment, Recolour};
 use crate::gallery::{Action, Decision, Polarity, Reference};
 use crate::photo::{PhotoError, Sha256};
 use crate::verdict::{Candidate, Judgement, Reason, Verdict};
@@ -167,6 +167,20 @@ pub struct Overlay {
     pub flipped: bool,
     /// Mean correlation of their pixels where there is something to see, -1 to 1.
     pub agreement: f64,
+    /// Set where the photo is the reference's photograph with the goods in another colour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_colour: Option<OtherColour>,
+}
+
+/// The mean colours of the parts that differ, as `#rrggbb`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OtherColour {
+    /// In the reference.
+    #[schema(example = "#b02a2e")]
+    pub reference: String,
+    /// In the photo.
+    #[schema(example = "#1f4fa8")]
+    pub photo: String,
 }
 
 /// What answered.
@@ -283,9 +297,20 @@ impl Match {
             probability: Some(candidate.probability),
             score: Some(candidate.score),
             threshold: Some(threshold),
-            overlay: candidate.alignment.as_ref().filter(|found| found.holds()).map(Overlay::from),
+            overlay: candidate
+                .alignment
+                .as_ref()
+                .filter(|found| found.holds() || found.recolour.is_some())
+                .map(Overlay::from),
             ..Self::similar(reference, candidate.similarity)
         }
+    }
+}
+
+impl From<Recolour> for OtherColour {
+    fn from(recolour: Recolour) -> Self {
+        let hex = |[red, green, blue]: [u8; 3]| format!("#{red:02x}{green:02x}{blue:02x}");
+        Self { reference: hex(recolour.reference), photo: hex(recolour.photo) }
     }
 }
 
@@ -298,6 +323,7 @@ impl From<&Alignment> for Overlay {
             inliers: alignment.inliers,
             flipped: alignment.flipped,
             agreement: alignment.detail,
+            other_colour: alignment.recolour.map(OtherColour::from),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::align::{Alignment, LocalFeatures, QueryFeatures, align};
+use crate::align::{Alignment, LocalFeatures, QueryFeatures, align, is_same_picture};
 use crate::embed::{EmbedError, Embedding};
 use crate::enrolment::features;
 use crate::gallery::{BrandId, Polarity, Reference};
@@ -22,7 +22,7 @@ const NEIGHBORS: usize = 16;
 const LOOKED_FOR: usize = 12;
 /// When one reference is near enough for a second look, others this much less similar get one too: beside
 /// other pictures, as in a collage, the copied one need not come first.
-const LOOK_BELOW: f32 = 0.07;
+pub const LOOK_BELOW: f32 = 0.07;
 /// With fewer points on either side, that a reference was not found says nothing.
 const POINTS_TO_FIND: usize = 8;
 /// References looked for in each picture inside the photo.
@@ -32,8 +32,17 @@ const CONCLUSIVE: f32 = 0.9;
 
 /// The same file has the same embedding, but for rounding.
 const SAME_FILE_SIMILARITY: f32 = 0.999;
-/// Log-odds of a copy where the bytes are the same.
+/// Log-odds of a copy where the bytes are the same,
 const SAME_FILE_EVIDENCE: f64 = 12.0;
+/// and, at least, where the whole pictures are, but for compression, size and a little tone.
+const SAME_PICTURE_EVIDENCE: f64 = 8.0;
+/// Less similar pictures are not compared directly.
+const SAME_PICTURE_SIMILARITY: f32 = 0.7;
+/// Probability from which on a reference in the photo's own colour speaks alone,
+const OWN_COLOUR: f32 = 0.5;
+/// share of the smaller one's place that both must cover then, and what is left of the log-odds of those in other colours.
+const SAME_PLACE: f64 = 0.5;
+const OTHER_COLOUR_EVIDENCE: f64 = -4.0;
 
 /// A reference that was held against a photo.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,8 +114,10 @@ impl Screener {
             let evidence = held.evidence.max(SAME_FILE_EVIDENCE);
             merge(&mut examination.held, Held { evidence, ..held });
         }
+        self.prefer_own_colour(&mut examination);
         if !self.is_conclusive(&examination) {
             self.look_inside(photo, &mut examination)?;
+            self.prefer_own_colour(&mut examination);
         }
         examination.further = started.elapsed();
         telemetry::looked(examination.looked, examination.views);
@@ -128,6 +139,26 @@ impl Screener {
             }
         }
         Ok(())
+    }
+
+    /// Of one photograph in several colours, the reference in the photo's own colour speaks alone.
+    fn prefer_own_colour(&self, examination: &mut Examination) {
+        let own = |held: &&Held| {
+            !is_recoloured(held)
+                && held.sighting.alignment.is_some()
+                && self.scoring.probability(held.evidence, held.found.polarity(), 0.0) >= OWN_COLOUR
+        };
+        let own: Vec<Option<Alignment>> =
+            examination.held.iter().filter(own).map(|held| held.sighting.alignment).collect();
+        for held in examination.held.iter_mut().filter(|held| is_recoloured(held)) {
+            let here = |other: &Option<Alignment>| match (other, held.sighting.alignment) {
+                (Some(other), Some(place)) => other.shared(&place) >= SAME_PLACE,
+                _ => true,
+            };
+            if own.iter().any(here) {
+                held.evidence = held.evidence.min(OTHER_COLOUR_EVIDENCE);
+            }
+        }
     }
 
     fn first_look(&self, embedding: &Embedding) -> Examination {
@@ -156,6 +187,9 @@ impl Screener {
                 held.sighting.looked =
                     held.sighting.alignment.is_some() || features.len().min(known.len()) >= POINTS_TO_FIND;
                 held.evidence = self.scoring.evidence(&held.sighting);
+                if held.sighting.similarity >= SAME_PICTURE_SIMILARITY && is_same_picture(&features, &known) {
+                    held.evidence = held.evidence.max(SAME_PICTURE_EVIDENCE);
+                }
             }
         }
         for polarity in [Polarity::Authentic, Polarity::Fake] {
@@ -211,7 +245,9 @@ impl Screener {
     fn is_conclusive(&self, examination: &Examination) -> bool {
         examination.held.iter().any(|held| {
             let polarity = held.found.polarity();
-            polarity == Polarity::Fake && self.scoring.probability(held.evidence, polarity, 0.0) >= CONCLUSIVE
+            polarity == Polarity::Fake
+                && !is_recoloured(held)
+                && self.scoring.probability(held.evidence, polarity, 0.0) >= CONCLUSIVE
         })
     }
 
@@ -251,6 +287,10 @@ fn bound_by_looks(held: &mut [Held], polarity: Polarity) {
     for one in held.iter_mut().filter(own).filter(|one| !one.sighting.looked) {
         one.evidence = one.evidence.min(best);
     }
+}
+
+fn is_recoloured(held: &Held) -> bool {
+    held.sighting.alignment.is_some_and(|found| found.recolour.is_some())
 }
 
 /// Of two sightings of a reference the one with more evidence stays.

@@ -25,9 +25,11 @@ use crate::scoring::Scoring;
 use crate::telemetry;
 use crate::verdict::{Candidate, Facts, Judgement, Reason, Verdict, judge, undecidable, worst};
 
-pub use answer::{CheckAnswer, Listing, Match, Overlay, PhotoAnswer, PhotoFault, ReasonText, Settled, Versions};
+pub use answer::{
+    CheckAnswer, Listing, Match, OtherColour, Overlay, PhotoAnswer, PhotoFault, ReasonText, Settled, Versions,
+};
 use brands::Brands;
-pub use look::{Examination, Held, Inside};
+pub use look::{Examination, Held, Inside, LOOK_BELOW};
 pub use outcomes::{Finding, OutcomeError};
 
 /// Longer side of what is kept of a photo while its embedding is computed.

@@ -34,6 +34,14 @@ pub struct Candidate {
     pub mark: Option<Mark>,
 }
 
+impl Candidate {
+    /// Whether the photo is the reference's photograph with the goods in another colour.
+    #[must_use]
+    pub fn is_recoloured(&self) -> bool {
+        self.alignment.is_some_and(|alignment| alignment.recolour.is_some())
+    }
+}
+
 /// What a brand's references are judged by.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'p> {
@@ -197,7 +205,9 @@ fn finding(near: &Nearest<'_>, all: &[Nearest<'_>], facts: Facts<'_>, model: &Sc
     }
     let opposite = || all.iter().filter(|other| other.polarity != near.polarity && same_place(near, other));
     let apart = |other: &Nearest<'_>| other.candidate.evidence - near.candidate.evidence;
-    if opposite().any(|other| apart(other).abs() <= f64::from(model.conflict_margin)) {
+    // Catalogues recolour one photograph: a fake in one colour beside an authentic one in another contradicts nothing.
+    let same_colour = |other: &&Nearest<'_>| !near.candidate.is_recoloured() && !other.candidate.is_recoloured();
+    if opposite().filter(same_colour).any(|other| apart(other).abs() <= f64::from(model.conflict_margin)) {
         return Some(conflict(near, Reason::WithinConflictMargin));
     }
     // A relevant reference of the other polarity that is clearly nearer speaks instead.
@@ -231,7 +241,8 @@ fn conflict(near: &Nearest<'_>, reason: Reason) -> Judgement {
 }
 
 fn known_fake(fake: &Nearest<'_>, authentic_also: bool) -> Judgement {
-    let certain = fake.certainty() >= fake.thresholds.fake_match;
+    let recoloured = fake.candidate.is_recoloured();
+    let certain = fake.certainty() >= fake.thresholds.fake_match && !recoloured;
     let (verdict, threshold, reason) = if certain {
         (Verdict::KnownFakeMatch, fake.thresholds.fake_match, Reason::FakeAboveMatchThreshold)
     } else {
@@ -243,6 +254,7 @@ fn known_fake(fake: &Nearest<'_>, authentic_also: bool) -> Judgement {
     let (action, why) = match fake.certified {
         _ if !fake.policy.block => (Action::Review, Reason::BlockNotAskedFor),
         None => (Action::Review, Reason::NoBlockCertificate),
+        Some(_) if recoloured => (Action::Review, Reason::RecolouredNeverBlocks),
         Some(_) if fake.candidate.mark.is_some() => (Action::Review, Reason::ReferenceNeverBlocks),
         Some(least) if fake.is_blockable(least) => (Action::Block, Reason::BlockCertified),
         Some(_) => (Action::Review, Reason::BelowBlockThreshold),
@@ -253,11 +265,13 @@ fn known_fake(fake: &Nearest<'_>, authentic_also: bool) -> Judgement {
 
 /// What the second look adds.
 fn where_it_lies(candidate: &Candidate) -> Vec<Reason> {
-    let Some(alignment) = candidate.alignment.filter(Alignment::holds) else {
+    // A recoloured photograph is told even where few points agree.
+    let Some(alignment) = candidate.alignment.filter(|found| found.holds() || found.recolour.is_some()) else {
         return Vec::new();
     };
     let mut reasons = vec![Reason::ReferenceLiesInPhoto];
     reasons.extend(alignment.flipped.then_some(Reason::Mirrored));
+    reasons.extend(alignment.recolour.map(|_| Reason::OtherColour));
     reasons.extend((alignment.query_overlap < PART_OF_PHOTO).then_some(Reason::PartOfPhoto));
     reasons.extend((alignment.reference_overlap < PART_OF_REFERENCE).then_some(Reason::PartOfReference));
     reasons

@@ -19,6 +19,8 @@ pub enum Reason {
     ReferenceLiesInPhoto,
     /// It is seen in the mirror.
     Mirrored,
+    /// The photo is the reference's photograph, with the goods in another colour.
+    OtherColour,
     /// It covers less than half of the photo.
     PartOfPhoto,
     /// Less than three fifths of it are seen.
@@ -45,6 +47,8 @@ pub enum Reason {
     ReferenceDisputed,
     /// The reference is generic; a person decides.
     ReferenceNeverBlocks,
+    /// The photo shows the fake reference's photograph in another colour; a person decides.
+    RecolouredNeverBlocks,
     /// The photo's quality is below `min_quality`.
     LowInformation,
     /// No reference reaches a threshold.
@@ -62,6 +66,13 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The stable code.
+    #[must_use]
+    pub fn code(self) -> String {
+        let quoted = serde_json::to_string(&self).unwrap_or_default();
+        quoted.trim_matches('"').to_owned()
+    }
+
     /// The reason in words for people.
     #[must_use]
     pub fn text(self) -> &'static str {
@@ -73,6 +84,7 @@ impl Reason {
             Self::SamePrintSeen => "The print or surface of a reference is seen again, in another photo.",
             Self::ReferenceLiesInPhoto => "The reference was found in the photo, and both agree point by point.",
             Self::Mirrored => "It is mirrored.",
+            Self::OtherColour => "It is the same photograph, with the goods in another colour.",
             Self::PartOfPhoto => "It fills only a part of the photo.",
             Self::PartOfReference => "Only a part of the reference is seen.",
             Self::WithinConflictMargin => "A fake and an authentic reference are about equally probable.",
@@ -86,6 +98,9 @@ impl Reason {
             Self::BelowBlockThreshold => "The score is below the certified threshold, so a person decides.",
             Self::ReferenceDisputed => "The reference was supplied as authentic and as fake, so a person decides.",
             Self::ReferenceNeverBlocks => "The reference shows what many goods share, so a person decides.",
+            Self::RecolouredNeverBlocks => {
+                "A known fake in another colour is no proof that this one is fake, so a person decides."
+            }
             Self::LowInformation => "There is too little to see on the photo for a match to mean anything.",
             Self::BelowEveryThreshold => "No reference is near.",
             Self::ClaimedBrandDiffers => "The listing names another brand than the matched one.",

@@ -1,4 +1,5 @@
 mod backup;
+mod evaluate;
 mod reindex;
 
 use std::os::unix::ffi::OsStrExt;

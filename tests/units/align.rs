@@ -2,11 +2,11 @@
 
 use image::{Rgb, RgbImage, imageops};
 use proptest::prelude::*;
-use touchstone::align::{Alignment, LocalFeatures, QueryFeatures, align};
+use touchstone::align::{Alignment, LocalFeatures, QueryFeatures, align, is_same_picture};
 use touchstone::photo::{Limits, Photo};
 
 use crate::support::demo_photo;
-use crate::support::pictures::scene;
+use crate::support::pictures::{jpeg, scene};
 
 fn real(name: &str) -> RgbImage {
     Photo::decode(&demo_photo(name), &Limits::default()).unwrap().rgb().clone()
@@ -114,6 +114,109 @@ fn pictures_of_any_shape_and_any_content_are_looked_at() {
             assert!(found.is_none_or(|found| found.corners.iter().all(|(x, y)| x.is_finite() && y.is_finite())));
         }
     }
+}
+
+/// A packshot: the middle of a drawn scene on white, its colours through `dye`.
+fn packshot(dye: impl Fn([u8; 3]) -> [u8; 3]) -> RgbImage {
+    let goods = imageops::blur(&scene(5), 1.0);
+    let mut shot = RgbImage::from_pixel(480, 400, Rgb([250, 250, 250]));
+    for (x, y, Rgb(colour)) in goods.enumerate_pixels() {
+        // Goods of one colour, darker and lighter by their form.
+        let light = colour.iter().map(|value| u16::from(*value)).sum::<u16>() / 3;
+        let light = |share: u16| u8::try_from(40 + light * share / 400).unwrap();
+        shot.put_pixel(x + 80, y + 80, Rgb(dye([light(300), light(80), light(60)])));
+    }
+    shot
+}
+
+fn through(picture: &RgbImage, change: impl Fn([u8; 3]) -> [u8; 3]) -> RgbImage {
+    let mut changed = picture.clone();
+    changed.pixels_mut().for_each(|pixel| *pixel = Rgb(change(pixel.0)));
+    changed
+}
+
+#[test]
+fn the_same_photograph_in_another_colour_is_told_with_both_colours() {
+    let reference = packshot(|colour| colour);
+    let blue = packshot(|[red, green, blue]| [blue, green, red]);
+    let found = lay(&blue, &reference).unwrap();
+    assert!(found.structure > 0.8, "{found:?}");
+    let recolour = found.recolour.expect("it is another colour");
+    assert!(recolour.reference[0] > recolour.reference[2] + 30, "{recolour:?}");
+    assert!(recolour.photo[2] > recolour.photo[0] + 30, "{recolour:?}");
+    // Only the goods' lower half is dyed.
+    let half = RgbImage::from_fn(480, 400, |x, y| *if y < 200 { &reference } else { &blue }.get_pixel(x, y));
+    assert!(lay(&half, &reference).unwrap().recolour.is_some());
+}
+
+#[test]
+fn what_edits_do_to_a_whole_picture_is_no_other_colour() {
+    let scale = |colour: [u8; 3], by: [f64; 3], plus: f64| {
+        let mut place = 0;
+        colour.map(|value| {
+            place += 1;
+            (f64::from(value) * by[place - 1] + plus).clamp(0.0, 255.0) as u8
+        })
+    };
+    for reference in [packshot(|colour| colour), real("coffee.png"), real("chelsea.png")] {
+        let grey =
+            |[red, green, blue]: [u8; 3]| [(u16::from(red) + u16::from(green) + u16::from(blue)) as f64 / 3.0; 3];
+        let edits: [&dyn Fn([u8; 3]) -> [u8; 3]; 6] = [
+            &|colour| scale(colour, [1.35; 3], 0.0),
+            &|colour| scale(colour, [0.65; 3], 0.0),
+            &|colour| scale(colour, [0.7; 3], 50.0),
+            &|colour| scale(colour, [1.12, 1.0, 0.85], 0.0),
+            &|colour| scale(colour, [0.9, 1.0, 1.12], 0.0),
+            &|colour| grey(colour).map(|value| value as u8),
+        ];
+        for (place, edit) in edits.iter().enumerate() {
+            let found = lay(&through(&reference, edit), &reference).unwrap();
+            assert!(found.structure > 0.8 && found.recolour.is_none(), "edit {place}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn text_beside_the_goods_takes_nothing_from_their_agreement() {
+    let reference = packshot(|colour| colour);
+    let mut query = reference.clone();
+    for (x, y) in (0..480).flat_map(|x| (0..70).map(move |y| (x, y))) {
+        if (x / 9 + y / 9) % 2 == 0 {
+            query.put_pixel(x, y, Rgb([200, 30, 40]));
+        }
+    }
+    let found = lay(&query, &reference).unwrap();
+    assert!(found.structure > 0.9, "what is plain on the reference's side is no evidence: {found:?}");
+}
+
+#[test]
+fn a_picture_that_is_only_saved_again_is_the_same_and_another_drawing_is_not() {
+    let same = |query: &RgbImage, reference: &RgbImage| {
+        is_same_picture(&QueryFeatures::of(query), &LocalFeatures::of(reference))
+    };
+    let flat = |gap: u32| {
+        RgbImage::from_fn(400, 400, |x, y| {
+            let ring = (i64::from(x) - 200).pow(2) + (i64::from(y) - 200).pow(2);
+            let open = x > 200 && y.abs_diff(200) < gap;
+            Rgb(if (12_000..25_000).contains(&ring) && !open { [20, 60, 160] } else { [255; 3] })
+        })
+    };
+    for reference in [real("coffee.png"), real("chelsea.png"), flat(30)] {
+        let (width, height) = reference.dimensions();
+        for quality in [85, 50] {
+            assert!(same(&image::load_from_memory(&jpeg(&reference, quality)).unwrap().to_rgb8(), &reference));
+        }
+        let smaller = imageops::resize(&reference, width / 2, height / 2, imageops::FilterType::Triangle);
+        assert!(same(&smaller, &reference));
+        assert!(same(&through(&reference, |colour| colour.map(|value| value.saturating_sub(value / 10))), &reference));
+        assert!(!same(&imageops::flip_vertical(&smaller), &reference));
+        assert!(!same(&through(&reference, |[red, green, blue]| [blue, red, green]), &reference));
+    }
+    // A ring that is open on one side, and one that is closed: few points, and nearly all pixels alike.
+    assert!(!same(&flat(0), &flat(30)) && !same(&flat(30), &flat(0)));
+    // Two blank pictures prove nothing.
+    let blank = RgbImage::from_pixel(300, 200, Rgb([250, 250, 250]));
+    assert!(!same(&blank, &blank));
 }
 
 #[test]

@@ -28,6 +28,9 @@ fn pairing(reference: &str, score: f32, copy: bool) -> Pairing {
         normalised: score,
         inliers: 0,
         detail: 0.0,
+        structure: 0.0,
+        difference: 0.0,
+        other_colour: false,
         evidence: score,
         probability: score,
     }
@@ -48,6 +51,8 @@ fn record(query: &str, class: Class, pairings: Vec<Pairing>) -> Record {
         first_look_s: 0.01,
         whole_s: 0.01,
         category: String::new(),
+        kind: String::new(),
+        reasons: Vec::new(),
         pairings,
     }
 }
@@ -241,6 +246,37 @@ fn at_most_one_in_a_hundred_is_named_a_wrong_product() {
     assert_eq!(found.threshold, Some(f64::from(0.6_f32)));
     assert_eq!((found.wrong.count, found.wrong.of), (2, 200));
     assert_eq!(found.right.count, 95, "0.601 to 0.695");
+}
+
+#[test]
+fn what_is_counted_apart_is_neither_copy_nor_wrong_nor_calibrated() {
+    let recoloured = Record {
+        kind: "variant-recolour".to_owned(),
+        verdict: "known_fake_likely".to_owned(),
+        reasons: vec!["other-colour".to_owned()],
+        ..record("red", Class::SameKind, vec![pairing("blue", 0.99, false)])
+    };
+    let logo = Record { kind: "logo-same".to_owned(), ..recoloured.clone() };
+    let records = [copy(0.9), wrong(0.2), recoloured, logo];
+    let all: Vec<&Record> = records.iter().collect();
+    let found = figures(&all, &[], &held);
+    let alone = figures(&all[..2], &[], &held);
+    assert_eq!((&found.rankings, &found.calibration), (&alone.rankings, &alone.calibration));
+    assert_eq!(found.same_kind.copy.of, 0);
+    let kind = &found.kinds["variant-recolour"];
+    assert_eq!((kind.copy.count, kind.known_fake.count, kind.other_colour.count, kind.copy.of), (1, 0, 1, 1));
+}
+
+#[test]
+fn right_pictures_first_are_counted_by_strength() {
+    let heavy = |score: f32| Record {
+        strength: Some("heavy".to_owned()),
+        ..record("heavy", Class::Copy, vec![pairing("true", score, true), pairing("other", 0.5, false)])
+    };
+    let records = [heavy(0.9), heavy(0.4), copy(0.9)];
+    let found = ranking(&Answers::by_signal(Signal::Similarity, &records.iter().collect::<Vec<_>>()));
+    let of = |name: &str| (found.first_by_strength[name].count, found.first_by_strength[name].of);
+    assert_eq!((of("heavy"), of("near-copies")), ((1, 2), (1, 1)));
 }
 
 #[test]

@@ -16,6 +16,9 @@ fn record(class: Class) -> Record {
         normalised: 0.6,
         inliers: 12,
         detail: 0.5,
+        structure: 0.0,
+        difference: 0.0,
+        other_colour: false,
         evidence: 2.0,
         probability: 0.9,
     };
@@ -33,6 +36,8 @@ fn record(class: Class) -> Record {
         first_look_s: 0.01,
         whole_s: 0.01,
         category: String::new(),
+        kind: String::new(),
+        reasons: Vec::new(),
         pairings: vec![pairing],
     }
 }

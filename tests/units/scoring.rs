@@ -116,7 +116,7 @@ fn an_artefact_that_cannot_be_used_says_why() {
         error.replace(&folder.path().display().to_string(), "MODELS")
     };
     let mut errors = vec![
-        load(&text.replace("\"format\": 1", "\"format\": 2")),
+        load(&text.replace("\"format\": 2", "\"format\": 3")),
         load(&text.replace("sscd-distilled@", "other@")),
         load(&text.replacen("\"slope\": ", "\"slope\": -", 1)),
         load(&text.replacen("\"beta\": ", "\"beta\": 9", 1)),
@@ -181,6 +181,17 @@ proptest! {
         let scoring = scoring("sscd-distilled");
         let seen = |similarity| Sighting { similarity, normalised: similarity, alignment: None, looked };
         prop_assert!(scoring.evidence(&seen(similarity + more)) >= scoring.evidence(&seen(similarity)));
+    }
+
+    #[test]
+    fn no_probability_exceeds_what_the_fitting_data_vouch_for(evidence in -60.0_f64..1e6, shift in -3.0_f64..3.0) {
+        let scoring = scoring("sscd-distilled");
+        for (polarity, platt) in
+            [(Polarity::Authentic, scoring.calibration.authentic), (Polarity::Fake, scoring.calibration.fake)]
+        {
+            prop_assert!(platt.most < 0.9999, "no fitting data prove more: {}", platt.most);
+            prop_assert!(f64::from(scoring.probability(evidence, polarity, shift)) <= platt.most + 1e-6);
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use touchstone::align::Alignment;
+use touchstone::align::{Alignment, Recolour};
 use touchstone::embed::ScoreThresholds;
 use touchstone::gallery::{Action, BrandId, Polarity, Policy, ThresholdOverrides};
 use touchstone::scoring::log_odds;
@@ -44,7 +44,9 @@ fn aligned(inliers: usize) -> Alignment {
         query_overlap: 0.25,
         reference_overlap: 0.3,
         detail: 0.9,
-        correlation: 0.9,
+        structure: 0.9,
+        difference: 2.0,
+        recolour: None,
     }
 }
 
@@ -118,6 +120,34 @@ fn a_copy_says_where_it_lies() {
     for reason in [Reason::ReferenceLiesInPhoto, Reason::Mirrored, Reason::PartOfPhoto, Reason::PartOfReference] {
         assert!(reasons.contains(&reason), "{reason:?}");
     }
+}
+
+fn recoloured(name: &str, polarity: Polarity, probability: f32) -> Candidate {
+    let recolour = Some(Recolour { reference: [200, 30, 30], photo: [30, 30, 200] });
+    Candidate { alignment: Some(Alignment { recolour, ..aligned(80) }), ..candidate(name, polarity, probability) }
+}
+
+#[test]
+fn another_colour_of_a_known_fake_is_likely_at_most_and_never_blocks() {
+    let fake = recoloured("a", Polarity::Fake, 0.99);
+    let found = judged_by(&[fake], &blocking(), Some(0.5));
+    assert_eq!((found.verdict, found.action), (Verdict::KnownFakeLikely, Action::Review));
+    assert!(found.reasons.contains(&Reason::OtherColour), "{found:?}");
+    assert!(found.reasons.contains(&Reason::RecolouredNeverBlocks), "{found:?}");
+    let reuse = judged(&[recoloured("a", Polarity::Authentic, 0.99)], &Policy::default());
+    assert_eq!(reuse.verdict, Verdict::AuthenticPhotoReuse);
+    assert!(reuse.reasons.contains(&Reason::OtherColour), "{reuse:?}");
+}
+
+#[test]
+fn a_fake_in_one_colour_beside_an_authentic_one_in_another_is_no_conflict() {
+    use Polarity::{Authentic, Fake};
+    let open = Policy::default();
+    let both = |fake: Candidate, authentic: Candidate| judged(&[fake, authentic], &open).verdict;
+    assert_eq!(both(candidate("a", Fake, 0.95), candidate("a", Authentic, 0.95)), Verdict::Conflict);
+    assert_eq!(both(recoloured("a", Fake, 0.95), candidate("a", Authentic, 0.95)), Verdict::KnownFakeLikely);
+    assert_eq!(both(candidate("a", Fake, 0.95), recoloured("a", Authentic, 0.95)), Verdict::KnownFakeMatch);
+    assert_eq!(both(recoloured("a", Fake, 0.7), candidate("a", Authentic, 0.99)), Verdict::AuthenticPhotoReuse);
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub use answers::{Answers, Baseline, Signal};
 pub use calibration::{Calibration, RiskCoverage};
 pub use ranking::{Naming, Ranking};
 pub use rate::Rate;
-pub use verdicts::{Alarms, Confusion};
+pub use verdicts::{Alarms, Confusion, Kind};
 
 use crate::evaluate::record::{Class, Record};
 
@@ -31,6 +31,12 @@ pub struct Figures {
     pub same_kind: Alarms,
     /// The same for each category of [`Class::SameKind`] photos.
     pub same_kind_by_category: BTreeMap<String, Alarms>,
+    /// What was said of each kind of photo, those counted apart too.
+    pub kinds: BTreeMap<String, Kind>,
+    /// What was said of edited copies, by strength and transform.
+    pub transforms: BTreeMap<String, Kind>,
+    /// Photos whose most probable reference is a copy, among those at or above [`SURE`].
+    pub sure: Rate,
     /// Calibration of all pairings.
     pub calibration: Calibration,
     /// Calibration of the pairings with references of one polarity.
@@ -57,9 +63,15 @@ impl Figures {
     }
 }
 
-/// The figures of `records`. `nameable` says of a [`Class::SameKind`] query whether some reference shows its product;
+/// From this probability on a photo's most probable reference is as good as certain.
+pub const SURE: f32 = 0.99;
+
+/// The figures of `records`; what is counted apart is in [`Figures::kinds`] and [`Figures::cost`] only. `nameable` says of a [`Class::SameKind`] query whether some reference shows its product;
 /// [`held`] answers from the record alone.
 pub fn figures(records: &[&Record], baselines: &[Baseline], nameable: &dyn Fn(&Record) -> bool) -> Figures {
+    let everything = records;
+    let rest: Vec<&Record> = everything.iter().copied().filter(|record| !record.is_apart()).collect();
+    let records = rest.as_slice();
     let named: Vec<_> =
         records.iter().copied().filter(|record| record.class == Class::SameKind && nameable(record)).collect();
     let signals = Signal::ALL.iter().map(|&signal| Answers::by_signal(signal, records));
@@ -75,6 +87,9 @@ pub fn figures(records: &[&Record], baselines: &[Baseline], nameable: &dyn Fn(&R
         unrelated: verdicts::alarms(records, Class::Unrelated),
         same_kind: verdicts::alarms(records, Class::SameKind),
         same_kind_by_category: by_category(records, |part| verdicts::alarms(part, Class::SameKind)),
+        kinds: verdicts::kinds(everything),
+        transforms: verdicts::transforms(records),
+        sure: sure(records),
         calibration: calibration::calibration(records, |_| true),
         by_polarity: polarities.into_iter().map(of_polarity).collect(),
         risk: calibration::risk_coverage(records),
@@ -82,7 +97,7 @@ pub fn figures(records: &[&Record], baselines: &[Baseline], nameable: &dyn Fn(&R
         naming: naming(&named),
         naming_by_category: by_category(&named, naming),
         views: by_class(records, mean_views),
-        cost: cost(records),
+        cost: cost(everything),
     }
 }
 
@@ -90,6 +105,11 @@ pub fn figures(records: &[&Record], baselines: &[Baseline], nameable: &dyn Fn(&R
 /// but was never held against it is missed: a caller who knows the gallery should pass [`figures`] that instead.
 pub fn held(record: &Record) -> bool {
     record.pairings.iter().any(|pairing| pairing.same_product)
+}
+
+fn sure(records: &[&Record]) -> Rate {
+    let highest = records.iter().filter_map(|record| calibration::highest(record, |_| true));
+    Rate::among(highest.filter(|pairing| pairing.probability >= SURE), |pairing| pairing.copy)
 }
 
 fn mean_views(records: &[&Record]) -> f64 {

@@ -72,6 +72,8 @@ pub struct Ranking {
     pub at_precision: Vec<Operating>,
     /// Copies whose true pairing scores more than every other one.
     pub recall_at_1: Rate,
+    /// The same for the edits of one strength, and for `near-copies`, which are no edits.
+    pub first_by_strength: BTreeMap<String, Rate>,
     /// Recall at the wrongs' threshold.
     pub at_wrongs: RecallAtWrongs,
     /// At most 400 points, by rising recall.
@@ -100,6 +102,7 @@ pub fn ranking(answers: &Answers<'_>) -> Ranking {
         average_precision: area(&steps, copies().count()),
         at_precision: PRECISIONS.iter().map(|&precision| operating(&steps, copies().count(), precision)).collect(),
         recall_at_1: Rate::among(copies(), |query| query.right_first(|answer| answer.copy).is_some()),
+        first_by_strength: first_by_strength(&copies().collect::<Vec<_>>()),
         at_wrongs: recall_at_wrongs(answers),
         curve: curve(&steps, copies().count()),
     }
@@ -112,6 +115,15 @@ pub fn ranking(answers: &Answers<'_>) -> Ranking {
 pub fn average_precision(answers: &Answers<'_>) -> f64 {
     let copies = answers.queries.iter().filter(|query| query.record.class == Class::Copy).count();
     area(&steps(answers), copies)
+}
+
+fn first_by_strength(copies: &[&Answered<'_>]) -> BTreeMap<String, Rate> {
+    let mut parts: BTreeMap<&str, Vec<bool>> = BTreeMap::new();
+    for query in copies {
+        let strength = query.record.strength.as_deref().unwrap_or("near-copies");
+        parts.entry(strength).or_default().push(query.right_first(|answer| answer.copy).is_some());
+    }
+    parts.into_iter().map(|(name, firsts)| (name.to_owned(), Rate::among(firsts, |first| *first))).collect()
 }
 
 /// Pairs that score at least `score`, and how many of them are right.

@@ -44,3 +44,55 @@ pub fn confusion(records: &[&Record]) -> Confusion {
     }
     rows
 }
+
+/// What was said of the photos of one kind.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Kind {
+    /// Verdicts given, and how often.
+    pub verdicts: BTreeMap<String, usize>,
+    /// Photos with a verdict of [`COPY`].
+    pub copy: Rate,
+    /// Photos with the verdict `known_fake_match`.
+    pub known_fake: Rate,
+    /// Photos with the reason `other-colour`.
+    pub other_colour: Rate,
+}
+
+/// What was said of each kind of photo. Edits are told apart by their strength, such as `edit, heavy`.
+pub fn kinds(records: &[&Record]) -> BTreeMap<String, Kind> {
+    by(records, |record| match &record.strength {
+        Some(strength) => format!("{}, {strength}", record.kind),
+        None => record.kind.clone(),
+    })
+}
+
+/// What was said of the edited copies, by what was done to them.
+pub fn transforms(records: &[&Record]) -> BTreeMap<String, Kind> {
+    let copies: Vec<&Record> = records.iter().copied().filter(|record| record.class == Class::Copy).collect();
+    let edits: Vec<&Record> = copies.into_iter().filter(|record| record.transform.is_some()).collect();
+    by(&edits, |record| {
+        let named = |name: &Option<String>| name.clone().unwrap_or_default();
+        format!("{}, {}", named(&record.strength), named(&record.transform))
+    })
+}
+
+fn by(records: &[&Record], name: impl Fn(&Record) -> String) -> BTreeMap<String, Kind> {
+    let mut parts: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
+    for record in records {
+        parts.entry(name(record)).or_default().push(record);
+    }
+    parts.into_iter().map(|(name, part)| (name, kind(&part))).collect()
+}
+
+fn kind(records: &[&Record]) -> Kind {
+    let mut verdicts = BTreeMap::new();
+    for record in records {
+        *verdicts.entry(record.verdict.clone()).or_default() += 1;
+    }
+    Kind {
+        verdicts,
+        copy: Rate::among(records, |record| COPY.contains(&record.verdict.as_str())),
+        known_fake: Rate::among(records, |record| record.verdict == "known_fake_match"),
+        other_colour: Rate::among(records, |record| record.reasons.iter().any(|reason| reason == "other-colour")),
+    }
+}

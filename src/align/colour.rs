@@ -1,0 +1,307 @@
+//! What the colours of two pictures say, once one is laid over the other: does their structure agree, and is one the same
+//! photograph in another colour?
+//!
+//! An edit changes the whole picture: it is lighter, warmer, more or less saturated, and what was white is clipped or tinted
+//! with the rest. A recoloured photograph keeps its ground, skin and other parts, and only the goods change.
+
+use nalgebra::Complex;
+
+use super::compare::{Colour, STEPS, Samples, grey};
+
+/// Cells on a side of the grid that colours are averaged over, and samples on a side of a cell.
+const CELLS: usize = 16;
+const SAMPLES: usize = STEPS / CELLS;
+/// A gradient of the grey values below this, in levels a sample, is noise; from so much more on it counts no more.
+const NOISE: f64 = 1.5;
+const STRONG: f64 = 12.0;
+/// Sum of gradients that counts as much as the agreement that it brings: a strip of a reference proves little. Half of all
+/// copies have more than ten times this.
+const FEW_GRADIENTS: f64 = 500.0;
+/// A sample of the photo is clipped when all its colours lie beyond these.
+const WHITE: f32 = 253.0;
+const BLACK: f32 = 2.0;
+/// A cell has structure from this sum of gradients on; it agrees from this mean cosine on.
+const STRUCTURED: f64 = 8.0;
+const AGREES: f64 = 0.6;
+/// A cell is as it was when no colour differs by more than this, of 255.
+const UNCHANGED: f64 = 8.0;
+/// Rounds of a fit that trusts cells less the more they differ.
+const ROUNDS: usize = 6;
+
+/// What an edit may do to all colours alike.
+struct Bounds {
+    /// Turn of the hue, radians.
+    turn: f64,
+    /// Factor of the saturation.
+    saturation: (f64, f64),
+    /// Shift towards one colour, of 255.
+    tint: f64,
+}
+
+/// Lightness only: its gain and offset, and the saturation that a gain brings with it.
+const LIGHTNESS: Bounds = Bounds { turn: 0.02, saturation: (0.6, 1.7), tint: 1.0 };
+/// Everything that filters do.
+const FILTERS: Bounds = Bounds { turn: 0.61, saturation: (0.45, 1.9), tint: 25.0 };
+/// Gain and offset of the lightness.
+const GAIN: (f64, f64) = (0.5, 1.7);
+const OFFSET: f64 = 110.0;
+/// What a difference of lightness counts beside one of hue and saturation.
+const LIGHTNESS_COUNTS: f64 = 0.6;
+
+/// Another colour: a tenth of the structure that agrees differs by more than this though a fifth of the picture is as it was,
+const DIFFERS: f64 = 18.0;
+const SHARE_DIFFERS: f64 = 0.1;
+const SHARE_UNCHANGED: f64 = 0.2;
+/// or a fifth of it differs by more than this, whatever filters did.
+const DIFFERS_GREATLY: f64 = 30.0;
+const SHARE_DIFFERS_GREATLY: f64 = 0.2;
+/// A photo whose colours are all nearer to grey than this says nothing about hue and saturation.
+const GREYISH: f64 = 6.0;
+/// With fewer cells that agree nothing is said about colour.
+const FEWEST: usize = 8;
+
+/// The same photograph in another colour.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recolour {
+    /// Mean colour of the reference where it differs: red, green, blue.
+    pub reference: [u8; 3],
+    /// Mean colour of the photo there.
+    pub photo: [u8; 3],
+}
+
+/// What was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Comparison {
+    /// Mean cosine between the gradients of both, weighed by the reference's; -1 to 1, near 0 where there is little structure.
+    pub(super) structure: f64,
+    /// Mean difference of colour where structure agrees, after lightness was fitted; 0 to about 255.
+    pub(super) difference: f64,
+    /// Whether it is another colour.
+    pub(super) recolour: Option<Recolour>,
+}
+
+/// Sums over the samples of a cell.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cell {
+    count: f64,
+    known: [f64; 3],
+    seen: [f64; 3],
+    /// Gradients of the reference and of the photo, up to [`STRONG`].
+    weight: f64,
+    seen_weight: f64,
+    /// The reference's, times their cosine.
+    agreement: f64,
+}
+
+/// Compares what lies on each other.
+pub(super) fn compare(samples: &Samples) -> Comparison {
+    let mut cells = [Cell::default(); CELLS * CELLS];
+    let (mut weight, mut agreement) = (0.0, 0.0);
+    for row in 0..STEPS {
+        for column in 0..STEPS {
+            let Some((known, seen)) = samples.0[row * STEPS + column] else { continue };
+            let cell = &mut cells[row / SAMPLES * CELLS + column / SAMPLES];
+            cell.count += 1.0;
+            for channel in 0..3 {
+                cell.known[channel] += f64::from(known[channel]);
+                cell.seen[channel] += f64::from(seen[channel]);
+            }
+            let Some((r, q)) = gradients(samples, row, column) else { continue };
+            let (length, seen_length) = (r.0.hypot(r.1), q.0.hypot(q.1));
+            let counts = (length - NOISE).clamp(0.0, STRONG);
+            // The constant keeps noise from agreeing or disagreeing by chance.
+            let cosine = (r.0 * q.0 + r.1 * q.1) / (length * seen_length + 1.0);
+            cell.weight += counts;
+            cell.seen_weight += (seen_length - NOISE).clamp(0.0, STRONG);
+            cell.agreement += counts * cosine;
+            if !is_clipped(seen) {
+                weight += counts;
+                agreement += counts * cosine;
+            }
+        }
+    }
+    let structure = agreement / (weight + FEW_GRADIENTS);
+    let cells: Vec<Cell> = cells.into_iter().filter(|cell| cell.count >= (SAMPLES * SAMPLES / 2) as f64).collect();
+    let (difference, recolour) = colours(&cells);
+    Comparison { structure, difference, recolour }
+}
+
+/// Grey gradients of both pictures at a sample; `None` where a neighbour is not compared.
+fn gradients(samples: &Samples, row: usize, column: usize) -> Option<((f64, f64), (f64, f64))> {
+    if !(1..STEPS - 1).contains(&row) || !(1..STEPS - 1).contains(&column) {
+        return None;
+    }
+    let at = |row: usize, column: usize| samples.0[row * STEPS + column].map(|(r, q)| (grey(r), grey(q)));
+    let (left, right) = (at(row, column - 1)?, at(row, column + 1)?);
+    let (above, below) = (at(row - 1, column)?, at(row + 1, column)?);
+    let half = |one: f64, other: f64| (one - other) / 2.0;
+    Some(((half(right.0, left.0), half(below.0, above.0)), (half(right.1, left.1), half(below.1, above.1))))
+}
+
+fn is_clipped(colour: Colour) -> bool {
+    colour.iter().all(|value| *value >= WHITE) || colour.iter().all(|value| *value <= BLACK)
+}
+
+impl Cell {
+    fn agrees(&self) -> bool {
+        self.weight > STRUCTURED && self.agreement > AGREES * self.weight
+    }
+
+    fn is_plain(&self) -> bool {
+        self.weight <= STRUCTURED && self.seen_weight <= STRUCTURED
+    }
+
+    /// Ground counts little in a fit: there is much of it.
+    fn counts(&self) -> f64 {
+        if self.agrees() {
+            1.0
+        } else if self.is_plain() {
+            0.25
+        } else {
+            0.0
+        }
+    }
+
+    fn known(&self) -> [f64; 3] {
+        self.known.map(|sum| sum / self.count)
+    }
+
+    fn seen(&self) -> [f64; 3] {
+        self.seen.map(|sum| sum / self.count)
+    }
+
+    fn is_unchanged(&self) -> bool {
+        self.known().iter().zip(self.seen()).all(|(known, seen)| (known - seen).abs() < UNCHANGED)
+    }
+
+    /// Whether its lightness may have been cut off.
+    fn is_cut_off(&self) -> bool {
+        let (known, seen) = (self.known(), self.seen());
+        seen.iter().all(|value| *value >= 251.0)
+            || seen.iter().all(|value| *value <= 4.0)
+            || known.iter().all(|value| *value >= 253.0)
+    }
+}
+
+/// Hue as the direction and saturation as the length of a complex number, 0 to about 200.
+fn chroma([red, green, blue]: [f64; 3]) -> Complex<f64> {
+    Complex::new((red - green) * 0.7071, (f64::midpoint(red, green) - blue) * 0.8165)
+}
+
+fn lightness([red, green, blue]: [f64; 3]) -> f64 {
+    0.2126 * red + 0.7152 * green + 0.0722 * blue
+}
+
+/// The mean difference, and what changed where it is another colour.
+fn colours(cells: &[Cell]) -> (f64, Option<Recolour>) {
+    let agreeing = cells.iter().filter(|cell| cell.agrees()).count();
+    if agreeing == 0 {
+        return (0.0, None);
+    }
+    let lightness = lightness_differences(cells);
+    let differences = |bounds: &Bounds| -> Vec<f64> {
+        let chroma = chroma_differences(cells, bounds);
+        chroma.iter().zip(&lightness).map(|(chroma, light)| chroma.hypot(LIGHTNESS_COUNTS * light)).collect()
+    };
+    let plain = differences(&LIGHTNESS);
+    let agreeing_ones = || cells.iter().zip(&plain).filter(|(cell, _)| cell.agrees());
+    let difference = agreeing_ones().map(|(_, difference)| difference).sum::<f64>() / agreeing as f64;
+    if agreeing < FEWEST {
+        return (difference, None);
+    }
+    let share = |differences: &[f64], least: f64| {
+        let more = cells.iter().zip(differences).filter(|(cell, by)| cell.agrees() && **by > least).count();
+        more as f64 / agreeing as f64
+    };
+    let unchanged = cells.iter().filter(|cell| cell.is_unchanged()).count() as f64 / cells.len() as f64;
+    let differs = if is_greyish(cells) {
+        // It may have been made grey. That keeps the lightness.
+        let light: Vec<f64> = lightness.iter().map(|light| LIGHTNESS_COUNTS * light).collect();
+        share(&light, DIFFERS_GREATLY) >= SHARE_DIFFERS_GREATLY
+    } else {
+        unchanged >= SHARE_UNCHANGED && share(&plain, DIFFERS) >= SHARE_DIFFERS
+            || share(&differences(&FILTERS), DIFFERS_GREATLY) >= SHARE_DIFFERS_GREATLY
+    };
+    let recolour = differs.then(|| {
+        let changed: Vec<&Cell> = agreeing_ones().filter(|(_, by)| **by > DIFFERS).map(|(cell, _)| cell).collect();
+        Recolour {
+            reference: mean(changed.iter().map(|cell| cell.known())),
+            photo: mean(changed.iter().map(|cell| cell.seen())),
+        }
+    });
+    (difference, recolour)
+}
+
+fn mean(colours: impl Iterator<Item = [f64; 3]>) -> [u8; 3] {
+    let (mut count, mut sum) = (0.0, [0.0; 3]);
+    for colour in colours {
+        count += 1.0;
+        for channel in 0..3 {
+            sum[channel] += colour[channel];
+        }
+    }
+    sum.map(|sum| (sum / f64::max(count, 1.0)).round().clamp(0.0, 255.0) as u8)
+}
+
+fn is_greyish(cells: &[Cell]) -> bool {
+    let mut chromas: Vec<f64> =
+        cells.iter().filter(|cell| cell.agrees()).map(|cell| chroma(cell.seen()).norm()).collect();
+    chromas.sort_by(f64::total_cmp);
+    chromas.get((chromas.len().saturating_sub(1) as f64 * 0.95).round() as usize).is_none_or(|most| *most < GREYISH)
+}
+
+/// By how much hue and saturation of each cell differ from what the best edit within bounds makes of the reference.
+fn chroma_differences(cells: &[Cell], bounds: &Bounds) -> Vec<f64> {
+    let pairs: Vec<(Complex<f64>, Complex<f64>)> =
+        cells.iter().map(|cell| (chroma(cell.known()), chroma(cell.seen()))).collect();
+    let mut differences = vec![0.0; cells.len()];
+    for _ in 0..ROUNDS {
+        let weights: Vec<f64> =
+            cells.iter().zip(&differences).map(|(cell, by)| cell.counts() / f64::max(1.0, by / 12.0)).collect();
+        let total = weights.iter().sum::<f64>() + 1e-6;
+        let weighed = |value: &dyn Fn(&(Complex<f64>, Complex<f64>)) -> Complex<f64>| {
+            pairs.iter().zip(&weights).fold(Complex::new(0.0, 0.0), |sum, (pair, weight)| sum + value(pair) * *weight)
+        };
+        let (r, q) = (weighed(&|pair| pair.0) / total, weighed(&|pair| pair.1) / total);
+        // Held to no change where there is little to tell it by.
+        let held = 60.0 * total;
+        let covariance = weighed(&|pair| (pair.1 - q) * (pair.0 - r).conj()) + held;
+        let variance = weighed(&|pair| Complex::new((pair.0 - r).norm_sqr(), 0.0)).re + held;
+        let free = covariance / variance;
+        let turn = free.arg().clamp(-bounds.turn, bounds.turn);
+        let factor = Complex::from_polar(free.norm().clamp(bounds.saturation.0, bounds.saturation.1), turn);
+        let tint = weighed(&|pair| pair.1 - factor * pair.0) / total;
+        let tint = tint * f64::min(1.0, bounds.tint / (tint.norm() + 1e-6));
+        for (difference, pair) in differences.iter_mut().zip(&pairs) {
+            *difference = (pair.1 - factor * pair.0 - tint).norm();
+        }
+    }
+    differences
+}
+
+/// The same for lightness: gain and offset within bounds, cut off at black and white.
+fn lightness_differences(cells: &[Cell]) -> Vec<f64> {
+    let pairs: Vec<(f64, f64)> = cells.iter().map(|cell| (lightness(cell.known()), lightness(cell.seen()))).collect();
+    let mut differences = vec![0.0; cells.len()];
+    for _ in 0..ROUNDS {
+        let weights: Vec<f64> = cells
+            .iter()
+            .zip(&differences)
+            .map(|(cell, by)| cell.counts() * if cell.is_cut_off() { 0.05 } else { 1.0 } / f64::max(1.0, by / 15.0))
+            .collect();
+        let total = weights.iter().sum::<f64>() + 1e-6;
+        let weighed = |value: &dyn Fn(&(f64, f64)) -> f64| {
+            pairs.iter().zip(&weights).map(|(pair, weight)| value(pair) * weight).sum::<f64>()
+        };
+        let (r, q) = (weighed(&|pair| pair.0) / total, weighed(&|pair| pair.1) / total);
+        let held = 100.0 * total;
+        let gain =
+            (weighed(&|pair| (pair.1 - q) * (pair.0 - r)) + held) / (weighed(&|pair| (pair.0 - r).powi(2)) + held);
+        let gain = gain.clamp(GAIN.0, GAIN.1);
+        let offset = (weighed(&|pair| pair.1 - gain * pair.0) / total).clamp(-OFFSET, OFFSET);
+        for (difference, pair) in differences.iter_mut().zip(&pairs) {
+            *difference = (pair.1 - (gain * pair.0 + offset).clamp(0.0, 255.0)).abs();
+        }
+    }
+    differences
+}

@@ -1,0 +1,80 @@
+//! Whether two whole pictures are one and the same, but for compression, size and a little tone.
+
+use super::compare::{self, Colour, STEPS};
+use super::features::{LocalFeatures, QueryFeatures};
+use super::geometry::Map;
+
+/// The ratios of width to height may differ by this factor: sizes are whole pixels.
+const SAME_SHAPE: f64 = 1.02;
+/// Gain and offset of each colour that an edit may have.
+const GAIN: (f64, f64) = (0.75, 1.33);
+const OFFSET: f64 = 30.0;
+/// Samples on a side of the squares that differences are averaged over.
+const SQUARE: usize = 4;
+/// Mean difference, of 255, that compression and scaling leave: in a square, and in all.
+const SQUARE_DIFFERS: f64 = 14.0;
+const DIFFERS: f64 = 5.0;
+/// Squares that must have something to see: two blank pictures prove nothing.
+const SQUARES_TO_SEE: usize = 6;
+/// Spread of grey values from which on there is something to see in a square.
+const TO_SEE: f64 = 4.0;
+
+/// Whether the query is the reference as a whole: compressed or scaled again, or a little lighter or warmer. Every part of both is
+/// compared, so that two drawings that differ in one part are told apart.
+#[must_use]
+pub fn is_same_picture(query: &QueryFeatures, reference: &LocalFeatures) -> bool {
+    let ((width, height), (wide, high)) = (reference.frame, query.features.frame);
+    let shapes = f64::from(width) * f64::from(high) / (f64::from(height) * f64::from(wide));
+    if !(1.0 / SAME_SHAPE..=SAME_SHAPE).contains(&shapes) {
+        return false;
+    }
+    let map = Map::new_nonuniform_scaling(&nalgebra::Vector2::new(
+        f64::from(wide) / f64::from(width),
+        f64::from(high) / f64::from(height),
+    ));
+    let face = compare::Face { frame: reference.frame, thumbnail: &reference.thumbnail };
+    let (_, samples) = compare::compare(query, face, &map);
+    let pairs: Vec<(Colour, Colour)> = samples.0.into_iter().flatten().collect();
+    pairs.len() == STEPS * STEPS && agrees(&pairs)
+}
+
+fn agrees(pairs: &[(Colour, Colour)]) -> bool {
+    let tones: [(f64, f64); 3] = std::array::from_fn(|channel| tone(pairs, channel));
+    let difference = |(known, seen): &(Colour, Colour)| {
+        (0..3).fold(0.0, |most, channel| {
+            let (gain, offset) = tones[channel];
+            let expected = (gain * f64::from(known[channel]) + offset).clamp(0.0, 255.0);
+            f64::max(most, (f64::from(seen[channel]) - expected).abs())
+        })
+    };
+    let squares = STEPS / SQUARE;
+    let (mut total, mut to_see) = (0.0, 0);
+    for square in 0..squares * squares {
+        let (top, left) = (square / squares * SQUARE, square % squares * SQUARE);
+        let places = (0..SQUARE * SQUARE).map(|at| (top + at / SQUARE) * STEPS + left + at % SQUARE);
+        let inside: Vec<&(Colour, Colour)> = places.map(|place| &pairs[place]).collect();
+        let count = inside.len() as f64;
+        let mean = inside.iter().map(|pair| difference(pair)).sum::<f64>() / count;
+        if mean > SQUARE_DIFFERS {
+            return false;
+        }
+        total += mean;
+        let greys: Vec<f64> = inside.iter().map(|(known, _)| compare::grey(*known)).collect();
+        let middle = greys.iter().sum::<f64>() / count;
+        let spread = (greys.iter().map(|grey| (grey - middle).powi(2)).sum::<f64>() / count).sqrt();
+        to_see += usize::from(spread >= TO_SEE);
+    }
+    to_see >= SQUARES_TO_SEE && total / ((squares * squares) as f64) <= DIFFERS
+}
+
+/// Gain and offset of one colour by least squares, within bounds.
+fn tone(pairs: &[(Colour, Colour)], channel: usize) -> (f64, f64) {
+    let count = pairs.len() as f64;
+    let values = || pairs.iter().map(|(known, seen)| (f64::from(known[channel]), f64::from(seen[channel])));
+    let (r, q) = values().fold((0.0, 0.0), |sum, (r, q)| (sum.0 + r, sum.1 + q));
+    let (r, q) = (r / count, q / count);
+    let (covariance, variance) =
+        values().fold((0.0, 0.0), |sum, (x, y)| (sum.0 + (x - r) * (y - q), sum.1 + (x - r).powi(2)));
+    let gain = (covariance / f64::max(variance, 1.0)).clamp(GAIN.0, GAIN.1);
+    (gain, (q - gain * r).clamp(-OFFSET, OFFSET))
+}
