@@ -93,8 +93,8 @@ struct Cell {
     agreement: f64,
 }
 
-/// Compares what lies on each other.
-pub(super) fn compare(samples: &Samples) -> Comparison {
+/// Compares what lies on each other; the colours only where the reference has them.
+pub(super) fn compare(samples: &Samples, coloured: bool) -> Comparison {
     let mut cells = [Cell::default(); CELLS * CELLS];
     let (mut weight, mut agreement) = (0.0, 0.0);
     for row in 0..STEPS {
@@ -102,10 +102,8 @@ pub(super) fn compare(samples: &Samples) -> Comparison {
             let Some((known, seen)) = samples.0[row * STEPS + column] else { continue };
             let cell = &mut cells[row / SAMPLES * CELLS + column / SAMPLES];
             cell.count += 1.0;
-            for channel in 0..3 {
-                cell.known[channel] += f64::from(known[channel]);
-                cell.seen[channel] += f64::from(seen[channel]);
-            }
+            add(&mut cell.known, known.map(f64::from));
+            add(&mut cell.seen, seen.map(f64::from));
             let Some((r, q)) = gradients(samples, row, column) else { continue };
             let (length, seen_length) = (r.0.hypot(r.1), q.0.hypot(q.1));
             let counts = (length - NOISE).clamp(0.0, STRONG);
@@ -122,7 +120,7 @@ pub(super) fn compare(samples: &Samples) -> Comparison {
     }
     let structure = agreement / (weight + FEW_GRADIENTS);
     let cells: Vec<Cell> = cells.into_iter().filter(|cell| cell.count >= (SAMPLES * SAMPLES / 2) as f64).collect();
-    let (difference, recolour) = colours(&cells);
+    let (difference, recolour) = if coloured { colours(&cells) } else { (0.0, None) };
     Comparison { structure, difference, recolour }
 }
 
@@ -236,11 +234,13 @@ fn mean(colours: impl Iterator<Item = [f64; 3]>) -> [u8; 3] {
     let (mut count, mut sum) = (0.0, [0.0; 3]);
     for colour in colours {
         count += 1.0;
-        for channel in 0..3 {
-            sum[channel] += colour[channel];
-        }
+        add(&mut sum, colour);
     }
     sum.map(|sum| (sum / f64::max(count, 1.0)).round().clamp(0.0, 255.0) as u8)
+}
+
+fn add(sum: &mut [f64; 3], colour: [f64; 3]) {
+    sum.iter_mut().zip(colour).for_each(|(sum, value)| *sum += value);
 }
 
 fn is_greyish(cells: &[Cell]) -> bool {
