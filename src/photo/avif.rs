@@ -31,6 +31,11 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
         // Browsers, too, accept files that leave out properties which the format asks for.
         .lenient(true);
     let file = AvifParser::from_bytes_with_config(bytes, &config, &Unstoppable).map_err(broken)?;
+    let selects = file.layer_selector().is_some_and(|layer| layer.layer_id != u16::MAX)
+        || file.operating_point().is_some_and(|point| point.op_index > 0);
+    if selects {
+        return Err(broken("a picture that selects one of its layers is not read"));
+    }
     let mut av1 = Av1::new(&file, limits)?;
     let mut stored = if file.major_brand() == b"avis" && file.animation_info().is_some() {
         let frames = file.frames().map(|frame| av1.frame(&frame.map_err(broken)?));
@@ -182,6 +187,8 @@ impl Stream {
         // A decoding process cannot start threads.
         settings.set_n_threads(1);
         settings.set_max_frame_delay(1);
+        // Of spatial layers the last one is shown, not the first.
+        settings.set_all_layers(false);
         settings.set_frame_size_limit(u32::try_from(limits.max_pixels).unwrap_or(u32::MAX));
         Ok(Self { decoder: Decoder::with_settings(&settings).map_err(broken)?, begun: false })
     }
@@ -197,6 +204,8 @@ impl Stream {
         let mut sent = self.decoder.send_data(data.to_vec(), None, None, None);
         loop {
             match self.decoder.get_picture() {
+                // What is left over would come in place of the next frame.
+                Ok(_) if self.decoder.get_picture().is_ok() => return Err(broken("a frame holds several pictures")),
                 Ok(picture) => return Ok(picture),
                 Err(error) if error.is_again() && sent.is_err_and(|error| error.is_again()) => {
                     sent = self.decoder.send_pending_data();
@@ -323,7 +332,7 @@ fn orientation(file: &AvifParser<'_>) -> Orientation {
 }
 
 /// Left, top, width and height of a clean aperture (ISO/IEC 14496-12, 12.1.4) that lies on whole pixels within a
-/// picture of `size`; others are ignored.
+/// picture of that size and begins at its top left corner. Chromium shows the full picture for any other, and so does this.
 fn window(crop: &CleanAperture, (wide, high): (u32, u32)) -> Option<[u32; 4]> {
     let side = |length: u32, part: (u32, u32), offset: (i32, u32)| {
         let whole = |numerator: i64, denominator: u32| {
@@ -339,5 +348,5 @@ fn window(crop: &CleanAperture, (wide, high): (u32, u32)) -> Option<[u32; 4]> {
     };
     let (left, width) = side(wide, (crop.width_n, crop.width_d), (crop.horiz_off_n, crop.horiz_off_d))?;
     let (top, height) = side(high, (crop.height_n, crop.height_d), (crop.vert_off_n, crop.vert_off_d))?;
-    Some([left, top, width, height])
+    (left == 0 && top == 0).then_some([left, top, width, height])
 }
