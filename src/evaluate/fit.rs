@@ -19,7 +19,7 @@ const BETA: f32 = 1.0;
 const LOOK_SHARE: f64 = 0.03;
 /// Penalty of the weights: little, against infinite ones.
 const RIDGE: f64 = 0.05;
-/// What a probability may reach in any case.
+/// The upper limit of every probability, however much data there is.
 const LEAST_MOST: f64 = 2.0 / 3.0;
 /// Parts of the fit side for cross-fitting.
 const FOLDS: u8 = 5;
@@ -76,7 +76,7 @@ impl Outside {
 /// sides.
 ///
 /// # Errors
-/// When it holds no copies, or no others.
+/// When the fit side has no copies, or no other photos.
 pub fn fit(
     parts: &[Part<'_>],
     outside: Option<&Outside>,
@@ -213,7 +213,7 @@ fn weights(examples: &[Example], among: impl Fn(&Example) -> bool) -> Result<(We
         chosen.iter().map(|example| observation(example, vec![f64::from(example.sighting.normalised)])).collect();
     let (looked, plain) = (Logistic::fit(&looked, RIDGE), Logistic::fit(&plain, RIDGE));
     let (Some(looked), Some(plain)) = (looked, plain) else {
-        return Err(EvaluateError::Fit("the fit side needs copies and others".to_owned()));
+        return Err(EvaluateError::Fit("the fit side needs both copies and photos that are no copies".to_owned()));
     };
     let terms: [f64; 5] = std::array::from_fn(|place| looked.weights[place]);
     let unlooked = Weights::fitted(plain.bias, [plain.weights[0], 0.0, 0.0, 0.0, 0.0]);
@@ -238,7 +238,7 @@ fn platt(held_out: &[HeldOut], polarity: Polarity) -> Result<Platt, EvaluateErro
         Some(fitted) if fitted.weights[0] > 0.0 => {
             Ok(Platt { offset: fitted.bias, slope: fitted.weights[0], most: most(&own) })
         }
-        _ => Err(EvaluateError::Fit("the fit side needs copies and others".to_owned())),
+        _ => Err(EvaluateError::Fit("the fit side needs both copies and photos that are no copies".to_owned())),
     }
 }
 

@@ -31,7 +31,7 @@ impl Fault {
                 "nothing can be written: make room on the disk of the data folder, and see whether it is read-only"
             }
             Self::Gone => {
-                "the data folder is not the one that was opened: put it back as it was, or restart the service over the right one"
+                "the data folder is not the one that was opened: put the original folder back, or restart the service with the right one"
             }
         }
     }

@@ -50,7 +50,7 @@ pub enum GalleryError {
     Sealed(String),
     /// The data folder was removed, renamed or replaced since.
     #[error(
-        "database {0} is not the file that was opened; put the data folder back as it was, or restart to use the one that is there now"
+        "database {0} is not the file that was opened; put the original data folder back, or restart to use the current one"
     )]
     Gone(PathBuf),
     /// A photo could not be kept or read.
@@ -187,12 +187,12 @@ impl Gallery {
         answer
     }
 
-    /// Whether what was read or written is in the database that others open, too.
+    /// Fails if the open database is no longer the file that others would open.
     fn still_there(&self) -> Result<(), GalleryError> {
         if self.identity.is_there(&self.path) { Ok(()) } else { Err(GalleryError::Gone(self.path.clone())) }
     }
 
-    /// One more connection; a file that is gone is not made anew.
+    /// Opens another connection. Does not create a file that is gone.
     fn connect(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::default().difference(OpenFlags::SQLITE_OPEN_CREATE);
         let connection = Connection::open_with_flags(&self.path, flags)?;

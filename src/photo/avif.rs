@@ -34,7 +34,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
     let selects = file.layer_selector().is_some_and(|layer| layer.layer_id != u16::MAX)
         || file.operating_point().is_some_and(|point| point.op_index > 0);
     if selects {
-        return Err(broken("a picture that selects one of its layers is not read"));
+        return Err(broken("pictures that select one of their layers are not supported"));
     }
     let mut av1 = Av1::new(&file, limits)?;
     let mut stored = if file.major_brand() == b"avis" && file.animation_info().is_some() {
@@ -118,7 +118,7 @@ impl<'f> Av1<'f> {
         let alpha = self.alpha.picture(alpha, self.limits)?;
         let alpha = levels(&alpha, range(alpha.color_range() == YUVRange::Full))?;
         if alpha.dimensions() != rgb.dimensions() {
-            return Err(broken("its transparency has another size than its colours"));
+            return Err(broken("its alpha picture and its colour picture differ in size"));
         }
         let rgba = RgbaImage::from_fn(rgb.width(), rgb.height(), |x, y| {
             let [r, g, b] = rgb.get_pixel(x, y).0;
@@ -142,11 +142,11 @@ impl<'f> Av1<'f> {
     fn grid(&mut self) -> Result<DynamicImage, PhotoError> {
         let grid = self.file.grid_config().ok_or_else(|| broken("it has no grid"))?.clone();
         if self.file.alpha_data().is_some() {
-            return Err(broken("a grid with transparency is not read"));
+            return Err(broken("grids with transparency are not supported"));
         }
         let (columns, rows) = (u32::from(grid.columns), u32::from(grid.rows));
         if self.file.grid_tile_count() != usize::from(grid.columns) * usize::from(grid.rows) {
-            return Err(broken("its grid has another number of tiles than it states"));
+            return Err(broken("its grid does not have the stated number of tiles"));
         }
         let mut whole = RgbImage::new(0, 0);
         for (place, at) in (0..rows * columns).zip(0..) {
@@ -243,7 +243,7 @@ fn plane(picture: &Picture, component: Component) -> Result<(Vec<u8>, u32), Phot
         return Ok((bytes.to_vec(), stride));
     }
     let (shift, half) = (bits - 8, 1_u16 << (bits - 9));
-    let (samples, []) = bytes.as_chunks::<2>() else { return Err(broken("a plane has half a sample")) };
+    let (samples, []) = bytes.as_chunks::<2>() else { return Err(broken("a plane ends within a sample")) };
     let eight =
         |sample: &[u8; 2]| u8::try_from(u16::from_ne_bytes(*sample).saturating_add(half) >> shift).unwrap_or(u8::MAX);
     Ok((samples.iter().map(eight).collect(), stride / 2))
@@ -299,7 +299,8 @@ fn to_rgb(picture: &Picture, colours: CodePoints) -> Result<RgbImage, PhotoError
         width,
         height,
     };
-    let unread = || broken(format!("matrix coefficients {} are not read with this sampling", colours.matrix));
+    let unread =
+        || broken(format!("matrix coefficients {} are not supported with this chroma sampling", colours.matrix));
     let converted = match (colours.matrix, layout, matrix) {
         (0, PixelLayout::I444, _) => yuv::gbr_to_rgb(&planes, &mut rgb, row, range),
         (8, PixelLayout::I444, _) => yuv::ycgco444_to_rgb(&planes, &mut rgb, row, range),

@@ -71,7 +71,7 @@ impl<'a> Jxl<'a> {
         let count = channels.len();
         let format = if alpha { JxlPixelFormat::rgba8(count) } else { JxlPixelFormat::rgb8(count) };
         if decoder.embedded_color_profile().is_some_and(JxlColorProfile::is_cmyk) {
-            return Err(broken("JPEG XL in CMYK is not read"));
+            return Err(broken("JPEG XL in CMYK is not supported"));
         }
         decoder.set_pixel_format(format).map_err(broken)?;
         let profile = decoder.output_color_profile().and_then(JxlColorProfile::try_as_icc);
