@@ -1,4 +1,4 @@
-//! HEIC, by `heic-decoder`: still pictures, grids and the first picture of a sequence.
+//! HEIC, decoded by `heic-decoder`: still pictures, grids and the first picture of a sequence.
 
 use heic_decoder::{ColorInfo, RgbOptions};
 use image::metadata::Orientation;
@@ -8,11 +8,11 @@ use super::colour::{CodePoints, ToSrgb, icc_profile};
 use super::decode::{Decoded, check_size};
 use super::{Format, Limits, PhotoError};
 
-/// Bytes that a pixel takes while it is decoded: 4:2:0 planes of 32-bit samples, as tiles and as a whole, and RGBA.
+/// Bytes of memory per pixel during decoding: 4:2:0 planes of 32-bit samples, as tiles and as a whole, and RGBA.
 const BYTES_PER_PIXEL: u64 = 16;
 
-/// Decodes the primary picture. The decoder crops, turns and mirrors it as the container says; EXIF orientation repeats
-/// that and does not count.
+/// Decodes the primary picture. The decoder crops, rotates and mirrors it as the container says. EXIF orientation only
+/// repeats that and is ignored.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
     let broken = |reason: String| PhotoError::Broken { format: Format::Heic.name(), reason };
     let failed = |error: heic_decoder::HeifError| broken(error.to_string());
