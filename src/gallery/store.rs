@@ -48,7 +48,7 @@ pub enum GalleryError {
     /// Its photos are encrypted.
     #[error("photos are encrypted with key {0}, which photo_keys does not hold; name the file with that key in it")]
     Sealed(String),
-    /// The data folder was removed, renamed or replaced since.
+    /// The data folder was removed, renamed or replaced after it was opened.
     #[error(
         "database {0} is not the file that was opened; put the original data folder back, or restart to use the current one"
     )]
@@ -181,7 +181,7 @@ impl Gallery {
             None => self.open_reader().map_err(|source| self.failed(source))?,
         };
         let answer = query(&connection).map_err(|source| self.failed(source));
-        // Where another database stands in its place, the connection may be to that one: it is not kept.
+        // If another database has taken its place, the connection may be to that one and must not be kept.
         self.still_there()?;
         self.readers.lock().push(connection);
         answer

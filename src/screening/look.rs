@@ -30,17 +30,17 @@ const LOOKED_FOR_IN_PANEL: usize = 4;
 /// From this probability on the first finding is believed, and no more views are taken.
 const CONCLUSIVE: f32 = 0.9;
 
-/// The same file has the same embedding, but for rounding.
+/// Lowest similarity of the same file's embeddings: they differ only by rounding.
 const SAME_FILE_SIMILARITY: f32 = 0.999;
-/// Log-odds of a copy where the bytes are the same,
+/// Lowest log-odds of a copy if the bytes are the same.
 const SAME_FILE_EVIDENCE: f64 = 12.0;
-/// and, at least, where the whole pictures are, but for compression, size and a little tone.
+/// The same if the whole pictures are the same except for compression, size and a slight change of tone.
 const SAME_PICTURE_EVIDENCE: f64 = 8.0;
-/// Less similar pictures are not compared directly.
+/// Pictures with a lower similarity are not compared directly.
 const SAME_PICTURE_SIMILARITY: f32 = 0.7;
-/// Probability from which on a reference in the photo's own colour speaks alone,
+/// A reference in the photo's own colour silences those in other colours from this probability on.
 const OWN_COLOUR: f32 = 0.5;
-/// share of the smaller one's place that both must cover then, and what is left of the log-odds of those in other colours.
+/// It must share at least this part of the smaller of both places. The log-odds of the silenced ones drop to the value below.
 const SAME_PLACE: f64 = 0.5;
 const OTHER_COLOUR_EVIDENCE: f64 = -4.0;
 
@@ -89,12 +89,12 @@ impl Screener {
         self.examine_beside(photo, embedding, self.same(photo))
     }
 
-    /// The references in doubt that are this very photo.
+    /// The references in doubt that are identical to this photo.
     pub(super) fn same(&self, photo: &Photo) -> Vec<Found> {
         self.library.same(photo.sha256(), (photo.width(), photo.height()), || photo.pixel_sum())
     }
 
-    /// As [`Screener::examine`], of a photo that may have been shrunk since [`Screener::same`] was asked about it.
+    /// As [`Screener::examine`], for a photo that may have been shrunk since the call of [`Screener::same`].
     pub(super) fn examine_beside(
         &self,
         photo: &Photo,
@@ -124,7 +124,7 @@ impl Screener {
         Ok(examination)
     }
 
-    /// Where a reference is the same file, that outweighs whatever keypoints say.
+    /// If a reference is the same file, that outweighs the keypoints.
     fn prefer_identity(&self, photo: &Photo, examination: &mut Examination) -> Result<(), ScreenError> {
         let alike = |held: &Held| held.sighting.similarity >= SAME_FILE_SIMILARITY;
         let keys: Vec<u64> = examination.held.iter().filter(|held| alike(held)).map(|held| held.found.key).collect();
@@ -141,7 +141,7 @@ impl Screener {
         Ok(())
     }
 
-    /// Of one photograph in several colours, the reference in the photo's own colour speaks alone.
+    /// If references show one photograph in several colours, only those in the photo's own colour count.
     fn prefer_own_colour(&self, examination: &mut Examination) {
         let own = |held: &&Held| {
             !is_recoloured(held)

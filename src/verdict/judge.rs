@@ -265,7 +265,7 @@ fn known_fake(fake: &Nearest<'_>, authentic_also: bool) -> Judgement {
 
 /// What the second look adds.
 fn where_it_lies(candidate: &Candidate) -> Vec<Reason> {
-    // A recoloured photograph is told even where few points agree.
+    // A recoloured photograph is reported even if few points agree.
     let Some(alignment) = candidate.alignment.filter(|found| found.holds() || found.recolour.is_some()) else {
         return Vec::new();
     };
