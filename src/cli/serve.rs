@@ -42,7 +42,7 @@ pub(super) fn serve(
                 match read_log_filter() {
                     Ok(()) => tracing::info!("SIGHUP: reread the log filter and the certificate"),
                     Err(error) => {
-                        tracing::error!(%error, "SIGHUP: the settings are unusable, so the log filter stays as it is");
+                        tracing::error!(%error, "SIGHUP: the settings cannot be used: the log stays as it is");
                     }
                 }
                 if let Some(renewal) = &renewal {

@@ -60,7 +60,7 @@ pub(super) fn mark_removed(
 }
 
 fn removal(reference: &Reference) -> JournalEntry {
-    about(reference, Fate::Removed, "not-named", "the sources no longer name it".to_owned())
+    about(reference, Fate::Removed, "not-named", "the sources do not name it any more".to_owned())
 }
 
 fn kept(reference: &Reference, refused: &JournalEntry) -> JournalEntry {

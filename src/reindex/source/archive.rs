@@ -40,7 +40,9 @@ pub(in crate::reindex) fn unread_kind(first: &[u8]) -> Option<&'static str> {
 
 /// The message about an archive of that kind.
 pub(in crate::reindex) fn not_read(kind: &str) -> String {
-    format!("archive type not read: {kind}; unpack it into a folder, or repack its files as .tar, .tar.gz or .tgz")
+    format!(
+        "archive type not read: {kind}; unpack it into a folder, or pack its files as .tar, .tar.gz or .tgz, which are read"
+    )
 }
 
 /// What is wrong with a single file given as a source, if it is an archive that would not be read as one.
