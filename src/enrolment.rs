@@ -168,14 +168,20 @@ impl Enrolment {
 /// when the photo cannot be used.
 pub fn features(gallery: &Gallery, decoder: &Decoder, sha256: Sha256) -> Option<LocalFeatures> {
     let kept = gallery.features(sha256).and_then(|bytes| LocalFeatures::from_bytes(&bytes));
-    kept.or_else(|| {
-        let photo = kept_photo(gallery, decoder, sha256).map_err(|error| {
-            tracing::error!(%sha256, %error, "a reference's photo cannot be read: it is not looked for point by point");
-        });
-        let made = LocalFeatures::of(photo.ok()?.rgb());
-        keep_features(gallery, sha256, &made);
-        Some(made)
-    })
+    if kept.as_ref().is_some_and(LocalFeatures::is_coloured) {
+        return kept;
+    }
+    match kept_photo(gallery, decoder, sha256) {
+        Ok(photo) => {
+            let made = LocalFeatures::of(photo.rgb());
+            keep_features(gallery, sha256, &made);
+            Some(made)
+        }
+        Err(error) => {
+            tracing::error!(%sha256, %error, "a reference's photo cannot be read: points that were kept are all there is");
+            kept
+        }
+    }
 }
 
 /// A failure is logged: whoever needs them next makes them.

@@ -4,8 +4,6 @@
 //! An edit changes the whole picture: it becomes lighter, warmer, more or less saturated, and white areas are clipped or
 //! tinted with the rest. Recolouring changes only the goods and leaves background, skin and other parts alone.
 
-use std::f64::consts::FRAC_1_SQRT_2;
-
 use nalgebra::Complex;
 
 use super::compare::{Colour, STEPS, Samples, grey};
@@ -96,19 +94,17 @@ struct Cell {
     agreement: f64,
 }
 
-/// Compares aligned samples.
-pub(super) fn compare(samples: &Samples) -> Comparison {
-    let mut cells = vec![Cell::default(); CELLS * CELLS];
+/// Compares aligned samples, and their colours only if the reference has colours.
+pub(super) fn compare(samples: &Samples, coloured: bool) -> Comparison {
+    let mut cells = [Cell::default(); CELLS * CELLS];
     let (mut weight, mut agreement) = (0.0, 0.0);
     for row in 0..STEPS {
         for column in 0..STEPS {
             let Some((known, seen)) = samples.0[row * STEPS + column] else { continue };
             let cell = &mut cells[row / SAMPLES * CELLS + column / SAMPLES];
             cell.count += 1.0;
-            for channel in 0..3 {
-                cell.known[channel] += f64::from(known[channel]);
-                cell.seen[channel] += f64::from(seen[channel]);
-            }
+            add(&mut cell.known, known.map(f64::from));
+            add(&mut cell.seen, seen.map(f64::from));
             let Some((r, q)) = gradients(samples, row, column) else { continue };
             let (length, seen_length) = (r.0.hypot(r.1), q.0.hypot(q.1));
             let counts = (length - NOISE).clamp(0.0, STRONG);
@@ -125,7 +121,7 @@ pub(super) fn compare(samples: &Samples) -> Comparison {
     }
     let structure = agreement / (weight + FEW_GRADIENTS);
     let cells: Vec<Cell> = cells.into_iter().filter(|cell| cell.count >= (SAMPLES * SAMPLES / 2) as f64).collect();
-    let (difference, recolour) = colours(&cells);
+    let (difference, recolour) = if coloured { colours(&cells) } else { (0.0, None) };
     Comparison { structure, difference, recolour }
 }
 
@@ -188,7 +184,7 @@ impl Cell {
 
 /// A complex number whose direction is the hue and whose length, 0 to about 200, is the saturation.
 fn chroma([red, green, blue]: [f64; 3]) -> Complex<f64> {
-    Complex::new((red - green) * FRAC_1_SQRT_2, (f64::midpoint(red, green) - blue) * 0.8165)
+    Complex::new((red - green) * 0.7071, (f64::midpoint(red, green) - blue) * 0.8165)
 }
 
 fn lightness([red, green, blue]: [f64; 3]) -> f64 {
@@ -239,11 +235,13 @@ fn mean(colours: impl Iterator<Item = [f64; 3]>) -> [u8; 3] {
     let (mut count, mut sum) = (0.0, [0.0; 3]);
     for colour in colours {
         count += 1.0;
-        for channel in 0..3 {
-            sum[channel] += colour[channel];
-        }
+        add(&mut sum, colour);
     }
     sum.map(|sum| (sum / f64::max(count, 1.0)).round().clamp(0.0, 255.0) as u8)
+}
+
+fn add(sum: &mut [f64; 3], colour: [f64; 3]) {
+    sum.iter_mut().zip(colour).for_each(|(sum, value)| *sum += value);
 }
 
 fn is_greyish(cells: &[Cell]) -> bool {
@@ -253,18 +251,16 @@ fn is_greyish(cells: &[Cell]) -> bool {
     chromas.get((chromas.len().saturating_sub(1) as f64 * 0.95).round() as usize).is_none_or(|most| *most < GREYISH)
 }
 
-/// The chroma of a cell in the reference and in the photo.
-type Pair = (Complex<f64>, Complex<f64>);
-
 /// How much hue and saturation of each cell differ after the best edit within bounds is applied to the reference.
 fn chroma_differences(cells: &[Cell], bounds: &Bounds) -> Vec<f64> {
-    let pairs: Vec<Pair> = cells.iter().map(|cell| (chroma(cell.known()), chroma(cell.seen()))).collect();
+    let pairs: Vec<(Complex<f64>, Complex<f64>)> =
+        cells.iter().map(|cell| (chroma(cell.known()), chroma(cell.seen()))).collect();
     let mut differences = vec![0.0; cells.len()];
     for _ in 0..ROUNDS {
         let weights: Vec<f64> =
             cells.iter().zip(&differences).map(|(cell, by)| cell.counts() / f64::max(1.0, by / 12.0)).collect();
         let total = weights.iter().sum::<f64>() + 1e-6;
-        let weighed = |value: &dyn Fn(&Pair) -> Complex<f64>| {
+        let weighed = |value: &dyn Fn(&(Complex<f64>, Complex<f64>)) -> Complex<f64>| {
             pairs.iter().zip(&weights).fold(Complex::new(0.0, 0.0), |sum, (pair, weight)| sum + value(pair) * *weight)
         };
         let (r, q) = (weighed(&|pair| pair.0) / total, weighed(&|pair| pair.1) / total);

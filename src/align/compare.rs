@@ -19,6 +19,7 @@ const FLAT: f64 = 5.0;
 pub(super) struct Face<'a> {
     pub(super) frame: (u32, u32),
     pub(super) thumbnail: &'a RgbImage,
+    pub(super) coloured: bool,
 }
 
 /// How well the reference's pixels agree with the query's under the map.

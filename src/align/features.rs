@@ -32,6 +32,8 @@ pub struct LocalFeatures {
     pub(super) points: Vec<Point>,
     pub(super) descriptors: Descriptors,
     pub(super) thumbnail: RgbImage,
+    /// Whether the small picture has its colours; those kept by version 2 are grey.
+    pub(super) coloured: bool,
 }
 
 /// The features of a query, with the frame that its counterpart is compared with.
@@ -64,6 +66,9 @@ impl QueryFeatures {
 /// Counts up when points are found, paired or compared otherwise: kept features and scoring artefacts of another
 /// version are not used.
 pub const VERSION: u8 = 3;
+
+/// The version that kept a grey picture. It is read where the photo is lost; nothing is said about colours then.
+const GREY_VERSION: u8 = 2;
 
 /// Features as kept on disk.
 #[derive(Serialize, Deserialize)]
@@ -118,7 +123,8 @@ impl LocalFeatures {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let kept: Kept<'_> = postcard::from_bytes(bytes).ok()?;
-        let whole = kept.version == VERSION
+        let coloured = kept.version == VERSION;
+        let whole = (coloured || kept.version == GREY_VERSION)
             && kept.points.len() <= MOST_POINTS
             && kept.descriptors.len() == kept.points.len() * DESCRIPTOR
             && (1..=FRAME).contains(&kept.frame.0)
@@ -127,9 +133,19 @@ impl LocalFeatures {
             && (1..=THUMBNAIL).contains(&kept.thumbnail.1)
             && kept.points.iter().all(Point::is_sound);
         let (width, height) = kept.thumbnail;
-        let thumbnail = whole.then(|| RgbImage::from_raw(width, height, kept.pixels.to_vec())).flatten()?;
+        let pixels = match coloured {
+            true => kept.pixels.to_vec(),
+            false => kept.pixels.iter().flat_map(|grey| [*grey; 3]).collect(),
+        };
+        let thumbnail = whole.then(|| RgbImage::from_raw(width, height, pixels)).flatten()?;
         let descriptors = Descriptors::new(kept.descriptors.iter().copied().map(u8::cast_signed).collect());
-        Some(Self { frame: kept.frame, points: kept.points, descriptors, thumbnail })
+        Some(Self { frame: kept.frame, points: kept.points, descriptors, thumbnail, coloured })
+    }
+
+    /// Whether colours can be compared; features of an earlier version are better made again from the photo.
+    #[must_use]
+    pub fn is_coloured(&self) -> bool {
+        self.coloured
     }
 
     /// How many points there are.
@@ -157,5 +173,5 @@ fn look(picture: &RgbImage) -> (LocalFeatures, RgbImage) {
     let thumbnail = resized(&frame, within((width, height), THUMBNAIL), Filter::Box);
     let (points, descriptors) = points::find(&imageops::grayscale(&frame), MOST_POINTS);
     let descriptors = Descriptors::new(descriptors);
-    (LocalFeatures { frame: (width, height), points, descriptors, thumbnail }, frame)
+    (LocalFeatures { frame: (width, height), points, descriptors, thumbnail, coloured: true }, frame)
 }

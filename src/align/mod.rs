@@ -137,7 +137,11 @@ fn attempt<'a>(query: &QueryFeatures, reference: &'a LocalFeatures, mirrored: Op
     let flipped = mirrored.is_some();
     let pairs = matching::pairs(query, reference, flipped);
     let fit = geometry::fit(&pairs);
-    let face = Face { frame: reference.frame, thumbnail: mirrored.unwrap_or(&reference.thumbnail) };
+    let face = Face {
+        frame: reference.frame,
+        thumbnail: mirrored.unwrap_or(&reference.thumbnail),
+        coloured: reference.coloured,
+    };
     Attempt { reference: face, pairs, flipped, fit }
 }
 
@@ -179,7 +183,7 @@ impl Attempt<'_> {
         agreement: &compare::Agreement,
         samples: &compare::Samples,
     ) -> Option<Alignment> {
-        let seen = colour::compare(samples);
+        let seen = colour::compare(samples, self.reference.coloured);
         let (width, height) = (f64::from(self.reference.frame.0), f64::from(self.reference.frame.1));
         let (wide, high) = (f64::from(query.features.frame.0), f64::from(query.features.frame.1));
         let corner = |x, y| geometry::project(map, x, y).map(|at| (at.x / wide, at.y / high));

@@ -25,14 +25,14 @@ const TO_SEE: f64 = 4.0;
 pub fn is_same_picture(query: &QueryFeatures, reference: &LocalFeatures) -> bool {
     let ((width, height), (wide, high)) = (reference.frame, query.features.frame);
     let shapes = f64::from(width) * f64::from(high) / (f64::from(height) * f64::from(wide));
-    if !(1.0 / SAME_SHAPE..=SAME_SHAPE).contains(&shapes) {
+    if !reference.coloured || !(1.0 / SAME_SHAPE..=SAME_SHAPE).contains(&shapes) {
         return false;
     }
     let map = Map::new_nonuniform_scaling(&nalgebra::Vector2::new(
         f64::from(wide) / f64::from(width),
         f64::from(high) / f64::from(height),
     ));
-    let face = compare::Face { frame: reference.frame, thumbnail: &reference.thumbnail };
+    let face = compare::Face { frame: reference.frame, thumbnail: &reference.thumbnail, coloured: true };
     let (_, samples) = compare::compare(query, face, &map);
     let pairs: Vec<(Colour, Colour)> = samples.0.into_iter().flatten().collect();
     pairs.len() == STEPS * STEPS && agrees(&pairs)

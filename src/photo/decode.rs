@@ -10,7 +10,7 @@ use super::animation::rest_of_decoded;
 use super::colour::{ToSrgb, icc_profile, png_profile};
 use super::jpeg::{EXIF, Jpeg};
 use super::png::first_chunk;
-use super::tiff::{PaletteTiff, is_premultiplied};
+use super::tiff::{PaletteTiff, is_premultiplied, is_reversed};
 use super::{Format, Limits, PhotoError, Pixels, avif, heic, jxl};
 
 /// What a PNG's compressed profile and texts may unpack to. The pixels are not counted here: their
@@ -67,6 +67,10 @@ fn jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
 /// By the crate `image`.
 fn other(bytes: &[u8], format: Format, decoder: ImageFormat, limits: &Limits) -> Result<Decoded, PhotoError> {
     let broken = |error: ImageError| PhotoError::Broken { format: format.name(), reason: error.to_string() };
+    if format == Format::Tiff && is_reversed(bytes) {
+        let reason = "its bits are stored in reverse (FillOrder 2)".to_owned();
+        return Err(PhotoError::Broken { format: format.name(), reason });
+    }
     let palette = (format == Format::Tiff).then(|| PaletteTiff::of(bytes)).flatten();
     let readable = palette.as_ref().map_or(bytes, |palette| &palette.grey);
     // The header is read without limits so that an oversized picture is named with its size.

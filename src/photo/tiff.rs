@@ -18,11 +18,23 @@ const COLOURS: usize = 256;
 const EXTRA_SAMPLES: u16 = 338;
 const ASSOCIATED_ALPHA: u16 = 1;
 
+/// Tag 266, and its value for the least significant bit first.
+const FILL_ORDER: u16 = 266;
+const LOW_BIT_FIRST: u16 = 2;
+
+/// Whether the bits of a TIFF's first page are stored in reverse, which the decoder does not notice.
+pub(super) fn is_reversed(tiff: &[u8]) -> bool {
+    first_page_has(tiff, FILL_ORDER, LOW_BIT_FIRST)
+}
+
 /// Whether the colours of a TIFF's first page have been multiplied by their alpha.
 pub(super) fn is_premultiplied(tiff: &[u8]) -> bool {
+    first_page_has(tiff, EXTRA_SAMPLES, ASSOCIATED_ALPHA)
+}
+
+fn first_page_has(tiff: &[u8], tag: u16, value: u16) -> bool {
     let file = Fields::of(tiff);
-    let value = file.and_then(|file| file.short(file.find(EXTRA_SAMPLES)? + 8));
-    value == Some(ASSOCIATED_ALPHA)
+    file.and_then(|file| file.short(file.find(tag)? + 8)) == Some(value)
 }
 
 /// A palette TIFF of 8 bits, told apart into what the decoder reads and what colours it.

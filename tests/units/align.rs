@@ -186,7 +186,8 @@ fn text_beside_the_goods_takes_nothing_from_their_agreement() {
         }
     }
     let found = lay(&query, &reference).unwrap();
-    assert!(found.structure > 0.9, "what is plain on the reference's side is no evidence: {found:?}");
+    // What is plain on the reference's side is no evidence, though cells with something to see on either side disagree.
+    assert!(found.structure > 0.8 && found.detail < 0.75, "{found:?}");
 }
 
 #[test]
