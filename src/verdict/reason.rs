@@ -84,7 +84,7 @@ impl Reason {
             Self::SamePrintSeen => "The print or surface of a reference is seen again, in another photo.",
             Self::ReferenceLiesInPhoto => "The reference was found in the photo, and both agree point by point.",
             Self::Mirrored => "It is mirrored.",
-            Self::OtherColour => "The photo is the same photograph with the goods in another colour.",
+            Self::OtherColour => "The photo is the reference's photograph with the goods in another colour.",
             Self::PartOfPhoto => "It fills only a part of the photo.",
             Self::PartOfReference => "Only a part of the reference is seen.",
             Self::WithinConflictMargin => "A fake and an authentic reference are about equally probable.",
