@@ -107,10 +107,10 @@ impl Enrolment {
         Ok(added)
     }
 
-    /// Decodes what is to become a reference: the picture as it is compared, and what is known of it.
+    /// Decodes a new reference. Returns the picture as it is compared, and its record.
     ///
     /// # Errors
-    /// When it is no photo, or a part of it is damaged.
+    /// When the bytes are no photo, or a part of it is damaged.
     pub fn take_in(&self, bytes: &[u8]) -> Result<(Photo, PhotoRecord), PhotoError> {
         let photo = self.decoder.decode(bytes)?;
         if photo.is_damaged() {
@@ -191,7 +191,7 @@ fn keep_features(gallery: &Gallery, sha256: Sha256, features: &LocalFeatures) {
     }
 }
 
-/// A reference's photo, as it is compared.
+/// A reference's stored photo, as it is compared.
 fn kept_photo(gallery: &Gallery, decoder: &Decoder, sha256: Sha256) -> Result<Photo, EnrolError> {
     Ok(decoder.decode(&gallery.photo(sha256)?)?.as_seen())
 }

@@ -156,8 +156,8 @@ pub fn contradicting(
     Ok(same.collect())
 }
 
-/// The references in force that are this very picture, with the other polarity: what a new image is held against that
-/// matches by identity only.
+/// The active references of the other polarity that are identical to this picture. A new image that matches by identity only
+/// is compared with these.
 ///
 /// # Errors
 /// When the gallery cannot be read.
@@ -177,7 +177,7 @@ pub fn contradicting_itself(
     Ok(gallery.by_keys(keys)?.into_values().collect())
 }
 
-/// The other one.
+/// The opposite polarity.
 #[must_use]
 pub fn opposite(polarity: Polarity) -> Polarity {
     match polarity {

@@ -1,8 +1,8 @@
-//! What the colours of two pictures say, once one is laid over the other: does their structure agree, and is one the same
-//! photograph in another colour?
+//! Compares the colours of two aligned pictures: does their structure agree, and is one the same photograph in another
+//! colour?
 //!
-//! An edit changes the whole picture: it is lighter, warmer, more or less saturated, and what was white is clipped or tinted
-//! with the rest. A recoloured photograph keeps its ground, skin and other parts, and only the goods change.
+//! An edit changes the whole picture: it becomes lighter, warmer, more or less saturated, and white areas are clipped or
+//! tinted with the rest. Recolouring changes only the goods and leaves background, skin and other parts alone.
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
@@ -10,29 +10,29 @@ use nalgebra::Complex;
 
 use super::compare::{Colour, STEPS, Samples, grey};
 
-/// Cells on a side of the grid that colours are averaged over, and samples on a side of a cell.
+/// Cells per side of the grid over which colours are averaged, and samples per side of a cell.
 const CELLS: usize = 16;
 const SAMPLES: usize = STEPS / CELLS;
-/// A gradient of the grey values below this, in levels a sample, is noise; from so much more on it counts no more.
+/// A grey gradient below this, in levels per sample, is noise. What exceeds it counts up to [`STRONG`].
 const NOISE: f64 = 1.5;
 const STRONG: f64 = 12.0;
-/// Sum of gradients that counts as much as the agreement that it brings: a strip of a reference proves little. Half of all
-/// copies have more than ten times this.
+/// Added to the sum of gradients, so that agreement on few gradients counts less: a strip of a reference proves little. Half
+/// of all copies have a sum of more than ten times this.
 const FEW_GRADIENTS: f64 = 500.0;
-/// A sample of the photo is clipped when all its colours lie beyond these.
+/// A sample of the photo is clipped when all its channels lie beyond one of these.
 const WHITE: f32 = 253.0;
 const BLACK: f32 = 2.0;
-/// A cell has structure from this sum of gradients on; it agrees from this mean cosine on.
+/// A cell has structure if its gradients sum to more than the first. It agrees if their mean cosine exceeds the second.
 const STRUCTURED: f64 = 8.0;
 const AGREES: f64 = 0.6;
-/// A cell is as it was when no colour differs by more than this, of 255.
+/// A cell is unchanged if no channel differs by this or more, of 255.
 const UNCHANGED: f64 = 8.0;
-/// Rounds of a fit that trusts cells less the more they differ.
+/// Rounds of a fit that gives cells less weight the more they differ.
 const ROUNDS: usize = 6;
 
-/// What an edit may do to all colours alike.
+/// Limits of what an edit does to all colours alike.
 struct Bounds {
-    /// Turn of the hue, radians.
+    /// Rotation of the hue, in radians.
     turn: f64,
     /// Factor of the saturation.
     saturation: (f64, f64),
@@ -42,24 +42,25 @@ struct Bounds {
 
 /// Lightness only: its gain and offset, and the saturation that a gain brings with it.
 const LIGHTNESS: Bounds = Bounds { turn: 0.02, saturation: (0.6, 1.7), tint: 1.0 };
-/// Everything that filters do.
+/// The range of colour filters.
 const FILTERS: Bounds = Bounds { turn: 0.61, saturation: (0.45, 1.9), tint: 25.0 };
 /// Gain and offset of the lightness.
 const GAIN: (f64, f64) = (0.5, 1.7);
 const OFFSET: f64 = 110.0;
-/// What a difference of lightness counts beside one of hue and saturation.
+/// Weight of a lightness difference relative to one of hue and saturation.
 const LIGHTNESS_COUNTS: f64 = 0.6;
 
-/// Another colour: a tenth of the structure that agrees differs by more than this though a fifth of the picture is as it was,
+/// Two cases count as another colour. First: a tenth of the agreeing cells differ by more than this, and a fifth of all cells
+/// are unchanged.
 const DIFFERS: f64 = 18.0;
 const SHARE_DIFFERS: f64 = 0.1;
 const SHARE_UNCHANGED: f64 = 0.2;
-/// or a fifth of it differs by more than this, whatever filters did.
+/// Second: a fifth of the agreeing cells differ by more than this even after the best filter is fitted.
 const DIFFERS_GREATLY: f64 = 30.0;
 const SHARE_DIFFERS_GREATLY: f64 = 0.2;
 /// A photo whose colours are all nearer to grey than this says nothing about hue and saturation.
 const GREYISH: f64 = 6.0;
-/// With fewer cells that agree nothing is said about colour.
+/// With fewer agreeing cells there is no decision about colour.
 const FEWEST: usize = 8;
 
 /// The same photograph in another colour.
@@ -71,14 +72,14 @@ pub struct Recolour {
     pub photo: [u8; 3],
 }
 
-/// What was seen.
+/// The result of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Comparison {
-    /// Mean cosine between the gradients of both, weighed by the reference's; -1 to 1, near 0 where there is little structure.
+    /// Mean cosine between the gradients of both, weighted by the reference's; -1 to 1, near 0 with little structure.
     pub(super) structure: f64,
-    /// Mean difference of colour where structure agrees, after lightness was fitted; 0 to about 255.
+    /// Mean colour difference where structure agrees, after a fit of lightness; 0 to about 255.
     pub(super) difference: f64,
-    /// Whether it is another colour.
+    /// Set if the photo shows another colour.
     pub(super) recolour: Option<Recolour>,
 }
 
@@ -91,11 +92,11 @@ struct Cell {
     /// Gradients of the reference and of the photo, up to [`STRONG`].
     weight: f64,
     seen_weight: f64,
-    /// The reference's, times their cosine.
+    /// The reference's gradients, times the cosine between both.
     agreement: f64,
 }
 
-/// Compares what lies on each other; the colours only where the reference has them.
+/// Compares aligned samples, and their colours only if the reference has colours.
 pub(super) fn compare(samples: &Samples, coloured: bool) -> Comparison {
     let mut cells = vec![Cell::default(); CELLS * CELLS];
     let (mut weight, mut agreement) = (0.0, 0.0);
@@ -151,7 +152,7 @@ impl Cell {
         self.weight <= STRUCTURED && self.seen_weight <= STRUCTURED
     }
 
-    /// Ground counts little in a fit: there is much of it.
+    /// Weight in a fit. Plain background gets little, because there is much of it.
     fn counts(&self) -> f64 {
         if self.agrees() {
             1.0
@@ -174,7 +175,7 @@ impl Cell {
         self.known().iter().zip(self.seen()).all(|(known, seen)| (known - seen).abs() < UNCHANGED)
     }
 
-    /// Whether its lightness may have been cut off.
+    /// Whether its lightness may be clipped.
     fn is_cut_off(&self) -> bool {
         let (known, seen) = (self.known(), self.seen());
         seen.iter().all(|value| *value >= 251.0)
@@ -183,7 +184,7 @@ impl Cell {
     }
 }
 
-/// Hue as the direction and saturation as the length of a complex number, 0 to about 200.
+/// A complex number whose direction is the hue and whose length, 0 to about 200, is the saturation.
 fn chroma([red, green, blue]: [f64; 3]) -> Complex<f64> {
     Complex::new((red - green) * FRAC_1_SQRT_2, (f64::midpoint(red, green) - blue) * 0.8165)
 }
@@ -192,7 +193,7 @@ fn lightness([red, green, blue]: [f64; 3]) -> f64 {
     0.2126 * red + 0.7152 * green + 0.0722 * blue
 }
 
-/// The mean difference, and what changed where it is another colour.
+/// The mean difference, and the recolouring if there is one.
 fn colours(cells: &[Cell]) -> (f64, Option<Recolour>) {
     let agreeing = cells.iter().filter(|cell| cell.agrees()).count();
     if agreeing == 0 {
@@ -255,7 +256,7 @@ fn is_greyish(cells: &[Cell]) -> bool {
 /// The chroma of a cell in the reference and in the photo.
 type Pair = (Complex<f64>, Complex<f64>);
 
-/// By how much hue and saturation of each cell differ from what the best edit within bounds makes of the reference.
+/// How much hue and saturation of each cell differ after the best edit within bounds is applied to the reference.
 fn chroma_differences(cells: &[Cell], bounds: &Bounds) -> Vec<f64> {
     let pairs: Vec<Pair> = cells.iter().map(|cell| (chroma(cell.known()), chroma(cell.seen()))).collect();
     let mut differences = vec![0.0; cells.len()];
@@ -283,7 +284,7 @@ fn chroma_differences(cells: &[Cell], bounds: &Bounds) -> Vec<f64> {
     differences
 }
 
-/// The same for lightness: gain and offset within bounds, cut off at black and white.
+/// The same for lightness: gain and offset within bounds, clipped at black and white.
 fn lightness_differences(cells: &[Cell]) -> Vec<f64> {
     let pairs: Vec<(f64, f64)> = cells.iter().map(|cell| (lightness(cell.known()), lightness(cell.seen()))).collect();
     let mut differences = vec![0.0; cells.len()];

@@ -77,17 +77,17 @@ fn agreement(cells: &[Moments; CELLS * CELLS]) -> Agreement {
     answer
 }
 
-/// Samples on a side of the grid that is laid over the reference.
+/// Samples per side of the grid over the reference.
 pub(super) const STEPS: usize = CELLS * SAMPLES;
 
-/// The colours of both pictures where the grid lies, row by row; `None` where it lies outside the query.
+/// The colours of both pictures at the points of the grid, row by row; `None` outside the query.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Samples(pub(super) Vec<Option<(Colour, Colour)>>);
 
 /// Red, green and blue, 0 to 255.
 pub(super) type Colour = [f32; 3];
 
-/// Luma as `image` computes it.
+/// Luma, as the crate `image` computes it.
 pub(super) fn grey(colour: Colour) -> f64 {
     f64::from(0.2126 * colour[0] + 0.7152 * colour[1] + 0.0722 * colour[2])
 }

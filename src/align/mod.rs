@@ -3,8 +3,8 @@
 //! Points of both pictures (SIFT) are paired and a projective map is fitted to the pairs. Many pairs
 //! that agree say that the same printed pack or the same surface is seen. That alone is no copy: a
 //! pack on a shelf has it too, and a seller's backdrop. So the reference's pixels are then laid over the
-//! query by the map and compared: only a copy agrees in its whole structure. Plain ground says nothing. Colours are
-//! compared after fitting what edits do to a whole picture; where only a part has another colour, that is told.
+//! query by the map and compared: only a copy agrees in its whole structure. Plain background is no evidence. Colours are
+//! compared after a fit of what edits do to a whole picture. If only a part differs in colour, the result says so.
 //!
 //! Asymmetric: the whole reference is looked for inside the query. A reference that contains the
 //! query shows as a small [`Alignment::reference_overlap`].
@@ -67,12 +67,12 @@ pub struct Alignment {
     pub reference_overlap: f64,
     /// Mean correlation of the grid's cells with something to see, -1 to 1.
     pub detail: f64,
-    /// Mean cosine between the gradients of both pictures, weighed by the reference's; what is clipped in the query is left
-    /// out. -1 to 1; near 0 where there is little structure.
+    /// Mean cosine between the gradients of both pictures, weighted by the reference's. Clipped samples of the query are
+    /// ignored. -1 to 1; near 0 with little structure.
     pub structure: f64,
-    /// Mean difference of colour where structure agrees, of about 255, after gain and offset of the lightness were fitted.
+    /// Mean colour difference where structure agrees, 0 to about 255, after a fit of lightness.
     pub difference: f64,
-    /// Set where it is the same photograph in another colour.
+    /// Set if the query is the same photograph in another colour.
     pub recolour: Option<Recolour>,
 }
 
@@ -84,7 +84,7 @@ impl Alignment {
             || (self.inliers >= FEW_INLIERS / 2 && self.detail.max(self.structure) >= PIXELS_AGREE)
     }
 
-    /// How much of the reference is seen again: of two maps the one with more is right.
+    /// How much of the reference is found in the query. Of two maps, the one that explains more is right.
     fn explained(&self) -> f64 {
         self.structure * self.reference_overlap.sqrt()
     }

@@ -1,26 +1,26 @@
-//! Whether two whole pictures are one and the same, but for compression, size and a little tone.
+//! Whether two whole pictures are the same except for compression, size and a slight change of tone.
 
 use super::compare::{self, Colour, STEPS};
 use super::features::{LocalFeatures, QueryFeatures};
 use super::geometry::Map;
 
-/// The ratios of width to height may differ by this factor: sizes are whole pixels.
+/// The aspect ratios may differ by this factor, because sizes are rounded to whole pixels.
 const SAME_SHAPE: f64 = 1.02;
-/// Gain and offset of each colour that an edit may have.
+/// Limits of an edit's gain and offset, per channel.
 const GAIN: (f64, f64) = (0.75, 1.33);
 const OFFSET: f64 = 30.0;
-/// Samples on a side of the squares that differences are averaged over.
+/// Samples per side of the squares over which differences are averaged.
 const SQUARE: usize = 4;
-/// Mean difference, of 255, that compression and scaling leave: in a square, and in all.
+/// Largest mean difference, of 255, that compression and scaling leave: in one square, and over all squares.
 const SQUARE_DIFFERS: f64 = 14.0;
 const DIFFERS: f64 = 5.0;
-/// Squares that must have something to see: two blank pictures prove nothing.
+/// Squares that must have visible detail: two blank pictures prove nothing.
 const SQUARES_TO_SEE: usize = 6;
-/// Spread of grey values from which on there is something to see in a square.
+/// A square has visible detail if its grey values have at least this standard deviation.
 const TO_SEE: f64 = 4.0;
 
-/// Whether the query is the reference as a whole: compressed or scaled again, or a little lighter or warmer. Every part of both is
-/// compared, so that two drawings that differ in one part are told apart.
+/// Whether the query is the whole reference: compressed or scaled again, or slightly lighter or warmer. Every part is compared,
+/// so two drawings that differ in one part are not the same.
 #[must_use]
 pub fn is_same_picture(query: &QueryFeatures, reference: &LocalFeatures) -> bool {
     let ((width, height), (wide, high)) = (reference.frame, query.features.frame);
@@ -67,7 +67,7 @@ fn agrees(pairs: &[(Colour, Colour)]) -> bool {
     to_see >= SQUARES_TO_SEE && total / ((squares * squares) as f64) <= DIFFERS
 }
 
-/// Gain and offset of one colour by least squares, within bounds.
+/// Gain and offset of one channel by least squares, within limits.
 fn tone(pairs: &[(Colour, Colour)], channel: usize) -> (f64, f64) {
     let count = pairs.len() as f64;
     let values = || pairs.iter().map(|(known, seen)| (f64::from(known[channel]), f64::from(seen[channel])));

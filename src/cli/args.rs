@@ -324,13 +324,13 @@ pub enum IndexCommand {
 /// Arguments of `evaluate`.
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
-    /// Folders with a manifest.csv of references and queries; each is a source with figures of its own
+    /// Folders with a manifest.csv of references and queries; each folder is a source with its own figures
     #[arg(value_name = "[NAME=]DATASET", required = true)]
     pub datasets: Vec<String>,
-    /// Folder of edited copies with an edits.csv; may be given again. With several datasets say whose
+    /// Folder of edited copies with an edits.csv; can be repeated. With several datasets, name the dataset it belongs to
     #[arg(long, value_name = "[NAME=]DIR")]
     pub edits: Vec<String>,
-    /// Folder of photos of no dataset, with a manifest.csv (column `path`): a fit takes the background set from it
+    /// Folder of photos outside all datasets, with a manifest.csv (column `path`): a fit takes its background set from here
     #[arg(long, value_name = "DIR")]
     pub background: Option<PathBuf>,
     /// Answers of another system: a CSV of query,reference,score; may be given again
@@ -339,8 +339,8 @@ pub struct EvaluateArgs {
     /// What the split into a fit and a test side keeps together
     #[arg(long, value_enum, default_value = "group")]
     pub split_by: SplitBy,
-    /// Fit the model's scoring artefact first, and keep it. With several datasets each is then measured with one that was
-    /// fitted to the others; the one kept is fitted to all
+    /// Fit the model's scoring artefact first, and save it. With several datasets, each is measured with an artefact fitted to
+    /// the others; the saved one is fitted to all
     #[arg(long)]
     pub fit: bool,
     /// Folder for report.html, figures.json and records.json
@@ -349,10 +349,10 @@ pub struct EvaluateArgs {
 }
 
 impl EvaluateArgs {
-    /// The sources, read.
+    /// Reads the sources.
     ///
     /// # Errors
-    /// When one cannot be read, or it is not clear whose edits a folder holds.
+    /// When a source cannot be read, or it is unclear to which dataset a folder of edits belongs.
     pub(super) fn sources(&self) -> Result<Vec<Source>, EvaluateError> {
         let mut sources: BTreeMap<String, (PathBuf, Vec<PathBuf>)> = BTreeMap::new();
         for given in &self.datasets {

@@ -55,7 +55,7 @@ pub(super) fn check(config: &Config, args: &CheckArgs) -> Result<Exit, Failure> 
     Err(first.filter(|_| !several).unwrap_or(Failure::Photos(words)))
 }
 
-/// The answer, with the files beside it that could not be judged, if there are any.
+/// The answer, with a list of the files that could not be judged, if there are any.
 fn told(answer: &CheckAnswer, failed: &BTreeMap<usize, Failure>) -> Result<serde_json::Value, serde_json::Error> {
     let mut told = serde_json::to_value(answer)?;
     if !failed.is_empty() {

@@ -65,13 +65,13 @@ pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
-/// What all sources are run with.
+/// What the runs of all sources share.
 struct Bench<'a> {
     config: &'a Config,
     embedder: &'a Arc<Embedder>,
 }
 
-/// A source's own gallery: the one that serves is neither read nor changed.
+/// A source's own gallery. The serving gallery is neither read nor changed.
 struct Enrolled {
     work: tempfile::TempDir,
     gallery: Arc<Gallery>,
@@ -110,8 +110,8 @@ impl Bench<'_> {
         Ok(observed)
     }
 
-    /// Fits to all sources and keeps that. For each source, what it is to be measured with: fitted to all others, where
-    /// there are others.
+    /// Fits an artefact to all sources and saves it. Returns the artefact with which each source is measured: fitted to all
+    /// other sources, if there are any.
     fn fit(&self, sources: &[Source], galleries: &[Enrolled], args: &EvaluateArgs) -> Result<Vec<Scoring>, Failure> {
         let manifest = self.embedder.manifest();
         let folder = args.background.as_deref().zip(galleries.first());
@@ -168,10 +168,10 @@ fn versions(embedder: &Embedder, scoring: &str) -> Vec<(String, String)> {
     pairs.map(|(name, version)| (name.to_owned(), version)).to_vec()
 }
 
-/// The figures of one source, and what they were made from.
+/// The figures of one source, and their inputs.
 struct Report {
     records: Vec<Record>,
-    /// What the artefact that it was measured with was fitted on.
+    /// The data that its artefact was fitted on.
     fitted_on: String,
     fit: Figures,
     test: Figures,
@@ -188,7 +188,7 @@ struct FiguresFile<'a> {
     all: &'a Figures,
 }
 
-/// What sources.json holds of each source.
+/// The entry of each source in sources.json.
 #[derive(Serialize)]
 struct SourceFigures<'a> {
     source: &'a str,
@@ -209,7 +209,7 @@ impl Report {
         Self { records, fitted_on, fit, test, all }
     }
 
-    /// Share of the copies found at 0.1 % wrongs: what sources are ordered by.
+    /// Recall of copies at 0.1 % wrongs. Sources are ordered by it.
     fn found(&self) -> f64 {
         self.all.ranking(Signal::Evidence).and_then(|ranking| ranking.at_wrongs.overall.share).unwrap_or(0.0)
     }

@@ -8,7 +8,7 @@ use crate::http::{self, App, Certificate};
 use crate::keys::make_first;
 use crate::telemetry;
 
-/// `read_log_filter` takes the log's filter from the settings as they are now.
+/// `read_log_filter` reads the current log filter from the settings.
 pub(super) fn serve(
     config: &Config,
     read_log_filter: impl Fn() -> Result<(), Failure> + Sync,
@@ -40,7 +40,7 @@ pub(super) fn serve(
         let reread = async {
             while hangups.recv().await.is_some() {
                 match read_log_filter() {
-                    Ok(()) => tracing::info!("SIGHUP: the log's filter and the certificate are read again"),
+                    Ok(()) => tracing::info!("SIGHUP: reread the log filter and the certificate"),
                     Err(error) => {
                         tracing::error!(%error, "SIGHUP: the settings cannot be used: the log stays as it is");
                     }
@@ -102,7 +102,7 @@ fn wrong(origin: &str, reason: String) -> Failure {
     Failure::Config(ConfigError::Invalid { origin: origin.to_owned(), reason })
 }
 
-/// Ends when the process is asked to: Ctrl-C, or SIGTERM. It hears that from now on.
+/// Completes when the process is asked to stop, by Ctrl-C or SIGTERM. It listens from the moment of this call.
 fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {

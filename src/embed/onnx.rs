@@ -81,16 +81,16 @@ pub enum ModelError {
 
 static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
 
-/// Held by whoever is inside ONNX Runtime. Never taken twice by one thread: [`quiet`] may wait in between.
+/// Locked for reading while a thread is inside ONNX Runtime. A thread must never lock it twice: [`quiet`] may wait in between.
 static INSIDE: RwLock<()> = RwLock::new(());
 
-/// Waits for what runs in ONNX Runtime, and lets nothing in any more: for the end of the process, which takes the runtime's
-/// statics away under threads that still run it.
+/// Waits until no thread is inside ONNX Runtime and lets none enter again. Call it before the process ends: the exit destroys
+/// the runtime's statics even while threads still use them.
 pub fn quiet() {
     std::mem::forget(INSIDE.write());
 }
 
-/// The runtime's own words. What fails is told by whoever asked for it.
+/// Logs the runtime's own messages. Callers report failures themselves.
 fn log(level: LogLevel, category: &str, _id: &str, _place: &str, message: &str) {
     match level {
         LogLevel::Fatal => tracing::error!(target: "ort", category, "{message}"),
@@ -137,7 +137,7 @@ pub fn load_runtime(path: &Path) -> Result<(), ModelError> {
     Ok(())
 }
 
-/// What is missing of a shared library, if its end is: the loader maps it all the same, and the process dies of SIGBUS.
+/// Detects a truncated shared library. The loader would map it anyway, and the process would die of SIGBUS.
 fn cut_off(path: &Path) -> Option<String> {
     let mut head = [0; 64];
     let mut file = std::fs::File::open(path).ok()?;

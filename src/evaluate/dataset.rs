@@ -30,8 +30,8 @@ pub enum DatasetError {
     },
 }
 
-/// Another system's first answers: one line of `query,reference,score`, higher for more alike. With several sources
-/// a column `source` says which one the paths are of.
+/// Another system's first answers: lines of `query,reference,score`, with higher scores for more similar pictures. With several
+/// sources, the column `source` says to which source the paths belong.
 #[derive(Debug, Deserialize)]
 struct BaselineRow {
     #[serde(default)]
@@ -41,7 +41,7 @@ struct BaselineRow {
     score: f64,
 }
 
-/// Reads another system's answers to the queries of a source; rows of other sources are left aside.
+/// Reads another system's answers to the queries of a source. Ignores rows of other sources.
 ///
 /// # Errors
 /// When the file is missing or no such table.
@@ -108,7 +108,7 @@ pub struct QueryRow {
     pub products: Vec<String>,
     /// The first part of its category, such as `sneakers`; may be empty.
     pub category: String,
-    /// What kind of query it is, such as `variant-recolour`: verdicts are counted by it.
+    /// The kind of query, such as `variant-recolour`. Verdicts are counted by kind.
     pub kind: String,
     /// What was done to it.
     pub transform: Option<String>,
@@ -331,8 +331,8 @@ impl ManifestRow {
         product.or_else(|| of(&self.group)).unwrap_or_else(|| self.path.clone())
     }
 
-    /// The column `kind`; where it is empty, how the notes begin; where these are empty, the class. Pictures that the
-    /// notes call computer-generated and that are no copies are a kind of their own.
+    /// The column `kind`. If it is empty, the beginning of the notes; if these are empty too, the class. Pictures that are no
+    /// copies and that the notes call computer-generated have their own kind.
     fn kind_of(&self, class: Class) -> String {
         if !self.kind.is_empty() {
             return self.kind.clone();
@@ -348,10 +348,10 @@ impl ManifestRow {
     }
 }
 
-/// A dataset under a name of its own: shops and cameras differ, and figures are told apart by them.
+/// A named dataset. Shops and cameras differ, so each source has its own figures.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// As it is named in figures.
+    /// Its name in figures.
     pub name: String,
     /// Its references and queries.
     pub dataset: Dataset,

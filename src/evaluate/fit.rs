@@ -19,38 +19,39 @@ const BETA: f32 = 1.0;
 const LOOK_SHARE: f64 = 0.03;
 /// Penalty of the weights: little, against infinite ones.
 const RIDGE: f64 = 0.05;
-/// What a probability may reach in any case.
+/// The upper limit of every probability, however much data there is.
 const LEAST_MOST: f64 = 2.0 / 3.0;
 /// Parts of the fit side for cross-fitting.
 const FOLDS: u8 = 5;
 
-/// Photos of no source: the background set, and clean photos that tell how many second looks there will be.
+/// Photos that belong to no source: the background set, and clean photos that predict how many second looks there will be.
 #[derive(Debug, Clone, Default)]
 pub struct Outside {
     /// The background set.
     pub background: Vec<Embedding>,
-    /// Other photos, as they were taken.
+    /// Other, unedited photos.
     pub clean: Vec<Embedding>,
 }
 
-/// What one source gives to a fit.
+/// What one source contributes to a fit.
 #[derive(Debug, Clone, Copy)]
 pub struct Part<'a> {
     /// Its queries, run with [`unfitted`].
     pub observed: &'a [Observed],
-    /// Of each photo of [`Outside::clean`] the similarity to its nearest reference, -1 to 1; empty without them.
+    /// For each photo of [`Outside::clean`], the similarity to its nearest reference, -1 to 1. Empty without such photos.
     pub nearest: &'a [f32],
 }
 
-/// What sources are run with before a fit. With photos from outside, references are looked for that any fit to some of the
-/// sources would look for; without, all of them. `nearest` is [`Part::nearest`] of each source.
+/// The artefact with which sources are run before a fit. With photos from outside, a run gives a second look to every reference
+/// that a fit to any subset of the sources would look at; without them, to all references. `nearest` is [`Part::nearest`] of
+/// each source.
 #[must_use]
 pub fn unfitted(outside: Option<&Outside>, nearest: &[Vec<f32>], manifest: &ModelManifest) -> Scoring {
     let mut scoring = Scoring::unfitted(manifest);
     if let Some(outside) = outside {
         scoring.background = Background::new(NEIGHBORS, BETA, &outside.background);
         let of = |nearest: &Vec<f32>| look_from(outside.seen(nearest, &scoring.background));
-        // What several sources have in common is not below the least of them.
+        // A threshold for several sources is never below the lowest one of a single source.
         let least = nearest.iter().map(of).reduce(|a, b| LookFrom {
             similarity: a.similarity.min(b.similarity),
             normalised: a.normalised.min(b.normalised),
@@ -70,13 +71,12 @@ impl Outside {
 
 /// Fits an artefact to the fit sides of sources that were run with [`unfitted`].
 ///
-/// Weights are fitted to all of it; the calibration to log-odds that each fifth of it, by group, gets
-/// from weights fitted to the other four, so that it does not trust the fit too much. What is counted apart is left out.
-/// Without photos from outside, the background set and the second looks are chosen on the unrelated photos of the fit
-/// sides.
+/// The weights are fitted to all of it. The calibration uses log-odds that each fifth (by group) gets from weights fitted to the
+/// other four, so that it is not overconfident. Queries that are counted apart are ignored. Without photos from outside,
+/// the background set and the limits for second looks come from the unrelated photos of the fit sides.
 ///
 /// # Errors
-/// When it holds no copies, or no others.
+/// When the fit side has no copies, or no other photos.
 pub fn fit(
     parts: &[Part<'_>],
     outside: Option<&Outside>,
@@ -124,17 +124,17 @@ pub fn fit(
 
 struct Example {
     polarity: Polarity,
-    /// Place of its query.
+    /// Index of its query.
     query: usize,
     sighting: Sighting,
     copy: bool,
     fold: u8,
-    /// Whether it is near enough to be looked for when it is served: an unfitted run looks for everything.
+    /// Whether it would get a second look in service. An unfitted run looks at everything.
     near: bool,
 }
 
 impl Example {
-    /// As it is seen when it is served: what is not near is judged by similarity.
+    /// As it is judged in service: by similarity alone if it is not near.
     fn as_served(&self) -> Self {
         let looked = self.sighting.looked && self.near;
         let alignment = self.sighting.alignment.filter(|_| looked);
@@ -152,8 +152,8 @@ fn background<'a>(fit: &[&'a Observed]) -> (Background, BTreeSet<&'a str>) {
     (Background::new(NEIGHBORS, BETA, &embeddings), clean.iter().map(|one| one.record.query.as_str()).collect())
 }
 
-/// What another photo is the same in, but for the colour, is left out: a dataset calls it no copy, and that is true of the
-/// goods and not of the photograph.
+/// Ignores pairs that show the same photograph in another colour: a dataset labels them as no copies, which is true of the
+/// goods but not of the photograph.
 fn examples(query: usize, one: &Observed, background: &Background) -> Vec<Example> {
     // Another byte of the sum than the one that decides the side.
     let fold = Sha256::of(one.record.group.as_bytes()).0[1] % FOLDS;
@@ -213,14 +213,14 @@ fn weights(examples: &[Example], among: impl Fn(&Example) -> bool) -> Result<(We
         chosen.iter().map(|example| observation(example, vec![f64::from(example.sighting.normalised)])).collect();
     let (looked, plain) = (Logistic::fit(&looked, RIDGE), Logistic::fit(&plain, RIDGE));
     let (Some(looked), Some(plain)) = (looked, plain) else {
-        return Err(EvaluateError::Fit("the fit side needs copies and others".to_owned()));
+        return Err(EvaluateError::Fit("the fit side needs both copies and photos that are no copies".to_owned()));
     };
     let terms: [f64; 5] = std::array::from_fn(|place| looked.weights[place]);
     let unlooked = Weights::fitted(plain.bias, [plain.weights[0], 0.0, 0.0, 0.0, 0.0]);
     Ok((Weights::fitted(looked.bias, terms), unlooked))
 }
 
-/// A pair whose log-odds come from weights that were fitted to others.
+/// A pair whose log-odds come from weights that were fitted to other pairs.
 struct HeldOut {
     polarity: Polarity,
     query: usize,
@@ -228,7 +228,7 @@ struct HeldOut {
     copy: bool,
 }
 
-/// Where the fit sides hold no copies of one polarity, both count: a photo's copies look alike whatever it shows.
+/// If the fit sides have no copies of one polarity, both polarities are used: copies look alike whatever the photo shows.
 fn platt(held_out: &[HeldOut], polarity: Polarity) -> Result<Platt, EvaluateError> {
     let has_own = held_out.iter().any(|one| one.polarity == polarity && one.copy);
     let own: Vec<&HeldOut> = held_out.iter().filter(|one| !has_own || one.polarity == polarity).collect();
@@ -238,12 +238,12 @@ fn platt(held_out: &[HeldOut], polarity: Polarity) -> Result<Platt, EvaluateErro
         Some(fitted) if fitted.weights[0] > 0.0 => {
             Ok(Platt { offset: fitted.bias, slope: fitted.weights[0], most: most(&own) })
         }
-        _ => Err(EvaluateError::Fit("the fit side needs copies and others".to_owned())),
+        _ => Err(EvaluateError::Fit("the fit side needs both copies and photos that are no copies".to_owned())),
     }
 }
 
-/// The greatest probability that the held-out photos can vouch for. Of the `n` photos whose nearest reference has some
-/// evidence or more, `k` being copies of it, the rule of succession makes `(k + 1) / (n + 2)`: the greatest of these counts.
+/// The highest probability that the held-out photos support. For each level of evidence, `n` photos have a nearest reference at
+/// that level or above, and `k` of them are copies of it. The result is the greatest `(k + 1) / (n + 2)` (rule of succession).
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 fn most(own: &[&HeldOut]) -> f64 {
     let mut nearest: BTreeMap<usize, (f64, bool)> = BTreeMap::new();

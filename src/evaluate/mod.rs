@@ -29,7 +29,7 @@ pub enum EvaluateError {
         /// Why.
         reason: String,
     },
-    /// What was asked for is not clear.
+    /// The arguments are ambiguous.
     #[error("{0}")]
     Usage(String),
     /// There is too little to fit to.

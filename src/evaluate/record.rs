@@ -47,7 +47,7 @@ pub struct Pairing {
     /// Mean difference of colour, of 255.
     #[serde(default)]
     pub difference: f32,
-    /// Whether it was seen in another colour.
+    /// Whether the photo shows it in another colour.
     #[serde(default)]
     pub other_colour: bool,
     /// Log-odds that the query is a copy, before calibration.
@@ -65,7 +65,7 @@ pub struct Record {
     pub class: Class,
     /// Its category in the dataset, such as `sneakers`; may be empty.
     pub category: String,
-    /// What kind of query it is, such as `variant-recolour`.
+    /// The kind of query, such as `variant-recolour`.
     #[serde(default)]
     pub kind: String,
     /// What was done to it, where it is an edit: such as `collage`.
@@ -82,7 +82,7 @@ pub struct Record {
     pub verdict: String,
     /// The action given.
     pub action: String,
-    /// The codes of its reasons.
+    /// The codes of the verdict's reasons.
     #[serde(default)]
     pub reasons: Vec<String>,
     /// Views of the photo that were embedded, 1 or more.
@@ -102,9 +102,9 @@ impl Record {
         self.class == Class::Unrelated && self.transform.is_none()
     }
 
-    /// Whether it is counted apart, by its kind only: a recoloured photograph is a copy in one sense and none in
-    /// another, and a brand's logo is everywhere. They are neither copies nor wrongs, and no probability is fitted to
-    /// them or held against them.
+    /// Whether it is counted apart, under its kind only. A recoloured photograph is a copy in one sense but not in another,
+    /// and a brand's logo is everywhere. They count neither as copies nor as wrongs, and neither the fit nor the calibration
+    /// error uses them.
     #[must_use]
     pub fn is_apart(&self) -> bool {
         self.kind == "variant-recolour" || self.kind.starts_with("logo")

@@ -73,11 +73,11 @@ pub fn enrol(dataset: &Dataset, enrolment: &Enrolment, told: &(dyn Fn() + Sync))
 const BACKGROUND: usize = 512;
 const CLEAN: usize = 1024;
 
-/// Embeds photos of a folder with a `manifest.csv`, those that come first by the sum of their path: the background set,
-/// and as many clean photos as there are, up to 1,024.
+/// Embeds photos of a folder with a `manifest.csv`, in the order of their paths' hashes: first the background set, then up to
+/// 1,024 clean photos.
 ///
 /// # Errors
-/// When one cannot be read, decoded or embedded, or there are fewer than 20.
+/// When a photo cannot be read, decoded or embedded, or there are fewer than 20.
 pub fn outside(folder: &Path, enrolment: &Enrolment) -> Result<Outside, EvaluateError> {
     let mut paths = paths(folder)?;
     if paths.len() < 20 {
@@ -100,7 +100,7 @@ pub fn outside(folder: &Path, enrolment: &Enrolment) -> Result<Outside, Evaluate
     Ok(Outside { background, clean })
 }
 
-/// Of each clean photo the similarity to its nearest reference, -1 to 1.
+/// For each clean photo, the similarity to its nearest reference, -1 to 1.
 ///
 /// # Errors
 /// When the gallery cannot be read.

@@ -16,8 +16,8 @@ pub enum Fault {
     Damaged,
     /// Nothing can be written: the disk is full, or read-only, or fails.
     Unwritable,
-    /// The database's file is not where it was opened: the data folder was removed, renamed or replaced. Connections
-    /// still reach what was there, and nobody else does.
+    /// The database's file is no longer where it was opened: the data folder was removed, renamed or replaced. Only open
+    /// connections still reach the old file.
     Gone,
 }
 
@@ -31,13 +31,13 @@ impl Fault {
                 "nothing can be written: make room on the disk of the data folder, and see whether it is read-only"
             }
             Self::Gone => {
-                "the data folder is not the one that was opened: put it back as it was, or restart the service over the right one"
+                "the data folder is not the one that was opened: put the original folder back, or restart the service with the right one"
             }
         }
     }
 }
 
-/// Which file the database is, by device and inode: a name may come to stand for another file, or for none.
+/// The database's file by device and inode, because its path may later name another file, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity(u64, u64);
 

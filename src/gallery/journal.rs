@@ -33,7 +33,7 @@ pub enum Fate {
     Refused,
     /// No longer named: it goes out.
     Removed,
-    /// A reference that a pruning run cannot judge: its source is there, but cannot be used this time. It stays.
+    /// A reference that a pruning run cannot judge, because its source exists but cannot be used this time. It stays.
     Kept,
 }
 
@@ -85,8 +85,8 @@ pub struct JournalEntry {
     /// What its place says of its content, such as size and time of change; the same one means the same bytes.
     #[serde(skip)]
     pub version: Option<String>,
-    /// The source of the reference that it may stand for, in one spelling; where a folder could not be read, that folder.
-    /// Unknown of a row that cannot be read.
+    /// Normalised source of the reference that this entry may be about, or the folder that could not be read. `None` for a
+    /// row that cannot be read.
     #[serde(skip)]
     pub about: Option<String>,
     /// Sum of its bytes, if they could be read.
@@ -101,7 +101,7 @@ pub struct JournalEntry {
     pub code: Option<String>,
     /// Why, in words.
     pub detail: Option<String>,
-    /// Why it is a poor reference, where it comes in as one.
+    /// Why it is a poor reference, if it is added as one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<Doubt>,
 }
@@ -121,7 +121,7 @@ pub struct Journal {
 
 /// Of the layout below.
 const VERSION: i64 = 2;
-/// From the layout before.
+/// Upgrades the previous layout.
 const FROM_1: &str =
     "ALTER TABLE item ADD COLUMN earlier BLOB; ALTER TABLE item ADD COLUMN doubts TEXT NOT NULL DEFAULT '';";
 const SCHEMA: &str = "
@@ -157,11 +157,11 @@ impl Journal {
         Self::open_in(folder, brand, None)
     }
 
-    /// Opens a copy of the brand's journal in `folder`, or an empty one where there is none. What is written to it is
-    /// forgotten with it.
+    /// Opens a temporary copy of the brand's journal in `folder`, or an empty one if there is none. Dropping the copy deletes
+    /// it.
     ///
     /// # Errors
-    /// When the journal cannot be read, or no copy made.
+    /// When the journal cannot be read or copied.
     pub fn open_copy(folder: &Path, brand: &BrandId) -> Result<Option<Self>, GalleryError> {
         let passing = tempfile::TempDir::new()?;
         let (path, copy) = (folder.join(format!("{brand}.db")), passing.path().join(format!("{brand}.db")));
@@ -275,8 +275,8 @@ impl Journal {
         })
     }
 
-    /// The entry of this pass that was refused and may stand for these bytes: an earlier pass has read them there, or it
-    /// is about one of `places`.
+    /// A refused entry of this pass that may be about these bytes: an earlier pass read them from its source, or it is about
+    /// one of `places`.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -303,7 +303,7 @@ impl Journal {
     pub fn record(&self, entry: &JournalEntry) -> Result<(), GalleryError> {
         self.with(|db| {
             db.prepare_cached(
-                // Of what is refused, the bytes that were read there before are remembered.
+                // A refused entry remembers the bytes that were last read from its source.
                 "INSERT OR REPLACE INTO item (source, polarity, pass, version, about, sha256, key, fate, code, detail, doubts, earlier)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, CASE WHEN ?8 = 'refused' THEN
                      (SELECT CASE fate WHEN 'refused' THEN earlier ELSE sha256 END FROM item WHERE source = ?1 AND polarity = ?2)
@@ -391,7 +391,7 @@ impl Journal {
         })
     }
 
-    /// How many of this pass come in with each doubt.
+    /// How many images of this pass are added with each doubt.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -411,7 +411,7 @@ impl Journal {
         })
     }
 
-    /// The entries of this pass that come in with a doubt, by source, `most` of them; and how many there are.
+    /// The entries of this pass that are added with a doubt, ordered by source, at most `most`; and how many there are in all.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -464,7 +464,7 @@ impl Journal {
         })
     }
 
-    /// An entry of this pass that a condition on `?2` holds for.
+    /// An entry of this pass that meets a condition on `?2`.
     fn first(&self, condition: &str, value: Option<&dyn ToSql>) -> Result<Option<JournalEntry>, GalleryError> {
         self.with(|db| {
             let sql = format!("SELECT {COLUMNS} FROM item WHERE pass = ?1 AND {condition} LIMIT 1");

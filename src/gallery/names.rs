@@ -1,24 +1,24 @@
-//! What texts of others may hold before they are kept: ids, names and free text.
+//! Checks of texts that others send, before they are stored: ids, names and free text.
 
 use super::InvalidName;
 
-/// Why a text is not taken.
+/// Why a text is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextFault {
-    /// Nothing, or only white space.
-    #[error("{field} is empty; send a text that can be seen, or leave it out")]
+    /// The text is empty or only white space.
+    #[error("{field} is empty or blank; send visible text, or leave the field out")]
     Empty {
         /// The field's name.
         field: String,
     },
-    /// A control character.
-    #[error("{field} holds the control character U+{:04X} at byte {at}; send it without", u32::from(*.control))]
+    /// The text contains a control character.
+    #[error("{field} holds the control character U+{:04X} at byte {at}; remove it", u32::from(*.control))]
     Control {
         /// The field's name.
         field: String,
         /// The character.
         control: char,
-        /// Where it begins, in bytes of UTF-8 from 0.
+        /// Its byte offset in the UTF-8 text, from 0.
         at: usize,
     },
 }
@@ -40,12 +40,12 @@ impl From<TextFault> for InvalidName {
     }
 }
 
-/// Whether a character moves the cursor, ends a line or turns the direction of text around, and shows nothing itself.
+/// Whether a character is invisible and moves the cursor, ends a line or changes the direction of text.
 fn is_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Checks a text on one line: an id, a name, a source. It has something to see and no control character.
+/// Checks a single-line text: an id, a name, a source. It must not be blank or contain control characters.
 ///
 /// # Errors
 /// [`TextFault`], which names the field.
@@ -56,7 +56,7 @@ pub fn check_name(field: &str, text: &str) -> Result<(), TextFault> {
     without_control(field, text, |_| false)
 }
 
-/// Checks a free text: it may have line breaks and tabs, and be empty.
+/// Checks a free text: it may be empty and may contain line breaks and tabs.
 ///
 /// # Errors
 /// [`TextFault::Control`], which names the field.
@@ -64,7 +64,7 @@ pub fn check_text(field: &str, text: &str) -> Result<(), TextFault> {
     without_control(field, text, |c| matches!(c, '\n' | '\r' | '\t'))
 }
 
-/// Checks a field by its name: `notes`, `note` and `text` are free texts, all others names.
+/// Checks a field by its name: `notes`, `note` and `text` are free texts, all others are names.
 ///
 /// # Errors
 /// [`TextFault`], which names the field.

@@ -58,7 +58,7 @@ pub(super) fn mark(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Mark>
     }
 }
 
-/// Codes of doubts as one text, a space between two.
+/// Codes of doubts as one text, separated by spaces.
 pub(super) fn doubts_text(doubts: &[Doubt]) -> String {
     doubts.iter().map(|doubt| doubt.as_str()).collect::<Vec<_>>().join(" ")
 }
@@ -69,7 +69,7 @@ pub(super) fn doubts(row: &Row<'_>, index: usize) -> rusqlite::Result<Vec<Doubt>
     text.split_whitespace().map(|code| code.parse().map_err(|error| conversion(index, error))).collect()
 }
 
-/// Sums, one after the other; null is none.
+/// Concatenated SHA-256 values; null means none.
 pub(super) fn sums(row: &Row<'_>, index: usize) -> rusqlite::Result<Vec<Sha256>> {
     let bytes = row.get_ref(index)?.as_blob_or_null()?.unwrap_or_default();
     Ok(bytes.as_chunks::<32>().0.iter().copied().map(Sha256).collect())

@@ -48,9 +48,9 @@ pub enum GalleryError {
     /// Its photos are encrypted.
     #[error("photos are encrypted with key {0}, which photo_keys does not hold; name the file with that key in it")]
     Sealed(String),
-    /// The data folder was removed, renamed or replaced since.
+    /// The data folder was removed, renamed or replaced after it was opened.
     #[error(
-        "database {0} is not the file that was opened; put the data folder back as it was, or restart to use the one that is there now"
+        "database {0} is not the file that was opened; put the original data folder back, or restart to use the current one"
     )]
     Gone(PathBuf),
     /// A photo could not be kept or read.
@@ -181,18 +181,18 @@ impl Gallery {
             None => self.open_reader().map_err(|source| self.failed(source))?,
         };
         let answer = query(&connection).map_err(|source| self.failed(source));
-        // Where another database stands in its place, the connection may be to that one: it is not kept.
+        // If another database has taken its place, the connection may be to that one and must not be kept.
         self.still_there()?;
         self.readers.lock().push(connection);
         answer
     }
 
-    /// Whether what was read or written is in the database that others open, too.
+    /// Fails if the open database is no longer the file that others would open.
     fn still_there(&self) -> Result<(), GalleryError> {
         if self.identity.is_there(&self.path) { Ok(()) } else { Err(GalleryError::Gone(self.path.clone())) }
     }
 
-    /// One more connection; a file that is gone is not made anew.
+    /// Opens another connection. Does not create a file that is gone.
     fn connect(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::default().difference(OpenFlags::SQLITE_OPEN_CREATE);
         let connection = Connection::open_with_flags(&self.path, flags)?;

@@ -262,13 +262,13 @@ pub struct PhotoRecord {
     pub media_type: String,
     /// Why it is a poor reference, if it is.
     pub doubts: Vec<Doubt>,
-    /// Sums of its pixels over white and, where it is kept, over black, by which the same picture in another file is
-    /// known again. None where nothing is in doubt.
+    /// SHA-256 of its pixels over white and, if that picture is kept, over black. They identify the same picture in another
+    /// file. Empty if nothing is in doubt.
     pub pixels: Vec<Sha256>,
 }
 
 impl PhotoRecord {
-    /// Whether it matches the same file and the same pixels only.
+    /// Whether it matches only the same file and the same pixels.
     #[must_use]
     pub fn is_by_identity_only(&self) -> bool {
         Doubt::leave_identity_only(&self.doubts)

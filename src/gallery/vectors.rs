@@ -26,7 +26,7 @@ pub struct ChangedRow {
     pub active: bool,
     /// Why it never leads to a block by itself, if it does not.
     pub mark: Option<Mark>,
-    /// How it is known again, where there is a doubt about it.
+    /// How it is recognised, if there is a doubt about it.
     pub identity: Option<Identity>,
     /// The revision that its last change made.
     pub revision: u64,
@@ -34,21 +34,21 @@ pub struct ChangedRow {
     pub vector: Option<Vec<u8>>,
 }
 
-/// What a reference in doubt is known by.
+/// How a reference in doubt is recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Sum of the file.
+    /// SHA-256 of the file.
     pub sha256: Sha256,
     /// Width and height in pixels.
     pub size: (u32, u32),
-    /// Sums of the pixels.
+    /// SHA-256 values of the pixels.
     pub pixels: Vec<Sha256>,
-    /// Whether it is known by nothing else: it is in no index then.
+    /// Whether it is recognised in no other way. It is then not indexed.
     pub only: bool,
 }
 
 impl ChangedRow {
-    /// Whether photos that resemble it find it.
+    /// Whether similar photos can find it.
     #[must_use]
     pub fn is_searched(&self) -> bool {
         self.active && self.identity.as_ref().is_none_or(|identity| !identity.only)
@@ -156,7 +156,7 @@ impl Gallery {
         mut visit: impl FnMut(u64, Vec<u8>),
     ) -> Result<(), GalleryError> {
         self.read(|db| {
-            // Written out, so that their index serves.
+            // Part of the text, not a parameter, so that SQLite can use the partial index.
             let in_doubt = if query.in_doubt { "r.doubts <> '' AND" } else { "" };
             let mut statement = db.prepare_cached(&format!(
                 "SELECT r.key, v.vector FROM reference r JOIN vector v ON v.sha256 = r.sha256 AND v.model = :model

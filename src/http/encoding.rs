@@ -1,4 +1,4 @@
-//! Bodies that are packed: none is unpacked here, so none may be taken for what it holds.
+//! Compressed request bodies. The service does not decompress them, so it must refuse them.
 
 use axum::body::HttpBody;
 use axum::extract::Request;
@@ -13,14 +13,14 @@ pub(super) async fn refuse_packed(request: Request, next: Next) -> Response {
     let Some(encoding) = packed(request.headers()).filter(|_| !request.body().is_end_stream()) else {
         return next.run(request).await;
     };
-    let detail = format!("the body's Content-Encoding is {encoding:?}, expected identity; send the body unpacked");
+    let detail = format!("the body's Content-Encoding is {encoding:?}, expected identity; send the body uncompressed");
     let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding-unsupported", detail);
     let mut response = problem.into_response();
     response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     response
 }
 
-/// What a body is packed by, if it is.
+/// The body's encoding, if it is compressed.
 fn packed(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(header::CONTENT_ENCODING).iter();
     let texts: Vec<String> = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();

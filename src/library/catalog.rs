@@ -138,7 +138,7 @@ impl Catalog {
     }
 }
 
-/// References that are known again by their file or their pixels.
+/// References that are recognised by their file or their pixels.
 #[derive(Debug, Default)]
 pub(super) struct InDoubt {
     identities: HashMap<u64, Identity>,
@@ -159,17 +159,17 @@ impl InDoubt {
         }
     }
 
-    /// How many there are that nothing else finds.
+    /// How many of them are found in no other way.
     pub(super) fn count(&self) -> usize {
         self.identities.values().filter(|identity| identity.only).count()
     }
 
-    /// Whether one has this size in pixels.
+    /// Whether one of them has this size in pixels.
     pub(super) fn has_size(&self, size: (u32, u32)) -> bool {
         self.by_size.contains_key(&size)
     }
 
-    /// Those that are this file, or have these pixels.
+    /// The keys of those that are this file or have these pixels.
     pub(super) fn same(&self, file: Sha256, size: (u32, u32), pixels: Option<Sha256>) -> BTreeSet<u64> {
         let of_file = self.by_file.get(&file).into_iter().flatten();
         let has_pixels = |key: &&u64| {
@@ -181,7 +181,7 @@ impl InDoubt {
     }
 }
 
-/// Takes a key out of a set, and the set with its last key.
+/// Removes a key from a set, and the set itself if it is then empty.
 fn take_out<K: Eq + std::hash::Hash>(sets: &mut HashMap<K, BTreeSet<u64>>, of: &K, key: u64) {
     if let Some(keys) = sets.get_mut(of) {
         keys.remove(&key);

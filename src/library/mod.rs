@@ -217,8 +217,8 @@ impl Library {
         self.index.search_down_to(query, k, floor, Scope::Where(&|key| catalog.admits(filter, key)))
     }
 
-    /// The references in doubt that are this very picture: the same file, or the same pixels. `pixel_sum` is asked only
-    /// where one of them has the size, in pixels. Their similarity is 1.
+    /// The references in doubt that are identical to this picture: the same file, or the same pixels. Calls `pixel_sum` only
+    /// if one of them has this size in pixels. Their similarity is 1.
     #[must_use]
     pub fn same(&self, file: Sha256, size: (u32, u32), pixel_sum: impl FnOnce() -> Sha256) -> Vec<Found> {
         let has_size = self.catalog.read().in_doubt().has_size(size);
@@ -368,8 +368,8 @@ struct News {
     standings: Vec<(BrandId, Standing)>,
 }
 
-/// What a row means for an index; `None` when its vector is missing or no embedding. One that matches by identity only is
-/// in no index.
+/// The change to an index that a row causes; `None` if its vector is missing or no embedding. References that match by
+/// identity only are not indexed.
 pub(crate) fn change(row: &ChangedRow, dimension: usize) -> Option<Change> {
     if !row.is_searched() {
         return Some(Change::Remove(row.key));

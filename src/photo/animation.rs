@@ -32,9 +32,8 @@ pub(super) fn rest_of_decoded<'a>(
     rest_of(frames, ends, limits)
 }
 
-/// Takes frames, each with the time that it is shown, until the caps are reached and chooses the one that is longest in
-/// view; one that shows something goes before one that is blank. `ends`: the animation stops at its last frame. `None`
-/// when there is no frame.
+/// Reads frames, each with its display time, until a cap is reached, and picks the one that is shown the longest. A blank
+/// frame is picked only if all frames are blank. `ends`: the animation stops at its last frame. `None` if there is no frame.
 pub(super) fn rest_of<E>(
     frames: impl Iterator<Item = Result<(RgbImage, Duration), E>>,
     ends: bool,

@@ -1,4 +1,4 @@
-//! AVIF: the container is parsed by `zenavif-parse`, AV1 is decoded by `rav1d`.
+//! AVIF: `zenavif-parse` parses the container, `rav1d` decodes AV1.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -15,15 +15,14 @@ use super::colour::{CodePoints, ToSrgb, icc_profile};
 use super::decode::{Decoded, check_size};
 use super::{Format, Limits, PhotoError};
 
-/// Bytes that a pixel takes while it is decoded: planes of up to 16 bits, their 8-bit copies, RGB and alpha.
+/// Bytes of memory per pixel during decoding: planes of up to 16 bits, their 8-bit copies, RGB and alpha.
 const BYTES_PER_PIXEL: u64 = 13;
-/// Tiles of a grid that are decoded at most.
+/// Largest number of tiles in a grid.
 const MOST_TILES: u32 = 256;
 
-/// Decodes the primary picture, or the frame of a sequence that is longest in view.
+/// Decodes the primary picture, or the frame of a sequence that is shown the longest.
 ///
-/// The container says how a picture is cropped, turned and mirrored. Browsers ignore EXIF orientation in AVIF files,
-/// and so does this.
+/// The container says how a picture is cropped, rotated and mirrored. EXIF orientation is ignored, as in browsers.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
     let config = DecodeConfig::default()
         .with_peak_memory_limit(limits.max_memory)
@@ -31,6 +30,11 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
         // Browsers, too, accept files that leave out properties which the format asks for.
         .lenient(true);
     let file = AvifParser::from_bytes_with_config(bytes, &config, &Unstoppable).map_err(broken)?;
+    let selects = file.layer_selector().is_some_and(|layer| layer.layer_id != u16::MAX)
+        || file.operating_point().is_some_and(|point| point.op_index > 0);
+    if selects {
+        return Err(broken("pictures that select one of their layers are not supported"));
+    }
     let mut av1 = Av1::new(&file, limits)?;
     let mut stored = if file.major_brand() == b"avis" && file.animation_info().is_some() {
         let frames = file.frames().map(|frame| av1.frame(&frame.map_err(broken)?));
@@ -55,13 +59,13 @@ fn broken(reason: impl Display) -> PhotoError {
     PhotoError::Broken { format: Format::Avif.name(), reason: reason.to_string() }
 }
 
-/// Decodes the AV1 pictures of one file. Pictures of a sequence build on those before them.
+/// Decodes the AV1 pictures of one file. Pictures of a sequence can depend on earlier ones.
 struct Av1<'f> {
     file: &'f AvifParser<'f>,
     limits: &'f Limits,
     colour: Stream,
     alpha: Stream,
-    /// What the container says of the colours; without it the first picture says it.
+    /// Colour description of the container, else of the first picture.
     colours: Option<CodePoints>,
     to_srgb: Option<ToSrgb>,
 }
@@ -113,7 +117,7 @@ impl<'f> Av1<'f> {
         let alpha = self.alpha.picture(alpha, self.limits)?;
         let alpha = levels(&alpha, range(alpha.color_range() == YUVRange::Full))?;
         if alpha.dimensions() != rgb.dimensions() {
-            return Err(broken("its transparency has another size than its colours"));
+            return Err(broken("its alpha picture and its colour picture differ in size"));
         }
         let rgba = RgbaImage::from_fn(rgb.width(), rgb.height(), |x, y| {
             let [r, g, b] = rgb.get_pixel(x, y).0;
@@ -122,7 +126,7 @@ impl<'f> Av1<'f> {
         Ok(DynamicImage::ImageRgba8(rgba))
     }
 
-    /// Known once a picture has been decoded.
+    /// Call this after a picture has been decoded: it may supply the colour description.
     fn colours_to_srgb(&mut self) -> &ToSrgb {
         self.to_srgb.get_or_insert_with(|| {
             let profile = match self.file.color_info() {
@@ -133,20 +137,24 @@ impl<'f> Av1<'f> {
         })
     }
 
-    /// The tiles of a grid side by side; those of the last row and column may reach over the edge.
+    /// The tiles of a grid side by side. Tiles of the last row and column may extend beyond the edge.
     fn grid(&mut self) -> Result<DynamicImage, PhotoError> {
         let grid = self.file.grid_config().ok_or_else(|| broken("it has no grid"))?.clone();
         if self.file.alpha_data().is_some() {
-            return Err(broken("a grid with transparency is not read"));
+            return Err(broken("grids with transparency are not supported"));
         }
         let (columns, rows) = (u32::from(grid.columns), u32::from(grid.rows));
         if self.file.grid_tile_count() != usize::from(grid.columns) * usize::from(grid.rows) {
-            return Err(broken("its grid has another number of tiles than it states"));
+            return Err(broken("its grid does not have the stated number of tiles"));
         }
         let mut whole = RgbImage::new(0, 0);
+        let mut first = None;
         for (place, at) in (0..rows * columns).zip(0..) {
             let tile = self.colour(&self.file.tile_data(at).map_err(broken)?)?;
             let (width, height) = tile.dimensions();
+            if *first.get_or_insert((width, height)) != (width, height) {
+                return Err(broken("the tiles of its grid differ in size"));
+            }
             if place == 0 {
                 let size = |stated: u32, side: u32, count: u32| {
                     if stated > 0 { Some(stated) } else { side.checked_mul(count) }
@@ -182,11 +190,13 @@ impl Stream {
         // A decoding process cannot start threads.
         settings.set_n_threads(1);
         settings.set_max_frame_delay(1);
+        // Browsers show the last spatial layer, not the first.
+        settings.set_all_layers(false);
         settings.set_frame_size_limit(u32::try_from(limits.max_pixels).unwrap_or(u32::MAX));
         Ok(Self { decoder: Decoder::with_settings(&settings).map_err(broken)?, begun: false })
     }
 
-    /// One picture. Its size is checked before it is decoded: the first one states it.
+    /// Decodes one picture. The sequence header states its size, which is checked before decoding.
     fn picture(&mut self, data: &[u8], limits: &Limits) -> Result<Picture, PhotoError> {
         match AV1Metadata::parse_av1_bitstream(data) {
             Ok(stated) => check(stated.max_frame_width.get(), stated.max_frame_height.get(), limits)?,
@@ -197,6 +207,8 @@ impl Stream {
         let mut sent = self.decoder.send_data(data.to_vec(), None, None, None);
         loop {
             match self.decoder.get_picture() {
+                // A leftover picture would be returned in place of the next frame.
+                Ok(_) if self.decoder.get_picture().is_ok() => return Err(broken("a frame holds several pictures")),
                 Ok(picture) => return Ok(picture),
                 Err(error) if error.is_again() && sent.is_err_and(|error| error.is_again()) => {
                     sent = self.decoder.send_pending_data();
@@ -211,7 +223,7 @@ fn check(width: u32, height: u32, limits: &Limits) -> Result<(), PhotoError> {
     check_size(width, height, u64::from(width) * u64::from(height) * BYTES_PER_PIXEL, limits)
 }
 
-/// What an AV1 sequence header says of its colours. The decoder's own types are those of ITU-T H.273, by number.
+/// The colour description of an AV1 sequence header. The decoder's types have the numbers of ITU-T H.273.
 fn coded(picture: &Picture) -> CodePoints {
     CodePoints {
         primaries: picture.color_primaries() as u8,
@@ -225,7 +237,7 @@ fn range(full: bool) -> YuvRange {
     if full { YuvRange::Full } else { YuvRange::Limited }
 }
 
-/// A plane in 8 bits: its samples and how many of them make a row.
+/// A plane in 8 bits: its samples, and the number of samples per row.
 fn plane(picture: &Picture, component: Component) -> Result<(Vec<u8>, u32), PhotoError> {
     let bytes = picture.plane(component);
     let stride = picture.stride(component);
@@ -234,13 +246,13 @@ fn plane(picture: &Picture, component: Component) -> Result<(Vec<u8>, u32), Phot
         return Ok((bytes.to_vec(), stride));
     }
     let (shift, half) = (bits - 8, 1_u16 << (bits - 9));
-    let (samples, []) = bytes.as_chunks::<2>() else { return Err(broken("a plane has half a sample")) };
+    let (samples, []) = bytes.as_chunks::<2>() else { return Err(broken("a plane ends within a sample")) };
     let eight =
         |sample: &[u8; 2]| u8::try_from(u16::from_ne_bytes(*sample).saturating_add(half) >> shift).unwrap_or(u8::MAX);
     Ok((samples.iter().map(eight).collect(), stride / 2))
 }
 
-/// The lightness of a picture alone, over the whole range.
+/// The luma plane of a picture, scaled to full range.
 fn levels(picture: &Picture, range: YuvRange) -> Result<GrayImage, PhotoError> {
     let (width, height) = (picture.width(), picture.height());
     let (samples, stride) = plane(picture, Component::Y)?;
@@ -290,7 +302,8 @@ fn to_rgb(picture: &Picture, colours: CodePoints) -> Result<RgbImage, PhotoError
         width,
         height,
     };
-    let unread = || broken(format!("matrix coefficients {} are not read with this sampling", colours.matrix));
+    let unread =
+        || broken(format!("matrix coefficients {} are not supported with this chroma sampling", colours.matrix));
     let converted = match (colours.matrix, layout, matrix) {
         (0, PixelLayout::I444, _) => yuv::gbr_to_rgb(&planes, &mut rgb, row, range),
         (8, PixelLayout::I444, _) => yuv::ycgco444_to_rgb(&planes, &mut rgb, row, range),
@@ -305,7 +318,7 @@ fn to_rgb(picture: &Picture, colours: CodePoints) -> Result<RgbImage, PhotoError
     Ok(rgb)
 }
 
-/// What a file's `irot` (anticlockwise), then its `imir` do. Axis 0 exchanges top and bottom, 1 left and right
+/// The effect of a file's `irot` (anticlockwise) followed by its `imir`. Axis 0 swaps top and bottom, 1 left and right
 /// (ISO/IEC 23008-12, 6.5.12).
 fn orientation(file: &AvifParser<'_>) -> Orientation {
     let angle = file.rotation().map_or(0, |rotation| rotation.angle);
@@ -323,7 +336,7 @@ fn orientation(file: &AvifParser<'_>) -> Orientation {
 }
 
 /// Left, top, width and height of a clean aperture (ISO/IEC 14496-12, 12.1.4) that lies on whole pixels within a
-/// picture of `size`; others are ignored.
+/// picture of that size and begins at its top left corner. Any other is ignored, as in Chromium.
 fn window(crop: &CleanAperture, (wide, high): (u32, u32)) -> Option<[u32; 4]> {
     let side = |length: u32, part: (u32, u32), offset: (i32, u32)| {
         let whole = |numerator: i64, denominator: u32| {
@@ -339,5 +352,5 @@ fn window(crop: &CleanAperture, (wide, high): (u32, u32)) -> Option<[u32; 4]> {
     };
     let (left, width) = side(wide, (crop.width_n, crop.width_d), (crop.horiz_off_n, crop.horiz_off_d))?;
     let (top, height) = side(high, (crop.height_n, crop.height_d), (crop.vert_off_n, crop.vert_off_d))?;
-    Some([left, top, width, height])
+    (left == 0 && top == 0).then_some([left, top, width, height])
 }

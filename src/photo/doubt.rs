@@ -61,14 +61,14 @@ impl Doubt {
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
-            Self::TooSmall => "Its shorter side has fewer than 32 pixels. Send a larger picture.",
-            Self::MostlyOneColour => "Nearly all of it has one colour. Send a picture in which the goods are larger.",
+            Self::TooSmall => "The shorter side has fewer than 32 pixels. Send a larger picture.",
+            Self::MostlyOneColour => {
+                "Nearly all of the picture has one colour. Send a picture that shows the goods larger."
+            }
             Self::InvisibleOnWhite => {
-                "It has transparent parts and cannot be seen on white. It is compared on black; on white only the same picture matches."
+                "The picture has transparent parts and is invisible on white. It is compared on black; on white only the identical picture matches."
             }
-            Self::NothingToFind => {
-                "It is flat and has hardly any keypoints to find it by. Send a picture with more detail."
-            }
+            Self::NothingToFind => "The picture is flat and has hardly any keypoints. Send a picture with more detail.",
         }
     }
 

@@ -43,9 +43,9 @@ pub enum PhotoError {
         /// The decoder's own words.
         reason: String,
     },
-    /// A part of the file is damaged. Only a photo that is to be a reference fails with this.
+    /// A part of the file is damaged. Only new references are refused for this.
     #[error(
-        "a part of the {format} photo is damaged, so that a part of the picture is missing or wrong; send an undamaged copy of the file as the reference"
+        "the {format} photo is partly damaged, so a part of the picture is missing or wrong; send an undamaged copy of the file as the reference"
     )]
     PartlyDecoded {
         /// What the bytes are.

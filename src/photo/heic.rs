@@ -1,4 +1,4 @@
-//! HEIC, by `heic-decoder`: still pictures, grids and the first picture of a sequence.
+//! HEIC, decoded by `heic-decoder`: still pictures, grids and the first picture of a sequence.
 
 use heic_decoder::{ColorInfo, RgbOptions};
 use image::metadata::Orientation;
@@ -6,13 +6,13 @@ use image::{DynamicImage, RgbImage, RgbaImage};
 
 use super::colour::{CodePoints, ToSrgb, icc_profile};
 use super::decode::{Decoded, check_size};
-use super::{Format, Limits, PhotoError};
+use super::{Format, Limits, PhotoError, Pixels};
 
-/// Bytes that a pixel takes while it is decoded: 4:2:0 planes of 32-bit samples, as tiles and as a whole, and RGBA.
+/// Bytes of memory per pixel during decoding: 4:2:0 planes of 32-bit samples, as tiles and as a whole, and RGBA.
 const BYTES_PER_PIXEL: u64 = 16;
 
-/// Decodes the primary picture. The decoder crops, turns and mirrors it as the container says; EXIF orientation repeats
-/// that and does not count.
+/// Decodes the primary picture. The decoder crops, rotates and mirrors it as the container says. EXIF orientation only
+/// repeats that and is ignored.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
     let broken = |reason: String| PhotoError::Broken { format: Format::Heic.name(), reason };
     let failed = |error: heic_decoder::HeifError| broken(error.to_string());
@@ -54,5 +54,27 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
         }),
     };
     let stored = ToSrgb::from(profile.as_ref()).still(image, premultiplied);
+    // Of a sequence one picture is decoded, and what the others show is not known.
+    let stored = Pixels { more_frames: has_box(bytes, *b"moov"), ..stored };
     Ok(Decoded { stored, orientation: Orientation::NoTransforms })
+}
+
+/// Whether a box of this kind stands at the top of an ISO base media file (ISO/IEC 14496-12, 4.2).
+fn has_box(mut file: &[u8], kind: [u8; 4]) -> bool {
+    while let Some((length, rest)) = file.split_first_chunk::<4>() {
+        if rest.starts_with(&kind) {
+            return true;
+        }
+        let length = match u32::from_be_bytes(*length) {
+            1 => rest.get(4..).and_then(<[u8]>::first_chunk).map(|length| u64::from_be_bytes(*length)),
+            length => Some(length.into()),
+        };
+        // 0 is a last box, that reaches to the end.
+        let next = length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length >= 8);
+        match next.and_then(|length| file.get(length..)) {
+            Some(rest) => file = rest,
+            None => return false,
+        }
+    }
+    false
 }

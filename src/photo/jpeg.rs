@@ -17,7 +17,7 @@ pub(super) const EXIF: &[u8] = b"Exif\0\0";
 const ICC: &[u8] = b"ICC_PROFILE\0";
 
 thread_local! {
-    /// Warnings of the decoder that runs on this thread, since they were last set to 0.
+    /// Warnings of this thread's decoder since the last reset to 0.
     static WARNINGS: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -50,8 +50,8 @@ impl<'a> Jpeg<'a> {
     /// Decodes the pixels of the first picture. What follows its end is not looked at: phones append films and further
     /// pictures.
     ///
-    /// A file that is cut is an error. Damaged codes are not, where the decoder finds its way again; the second part
-    /// of the result says whether it met any.
+    /// A truncated file is an error. Damaged codes are not, if the decoder can resynchronise; the second part of the
+    /// result says whether there were any.
     pub(super) fn pixels(self) -> Result<(RgbImage, bool), String> {
         let (width, height) = (self.width, self.height);
         // Warnings about the header, such as an unknown version, say nothing about the pixels.
@@ -107,8 +107,8 @@ fn profile(decoder: &Decompress<Source<'_>>) -> Option<Vec<u8>> {
     whole.then(|| parts.into_iter().flat_map(|(.., part)| part).copied().collect())
 }
 
-/// An error manager that counts warnings in [`WARNINGS`]. libjpeg counts them too, but behind a pointer that only
-/// `unsafe` code reads. For the same reason this one cannot put a fatal error in words: [`in_words`] does.
+/// An error manager that counts warnings in [`WARNINGS`]. libjpeg also counts them, but only `unsafe` code can read that
+/// count. For the same reason this error manager has no message for a fatal error: [`in_words`] gets it.
 fn counting() -> jpeg_error_mgr {
     jpeg_error_mgr {
         error_exit: Some(unwind),
@@ -142,7 +142,7 @@ extern "C-unwind" fn count(_: &mut jpeg_common_struct, level: c_int) {
 
 extern "C-unwind" fn ignore(_: &mut jpeg_common_struct) {}
 
-/// libjpeg's own words for what is wrong with a file that it does not decode.
+/// libjpeg's message about a file that it cannot decode.
 fn in_words(bytes: &[u8]) -> Option<String> {
     guarded(|| Decompress::builder().from_reader(bytes)?.rgb()?.read_scanlines::<u8>()).err()
 }

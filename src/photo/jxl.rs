@@ -1,4 +1,4 @@
-//! JPEG XL, by `jxl` (jxl-rs), the decoder of Chromium and Firefox.
+//! JPEG XL, decoded by `jxl` (jxl-rs), which Chromium and Firefox use.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use super::colour::{ToSrgb, icc_profile};
 use super::decode::{Decoded, check_size};
 use super::{Format, Limits, PhotoError};
 
-/// Bytes that a pixel takes while it is decoded: three channels of 32-bit samples twice, and RGBA.
+/// Bytes of memory per pixel during decoding: three channels of 32-bit samples twice, and RGBA.
 const BYTES_PER_PIXEL: u64 = 28;
 
-/// Decodes the picture, turned as its header says, or the frame of an animation that is longest in view.
+/// Decodes the picture, or the frame of an animation that is shown the longest. The header says how it is rotated.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
     let mut file = Jxl::open(bytes, limits)?;
     let stored = match file.animation_ends() {
@@ -71,7 +71,7 @@ impl<'a> Jxl<'a> {
         let count = channels.len();
         let format = if alpha { JxlPixelFormat::rgba8(count) } else { JxlPixelFormat::rgb8(count) };
         if decoder.embedded_color_profile().is_some_and(JxlColorProfile::is_cmyk) {
-            return Err(broken("JPEG XL in CMYK is not read"));
+            return Err(broken("JPEG XL in CMYK is not supported"));
         }
         decoder.set_pixel_format(format).map_err(broken)?;
         let profile = decoder.output_color_profile().and_then(JxlColorProfile::try_as_icc);
@@ -85,7 +85,7 @@ impl<'a> Jxl<'a> {
         Some(animation.num_loops > 0)
     }
 
-    /// The next frame as it is shown, and how long.
+    /// The next frame as it is shown, and its display time.
     fn next_frame(&mut self) -> Result<Option<(DynamicImage, Duration)>, PhotoError> {
         if !self.more {
             return Ok(None);

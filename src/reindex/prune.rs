@@ -14,8 +14,8 @@ pub(super) struct Shares {
     pub(super) unnamed: Vec<Polarity>,
 }
 
-/// Marks what the sources no longer name. Of a polarity that they do not speak of nothing goes, and nothing whose source
-/// is there but cannot be used this time.
+/// Marks references that the sources no longer name. Keeps all references of a polarity that the sources do not contain, and
+/// references whose source exists but cannot be used this time.
 pub(super) fn mark_removed(
     plan: &Plan,
     gallery: &Gallery,

@@ -197,7 +197,7 @@ fn page_of(outcome: &Outcome, gallery: &Gallery) -> Result<Markup, GalleryError>
         (
             Fate::Kept,
             "Kept",
-            "Not pruned: their sources are there, but could not be used this time. Mend them and run again.",
+            "Not pruned: their sources exist but could not be used in this run. Fix the sources and run again.",
         ),
         (Fate::Changed, "Changed", "What the brand says of them is new; the photos are the same."),
         (Fate::Duplicate, "Duplicates", "The same bytes came before: one reference stands for all of them."),
@@ -210,7 +210,7 @@ fn page_of(outcome: &Outcome, gallery: &Gallery) -> Result<Markup, GalleryError>
     let groups = groups(&outcome.changes, gallery)?;
     let (doubted, all_doubted) = outcome.journal.doubted(SHOWN)?;
     let note =
-        "They come in, but what resembles them proves nothing: they match the same file and the same pixels only.";
+        "They were added, but similarity to them proves nothing: they match only the same file and the same pixels.";
     Ok(html! {
         (DOCTYPE)
         html lang="en" {

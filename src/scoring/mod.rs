@@ -66,8 +66,8 @@ pub struct Platt {
     pub offset: f64,
     /// Times the log-odds; more than 0.
     pub slope: f64,
-    /// No probability is more than this, above 0.5 to below 1: as many as the copies among the photos that it was fitted to
-    /// can vouch for.
+    /// The cap of every probability, above 0.5 and below 1: the highest one that the copies among the fitting photos
+    /// support.
     pub most: f64,
 }
 
@@ -211,7 +211,7 @@ impl Scoring {
         Ok(path)
     }
 
-    /// Gives it the identity that it would have if it were kept.
+    /// Gives it the identity that it would get from [`Scoring::save`].
     ///
     /// # Errors
     /// When it cannot be written as JSON.
@@ -315,7 +315,7 @@ impl Weights {
     }
 }
 
-/// What a copy's colours may differ by, of 255.
+/// Colour difference of an ordinary copy, of 255.
 const SAME_COLOUR: f64 = 5.0;
 
 /// What the log-odds are a weighted sum of.
@@ -325,10 +325,10 @@ pub fn features(sighting: &Sighting) -> [f64; 5] {
     let normalised = f64::from(sighting.normalised);
     match &sighting.alignment {
         Some(found) => {
-            // Another colour is told by itself, and says nothing against the same photograph.
+            // Another colour is reported separately. It is no evidence against the same photograph.
             let most = if found.recolour.is_some() { SAME_COLOUR } else { f64::INFINITY };
             let colour = found.difference.min(most).ln_1p();
-            // Two goods shot alike agree by half: what counts is the rest.
+            // Different goods photographed alike already agree by half. Squaring lets the rest count.
             let structure = found.structure * found.structure.abs();
             [normalised, (found.inliers as f64).ln_1p(), structure, colour, (found.residual + 0.3).ln()]
         }

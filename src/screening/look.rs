@@ -30,17 +30,17 @@ const LOOKED_FOR_IN_PANEL: usize = 4;
 /// From this probability on the first finding is believed, and no more views are taken.
 const CONCLUSIVE: f32 = 0.9;
 
-/// The same file has the same embedding, but for rounding.
+/// Lowest similarity of the same file's embeddings: they differ only by rounding.
 const SAME_FILE_SIMILARITY: f32 = 0.999;
-/// Log-odds of a copy where the bytes are the same,
+/// Lowest log-odds of a copy if the bytes are the same.
 const SAME_FILE_EVIDENCE: f64 = 12.0;
-/// and, at least, where the whole pictures are, but for compression, size and a little tone.
+/// The same if the whole pictures are the same except for compression, size and a slight change of tone.
 const SAME_PICTURE_EVIDENCE: f64 = 8.0;
-/// Less similar pictures are not compared directly.
+/// Pictures with a lower similarity are not compared directly.
 const SAME_PICTURE_SIMILARITY: f32 = 0.7;
-/// Probability from which on a reference in the photo's own colour speaks alone,
+/// A reference in the photo's own colour silences those in other colours from this probability on.
 const OWN_COLOUR: f32 = 0.5;
-/// share of the smaller one's place that both must cover then, and what is left of the log-odds of those in other colours.
+/// It must share at least this part of the smaller of both places. The log-odds of the silenced ones drop to the value below.
 const SAME_PLACE: f64 = 0.5;
 const OTHER_COLOUR_EVIDENCE: f64 = -4.0;
 
@@ -55,6 +55,8 @@ pub struct Held {
     pub evidence: f64,
     /// The picture inside the photo in which it was seen; `None` for the whole photo.
     pub inside: Option<Inside>,
+    /// The evidence before a reference in the photo's own colour silenced this one.
+    pub silenced_from: Option<f64>,
 }
 
 /// A picture inside a photo, as it was embedded.
@@ -89,12 +91,12 @@ impl Screener {
         self.examine_beside(photo, embedding, self.same(photo))
     }
 
-    /// The references in doubt that are this very photo.
+    /// The references in doubt that are identical to this photo.
     pub(super) fn same(&self, photo: &Photo) -> Vec<Found> {
         self.library.same(photo.sha256(), (photo.width(), photo.height()), || photo.pixel_sum())
     }
 
-    /// As [`Screener::examine`], of a photo that may have been shrunk since [`Screener::same`] was asked about it.
+    /// As [`Screener::examine`], for a photo that may have been shrunk since the call of [`Screener::same`].
     pub(super) fn examine_beside(
         &self,
         photo: &Photo,
@@ -124,7 +126,7 @@ impl Screener {
         Ok(examination)
     }
 
-    /// Where a reference is the same file, that outweighs whatever keypoints say.
+    /// If a reference is the same file, that outweighs the keypoints.
     fn prefer_identity(&self, photo: &Photo, examination: &mut Examination) -> Result<(), ScreenError> {
         let alike = |held: &Held| held.sighting.similarity >= SAME_FILE_SIMILARITY;
         let keys: Vec<u64> = examination.held.iter().filter(|held| alike(held)).map(|held| held.found.key).collect();
@@ -141,24 +143,37 @@ impl Screener {
         Ok(())
     }
 
-    /// Of one photograph in several colours, the reference in the photo's own colour speaks alone.
-    fn prefer_own_colour(&self, examination: &mut Examination) {
-        let own = |held: &&Held| {
-            !is_recoloured(held)
-                && held.sighting.alignment.is_some()
-                && self.scoring.probability(held.evidence, held.found.polarity(), 0.0) >= OWN_COLOUR
-        };
-        let own: Vec<Option<Alignment>> =
-            examination.held.iter().filter(own).map(|held| held.sighting.alignment).collect();
+    /// If references of one brand show one photograph in several colours, only those in the photo's own colour count.
+    /// A brand never silences another's references.
+    pub(super) fn prefer_own_colour(&self, examination: &mut Examination) {
+        let own: Vec<(BrandId, Alignment)> = examination
+            .held
+            .iter()
+            .filter(|held| {
+                !is_recoloured(held)
+                    && self.scoring.probability(held.evidence, held.found.polarity(), 0.0) >= OWN_COLOUR
+            })
+            .filter_map(|held| {
+                let place = held.sighting.alignment.filter(Alignment::holds)?;
+                Some(((*held.found.entry.brand).clone(), place))
+            })
+            .collect();
         for held in examination.held.iter_mut().filter(|held| is_recoloured(held)) {
-            let here = |other: &Option<Alignment>| match (other, held.sighting.alignment) {
-                (Some(other), Some(place)) => other.shared(&place) >= SAME_PLACE,
-                _ => true,
-            };
-            if own.iter().any(here) {
+            let here =
+                |place: &Alignment| held.sighting.alignment.is_none_or(|other| place.shared(&other) >= SAME_PLACE);
+            if own.iter().any(|(brand, place)| *brand == *held.found.entry.brand && here(place)) {
+                held.silenced_from.get_or_insert(held.evidence);
                 held.evidence = held.evidence.min(OTHER_COLOUR_EVIDENCE);
             }
         }
+    }
+
+    /// As [`Screener::prefer_own_colour`], once references have been left out: those that they silenced count again.
+    pub(super) fn prefer_own_colour_again(&self, examination: &mut Examination) {
+        for held in &mut examination.held {
+            held.evidence = held.silenced_from.take().unwrap_or(held.evidence);
+        }
+        self.prefer_own_colour(examination);
     }
 
     fn first_look(&self, embedding: &Embedding) -> Examination {
@@ -237,7 +252,7 @@ impl Screener {
 
     fn hold(&self, found: Found, sighting: Sighting, inside: Option<Inside>) -> Held {
         let evidence = self.scoring.evidence(&sighting);
-        Held { found, sighting, evidence, inside }
+        Held { found, sighting, evidence, inside, silenced_from: None }
     }
 
     /// Whether nothing that could still be seen would change the answer: a known fake was found. Beside or on an

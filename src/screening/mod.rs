@@ -273,7 +273,7 @@ impl Screener {
     /// # Errors
     /// When it is no photo, or the model is busy.
     pub fn embed(&self, bytes: &[u8]) -> Result<Embedding, ScreenError> {
-        let photo = self.decode(bytes).map_err(|source| ScreenError::Photo { index: 0, source })?;
+        let photo = self.decode(bytes).map_err(|source| ScreenError::Photo { index: 0, source })?.as_seen();
         Ok(self.embedder.submit(&photo)?.wait()?)
     }
 
@@ -303,10 +303,12 @@ impl Screener {
     fn start(&self, index: usize, upload: &Upload) -> Result<Started, ScreenError> {
         match self.decode(&upload.bytes) {
             Ok(photo) => {
+                let same = self.same(&photo);
+                // What is invisible on white is judged on black, where its references are compared.
+                let photo = photo.as_seen();
                 let pending = self.embedder.submit(&photo)?;
                 let quality = photo.quality();
                 let size = (photo.width(), photo.height());
-                let same = self.same(&photo);
                 // Twenty photos of a request wait here at once: only as much of each is kept as the second look sees.
                 let photo = photo.shrunk(KEPT_SIDE);
                 Ok(Started::Seen { photo: Box::new(photo), quality, size, same, pending })

@@ -40,7 +40,10 @@ impl Screener {
         decided: &[Pair],
     ) -> Result<Vec<Settled>, ScreenError> {
         let settled: Vec<&Pair> = decided.iter().filter(|pair| pair.decision != Decision::Fake).collect();
-        examination.held.retain(|held| settled.iter().all(|pair| pair.key != held.found.key));
+        if !settled.is_empty() {
+            examination.held.retain(|held| settled.iter().all(|pair| pair.key != held.found.key));
+            self.prefer_own_colour_again(examination);
+        }
         let references = self.gallery.by_keys(settled.iter().map(|pair| pair.key))?;
         let named = settled.iter().filter_map(|pair| {
             let reference_id = references.get(&pair.key)?.id.clone();

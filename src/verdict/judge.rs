@@ -214,7 +214,9 @@ fn finding(near: &Nearest<'_>, all: &[Nearest<'_>], facts: Facts<'_>, model: &Sc
     if opposite().any(|other| other.relevant() && apart(other) > 0.0) {
         return None;
     }
-    let also = opposite().any(Nearest::relevant);
+    // Within the margin in another colour is no conflict, and still reason enough for a person to look.
+    let within = |other: &Nearest<'_>| apart(other).abs() <= f64::from(model.conflict_margin);
+    let also = opposite().any(|other| other.relevant() || within(other));
     Some(match near.polarity {
         Polarity::Fake => known_fake(near, also),
         Polarity::Authentic => photo_reuse(near, also, facts),
@@ -265,7 +267,7 @@ fn known_fake(fake: &Nearest<'_>, authentic_also: bool) -> Judgement {
 
 /// What the second look adds.
 fn where_it_lies(candidate: &Candidate) -> Vec<Reason> {
-    // A recoloured photograph is told even where few points agree.
+    // A recoloured photograph is reported even if few points agree.
     let Some(alignment) = candidate.alignment.filter(|found| found.holds() || found.recolour.is_some()) else {
         return Vec::new();
     };

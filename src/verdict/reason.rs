@@ -84,7 +84,7 @@ impl Reason {
             Self::SamePrintSeen => "The print or surface of a reference is seen again, in another photo.",
             Self::ReferenceLiesInPhoto => "The reference was found in the photo, and both agree point by point.",
             Self::Mirrored => "It is mirrored.",
-            Self::OtherColour => "It is the same photograph, with the goods in another colour.",
+            Self::OtherColour => "The photo is the reference's photograph with the goods in another colour.",
             Self::PartOfPhoto => "It fills only a part of the photo.",
             Self::PartOfReference => "Only a part of the reference is seen.",
             Self::WithinConflictMargin => "A fake and an authentic reference are about equally probable.",
@@ -99,7 +99,7 @@ impl Reason {
             Self::ReferenceDisputed => "The reference was supplied as authentic and as fake, so a person decides.",
             Self::ReferenceNeverBlocks => "The reference shows what many goods share, so a person decides.",
             Self::RecolouredNeverBlocks => {
-                "A known fake in another colour is no proof that this one is fake, so a person decides."
+                "A known fake in another colour does not prove that these goods are fake, so a person decides."
             }
             Self::LowInformation => "There is too little to see on the photo for a match to mean anything.",
             Self::BelowEveryThreshold => "No reference is near.",

@@ -291,6 +291,8 @@ fn of_an_animation_the_frame_in_view_is_judged_and_others_are_told() {
     }
     let two = decode(&fixture("two-pictures.gif"));
     assert_eq!((two.frames(), two.has_more_frames()), (2, true));
+    let sequence = [&fixture("plain.heic")[..], b"\0\0\0\x08moov"].concat();
+    assert!(decode(&sequence).has_more_frames() && !decode(&fixture("plain.heic")).has_more_frames());
     let still = decode(&fixture("drawn.png"));
     assert_eq!((still.frames(), still.has_more_frames()), (1, false));
 }

@@ -31,9 +31,9 @@ pub struct Figures {
     pub same_kind: Alarms,
     /// The same for each category of [`Class::SameKind`] photos.
     pub same_kind_by_category: BTreeMap<String, Alarms>,
-    /// What was said of each kind of photo, those counted apart too.
+    /// Verdicts by kind of photo, including kinds that are counted apart.
     pub kinds: BTreeMap<String, Kind>,
-    /// What was said of edited copies, by strength and transform.
+    /// Verdicts on edited copies, by strength and transform.
     pub transforms: BTreeMap<String, Kind>,
     /// Photos whose most probable reference is a copy, among those at or above [`SURE`].
     pub sure: Rate,
@@ -63,7 +63,7 @@ impl Figures {
     }
 }
 
-/// From this probability on a photo's most probable reference is as good as certain.
+/// From this probability on, a photo's most probable reference counts as certain.
 pub const SURE: f32 = 0.99;
 
 /// The figures of `records`; what is counted apart is in [`Figures::kinds`] and [`Figures::cost`] only. `nameable` says of a [`Class::SameKind`] query whether some reference shows its product;

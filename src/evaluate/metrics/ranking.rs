@@ -72,7 +72,7 @@ pub struct Ranking {
     pub at_precision: Vec<Operating>,
     /// Copies whose true pairing scores more than every other one.
     pub recall_at_1: Rate,
-    /// The same for the edits of one strength, and for `near-copies`, which are no edits.
+    /// The same for the edits of each strength, and for `near-copies`, which are not edits.
     pub first_by_strength: BTreeMap<String, Rate>,
     /// Recall at the wrongs' threshold.
     pub at_wrongs: RecallAtWrongs,

@@ -45,10 +45,10 @@ pub fn confusion(records: &[&Record]) -> Confusion {
     rows
 }
 
-/// What was said of the photos of one kind.
+/// Verdicts on the photos of one kind.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Kind {
-    /// Verdicts given, and how often.
+    /// Number of photos per verdict.
     pub verdicts: BTreeMap<String, usize>,
     /// Photos with a verdict of [`COPY`].
     pub copy: Rate,
@@ -58,7 +58,7 @@ pub struct Kind {
     pub other_colour: Rate,
 }
 
-/// What was said of each kind of photo. Edits are told apart by their strength, such as `edit, heavy`.
+/// Verdicts by kind of photo. Each strength of edits is a kind, such as `edit, heavy`.
 pub fn kinds(records: &[&Record]) -> BTreeMap<String, Kind> {
     by(records, |record| match &record.strength {
         Some(strength) => format!("{}, {strength}", record.kind),
@@ -66,7 +66,7 @@ pub fn kinds(records: &[&Record]) -> BTreeMap<String, Kind> {
     })
 }
 
-/// What was said of the edited copies, by what was done to them.
+/// Verdicts on the edited copies, by strength and transform.
 pub fn transforms(records: &[&Record]) -> BTreeMap<String, Kind> {
     let copies: Vec<&Record> = records.iter().copied().filter(|record| record.class == Class::Copy).collect();
     let edits: Vec<&Record> = copies.into_iter().filter(|record| record.transform.is_some()).collect();

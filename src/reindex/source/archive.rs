@@ -14,10 +14,10 @@ use crate::reindex::ReindexError;
 /// Bytes that lie between two members at most: a member's header, with a name and attributes of any sane length.
 const MAX_HEADER: u64 = 1 << 20;
 
-/// Bytes of a file that tell what kind of archive it is.
+/// How many bytes from the start of a file are enough to recognise an archive.
 pub(super) const TOLD_BY: u64 = 512;
 
-/// What kind of archive a file with these first bytes is, if it is one that is not read.
+/// The kind of archive that begins with these bytes, if touchstone cannot read that kind.
 pub(in crate::reindex) fn unread_kind(first: &[u8]) -> Option<&'static str> {
     const KINDS: [(&[u8], &str); 14] = [
         (b"PK\x03\x04", "zip"),
@@ -38,21 +38,21 @@ pub(in crate::reindex) fn unread_kind(first: &[u8]) -> Option<&'static str> {
     KINDS.iter().find(|(magic, _)| first.starts_with(magic)).map(|(_, kind)| *kind)
 }
 
-/// What to say of an archive of that kind.
+/// The message about an archive of that kind.
 pub(in crate::reindex) fn not_read(kind: &str) -> String {
     format!(
         "archive type not read: {kind}; unpack it into a folder, or pack its files as .tar, .tar.gz or .tgz, which are read"
     )
 }
 
-/// What is wrong with a single file that is given as a source, if it is an archive that is not read as one.
+/// What is wrong with a single file given as a source, if it is an archive that would not be read as one.
 pub(super) fn misgiven(first: &[u8]) -> Option<String> {
     let read_by_name = |what: &str, ending: &str| {
-        Some(format!("it is {what}, and its name does not say so; name it {ending} to have its files read"))
+        Some(format!("it is {what}, but its name does not end in {ending}; rename it so that its files are read"))
     };
     match unread_kind(first) {
         Some(kind) => Some(not_read(kind)),
-        None if first.starts_with(b"\x1f\x8b") => read_by_name("packed by gzip", ".tar.gz or .tgz"),
+        None if first.starts_with(b"\x1f\x8b") => read_by_name("gzip-compressed", ".tar.gz or .tgz"),
         None if first.get(257..262) == Some(b"ustar") => read_by_name("a tar archive", ".tar"),
         None => None,
     }

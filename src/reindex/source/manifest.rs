@@ -87,7 +87,7 @@ fn csv(reader: Box<dyn Read + Send>, path: &str, row: Row<'_>) -> Result<(), Rei
             } else {
                 let (got, expected) = (fields.len(), header.len());
                 Err(format!(
-                    "it has {got} fields, expected {expected} as in the header; put a text with commas in quotes"
+                    "it has {got} fields, expected {expected} as in the header; put fields with commas in quotes"
                 ))
             }
         });
@@ -98,21 +98,21 @@ fn csv(reader: Box<dyn Read + Send>, path: &str, row: Row<'_>) -> Result<(), Rei
     Ok(())
 }
 
-/// The records of a CSV file, each with the number of the line that it begins on. A quoted text may hold line breaks; one
-/// that is not closed would take the records after it for its own, and ends the reading.
+/// The records of a CSV file, each with the number of its first line. A quoted field may contain line breaks. An unclosed
+/// quote would swallow the records after it, so it ends the reading.
 struct Records<'a> {
     reader: BufReader<Box<dyn Read + Send>>,
     path: &'a str,
     line: usize,
 }
 
-/// Where in a record its next byte is.
+/// The state of the parser within a record.
 #[derive(Clone, Copy, PartialEq)]
 enum Within {
     FieldStart,
     Plain,
     Quoted,
-    /// After a quote inside a quoted text: it ends the text, or is the first of two that stand for one.
+    /// After a quote inside a quoted field. It ends the field, or is the first half of an escaped quote.
     Closed,
 }
 
@@ -182,7 +182,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// A text file's reader, behind its byte order mark if it has one.
+/// The reader of a text file, past its byte order mark if it has one.
 fn text(reader: Box<dyn Read + Send>, path: &str) -> Result<BufReader<Box<dyn Read + Send>>, ReindexError> {
     const MARK: &[u8] = b"\xef\xbb\xbf";
     let failed = |error: std::io::Error| ReindexError::source(path, &error);

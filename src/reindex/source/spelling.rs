@@ -13,7 +13,7 @@ fn composed(text: &str) -> Cow<'_, str> {
     ComposingNormalizerBorrowed::new_nfc().normalize(text)
 }
 
-/// One spelling of a source, whatever a run was given: paths are absolute and without `.` and `..`. The disk is not read.
+/// The normalised spelling of a source: paths are absolute, without `.` and `..`. Does not read the disk.
 pub(in crate::reindex) fn one_spelling(source: &str) -> String {
     let from_url = || Url::parse(source).ok().filter(|url| url.scheme() == "file")?.to_file_path().ok();
     let path = match from_url() {
@@ -32,23 +32,23 @@ pub(in crate::reindex) fn one_spelling(source: &str) -> String {
     composed(&plain.to_string_lossy()).into_owned()
 }
 
-/// A source in one spelling, and every folder that it lies in.
+/// A source in its normalised spelling, and every folder above it.
 pub(in crate::reindex) fn above(source: &str) -> impl Iterator<Item = &str> {
     let longer = |place: &&str| place.rfind('/').filter(|&at| at > 0);
     std::iter::successors(Some(source), move |place| longer(place).map(|at| &place[..at]))
 }
 
-/// What folders hold under names that are not plain ASCII, by the names' composed form. Only folders in which a name was
-/// missing are read.
+/// Entries of folders whose names are not plain ASCII, by the names' NFC form. Only folders in which a name was missing are
+/// read.
 #[derive(Default)]
 pub(super) struct Names(Mutex<HashMap<PathBuf, HashMap<String, Vec<String>>>>);
 
 impl Names {
-    /// The path as the disk spells it: its own bytes where there is such a file, else the one file whose name is the same
-    /// in NFC. A path of which there is no file stays as it is.
+    /// The path as the disk spells it: unchanged if such a file exists, else the one file whose name is the same in NFC. If
+    /// there is no such file either, the path stays as it is.
     ///
     /// # Errors
-    /// When several files have the same name in NFC: which one is meant cannot be told.
+    /// When several files have the same name in NFC, so that the path is ambiguous.
     pub(super) fn on_disk(&self, path: &Path) -> Result<PathBuf, String> {
         let missing = |path: &Path| {
             std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
