@@ -155,7 +155,7 @@ fn the_console_tells_why_a_reference_is_in_doubt() {
     assert!(!robin.page("/console/overview").contains(tile));
     let id = app.add_fake(&png(&gradient()));
     let page = robin.page(&format!("/console/references/{id}"));
-    assert!(page.contains("nothing-to-find: It is flat"), "{page}");
+    assert!(page.contains("nothing-to-find: The picture is flat"), "{page}");
     assert!(page.contains("in doubt: matches the same picture only"), "{page}");
     assert!(robin.page("/console/overview").contains(tile));
     // The look-up shows it beside others.

@@ -1,5 +1,6 @@
 mod certificates;
 mod checks;
+mod colour;
 mod console;
 mod crash;
 mod disks;
