@@ -95,7 +95,7 @@ struct Cell {
 
 /// Compares what lies on each other; the colours only where the reference has them.
 pub(super) fn compare(samples: &Samples, coloured: bool) -> Comparison {
-    let mut cells = [Cell::default(); CELLS * CELLS];
+    let mut cells = vec![Cell::default(); CELLS * CELLS];
     let (mut weight, mut agreement) = (0.0, 0.0);
     for row in 0..STEPS {
         for column in 0..STEPS {
@@ -181,9 +181,12 @@ impl Cell {
     }
 }
 
+/// Of the reference and of the photo.
+type Chromas = (Complex<f64>, Complex<f64>);
+
 /// Hue as the direction and saturation as the length of a complex number, 0 to about 200.
 fn chroma([red, green, blue]: [f64; 3]) -> Complex<f64> {
-    Complex::new((red - green) * 0.7071, (f64::midpoint(red, green) - blue) * 0.8165)
+    Complex::new((red - green) * std::f64::consts::FRAC_1_SQRT_2, (f64::midpoint(red, green) - blue) * 0.8165)
 }
 
 fn lightness([red, green, blue]: [f64; 3]) -> f64 {
@@ -252,14 +255,13 @@ fn is_greyish(cells: &[Cell]) -> bool {
 
 /// By how much hue and saturation of each cell differ from what the best edit within bounds makes of the reference.
 fn chroma_differences(cells: &[Cell], bounds: &Bounds) -> Vec<f64> {
-    let pairs: Vec<(Complex<f64>, Complex<f64>)> =
-        cells.iter().map(|cell| (chroma(cell.known()), chroma(cell.seen()))).collect();
+    let pairs: Vec<Chromas> = cells.iter().map(|cell| (chroma(cell.known()), chroma(cell.seen()))).collect();
     let mut differences = vec![0.0; cells.len()];
     for _ in 0..ROUNDS {
         let weights: Vec<f64> =
             cells.iter().zip(&differences).map(|(cell, by)| cell.counts() / f64::max(1.0, by / 12.0)).collect();
         let total = weights.iter().sum::<f64>() + 1e-6;
-        let weighed = |value: &dyn Fn(&(Complex<f64>, Complex<f64>)) -> Complex<f64>| {
+        let weighed = |value: &dyn Fn(&Chromas) -> Complex<f64>| {
             pairs.iter().zip(&weights).fold(Complex::new(0.0, 0.0), |sum, (pair, weight)| sum + value(pair) * *weight)
         };
         let (r, q) = (weighed(&|pair| pair.0) / total, weighed(&|pair| pair.1) / total);

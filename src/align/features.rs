@@ -133,10 +133,8 @@ impl LocalFeatures {
             && (1..=THUMBNAIL).contains(&kept.thumbnail.1)
             && kept.points.iter().all(Point::is_sound);
         let (width, height) = kept.thumbnail;
-        let pixels = match coloured {
-            true => kept.pixels.to_vec(),
-            false => kept.pixels.iter().flat_map(|grey| [*grey; 3]).collect(),
-        };
+        let pixels =
+            if coloured { kept.pixels.to_vec() } else { kept.pixels.iter().flat_map(|grey| [*grey; 3]).collect() };
         let thumbnail = whole.then(|| RgbImage::from_raw(width, height, pixels)).flatten()?;
         let descriptors = Descriptors::new(kept.descriptors.iter().copied().map(u8::cast_signed).collect());
         Some(Self { frame: kept.frame, points: kept.points, descriptors, thumbnail, coloured })

@@ -138,7 +138,7 @@ impl Example {
     fn as_served(&self) -> Self {
         let looked = self.sighting.looked && self.near;
         let alignment = self.sighting.alignment.filter(|_| looked);
-        Self { sighting: Sighting { looked, alignment, ..self.sighting }, ..*self }
+        Self { sighting: Sighting { alignment, looked, ..self.sighting }, ..*self }
     }
 }
 
