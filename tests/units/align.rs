@@ -160,7 +160,7 @@ fn what_edits_do_to_a_whole_picture_is_no_other_colour() {
     };
     for reference in [packshot(|colour| colour), real("coffee.png"), real("chelsea.png")] {
         let grey =
-            |[red, green, blue]: [u8; 3]| [(u16::from(red) + u16::from(green) + u16::from(blue)) as f64 / 3.0; 3];
+            |[red, green, blue]: [u8; 3]| [f64::from(u16::from(red) + u16::from(green) + u16::from(blue)) / 3.0; 3];
         let edits: [&dyn Fn([u8; 3]) -> [u8; 3]; 6] = [
             &|colour| scale(colour, [1.35; 3], 0.0),
             &|colour| scale(colour, [0.65; 3], 0.0),
