@@ -87,10 +87,6 @@ impl<'f> Av1<'f> {
             }),
             Some(ColorInformation::IccProfile(_)) | None => None,
         };
-        let grid = file.grid_config().filter(|grid| grid.output_width > 0 && grid.output_height > 0);
-        if let Some(grid) = grid {
-            check(grid.output_width, grid.output_height, limits)?;
-        }
         Ok(Self { file, limits, colour: Stream::new(limits)?, alpha: Stream::new(limits)?, colours, to_srgb: None })
     }
 
@@ -139,35 +135,25 @@ impl<'f> Av1<'f> {
 
     /// The tiles of a grid side by side. Tiles of the last row and column may extend beyond the edge.
     fn grid(&mut self) -> Result<DynamicImage, PhotoError> {
-        let grid = self.file.grid_config().ok_or_else(|| broken("it has no grid"))?.clone();
         if self.file.alpha_data().is_some() {
             return Err(broken("grids with transparency are not supported"));
         }
-        let (columns, rows) = (u32::from(grid.columns), u32::from(grid.rows));
-        if self.file.grid_tile_count() != usize::from(grid.columns) * usize::from(grid.rows) {
+        // The parser guesses the layout from sizes; the item itself states it.
+        let grid = Grid::of(&self.file.primary_data().map_err(broken)?).ok_or_else(|| broken("its grid is damaged"))?;
+        let tiles = grid.columns * grid.rows;
+        if u32::try_from(self.file.grid_tile_count()).ok() != Some(tiles) {
             return Err(broken("its grid does not have the stated number of tiles"));
         }
-        let mut whole = RgbImage::new(0, 0);
-        let mut first = None;
-        for (place, at) in (0..rows * columns).zip(0..) {
+        check(grid.width, grid.height, self.limits)?;
+        let mut whole = RgbImage::new(grid.width, grid.height);
+        for (place, at) in (0..tiles).zip(0..) {
             let tile = self.colour(&self.file.tile_data(at).map_err(broken)?)?;
             let (width, height) = tile.dimensions();
-            if *first.get_or_insert((width, height)) != (width, height) {
-                return Err(broken("the tiles of its grid differ in size"));
+            if !grid.is_covered_by(width, height) {
+                return Err(broken("the tiles of its grid do not fit its size"));
             }
-            if place == 0 {
-                let size = |stated: u32, side: u32, count: u32| {
-                    if stated > 0 { Some(stated) } else { side.checked_mul(count) }
-                };
-                let overflows = || broken("its grid is too large");
-                let all = size(grid.output_width, width, columns).ok_or_else(overflows)?;
-                let high = size(grid.output_height, height, rows).ok_or_else(overflows)?;
-                check(all, high, self.limits)?;
-                whole = RgbImage::new(all, high);
-            }
-            let (x, y) =
-                (i64::from(place % columns) * i64::from(width), i64::from(place / columns) * i64::from(height));
-            imageops::replace(&mut whole, &tile, x, y);
+            let (x, y) = (place % grid.columns * width, place / grid.columns * height);
+            imageops::replace(&mut whole, &tile, x.into(), y.into());
         }
         Ok(DynamicImage::ImageRgb8(whole))
     }
@@ -176,6 +162,37 @@ impl<'f> Av1<'f> {
         let picture = self.colour.picture(data, self.limits)?;
         let colours = *self.colours.get_or_insert_with(|| coded(&picture));
         to_rgb(&picture, colours)
+    }
+}
+
+/// The layout of a grid (ISO/IEC 23008-12, 6.6.2.3).
+struct Grid {
+    columns: u32,
+    rows: u32,
+    width: u32,
+    height: u32,
+}
+
+impl Grid {
+    /// Reads a grid item: version, flags (1: sizes of 32 bits), rows and columns less one, width and height.
+    fn of(item: &[u8]) -> Option<Self> {
+        let (&[0, flags, rows, columns], sizes) = item.split_first_chunk::<4>()? else { return None };
+        let (width, height) = sizes.split_at(sizes.len() / 2);
+        let size = |bytes: &[u8]| match flags & 1 {
+            0 => bytes.try_into().ok().map(|bytes| u16::from_be_bytes(bytes).into()),
+            _ => bytes.try_into().ok().map(u32::from_be_bytes),
+        };
+        let (width, height) = (size(width)?, size(height)?);
+        Some(Self { columns: u32::from(columns) + 1, rows: u32::from(rows) + 1, width, height })
+    }
+
+    /// Whether tiles of one size cover the whole, and each row and column shows.
+    fn is_covered_by(&self, width: u32, height: u32) -> bool {
+        let fits = |whole: u32, tile: u32, count: u32| {
+            let (whole, tile, count) = (u64::from(whole), u64::from(tile), u64::from(count));
+            tile * count >= whole && tile * (count - 1) < whole
+        };
+        fits(self.width, width, self.columns) && fits(self.height, height, self.rows)
     }
 }
 
@@ -344,8 +361,8 @@ fn window(crop: &CleanAperture, (wide, high): (u32, u32)) -> Option<[u32; 4]> {
             (denominator > 0 && numerator % denominator == 0).then(|| numerator / denominator)
         };
         let kept = whole(i64::from(part.0), part.1)?;
-        // Twice the start, so that halves stay whole: the middle of the window is offset from that of the picture.
-        let doubled = i64::from(length) - kept + 2 * whole(i64::from(offset.0), offset.1)?;
+        // The middle of the window is offset from that of the picture, perhaps by a half: so all is doubled.
+        let doubled = i64::from(length) - kept + whole(2 * i64::from(offset.0), offset.1)?;
         let start = (doubled % 2 == 0).then_some(doubled / 2)?;
         let within = kept > 0 && start >= 0 && start + kept <= i64::from(length);
         within.then(|| Some((u32::try_from(start).ok()?, u32::try_from(kept).ok()?)))?

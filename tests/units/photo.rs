@@ -63,6 +63,10 @@ fn unusual_kinds_give_the_picture_too() {
         ("limited.avif", 6.0),
         ("turned.avif", 6.0),
         ("blank-first.avif", 6.0),
+        // Its lower layer is white.
+        ("layered.avif", 6.0),
+        // Browsers ignore a crop that does not begin at the top left corner.
+        ("clap-inside.avif", 4.0),
         ("plain.heic", 6.0),
         ("444.heic", 4.0),
         ("10-bit.heic", 6.0),
@@ -73,8 +77,10 @@ fn unusual_kinds_give_the_picture_too() {
         assert!(off < most, "{name} is off by {off}");
     }
     let twice = image::imageops::resize(drawn.rgb(), 192, 128, image::imageops::FilterType::Nearest);
-    let off = difference(decode(&fixture("grid.heic")).rgb(), &twice);
-    assert!(off < 4.0, "grid.heic is off by {off}");
+    for name in ["grid.heic", "grid.avif"] {
+        let off = difference(decode(&fixture(name)).rgb(), &twice);
+        assert!(off < 6.0, "{name} is off by {off}");
+    }
     for name in ["grey.jpg", "grey.avif", "grey.heic", "grey.jxl"] {
         let grey = decode(&fixture(name));
         // JPEG XL rounds each channel by itself.
@@ -100,6 +106,14 @@ fn modern_formats_are_told_by_their_brands_and_signatures() {
     assert_eq!(brands(b"mif1\0\0\0\0mif1heic"), Ok(Format::Heic));
     // A version is no brand.
     assert!(brands(b"mif1avifmif1").is_err());
+}
+
+#[test]
+fn an_avif_is_cropped_as_chromium_crops_it() {
+    let cropped = decode(&fixture("clap-at-the-origin.avif"));
+    let drawn = image::imageops::crop_imm(decode(&fixture("drawn.png")).rgb(), 0, 0, 61, 41).to_image();
+    let off = difference(cropped.rgb(), &drawn);
+    assert!(off < 4.0, "off by {off}");
 }
 
 #[test]
