@@ -69,7 +69,7 @@ thread_local! {
     static ANSWERED_FOR: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Writes panics to the log, one line each; those inside [`caught`] are not written at all.
+/// Writes panics to the log, one line each; those inside `caught` are not written at all.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         if !ANSWERED_FOR.get() {
