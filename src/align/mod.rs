@@ -34,6 +34,8 @@ pub use colour::Recolour;
 pub use features::{LocalFeatures, QueryFeatures, VERSION};
 pub use same::is_same_picture;
 
+/// Share of the smaller of two places that both must cover to be the same.
+const SAME_PLACE: f64 = 0.5;
 /// Fewer agreeing points than this can come by chance: then it is also tried whether the reference
 /// simply fills the frame, as it does in a blurred copy, or one of things that repeat.
 const FEW_INLIERS: usize = 12;
@@ -97,6 +99,24 @@ impl Alignment {
         let height = (bottom.min(b) - top.max(t)).max(0.0);
         let smaller = ((right - left) * (bottom - top)).min((r - l) * (b - t));
         if smaller > 0.0 { width * height / smaller } else { 0.0 }
+    }
+
+    /// Whether both may be about the same part of the query: they share half of the smaller one's place.
+    #[must_use]
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        self.shared(other) >= SAME_PLACE
+    }
+
+    /// Whether the query shows the reference's photograph in another colour.
+    #[must_use]
+    pub fn is_recoloured(&self) -> bool {
+        self.recolour.is_some()
+    }
+
+    /// Whether answers report it. A recoloured photograph is reported even if few points agree.
+    #[must_use]
+    pub fn is_reported(&self) -> bool {
+        self.holds() || self.is_recoloured()
     }
 
     /// Left, top, right and bottom of the box around it, inside the query.

@@ -54,7 +54,7 @@ impl Pool {
                     io::ErrorKind::TimedOut => format!("it took longer than {} s", self.longest.as_secs()),
                     _ => "the decoder ended on it, or ran out of memory".to_owned(),
                 };
-                Err(PhotoError::Broken { format: format.name(), reason })
+                Err(PhotoError::broken(format, reason))
             })
     }
 
@@ -200,7 +200,7 @@ impl Said {
     fn error(self, format: Format) -> PhotoError {
         match self {
             Self::TooManyPixels { width, height, limit } => PhotoError::TooManyPixels { width, height, limit },
-            Self::Broken(reason) => PhotoError::Broken { format: format.name(), reason },
+            Self::Broken(reason) => PhotoError::broken(format, reason),
             Self::Ready | Self::Photo { .. } => PhotoError::DecoderUnavailable,
         }
     }

@@ -158,8 +158,7 @@ fn examples(query: usize, one: &Observed, background: &Background) -> Vec<Exampl
     // Another byte of the sum than the one that decides the side.
     let fold = Sha256::of(one.record.group.as_bytes()).0[1] % FOLDS;
     let pairs = one.sightings.iter().zip(&one.record.pairings);
-    let recoloured = |seen: &Seen| seen.sighting.alignment.is_some_and(|found| found.recolour.is_some());
-    let pairs = pairs.filter(|(seen, pairing)| pairing.copy || !recoloured(seen));
+    let pairs = pairs.filter(|(seen, pairing)| pairing.copy || !seen.sighting.is_recoloured());
     let examples = pairs.map(|(seen, pairing)| Example {
         polarity: seen.polarity,
         query,

@@ -187,7 +187,7 @@ fn pairings(query: &QueryRow, examination: &Examination, screener: &Screener) ->
             detail: alignment.map_or(0.0, |found| as_f32(found.detail)),
             structure: alignment.map_or(0.0, |found| as_f32(found.structure)),
             difference: alignment.map_or(0.0, |found| as_f32(found.difference)),
-            other_colour: alignment.is_some_and(|found| found.recolour.is_some()),
+            other_colour: alignment.is_some_and(|found| found.is_recoloured()),
             evidence: as_f32(held.evidence),
             probability: screener.scoring.probability(held.evidence, polarity, 0.0),
         })

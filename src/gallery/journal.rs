@@ -193,13 +193,13 @@ impl Journal {
             db.pragma_update(None, "synchronous", "NORMAL")?;
             match db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
                 VERSION => {}
-                1 => {
-                    db.execute_batch(&format!("BEGIN; {FROM_1} PRAGMA user_version = {VERSION}; COMMIT;"))?;
-                }
+                1 => db.execute_batch(&format!("BEGIN; {FROM_1} PRAGMA user_version = {VERSION}; COMMIT;"))?,
                 // A journal of another layout is begun anew: nothing is lost but time.
-                _ => db.execute_batch("DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS item;")?,
+                _ => {
+                    db.execute_batch("DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS item;")?;
+                    db.pragma_update(None, "user_version", VERSION)?;
+                }
             }
-            db.pragma_update(None, "user_version", VERSION)?;
             db.execute_batch(SCHEMA)?;
             db.execute("INSERT OR IGNORE INTO head (one, run, pass) VALUES (1, ?1, 0)", [super::new_id("run")])?;
             db.query_row("UPDATE head SET pass = pass + 1 RETURNING run, pass", [], |row| {

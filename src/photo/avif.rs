@@ -56,7 +56,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
 }
 
 fn broken(reason: impl Display) -> PhotoError {
-    PhotoError::Broken { format: Format::Avif.name(), reason: reason.to_string() }
+    PhotoError::broken(Format::Avif, reason)
 }
 
 /// Decodes the AV1 pictures of one file. Pictures of a sequence can depend on earlier ones.
@@ -72,19 +72,13 @@ struct Av1<'f> {
 
 impl<'f> Av1<'f> {
     fn new(file: &'f AvifParser<'f>, limits: &'f Limits) -> Result<Self, PhotoError> {
-        let small = |number: u16| u8::try_from(number).unwrap_or(CodePoints::UNSPECIFIED);
         let colours = match file.color_info() {
             Some(&ColorInformation::Nclx {
                 color_primaries,
                 transfer_characteristics,
                 matrix_coefficients,
                 full_range,
-            }) => Some(CodePoints {
-                primaries: small(color_primaries),
-                transfer: small(transfer_characteristics),
-                matrix: small(matrix_coefficients),
-                full_range,
-            }),
+            }) => Some(CodePoints::of(color_primaries, transfer_characteristics, matrix_coefficients, full_range)),
             Some(ColorInformation::IccProfile(_)) | None => None,
         };
         Ok(Self { file, limits, colour: Stream::new(limits)?, alpha: Stream::new(limits)?, colours, to_srgb: None })

@@ -178,6 +178,13 @@ pub(super) struct CodePoints {
 impl CodePoints {
     pub(super) const UNSPECIFIED: u8 = 2;
 
+    /// From the numbers of an ISO base media file; those that do not exist count as unspecified.
+    pub(super) fn of(primaries: u16, transfer: u16, matrix: u16, full_range: bool) -> Self {
+        let [primaries, transfer, matrix] =
+            [primaries, transfer, matrix].map(|number| u8::try_from(number).unwrap_or(Self::UNSPECIFIED));
+        Self { primaries, transfer, matrix, full_range }
+    }
+
     /// The profile of RGB by these primaries and this transfer; `None` is sRGB, or what is not known.
     pub(super) fn profile(self) -> Option<ColorProfile> {
         let profile = ColorProfile::new_from_cicp(CicpProfile {
@@ -206,10 +213,7 @@ impl CodePoints {
             let curve = ToneReprCurve::Lut(
                 (0..=STEPS).map(|step| sixteen_bits(shown(f32::from(step) / f32::from(STEPS)))).collect(),
             );
-            profile.cicp = None;
-            profile.red_trc = Some(curve.clone());
-            profile.green_trc = Some(curve.clone());
-            profile.blue_trc = Some(curve);
+            set_curve(&mut profile, curve);
         }
         Some(profile)
     }
@@ -273,11 +277,16 @@ fn with_gamma(gamma: u32, chromaticities: Option<&[u8]>) -> Option<ColorProfile>
         profile.update_rgb_colorimetry(white, primaries);
     }
     let curve = ToneReprCurve::Parametric(vec![1.0 / hundred_thousandths(gamma)]);
+    set_curve(&mut profile, curve);
+    Some(profile)
+}
+
+/// Gives all channels this curve, which then counts in place of the code points.
+fn set_curve(profile: &mut ColorProfile, curve: ToneReprCurve) {
     profile.cicp = None;
     profile.red_trc = Some(curve.clone());
     profile.green_trc = Some(curve.clone());
     profile.blue_trc = Some(curve);
-    Some(profile)
 }
 
 /// The unit of gAMA and cHRM.

@@ -54,7 +54,7 @@ pub(super) struct Decoded {
 }
 
 fn jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
-    let broken = |reason: String| PhotoError::Broken { format: Format::Jpeg.name(), reason };
+    let broken = |reason: String| PhotoError::broken(Format::Jpeg, reason);
     let mut jpeg = Jpeg::open(bytes).map_err(broken)?;
     check_size(jpeg.width, jpeg.height, u64::from(jpeg.width) * u64::from(jpeg.height) * 3, limits)?;
     let orientation = jpeg.orientation;
@@ -66,10 +66,9 @@ fn jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
 
 /// By the crate `image`.
 fn other(bytes: &[u8], format: Format, decoder: ImageFormat, limits: &Limits) -> Result<Decoded, PhotoError> {
-    let broken = |error: ImageError| PhotoError::Broken { format: format.name(), reason: error.to_string() };
+    let broken = |error: ImageError| PhotoError::broken(format, error);
     if format == Format::Tiff && is_reversed(bytes) {
-        let reason = "its bits are stored in reverse (FillOrder 2)".to_owned();
-        return Err(PhotoError::Broken { format: format.name(), reason });
+        return Err(PhotoError::broken(format, "its bits are stored in reverse (FillOrder 2)"));
     }
     let palette = (format == Format::Tiff).then(|| PaletteTiff::of(bytes)).flatten();
     let readable = palette.as_ref().map_or(bytes, |palette| &palette.grey);

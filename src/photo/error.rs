@@ -1,6 +1,8 @@
+use std::fmt::Display;
+
 use thiserror::Error;
 
-use super::sniff::ACCEPTED;
+use super::sniff::{ACCEPTED, Format};
 
 /// Why bytes did not become a photo.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -57,6 +59,11 @@ pub enum PhotoError {
 }
 
 impl PhotoError {
+    /// A photo of this type that cannot be decoded.
+    pub(crate) fn broken(format: Format, reason: impl Display) -> Self {
+        Self::Broken { format: format.name(), reason: reason.to_string() }
+    }
+
     /// A stable kebab-case code.
     #[must_use]
     pub fn code(&self) -> &'static str {

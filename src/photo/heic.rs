@@ -14,8 +14,7 @@ const BYTES_PER_PIXEL: u64 = 16;
 /// Decodes the primary picture. The decoder crops, rotates and mirrors it as the container says. EXIF orientation only
 /// repeats that and is ignored.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
-    let broken = |reason: String| PhotoError::Broken { format: Format::Heic.name(), reason };
-    let failed = |error: heic_decoder::HeifError| broken(error.to_string());
+    let failed = |error: heic_decoder::HeifError| PhotoError::broken(Format::Heic, error);
     let stated = heic_decoder::probe(bytes).map_err(failed)?;
     let size = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
     let (width, height) = (size(stated.coded_width), size(stated.coded_height));
@@ -39,18 +38,12 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
         let rgb = picture.to_rgb8_with_options(&options).map_err(failed)?;
         (RgbImage::from_raw(width, height, rgb.data).map(DynamicImage::ImageRgb8), false)
     };
-    let image = image.ok_or_else(|| broken("it has fewer pixels than it states".to_owned()))?;
-    let small = |number: u16| u8::try_from(number).unwrap_or(CodePoints::UNSPECIFIED);
+    let image = image.ok_or_else(|| PhotoError::broken(Format::Heic, "it has fewer pixels than it states"))?;
     let profile = match picture.metadata.icc_profile.as_deref() {
         Some(icc) => icc_profile(icc),
         None => picture.color_info.and_then(|colours| {
-            CodePoints {
-                primaries: small(colours.color_primaries),
-                transfer: small(colours.transfer_characteristics),
-                matrix: small(colours.matrix_coefficients),
-                full_range: colours.full_range,
-            }
-            .profile()
+            let ColorInfo { color_primaries, transfer_characteristics, matrix_coefficients, full_range } = colours;
+            CodePoints::of(color_primaries, transfer_characteristics, matrix_coefficients, full_range).profile()
         }),
     };
     let stored = ToSrgb::from(profile.as_ref()).still(image, premultiplied);

@@ -36,7 +36,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
 }
 
 fn broken(reason: impl Display) -> PhotoError {
-    PhotoError::Broken { format: Format::JpegXl.name(), reason: reason.to_string() }
+    PhotoError::broken(Format::JpegXl, reason)
 }
 
 struct Jxl<'a> {

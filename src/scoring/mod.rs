@@ -39,6 +39,14 @@ pub struct Sighting {
     pub looked: bool,
 }
 
+impl Sighting {
+    /// Whether the photo shows the reference's photograph in another colour.
+    #[must_use]
+    pub fn is_recoloured(&self) -> bool {
+        self.alignment.is_some_and(|found| found.is_recoloured())
+    }
+}
+
 /// Weights of a sum that gives the log-odds of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -326,7 +334,7 @@ pub fn features(sighting: &Sighting) -> [f64; 5] {
     match &sighting.alignment {
         Some(found) => {
             // Another colour is reported separately. It is no evidence against the same photograph.
-            let most = if found.recolour.is_some() { SAME_COLOUR } else { f64::INFINITY };
+            let most = if found.is_recoloured() { SAME_COLOUR } else { f64::INFINITY };
             let colour = found.difference.min(most).ln_1p();
             // Different goods photographed alike already agree by half. Squaring lets the rest count.
             let structure = found.structure * found.structure.abs();

@@ -297,11 +297,7 @@ impl Match {
             probability: Some(candidate.probability),
             score: Some(candidate.score),
             threshold: Some(threshold),
-            overlay: candidate
-                .alignment
-                .as_ref()
-                .filter(|found| found.holds() || found.recolour.is_some())
-                .map(Overlay::from),
+            overlay: candidate.alignment.as_ref().filter(|found| found.is_reported()).map(Overlay::from),
             ..Self::similar(reference, candidate.similarity)
         }
     }

@@ -40,8 +40,7 @@ const SAME_PICTURE_EVIDENCE: f64 = 8.0;
 const SAME_PICTURE_SIMILARITY: f32 = 0.7;
 /// A reference in the photo's own colour silences those in other colours from this probability on.
 const OWN_COLOUR: f32 = 0.5;
-/// It must share at least this part of the smaller of both places. The log-odds of the silenced ones drop to the value below.
-const SAME_PLACE: f64 = 0.5;
+/// The log-odds of the silenced ones drop to this.
 const OTHER_COLOUR_EVIDENCE: f64 = -4.0;
 
 /// A reference that was held against a photo.
@@ -150,7 +149,7 @@ impl Screener {
             .held
             .iter()
             .filter(|held| {
-                !is_recoloured(held)
+                !held.sighting.is_recoloured()
                     && self.scoring.probability(held.evidence, held.found.polarity(), 0.0) >= OWN_COLOUR
             })
             .filter_map(|held| {
@@ -158,9 +157,8 @@ impl Screener {
                 Some(((*held.found.entry.brand).clone(), place))
             })
             .collect();
-        for held in examination.held.iter_mut().filter(|held| is_recoloured(held)) {
-            let here =
-                |place: &Alignment| held.sighting.alignment.is_none_or(|other| place.shared(&other) >= SAME_PLACE);
+        for held in examination.held.iter_mut().filter(|held| held.sighting.is_recoloured()) {
+            let here = |place: &Alignment| held.sighting.alignment.is_none_or(|other| place.is_same_place(&other));
             if own.iter().any(|(brand, place)| *brand == *held.found.entry.brand && here(place)) {
                 held.silenced_from.get_or_insert(held.evidence);
                 held.evidence = held.evidence.min(OTHER_COLOUR_EVIDENCE);
@@ -261,7 +259,7 @@ impl Screener {
         examination.held.iter().any(|held| {
             let polarity = held.found.polarity();
             polarity == Polarity::Fake
-                && !is_recoloured(held)
+                && !held.sighting.is_recoloured()
                 && self.scoring.probability(held.evidence, polarity, 0.0) >= CONCLUSIVE
         })
     }
@@ -302,10 +300,6 @@ fn bound_by_looks(held: &mut [Held], polarity: Polarity) {
     for one in held.iter_mut().filter(own).filter(|one| !one.sighting.looked) {
         one.evidence = one.evidence.min(best);
     }
-}
-
-fn is_recoloured(held: &Held) -> bool {
-    held.sighting.alignment.is_some_and(|found| found.recolour.is_some())
 }
 
 /// Of two sightings of a reference the one with more evidence stays.

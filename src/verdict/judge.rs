@@ -7,8 +7,6 @@ use crate::gallery::{Action, BrandId, Mark, Polarity, Policy};
 
 /// A copy that covers less of the photo than this is one part of it among others.
 const PART_OF_PHOTO: f64 = 0.5;
-/// Share of the smaller of two places that both must cover to be the same.
-const SAME_PLACE: f64 = 0.5;
 /// A copy of less of the reference than this is a cutting.
 const PART_OF_REFERENCE: f64 = 0.6;
 
@@ -38,7 +36,7 @@ impl Candidate {
     /// Whether the photo is the reference's photograph with the goods in another colour.
     #[must_use]
     pub fn is_recoloured(&self) -> bool {
-        self.alignment.is_some_and(|alignment| alignment.recolour.is_some())
+        self.alignment.is_some_and(|found| found.is_recoloured())
     }
 }
 
@@ -227,7 +225,7 @@ fn finding(near: &Nearest<'_>, all: &[Nearest<'_>], facts: Facts<'_>, model: &Sc
 /// itself: a brand's picture beside a fake one takes nothing back.
 fn same_place(a: &Nearest<'_>, b: &Nearest<'_>) -> bool {
     match (a.candidate.alignment, b.candidate.alignment) {
-        (Some(a), Some(b)) if a.holds() && b.holds() => a.shared(&b) >= SAME_PLACE,
+        (Some(a), Some(b)) if a.holds() && b.holds() => a.is_same_place(&b),
         _ => true,
     }
 }
@@ -267,8 +265,7 @@ fn known_fake(fake: &Nearest<'_>, authentic_also: bool) -> Judgement {
 
 /// What the second look adds.
 fn where_it_lies(candidate: &Candidate) -> Vec<Reason> {
-    // A recoloured photograph is reported even if few points agree.
-    let Some(alignment) = candidate.alignment.filter(|found| found.holds() || found.recolour.is_some()) else {
+    let Some(alignment) = candidate.alignment.filter(Alignment::is_reported) else {
         return Vec::new();
     };
     let mut reasons = vec![Reason::ReferenceLiesInPhoto];

@@ -1,29 +1,17 @@
 //! One photograph in several colours, seen through the whole check.
 
-use image::{ImageFormat, Rgb, RgbImage, imageops};
+use image::ImageFormat;
 use serde_json::Value;
 
 use crate::support::TestApp;
-use crate::support::pictures::{encode, scene};
-
-/// Goods of one colour on white, lighter and darker by their form, dyed by reordering their channels.
-fn goods(dye: impl Fn([u8; 3]) -> [u8; 3]) -> Vec<u8> {
-    let form = imageops::blur(&scene(5), 1.0);
-    let mut shot = RgbImage::from_pixel(480, 400, Rgb([250, 250, 250]));
-    for (x, y, Rgb(colour)) in form.enumerate_pixels() {
-        let light = colour.iter().map(|value| u16::from(*value)).sum::<u16>() / 3;
-        let light = |share: u16| u8::try_from(40 + light * share / 400).unwrap();
-        shot.put_pixel(x + 80, y + 80, Rgb(dye([light(300), light(80), light(60)])));
-    }
-    encode(&shot, ImageFormat::Png)
-}
+use crate::support::pictures::{dyed, encode};
 
 fn red() -> Vec<u8> {
-    goods(|colour| colour)
+    encode(&dyed(|colour| colour), ImageFormat::Png)
 }
 
 fn blue() -> Vec<u8> {
-    goods(|[red, green, blue]| [blue, green, red])
+    encode(&dyed(|[red, green, blue]| [blue, green, red]), ImageFormat::Png)
 }
 
 fn codes(answer: &Value) -> Vec<&str> {

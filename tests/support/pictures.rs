@@ -129,3 +129,16 @@ pub fn crc32(bytes: &[u8]) -> u32 {
     };
     !bytes.iter().fold(!0, step)
 }
+
+/// A packshot: the middle of a drawn scene on white, its colours through `dye`.
+pub fn dyed(dye: impl Fn([u8; 3]) -> [u8; 3]) -> RgbImage {
+    let goods = imageops::blur(&scene(5), 1.0);
+    let mut shot = RgbImage::from_pixel(480, 400, Rgb([250, 250, 250]));
+    for (x, y, Rgb(colour)) in goods.enumerate_pixels() {
+        // Goods of one colour, darker and lighter by their form.
+        let light = colour.iter().map(|value| u16::from(*value)).sum::<u16>() / 3;
+        let light = |share: u16| u8::try_from(40 + light * share / 400).unwrap();
+        shot.put_pixel(x + 80, y + 80, Rgb(dye([light(300), light(80), light(60)])));
+    }
+    shot
+}

@@ -6,7 +6,7 @@ use touchstone::align::{Alignment, LocalFeatures, QueryFeatures, align, is_same_
 use touchstone::photo::{Limits, Photo};
 
 use crate::support::demo_photo;
-use crate::support::pictures::{jpeg, scene};
+use crate::support::pictures::{dyed, jpeg, scene};
 
 fn real(name: &str) -> RgbImage {
     Photo::decode(&demo_photo(name), &Limits::default()).unwrap().rgb().clone()
@@ -116,19 +116,6 @@ fn pictures_of_any_shape_and_any_content_are_looked_at() {
     }
 }
 
-/// A packshot: the middle of a drawn scene on white, its colours through `dye`.
-fn packshot(dye: impl Fn([u8; 3]) -> [u8; 3]) -> RgbImage {
-    let goods = imageops::blur(&scene(5), 1.0);
-    let mut shot = RgbImage::from_pixel(480, 400, Rgb([250, 250, 250]));
-    for (x, y, Rgb(colour)) in goods.enumerate_pixels() {
-        // Goods of one colour, darker and lighter by their form.
-        let light = colour.iter().map(|value| u16::from(*value)).sum::<u16>() / 3;
-        let light = |share: u16| u8::try_from(40 + light * share / 400).unwrap();
-        shot.put_pixel(x + 80, y + 80, Rgb(dye([light(300), light(80), light(60)])));
-    }
-    shot
-}
-
 fn through(picture: &RgbImage, change: impl Fn([u8; 3]) -> [u8; 3]) -> RgbImage {
     let mut changed = picture.clone();
     changed.pixels_mut().for_each(|pixel| *pixel = Rgb(change(pixel.0)));
@@ -137,8 +124,8 @@ fn through(picture: &RgbImage, change: impl Fn([u8; 3]) -> [u8; 3]) -> RgbImage 
 
 #[test]
 fn the_same_photograph_in_another_colour_is_told_with_both_colours() {
-    let reference = packshot(|colour| colour);
-    let blue = packshot(|[red, green, blue]| [blue, green, red]);
+    let reference = dyed(|colour| colour);
+    let blue = dyed(|[red, green, blue]| [blue, green, red]);
     let found = lay(&blue, &reference).unwrap();
     assert!(found.structure > 0.8, "{found:?}");
     let recolour = found.recolour.expect("it is another colour");
@@ -158,7 +145,7 @@ fn what_edits_do_to_a_whole_picture_is_no_other_colour() {
             (f64::from(value) * by[place - 1] + plus).clamp(0.0, 255.0) as u8
         })
     };
-    for reference in [packshot(|colour| colour), real("coffee.png"), real("chelsea.png")] {
+    for reference in [dyed(|colour| colour), real("coffee.png"), real("chelsea.png")] {
         let grey =
             |[red, green, blue]: [u8; 3]| [f64::from(u16::from(red) + u16::from(green) + u16::from(blue)) / 3.0; 3];
         let edits: [&dyn Fn([u8; 3]) -> [u8; 3]; 6] = [
@@ -178,7 +165,7 @@ fn what_edits_do_to_a_whole_picture_is_no_other_colour() {
 
 #[test]
 fn text_beside_the_goods_takes_nothing_from_their_agreement() {
-    let reference = packshot(|colour| colour);
+    let reference = dyed(|colour| colour);
     let mut query = reference.clone();
     for (x, y) in (0..480).flat_map(|x| (0..70).map(move |y| (x, y))) {
         if (x / 9 + y / 9) % 2 == 0 {
