@@ -21,6 +21,7 @@ mod colour;
 mod compare;
 mod features;
 mod geometry;
+mod logo;
 mod matching;
 mod points;
 mod same;
@@ -32,6 +33,7 @@ use geometry::Map;
 
 pub use colour::Recolour;
 pub use features::{LocalFeatures, QueryFeatures, VERSION};
+pub use logo::{FoundLogo, LogoChange, find_logo};
 pub use same::is_same_picture;
 
 /// Share of the smaller of two places that both must cover to be the same.

@@ -7,7 +7,7 @@ use super::source::{Item, Refusal, one_spelling};
 use crate::embed::{EmbedError, Embedding};
 use crate::enrolment::{EnrolError, Enrolment};
 use crate::gallery::{
-    Added, Claim, Details, Fate, Journal, JournalEntry, Mark, NewReference, Quarantine, Reference, ReferenceState,
+    Added, Claim, Details, Fate, Journal, JournalEntry, Kind, Mark, NewReference, Quarantine, Reference, ReferenceState,
     RunChanges,
 };
 use crate::hygiene::GenericBank;
@@ -295,7 +295,11 @@ fn said_anew(known: &Details, new: &Details) -> Option<String> {
     let said = new.over(known);
     let shown = |text: Option<&str>| text.unwrap_or("nothing").to_owned();
     let pairs = known.named().zip(said.named()).filter(|((name, _, old), (_, _, new))| *name != "source" && old != new);
-    let what: Vec<String> =
+    let mut what: Vec<String> =
         pairs.map(|((name, _, old), (_, _, new))| format!("{name} was {}, is {}", shown(old), shown(new))).collect();
+    if said.kind != known.kind {
+        let shown = |kind: Option<Kind>| shown(kind.map(Kind::as_str));
+        what.push(format!("kind was {}, is {}", shown(known.kind), shown(said.kind)));
+    }
     (!what.is_empty()).then(|| what.join("; "))
 }

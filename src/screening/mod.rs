@@ -17,13 +17,13 @@ use thiserror::Error;
 use crate::decoder::Decoder;
 use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
 use crate::gallery::{
-    Action, Decision, FloodLimits, Gallery, GalleryError, Hit, NewCase, Pair, Polarity, StoredCheck, new_id,
+    Action, Decision, FloodLimits, Gallery, GalleryError, Hit, Kind, NewCase, Pair, Polarity, StoredCheck, new_id,
 };
 use crate::library::{Filter, Found, Library};
 use crate::photo::{Photo, PhotoError, Sha256};
-use crate::scoring::Scoring;
+use crate::scoring::{Scoring, logo_probability};
 use crate::telemetry;
-use crate::verdict::{Candidate, Facts, Judgement, Reason, Verdict, judge, undecidable, worst};
+use crate::verdict::{Candidate, Facts, Judgement, LOGO_SEEN, Logo, Reason, Verdict, judge, undecidable, worst};
 
 pub use answer::{
     CheckAnswer, Listing, Match, OtherColour, Overlay, PhotoAnswer, PhotoFault, ReasonText, Settled, Versions,
@@ -397,7 +397,11 @@ impl Screener {
             let reference = references.get(&held.found.key)?;
             let candidate = &candidates[place];
             let thresholds = brands.terms(&candidate.brand).policy.thresholds(&model);
-            Some(Match::held(reference, candidate, thresholds.relevance(candidate.polarity == Polarity::Fake)))
+            let threshold = match candidate.kind {
+                Kind::Photo => thresholds.relevance(candidate.polarity == Polarity::Fake),
+                Kind::Logo => LOGO_SEEN,
+            };
+            Some(Match::held(reference, candidate, threshold))
         });
         let matches = named.collect();
         Ok((judgement, matches))
@@ -424,15 +428,27 @@ impl Screener {
     fn candidate(&self, held: &Held, brands: &Brands) -> Candidate {
         let (brand, polarity) = (&held.found.entry.brand, held.found.polarity());
         let shift = brands.shift(brand, polarity);
+        let kind = held.kind();
+        let (score, probability) = match kind {
+            Kind::Photo => (
+                self.scoring.probability(held.evidence, polarity, 0.0),
+                self.scoring.probability(held.evidence, polarity, shift),
+            ),
+            // Outcomes and certificates are about copies of photos.
+            Kind::Logo => (logo_probability(held.evidence), logo_probability(held.evidence)),
+        };
         Candidate {
             brand: (**brand).clone(),
             polarity,
             similarity: held.sighting.similarity,
             evidence: held.evidence,
-            score: self.scoring.probability(held.evidence, polarity, 0.0),
-            probability: self.scoring.probability(held.evidence, polarity, shift),
+            score,
+            probability,
             alignment: held.sighting.alignment,
             mark: held.found.entry.mark,
+            kind,
+            logo: (kind == Kind::Logo)
+                .then(|| Logo { changes: held.logo.map(|found| found.changes()).unwrap_or_default() }),
         }
     }
 
@@ -479,7 +495,8 @@ fn shown(candidates: &[Candidate], judgement: &Judgement, model: &ScoreThreshold
     let worth = |candidate: &Candidate| {
         candidate.probability >= WORTH_NAMING
             || candidate.similarity >= model.lookalike
-            || candidate.alignment.is_some_and(|alignment| alignment.inliers >= model.lookalike_inliers as usize)
+            || (candidate.kind == Kind::Photo
+                && candidate.alignment.is_some_and(|found| found.inliers >= model.lookalike_inliers as usize))
     };
     let mut shown: Vec<usize> = (0..candidates.len()).filter(|&place| worth(&candidates[place])).collect();
     shown.sort_by(|&a, &b| {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::spelling::Names;
 use super::store::Whole;
 use super::{Item, Place, Refusal, Spot, Stores, Tell, unfit};
-use crate::gallery::{Details, Polarity};
+use crate::gallery::{Details, Kind, Polarity};
 use crate::reindex::ReindexError;
 use crate::telemetry::caught;
 
@@ -281,7 +281,7 @@ fn parquet(file: impl ChunkReader + 'static, path: &str, row: Row<'_>) -> Result
 }
 
 fn known(name: &str) -> bool {
-    matches!(name, "path" | "url" | "polarity" | "product" | "notes" | "rights_basis")
+    matches!(name, "path" | "url" | "polarity" | "product" | "notes" | "rights_basis" | "kind")
 }
 
 /// A misspelt column would be lost without a word.
@@ -303,7 +303,7 @@ fn checked_header<'a>(names: &(impl Iterator<Item = &'a str> + Clone), path: &st
     };
     Err(ReindexError::source(
         path,
-        &format!("{wrong}; expected path or url, polarity, and at most product, notes, rights_basis"),
+        &format!("{wrong}; expected path or url, polarity, and at most product, notes, rights_basis, kind"),
     ))
 }
 
@@ -347,7 +347,9 @@ impl Bounds<'_> {
             source: None,
             notes: take("notes"),
             rights_basis: take("rights_basis"),
+            kind: None,
         };
+        let kind = take("kind");
         let (Some(source), true) = (path.clone().or(url.clone()), path.is_none() || url.is_none()) else {
             return nowhere(None, None, "expected either path or url, and one of them".to_owned());
         };
@@ -359,8 +361,13 @@ impl Bounds<'_> {
             Some(Err(error)) => return nowhere(about, None, format!("{error}")),
             None => return nowhere(about, None, "polarity is missing, expected authentic or fake".to_owned()),
         };
+        let kind: Option<Kind> = match kind.as_deref().map(str::parse).transpose() {
+            Ok(kind) => kind,
+            Err(error) => return nowhere(about, Some(polarity), format!("{error}")),
+        };
+        let details = Details { kind, ..details };
         if let Some(name) = columns.keys().find(|name| !known(name)) {
-            let detail = format!("{name} is no column, expected path or url, polarity, product, notes, rights_basis");
+            let detail = format!("{name} is no column, expected path or url, polarity, product, notes, rights_basis, kind");
             return nowhere(about, Some(polarity), detail);
         }
         if let Some(refusal) = unfit(&details) {
