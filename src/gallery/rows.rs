@@ -12,7 +12,7 @@ use crate::photo::{Doubt, Sha256};
 /// States of references that a brand has now, as [`ReferenceState::is_present`] says.
 pub(super) const PRESENT: &str = "('active', 'disabled', 'quarantined')";
 
-/// [`Reference::kind`] of a row.
+/// [`Kind::of`] a row.
 pub(super) const KIND: &str = "coalesce(kind, iif(polarity = 'authentic', kind_found, 'photo'))";
 
 pub(super) const COLUMNS: &str = "key, id, brand, polarity, product, source, notes, rights_basis, state, quarantine_code, quarantine_detail, mark, near_group, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, run, publication, doubts, pixels, kind, kind_found";

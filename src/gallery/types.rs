@@ -59,6 +59,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What the brand says, else what was found. A fake of which its brand says nothing is a photo: otherwise copies of it
+    /// would no longer be known fakes.
+    #[must_use]
+    pub fn of(polarity: Polarity, said: Option<Self>, found: Self) -> Self {
+        let found = match polarity {
+            Polarity::Authentic => found,
+            Polarity::Fake => Self::Photo,
+        };
+        said.unwrap_or(found)
+    }
+
     /// As stored and shown.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -363,14 +374,9 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// What kind of picture it is: what its brand says, else what was found. A fake that its brand says nothing of is a photo:
-    /// otherwise copies of it would no longer be known fakes.
+    /// What kind of picture it is.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        let found = match self.claim.polarity {
-            Polarity::Authentic => self.photo.kind,
-            Polarity::Fake => Kind::Photo,
-        };
-        self.claim.details.kind.unwrap_or(found)
+        Kind::of(self.claim.polarity, self.claim.details.kind, self.photo.kind)
     }
 }

@@ -97,7 +97,8 @@ fn coloured_and_shaded(picture: &RgbImage) -> (usize, usize) {
     let pixels: Vec<[i32; 3]> = picture.pixels().map(|pixel| pixel.0.map(i32::from)).collect();
     let mut colours: Vec<Option<usize>> = vec![None; pixels.len()];
     for colour in 0..COLOURS {
-        let Some(mean) = commonest(pixels.iter().zip(&colours).filter(|(_, has)| has.is_none()).map(|(pixel, _)| pixel))
+        let Some(mean) =
+            commonest(pixels.iter().zip(&colours).filter(|(_, has)| has.is_none()).map(|(pixel, _)| pixel))
         else {
             break;
         };

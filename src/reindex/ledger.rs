@@ -7,8 +7,8 @@ use super::source::{Item, Refusal, one_spelling};
 use crate::embed::{EmbedError, Embedding};
 use crate::enrolment::{EnrolError, Enrolment};
 use crate::gallery::{
-    Added, Claim, Details, Fate, Journal, JournalEntry, Kind, Mark, NewReference, Quarantine, Reference, ReferenceState,
-    RunChanges,
+    Added, Claim, Details, Fate, Journal, JournalEntry, Kind, Mark, NewReference, Quarantine, Reference,
+    ReferenceState, RunChanges,
 };
 use crate::hygiene::GenericBank;
 use crate::photo::Sha256;
@@ -172,9 +172,8 @@ impl Ledger<'_> {
             if said.is_some() {
                 self.changes.details.insert(known.key, item.details.clone());
             }
-            let generic = known.mark == Some(Mark::Generic);
-            let entry = JournalEntry { doubts: known.photo.doubts, ..entry };
-            return if generic { marked(entry) } else { JournalEntry { fate: Fate::Added, ..entry } };
+            let (mark, kind) = (known.mark, known.kind());
+            return as_added(JournalEntry { doubts: known.photo.doubts, ..entry }, mark, kind);
         }
         if let Some(quarantine) = known.quarantine {
             return JournalEntry { code: Some("quarantined".to_owned()), detail: Some(quarantine.detail), ..entry };
@@ -197,7 +196,10 @@ impl Ledger<'_> {
         let entry = entry(&item, version.clone(), Some(fresh.record.sha256), Fate::Added);
         let entry = JournalEntry { doubts: fresh.record.doubts.clone(), ..entry };
         let embedding = match std::mem::replace(&mut fresh.embedding, Vector::Unasked) {
-            Vector::Unasked => return Ok(Some(entry)),
+            Vector::Unasked => {
+                let kind = Kind::of(item.polarity, item.details.kind, fresh.record.kind);
+                return Ok(Some(as_added(entry, None, kind)));
+            }
             Vector::Kept(embedding) => embedding,
             Vector::Pending(pending) => match pending.wait() {
                 Ok(embedding) => embedding,
@@ -238,9 +240,9 @@ impl Ledger<'_> {
             let entry = entry(&one.item, one.version, Some(one.fresh.record.sha256), Fate::Unchanged);
             match added {
                 Added::New(reference) => {
+                    let kind = reference.kind();
                     let doubts = reference.photo.doubts;
-                    let entry = JournalEntry { key: Some(reference.key), fate: Fate::Added, doubts, ..entry };
-                    if one.mark.is_some() { marked(entry) } else { entry }
+                    as_added(JournalEntry { key: Some(reference.key), doubts, ..entry }, one.mark, kind)
                 }
                 Added::Existing(known) | Added::Contradicts(known) => self.beside(&one.item, entry, known),
             }
@@ -285,9 +287,19 @@ fn held_back(entry: JournalEntry, Quarantine { code, detail }: Quarantine, key: 
     JournalEntry { fate: Fate::Conflict, key, code: Some(code), detail: Some(detail), ..entry }
 }
 
-fn marked(entry: JournalEntry) -> JournalEntry {
-    let detail = "it shows too little, or what many goods share: it never leads to a block by itself";
-    JournalEntry { fate: Fate::Added, code: Some("generic".to_owned()), detail: Some(detail.to_owned()), ..entry }
+/// With what is worth telling of a new reference.
+fn as_added(entry: JournalEntry, mark: Option<Mark>, kind: Kind) -> JournalEntry {
+    let told = match (kind, mark) {
+        (Kind::Logo, _) => {
+            Some(("logo", "a logo, and no photo: it is looked for on goods, and a copy of it is no reuse"))
+        }
+        (Kind::Photo, Some(_)) => {
+            Some(("generic", "it shows too little, or what many goods share: it never leads to a block by itself"))
+        }
+        (Kind::Photo, None) => None,
+    };
+    let (code, detail) = told.map(|(code, detail)| (code.to_owned(), detail.to_owned())).unzip();
+    JournalEntry { fate: Fate::Added, code, detail, ..entry }
 }
 
 /// What the brand says otherwise than before, in words. That the same bytes lie elsewhere too is no change.

@@ -327,7 +327,12 @@ impl Match {
             score: (candidate.kind == Kind::Photo).then_some(candidate.score),
             threshold: Some(threshold),
             overlay: candidate.alignment.as_ref().filter(|found| is_shown(found)).map(Overlay::from),
-            logo_changes: candidate.logo.as_ref().filter(|_| is_seen).map(|logo| logo.changes.clone()).unwrap_or_default(),
+            logo_changes: candidate
+                .logo
+                .as_ref()
+                .filter(|_| is_seen)
+                .map(|logo| logo.changes.clone())
+                .unwrap_or_default(),
             ..Self::similar(reference, candidate.similarity)
         }
     }

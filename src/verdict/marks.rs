@@ -25,6 +25,8 @@ pub(super) fn marks<'p>(candidates: &[Candidate], terms_of: impl Fn(&BrandId) ->
         .enumerate()
         .filter(|(_, candidate)| candidate.kind == Kind::Logo && candidate.probability >= LOGO_SEEN)
         .filter_map(|(place, candidate)| Some((place, candidate, candidate.logo.as_ref()?)))
+        // What is near a known imitation and not the same is perhaps the logo itself.
+        .filter(|(_, candidate, logo)| candidate.polarity == Polarity::Authentic || logo.changes.is_empty())
         .collect();
     let judged = seen.iter().filter(|(place, candidate, logo)| {
         let others = || seen.iter().filter(|(other, ..)| other != place).map(|(_, other, logo)| (*other, *logo));

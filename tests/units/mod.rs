@@ -5,6 +5,7 @@ mod fetch;
 mod gallery;
 mod index;
 mod library;
+mod logos;
 mod look;
 mod metrics;
 mod panels;

@@ -1,5 +1,5 @@
 use image::RgbImage;
-use nalgebra::{Matrix3, Vector3};
+use nalgebra::{Complex, Matrix3, Vector3};
 
 use super::Place;
 use crate::align::colour::chroma;
@@ -11,8 +11,9 @@ const INK: f32 = 40.0;
 const FEWEST_PIXELS: usize = 8;
 /// The drawing's box holds what is drawn by at least this share.
 const DRAWN: f32 = 0.3;
-/// The inks of a logo with one colour deviate by less than this from their mean, of 255.
-const ONE_INK: f64 = 30.0;
+/// Inks have one hue if the mean of their chroma is so long, of the mean of their lengths; or if they are nearly grey.
+const ONE_HUE: f64 = 0.95;
+const GREYISH: f64 = 25.0;
 /// What is compared around the drawing, in parts of the box's shorter and longer side: what lies beyond may be other things.
 const MARGIN: (f64, f64) = (0.2, 0.03);
 
@@ -24,7 +25,7 @@ pub(super) struct Drawing {
     /// The box around what is drawn: left, top, right and bottom in pixels of the reference's frame.
     bounds: [f64; 4],
     frame: (u32, u32),
-    /// The colour that it is drawn in; `None` where there are several.
+    /// The colour that it is drawn in; `None` where there are several hues.
     pub(super) ink: Option<[f64; 3]>,
 }
 
@@ -53,14 +54,7 @@ impl Drawing {
         let bounds = bounds((width, height), |place| values[place] > DRAWN)?;
         let (fx, fy) = (f64::from(reference.frame.0) / width as f64, f64::from(reference.frame.1) / height as f64);
         let bounds = [bounds[0] * fx, bounds[1] * fy, bounds[2] * fx, bounds[3] * fy];
-        let inks: Vec<Vector3<f64>> = picture
-            .pixels()
-            .zip(&values)
-            .filter(|(_, value)| **value > 0.9)
-            .map(|(pixel, _)| Vector3::from(pixel.0.map(f64::from)))
-            .collect();
-        let ink = inks.iter().sum::<Vector3<f64>>() / inks.len().max(1) as f64;
-        let deviation = inks.iter().map(|one| (one - ink).norm_squared()).sum::<f64>() / inks.len().max(1) as f64;
+        let ink = ink(picture, &values);
         let mut levels = vec![Coverage { width, height, values }];
         while let Some(last) = levels.last()
             && last.width.min(last.height) >= 8
@@ -68,7 +62,6 @@ impl Drawing {
             let half = last.halved();
             levels.push(half);
         }
-        let ink = (deviation.sqrt() < ONE_INK).then(|| ink.into());
         Some(Self { levels, bounds, frame: reference.frame, ink })
     }
 
@@ -188,7 +181,6 @@ pub(super) fn filling(picture: &RgbImage, frame: (u32, u32)) -> Vec<Place> {
 /// everywhere.
 pub(super) fn is_other_colour(known: [f64; 3], photo: [f64; 3]) -> bool {
     const COLOURED: f64 = 45.0;
-    const GREYISH: f64 = 25.0;
     const OTHER_HUE: f64 = 0.7;
     let (known, photo) = (chroma(known), chroma(photo));
     photo.norm() >= COLOURED
@@ -207,6 +199,23 @@ fn bounds((width, height): (usize, usize), is_drawn: impl Fn(usize) -> bool) -> 
         Some((left.min(x), top.min(y), right.max(x), bottom.max(y)))
     });
     around.map(|(left, top, right, bottom)| [left as f64, top as f64, right as f64 + 1.0, bottom as f64 + 1.0])
+}
+
+/// The colour of what is drawn most fully, if all of it has one hue.
+fn ink(picture: &RgbImage, values: &[f32]) -> Option<[f64; 3]> {
+    let drawn = |least: f32| {
+        let pixels = picture.pixels().zip(values).filter(move |(_, value)| **value > least);
+        pixels.map(|(pixel, _)| Vector3::from(pixel.0.map(f64::from)))
+    };
+    let chromas: Vec<Complex<f64>> = drawn(0.5).map(|colour| chroma(colour.into())).collect();
+    let count = chromas.len().max(1) as f64;
+    let (mean, length) =
+        (chromas.iter().sum::<Complex<f64>>().norm(), chromas.iter().map(|one| one.norm()).sum::<f64>());
+    if length / count > GREYISH && mean < ONE_HUE * length {
+        return None;
+    }
+    let (sum, fully) = drawn(0.99).fold((Vector3::zeros(), 0.0), |(sum, count), colour| (sum + colour, count + 1.0));
+    (fully > 0.0).then(|| (sum / fully).into())
 }
 
 /// The median colour of the border.

@@ -149,8 +149,8 @@ fn neighbourhoods<'a>(grid: &'a Grid, values: &'a [Option<f64>]) -> impl Iterato
     })
 }
 
-/// Correlations of the drawing's parts with the reading: the least, and the middle one.
-pub(super) fn parts(grid: &Grid, reading: &Reading) -> (f64, f64) {
+/// The least correlation of a part of the drawing with the reading, -1 to 1.
+pub(super) fn worst_part(grid: &Grid, reading: &Reading) -> f64 {
     let ratio = grid.columns as f64 / grid.rows as f64;
     let (across, down) = if ratio > 2.0 {
         (PARTS, 1)
@@ -167,10 +167,8 @@ pub(super) fn parts(grid: &Grid, reading: &Reading) -> (f64, f64) {
         }
     }
     let most = sums.iter().map(Sums::drawn).fold(0.0, f64::max);
-    let mut parts: Vec<f64> =
-        sums.iter().filter(|sums| sums.drawn() >= FAINT * most).map(Sums::correlation).collect();
-    parts.sort_by(f64::total_cmp);
-    (parts.first().copied().unwrap_or(1.0), parts.get(parts.len() / 2).copied().unwrap_or(1.0))
+    let parts = sums.iter().filter(|sums| sums.drawn() >= FAINT * most).map(Sums::correlation);
+    parts.fold(1.0, f64::min)
 }
 
 /// Sums over pairs of what is drawn and what is seen.

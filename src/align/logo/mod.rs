@@ -7,7 +7,7 @@
 mod drawing;
 mod fit;
 
-use nalgebra::{Matrix2, Matrix2x3, Matrix3, Vector3};
+use nalgebra::{Matrix2, Matrix2x3, Matrix3, Vector2, Vector3};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -16,7 +16,7 @@ use super::features::{LocalFeatures, QueryFeatures};
 use super::matching::{Pair, loose_pairs};
 use super::{Alignment, area, geometry};
 use drawing::{Drawing, Grid, filling, is_other_colour};
-use fit::{Reading, edges, parts, read, refine};
+use fit::{Reading, edges, read, refine, worst_part};
 
 /// Points along the longer side of the grid: where all proposals are compared, and at most where the best ones are.
 const COARSE: usize = 20;
@@ -28,28 +28,33 @@ const KEPT: usize = 3;
 const COARSE_STEPS: usize = 8;
 const FINE_STEPS: usize = 12;
 /// A print with a longer or shorter side below this, in pixels of the frame, shows too little.
-const SHORTEST: (f64, f64) = (14.0, 4.0);
+const SHORTEST: (f64, f64) = (16.0, 8.0);
 /// The longer side of the photo in which a print's whole box is looked for on a plain ground.
 const PLAIN: u32 = 160;
 
-/// Log-odds that a photo shows the logo: a logistic regression on the prints, redrawn and imitated logos of one source, and as
-/// many other logos and goods (docs/ACCURACY.md).
-const BIAS: f64 = -9.3;
+/// Log-odds that a photo shows the logo, changed or not: a logistic regression on prints, drawings and imitations of 60 logos,
+/// and on other logos and goods (docs/ACCURACY.md).
+const BIAS: f64 = -17.3;
 /// Times the negative logarithm of what the drawing does not explain, and of what the edges do not.
-const UNEXPLAINED: f64 = 1.9;
-const UNEXPLAINED_EDGES: f64 = 2.0;
+const UNEXPLAINED: f64 = 2.1;
+const UNEXPLAINED_EDGES: f64 = 2.9;
 /// Times the logarithm of the print's shorter side in pixels.
-const SIDE: f64 = 1.5;
+const SIDE: f64 = 1.2;
 /// Times the logarithm of the stretch.
-const STRETCH: f64 = -1.6;
+const STRETCH: f64 = -3.5;
 /// Times how simple the drawing is, 0 to 1.
-const SIMPLICITY: f64 = -2.0;
+const SIMPLICITY: f64 = -0.6;
+/// Times the logarithm of one more than the inliers.
+const INLIERS: f64 = 3.6;
 
 /// A mirror image must leave at most this share unexplained of what the drawing itself does: many logos are symmetric.
 const MIRRORED: f64 = 0.55;
 /// Stretched by more than this along its own axes, a logo was changed. A slanted view also shears it.
 const STRETCHED: f64 = 1.25;
 const SHEARED: f64 = 0.15;
+
+/// A part that correlates by less is another one.
+const PART_DIFFERS: f64 = 0.6;
 
 /// A place in a photo: from the drawing's box, -1 to 1 on both axes, to pixels of the query's frame.
 type Place = Matrix2x3<f64>;
@@ -78,7 +83,22 @@ pub struct FoundLogo {
     pub evidence: f64,
     /// Whether it was stretched along its own axes.
     pub stretched: bool,
-    pub terms: [f64; 9],
+    /// Whether some of its parts are not there, or other ones.
+    pub parts_differ: bool,
+}
+
+impl FoundLogo {
+    /// What differs from the logo; nothing where it is the same.
+    #[must_use]
+    pub fn changes(&self) -> Vec<LogoChange> {
+        let differs = [
+            (self.alignment.flipped, LogoChange::Mirrored),
+            (self.stretched, LogoChange::Stretched),
+            (self.alignment.is_recoloured(), LogoChange::OtherColour),
+            (self.parts_differ, LogoChange::OtherParts),
+        ];
+        differs.into_iter().filter(|(differs, _)| *differs).map(|(_, change)| change).collect()
+    }
 }
 
 /// The place where the logo's drawing agrees best with the photo. `None` where there is no drawing, or no place for it.
@@ -110,11 +130,15 @@ pub fn find_logo(query: &QueryFeatures, reference: &LocalFeatures) -> Option<Fou
     };
     let laid = match (best(false), best(true)) {
         (Some(straight), Some(mirrored)) => {
-            if mirrored.unexplained() < MIRRORED * straight.unexplained() { mirrored } else { straight }
+            if mirrored.unexplained() < MIRRORED * straight.unexplained() {
+                mirrored
+            } else {
+                straight
+            }
         }
         (straight, mirrored) => straight.or(mirrored)?,
     };
-    Some(laid.found(query, &drawing, &pairs))
+    Some(laid.found(query, reference, &drawing, &pairs))
 }
 
 /// A drawing laid over a photo.
@@ -129,7 +153,13 @@ impl Laid {
         (1.0 - self.reading.agreement.powi(2)).max(1e-4)
     }
 
-    fn found(&self, query: &QueryFeatures, drawing: &Drawing, pairs: &[(Pair, Matrix3<f64>)]) -> FoundLogo {
+    fn found(
+        &self,
+        query: &QueryFeatures,
+        reference: &LocalFeatures,
+        drawing: &Drawing,
+        pairs: &[(Pair, Matrix3<f64>)],
+    ) -> FoundLogo {
         let (width, height) = drawing.size();
         let linear = self.place.fixed_view::<2, 2>(0, 0) * Matrix2::new(1.0 / width, 0.0, 0.0, 1.0 / height);
         let sizes = linear.singular_values();
@@ -138,47 +168,57 @@ impl Laid {
         let shear = (linear.column(0).dot(&linear.column(1)) / (across * down).max(1e-9)).abs();
         let ratio = (across / down.max(1e-9)).max(down / across.max(1e-9));
         let edges = edges(&self.grid, &self.reading);
-        let parts = parts(&self.grid, &self.reading);
         let side = (2.0 * self.place.column(0).norm()).min(2.0 * self.place.column(1).norm());
-        let evidence = BIAS
-            - UNEXPLAINED * self.unexplained().ln()
-            - UNEXPLAINED_EDGES * (1.0 - edges).max(1e-4).ln()
+        let (inliers, residual) = self.agreeing(drawing, pairs, side);
+        let evidence = BIAS - UNEXPLAINED * self.unexplained().ln() - UNEXPLAINED_EDGES * (1.0 - edges).max(1e-4).ln()
             + SIDE * side.max(1.0).ln()
             + STRETCH * stretch.ln()
-            + SIMPLICITY * self.grid.simplicity();
+            + SIMPLICITY * self.grid.simplicity()
+            + INLIERS * (inliers as f64).ln_1p();
         let photo = self.reading.ink.map(|value| value.round().clamp(0.0, 255.0) as u8);
         let known = drawing.ink.filter(|known| is_other_colour(*known, photo.map(f64::from)));
         let recolour = known.map(|known| Recolour { reference: known.map(|value| value.round() as u8), photo });
         let (wide, high) = (f64::from(query.features.frame.0), f64::from(query.features.frame.1));
-        let corner = |u: f64, v: f64| {
-            let at = self.place * Vector3::new(u, v, 1.0);
-            ((at.x + 0.5) / wide, (at.y + 0.5) / high)
-        };
-        let corners = [corner(-1.0, -1.0), corner(1.0, -1.0), corner(1.0, 1.0), corner(-1.0, 1.0)];
-        let (inliers, residual) = self.agreeing(drawing, pairs, side);
+        let fraction = |at: Vector2<f64>| ((at.x + 0.5) / wide, (at.y + 0.5) / high);
+        let in_box = |u: f64, v: f64| fraction(self.place * Vector3::new(u, v, 1.0));
+        let drawn = [in_box(-1.0, -1.0), in_box(1.0, -1.0), in_box(1.0, 1.0), in_box(-1.0, 1.0)];
+        let map = self.map(drawing);
+        let (left, top) = (-0.5, -0.5);
+        let (right, bottom) = (f64::from(reference.frame.0) - 0.5, f64::from(reference.frame.1) - 0.5);
+        let corner = |x: f64, y: f64| fraction((map * Vector3::new(x, y, 1.0)).xy());
+        let corners = [corner(left, top), corner(right, top), corner(right, bottom), corner(left, bottom)];
         let alignment = Alignment {
             inliers,
             residual,
             flipped: is_mirrored(&self.place),
             corners,
-            query_overlap: (area(&corners) * self.reading.inside).min(1.0),
+            query_overlap: (area(&drawn) * self.reading.inside).min(1.0),
             reference_overlap: self.reading.inside,
             detail: self.reading.agreement,
             structure: edges,
             difference: 0.0,
             recolour,
         };
-        FoundLogo { alignment, evidence, stretched: ratio > STRETCHED && shear < SHEARED, terms: [self.unexplained(), edges, side, stretch, self.grid.simplicity(), ratio, shear, parts.0, parts.1] }
+        FoundLogo {
+            alignment,
+            evidence,
+            stretched: ratio > STRETCHED && shear < SHEARED,
+            parts_differ: worst_part(&self.grid, &self.reading) < PART_DIFFERS,
+        }
+    }
+
+    /// From the reference's frame to the query's.
+    fn map(&self, drawing: &Drawing) -> Matrix3<f64> {
+        let mut whole = Matrix3::identity();
+        whole.fixed_view_mut::<2, 3>(0, 0).copy_from(&self.place);
+        // The box has two sides, so that there is a way back.
+        whole * drawing.to_frame().try_inverse().unwrap_or_else(Matrix3::identity)
     }
 
     /// Pairs of keypoints that lie there, and their reprojection error.
     fn agreeing(&self, drawing: &Drawing, pairs: &[(Pair, Matrix3<f64>)], side: f64) -> (usize, f64) {
         let tolerance = (0.1 * side).clamp(2.0, geometry::TOLERANCE);
-        let whole = self.place.insert_row(2, 0.0);
-        let mut whole: Matrix3<f64> = whole;
-        whole[(2, 2)] = 1.0;
-        let Some(from_frame) = drawing.to_frame().try_inverse() else { return (0, tolerance) };
-        let map = whole * from_frame;
+        let map = self.map(drawing);
         let mirrored = is_mirrored(&self.place);
         let own = pairs.iter().filter(|(_, mirror)| (mirror[(0, 0)] < 0.0) == mirrored);
         let own: Vec<Pair> = own.map(|(pair, _)| *pair).collect();

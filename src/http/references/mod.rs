@@ -116,7 +116,14 @@ pub(super) async fn list(
     if i64::try_from(after).is_err() {
         return Err(Problem::invalid("after-invalid", format!("after is {after}, expected `next` of the page before")));
     }
-    let query = ListQuery { polarity: query.polarity, product: query.product, kind: query.kind, state: query.state, after, limit };
+    let query = ListQuery {
+        polarity: query.polarity,
+        product: query.product,
+        kind: query.kind,
+        state: query.state,
+        after,
+        limit,
+    };
     app.work_beside(move |app| {
         let references = app.screener().gallery.list(&brand, &query)?;
         let next = (references.len() == limit).then(|| references.last().map(|last| last.key)).flatten();

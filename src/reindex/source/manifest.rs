@@ -367,7 +367,8 @@ impl Bounds<'_> {
         };
         let details = Details { kind, ..details };
         if let Some(name) = columns.keys().find(|name| !known(name)) {
-            let detail = format!("{name} is no column, expected path or url, polarity, product, notes, rights_basis, kind");
+            let detail =
+                format!("{name} is no column, expected path or url, polarity, product, notes, rights_basis, kind");
             return nowhere(about, Some(polarity), detail);
         }
         if let Some(refusal) = unfit(&details) {
