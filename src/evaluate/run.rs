@@ -207,12 +207,13 @@ fn as_f32(number: f64) -> f32 {
 
 fn expected(query: &QueryRow, dataset: &Dataset) -> &'static str {
     let copied = dataset.references.iter().find(|reference| query.copy_of.as_ref() == Some(&reference.path));
+    let shown = dataset.references.iter().any(|reference| query.shows(&reference.product));
     match (query.class, copied.map(|reference| reference.polarity)) {
+        (Class::SameKind, _) if shown && query.kind == "logo-imitation" => "brand_mark_imitated",
+        (Class::SameKind, _) if shown && query.kind.starts_with("logo") => "brand_mark_seen",
         (Class::Copy, Some(Polarity::Authentic)) => "authentic_photo_reuse",
         (Class::Copy, _) => "known_fake_match",
-        (Class::SameKind, _) if dataset.references.iter().any(|reference| query.shows(&reference.product)) => {
-            "same_product_lookalike"
-        }
+        (Class::SameKind, _) if shown => "same_product_lookalike",
         _ => "no_match",
     }
 }

@@ -289,14 +289,14 @@ fn held_back(entry: JournalEntry, Quarantine { code, detail }: Quarantine, key: 
 
 /// With what is worth telling of a new reference.
 fn as_added(entry: JournalEntry, mark: Option<Mark>, kind: Kind) -> JournalEntry {
-    let told = match (kind, mark) {
-        (Kind::Logo, _) => {
-            Some(("logo", "a logo, and no photo: it is looked for on goods, and a copy of it is no reuse"))
-        }
-        (Kind::Photo, Some(_)) => {
+    let told = match (mark, kind) {
+        (Some(_), _) => {
             Some(("generic", "it shows too little, or what many goods share: it never leads to a block by itself"))
         }
-        (Kind::Photo, None) => None,
+        (None, Kind::Logo) => {
+            Some(("logo", "a logo, and no photo: it is looked for on goods, and a copy of it is no reuse"))
+        }
+        (None, Kind::Photo) => None,
     };
     let (code, detail) = told.map(|(code, detail)| (code.to_owned(), detail.to_owned())).unzip();
     JournalEntry { fate: Fate::Added, code, detail, ..entry }

@@ -9,6 +9,7 @@ mod errors;
 mod faults;
 mod hostile;
 mod keys;
+mod logos;
 mod lookups;
 mod models;
 mod policies;
