@@ -14,6 +14,8 @@ const SOFT: i32 = 32;
 /// Of 1,000 pixels of artwork at most so many are soft. Shading, grain and blur make more. (Of dev2's 60 logos none has more
 /// than 58; of 1,608 photos that are references 9 in 10 have more than 100.)
 const MOST_SOFT: usize = 70;
+/// Of 1,000 pixels of artwork at least so many have one of the two commonest colours: its ground and its ink.
+const TWO_COLOURS: usize = 880;
 /// Pixels that stand out from the ground by this are what the picture shows.
 const STANDS_OUT: i32 = 40;
 /// Colours that are looked for in what it shows, and the least share of a colour, of 1,000 pixels.
@@ -32,6 +34,9 @@ pub fn is_artwork(picture: &RgbImage) -> bool {
     let small = resized(picture, within(picture.dimensions(), SIDE), Filter::Box);
     let pixels = small.pixels().len();
     if soft(&small) * 1000 > MOST_SOFT * pixels {
+        return false;
+    }
+    if colours(&small, 2).iter().flatten().count() * 1000 < TWO_COLOURS * pixels {
         return false;
     }
     let Some(shown) = shown(picture, &small) else { return false };
@@ -94,22 +99,7 @@ fn shown(picture: &RgbImage, small: &RgbImage) -> Option<RgbImage> {
 /// near.
 fn coloured_and_shaded(picture: &RgbImage) -> (usize, usize) {
     let (width, height) = (i64::from(picture.width()), i64::from(picture.height()));
-    let pixels: Vec<[i32; 3]> = picture.pixels().map(|pixel| pixel.0.map(i32::from)).collect();
-    let mut colours: Vec<Option<usize>> = vec![None; pixels.len()];
-    for colour in 0..COLOURS {
-        let Some(mean) =
-            commonest(pixels.iter().zip(&colours).filter(|(_, has)| has.is_none()).map(|(pixel, _)| pixel))
-        else {
-            break;
-        };
-        let is_near = |pixel: &[i32; 3]| pixel.iter().zip(mean).all(|(value, mean)| (value - mean).abs() <= ONE_COLOUR);
-        let near: Vec<usize> =
-            (0..pixels.len()).filter(|place| colours[*place].is_none() && is_near(&pixels[*place])).collect();
-        if near.len() * 1000 < LEAST_SHARE * pixels.len() {
-            break;
-        }
-        near.into_iter().for_each(|place| colours[place] = Some(colour));
-    }
+    let colours = colours(picture, COLOURS);
     let at = |x: i64, y: i64| {
         let (x, y) = (x.clamp(0, width - 1), y.clamp(0, height - 1));
         usize::try_from(y * width + x).ok().and_then(|place| colours[place])
@@ -124,6 +114,24 @@ fn coloured_and_shaded(picture: &RgbImage) -> (usize, usize) {
         Some(_) => (coloured + 1, shaded),
         None => (coloured, shaded + usize::from(!is_edge(x, y))),
     })
+}
+
+/// For each pixel which of the commonest colours it has, if it has one.
+fn colours(picture: &RgbImage, most: usize) -> Vec<Option<usize>> {
+    let pixels: Vec<[i32; 3]> = picture.pixels().map(|pixel| pixel.0.map(i32::from)).collect();
+    let mut colours: Vec<Option<usize>> = vec![None; pixels.len()];
+    for colour in 0..most {
+        let left = pixels.iter().zip(&colours).filter(|(_, has)| has.is_none()).map(|(pixel, _)| pixel);
+        let Some(mean) = commonest(left) else { break };
+        let is_near = |pixel: &[i32; 3]| pixel.iter().zip(mean).all(|(value, mean)| (value - mean).abs() <= ONE_COLOUR);
+        let near: Vec<usize> =
+            (0..pixels.len()).filter(|place| colours[*place].is_none() && is_near(&pixels[*place])).collect();
+        if near.len() * 1000 < LEAST_SHARE * pixels.len() {
+            break;
+        }
+        near.into_iter().for_each(|place| colours[place] = Some(colour));
+    }
+    colours
 }
 
 /// The mean of the fullest cell of colours, each 16 levels wide.

@@ -352,8 +352,12 @@ impl Screener {
                         if judgement.action != Action::Allow {
                             let hash = photo.fingerprint().hash;
                             answer.perceptual_hash = Some(Sha256(hash).to_string());
-                            let key = judgement.decisive.map(|place| examination.held[place].found.key);
-                            hit = key.map(|key| (key, hash));
+                            let decisive = judgement.decisive.map(|place| &examination.held[place]);
+                            let key = decisive.map(|held| held.found.key);
+                            // A logo is on many unlike photos; that is nothing to wonder at.
+                            hit = key
+                                .filter(|_| decisive.is_some_and(|held| held.kind() == Kind::Photo))
+                                .map(|key| (key, hash));
                             // Only what is a known fake's photo beyond doubt is decided as before.
                             let plain = judgement.verdict == Verdict::KnownFakeMatch
                                 && judgement.decisive.is_some_and(|at| examination.held[at].found.entry.mark.is_none());

