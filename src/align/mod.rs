@@ -25,6 +25,7 @@ mod logo;
 mod matching;
 mod points;
 mod same;
+mod words;
 
 use image::{RgbImage, imageops};
 
@@ -35,6 +36,7 @@ pub use colour::Recolour;
 pub use features::{LocalFeatures, QueryFeatures, VERSION};
 pub use logo::{FoundLogo, LogoChange, find_logo};
 pub use same::is_same_picture;
+pub use words::{ANGLES, Payload, SCALES, SIGNATURE_BITS, VisualWord, Vocabulary, VocabularyError};
 
 /// Share of the smaller of two places that both must cover to be the same.
 const SAME_PLACE: f64 = 0.5;
