@@ -27,6 +27,8 @@ const INDEX_KEYS: &str = "touchstone_index_keys";
 const INDEX_ADDED: &str = "touchstone_index_added_keys";
 const INDEX_REMOVED: &str = "touchstone_index_removed_keys";
 const INDEX_GENERATION: &str = "touchstone_index_generation";
+const KEYPOINT_KEYS: &str = "touchstone_keypoint_index_keys";
+const KEYPOINT_POSTINGS: &str = "touchstone_keypoint_index_postings";
 
 /// Which log lines are written, and how to change that while the process runs.
 pub struct LogFilter(Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>);
@@ -108,6 +110,8 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
     describe_gauge!(INDEX_ADDED, "References that came since the generation was built");
     describe_gauge!(INDEX_REMOVED, "References of the generation that are served no more");
     describe_gauge!(INDEX_GENERATION, "Number of the generation that serves");
+    describe_gauge!(KEYPOINT_KEYS, "References in the keypoint index");
+    describe_gauge!(KEYPOINT_POSTINGS, "Keypoints in the keypoint index");
     Some(handle)
 }
 
@@ -157,6 +161,12 @@ pub(crate) fn index(generation: u64, keys: usize, added: usize, removed: usize) 
     gauge!(INDEX_ADDED).set(added as f64);
     gauge!(INDEX_REMOVED).set(removed as f64);
     gauge!(INDEX_GENERATION).set(generation as f64);
+}
+
+/// Size of the keypoint index.
+pub(crate) fn keypoints(keys: usize, postings: usize) {
+    gauge!(KEYPOINT_KEYS).set(keys as f64);
+    gauge!(KEYPOINT_POSTINGS).set(postings as f64);
 }
 
 /// A photo was held against references.

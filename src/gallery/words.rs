@@ -82,6 +82,24 @@ impl Gallery {
         })
     }
 
+    /// The keys and words of active references, `most` of them or a few more, spread over all.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn sample_words(&self, vocabulary: &str, most: u64) -> Result<Vec<(u64, Vec<u8>)>, GalleryError> {
+        self.read(|db| {
+            let newest = db.query_row("SELECT coalesce(max(key), 0) FROM reference", [], |row| unsigned(row, 0))?;
+            let step = newest.div_ceil(most.max(1)).max(1);
+            let mut statement = db.prepare_cached(
+                "SELECT r.key, w.words FROM reference r JOIN words w ON w.sha256 = r.sha256 AND w.vocabulary = ?1
+                 WHERE r.state = 'active' AND r.key % ?2 = 0",
+            )?;
+            let rows =
+                statement.query_map(params![vocabulary, signed(step)], |row| Ok((unsigned(row, 0)?, row.get(1)?)))?;
+            rows.collect()
+        })
+    }
+
     /// Stores words of references that had none. Readers learn of it by the references' new revision.
     ///
     /// # Errors

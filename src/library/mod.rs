@@ -17,8 +17,8 @@ use crate::align::{VisualWord, Vocabulary};
 use crate::embed::{Embedding, ModelManifest};
 use crate::gallery::{BrandId, ChangedRow, Gallery, GalleryError, Polarity, StoredPolicy};
 use crate::index::{
-    Change, Generation, IndexOptions, KeypointFileError, KeypointIndex, KeypointOrigin, KeypointStats, LiveIndex,
-    Neighbor, Nodes, Origin, Scope, SnapshotError, Stats, current_line,
+    Change, Generation, IndexOptions, KeypointFileError, KeypointIndex, KeypointOrigin, KeypointProof, KeypointStats, LiveIndex, Neighbor,
+    Nodes, Origin, Scope, SnapshotError, Stats, current_line,
 };
 use crate::photo::Sha256;
 use crate::scoring::{Scoring, Standing};
@@ -39,6 +39,12 @@ pub enum LibraryError {
     /// The keypoint index could not be written.
     #[error("keypoint index: {0}")]
     Keypoints(#[from] KeypointFileError),
+    /// The keypoint index does not find its own pictures.
+    #[error(
+        "keypoint index: {} of {} pictures found themselves, expected all; it is not written, and the next start builds it anew",
+        .0.found_themselves, .0.pictures
+    )]
+    KeypointsUnproven(KeypointProof),
     /// A generation could not be written.
     #[error("index: {0}")]
     Snapshot(#[from] SnapshotError),
@@ -122,9 +128,7 @@ impl Library {
         };
         let built_at = base.revision();
         let base = Arc::new(base);
-        let keypoint_origin =
-            KeypointOrigin { gallery: gallery.id().to_owned(), vocabulary: vocabulary.id().to_owned() };
-        let keypoint_file = index_dir.join(KEYPOINTS);
+        let (keypoint_file, keypoint_origin) = keypoint_file(index_dir, &gallery, &vocabulary);
         let (keypoints, worded) = open_keypoints(&keypoint_file, &keypoint_origin, vocabulary.len(), newest);
         let library = Self {
             gallery,
@@ -174,13 +178,23 @@ impl Library {
         Ok(self.stats())
     }
 
-    /// Writes the keypoint index, so that the next start need not read all words from the database.
+    /// Writes the keypoint index once it has proven itself, so that the next start need not read all words from the database.
     fn save_keypoints(&self) -> Result<(), LibraryError> {
-        let applied = self.applied.lock();
+        let proof = prove_keypoints(&self.gallery, &self.vocabulary, &self.keypoints)?;
+        if !proof.holds() {
+            return Err(LibraryError::KeypointsUnproven(proof));
+        }
+        // Held to the end: what comes in meanwhile is of a later revision.
+        let _applied = self.applied.lock();
         let revision = self.worded.load(Ordering::Acquire);
-        drop(applied);
         self.unsaved.store(0, Ordering::Release);
-        Ok(self.keypoints.save(&self.keypoint_file, &self.keypoint_origin, revision)?)
+        self.keypoints.save(&self.keypoint_file, &self.keypoint_origin, revision)?;
+        if self.keypoints.is_sparse() {
+            let (compact, _) =
+                KeypointIndex::open(&self.keypoint_file, &self.keypoint_origin, self.vocabulary.len())?;
+            self.keypoints.adopt(compact);
+        }
+        Ok(())
     }
 
     fn serve(&self, generation: Generation) -> Result<(), LibraryError> {
@@ -371,9 +385,7 @@ impl Library {
             let words = row.words.as_deref().map(|words| self.vocabulary.from_bytes(words));
             match words {
                 Some(Some(words)) if row.is_searched => self.keypoints.insert(row.key, &words),
-                Some(None) => {
-                    tracing::error!(key = row.key, "stored words cannot be read: keypoints do not find the reference")
-                }
+                Some(None) => tracing::error!(key = row.key, "stored words cannot be read: keypoints do not find the reference"),
                 _ if row.is_searched => self.wordless.store(true, Ordering::Release),
                 _ => self.keypoints.remove(row.key),
             }
@@ -425,6 +437,8 @@ impl Library {
         self.revision.store(revision, Ordering::Release);
         let stats = self.stats();
         telemetry::index(stats.generation, stats.keys, stats.added, stats.removed);
+        let (keys, postings) = self.keypoints.size();
+        telemetry::keypoints(keys, postings);
     }
 
     fn join(&self, neighbors: &[Neighbor]) -> Vec<Found> {
@@ -436,16 +450,36 @@ impl Library {
     }
 }
 
+/// References that look themselves up in a keypoint index.
+const PROVEN: u64 = 200;
+
+/// Lets references look themselves up by their words.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn prove_keypoints(
+    gallery: &Gallery,
+    vocabulary: &Vocabulary,
+    index: &KeypointIndex,
+) -> Result<KeypointProof, GalleryError> {
+    let sample = gallery.sample_words(vocabulary.id(), PROVEN)?;
+    let words = sample.into_iter().filter_map(|(key, words)| Some((key, vocabulary.from_bytes(&words)?)));
+    Ok(index.prove(&words.collect::<Vec<_>>()))
+}
+
+/// Where the keypoint index of a gallery is kept, and what it is built from.
+#[must_use]
+pub fn keypoint_file(index_dir: &Path, gallery: &Gallery, vocabulary: &Vocabulary) -> (PathBuf, KeypointOrigin) {
+    let origin = KeypointOrigin { gallery: gallery.id().to_owned(), vocabulary: vocabulary.id().to_owned() };
+    (index_dir.join(KEYPOINTS), origin)
+}
+
 /// The keypoint index as it was written, or an empty one, and the revision that it has reached.
 fn open_keypoints(file: &Path, origin: &KeypointOrigin, words: usize, newest: u64) -> (KeypointIndex, u64) {
     match KeypointIndex::open(file, origin, words) {
         Ok((index, revision)) if revision <= newest => (index, revision),
         Ok((_, revision)) => {
-            tracing::warn!(
-                index = revision,
-                gallery = newest,
-                "the keypoint index is ahead of the gallery: building it anew"
-            );
+            tracing::warn!(index = revision, gallery = newest, "the keypoint index is ahead of the gallery: building it anew");
             (KeypointIndex::new(words), 0)
         }
         Err(error) => {

@@ -3,7 +3,7 @@ use image::{DynamicImage, RgbImage};
 use touchstone::align::{LocalFeatures, QueryFeatures, VisualWord, Vocabulary};
 use touchstone::index::{KeypointFileError, KeypointIndex, KeypointOrigin};
 
-use crate::support::{real_photo, root};
+use crate::support::{fixture, real_photo, root};
 
 fn vocabulary() -> Vocabulary {
     Vocabulary::load(&root().join("models")).unwrap()
@@ -124,6 +124,24 @@ fn what_is_written_is_read_again_without_what_was_removed() {
         assert_eq!(before, after);
     }
     assert_eq!(read.search(&probes(&picture(3)), 3.0, 16, None)[0].keys, [3, 9]);
+}
+
+/// Made by `five().save(...)`. Whoever has such a file keeps it.
+#[test]
+fn a_file_of_the_first_format_is_read() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("keypoints.bin");
+    std::fs::write(&path, fixture("keypoints-v1.bin")).unwrap();
+    let origin = KeypointOrigin { gallery: "gal_1".to_owned(), vocabulary: "15c7eb52efe7".to_owned() };
+    let (index, revision) = KeypointIndex::open(&path, &origin, 131_328).unwrap();
+    assert_eq!((revision, index.stats().keys), (1, 5));
+    assert_eq!(index.size(), (5, 500));
+}
+
+#[test]
+#[ignore = "writes the fixture"]
+fn write_the_fixture() {
+    five().save(&root().join("tests/fixtures/keypoints-v1.bin"), &origin(), 1).unwrap();
 }
 
 #[test]

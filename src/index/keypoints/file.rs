@@ -34,6 +34,8 @@ struct Header {
     revision: u64,
     words: u64,
     pictures: u64,
+    /// Words that have postings.
+    lists: u64,
     postings: u64,
 }
 
@@ -144,14 +146,20 @@ pub(super) fn write(
         });
         left.collect()
     };
-    let postings = state.words.iter().flatten().filter(|posting| moved[posting.slot() as usize].is_some()).count();
+    let (mut lists, mut postings) = (0, 0);
+    for list in &state.words {
+        let left = list.iter().filter(|posting| moved[posting.slot() as usize].is_some()).count() as u64;
+        lists += u64::from(left > 0);
+        postings += left;
+    }
     let header = Header {
         format: FORMAT,
         origin: origin.clone(),
         revision,
         words: state.words.len() as u64,
         pictures: u64::from(pictures),
-        postings: postings as u64,
+        lists,
+        postings,
     };
     let header = serde_json::to_string(&header).map_err(|error| at(error.into()))?;
     let mut into = Summed { inner: BufWriter::with_capacity(1 << 20, file), sum: Sha256::new() };
@@ -162,9 +170,11 @@ pub(super) fn write(
             let keys = keys.as_slice();
             into.put(std::iter::once(keys.len() as u64).chain(keys.iter().copied()))?;
         }
-        for list in &state.words {
+        for (word, list) in state.words.iter().enumerate() {
             let list = left(list);
-            into.put(std::iter::once(list.len() as u64).chain(list))?;
+            if !list.is_empty() {
+                into.put([word as u64, list.len() as u64].into_iter().chain(list))?;
+            }
         }
         let sum = into.sum.finalize();
         into.inner.write_all(&sum)?;
@@ -207,7 +217,7 @@ pub(super) fn read(path: &Path, origin: &KeypointOrigin, words: usize) -> Result
     }
     let mut from = Summed { inner: reader, sum: Sha256::new() };
     from.sum.update(&line);
-    let mut state = State::new(0);
+    let mut state = State::new(words);
     for slot in 0..header.pictures {
         let count = from.number().map_err(at)?;
         let keys = from.numbers(count).map_err(at)?;
@@ -221,12 +231,12 @@ pub(super) fn read(path: &Path, origin: &KeypointOrigin, words: usize) -> Result
             _ => Keys::Many(keys),
         });
     }
-    state.words.reserve_exact(words);
-    for _ in 0..header.words {
-        let count = from.number().map_err(at)?;
+    for _ in 0..header.lists {
+        let (word, count) = (from.number().map_err(at)?, from.number().map_err(at)?);
         let list: Vec<Posting> = from.numbers(count).map_err(at)?.into_iter().map(Posting).collect();
         state.postings += list.len();
-        state.words.push(list);
+        let place = usize::try_from(word).ok().and_then(|word| state.words.get_mut(word));
+        *place.ok_or_else(|| mismatch("word", &word, &format!("below {words}")))? = list;
     }
     let expected = from.sum.finalize();
     let mut got = [0; 32];

@@ -10,6 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use parking_lot::RwLock;
+use serde::Serialize;
 
 use crate::align::{Payload, VisualWord};
 
@@ -18,9 +19,6 @@ pub use votes::Vote;
 
 /// Bits of a posting above its payload: the picture.
 const SLOT_BITS: u32 = u64::BITS - VisualWord::PAYLOAD_BITS;
-/// Postings of a word beyond which it is not looked at, at least; and as a multiple of the mean.
-const STOP_FROM: usize = 20_000;
-const STOP_OVER_MEAN: usize = 25;
 
 /// A keypoint of a picture, in the list of its word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +52,28 @@ pub struct KeypointStats {
     /// Bytes in memory, about.
     pub bytes: usize,
 }
+
+/// What a keypoint index has shown when pictures looked themselves up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct KeypointProof {
+    /// Pictures that looked themselves up.
+    pub pictures: usize,
+    /// Those that were found.
+    pub found_themselves: usize,
+}
+
+impl KeypointProof {
+    /// Whether every picture found itself.
+    #[must_use]
+    pub fn holds(self) -> bool {
+        self.found_themselves == self.pictures
+    }
+}
+
+/// Pictures with fewer keypoints need not find themselves.
+const ENOUGH_WORDS: usize = 16;
+/// Votes that a picture must give itself.
+const OWN_VOTES: f32 = 2.0;
 
 /// Searched by many threads while references come and go.
 #[derive(Debug)]
@@ -146,6 +166,27 @@ impl KeypointIndex {
         self.state.write().remove(key);
     }
 
+    /// How many keys are served, and how many keypoints they have.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        let state = self.state.read();
+        (state.slot_of_key.len(), state.postings)
+    }
+
+    /// Whether a quarter of the pictures are served no more. Their keypoints take memory and time until the index is written and
+    /// read again.
+    #[must_use]
+    pub fn is_sparse(&self) -> bool {
+        let state = self.state.read();
+        let unserved = state.slots.iter().filter(|keys| **keys == Keys::None).count();
+        unserved * 4 > state.slots.len()
+    }
+
+    /// Serves what `other` holds in place of its own.
+    pub fn adopt(&self, other: Self) {
+        *self.state.write() = other.state.into_inner();
+    }
+
     /// Whether a key is served.
     #[must_use]
     pub fn contains(&self, key: u64) -> bool {
@@ -163,6 +204,21 @@ impl KeypointIndex {
         admits: Option<&dyn Fn(u64) -> bool>,
     ) -> Vec<Vote> {
         self.state.read().search(probes, least, most, admits)
+    }
+
+    /// Lets pictures look themselves up by their own words. Those with fewer than 16 keypoints, and keys that are not served,
+    /// are passed over.
+    #[must_use]
+    pub fn prove(&self, pictures: &[(u64, Vec<VisualWord>)]) -> KeypointProof {
+        let asked = pictures.iter().filter(|(key, words)| words.len() >= ENOUGH_WORDS && self.contains(*key));
+        let mut proof = KeypointProof::default();
+        for (key, words) in asked {
+            let probes: Vec<Vec<VisualWord>> = words.iter().map(|word| vec![*word]).collect();
+            let found = self.search(&probes, OWN_VOTES, usize::MAX, Some(&|other| other == *key));
+            proof.pictures += 1;
+            proof.found_themselves += usize::from(!found.is_empty());
+        }
+        proof
     }
 
     /// Current figures.
@@ -222,10 +278,5 @@ impl State {
         if let Some(slot) = self.slot_of_key.remove(&key) {
             self.slots[slot as usize].remove(key);
         }
-    }
-
-    /// Lists longer than this are passed over: what so many pictures share says nothing.
-    fn stop(&self) -> usize {
-        STOP_FROM.max(STOP_OVER_MEAN * self.postings / self.words.len().max(1))
     }
 }

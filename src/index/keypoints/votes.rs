@@ -8,12 +8,14 @@ use pulp::{Arch, NullaryFnOnce};
 use super::{Posting, State};
 use crate::align::{ANGLES, Payload, SCALES, VisualWord};
 
+/// Postings that a search reads at most, of the rarest words first: they say most, and the cost does not grow with the index.
+const BUDGET: usize = 400_000;
 /// Signatures that differ in more bits are of different keypoints.
-const MOST_DIFFERING: u32 = 8;
+const MOST_DIFFERING: u32 = 7;
 /// Weight of a vote falls by `exp(-(differing / this)^2)`.
 const SPREAD: f32 = 6.0;
 /// A keypoint that this many others match counts by half.
-const COMMON: f32 = 16.0;
+const COMMON: f32 = 64.0;
 /// Steps of direction and scale, either way, within which votes count together.
 const ANGLE_WINDOW: u32 = 4;
 const SCALE_WINDOW: u32 = 2;
@@ -71,24 +73,30 @@ impl State {
         admits: Option<&dyn Fn(u64) -> bool>,
     ) -> Vec<Vote> {
         let mut matches = self.matches(probes);
+        let mut counts = vec![0_u8; 2 * self.slots.len()];
+        for one in &matches {
+            let count = &mut counts[one.group as usize];
+            *count = count.saturating_add(1);
+        }
+        // No vote counts for more than 1, and most pictures have one only.
+        matches.retain(|one| f32::from(counts[one.group as usize]) >= least.min(255.0));
         matches.sort_unstable_by_key(|one| (one.group, one.keypoint));
         let mut votes: Vec<(u32, f32)> = Vec::new();
         let mut histogram = Histogram::default();
         for group in matches.chunk_by(|a, b| a.group == b.group) {
             let key = group[0].group;
-            if group.len() as f32 >= least {
-                let sum = histogram.peak(group);
-                if sum >= least {
-                    match votes.last_mut() {
-                        // The same picture, straight and mirrored.
-                        Some((other, best)) if *other >> 1 == key >> 1 => {
-                            if *best < sum {
-                                (*other, *best) = (key, sum);
-                            }
-                        }
-                        _ => votes.push((key, sum)),
+            let sum = histogram.peak(group);
+            if sum < least {
+                continue;
+            }
+            match votes.last_mut() {
+                // The same picture, straight and mirrored.
+                Some((other, best)) if *other >> 1 == key >> 1 => {
+                    if *best < sum {
+                        (*other, *best) = (key, sum);
                     }
                 }
+                _ => votes.push((key, sum)),
             }
         }
         votes.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -102,23 +110,46 @@ impl State {
 
     fn matches(&self, probes: &[Vec<VisualWord>]) -> Vec<Match> {
         let arch = Arch::new();
-        let stop = self.stop();
         let (mut matches, mut near) = (Vec::new(), Vec::new());
-        for (keypoint, probes) in probes.iter().enumerate() {
-            let first = matches.len();
-            for probe in probes {
-                let Some(list) = self.words.get(probe.word()).filter(|list| list.len() <= stop) else { continue };
-                let from = probe.payload();
-                near.clear();
-                arch.dispatch(Near { list, from, into: &mut near });
-                matches.extend(near.iter().map(|&(posting, differing)| matched(posting, differing, from, keypoint)));
-            }
-            // What is common in many pictures, a watermark or a letter, says little about one of them.
-            let common = 1.0 / (1.0 + (matches.len() - first) as f32 / COMMON).ln_1p() * std::f32::consts::LN_2;
-            matches[first..].iter_mut().for_each(|one| one.weight *= common);
+        let mut common = vec![0.0_f32; probes.len()];
+        for (keypoint, probe, list) in self.rarest(probes) {
+            let from = probe.payload();
+            near.clear();
+            arch.dispatch(Near { list, from, into: &mut near });
+            matches.extend(near.iter().map(|&(posting, differing)| matched(posting, differing, from, keypoint)));
+            common[keypoint] += near.len() as f32;
         }
+        // What is common in many pictures, a watermark or a letter, says little about one of them.
+        for count in &mut common {
+            *count = std::f32::consts::LN_2 / (1.0 + *count / COMMON).ln_1p();
+        }
+        matches.iter_mut().for_each(|one| one.weight *= common[usize::from(one.keypoint)]);
         matches
     }
+
+    /// The lists to read: keypoint, what it is looked up as, and the list. Shortest first, as far as the budget goes.
+    fn rarest<'a>(&'a self, probes: &[Vec<VisualWord>]) -> Vec<(usize, VisualWord, &'a [Posting])> {
+        let lists = probes.iter().enumerate().flat_map(|(keypoint, probes)| {
+            probes.iter().filter_map(move |&probe| {
+                let list = self.words.get(probe.word()).filter(|list| !list.is_empty())?;
+                Some((keypoint, probe, list.as_slice()))
+            })
+        });
+        let mut lists: Vec<_> = lists.collect();
+        lists.sort_by_key(|(_, _, list)| list.len());
+        let mut read = 0;
+        let within = lists.iter().take_while(|(_, _, list)| {
+            read += list.len();
+            read <= budget()
+        });
+        let count = within.count();
+        lists.truncate(count);
+        lists
+    }
+}
+
+fn budget() -> usize {
+    std::env::var("BUDGET").ok().and_then(|text| text.parse().ok()).unwrap_or(BUDGET)
 }
 
 fn matched(posting: Posting, differing: u8, from: Payload, keypoint: usize) -> Match {
