@@ -46,7 +46,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
             CodePoints::of(color_primaries, transfer_characteristics, matrix_coefficients, full_range).profile()
         }),
     };
-    let stored = ToSrgb::from(profile.as_ref()).still(image, premultiplied);
+    let stored = ToSrgb::from(profile.as_ref()).picture(image, premultiplied);
     // Of a sequence one picture is decoded, and what the others show is not known.
     let stored = Pixels { more_frames: has_box(bytes, *b"moov"), ..stored };
     Ok(Decoded { stored, orientation: Orientation::NoTransforms })

@@ -177,7 +177,7 @@ fn an_expired_key_is_refused_only_whoever_has_its_secret_hears_why() {
     use touchstone::keys::{KeyRefused, Wanted, make, recognise};
     let folder = tempfile::TempDir::new().unwrap();
     let gallery = Gallery::open(folder.path()).unwrap();
-    let wanted = Wanted { scope: Scope::Platform, label: String::new(), days: Some(1), rate: None };
+    let wanted = Wanted { scope: Scope::Platform, label: None, days: Some(1), rate: None };
     let (key, text) = make(&gallery, "test", wanted).unwrap();
     let ends = key.expires_at.unwrap();
     let second = jiff::SignedDuration::from_secs(1);
