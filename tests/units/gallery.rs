@@ -1,4 +1,4 @@
-use touchstone::gallery::{Action, CaseStatus, Decision, Gallery, Policy, QueueQuery, ReferenceState};
+use touchstone::gallery::{Action, CaseStatus, Decision, Gallery, IdempotencyKey, Policy, QueueQuery, ReferenceState};
 use touchstone::photo::{Doubt, Sha256};
 
 use crate::support::fixture;
@@ -243,6 +243,22 @@ fn a_gallery_of_the_sixth_version_knows_its_small_references() {
     let newest =
         gallery.visit_changes("small@1", 7, 7, |row| rows.push((row.key, row.active, row.is_searched()))).unwrap();
     assert_eq!((newest, rows), (8, vec![(2, true, false)]));
+}
+
+#[test]
+fn a_gallery_of_the_seventh_version_keeps_repeats_and_what_a_brand_must_not_read() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let gallery = migrated(folder.path(), "gallery-v7.sql");
+    let acme = "acme".parse().unwrap();
+    let private = |id: &str| gallery.get(&acme, id).unwrap().unwrap().quarantine.unwrap().private;
+    assert_eq!(["ref_4", "ref_5", "ref_6"].map(private), [true, true, false]);
+    // Nobody knows whose API key it was: the same request gets its answer, another one does not hear of it.
+    let repeated = |api_key, request| {
+        let found = gallery.repeated_check(IdempotencyKey { api_key, key: "k1" }, Sha256([request; 32])).unwrap();
+        found.map(|found| found.answer.contains("\"id\":\"chk_2\""))
+    };
+    assert_eq!((repeated("key_1", 0x22), repeated("key_2", 0x22)), (Some(true), Some(true)));
+    assert_eq!(repeated("key_1", 0x33), None);
 }
 
 #[test]
