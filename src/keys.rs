@@ -86,7 +86,8 @@ pub fn make(gallery: &Gallery, by: &str, wanted: Wanted) -> Result<(ApiKey, Stri
 /// # Errors
 /// When the database refuses.
 pub fn make_first(gallery: &Gallery) -> Result<Option<(ApiKey, String)>, KeyError> {
-    let wanted = Wanted { scope: Scope::Admin, label: Some("made at the first start".to_owned()), days: None, rate: None };
+    let wanted =
+        Wanted { scope: Scope::Admin, label: Some("made at the first start".to_owned()), days: None, rate: None };
     let (key, text) = draw("first-start", wanted)?;
     let kept = gallery.add_first_key(&key, Sha256::of(text.as_bytes()))?;
     Ok(kept.then_some((key, text)))

@@ -80,7 +80,8 @@ pub(super) fn read(path: &Path, limits: &Limits) -> Result<Upload, Failure> {
     }
     // One byte more than the cap is enough to see that a file grows past it.
     let most = limits.max_bytes as u64;
-    let too_large = |got| Failure::Photo { path: path.to_owned(), source: PhotoError::TooManyBytes { got, max: limits.max_bytes } };
+    let too_large =
+        |got| Failure::Photo { path: path.to_owned(), source: PhotoError::TooManyBytes { got, max: limits.max_bytes } };
     if about.len() > most {
         return Err(too_large(usize::try_from(about.len()).unwrap_or(usize::MAX)));
     }

@@ -35,7 +35,8 @@ pub fn main() -> io::Result<()> {
             Ok(Ok(Pixels { rgb, frames, more_frames, damaged, on_black, invisible_on_white })) => {
                 let (width, height) = rgb.dimensions();
                 let on = on_black.is_some();
-                let said = Said::Photo { width, height, frames, more_frames, damaged, on_black: on, invisible_on_white };
+                let said =
+                    Said::Photo { width, height, frames, more_frames, damaged, on_black: on, invisible_on_white };
                 write_message(&mut socket, &said)?;
                 socket.write_all(rgb.as_raw())?;
                 if let Some(on_black) = on_black {

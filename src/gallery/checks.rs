@@ -174,11 +174,7 @@ impl Gallery {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn repeated_check(
-        &self,
-        key: IdempotencyKey<'_>,
-        request: Sha256,
-    ) -> Result<Option<SavedCheck>, GalleryError> {
+    pub fn repeated_check(&self, key: IdempotencyKey<'_>, request: Sha256) -> Result<Option<SavedCheck>, GalleryError> {
         self.read(|db| repeated(db, key, request))
     }
 

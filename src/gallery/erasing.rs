@@ -250,9 +250,7 @@ fn strip_check(transaction: &Writing<'_>, id: &str) -> rusqlite::Result<()> {
         .optional()?;
     let Some((answer, listing_id)) = row else { return Ok(()) };
     transaction
-        .prepare_cached(
-            "UPDATE listing_check SET seller_id = NULL, listing_id = NULL, answer = ?2 WHERE id = ?1",
-        )?
+        .prepare_cached("UPDATE listing_check SET seller_id = NULL, listing_id = NULL, answer = ?2 WHERE id = ?1")?
         .execute(params![id, stripped(&answer).map_err(|error| conversion(0, error))?])?;
     transaction.prepare_cached("DELETE FROM idempotency WHERE check_id = ?1")?.execute([id])?;
     transaction

@@ -43,9 +43,9 @@ impl Gallery {
     /// When the database refuses.
     pub fn put_outcome(&self, by: &str, outcome: &Outcome) -> Result<(), GalleryError> {
         self.write(|transaction| {
-            let before = Effects { outcomes: find_outcome(transaction, outcome)?.into_iter().collect(), ..Effects::default() };
+            let before = Effects::of_outcomes(find_outcome(transaction, outcome)?.into_iter().collect());
             write_outcome(transaction, outcome)?;
-            let after = Effects { outcomes: vec![outcome.clone()], ..Effects::default() };
+            let after = Effects::of_outcomes(vec![outcome.clone()]);
             let deed = Deed { actor: by, session: None, action: "put-outcome", subject: &outcome.check_id };
             append(transaction, deed, &before, &after).map(drop)
         })

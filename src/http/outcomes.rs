@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::access::Called;
 use super::form::{Json, Path};
 use super::{App, Problem};
 use crate::gallery::{BrandId, Outcome, Polarity, check_field};

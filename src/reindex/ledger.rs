@@ -165,7 +165,11 @@ impl Ledger<'_> {
                 known.claim.polarity, known.id
             );
             // The reference itself stays: there is none to hold back.
-            return held_back(entry, Quarantine { code: "reference-contradicts".to_owned(), detail, private: false }, None);
+            return held_back(
+                entry,
+                Quarantine { code: "reference-contradicts".to_owned(), detail, private: false },
+                None,
+            );
         }
         let said = said_anew(&known.claim.details, &item.details);
         if known.state == ReferenceState::Staged {

@@ -105,10 +105,7 @@ fn a_blank_photo_says_too_little_even_when_a_brand_calls_it_fake() {
     assert_eq!(answer["verdict"], "generic_or_low_information", "{answer}");
     // The very same file is that reference, and still blocks nothing.
     let answer = app.check_one(&blank());
-    assert_eq!(
-        (answer["verdict"].as_str(), answer["action"].as_str()),
-        (Some("known_fake_match"), Some("review"))
-    );
+    assert_eq!((answer["verdict"].as_str(), answer["action"].as_str()), (Some("known_fake_match"), Some("review")));
     assert_eq!(answer["photos"][0]["matches"][0]["reference_id"], id.as_str());
 }
 

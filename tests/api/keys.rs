@@ -280,10 +280,7 @@ fn a_brand_does_not_read_what_a_moderator_wrote() {
     let path = format!("/v1/brands/acme/references/{id}");
     let brand = client_with(&app.new_key(Scope::Brand("acme".parse().unwrap())).1);
     let seen: Value = brand.get(format!("{}{path}", app.url)).send().unwrap().json().unwrap();
-    assert_eq!(
-        (&seen["state"], &seen["quarantine"]["code"]),
-        (&Value::from("quarantined"), &Value::from("moderator"))
-    );
+    assert_eq!((&seen["state"], &seen["quarantine"]["code"]), (&Value::from("quarantined"), &Value::from("moderator")));
     assert!(!seen.to_string().contains("globex"), "{seen}");
     assert_eq!(app.get_json(&path)["quarantine"]["detail"], "the same bag as ref_globex of globex");
 }

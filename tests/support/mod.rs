@@ -296,18 +296,21 @@ impl TestApp {
             };
             self.gallery.save_check(&check, &FloodLimits::default()).unwrap();
             self.gallery
-                .put_outcome("tests", &Outcome {
-                    check_id: id.clone(),
-                    brand: brand.parse().unwrap(),
-                    polarity: Polarity::Fake,
-                    photo: touchstone::photo::Sha256::of(id.as_bytes()),
-                    confirmed: number < confirmed,
-                    score,
-                    scoring: self.scoring.id().to_owned(),
-                    decided_by: None,
-                    note: None,
-                    decided_at: jiff::Timestamp::now(),
-                })
+                .put_outcome(
+                    "tests",
+                    &Outcome {
+                        check_id: id.clone(),
+                        brand: brand.parse().unwrap(),
+                        polarity: Polarity::Fake,
+                        photo: touchstone::photo::Sha256::of(id.as_bytes()),
+                        confirmed: number < confirmed,
+                        score,
+                        scoring: self.scoring.id().to_owned(),
+                        decided_by: None,
+                        note: None,
+                        decided_at: jiff::Timestamp::now(),
+                    },
+                )
                 .unwrap();
         }
     }

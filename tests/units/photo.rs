@@ -162,7 +162,11 @@ fn what_vanishes_on_white_in_part_is_kept_on_black_too() {
     assert!(alone.on_each_ground().1.is_none());
     // Dark goods on a transparent ground are the same picture on both.
     let dark = RgbaImage::from_fn(200, 200, |x, y| {
-        if (40..160).contains(&x) && (40..160).contains(&y) { Rgba([120, 30, 20, 255]) } else { Rgba([255, 255, 255, 0]) }
+        if (40..160).contains(&x) && (40..160).contains(&y) {
+            Rgba([120, 30, 20, 255])
+        } else {
+            Rgba([255, 255, 255, 0])
+        }
     });
     assert!(decode(&encode_rgba(&dark)).on_black().is_none());
 }
@@ -213,10 +217,8 @@ fn tiffs_of_scanners_fax_programs_and_editors_give_the_picture() {
 
 #[test]
 fn a_tiff_whose_black_and_white_are_not_defined_says_so() {
-    for (name, reason) in [
-        ("signed.tif", "signed"),
-        ("float-beyond-white.tif", "not all from 0 (black) to 1 (white)"),
-    ] {
+    for (name, reason) in [("signed.tif", "signed"), ("float-beyond-white.tif", "not all from 0 (black) to 1 (white)")]
+    {
         let said = error(&fixture(name)).to_string();
         assert!(said.contains(reason), "{name}: {said}");
     }

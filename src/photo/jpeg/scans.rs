@@ -50,7 +50,8 @@ struct Frame {
 impl Frame {
     fn of(marker: u8, segment: &[u8]) -> Option<Self> {
         let count = usize::from(*segment.get(5)?);
-        let components = segment.get(6..)?.chunks_exact(3).take(count).map(|component| (component[0], [None; COEFFICIENTS]));
+        let components =
+            segment.get(6..)?.chunks_exact(3).take(count).map(|component| (component[0], [None; COEFFICIENTS]));
         Some(Self { progressive: matches!(marker, 0xc2 | 0xc6 | 0xca | 0xce), components: components.collect() })
     }
 
@@ -58,8 +59,11 @@ impl Frame {
         let (&count, rest) = segment.split_first()?;
         let (components, rest) = rest.split_at_checked(usize::from(count) * 2)?;
         let &[first, last, bits] = rest.first_chunk()?;
-        let (first, last, low) =
-            if self.progressive { (usize::from(first), usize::from(last), bits & 15) } else { (0, COEFFICIENTS - 1, 0) };
+        let (first, last, low) = if self.progressive {
+            (usize::from(first), usize::from(last), bits & 15)
+        } else {
+            (0, COEFFICIENTS - 1, 0)
+        };
         for id in components.iter().step_by(2) {
             let (_, sent) = self.components.iter_mut().find(|(component, _)| component == id)?;
             sent.get_mut(first..=last)?.fill(Some(low));

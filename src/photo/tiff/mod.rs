@@ -31,7 +31,9 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
     check_size(page.width, page.height, memory, limits)?;
     let (image, damaged) = match page.format {
         SampleFormat::IEEEFP => (floating_point(file, &page, limits)?, false),
-        SampleFormat::Int => return Err(broken("its samples are signed numbers, of which none is white by definition")),
+        SampleFormat::Int => {
+            return Err(broken("its samples are signed numbers, of which none is white by definition"));
+        }
         _ if is_plain(&page) => (plain(bytes, limits)?, false),
         _ => pixels::decode(bytes, &page, limits).map_err(broken)?,
     };
@@ -69,11 +71,7 @@ fn plain(bytes: &[u8], limits: &Limits) -> Result<DynamicImage, PhotoError> {
 }
 
 /// Grey or RGB from 0 for black to 1 for white, as image editors write them.
-fn floating_point(
-    file: Decoder<Cursor<&[u8]>>,
-    page: &Page,
-    limits: &Limits,
-) -> Result<DynamicImage, PhotoError> {
+fn floating_point(file: Decoder<Cursor<&[u8]>>, page: &Page, limits: &Limits) -> Result<DynamicImage, PhotoError> {
     let colours = [
         PhotometricInterpretation::WhiteIsZero,
         PhotometricInterpretation::BlackIsZero,

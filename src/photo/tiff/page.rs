@@ -58,8 +58,6 @@ pub(super) struct Chunks {
     pub(super) places: Vec<(u64, u64)>,
     pub(super) width: u32,
     pub(super) height: u32,
-    /// Tiles are stored whole, the last strip only as far as the picture goes.
-    pub(super) tiles: bool,
 }
 
 impl Page {
@@ -120,11 +118,8 @@ impl Chunks {
     fn of(file: &mut Decoder<Cursor<&[u8]>>) -> TiffResult<Self> {
         let (width, height) = file.dimensions()?;
         let tiles = file.find_tag(Tag::TileOffsets)?.is_some();
-        let (offsets, lengths) = if tiles {
-            (Tag::TileOffsets, Tag::TileByteCounts)
-        } else {
-            (Tag::StripOffsets, Tag::StripByteCounts)
-        };
+        let (offsets, lengths) =
+            if tiles { (Tag::TileOffsets, Tag::TileByteCounts) } else { (Tag::StripOffsets, Tag::StripByteCounts) };
         let offsets = file.get_tag_u64_vec(offsets)?;
         let places = offsets.into_iter().zip(file.get_tag_u64_vec(lengths)?).collect();
         let (width, height) = if tiles {
@@ -132,7 +127,7 @@ impl Chunks {
         } else {
             (width, file.find_tag_unsigned(Tag::RowsPerStrip)?.unwrap_or(height).min(height))
         };
-        Ok(Self { places, width, height, tiles })
+        Ok(Self { places, width, height })
     }
 }
 

@@ -35,7 +35,8 @@ pub(super) fn decode(bytes: &[u8], page: &Page, limits: &Limits) -> Result<(Dyna
     for at in 0..page.chunks.places.len() {
         let part = Part::of(page, at)?;
         let packed = part.packed(bytes).ok_or("it ends before its last row")?;
-        damaged |= if jpeg { samples.draw_jpeg(page, &part, packed)? } else { samples.draw(page, &part, packed, limits)? };
+        damaged |=
+            if jpeg { samples.draw_jpeg(page, &part, packed)? } else { samples.draw(page, &part, packed, limits)? };
     }
     Ok((samples.image(page.has_alpha(), colour)?, damaged))
 }
@@ -252,7 +253,8 @@ fn undo_prediction(page: &Page, row: &mut [u8], samples: usize) -> Result<(), St
             }
         }
         (Predictor::Horizontal, 16) => {
-            let read = |bytes: [u8; 2]| if page.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
+            let read =
+                |bytes: [u8; 2]| if page.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
             let (words, _) = row.as_chunks_mut::<2>();
             for at in samples..words.len() {
                 let sum = read(words[at]).wrapping_add(read(words[at - samples]));
@@ -287,7 +289,9 @@ fn colour(page: &Page) -> Result<Colour<'_>, String> {
         PhotometricInterpretation::RGBPalette => of_palette(&page.colour_map, page.bits)?,
         PhotometricInterpretation::YCbCr => of_ycbcr(page),
         PhotometricInterpretation::CMYK => {
-            let light = |ink: u8, black: u8| u8::MAX - ink - u8::try_from(u16::from(u8::MAX - ink) * u16::from(black) / 255).unwrap_or(0);
+            let light = |ink: u8, black: u8| {
+                u8::MAX - ink - u8::try_from(u16::from(u8::MAX - ink) * u16::from(black) / 255).unwrap_or(0)
+            };
             Colour { samples: 4, rgb: Box::new(move |pixel| [0, 1, 2].map(|ink| light(pixel[ink], pixel[3]))) }
         }
         other => return Err(format!("TIFF photometric interpretation {} is not supported", other.to_u16())),
