@@ -18,6 +18,8 @@ use super::{Format, Limits, PhotoError, Pixels};
 
 /// Bytes of memory per pixel during decoding: planes of up to 16 bits, their 8-bit copies, RGB and alpha.
 const BYTES_PER_PIXEL: u64 = 13;
+/// Zeros at the end of a coded picture that are no part of it.
+const ZEROS: usize = 16;
 /// Largest number of tiles in a grid.
 const MOST_TILES: u32 = 256;
 
@@ -47,6 +49,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
         let picture = av1.still()?;
         av1.colours_to_srgb().picture(picture, file.premultiplied_alpha())
     };
+    stored.damaged = av1.damaged;
     if let Some([left, top, width, height]) =
         file.clean_aperture().and_then(|crop| window(crop, stored.rgb.dimensions()))
     {
@@ -78,6 +81,8 @@ struct Av1<'f> {
     /// Colour description of the container, else of the first picture.
     colours: Option<CodePoints>,
     to_srgb: Option<ToSrgb>,
+    /// Whether a coded picture ends in zeros. AV1 has no checksums: the decoder reads them as a picture.
+    damaged: bool,
 }
 
 impl<'f> Av1<'f> {
@@ -91,7 +96,8 @@ impl<'f> Av1<'f> {
             }) => Some(CodePoints::of(color_primaries, transfer_characteristics, matrix_coefficients, full_range)),
             Some(ColorInformation::IccProfile(_)) | None => None,
         };
-        Ok(Self { file, limits, colour: Stream::new(limits)?, alpha: Stream::new(limits)?, colours, to_srgb: None })
+        let (colour, alpha) = (Stream::new(limits)?, Stream::new(limits)?);
+        Ok(Self { file, limits, colour, alpha, colours, to_srgb: None, damaged: false })
     }
 
     /// The primary picture.
@@ -114,6 +120,7 @@ impl<'f> Av1<'f> {
     fn composed(&mut self, colour: &[u8], alpha: Option<&[u8]>) -> Result<DynamicImage, PhotoError> {
         let rgb = self.colour(colour)?;
         let Some(alpha) = alpha else { return Ok(DynamicImage::ImageRgb8(rgb)) };
+        self.damaged |= ends_in_zeros(alpha);
         let alpha = self.alpha.picture(alpha, self.limits)?;
         let alpha = levels(&alpha, range(alpha.color_range() == YUVRange::Full))?;
         if alpha.dimensions() != rgb.dimensions() {
@@ -163,10 +170,16 @@ impl<'f> Av1<'f> {
     }
 
     fn colour(&mut self, data: &[u8]) -> Result<RgbImage, PhotoError> {
+        self.damaged |= ends_in_zeros(data);
         let picture = self.colour.picture(data, self.limits)?;
         let colours = *self.colours.get_or_insert_with(|| coded(&picture));
         to_rgb(&picture, colours)
     }
+}
+
+/// No encoder writes so many zeros behind a picture. Files whose download was stopped have them where space was kept.
+fn ends_in_zeros(data: &[u8]) -> bool {
+    data.iter().rev().take(ZEROS).filter(|byte| **byte == 0).count() == ZEROS
 }
 
 /// The layout of a grid (ISO/IEC 23008-12, 6.6.2.3).

@@ -4,6 +4,7 @@
 
 mod animation;
 mod avif;
+mod boxes;
 mod colour;
 mod decode;
 mod doubt;

@@ -357,10 +357,11 @@ impl Screener {
             }
             Started::Seen { ground: Ground { photo, pending }, on_black, quality, size, same } => {
                 answer.see(size, quality, photo.frames());
+                let by_look = on_black.is_none();
                 match self.seen(&photo, pending, on_black, same) {
                     Ok(mut examination) => {
                         answer.views = examination.views;
-                        let decided = self.decided_before(&examination, &photo, listing)?;
+                        let decided = self.decided_before(&examination, (&photo, by_look), listing)?;
                         answer.settled = self.leave_out_settled(&mut examination, &decided)?;
                         let (mut judgement, matches) = self.judge(&examination, &answer, listing, brands)?;
                         answer.matches = matches;
