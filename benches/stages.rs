@@ -81,6 +81,7 @@ fn candidates() -> Vec<Candidate> {
         score: 0.88 - f32::from(place) * 0.05,
         alignment: None,
         mark: None,
+        same_file: false,
     };
     (0..16).map(one).collect()
 }

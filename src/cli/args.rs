@@ -120,8 +120,8 @@ pub enum KeyCommand {
         #[arg(long)]
         brand: Option<BrandId>,
         /// What it is for, in your words
-        #[arg(long, default_value = "")]
-        label: String,
+        #[arg(long)]
+        label: Option<String>,
         /// Refuse it after so many days
         #[arg(long, value_name = "DAYS")]
         days: Option<u32>,
@@ -259,8 +259,8 @@ pub struct ReindexArgs {
     /// Take out what the sources no longer name
     #[arg(long)]
     pub prune: bool,
-    /// Remove without asking
-    #[arg(long, requires = "prune")]
+    /// Remove without asking; without --prune nothing is removed
+    #[arg(long)]
     pub yes: bool,
     /// Stop when more than this share of the brand's references would go, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 20.0, value_parser = percent)]

@@ -12,7 +12,7 @@ use super::output::{document, say, tell};
 use super::{Exit, Failure};
 use crate::assembly::{Model, Parts, open_gallery, serving_model};
 use crate::config::Config;
-use crate::gallery::{Fate, Gallery, JournalEntry};
+use crate::gallery::{Fate, Gallery, GalleryError, JournalEntry};
 use crate::page::visible;
 use crate::reindex::{
     Outcome, Plan, Progress, Report, ShadowReport, Sources, Tools, build_proven, prepare_report, reindex as run,
@@ -64,7 +64,7 @@ fn one_brand(config: &Config, args: &ReindexArgs, gallery: &Arc<Gallery>, plan: 
     let outcome = run(plan, &tools, &show, &|removed, of| args.yes || confirmed(&plan.brand.to_string(), removed, of))?;
     show.end();
     if !args.json {
-        print(&outcome, plan.dry_run);
+        print(&outcome, plan.dry_run)?;
     }
     let page = write_report(&outcome, gallery, &place)?;
     if args.json {
@@ -85,23 +85,22 @@ fn confirmed(brand: &str, removed: usize, of: usize) -> bool {
     std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
 }
 
-fn print(outcome: &Outcome, dry_run: bool) {
+fn print(outcome: &Outcome, dry_run: bool) -> Result<(), GalleryError> {
     const NAMED: [Fate; 5] = [Fate::Refused, Fate::Conflict, Fate::Removed, Fate::Kept, Fate::Changed];
     let named: &[Fate] = if dry_run { &Fate::ALL } else { &NAMED };
     for fate in named.iter().copied() {
         let mut last: Option<JournalEntry> = None;
-        while let Ok(page) = outcome.journal.entries(fate, last.as_ref(), 1000)
-            && let Some(end) = page.last().cloned()
-        {
+        loop {
+            let page = outcome.journal.entries(fate, last.as_ref(), 1000)?;
             page.iter().for_each(print_entry);
+            let Some(end) = page.into_iter().last() else { break };
             last = Some(end);
         }
     }
-    if let Ok((doubted, all)) = outcome.journal.doubted(DOUBTED) {
-        doubted.iter().for_each(print_doubts);
-        if all > doubted.len() as u64 {
-            say!("and {} more in doubt; the report names all of them", all - doubted.len() as u64);
-        }
+    let (doubted, all) = outcome.journal.doubted(DOUBTED)?;
+    doubted.iter().for_each(print_doubts);
+    if all > doubted.len() as u64 {
+        say!("and {} more in doubt; the report names all of them", all - doubted.len() as u64);
     }
     for polarity in &outcome.report.not_pruned {
         say!("nothing was pruned of the {polarity} references: the sources name no {polarity} image");
@@ -126,6 +125,7 @@ fn print(outcome: &Outcome, dry_run: bool) {
         None if dry_run => say!("dry run: nothing was changed"),
         None => say!("nothing to publish: all is as it was"),
     }
+    Ok(())
 }
 
 fn print_entry(entry: &JournalEntry) {

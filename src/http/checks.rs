@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::access::Called;
 use super::form::{Form, Parts, Path, Rules};
 use super::{App, Problem};
+use crate::gallery::IdempotencyKey;
 use crate::screening::{CheckAnswer, Listing};
 
 const TEXTS: &[(&str, usize)] = &[("listing_id", 256), ("seller_id", 256), ("brand", 256), ("category", 256)];
@@ -37,7 +38,7 @@ pub(super) struct CheckForm {
 
 /// Check a listing's photos before it goes live.
 ///
-/// With an `Idempotency-Key`, a repeat gets the first answer. A photo that is broken inside is
+/// With an `Idempotency-Key`, a repeat with the same API key gets the first answer. A photo that is broken inside is
 /// `undecidable`; one of a type or size that is not accepted fails the request.
 #[utoipa::path(
     post, path = "/v1/checks", tag = "checks",
@@ -61,9 +62,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
     let _place = app.admit(&caller)?;
-    if let Some(reason) = app.not_ready() {
-        return Err(super::system::not_ready(reason));
-    }
+    app.work_beside(|app| app.not_ready().map_or(Ok(()), |reason| Err(super::system::not_ready(reason)))).await?;
     let mut form = Form::read(body, &rules(&app)).await?;
     let _turn = app.take_turn()?;
     let listing = Listing {
@@ -72,7 +71,12 @@ pub(super) async fn create(
         brand: form.text("brand"),
         category: form.text("category"),
     };
-    let answer = app.work(move |app| Ok(app.screener().check(&listing, &form.photos, key.as_deref())?)).await?;
+    let answer = app
+        .work(move |app| {
+            let repeats = key.as_deref().map(|key| IdempotencyKey { api_key: caller.id(), key });
+            Ok(app.screener().check(&listing, &form.photos, repeats)?)
+        })
+        .await?;
     let mut response = json(answer.json);
     if answer.replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));

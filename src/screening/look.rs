@@ -62,6 +62,8 @@ pub struct Held {
     pub inside: Option<Inside>,
     /// The evidence before a reference in the photo's own colour silenced this one.
     pub silenced_from: Option<f64>,
+    /// Whether the photo is the reference's file.
+    pub same_file: bool,
 }
 
 /// A picture inside a photo, as it was embedded.
@@ -116,15 +118,15 @@ impl Screener {
         if similar || examination.held.iter().any(|held| held.votes > 0.0) {
             self.verify(&features, similar, &mut examination)?;
         }
-        self.prefer_identity(photo, &mut examination)?;
         for found in same {
             let sighting = seen(found.similarity, self.scoring.level(embedding));
             let held = self.hold(found, sighting, None);
             let evidence = held.evidence.max(SAME_FILE_EVIDENCE);
             merge(&mut examination.held, Held { evidence, ..held });
         }
+        self.prefer_identity(photo, &mut examination)?;
         self.prefer_own_colour(&mut examination);
-        if std::env::var_os("NO_PANELS").is_none() && !self.is_conclusive(&examination) {
+        if !self.is_conclusive(&examination) {
             self.look_inside(photo, &mut examination)?;
             self.prefer_own_colour(&mut examination);
         }
@@ -145,6 +147,7 @@ impl Screener {
             let reference = references.get(&held.found.key);
             if reference.is_some_and(|reference| reference.photo.sha256 == photo.sha256()) {
                 held.evidence = held.evidence.max(SAME_FILE_EVIDENCE);
+                held.same_file = true;
             }
         }
         Ok(())
@@ -279,7 +282,7 @@ impl Screener {
 
     fn hold(&self, found: Found, sighting: Sighting, inside: Option<Inside>) -> Held {
         let evidence = self.scoring.evidence(&sighting);
-        Held { found, votes: 0.0, sighting, evidence, inside, silenced_from: None }
+        Held { found, votes: 0.0, sighting, evidence, inside, silenced_from: None, same_file: false }
     }
 
     /// Whether nothing that could still be seen would change the answer: a known fake was found. Beside or on an
@@ -328,6 +331,18 @@ fn bound_by_looks(held: &mut [Held], polarity: Polarity) {
     };
     for one in held.iter_mut().filter(own).filter(|one| !one.sighting.looked) {
         one.evidence = one.evidence.min(best);
+    }
+}
+
+impl Examination {
+    /// Adds what was seen on the same photo over another ground.
+    pub(super) fn add(&mut self, other: Self) {
+        for held in other.held {
+            merge(&mut self.held, held);
+        }
+        self.views += other.views;
+        self.looked |= other.looked;
+        self.further += other.further;
     }
 }
 

@@ -18,7 +18,8 @@ use crate::align::Vocabulary;
 use crate::decoder::Decoder;
 use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
 use crate::gallery::{
-    Action, Decision, FloodLimits, Gallery, GalleryError, Hit, NewCase, Pair, Polarity, StoredCheck, new_id,
+    Action, Decision, FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, NewCase, Pair, Polarity, StoredCheck,
+    new_id,
 };
 use crate::library::{Filter, Found, Library};
 use crate::photo::{Photo, PhotoError, Sha256};
@@ -105,7 +106,7 @@ pub struct Screener {
     pub scoring: Arc<Scoring>,
     /// Turns keypoints into visual words.
     pub vocabulary: Arc<Vocabulary>,
-    /// Caps on photos.
+    /// Decodes photos.
     pub decoder: Arc<Decoder>,
     /// Matches named in an answer, at most, for each photo.
     pub matches: usize,
@@ -141,11 +142,11 @@ impl Screener {
         &self,
         listing: &Listing,
         uploads: &[Upload],
-        idempotency_key: Option<&str>,
+        idempotency_key: Option<IdempotencyKey<'_>>,
     ) -> Result<Answered, ScreenError> {
         let request = request_sum(listing, uploads);
         if let Some(key) = idempotency_key
-            && let Some(saved) = self.gallery.check_by_idempotency_key(key)?
+            && let Some(saved) = self.gallery.repeated_check(key, request)?
         {
             return replay(saved.request_sha256, request, saved.answer);
         }
@@ -307,18 +308,39 @@ impl Screener {
         match self.decode(&upload.bytes) {
             Ok(photo) => {
                 let same = self.same(&photo);
-                // What is invisible on white is judged on black, where its references are compared.
-                let photo = photo.as_seen();
-                let pending = self.embedder.submit(&photo)?;
-                let quality = photo.quality();
+                // What is invisible on white is judged on black, where its references are compared. What vanishes on white
+                // in part only is judged on both: on white alone, a dark edge would hide a picture in white.
+                let (photo, on_black) = photo.on_each_ground();
+                let quality = photo.quality().max(on_black.as_ref().map_or(0, Photo::quality));
                 let size = (photo.width(), photo.height());
-                // Twenty photos of a request wait here at once: only as much of each is kept as the second look sees.
-                let photo = photo.shrunk(KEPT_SIDE);
-                Ok(Started::Seen { photo: Box::new(photo), quality, size, same, pending })
+                let ground = self.submit(photo)?;
+                let on_black = on_black.map(|photo| self.submit(photo)).transpose()?;
+                Ok(Started::Seen { ground, on_black, quality, size, same })
             }
             Err(broken @ PhotoError::Broken { .. }) => Ok(Started::Broken(PhotoFault::from(&broken))),
             Err(source) => Err(ScreenError::Photo { index, source }),
         }
+    }
+
+    fn submit(&self, photo: Photo) -> Result<Ground, ScreenError> {
+        let pending = self.embedder.submit(&photo)?;
+        // Twenty photos of a request wait here at once: only as much of each is kept as the second look sees.
+        Ok(Ground { photo: Box::new(photo.shrunk(KEPT_SIDE)), pending })
+    }
+
+    /// What is seen on a photo, on one ground or on both.
+    fn seen(
+        &self,
+        photo: &Photo,
+        pending: Pending,
+        on_black: Option<Ground>,
+        same: Vec<Found>,
+    ) -> Result<Examination, ScreenError> {
+        let mut examination = self.examine_beside(photo, &pending.wait()?, same)?;
+        if let Some(Ground { photo, pending }) = on_black {
+            examination.add(self.examine_beside(&photo, &pending.wait()?, Vec::new())?);
+        }
+        Ok(examination)
     }
 
     fn finish(
@@ -336,13 +358,13 @@ impl Screener {
                 answer.fault = Some(fault);
                 undecidable(Reason::PhotoBroken)
             }
-            Started::Seen { photo, quality, size, same, pending } => {
+            Started::Seen { ground: Ground { photo, pending }, on_black, quality, size, same } => {
                 answer.see(size, quality, photo.frames());
-                let seen = pending.wait().map_err(ScreenError::from);
-                match seen.and_then(|seen| self.examine_beside(&photo, &seen, same)) {
+                let by_look = on_black.is_none();
+                match self.seen(&photo, pending, on_black, same) {
                     Ok(mut examination) => {
                         answer.views = examination.views;
-                        let decided = self.decided_before(&examination, &photo, listing)?;
+                        let decided = self.decided_before(&examination, (&photo, by_look), listing)?;
                         answer.settled = self.leave_out_settled(&mut examination, &decided)?;
                         let (mut judgement, matches) = self.judge(&examination, &answer, listing, brands)?;
                         answer.matches = matches;
@@ -436,6 +458,7 @@ impl Screener {
             probability: self.scoring.probability(held.evidence, polarity, shift),
             alignment: held.sighting.alignment,
             mark: held.found.entry.mark,
+            same_file: held.same_file,
         }
     }
 
@@ -470,10 +493,16 @@ struct Finished {
     precedent: Option<String>,
 }
 
-/// A photo on its way.
+/// A photo on its way. `on_black` where a part of it vanishes on white.
 enum Started {
-    Seen { photo: Box<Photo>, quality: u8, size: (u32, u32), same: Vec<Found>, pending: Pending },
+    Seen { ground: Ground, on_black: Option<Ground>, quality: u8, size: (u32, u32), same: Vec<Found> },
     Broken(PhotoFault),
+}
+
+/// A photo on one ground, and its embedding to come.
+struct Ground {
+    photo: Box<Photo>,
+    pending: Pending,
 }
 
 /// Places of the candidates that an answer names: those that reach a threshold or nearly, most probable

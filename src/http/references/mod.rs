@@ -62,7 +62,7 @@ pub(super) async fn create(
         let parts = app.parts();
         let library = &parts.screener.library;
         let hygiene = Hygiene { bank: &parts.bank, library, disputes_others: caller.brand().is_none() };
-        let added = parts.enrolment().enrol(&form.photo(), &claim, Some(hygiene), None)?;
+        let added = parts.enrolment().enrol(&form.photo(), &claim, Some(hygiene), Some((caller.id(), None)))?;
         library.refresh()?;
         added_response(added, &caller)
     })
@@ -167,7 +167,7 @@ pub(super) async fn patch(
     let brand: BrandId = brand.parse()?;
     let update = patch.checked()?;
     app.work(move |app| {
-        let changed = app.screener().gallery.update(&brand, &id, &update)?;
+        let changed = app.screener().gallery.update(caller.id(), &brand, &id, &update)?;
         app.screener().library.refresh()?;
         found(changed, &id, &caller)
     })
@@ -186,11 +186,12 @@ pub(super) async fn patch(
 )]
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
+    Extension(caller): Called,
     Path((brand, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let brand: BrandId = brand.parse()?;
     app.work(move |app| {
-        let deleted = app.screener().gallery.delete(&brand, &id)?;
+        let deleted = app.screener().gallery.delete(caller.id(), &brand, &id)?;
         app.screener().library.refresh()?;
         if deleted { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("reference", &id)) }
     })
