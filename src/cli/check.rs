@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::args::CheckArgs;
+use super::backfill::backfill;
 use super::output::{document, say};
 use super::{Exit, Failure};
 use crate::assembly::Parts;
@@ -12,6 +13,9 @@ use crate::screening::{CheckAnswer, Listing, ReasonText, Upload};
 use crate::verdict::{Reason, Verdict};
 
 pub(super) fn check(config: &Config, args: &CheckArgs) -> Result<Exit, Failure> {
+    if let Some(manifest) = &args.manifest {
+        return backfill(config, args, manifest);
+    }
     let (mut uploads, mut places, mut failed) = (Vec::new(), Vec::new(), BTreeMap::new());
     for (place, path) in args.photos.iter().enumerate() {
         match read(path) {
@@ -68,7 +72,7 @@ fn told(answer: &CheckAnswer, failed: &BTreeMap<usize, Failure>) -> Result<serde
 pub(super) fn read(path: &std::path::Path) -> Result<Upload, Failure> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|source| Failure::File { path: name.clone(), source })?;
-    Ok(Upload { name: Some(name), bytes: bytes.into() })
+    Ok(Upload::sent(Some(name), bytes.into()))
 }
 
 fn print(answer: &CheckAnswer, failed: &BTreeMap<usize, Failure>, photos: usize) {
