@@ -18,12 +18,17 @@ pub fn configured_index() -> Option<String> {
 
 /// pip's own files, the strongest last.
 fn files() -> Vec<PathBuf> {
+    let named = std::env::var_os("PIP_CONFIG_FILE").map(PathBuf::from);
+    // pip's way of saying that there is none.
+    if named.as_ref().is_some_and(|named| named == Path::new("/dev/null")) {
+        return Vec::new();
+    }
     let mut files = vec![PathBuf::from("/etc/pip.conf")];
     if let Some(home) = std::env::home_dir() {
         files.push(home.join(".pip/pip.conf"));
         files.push(home.join(".config/pip/pip.conf"));
     }
-    files.extend(std::env::var_os("PIP_CONFIG_FILE").map(PathBuf::from));
+    files.extend(named);
     files
 }
 

@@ -63,7 +63,7 @@ fn model(folder: &Path, args: &[&str]) -> Output {
     command.current_dir(folder).arg("model").args(args).args(["--set", &set("models", "models")]);
     command.args(["--set", &set("runtime", "rt/rt.so")]);
     // Neither pip nor its settings.
-    command.env("HOME", folder).env("PATH", folder).env_remove("PIP_INDEX_URL").env_remove("PIP_CONFIG_FILE");
+    command.env("HOME", folder).env("PATH", folder).env_remove("PIP_INDEX_URL").env("PIP_CONFIG_FILE", "/dev/null");
     command.output().unwrap()
 }
 
