@@ -1,3 +1,4 @@
+mod batches;
 mod certificates;
 mod checks;
 mod colour;
@@ -11,6 +12,8 @@ mod hostile;
 mod keys;
 mod lookups;
 mod models;
+mod monitoring;
+mod photo_urls;
 mod policies;
 mod privacy;
 mod references;

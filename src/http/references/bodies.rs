@@ -135,9 +135,12 @@ impl ReferenceBody {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form for OpenAPI; Form reads it")]
 pub(in crate::http) struct ReferenceForm {
-    /// One file.
-    #[schema(value_type = String, format = Binary)]
+    /// One file, or else `photo_url`.
+    #[schema(value_type = String, format = Binary, required = false)]
     photo: String,
+    /// A photo at an `https://` URL or in an object store, which the service fetches where its settings allow it.
+    #[schema(required = false)]
+    photo_url: String,
     /// Authentic or fake.
     polarity: Polarity,
     /// The brand's product id, at most 256 bytes.

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::access::{Called, Caller};
 use super::form::{Form, Json, Parts, Path, Query, Rules};
-use super::{App, Problem};
+use super::{App, Problem, fetched};
 use crate::enrolment::Hygiene;
 use crate::gallery::{Added, BrandId, Claim, DETAIL_CAPS, Details, ListQuery, Reference, check_name};
 
@@ -33,6 +33,7 @@ const MAX_PAGE: usize = 1000;
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "No photo, or a damaged one (`photo-partly-decoded`)"),
         (status = 429, body = Problem, content_type = "application/problem+json"),
+        (status = 502, body = Problem, content_type = "application/problem+json", description = "The photo could not be fetched now"),
     )
 )]
 pub(super) async fn create(
@@ -43,8 +44,9 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let brand: BrandId = brand.parse()?;
     let _place = app.admit(&caller)?;
-    let rules = Rules { texts: TEXTS, max_photos: 1, max_photo_bytes: app.screener().decoder.limits().max_bytes };
-    let mut form = Form::read(body, &rules).await?;
+    let max_photo_bytes = app.screener().decoder.limits().max_bytes;
+    let mut form = Form::read(body, &Rules { texts: TEXTS, max_photos: 1, max_photo_bytes, urls: true }).await?;
+    fetched::fetch(&app, &mut form.photos).await?;
     let polarity = form
         .text("polarity")
         .ok_or_else(|| Problem::invalid("polarity-missing", "the form has no polarity, expected authentic or fake"))?;
