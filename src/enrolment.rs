@@ -7,10 +7,10 @@ use thiserror::Error;
 use crate::align::{LocalFeatures, Vocabulary};
 use crate::decoder::Decoder;
 use crate::embed::{EmbedError, Embedder, Embedding};
-use crate::gallery::{Added, Claim, Gallery, GalleryError, NewReference, PhotoRecord, Reference};
+use crate::gallery::{Added, Claim, Gallery, GalleryError, Kind, NewReference, PhotoRecord, Reference};
 use crate::hygiene::{GenericBank, HygieneError, conflict_with, contradicting, contradicting_itself};
 use crate::library::{Library, LibraryError};
-use crate::photo::{Photo, PhotoError, Sha256, doubts};
+use crate::photo::{Photo, PhotoError, Sha256, doubts, is_artwork};
 
 /// Photos that are embedded in one go when a model has not seen them.
 const BATCH: usize = 64;
@@ -124,7 +124,8 @@ impl Enrolment {
         let doubts = doubts(&photo, |rgb| LocalFeatures::of(rgb).len());
         let pixels = if doubts.is_empty() { Vec::new() } else { photo.pixel_sums() };
         let photo = photo.as_seen();
-        let record = PhotoRecord { doubts, pixels, ..PhotoRecord::from(&photo) };
+        let kind = if is_artwork(photo.rgb()) { Kind::Logo } else { Kind::Photo };
+        let record = PhotoRecord { doubts, pixels, kind, ..PhotoRecord::from(&photo) };
         Ok((photo, record))
     }
 

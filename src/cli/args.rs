@@ -363,7 +363,7 @@ pub struct ReindexArgs {
     /// Known-fake images, in the same ways; may be given again
     #[arg(long, value_name = "PLACE")]
     pub fake: Vec<String>,
-    /// Table of images, .csv, .jsonl or .parquet: path or url, polarity, and maybe product, notes, `rights_basis`
+    /// Table of images, .csv, .jsonl or .parquet: path or url, polarity, and maybe product, notes, `rights_basis`, kind
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<String>,
     /// Where the manifest may point to, beside its own folder; may be given again

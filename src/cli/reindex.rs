@@ -99,10 +99,10 @@ fn print(outcome: &Outcome, dry_run: bool) -> Result<(), GalleryError> {
     for polarity in &outcome.report.not_pruned {
         say!("nothing was pruned of the {polarity} references: the sources name no {polarity} image");
     }
-    let Report { published, embedded, generic, doubts, .. } = &outcome.report;
+    let Report { published, embedded, generic, logos, doubts, .. } = &outcome.report;
     let counts: Vec<String> =
         Fate::ALL.iter().map(|fate| format!("{} {}", outcome.report.count(*fate), fate.as_str())).collect();
-    say!("{}; {embedded} embedded, {generic} generic", counts.join(", "));
+    say!("{}; {embedded} embedded, {generic} generic, {logos} logos", counts.join(", "));
     if !doubts.is_empty() {
         let counts: Vec<String> = doubts.iter().map(|(doubt, count)| format!("{count} {doubt}")).collect();
         say!("in doubt: {}", counts.join(", "));

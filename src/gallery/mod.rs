@@ -55,7 +55,7 @@ pub use references::{Added, ListQuery, NewReference, ReferenceUpdate};
 pub(crate) use store::new_id;
 pub use store::{Gallery, GalleryError};
 pub use types::{
-    BrandId, Claim, DETAIL_CAPS, Details, InvalidName, Mark, PhotoRecord, Polarity, Quarantine, Reference,
+    BrandId, Claim, DETAIL_CAPS, Details, InvalidName, Kind, Mark, PhotoRecord, Polarity, Quarantine, Reference,
     ReferenceState,
 };
 pub use vault::Vault;

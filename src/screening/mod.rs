@@ -18,14 +18,14 @@ use crate::align::Vocabulary;
 use crate::decoder::Decoder;
 use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
 use crate::gallery::{
-    Action, Decision, FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, NewCase, Pair, Polarity, StoredCheck,
-    new_id,
+    Action, Decision, FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, Kind, NewCase, Pair, Polarity,
+    StoredCheck, new_id,
 };
 use crate::library::{Filter, Found, Library};
 use crate::photo::{Photo, PhotoError, Sha256};
-use crate::scoring::Scoring;
+use crate::scoring::{Scoring, logo_probability};
 use crate::telemetry;
-use crate::verdict::{Candidate, Facts, Judgement, Reason, Verdict, judge, undecidable, worst};
+use crate::verdict::{Candidate, Facts, Judgement, LOGO_SEEN, Logo, Reason, Verdict, judge, undecidable, worst};
 
 pub use answer::{
     CheckAnswer, Listing, Match, OtherColour, Overlay, PhotoAnswer, PhotoFault, ReasonText, Settled, Versions,
@@ -486,8 +486,12 @@ impl Screener {
                         if judgement.action != Action::Allow {
                             let hash = photo.fingerprint().hash;
                             answer.perceptual_hash = Some(Sha256(hash).to_string());
-                            let key = judgement.decisive.map(|place| examination.held[place].found.key);
-                            hit = key.map(|key| (key, hash));
+                            let decisive = judgement.decisive.map(|place| &examination.held[place]);
+                            let key = decisive.map(|held| held.found.key);
+                            // A logo is on many unlike photos; that is nothing to wonder at.
+                            hit = key
+                                .filter(|_| decisive.is_some_and(|held| held.kind() == Kind::Photo))
+                                .map(|key| (key, hash));
                             // Only what is a known fake's photo beyond doubt is decided as before.
                             let plain = judgement.verdict == Verdict::KnownFakeMatch
                                 && judgement.decisive.is_some_and(|at| examination.held[at].found.entry.mark.is_none());
@@ -531,7 +535,11 @@ impl Screener {
             let reference = references.get(&held.found.key)?;
             let candidate = &candidates[place];
             let thresholds = brands.terms(&candidate.brand).policy.thresholds(&model);
-            Some(Match::held(reference, candidate, thresholds.relevance(candidate.polarity == Polarity::Fake)))
+            let threshold = match candidate.kind {
+                Kind::Photo => thresholds.relevance(candidate.polarity == Polarity::Fake),
+                Kind::Logo => LOGO_SEEN,
+            };
+            Some(Match::held(reference, candidate, threshold))
         });
         let matches = named.collect();
         Ok((judgement, matches))
@@ -558,16 +566,28 @@ impl Screener {
     fn candidate(&self, held: &Held, brands: &Brands) -> Candidate {
         let (brand, polarity) = (&held.found.entry.brand, held.found.polarity());
         let shift = brands.shift(brand, polarity);
+        let kind = held.kind();
+        let (score, probability) = match kind {
+            Kind::Photo => (
+                self.scoring.probability(held.evidence, polarity, 0.0),
+                self.scoring.probability(held.evidence, polarity, shift),
+            ),
+            // Outcomes and certificates are about copies of photos.
+            Kind::Logo => (logo_probability(held.evidence), logo_probability(held.evidence)),
+        };
         Candidate {
             brand: (**brand).clone(),
             polarity,
             similarity: held.sighting.similarity,
             evidence: held.evidence,
-            score: self.scoring.probability(held.evidence, polarity, 0.0),
-            probability: self.scoring.probability(held.evidence, polarity, shift),
+            score,
+            probability,
             alignment: held.sighting.alignment,
             mark: held.found.entry.mark,
             same_file: held.same_file,
+            kind,
+            logo: (kind == Kind::Logo)
+                .then(|| Logo { changes: held.logo.map(|found| found.changes()).unwrap_or_default() }),
         }
     }
 
@@ -620,7 +640,8 @@ fn shown(candidates: &[Candidate], judgement: &Judgement, model: &ScoreThreshold
     let worth = |candidate: &Candidate| {
         candidate.probability >= WORTH_NAMING
             || candidate.similarity >= model.lookalike
-            || candidate.alignment.is_some_and(|alignment| alignment.inliers >= model.lookalike_inliers as usize)
+            || (candidate.kind == Kind::Photo
+                && candidate.alignment.is_some_and(|found| found.inliers >= model.lookalike_inliers as usize))
     };
     let mut shown: Vec<usize> = (0..candidates.len()).filter(|&place| worth(&candidates[place])).collect();
     shown.sort_by(|&a, &b| {

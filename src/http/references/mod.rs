@@ -17,7 +17,8 @@ use crate::gallery::{Added, BrandId, Claim, DETAIL_CAPS, Details, ListQuery, Ref
 
 use bodies::{PageQuery, ReferenceBody, ReferenceForm, ReferencePage, ReferencePatch};
 
-const TEXTS: &[(&str, usize)] = &[("polarity", 16), DETAIL_CAPS[0], DETAIL_CAPS[1], DETAIL_CAPS[2], DETAIL_CAPS[3]];
+const TEXTS: &[(&str, usize)] =
+    &[("polarity", 16), ("kind", 16), DETAIL_CAPS[0], DETAIL_CAPS[1], DETAIL_CAPS[2], DETAIL_CAPS[3]];
 const MAX_PAGE: usize = 1000;
 
 /// Add a brand's image. The next check sees it.
@@ -58,6 +59,7 @@ pub(super) async fn create(
             source: form.text("source"),
             notes: form.text("notes"),
             rights_basis: form.text("rights_basis"),
+            kind: form.text("kind").map(|kind| kind.parse()).transpose()?,
         },
     };
     app.work(move |app| {
@@ -116,7 +118,14 @@ pub(super) async fn list(
     if i64::try_from(after).is_err() {
         return Err(Problem::invalid("after-invalid", format!("after is {after}, expected `next` of the page before")));
     }
-    let query = ListQuery { polarity: query.polarity, product: query.product, state: query.state, after, limit };
+    let query = ListQuery {
+        polarity: query.polarity,
+        product: query.product,
+        kind: query.kind,
+        state: query.state,
+        after,
+        limit,
+    };
     app.work_beside(move |app| {
         let references = app.screener().gallery.list(&brand, &query)?;
         let next = (references.len() == limit).then(|| references.last().map(|last| last.key)).flatten();
