@@ -81,6 +81,7 @@ fn candidates() -> Vec<Candidate> {
         score: 0.88 - f32::from(place) * 0.05,
         alignment: None,
         mark: None,
+        same_file: false,
         kind: Kind::Photo,
         logo: None,
     };

@@ -42,7 +42,7 @@ pub struct Enrolment {
     pub gallery: Arc<Gallery>,
     /// Embeds photos.
     pub embedder: Arc<Embedder>,
-    /// Caps on photos.
+    /// Decodes photos.
     pub decoder: Arc<Decoder>,
     /// Turns keypoints into visual words.
     pub vocabulary: Arc<Vocabulary>,
@@ -63,7 +63,7 @@ pub struct Hygiene<'a> {
 impl Enrolment {
     /// Keeps `bytes` as a reference. The library serves it from its next refresh on. With `hygiene`, one that
     /// contradicts another reference is kept, but quarantined, and the other one is disputed from then on. `by`
-    /// names somebody and their session, who can undo it.
+    /// names somebody for the log, and their session if it can be undone there.
     ///
     /// # Errors
     /// [`EnrolError`]; nothing is kept then.
@@ -72,7 +72,7 @@ impl Enrolment {
         bytes: &[u8],
         claim: &Claim,
         hygiene: Option<Hygiene<'_>>,
-        by: Option<(&str, &str)>,
+        by: Option<(&str, Option<&str>)>,
     ) -> Result<Added, EnrolError> {
         let (photo, record) = self.take_in(bytes)?;
         let embedding = self.embedder.submit_patiently(&photo)?;

@@ -35,7 +35,7 @@ mod writer;
 pub use accounts::{Account, Role, Session};
 pub use audit::{AuditEntry, AuditProof};
 pub use cases::{Case, CaseStatus, Decision, NewCase};
-pub use checks::{FloodLimits, Hit, SavedCheck, StoredCheck, differing_bits};
+pub use checks::{FloodLimits, Hit, IdempotencyKey, SavedCheck, StoredCheck, differing_bits};
 pub use copy::photos_of;
 pub use decisions::{Decided, NewDecision};
 pub use effects::Undone;

@@ -66,7 +66,7 @@ impl Default for Policy {
 }
 
 /// A policy as stored: 0 is the version of a brand that has none and follows the defaults.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct StoredPolicy {
     /// Counts up with each change.
     pub version: u64,

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, named_params, params};
+use serde::Serialize;
 
 use super::audit::{Deed, append};
 use super::effects::{Effects, Standing, set_mark};
@@ -13,7 +14,7 @@ use super::store::{Gallery, GalleryError, io_error, new_id, next_revision, signe
 use super::vectors::insert_vector;
 use super::words::insert_words;
 use super::writer::Writing;
-use super::{BrandId, Claim, Kind, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState};
+use super::{BrandId, Claim, Details, Kind, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState};
 use crate::embed::Embedding;
 use crate::photo::Sha256;
 
@@ -38,8 +39,8 @@ pub struct NewReference<'a> {
     pub disputes: &'a [u64],
     /// The run that it is staged for; `None` takes part at once.
     pub run: Option<&'a str>,
-    /// Who adds it in which session, where it is to be written down and can be undone.
-    pub by: Option<(&'a str, &'a str)>,
+    /// Who adds it, where it is to be logged; in which session, if it can be undone there.
+    pub by: Option<(&'a str, Option<&'a str>)>,
 }
 
 /// What became of a [`NewReference`].
@@ -141,7 +142,7 @@ impl Gallery {
             after.added = Some(added.key);
             // Whatever somebody else makes of it is not taken back with it.
             after.references.push(Standing::of(&added));
-            let deed = Deed { actor: who, session: Some(session), action: "add-reference", subject: &added.id };
+            let deed = Deed { actor: who, session, action: "add-reference", subject: &added.id };
             append(transaction, deed, &before, &after)?;
         }
         Ok(Added::New(added))
@@ -229,22 +230,24 @@ impl Gallery {
         })
     }
 
-    /// Changes a reference; `None` when the brand has no such. Putting a quarantined one back is a person's word
-    /// against what held it: the reason goes.
+    /// Changes a reference and logs it; `None` when the brand has no such. Putting a quarantined one back is a person's
+    /// word against what held it: the reason goes. `by`: id of the API key.
     ///
     /// # Errors
     /// When the database refuses.
     pub fn update(
         &self,
+        by: &str,
         brand: &BrandId,
         id: &str,
         update: &ReferenceUpdate,
     ) -> Result<Option<Reference>, GalleryError> {
         self.write(|transaction| {
             let found = find(transaction, brand, id)?.filter(|found| found.state.is_present());
-            let Some(mut changed) = found else {
+            let Some(found) = found else {
                 return Ok(None);
             };
+            let mut changed = found.clone();
             let take = |field: &mut Option<String>, new: &Option<Option<String>>| {
                 if let Some(new) = new {
                     field.clone_from(new);
@@ -265,22 +268,26 @@ impl Gallery {
             changed.publication = None;
             changed.updated_at = Timestamp::now();
             change(transaction, &changed)?;
+            let deed = Deed { actor: by, session: None, action: "change-reference", subject: id };
+            append(transaction, deed, &Logged::of(&found), &Logged::of(&changed))?;
             Ok(Some(changed))
         })
     }
 
-    /// Deletes a reference, its vectors and, where no other reference needs it, its photo. `false`
-    /// when the brand has no such.
+    /// Deletes a reference, its vectors and, where no other reference needs it, its photo, and logs it. `false`
+    /// when the brand has no such. `by`: id of the API key.
     ///
     /// # Errors
     /// When database or file system refuse.
-    pub fn delete(&self, brand: &BrandId, id: &str) -> Result<bool, GalleryError> {
+    pub fn delete(&self, by: &str, brand: &BrandId, id: &str) -> Result<bool, GalleryError> {
         let deleted = self.write(|transaction| {
             let found = find(transaction, brand, id)?.filter(|found| found.state.is_present());
             let Some(reference) = found else {
                 return Ok(None);
             };
             bury(transaction, reference.key)?;
+            let deed = Deed { actor: by, session: None, action: "delete-reference", subject: id };
+            append(transaction, deed, &Logged::of(&reference), &())?;
             Ok(Some(reference.photo.sha256))
         })?;
         match deleted {
@@ -331,6 +338,19 @@ impl Gallery {
     /// When the database cannot be read.
     pub fn find_photo(&self, brand: &BrandId, sha256: Sha256) -> Result<Option<Reference>, GalleryError> {
         self.read(|db| find_photo(db, brand, sha256))
+    }
+}
+
+/// What a call may change of a reference, for the log.
+#[derive(Serialize)]
+struct Logged<'a> {
+    references: [Standing; 1],
+    details: &'a Details,
+}
+
+impl<'a> Logged<'a> {
+    fn of(reference: &'a Reference) -> Self {
+        Self { references: [Standing::of(reference)], details: &reference.claim.details }
     }
 }
 

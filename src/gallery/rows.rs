@@ -15,11 +15,12 @@ pub(super) const PRESENT: &str = "('active', 'disabled', 'quarantined')";
 /// [`Kind::of`] a row.
 pub(super) const KIND: &str = "coalesce(kind, iif(polarity = 'authentic', kind_found, 'photo'))";
 
-pub(super) const COLUMNS: &str = "key, id, brand, polarity, product, source, notes, rights_basis, state, quarantine_code, quarantine_detail, mark, near_group, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, run, publication, doubts, pixels, kind, kind_found";
+pub(super) const COLUMNS: &str = "key, id, brand, polarity, product, source, notes, rights_basis, state, quarantine_code, quarantine_detail, mark, near_group, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, run, publication, doubts, pixels, kind, kind_found, quarantine_private";
 
 pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
     let code: Option<String> = row.get(9)?;
     let detail: Option<String> = row.get(10)?;
+    let private = row.get(27)?;
     Ok(Reference {
         key: unsigned(row, 0)?,
         id: row.get(1)?,
@@ -35,7 +36,7 @@ pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
             },
         },
         state: parsed(row, 8)?,
-        quarantine: code.map(|code| Quarantine { code, detail: detail.unwrap_or_default() }),
+        quarantine: code.map(|code| Quarantine { code, detail: detail.unwrap_or_default(), private }),
         mark: mark(row, 11)?,
         group: row.get::<_, Option<i64>>(12)?.map(i64::unsigned_abs),
         photo: PhotoRecord {
@@ -118,7 +119,7 @@ pub(super) fn bury(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<()> 
     transaction
         .prepare_cached(
             "UPDATE reference SET state = 'deleted', product = NULL, source = NULL, notes = NULL, rights_basis = NULL, quarantine_code = NULL,
-             quarantine_detail = NULL, doubts = '', pixels = NULL, updated_at = ?1, revision = ?2 WHERE key = ?3",
+             quarantine_detail = NULL, quarantine_private = 0, doubts = '', pixels = NULL, updated_at = ?1, revision = ?2 WHERE key = ?3",
         )?
         .execute(params![Timestamp::now().to_string(), signed(revision), signed(key)])?;
     Ok(())
@@ -136,7 +137,8 @@ pub(super) fn overwrite(transaction: &Writing<'_>, changed: &Reference, revision
     transaction
         .prepare_cached(
             "UPDATE reference SET polarity = ?1, product = ?2, source = ?3, notes = ?4, rights_basis = ?5, state = ?6, quarantine_code = ?7,
-             quarantine_detail = ?8, mark = ?9, near_group = ?10, updated_at = ?11, revision = ?12, publication = ?13, kind = ?14 WHERE key = ?15",
+             quarantine_detail = ?8, mark = ?9, near_group = ?10, updated_at = ?11, revision = ?12, publication = ?13,
+             quarantine_private = ?14, kind = ?15 WHERE key = ?16",
         )?
         .execute(params![
             polarity.as_str(),
@@ -152,6 +154,7 @@ pub(super) fn overwrite(transaction: &Writing<'_>, changed: &Reference, revision
             changed.updated_at.to_string(),
             signed(revision),
             changed.publication.map(signed),
+            quarantine.is_some_and(|quarantine| quarantine.private),
             details.kind.map(Kind::as_str),
             signed(changed.key),
         ])?;

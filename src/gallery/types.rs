@@ -226,19 +226,35 @@ impl FromStr for Mark {
 }
 
 /// Why a reference is held back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredQuarantine")]
 pub struct Quarantine {
-    /// Stable kebab-case code: `conflict` or `flood`.
+    /// Stable kebab-case code: `conflict`, `flood` or `moderator`.
     pub code: String,
-    /// What contradicts it.
+    /// What contradicts it, or what a moderator wrote.
     pub detail: String,
+    /// Whether the detail may speak of another brand's reference, so that this brand must not read it.
+    pub private: bool,
 }
 
 impl Quarantine {
-    /// Whether it speaks of another brand's reference.
-    #[must_use]
-    pub fn names_another(&self) -> bool {
-        self.detail.contains("another brand's")
+    /// Code of what a moderator has held back.
+    pub const MODERATOR: &'static str = "moderator";
+}
+
+/// As entries of the log and publications hold it. Before schema 8 they did not say whether it is private.
+#[derive(Deserialize)]
+struct StoredQuarantine {
+    code: String,
+    detail: String,
+    private: Option<bool>,
+}
+
+impl From<StoredQuarantine> for Quarantine {
+    fn from(stored: StoredQuarantine) -> Self {
+        let StoredQuarantine { code, detail, private } = stored;
+        let private = private.unwrap_or_else(|| code == Self::MODERATOR || detail.contains("another brand's"));
+        Self { code, detail, private }
     }
 }
 

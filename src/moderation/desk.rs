@@ -235,7 +235,8 @@ impl Desk {
         let claim = Claim { brand, polarity, details };
         let library = &self.parts.screener.library;
         let hygiene = Some(Hygiene { bank: &self.parts.bank, library, disputes_others: true });
-        let added = self.parts.enrolment().enrol(&bytes, &claim, hygiene, Some(worker.both()))?;
+        let added =
+            self.parts.enrolment().enrol(&bytes, &claim, hygiene, Some((&worker.name, Some(&worker.session))))?;
         library.refresh()?;
         Ok(added)
     }

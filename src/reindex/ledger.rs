@@ -115,7 +115,7 @@ impl Ledger<'_> {
             }));
         }
         let words = |other: &str| format!("the very same bytes are {} and {}: {other}", first.polarity, item.polarity);
-        let conflict = Quarantine { code: "conflict".to_owned(), detail: words(&first.source) };
+        let conflict = Quarantine { code: "conflict".to_owned(), detail: words(&first.source), private: false };
         if let Some(key) = first.key {
             self.contradict(key, Quarantine { detail: words(&item.source), ..conflict.clone() })?;
         }
@@ -165,7 +165,11 @@ impl Ledger<'_> {
                 known.claim.polarity, known.id
             );
             // The reference itself stays: there is none to hold back.
-            return held_back(entry, Quarantine { code: "reference-contradicts".to_owned(), detail }, None);
+            return held_back(
+                entry,
+                Quarantine { code: "reference-contradicts".to_owned(), detail, private: false },
+                None,
+            );
         }
         let said = said_anew(&known.claim.details, &item.details);
         if known.state == ReferenceState::Staged {
@@ -284,7 +288,7 @@ fn refused(entry: JournalEntry, Refusal { code, detail }: Refusal) -> JournalEnt
     JournalEntry { fate: Fate::Refused, version: None, code: Some(code.to_owned()), detail: Some(detail), ..entry }
 }
 
-fn held_back(entry: JournalEntry, Quarantine { code, detail }: Quarantine, key: Option<u64>) -> JournalEntry {
+fn held_back(entry: JournalEntry, Quarantine { code, detail, .. }: Quarantine, key: Option<u64>) -> JournalEntry {
     JournalEntry { fate: Fate::Conflict, key, code: Some(code), detail: Some(detail), ..entry }
 }
 

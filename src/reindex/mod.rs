@@ -25,6 +25,7 @@ use crate::assembly::Model;
 use crate::config::Config;
 use crate::decoder::Decoder;
 use crate::enrolment::{EnrolError, Enrolment};
+use crate::fetch::FetchOptions;
 use crate::gallery::{BrandId, Gallery, GalleryError, Journal, JournalEntry, Polarity, Reference, RunChanges};
 use crate::hygiene::GenericBank;
 use crate::index::{IndexOptions, Origin, Proof, SnapshotError};
@@ -37,7 +38,8 @@ pub use publish::build_proven;
 use publish::publish;
 pub use report::{Phases, PublishedRun, Report, prepare as prepare_report, write as write_report};
 pub use shadow::{Flip, Replay, ShadowReport, shadow};
-pub use source::{FetchOptions, Sources, Stores};
+pub(crate) use source::{Bounds, Columns, Place, Shape, rows};
+pub use source::{Sources, Stores};
 
 /// Lists a manifest, for fuzz targets.
 #[cfg(fuzzing)]

@@ -64,6 +64,8 @@ pub struct Held {
     pub inside: Option<Inside>,
     /// The evidence before a reference in the photo's own colour silenced this one.
     pub silenced_from: Option<f64>,
+    /// Whether the photo is the reference's file.
+    pub same_file: bool,
     /// What was found of it, if it is a logo: its evidence is then that it is in the photo, changed or not.
     pub logo: Option<FoundLogo>,
 }
@@ -136,15 +138,15 @@ impl Screener {
         if similar || examination.held.iter().any(|held| held.votes > 0.0) {
             self.verify(&features, similar, &mut examination)?;
         }
-        self.prefer_identity(photo, &mut examination)?;
         for found in same {
             let sighting = seen(found.similarity, self.scoring.level(embedding));
             let held = self.hold(found, sighting, None);
             let evidence = held.evidence.max(SAME_FILE_EVIDENCE);
             merge(&mut examination.held, Held { evidence, ..held });
         }
+        self.prefer_identity(photo, &mut examination)?;
         self.prefer_own_colour(&mut examination);
-        if std::env::var_os("NO_PANELS").is_none() && !self.is_conclusive(&examination) {
+        if !self.is_conclusive(&examination) {
             self.look_inside(photo, &mut examination)?;
             self.prefer_own_colour(&mut examination);
         }
@@ -165,6 +167,7 @@ impl Screener {
             let reference = references.get(&held.found.key);
             if reference.is_some_and(|reference| reference.photo.sha256 == photo.sha256()) {
                 held.evidence = held.evidence.max(SAME_FILE_EVIDENCE);
+                held.same_file = true;
             }
         }
         Ok(())
@@ -320,7 +323,7 @@ impl Screener {
             // A logo that was not looked for has not been seen, however similar the whole pictures are.
             Kind::Logo => LOGO_NOT_SEEN,
         };
-        Held { found, votes: 0.0, sighting, evidence, inside, silenced_from: None, logo: None }
+        Held { found, votes: 0.0, sighting, evidence, inside, silenced_from: None, same_file: false, logo: None }
     }
 
     /// Whether nothing that could still be seen would change the answer: a known fake was found. Beside or on an
@@ -370,6 +373,18 @@ fn bound_by_looks(held: &mut [Held], polarity: Polarity) {
     };
     for one in held.iter_mut().filter(|one| is_own(one) && !one.sighting.looked) {
         one.evidence = one.evidence.min(best);
+    }
+}
+
+impl Examination {
+    /// Adds what was seen on the same photo over another ground.
+    pub(super) fn add(&mut self, other: Self) {
+        for held in other.held {
+            merge(&mut self.held, held);
+        }
+        self.views += other.views;
+        self.looked |= other.looked;
+        self.further += other.further;
     }
 }
 

@@ -18,7 +18,8 @@ use crate::align::Vocabulary;
 use crate::decoder::Decoder;
 use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
 use crate::gallery::{
-    Action, Decision, FloodLimits, Gallery, GalleryError, Hit, Kind, NewCase, Pair, Polarity, StoredCheck, new_id,
+    Action, Decision, FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, Kind, NewCase, Pair, Polarity,
+    StoredCheck, new_id,
 };
 use crate::library::{Filter, Found, Library};
 use crate::photo::{Photo, PhotoError, Sha256};
@@ -68,8 +69,50 @@ pub enum ScreenError {
 pub struct Upload {
     /// Its name at the sender, for the answer only.
     pub name: Option<String>,
-    /// Its bytes.
+    /// Its bytes; none of one that is still to be fetched.
     pub bytes: Bytes,
+    /// Where it is to be had, if it was named in place of being sent.
+    pub url: Option<String>,
+}
+
+impl Upload {
+    /// A photo that is here.
+    #[must_use]
+    pub fn sent(name: Option<String>, bytes: Bytes) -> Self {
+        Self { name, bytes, url: None }
+    }
+
+    /// A photo that is still to be fetched. In answers it goes by the last part of the path: a query may hold a secret.
+    #[must_use]
+    pub fn at(url: String) -> Self {
+        let path = url.split(['?', '#']).next().unwrap_or_default();
+        let name = path.rsplit('/').next().filter(|name| !name.is_empty());
+        Self { name: name.map(|name| name.chars().take(255).collect()), bytes: Bytes::new(), url: Some(url) }
+    }
+}
+
+/// Says when work that nobody waits for may go on.
+pub trait Pace {
+    /// Waits until the next photo may be begun.
+    fn begin(&self);
+    /// The photo that was begun is done, or given up.
+    fn end(&self);
+}
+
+/// A photo that was begun.
+struct Begun<'a>(&'a dyn Pace);
+
+impl<'a> Begun<'a> {
+    fn by(pace: &'a dyn Pace) -> Self {
+        pace.begin();
+        Self(pace)
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 /// A check's stored answer.
@@ -105,7 +148,7 @@ pub struct Screener {
     pub scoring: Arc<Scoring>,
     /// Turns keypoints into visual words.
     pub vocabulary: Arc<Vocabulary>,
-    /// Caps on photos.
+    /// Decodes photos.
     pub decoder: Arc<Decoder>,
     /// Matches named in an answer, at most, for each photo.
     pub matches: usize,
@@ -141,15 +184,58 @@ impl Screener {
         &self,
         listing: &Listing,
         uploads: &[Upload],
-        idempotency_key: Option<&str>,
+        idempotency_key: Option<IdempotencyKey<'_>>,
+    ) -> Result<Answered, ScreenError> {
+        self.answer(listing, uploads, idempotency_key, None)
+    }
+
+    /// As [`Screener::check`], for work that nobody waits for: one photo after the other, each when `pace` lets it begin,
+    /// and it waits where the model is busy.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_patiently(
+        &self,
+        listing: &Listing,
+        uploads: &[Upload],
+        idempotency_key: Option<IdempotencyKey<'_>>,
+        pace: &dyn Pace,
+    ) -> Result<Answered, ScreenError> {
+        self.answer(listing, uploads, idempotency_key, Some(pace))
+    }
+
+    /// The answer that an earlier request with this idempotency key got. Photos that are named by URL need not be here.
+    ///
+    /// # Errors
+    /// When the key was used for something else.
+    pub fn answered_before(
+        &self,
+        listing: &Listing,
+        uploads: &[Upload],
+        idempotency_key: IdempotencyKey<'_>,
+    ) -> Result<Option<Answered>, ScreenError> {
+        let request = request_sum(listing, uploads);
+        let saved = self.gallery.repeated_check(idempotency_key, request)?;
+        saved.map(|saved| replay(saved.request_sha256, request, saved.answer)).transpose()
+    }
+
+    fn answer(
+        &self,
+        listing: &Listing,
+        uploads: &[Upload],
+        idempotency_key: Option<IdempotencyKey<'_>>,
+        pace: Option<&dyn Pace>,
     ) -> Result<Answered, ScreenError> {
         let request = request_sum(listing, uploads);
         if let Some(key) = idempotency_key
-            && let Some(saved) = self.gallery.check_by_idempotency_key(key)?
+            && let Some(answered) = self.answered_before(listing, uploads, key)?
         {
-            return replay(saved.request_sha256, request, saved.answer);
+            return Ok(answered);
         }
-        let Screened { answer, decisive, precedent } = self.screen_all(listing, uploads)?;
+        let Screened { answer, decisive, precedent } = match pace {
+            None => self.screen_all(listing, uploads)?,
+            Some(pace) => self.screen_in_turn(listing, uploads, pace)?,
+        };
         let json = serde_json::to_string(&answer)?;
         let hits: Vec<Hit<'_>> = decisive
             .iter()
@@ -200,6 +286,19 @@ impl Screener {
         self.screen_all(listing, uploads).map(|screened| screened.answer)
     }
 
+    /// As [`Screener::screen`], in the manner of [`Screener::check_patiently`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn screen_patiently(
+        &self,
+        listing: &Listing,
+        uploads: &[Upload],
+        pace: &dyn Pace,
+    ) -> Result<CheckAnswer, ScreenError> {
+        self.screen_in_turn(listing, uploads, pace).map(|screened| screened.answer)
+    }
+
     /// As [`Screener::screen`], but photos that are not accepted do not fail the others: each is answered as `undecidable`
     /// with its fault, and named beside the answer by its place.
     ///
@@ -211,7 +310,7 @@ impl Screener {
         uploads: &[Upload],
     ) -> Result<(CheckAnswer, Vec<(usize, PhotoError)>), ScreenError> {
         let mut refused = Vec::new();
-        let started = uploads.iter().enumerate().map(|(index, upload)| match self.start(index, upload) {
+        let started = uploads.iter().enumerate().map(|(index, upload)| match self.start(index, upload, false) {
             Err(ScreenError::Photo { source, .. }) => {
                 let fault = Started::Broken(PhotoFault::from(&source));
                 refused.push((index, source));
@@ -220,7 +319,7 @@ impl Screener {
             other => other,
         });
         let started = started.collect::<Result<Vec<_>, _>>()?;
-        Ok((self.finish_all(listing, uploads, started)?.answer, refused))
+        Ok((self.finish_all(listing, uploads, started.into_iter().map(Ok))?.answer, refused))
     }
 
     /// Whether the photos of a check are kept. Which of the allowed ones are is as good as drawn by lot.
@@ -235,8 +334,19 @@ impl Screener {
 
     fn screen_all(&self, listing: &Listing, uploads: &[Upload]) -> Result<Screened, ScreenError> {
         // All photos are decoded and queued before the first embedding is waited for.
-        let started = uploads.iter().enumerate().map(|(index, upload)| self.start(index, upload));
+        let started = uploads.iter().enumerate().map(|(index, upload)| self.start(index, upload, false));
         let started = started.collect::<Result<Vec<_>, _>>()?;
+        self.finish_all(listing, uploads, started.into_iter().map(Ok))
+    }
+
+    /// Each photo is finished before the next is begun.
+    fn screen_in_turn(&self, listing: &Listing, uploads: &[Upload], pace: &dyn Pace) -> Result<Screened, ScreenError> {
+        let mut turn = None;
+        let started = uploads.iter().enumerate().map(|(index, upload)| {
+            drop(turn.take());
+            turn = Some(Begun::by(pace));
+            self.start(index, upload, true)
+        });
         self.finish_all(listing, uploads, started)
     }
 
@@ -244,14 +354,14 @@ impl Screener {
         &self,
         listing: &Listing,
         uploads: &[Upload],
-        started: Vec<Started>,
+        started: impl Iterator<Item = Result<Started, ScreenError>>,
     ) -> Result<Screened, ScreenError> {
         let mut brands = Brands::new();
-        let mut judged = Vec::with_capacity(started.len());
+        let mut judged = Vec::with_capacity(uploads.len());
         let mut decisive = Vec::new();
         let mut precedent = None;
-        for (index, (look, upload)) in started.into_iter().zip(uploads).enumerate() {
-            let finished = self.finish(index, look, upload, listing, &mut brands)?;
+        for (index, (look, upload)) in started.zip(uploads).enumerate() {
+            let finished = self.finish(index, look?, upload, listing, &mut brands)?;
             judged.push((finished.judgement, finished.answer));
             decisive.extend(finished.hit);
             precedent = precedent.or(finished.precedent);
@@ -303,22 +413,43 @@ impl Screener {
         photo
     }
 
-    fn start(&self, index: usize, upload: &Upload) -> Result<Started, ScreenError> {
+    fn start(&self, index: usize, upload: &Upload, patient: bool) -> Result<Started, ScreenError> {
         match self.decode(&upload.bytes) {
             Ok(photo) => {
                 let same = self.same(&photo);
-                // What is invisible on white is judged on black, where its references are compared.
-                let photo = photo.as_seen();
-                let pending = self.embedder.submit(&photo)?;
-                let quality = photo.quality();
+                // What is invisible on white is judged on black, where its references are compared. What vanishes on white
+                // in part only is judged on both: on white alone, a dark edge would hide a picture in white.
+                let (photo, on_black) = photo.on_each_ground();
+                let quality = photo.quality().max(on_black.as_ref().map_or(0, Photo::quality));
                 let size = (photo.width(), photo.height());
-                // Twenty photos of a request wait here at once: only as much of each is kept as the second look sees.
-                let photo = photo.shrunk(KEPT_SIDE);
-                Ok(Started::Seen { photo: Box::new(photo), quality, size, same, pending })
+                let ground = self.submit(photo, patient)?;
+                let on_black = on_black.map(|photo| self.submit(photo, patient)).transpose()?;
+                Ok(Started::Seen { ground, on_black, quality, size, same })
             }
             Err(broken @ PhotoError::Broken { .. }) => Ok(Started::Broken(PhotoFault::from(&broken))),
             Err(source) => Err(ScreenError::Photo { index, source }),
         }
+    }
+
+    fn submit(&self, photo: Photo, patient: bool) -> Result<Ground, ScreenError> {
+        let pending = if patient { self.embedder.submit_patiently(&photo)? } else { self.embedder.submit(&photo)? };
+        // Twenty photos of a request wait here at once: only as much of each is kept as the second look sees.
+        Ok(Ground { photo: Box::new(photo.shrunk(KEPT_SIDE)), pending })
+    }
+
+    /// What is seen on a photo, on one ground or on both.
+    fn seen(
+        &self,
+        photo: &Photo,
+        pending: Pending,
+        on_black: Option<Ground>,
+        same: Vec<Found>,
+    ) -> Result<Examination, ScreenError> {
+        let mut examination = self.examine_beside(photo, &pending.wait()?, same)?;
+        if let Some(Ground { photo, pending }) = on_black {
+            examination.add(self.examine_beside(&photo, &pending.wait()?, Vec::new())?);
+        }
+        Ok(examination)
     }
 
     fn finish(
@@ -336,13 +467,13 @@ impl Screener {
                 answer.fault = Some(fault);
                 undecidable(Reason::PhotoBroken)
             }
-            Started::Seen { photo, quality, size, same, pending } => {
+            Started::Seen { ground: Ground { photo, pending }, on_black, quality, size, same } => {
                 answer.see(size, quality, photo.frames());
-                let seen = pending.wait().map_err(ScreenError::from);
-                match seen.and_then(|seen| self.examine_beside(&photo, &seen, same)) {
+                let by_look = on_black.is_none();
+                match self.seen(&photo, pending, on_black, same) {
                     Ok(mut examination) => {
                         answer.views = examination.views;
-                        let decided = self.decided_before(&examination, &photo, listing)?;
+                        let decided = self.decided_before(&examination, (&photo, by_look), listing)?;
                         answer.settled = self.leave_out_settled(&mut examination, &decided)?;
                         let (mut judgement, matches) = self.judge(&examination, &answer, listing, brands)?;
                         answer.matches = matches;
@@ -453,6 +584,7 @@ impl Screener {
             probability,
             alignment: held.sighting.alignment,
             mark: held.found.entry.mark,
+            same_file: held.same_file,
             kind,
             logo: (kind == Kind::Logo)
                 .then(|| Logo { changes: held.logo.map(|found| found.changes()).unwrap_or_default() }),
@@ -490,10 +622,16 @@ struct Finished {
     precedent: Option<String>,
 }
 
-/// A photo on its way.
+/// A photo on its way. `on_black` where a part of it vanishes on white.
 enum Started {
-    Seen { photo: Box<Photo>, quality: u8, size: (u32, u32), same: Vec<Found>, pending: Pending },
+    Seen { ground: Ground, on_black: Option<Ground>, quality: u8, size: (u32, u32), same: Vec<Found> },
     Broken(PhotoFault),
+}
+
+/// A photo on one ground, and its embedding to come.
+struct Ground {
+    photo: Box<Photo>,
+    pending: Pending,
 }
 
 /// Places of the candidates that an answer names: those that reach a threshold or nearly, most probable
@@ -530,7 +668,7 @@ fn replay(saved: Sha256, request: Sha256, json: String) -> Result<Answered, Scre
     if saved == request { Ok(Answered { json, replayed: true }) } else { Err(ScreenError::KeyReused) }
 }
 
-/// A sum over everything that the caller sent, each part behind its length.
+/// A sum over everything that the caller sent, each part behind its length. Of a photo that was named by URL it is the URL.
 fn request_sum(listing: &Listing, uploads: &[Upload]) -> Sha256 {
     let fields = [&listing.listing_id, &listing.seller_id, &listing.brand, &listing.category];
     let mut text = Vec::new();
@@ -540,7 +678,11 @@ fn request_sum(listing: &Listing, uploads: &[Upload]) -> Sha256 {
         text.extend(field.unwrap_or_default().as_bytes());
     }
     for upload in uploads {
-        text.extend(Sha256::of(&upload.bytes).0);
+        let sum = match &upload.url {
+            Some(url) => Sha256::of(format!("url {url}").as_bytes()),
+            None => Sha256::of(&upload.bytes),
+        };
+        text.extend(sum.0);
     }
     Sha256::of(&text)
 }

@@ -31,6 +31,8 @@ pub struct Candidate {
     pub alignment: Option<Alignment>,
     /// Why the reference never leads to a block by itself, if it does not.
     pub mark: Option<Mark>,
+    /// Whether the photo is the reference's file.
+    pub same_file: bool,
     /// What kind of picture the reference is.
     pub kind: Kind,
     /// What was seen of it, if it is a logo that was looked for.
@@ -110,11 +112,14 @@ pub fn judge<'p>(
     terms_of: impl Fn(&BrandId) -> Terms<'p>,
 ) -> Judgement {
     let nearest = nearest_of_each_brand(candidates, model, &terms_of);
-    let mut findings = if facts.quality < model.min_quality {
-        vec![low_information(&nearest)]
-    } else {
-        nearest.iter().filter_map(|near| finding(near, &nearest, facts, model)).collect()
-    };
+    // However little a photo shows, the same file is the same file.
+    let little = facts.quality < model.min_quality;
+    let counts = |near: &&Nearest<'_>| !little || near.candidate.same_file;
+    let found = nearest.iter().filter(counts).filter_map(|near| finding(near, &nearest, facts, model));
+    let mut findings: Vec<Judgement> = found.collect();
+    if little && findings.is_empty() {
+        findings.push(low_information(&nearest));
+    }
     let marks = marks(candidates, &terms_of);
     if findings.is_empty() {
         findings.extend(lookalikes(candidates, model, &terms_of));

@@ -59,7 +59,7 @@ pub enum Reason {
     BelowBlockThreshold,
     /// Nearly the same image was supplied with the other polarity too; a person decides.
     ReferenceDisputed,
-    /// The reference is generic; a person decides.
+    /// The reference is generic or overturned; a person decides.
     ReferenceNeverBlocks,
     /// The photo shows the fake reference's photograph in another colour; a person decides.
     RecolouredNeverBlocks,
@@ -118,7 +118,9 @@ impl Reason {
             Self::NoBlockCertificate => "The brand has no certificate to block, so a person decides.",
             Self::BelowBlockThreshold => "The score is below the certified threshold, so a person decides.",
             Self::ReferenceDisputed => "The reference was supplied as authentic and as fake, so a person decides.",
-            Self::ReferenceNeverBlocks => "The reference shows what many goods share, so a person decides.",
+            Self::ReferenceNeverBlocks => {
+                "The reference shows what many goods share, or people have overturned its matches, so a person decides."
+            }
             Self::RecolouredNeverBlocks => {
                 "A known fake in another colour does not prove that these goods are fake, so a person decides."
             }

@@ -1,3 +1,4 @@
+mod batches;
 mod certificates;
 mod checks;
 mod colour;
@@ -12,6 +13,8 @@ mod keys;
 mod logos;
 mod lookups;
 mod models;
+mod monitoring;
+mod photo_urls;
 mod policies;
 mod privacy;
 mod references;

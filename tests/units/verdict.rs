@@ -32,6 +32,7 @@ fn candidate(name: &str, polarity: Polarity, probability: f32) -> Candidate {
         score: probability,
         alignment: (probability >= 0.5).then(|| aligned(80)),
         mark: None,
+        same_file: false,
         kind: Kind::Photo,
         logo: None,
     }

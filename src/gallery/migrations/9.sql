@@ -1,3 +1,7 @@
--- `kind` is what the brand says; null leaves it to `kind_found`, what the picture seems to be.
-ALTER TABLE reference ADD COLUMN kind TEXT CHECK (kind IN ('photo', 'logo'));
-ALTER TABLE reference ADD COLUMN kind_found TEXT NOT NULL DEFAULT 'photo' CHECK (kind_found IN ('photo', 'logo'));
+-- The visual words of photos' keypoints: eight bytes each.
+CREATE TABLE words (
+    sha256     BLOB NOT NULL,
+    vocabulary TEXT NOT NULL,
+    words      BLOB NOT NULL,
+    PRIMARY KEY (sha256, vocabulary)
+) STRICT, WITHOUT ROWID;

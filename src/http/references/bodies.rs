@@ -37,7 +37,7 @@ pub(in crate::http) struct ReferenceBody {
     state: ReferenceState,
     /// Why it is held back, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    quarantine: Option<Quarantine>,
+    quarantine: Option<QuarantineText>,
     /// Why it never leads to a block by itself, if it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     mark: Option<Mark>,
@@ -67,6 +67,30 @@ pub(in crate::http) struct ReferenceBody {
     updated_at: Timestamp,
 }
 
+/// Why a reference is held back, in words for the caller.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Quarantine)]
+pub(in crate::http) struct QuarantineText {
+    /// Stable kebab-case code: `conflict`, `flood` or `moderator`.
+    code: String,
+    /// What contradicts it, or what a moderator wrote. A brand does not read what may speak of another brand's reference.
+    detail: String,
+}
+
+impl QuarantineText {
+    /// As this caller may read it: a brand hears that its image contradicts another's, not whose, nor which, and not what
+    /// moderators write to each other.
+    fn seen_by(caller: &Caller, quarantine: Quarantine) -> Self {
+        let Quarantine { code, detail, private } = quarantine;
+        let detail = match code.as_str() {
+            _ if !private || caller.brand().is_none() => detail,
+            Quarantine::MODERATOR => "a moderator holds it back; ask the marketplace why".to_owned(),
+            _ => "nearly the same image was supplied otherwise; the marketplace decides which is right".to_owned(),
+        };
+        Self { code, detail }
+    }
+}
+
 /// Who says what kind of picture a reference is.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -93,21 +117,8 @@ impl From<Doubt> for DoubtText {
 }
 
 impl ReferenceBody {
-    /// As this caller may see it: a brand hears that its image contradicts another's, not whose, nor which.
+    /// As this caller may see it.
     pub(super) fn seen_by(caller: &Caller, reference: Reference) -> Self {
-        let mut body = Self::from(reference);
-        if let Some(quarantine) =
-            body.quarantine.as_mut().filter(|held| caller.brand().is_some() && held.names_another())
-        {
-            "nearly the same image was supplied otherwise; the marketplace decides which is right"
-                .clone_into(&mut quarantine.detail);
-        }
-        body
-    }
-}
-
-impl From<Reference> for ReferenceBody {
-    fn from(reference: Reference) -> Self {
         let kind = reference.kind();
         let (claim, photo) = (reference.claim, reference.photo);
         Self {
@@ -121,7 +132,7 @@ impl From<Reference> for ReferenceBody {
             notes: claim.details.notes,
             rights_basis: claim.details.rights_basis,
             state: reference.state,
-            quarantine: reference.quarantine,
+            quarantine: reference.quarantine.map(|held| QuarantineText::seen_by(caller, held)),
             mark: reference.mark,
             doubts: photo.doubts.into_iter().map(DoubtText::from).collect(),
             group: reference.group,
@@ -141,9 +152,12 @@ impl From<Reference> for ReferenceBody {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form for OpenAPI; Form reads it")]
 pub(in crate::http) struct ReferenceForm {
-    /// One file.
-    #[schema(value_type = String, format = Binary)]
+    /// One file, or else `photo_url`.
+    #[schema(value_type = String, format = Binary, required = false)]
     photo: String,
+    /// A photo at an `https://` URL or in an object store, which the service fetches where its settings allow it.
+    #[schema(required = false)]
+    photo_url: String,
     /// Authentic or fake.
     polarity: Polarity,
     /// Photo or logo; absent: found by looking at the picture. A fake is a photo unless it is said to be a logo.

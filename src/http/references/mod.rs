@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::access::{Called, Caller};
 use super::form::{Form, Json, Parts, Path, Query, Rules};
-use super::{App, Problem};
+use super::{App, Problem, fetched};
 use crate::enrolment::Hygiene;
 use crate::gallery::{Added, BrandId, Claim, DETAIL_CAPS, Details, ListQuery, Reference, check_name};
 
@@ -34,6 +34,7 @@ const MAX_PAGE: usize = 1000;
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "No photo, or a damaged one (`photo-partly-decoded`)"),
         (status = 429, body = Problem, content_type = "application/problem+json"),
+        (status = 502, body = Problem, content_type = "application/problem+json", description = "The photo could not be fetched now"),
     )
 )]
 pub(super) async fn create(
@@ -44,8 +45,9 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let brand: BrandId = brand.parse()?;
     let _place = app.admit(&caller)?;
-    let rules = Rules { texts: TEXTS, max_photos: 1, max_photo_bytes: app.screener().decoder.limits().max_bytes };
-    let mut form = Form::read(body, &rules).await?;
+    let max_photo_bytes = app.screener().decoder.limits().max_bytes;
+    let mut form = Form::read(body, &Rules { texts: TEXTS, max_photos: 1, max_photo_bytes, urls: true }).await?;
+    fetched::fetch(&app, &mut form.photos).await?;
     let polarity = form
         .text("polarity")
         .ok_or_else(|| Problem::invalid("polarity-missing", "the form has no polarity, expected authentic or fake"))?;
@@ -64,7 +66,7 @@ pub(super) async fn create(
         let parts = app.parts();
         let library = &parts.screener.library;
         let hygiene = Hygiene { bank: &parts.bank, library, disputes_others: caller.brand().is_none() };
-        let added = parts.enrolment().enrol(&form.photo(), &claim, Some(hygiene), None)?;
+        let added = parts.enrolment().enrol(&form.photo(), &claim, Some(hygiene), Some((caller.id(), None)))?;
         library.refresh()?;
         added_response(added, &caller)
     })
@@ -176,7 +178,7 @@ pub(super) async fn patch(
     let brand: BrandId = brand.parse()?;
     let update = patch.checked()?;
     app.work(move |app| {
-        let changed = app.screener().gallery.update(&brand, &id, &update)?;
+        let changed = app.screener().gallery.update(caller.id(), &brand, &id, &update)?;
         app.screener().library.refresh()?;
         found(changed, &id, &caller)
     })
@@ -195,11 +197,12 @@ pub(super) async fn patch(
 )]
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
+    Extension(caller): Called,
     Path((brand, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let brand: BrandId = brand.parse()?;
     app.work(move |app| {
-        let deleted = app.screener().gallery.delete(&brand, &id)?;
+        let deleted = app.screener().gallery.delete(caller.id(), &brand, &id)?;
         app.screener().library.refresh()?;
         if deleted { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("reference", &id)) }
     })
