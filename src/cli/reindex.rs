@@ -10,7 +10,6 @@ use super::{Exit, Failure};
 use crate::assembly::{Model, Parts, open_gallery, serving_model};
 use crate::config::Config;
 use crate::gallery::{Fate, Gallery, GalleryError, JournalEntry};
-use crate::page::visible;
 use crate::reindex::{
     Outcome, Plan, Progress, Report, ShadowReport, Sources, Tools, build_proven, prepare_report, reindex as run,
     report_folder, shadow, write_report,
