@@ -31,6 +31,8 @@ const INDEX_REMOVED: &str = "touchstone_index_removed_keys";
 const INDEX_GENERATION: &str = "touchstone_index_generation";
 const READY: &str = "touchstone_ready";
 const BUILD: &str = "touchstone_build_info";
+const KEYPOINT_KEYS: &str = "touchstone_keypoint_index_keys";
+const KEYPOINT_POSTINGS: &str = "touchstone_keypoint_index_postings";
 
 /// Which log lines are written, and how to change that while the process runs.
 pub struct LogFilter(Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>);
@@ -116,6 +118,8 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
     describe_gauge!(INDEX_ADDED, "References that came since the generation was built");
     describe_gauge!(INDEX_REMOVED, "References of the generation that are served no more");
     describe_gauge!(INDEX_GENERATION, "Number of the generation that serves");
+    describe_gauge!(KEYPOINT_KEYS, "References in the keypoint index");
+    describe_gauge!(KEYPOINT_POSTINGS, "Keypoints in the keypoint index");
     // What has not happened yet is told as zero, so that the first time is an increase.
     for name in [REFUSED, DECODERS_LOST, EMBEDDED, SECOND_LOOKS, VIEWS] {
         counter!(name).increment(0);
@@ -183,6 +187,12 @@ pub(crate) fn index(generation: u64, keys: usize, added: usize, removed: usize) 
 pub(crate) fn state(ready: bool, model: &str) {
     gauge!(READY).set(if ready { 1.0 } else { 0.0 });
     gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION"), "model" => model.to_owned()).set(1.0);
+}
+
+/// Size of the keypoint index.
+pub(crate) fn keypoints(keys: usize, postings: usize) {
+    gauge!(KEYPOINT_KEYS).set(keys as f64);
+    gauge!(KEYPOINT_POSTINGS).set(postings as f64);
 }
 
 /// A photo was held against references.

@@ -24,6 +24,7 @@ mod geometry;
 mod matching;
 mod points;
 mod same;
+mod words;
 
 use image::{RgbImage, imageops};
 
@@ -33,6 +34,7 @@ use geometry::Map;
 pub use colour::Recolour;
 pub use features::{LocalFeatures, QueryFeatures, VERSION};
 pub use same::is_same_picture;
+pub use words::{ANGLES, Payload, SCALES, SIGNATURE_BITS, VisualWord, Vocabulary, VocabularyError};
 
 /// Share of the smaller of two places that both must cover to be the same.
 const SAME_PLACE: f64 = 0.5;

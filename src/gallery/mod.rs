@@ -29,6 +29,7 @@ mod store;
 mod types;
 mod vault;
 mod vectors;
+mod words;
 mod writer;
 
 pub use accounts::{Account, Role, Session};
@@ -59,3 +60,4 @@ pub use types::{
 };
 pub use vault::Vault;
 pub use vectors::{ChangedRow, Identity, THUMBNAIL_SIDES, VectorQuery};
+pub use words::WordsRow;

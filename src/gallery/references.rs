@@ -11,6 +11,7 @@ use super::rows::{
 };
 use super::store::{Gallery, GalleryError, io_error, new_id, next_revision, signed};
 use super::vectors::insert_vector;
+use super::words::insert_words;
 use super::writer::Writing;
 use super::{BrandId, Claim, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState};
 use crate::embed::Embedding;
@@ -27,6 +28,8 @@ pub struct NewReference<'a> {
     pub bytes: Option<&'a [u8]>,
     /// Their embedding by the model in use.
     pub embedding: &'a Embedding,
+    /// The id of a vocabulary and the photo's visual words in it, if they were made.
+    pub words: Option<(&'a str, &'a [u8])>,
     /// Why it shall never lead to a block by itself.
     pub mark: Option<Mark>,
     /// Why it is held back from the start.
@@ -115,6 +118,9 @@ impl Gallery {
             None => self.photos.check(new.photo.sha256).map_err(io_error)?,
         }
         insert_vector(transaction, new.photo.sha256, model, new.embedding)?;
+        if let Some((vocabulary, words)) = new.words {
+            insert_words(transaction, new.photo.sha256, vocabulary, words)?;
+        }
         let (mut before, mut after) = (Effects::default(), Effects::default());
         for key in new.disputes {
             if let Some((was, is)) = dispute(transaction, *key)? {
@@ -285,6 +291,7 @@ impl Gallery {
                 return Ok(());
             }
             transaction.execute("DELETE FROM vector WHERE sha256 = ?1", [&sha256.0[..]])?;
+            transaction.execute("DELETE FROM words WHERE sha256 = ?1", [&sha256.0[..]])?;
             self.drop_thumbnails(sha256)
                 .and_then(|()| self.features.remove(sha256))
                 .and_then(|()| self.photos.remove_synced(sha256))

@@ -225,6 +225,7 @@ impl Ledger<'_> {
                 photo: &one.fresh.record,
                 bytes: None,
                 embedding: &one.embedding,
+                words: None,
                 mark: one.mark,
                 quarantine: None,
                 disputes: &[],

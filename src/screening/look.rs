@@ -1,5 +1,5 @@
-//! The two looks at a photo: at its embedding, always; and, where that leaves a doubt, at its points
-//! and at the pictures inside it.
+//! What is found of references in a photo: candidates by its embedding and by its keypoints; geometric verification of those
+//! that come into question; and the pictures inside it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,6 +18,10 @@ use super::{ScreenError, Screener};
 
 /// Neighbours of the whole photo looked at for a verdict, at least.
 const NEIGHBORS: usize = 16;
+/// Votes of keypoints from which on a reference is a candidate.
+const LEAST_VOTES: f32 = 2.0;
+/// References that keypoints find, at most: near-duplicates of one picture must not hide another.
+const MOST_VOTED: usize = 256;
 /// References looked for in the whole photo, at most.
 const LOOKED_FOR: usize = 12;
 /// When one reference is near enough for a second look, others this much less similar get one too: beside
@@ -48,6 +52,8 @@ const OTHER_COLOUR_EVIDENCE: f64 = -4.0;
 pub struct Held {
     /// The reference, as the index found it.
     pub found: Found,
+    /// Votes of the photo's keypoints, 0 where there are too few.
+    pub votes: f32,
     /// What was seen.
     pub sighting: Sighting,
     /// Log-odds of a copy, before calibration.
@@ -104,9 +110,11 @@ impl Screener {
     ) -> Result<Examination, ScreenError> {
         let mut examination = self.first_look(embedding);
         let started = Instant::now();
-        let doubt = examination.held.iter().any(|held| self.scoring.look_from.reached(&held.sighting, 0.0));
-        if doubt {
-            self.second_look(photo, &mut examination)?;
+        let features = QueryFeatures::of(photo.rgb());
+        self.add_voted(&features, embedding, &mut examination);
+        let similar = examination.held.iter().any(|held| self.scoring.look_from.reached(&held.sighting, 0.0));
+        if similar || examination.held.iter().any(|held| held.votes > 0.0) {
+            self.verify(&features, similar, &mut examination)?;
         }
         self.prefer_identity(photo, &mut examination)?;
         for found in same {
@@ -116,7 +124,7 @@ impl Screener {
             merge(&mut examination.held, Held { evidence, ..held });
         }
         self.prefer_own_colour(&mut examination);
-        if !self.is_conclusive(&examination) {
+        if std::env::var_os("NO_PANELS").is_none() && !self.is_conclusive(&examination) {
             self.look_inside(photo, &mut examination)?;
             self.prefer_own_colour(&mut examination);
         }
@@ -185,22 +193,43 @@ impl Screener {
         Examination { held: held.collect(), views: 1, looked: false, further: Duration::ZERO }
     }
 
-    fn second_look(&self, photo: &Photo, examination: &mut Examination) -> Result<(), ScreenError> {
-        let features = QueryFeatures::of(photo.rgb());
-        let near = |held: &&Held| self.scoring.look_from.reached(&held.sighting, LOOK_BELOW);
-        let near = examination.held.iter().take_while(near).map(|held| &held.found);
-        let places = worth_a_look(near, LOOKED_FOR);
+    /// Adds the references that share keypoints with the photo.
+    fn add_voted(&self, features: &QueryFeatures, embedding: &Embedding, examination: &mut Examination) {
+        let level = self.scoring.level(embedding);
+        let probes = self.vocabulary.probes(features);
+        for (found, votes) in self.library.sharing(&probes, embedding, LEAST_VOTES, MOST_VOTED) {
+            match examination.held.iter_mut().find(|held| held.found.key == found.key) {
+                Some(held) => held.votes = votes,
+                None => {
+                    let sighting = seen(found.similarity, level);
+                    let held = self.hold(found, sighting, None);
+                    examination.held.push(Held { votes, ..held });
+                }
+            }
+        }
+    }
+
+    /// Geometric verification of the candidates: first those that keypoints voted for, those with most votes first; then,
+    /// where one is `similar`, those that the embedding found.
+    fn verify(&self, features: &QueryFeatures, similar: bool, examination: &mut Examination) -> Result<(), ScreenError> {
+        let near = |held: &Held| similar && self.scoring.look_from.reached(&held.sighting, LOOK_BELOW);
+        let held = &examination.held;
+        let mut order: Vec<usize> = (0..held.len()).filter(|&at| held[at].votes > 0.0 || near(&held[at])).collect();
+        // Stable: without votes the most similar one stays first.
+        order.sort_by(|&a, &b| held[b].votes.total_cmp(&held[a].votes));
+        let places = worth_a_look(order.iter().map(|&at| &held[at].found), LOOKED_FOR);
+        let places: Vec<usize> = places.into_iter().map(|place| order[place]).collect();
         let references = self.gallery.by_keys(places.iter().map(|&place| examination.held[place].found.key))?;
         for place in places {
             let held = &mut examination.held[place];
             let reference = references.get(&held.found.key);
             if let Some(known) = reference.and_then(|reference| self.features_of(reference)) {
-                held.sighting.alignment = align(&features, &known);
+                held.sighting.alignment = align(features, &known);
                 // On plain pictures there is nothing to find: they are judged by similarity alone.
                 held.sighting.looked =
                     held.sighting.alignment.is_some() || features.len().min(known.len()) >= POINTS_TO_FIND;
                 held.evidence = self.scoring.evidence(&held.sighting);
-                if held.sighting.similarity >= SAME_PICTURE_SIMILARITY && is_same_picture(&features, &known) {
+                if held.sighting.similarity >= SAME_PICTURE_SIMILARITY && is_same_picture(features, &known) {
                     held.evidence = held.evidence.max(SAME_PICTURE_EVIDENCE);
                 }
             }
@@ -250,7 +279,7 @@ impl Screener {
 
     fn hold(&self, found: Found, sighting: Sighting, inside: Option<Inside>) -> Held {
         let evidence = self.scoring.evidence(&sighting);
-        Held { found, sighting, evidence, inside, silenced_from: None }
+        Held { found, votes: 0.0, sighting, evidence, inside, silenced_from: None }
     }
 
     /// Whether nothing that could still be seen would change the answer: a known fake was found. Beside or on an

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::align::Vocabulary;
 use crate::decoder::Decoder;
 use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
 use crate::gallery::{
@@ -144,6 +145,8 @@ pub struct Screener {
     pub embedder: Arc<Embedder>,
     /// Says how probable a copy is.
     pub scoring: Arc<Scoring>,
+    /// Turns keypoints into visual words.
+    pub vocabulary: Arc<Vocabulary>,
     /// Caps on photos.
     pub decoder: Arc<Decoder>,
     /// Matches named in an answer, at most, for each photo.

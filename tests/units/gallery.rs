@@ -246,6 +246,20 @@ fn a_gallery_of_the_sixth_version_knows_its_small_references() {
 }
 
 #[test]
+fn a_gallery_of_the_seventh_version_takes_the_visual_words_of_its_references() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let gallery = migrated(folder.path(), "gallery-v7.sql");
+    let without = gallery.without_words("vocabulary", 0, 10).unwrap();
+    let first = without.first().unwrap().clone();
+    gallery.add_words("vocabulary", &[(&first, vec![1; 16])]).unwrap();
+    assert_eq!(gallery.without_words("vocabulary", 0, 10).unwrap().len() + 1, without.len());
+    let since = gallery.revision().unwrap() - 1;
+    let mut rows = Vec::new();
+    gallery.visit_words("vocabulary", since, |row| rows.push((row.key, row.words))).unwrap();
+    assert_eq!(rows, [(first.key, Some(vec![1; 16]))], "who follows the gallery hears of it");
+}
+
+#[test]
 #[expect(clippy::disallowed_types, reason = "lays a database of the future out")]
 fn a_gallery_of_a_newer_version_is_refused_and_left_as_it_is() {
     let folder = tempfile::TempDir::new().unwrap();

@@ -4,6 +4,7 @@ mod embed;
 mod fetch;
 mod gallery;
 mod index;
+mod keypoints;
 mod library;
 mod look;
 mod metrics;
