@@ -118,7 +118,13 @@ fn measure(index: &KeypointIndex, seen: &[Seen<'_>], names: &[String]) {
             let count = places.iter().filter(|place| place.is_some_and(|place| place < most)).count();
             100.0 * count as f64 / places.len() as f64
         };
-        println!("{root:<6} {kind:<22} {:>5}  first {:>5.1}  4 {:>5.1}  12 {:>5.1}", places.len(), within(1), within(4), within(12));
+        println!(
+            "{root:<6} {kind:<22} {:>5}  first {:>5.1}  4 {:>5.1}  12 {:>5.1}",
+            places.len(),
+            within(1),
+            within(4),
+            within(12)
+        );
     }
     println!("share of photos whose best reference (copies: true reference) has as many votes");
     print!("{:<36}", "");
@@ -129,7 +135,10 @@ fn measure(index: &KeypointIndex, seen: &[Seen<'_>], names: &[String]) {
         for ((root, kind), votes) in all {
             print!("{name:<6}{root:<6} {kind:<18} {:>5}", votes.len());
             for step in steps {
-                print!("{:>7.1}", 100.0 * votes.iter().filter(|&&votes| votes >= step).count() as f64 / votes.len() as f64);
+                print!(
+                    "{:>7.1}",
+                    100.0 * votes.iter().filter(|&&votes| votes >= step).count() as f64 / votes.len() as f64
+                );
             }
             println!();
         }

@@ -7,10 +7,10 @@ use thiserror::Error;
 use crate::align::{LocalFeatures, Vocabulary};
 use crate::decoder::Decoder;
 use crate::embed::{EmbedError, Embedder, Embedding};
-use crate::gallery::{Added, Claim, Gallery, GalleryError, NewReference, PhotoRecord, Reference};
+use crate::gallery::{Added, Claim, Gallery, GalleryError, Kind, NewReference, PhotoRecord, Reference};
 use crate::hygiene::{GenericBank, HygieneError, conflict_with, contradicting, contradicting_itself};
 use crate::library::{Library, LibraryError};
-use crate::photo::{Photo, PhotoError, Sha256, doubts};
+use crate::photo::{Photo, PhotoError, Sha256, doubts, is_artwork};
 
 /// Photos that are embedded in one go when a model has not seen them.
 const BATCH: usize = 64;
@@ -42,7 +42,7 @@ pub struct Enrolment {
     pub gallery: Arc<Gallery>,
     /// Embeds photos.
     pub embedder: Arc<Embedder>,
-    /// Caps on photos.
+    /// Decodes photos.
     pub decoder: Arc<Decoder>,
     /// Turns keypoints into visual words.
     pub vocabulary: Arc<Vocabulary>,
@@ -63,7 +63,7 @@ pub struct Hygiene<'a> {
 impl Enrolment {
     /// Keeps `bytes` as a reference. The library serves it from its next refresh on. With `hygiene`, one that
     /// contradicts another reference is kept, but quarantined, and the other one is disputed from then on. `by`
-    /// names somebody and their session, who can undo it.
+    /// names somebody for the log, and their session if it can be undone there.
     ///
     /// # Errors
     /// [`EnrolError`]; nothing is kept then.
@@ -72,7 +72,7 @@ impl Enrolment {
         bytes: &[u8],
         claim: &Claim,
         hygiene: Option<Hygiene<'_>>,
-        by: Option<(&str, &str)>,
+        by: Option<(&str, Option<&str>)>,
     ) -> Result<Added, EnrolError> {
         let (photo, record) = self.take_in(bytes)?;
         let embedding = self.embedder.submit_patiently(&photo)?;
@@ -124,7 +124,8 @@ impl Enrolment {
         let doubts = doubts(&photo, |rgb| LocalFeatures::of(rgb).len());
         let pixels = if doubts.is_empty() { Vec::new() } else { photo.pixel_sums() };
         let photo = photo.as_seen();
-        let record = PhotoRecord { doubts, pixels, ..PhotoRecord::from(&photo) };
+        let kind = if is_artwork(photo.rgb()) { Kind::Logo } else { Kind::Photo };
+        let record = PhotoRecord { doubts, pixels, kind, ..PhotoRecord::from(&photo) };
         Ok((photo, record))
     }
 

@@ -111,7 +111,7 @@ impl GenericBank {
     }
 }
 
-/// Whether two photos look so much alike that what a person said of one holds for the other.
+/// Whether perceptual hashes are as near as those of near-copies.
 #[must_use]
 pub fn is_same_group(a: &[u8; 32], b: &[u8; 32]) -> bool {
     differing_bits(a, b) <= NEAR_BITS
@@ -126,12 +126,13 @@ pub fn is_near_copy(similarity: f32, a: &[u8; 32], b: &[u8; 32], thresholds: &Sc
 /// Why a reference is held back that nearly is `other`, of the other polarity.
 #[must_use]
 pub fn conflict_with(claim: &Claim, other: &Reference) -> Quarantine {
-    let whose = if claim.brand == other.claim.brand { "this brand" } else { "another brand" };
+    let private = claim.brand != other.claim.brand;
+    let whose = if private { "another brand" } else { "this brand" };
     let detail = format!(
         "supplied as {}, but nearly the same image is {whose}'s {} {}; decide which is right",
         claim.polarity, other.claim.polarity, other.id
     );
-    Quarantine { code: "conflict".to_owned(), detail }
+    Quarantine { code: "conflict".to_owned(), detail, private }
 }
 
 /// The references in force that nearly are the new image, with the other polarity.

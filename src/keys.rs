@@ -25,8 +25,8 @@ pub const MOST_RATE: u32 = 1_000_000;
 pub struct Wanted {
     /// What it is for.
     pub scope: Scope,
-    /// What it is for in words, at most [`MOST_LABEL`] characters.
-    pub label: String,
+    /// What it is for in words, at most [`MOST_LABEL`] characters and not blank.
+    pub label: Option<String>,
     /// Days until it is refused, 1 to [`MOST_DAYS`]; never where absent.
     pub days: Option<u32>,
     /// Requests a second at most, 1 to [`MOST_RATE`].
@@ -86,7 +86,8 @@ pub fn make(gallery: &Gallery, by: &str, wanted: Wanted) -> Result<(ApiKey, Stri
 /// # Errors
 /// When the database refuses.
 pub fn make_first(gallery: &Gallery) -> Result<Option<(ApiKey, String)>, KeyError> {
-    let wanted = Wanted { scope: Scope::Admin, label: "made at the first start".to_owned(), days: None, rate: None };
+    let wanted =
+        Wanted { scope: Scope::Admin, label: Some("made at the first start".to_owned()), days: None, rate: None };
     let (key, text) = draw("first-start", wanted)?;
     let kept = gallery.add_first_key(&key, Sha256::of(text.as_bytes()))?;
     Ok(kept.then_some((key, text)))
@@ -123,9 +124,13 @@ pub fn usable(key: &ApiKey, now: Timestamp) -> Result<(), KeyRefused> {
 fn draw(by: &str, wanted: Wanted) -> Result<(ApiKey, String), KeyError> {
     let Wanted { scope, label, days, rate } = wanted;
     let refused = |detail: String| Err(InvalidName(detail).into());
-    if label.chars().count() > MOST_LABEL || (!label.is_empty() && check_name("label", &label).is_err()) {
-        return refused(format!("the label is {label:?}, expected at most {MOST_LABEL} characters on one line"));
+    if let Some(label) = &label {
+        check_name("label", label).map_err(InvalidName::from)?;
+        if label.chars().count() > MOST_LABEL {
+            return refused(format!("the label is {label:?}, expected at most {MOST_LABEL} characters on one line"));
+        }
     }
+    let label = label.unwrap_or_default();
     if let Some(days) = days.filter(|days| !(1..=MOST_DAYS).contains(days)) {
         return refused(format!("the days are {days}, expected 1 to {MOST_DAYS}"));
     }

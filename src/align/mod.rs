@@ -21,6 +21,7 @@ mod colour;
 mod compare;
 mod features;
 mod geometry;
+mod logo;
 mod matching;
 mod points;
 mod same;
@@ -33,6 +34,7 @@ use geometry::Map;
 
 pub use colour::Recolour;
 pub use features::{LocalFeatures, QueryFeatures, VERSION};
+pub use logo::{FoundLogo, LogoChange, find_logo};
 pub use same::is_same_picture;
 pub use words::{ANGLES, Payload, SCALES, SIGNATURE_BITS, VisualWord, Vocabulary, VocabularyError};
 

@@ -314,7 +314,13 @@ impl Vocabulary {
 
     /// A keypoint under the `i`-th and `j`-th nearest centres of its halves. Where both are the same, its mirror image
     /// has the same word: that is the second answer.
-    fn word(&self, seen: &Seen, place: usize, (i, j): (usize, usize), point: Point) -> (VisualWord, Option<VisualWord>) {
+    fn word(
+        &self,
+        seen: &Seen,
+        place: usize,
+        (i, j): (usize, usize),
+        point: Point,
+    ) -> (VisualWord, Option<VisualWord>) {
         let (first, second) = (2 * place, 2 * place + 1);
         let (a, b) = (usize::from(seen.near(first)[i].0), usize::from(seen.near(second)[j].0));
         let make = |mirrored: bool| {
@@ -376,8 +382,12 @@ impl Vocabulary {
         let views: Vec<ArrayView2<'_, f32>> = all.iter().map(|one| one.view()).collect();
         let halves = ndarray::concatenate(Axis(0), &views).unwrap_or_else(|_| Array2::zeros((0, HALF)));
         let centres = k_means(&halves, centres, &mut random).mapv(f32::round);
-        let mut fitted =
-            Self::of(String::new(), fitted_on.to_owned(), centres, &Array2::zeros((SIGNATURE_BITS as usize, DESCRIPTOR)));
+        let mut fitted = Self::of(
+            String::new(),
+            fitted_on.to_owned(),
+            centres,
+            &Array2::zeros((SIGNATURE_BITS as usize, DESCRIPTOR)),
+        );
         let axes = fitted.axes_for(&halves, &mut random);
         fitted = Self::of(String::new(), fitted_on.to_owned(), fitted.centres, &axes);
         let text = fitted.to_json();

@@ -14,13 +14,16 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::decoder::Decoder;
-use crate::gallery::Action;
+use crate::gallery::{Action, IdempotencyKey};
 use crate::photo::{PhotoError, Sha256};
 use crate::reindex::{ReindexError, Stores};
 use crate::screening::{CheckAnswer, Pace, ScreenError, Screener, Upload};
 
 pub use done::Done;
 use listings::{Listed, count, list};
+
+/// Stands for an API key in the idempotency keys of a backfill, which nobody sends over HTTP.
+const BY_COMMAND: &str = "backfill";
 
 /// What is to be checked.
 #[derive(Debug, Clone)]
@@ -218,7 +221,7 @@ fn answer(plan: &Plan, stores: &Stores, screener: &Screener, listed: Listed) -> 
     let key = plan.keep.then(|| key(&row, &uploads));
     let checked = match &key {
         Some(key) => screener
-            .check_patiently(&listing, &uploads, Some(key), &AtOnce)
+            .check_patiently(&listing, &uploads, Some(IdempotencyKey { api_key: BY_COMMAND, key }), &AtOnce)
             .and_then(|answered| Ok(serde_json::from_str(&answered.json)?)),
         None => screener.screen_patiently(&listing, &uploads, &AtOnce),
     };

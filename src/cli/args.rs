@@ -222,8 +222,8 @@ pub enum KeyCommand {
         #[arg(long)]
         brand: Option<BrandId>,
         /// What it is for, in your words
-        #[arg(long, default_value = "")]
-        label: String,
+        #[arg(long)]
+        label: Option<String>,
         /// Refuse it after so many days
         #[arg(long, value_name = "DAYS")]
         days: Option<u32>,
@@ -363,7 +363,7 @@ pub struct ReindexArgs {
     /// Known-fake images, in the same ways; may be given again
     #[arg(long, value_name = "PLACE")]
     pub fake: Vec<String>,
-    /// Table of images, .csv, .jsonl or .parquet: path or url, polarity, and maybe product, notes, `rights_basis`
+    /// Table of images, .csv, .jsonl or .parquet: path or url, polarity, and maybe product, notes, `rights_basis`, kind
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<String>,
     /// Where the manifest may point to, beside its own folder; may be given again
@@ -375,8 +375,8 @@ pub struct ReindexArgs {
     /// Take out what the sources no longer name
     #[arg(long)]
     pub prune: bool,
-    /// Remove without asking
-    #[arg(long, requires = "prune")]
+    /// Remove without asking; without --prune nothing is removed
+    #[arg(long)]
     pub yes: bool,
     /// Stop when more than this share of the brand's references would go, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 20.0, value_parser = percent)]

@@ -1,4 +1,7 @@
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 
 use serde_json::json;
 
@@ -9,6 +12,7 @@ use super::{Exit, Failure};
 use crate::assembly::Parts;
 use crate::config::Config;
 use crate::gallery::Action;
+use crate::photo::{Limits, PhotoError};
 use crate::screening::{CheckAnswer, Listing, ReasonText, Upload};
 use crate::verdict::{Reason, Verdict};
 
@@ -18,7 +22,7 @@ pub(super) fn check(config: &Config, args: &CheckArgs) -> Result<Exit, Failure> 
     }
     let (mut uploads, mut places, mut failed) = (Vec::new(), Vec::new(), BTreeMap::new());
     for (place, path) in args.photos.iter().enumerate() {
-        match read(path) {
+        match read(path, &config.photo) {
             Ok(upload) => {
                 uploads.push(upload);
                 places.push(place);
@@ -69,9 +73,24 @@ fn told(answer: &CheckAnswer, failed: &BTreeMap<usize, Failure>) -> Result<serde
     Ok(told)
 }
 
-pub(super) fn read(path: &std::path::Path) -> Result<Upload, Failure> {
+/// Reads a photo. Only a regular file has an end: a pipe may wait for ever, and a device never stops.
+pub(super) fn read(path: &Path, limits: &Limits) -> Result<Upload, Failure> {
     let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|source| Failure::File { path: name.clone(), source })?;
+    let failed = |source| Failure::File { path: name.clone(), source };
+    let about = std::fs::metadata(path).map_err(failed)?;
+    if !about.is_file() {
+        let kind = if about.is_dir() { "a folder" } else { "a pipe or a device" };
+        return Err(failed(io::Error::other(format!("it is {kind}, expected the file of a photo"))));
+    }
+    // One byte more than the cap is enough to see that a file grows past it.
+    let most = limits.max_bytes as u64;
+    let too_large =
+        |got| Failure::Photo { path: path.to_owned(), source: PhotoError::TooManyBytes { got, max: limits.max_bytes } };
+    if about.len() > most {
+        return Err(too_large(usize::try_from(about.len()).unwrap_or(usize::MAX)));
+    }
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(most.saturating_add(1)).read_to_end(&mut bytes)).map_err(failed)?;
     Ok(Upload::sent(Some(name), bytes.into()))
 }
 

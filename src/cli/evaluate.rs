@@ -101,7 +101,12 @@ impl Bench<'_> {
     }
 
     fn screener(&self, enrolled: &Enrolled, scoring: Scoring) -> Result<Screener, Failure> {
-        let model = Model { embedder: Arc::clone(self.embedder), scoring: Arc::new(scoring), vocabulary: Arc::clone(self.vocabulary), bank: Arc::default() };
+        let model = Model {
+            embedder: Arc::clone(self.embedder),
+            scoring: Arc::new(scoring),
+            vocabulary: Arc::clone(self.vocabulary),
+            bank: Arc::default(),
+        };
         let index = enrolled.work.path().join("index");
         Ok(Parts::over(self.config, &index, Arc::clone(&enrolled.gallery), model)?.screener)
     }

@@ -7,7 +7,7 @@ use crate::library::Filter;
 use crate::screening::Lookup;
 
 pub(super) fn lookup(config: &Config, args: &LookupArgs) -> Result<Exit, Failure> {
-    let upload = super::check::read(&args.photo)?;
+    let upload = super::check::read(&args.photo, &config.photo)?;
     let parts = Parts::open(config)?;
     parts.catch_up()?;
     let screener = parts.screener;

@@ -9,7 +9,7 @@ use super::progress::Show;
 use super::{Exit, Failure};
 use crate::assembly::{Model, Parts, open_gallery, serving_model};
 use crate::config::Config;
-use crate::gallery::{Fate, Gallery, JournalEntry};
+use crate::gallery::{Fate, Gallery, GalleryError, JournalEntry};
 use crate::reindex::{
     Outcome, Plan, Progress, Report, ShadowReport, Sources, Tools, build_proven, prepare_report, reindex as run,
     report_folder, shadow, write_report,
@@ -57,7 +57,7 @@ fn one_brand(config: &Config, args: &ReindexArgs, gallery: &Arc<Gallery>, plan: 
     let outcome = run(plan, &tools, &show, &|removed, of| args.yes || confirmed(&plan.brand.to_string(), removed, of))?;
     show.end();
     if !args.json {
-        print(&outcome, plan.dry_run);
+        print(&outcome, plan.dry_run)?;
     }
     let page = write_report(&outcome, gallery, &place)?;
     if args.json {
@@ -78,31 +78,30 @@ fn confirmed(brand: &str, removed: usize, of: usize) -> bool {
     std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
 }
 
-fn print(outcome: &Outcome, dry_run: bool) {
+fn print(outcome: &Outcome, dry_run: bool) -> Result<(), GalleryError> {
     const NAMED: [Fate; 5] = [Fate::Refused, Fate::Conflict, Fate::Removed, Fate::Kept, Fate::Changed];
     let named: &[Fate] = if dry_run { &Fate::ALL } else { &NAMED };
     for fate in named.iter().copied() {
         let mut last: Option<JournalEntry> = None;
-        while let Ok(page) = outcome.journal.entries(fate, last.as_ref(), 1000)
-            && let Some(end) = page.last().cloned()
-        {
+        loop {
+            let page = outcome.journal.entries(fate, last.as_ref(), 1000)?;
             page.iter().for_each(print_entry);
+            let Some(end) = page.into_iter().last() else { break };
             last = Some(end);
         }
     }
-    if let Ok((doubted, all)) = outcome.journal.doubted(DOUBTED) {
-        doubted.iter().for_each(print_doubts);
-        if all > doubted.len() as u64 {
-            say!("and {} more in doubt; the report names all of them", all - doubted.len() as u64);
-        }
+    let (doubted, all) = outcome.journal.doubted(DOUBTED)?;
+    doubted.iter().for_each(print_doubts);
+    if all > doubted.len() as u64 {
+        say!("and {} more in doubt; the report names all of them", all - doubted.len() as u64);
     }
     for polarity in &outcome.report.not_pruned {
         say!("nothing was pruned of the {polarity} references: the sources name no {polarity} image");
     }
-    let Report { published, embedded, generic, doubts, .. } = &outcome.report;
+    let Report { published, embedded, generic, logos, doubts, .. } = &outcome.report;
     let counts: Vec<String> =
         Fate::ALL.iter().map(|fate| format!("{} {}", outcome.report.count(*fate), fate.as_str())).collect();
-    say!("{}; {embedded} embedded, {generic} generic", counts.join(", "));
+    say!("{}; {embedded} embedded, {generic} generic, {logos} logos", counts.join(", "));
     if !doubts.is_empty() {
         let counts: Vec<String> = doubts.iter().map(|(doubt, count)| format!("{count} {doubt}")).collect();
         say!("in doubt: {}", counts.join(", "));
@@ -119,6 +118,7 @@ fn print(outcome: &Outcome, dry_run: bool) {
         None if dry_run => say!("dry run: nothing was changed"),
         None => say!("nothing to publish: all is as it was"),
     }
+    Ok(())
 }
 
 fn print_entry(entry: &JournalEntry) {

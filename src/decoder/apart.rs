@@ -143,7 +143,7 @@ impl Process {
         let mut timed = Timed { socket: &self.socket, until };
         write_bytes(&mut timed, bytes)?;
         match read_message(&mut timed)? {
-            Said::Photo { width, height, frames, more_frames, damaged, on_black } => {
+            Said::Photo { width, height, frames, more_frames, damaged, on_black, invisible_on_white } => {
                 let wrong = || io::Error::other("it says of a photo that it is larger than any");
                 let pixels = u64::from(width) * u64::from(height);
                 let size = usize::try_from(pixels * 3).ok().filter(|_| pixels <= most).ok_or_else(wrong)?;
@@ -151,7 +151,7 @@ impl Process {
                     || RgbImage::from_raw(width, height, read_exactly(&mut timed, size)?).ok_or_else(wrong);
                 let rgb = picture()?;
                 let on_black = if on_black { Some(picture()?) } else { None };
-                Ok(Ok(Pixels { rgb, frames, more_frames, damaged, on_black }))
+                Ok(Ok(Pixels { rgb, frames, more_frames, damaged, on_black, invisible_on_white }))
             }
             said => Ok(Err(said)),
         }

@@ -32,9 +32,11 @@ pub fn main() -> io::Result<()> {
         let decoded = std::panic::catch_unwind(|| pixels(&bytes, &terms.limits));
         busy_for.store(0, Ordering::Release);
         match decoded {
-            Ok(Ok(Pixels { rgb, frames, more_frames, damaged, on_black })) => {
+            Ok(Ok(Pixels { rgb, frames, more_frames, damaged, on_black, invisible_on_white })) => {
                 let (width, height) = rgb.dimensions();
-                let said = Said::Photo { width, height, frames, more_frames, damaged, on_black: on_black.is_some() };
+                let on = on_black.is_some();
+                let said =
+                    Said::Photo { width, height, frames, more_frames, damaged, on_black: on, invisible_on_white };
                 write_message(&mut socket, &said)?;
                 socket.write_all(rgb.as_raw())?;
                 if let Some(on_black) = on_black {

@@ -27,6 +27,7 @@ pub(super) enum Said {
         more_frames: bool,
         damaged: bool,
         on_black: bool,
+        invisible_on_white: bool,
     },
     TooManyPixels {
         width: u32,

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::cases::insert_case;
@@ -16,7 +16,7 @@ pub struct StoredCheck<'a> {
     /// Its id.
     pub id: &'a str,
     /// The caller's key for repeats.
-    pub idempotency_key: Option<&'a str>,
+    pub idempotency_key: Option<IdempotencyKey<'a>>,
     /// Sum over everything that the caller sent.
     pub request_sha256: Sha256,
     /// The caller's listing.
@@ -35,6 +35,15 @@ pub struct StoredCheck<'a> {
     pub hits: &'a [Hit<'a>],
     /// What people are to decide, unless the check was allowed.
     pub case: Option<NewCase<'a>>,
+}
+
+/// A key for repeats, which callers choose: the same of two callers are two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdempotencyKey<'a> {
+    /// Id of the caller's API key.
+    pub api_key: &'a str,
+    /// What the caller has chosen.
+    pub key: &'a str,
 }
 
 /// A reference that decided about a photo.
@@ -90,16 +99,15 @@ impl Gallery {
         }
         self.write(|transaction| {
             if let Some(key) = check.idempotency_key
-                && let Some(saved) = saved_check(transaction, "idempotency_key", key)?
+                && let Some(saved) = repeated(transaction, key, check.request_sha256)?
             {
                 return Ok(Some(saved));
             }
             transaction.execute(
-                "INSERT INTO listing_check (id, idempotency_key, request_sha256, listing_id, seller_id, action, created_at, answer, photos_kept)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT INTO listing_check (id, request_sha256, listing_id, seller_id, action, created_at, answer, photos_kept)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                 params![
                     check.id,
-                    check.idempotency_key,
                     &check.request_sha256.0[..],
                     check.listing_id,
                     check.seller_id,
@@ -109,6 +117,11 @@ impl Gallery {
                     !check.photos.is_empty(),
                 ],
             )?;
+            if let Some(IdempotencyKey { api_key, key }) = check.idempotency_key {
+                transaction
+                    .prepare_cached("INSERT INTO idempotency (api_key, key, check_id) VALUES (?1, ?2, ?3)")?
+                    .execute([api_key, key, check.id])?;
+            }
             for (sha256, bytes) in check.photos {
                 note_upload(transaction, *sha256, check.id, check.created_at)?;
                 // A sweep may have taken it since it was written.
@@ -157,12 +170,12 @@ impl Gallery {
         Ok(self.uploads.get_photo(sha256)?)
     }
 
-    /// The check that an idempotency key has made.
+    /// The check that an idempotency key has made. The sum is that of the request that repeats it.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn check_by_idempotency_key(&self, key: &str) -> Result<Option<SavedCheck>, GalleryError> {
-        self.read(|db| saved_check(db, "idempotency_key", key))
+    pub fn repeated_check(&self, key: IdempotencyKey<'_>, request: Sha256) -> Result<Option<SavedCheck>, GalleryError> {
+        self.read(|db| repeated(db, key, request))
     }
 
     /// A check by its id.
@@ -170,7 +183,7 @@ impl Gallery {
     /// # Errors
     /// When the database cannot be read.
     pub fn check(&self, id: &str) -> Result<Option<SavedCheck>, GalleryError> {
-        self.read(|db| saved_check(db, "id", id))
+        self.read(|db| saved_check(db, id))
     }
 }
 
@@ -185,10 +198,29 @@ fn note_upload(transaction: &Writing<'_>, sha256: Sha256, check_id: &str, at: Ti
         .map(drop)
 }
 
-fn saved_check(db: &Connection, column: &str, value: &str) -> rusqlite::Result<Option<SavedCheck>> {
-    db.prepare_cached(&format!("SELECT request_sha256, answer FROM listing_check WHERE {column} = ?1"))?
-        .query_row([value], |row| Ok(SavedCheck { request_sha256: Sha256(row.get(0)?), answer: row.get(1)? }))
+fn saved_check(db: &Connection, id: &str) -> rusqlite::Result<Option<SavedCheck>> {
+    db.prepare_cached("SELECT request_sha256, answer FROM listing_check WHERE id = ?1")?
+        .query_row([id], saved)
         .optional()
+}
+
+fn saved(row: &Row<'_>) -> rusqlite::Result<SavedCheck> {
+    Ok(SavedCheck { request_sha256: Sha256(row.get(0)?), answer: row.get(1)? })
+}
+
+/// The check of this key. Keys of before schema 8 have no API key: they are repeated by the same request only.
+fn repeated(
+    db: &Connection,
+    IdempotencyKey { api_key, key }: IdempotencyKey<'_>,
+    request: Sha256,
+) -> rusqlite::Result<Option<SavedCheck>> {
+    db.prepare_cached(
+        "SELECT l.request_sha256, l.answer FROM idempotency i JOIN listing_check l ON l.id = i.check_id
+         WHERE i.key = ?2 AND (i.api_key = ?1 OR (i.api_key = '' AND l.request_sha256 = ?3))
+         ORDER BY i.api_key DESC LIMIT 1",
+    )?
+    .query_row(params![api_key, key, &request.0[..]], saved)
+    .optional()
 }
 
 /// Counts photos that are unlike all that the reference decided about before, and holds the reference back when they
@@ -226,7 +258,7 @@ fn count_hit(transaction: &Writing<'_>, hit: &Hit<'_>, now: Timestamp, limits: &
     tracing::warn!(reference = found.id, detail, "a reference is quarantined");
     let held = Reference {
         state: ReferenceState::Quarantined,
-        quarantine: Some(Quarantine { code: "flood".to_owned(), detail }),
+        quarantine: Some(Quarantine { code: "flood".to_owned(), detail, private: false }),
         publication: None,
         updated_at: now,
         ..found

@@ -127,7 +127,8 @@ impl Gallery {
             let Some(found) = found else {
                 return Ok(None);
             };
-            let quarantine = Quarantine { code: "moderator".to_owned(), detail: detail.to_owned() };
+            let (code, detail) = (Quarantine::MODERATOR.to_owned(), detail.to_owned());
+            let quarantine = Quarantine { code, detail, private: true };
             let held = Reference {
                 state: ReferenceState::Quarantined,
                 quarantine: Some(quarantine),

@@ -55,6 +55,10 @@ impl Effects {
         Self { case: Some(case.clone()), ..Self::default() }
     }
 
+    pub(super) fn of_outcomes(outcomes: Vec<Outcome>) -> Self {
+        Self { outcomes, ..Self::default() }
+    }
+
     pub(super) fn of_reference(reference: &Reference) -> Self {
         Self { references: vec![Standing::of(reference)], ..Self::default() }
     }

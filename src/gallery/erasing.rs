@@ -166,7 +166,7 @@ impl Gallery {
                      FROM listing_check l LEFT JOIN moderation_case c ON c.check_id = l.id
                      WHERE l.created_at < ?1 AND (c.status IS NULL OR (c.status = 'decided' AND c.decided_at < ?1))
                        AND (c.check_id IS NULL AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.check_id = l.id)
-                            OR l.idempotency_key IS NOT NULL OR l.seller_id IS NOT NULL OR l.listing_id IS NOT NULL)
+                            OR EXISTS (SELECT 1 FROM idempotency i WHERE i.check_id = l.id) OR l.seller_id IS NOT NULL OR l.listing_id IS NOT NULL)
                      LIMIT ?2",
                 )?
                 .query_map(params![before.to_string(), AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?
@@ -250,10 +250,9 @@ fn strip_check(transaction: &Writing<'_>, id: &str) -> rusqlite::Result<()> {
         .optional()?;
     let Some((answer, listing_id)) = row else { return Ok(()) };
     transaction
-        .prepare_cached(
-            "UPDATE listing_check SET seller_id = NULL, listing_id = NULL, idempotency_key = NULL, answer = ?2 WHERE id = ?1",
-        )?
+        .prepare_cached("UPDATE listing_check SET seller_id = NULL, listing_id = NULL, answer = ?2 WHERE id = ?1")?
         .execute(params![id, stripped(&answer).map_err(|error| conversion(0, error))?])?;
+    transaction.prepare_cached("DELETE FROM idempotency WHERE check_id = ?1")?.execute([id])?;
     transaction
         .prepare_cached(
             "UPDATE moderation_case SET seller_id = NULL, listing_id = NULL, note = NULL,

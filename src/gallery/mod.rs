@@ -35,7 +35,7 @@ mod writer;
 pub use accounts::{Account, Role, Session};
 pub use audit::{AuditEntry, AuditProof};
 pub use cases::{Case, CaseStatus, Decision, NewCase};
-pub use checks::{FloodLimits, Hit, SavedCheck, StoredCheck, differing_bits};
+pub use checks::{FloodLimits, Hit, IdempotencyKey, SavedCheck, StoredCheck, differing_bits};
 pub use copy::photos_of;
 pub use decisions::{Decided, NewDecision};
 pub use effects::Undone;
@@ -55,7 +55,7 @@ pub use references::{Added, ListQuery, NewReference, ReferenceUpdate};
 pub(crate) use store::new_id;
 pub use store::{Gallery, GalleryError};
 pub use types::{
-    BrandId, Claim, DETAIL_CAPS, Details, InvalidName, Mark, PhotoRecord, Polarity, Quarantine, Reference,
+    BrandId, Claim, DETAIL_CAPS, Details, InvalidName, Kind, Mark, PhotoRecord, Polarity, Quarantine, Reference,
     ReferenceState,
 };
 pub use vault::Vault;

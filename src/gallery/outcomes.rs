@@ -2,6 +2,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
+use super::audit::{Deed, append};
+use super::effects::Effects;
 use super::store::{Gallery, GalleryError, next_revision, parsed, signed};
 use super::writer::Writing;
 use super::{BrandId, Polarity};
@@ -34,12 +36,19 @@ pub struct Outcome {
 }
 
 impl Gallery {
-    /// Keeps an outcome, in place of an earlier one of the same check, brand and polarity.
+    /// Keeps an outcome, in place of an earlier one of the same check, brand and polarity, and logs both. `by`: id of the
+    /// API key.
     ///
     /// # Errors
     /// When the database refuses.
-    pub fn put_outcome(&self, outcome: &Outcome) -> Result<(), GalleryError> {
-        self.write(|transaction| write_outcome(transaction, outcome))
+    pub fn put_outcome(&self, by: &str, outcome: &Outcome) -> Result<(), GalleryError> {
+        self.write(|transaction| {
+            let before = Effects::of_outcomes(find_outcome(transaction, outcome)?.into_iter().collect());
+            write_outcome(transaction, outcome)?;
+            let after = Effects::of_outcomes(vec![outcome.clone()]);
+            let deed = Deed { actor: by, session: None, action: "put-outcome", subject: &outcome.check_id };
+            append(transaction, deed, &before, &after).map(drop)
+        })
     }
 
     /// A brand's outcomes under one artefact, oldest check first.

@@ -1,5 +1,6 @@
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::audit::{Deed, append};
 use super::store::{Gallery, GalleryError, conversion, next_revision, parsed, signed, unsigned};
 use super::{BrandId, Policy, StoredPolicy};
 
@@ -31,13 +32,14 @@ impl Gallery {
         })
     }
 
-    /// Puts a policy in place of the brand's and counts its version up. With `expected`, only when
-    /// the stored version is that one; `None` says that it was not.
+    /// Puts a policy in place of the brand's, counts its version up and logs both. With `expected`, only when
+    /// the stored version is that one; `None` says that it was not. `by`: id of the API key.
     ///
     /// # Errors
     /// When the database refuses.
     pub fn set_policy(
         &self,
+        by: &str,
         brand: &BrandId,
         policy: &Policy,
         model: &str,
@@ -45,24 +47,23 @@ impl Gallery {
     ) -> Result<Option<StoredPolicy>, GalleryError> {
         let text = serde_json::to_string(policy).map_err(|error| self.failed(conversion(1, error)))?;
         self.write(|transaction| {
-            let stored = transaction
-                .query_row("SELECT version FROM policy WHERE brand = ?1", [brand.as_str()], |row| unsigned(row, 0))
+            let before = transaction
+                .query_row("SELECT version, policy, model FROM policy WHERE brand = ?1", [brand.as_str()], stored_policy)
                 .optional()?
-                .unwrap_or(0);
-            if expected.is_some_and(|expected| expected != stored) {
+                .unwrap_or_default();
+            if expected.is_some_and(|expected| expected != before.version) {
                 return Ok(None);
             }
+            let after = StoredPolicy { version: before.version + 1, model: model.to_owned(), policy: policy.clone() };
             let revision = next_revision(transaction)?;
             transaction.execute(
                 "INSERT INTO policy (brand, version, policy, revision, model) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT (brand) DO UPDATE SET version = excluded.version, policy = excluded.policy, revision = excluded.revision, model = excluded.model",
-                params![brand.as_str(), signed(stored + 1), text, signed(revision), model],
+                params![brand.as_str(), signed(after.version), text, signed(revision), model],
             )?;
-            Ok(Some(StoredPolicy {
-                version: stored + 1,
-                model: model.to_owned(),
-                policy: policy.clone(),
-            }))
+            let deed = Deed { actor: by, session: None, action: "set-policy", subject: brand.as_str() };
+            append(transaction, deed, &before, &after)?;
+            Ok(Some(after))
         })
     }
 }

@@ -3,17 +3,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, named_params, params};
+use serde::Serialize;
 
 use super::audit::{Deed, append};
 use super::effects::{Effects, Standing, set_mark};
 use super::rows::{
-    COLUMNS, PRESENT, bury, change, doubts_text, find, find_key, find_photo, is_needed, overwrite, reference,
+    COLUMNS, KIND, PRESENT, bury, change, doubts_text, find, find_key, find_photo, is_needed, overwrite, reference,
 };
 use super::store::{Gallery, GalleryError, io_error, new_id, next_revision, signed};
 use super::vectors::insert_vector;
 use super::words::insert_words;
 use super::writer::Writing;
-use super::{BrandId, Claim, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState};
+use super::{BrandId, Claim, Details, Kind, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState};
 use crate::embed::Embedding;
 use crate::photo::Sha256;
 
@@ -38,8 +39,8 @@ pub struct NewReference<'a> {
     pub disputes: &'a [u64],
     /// The run that it is staged for; `None` takes part at once.
     pub run: Option<&'a str>,
-    /// Who adds it in which session, where it is to be written down and can be undone.
-    pub by: Option<(&'a str, &'a str)>,
+    /// Who adds it, where it is to be logged; in which session, if it can be undone there.
+    pub by: Option<(&'a str, Option<&'a str>)>,
 }
 
 /// What became of a [`NewReference`].
@@ -64,6 +65,8 @@ pub struct ReferenceUpdate {
     pub notes: Option<Option<String>>,
     /// Why the brand may use it.
     pub rights_basis: Option<Option<String>>,
+    /// What kind of picture the brand says it is.
+    pub kind: Option<Option<Kind>>,
     /// Whether it takes part.
     pub state: Option<ReferenceState>,
 }
@@ -75,6 +78,8 @@ pub struct ListQuery {
     pub polarity: Option<Polarity>,
     /// Only of this product.
     pub product: Option<String>,
+    /// Only of this kind.
+    pub kind: Option<Kind>,
     /// Only in this state; without one, those that the brand has now.
     pub state: Option<ReferenceState>,
     /// Only after this key.
@@ -137,7 +142,7 @@ impl Gallery {
             after.added = Some(added.key);
             // Whatever somebody else makes of it is not taken back with it.
             after.references.push(Standing::of(&added));
-            let deed = Deed { actor: who, session: Some(session), action: "add-reference", subject: &added.id };
+            let deed = Deed { actor: who, session, action: "add-reference", subject: &added.id };
             append(transaction, deed, &before, &after)?;
         }
         Ok(Added::New(added))
@@ -204,6 +209,7 @@ impl Gallery {
             let sql = format!(
                 "SELECT {COLUMNS} FROM reference WHERE brand = :brand AND state <> 'deleted' AND key > :after
                  AND (:polarity IS NULL OR polarity = :polarity) AND (:product IS NULL OR product = :product)
+                 AND (:kind IS NULL OR {KIND} = :kind)
                  AND CASE WHEN :state IS NULL THEN state IN {PRESENT} ELSE state = :state END
                  ORDER BY key LIMIT :limit"
             );
@@ -214,6 +220,7 @@ impl Gallery {
                     ":after": signed(query.after),
                     ":polarity": query.polarity.map(Polarity::as_str),
                     ":product": query.product,
+                    ":kind": query.kind.map(Kind::as_str),
                     ":state": query.state.map(ReferenceState::as_str),
                     ":limit": i64::try_from(query.limit).unwrap_or(i64::MAX),
                 },
@@ -223,22 +230,24 @@ impl Gallery {
         })
     }
 
-    /// Changes a reference; `None` when the brand has no such. Putting a quarantined one back is a person's word
-    /// against what held it: the reason goes.
+    /// Changes a reference and logs it; `None` when the brand has no such. Putting a quarantined one back is a person's
+    /// word against what held it: the reason goes. `by`: id of the API key.
     ///
     /// # Errors
     /// When the database refuses.
     pub fn update(
         &self,
+        by: &str,
         brand: &BrandId,
         id: &str,
         update: &ReferenceUpdate,
     ) -> Result<Option<Reference>, GalleryError> {
         self.write(|transaction| {
             let found = find(transaction, brand, id)?.filter(|found| found.state.is_present());
-            let Some(mut changed) = found else {
+            let Some(found) = found else {
                 return Ok(None);
             };
+            let mut changed = found.clone();
             let take = |field: &mut Option<String>, new: &Option<Option<String>>| {
                 if let Some(new) = new {
                     field.clone_from(new);
@@ -249,6 +258,7 @@ impl Gallery {
             take(&mut details.source, &update.source);
             take(&mut details.notes, &update.notes);
             take(&mut details.rights_basis, &update.rights_basis);
+            details.kind = update.kind.unwrap_or(details.kind);
             if let Some(state) = update.state {
                 changed.state = state;
                 changed.quarantine = None;
@@ -258,22 +268,26 @@ impl Gallery {
             changed.publication = None;
             changed.updated_at = Timestamp::now();
             change(transaction, &changed)?;
+            let deed = Deed { actor: by, session: None, action: "change-reference", subject: id };
+            append(transaction, deed, &Logged::of(&found), &Logged::of(&changed))?;
             Ok(Some(changed))
         })
     }
 
-    /// Deletes a reference, its vectors and, where no other reference needs it, its photo. `false`
-    /// when the brand has no such.
+    /// Deletes a reference, its vectors and, where no other reference needs it, its photo, and logs it. `false`
+    /// when the brand has no such. `by`: id of the API key.
     ///
     /// # Errors
     /// When database or file system refuse.
-    pub fn delete(&self, brand: &BrandId, id: &str) -> Result<bool, GalleryError> {
+    pub fn delete(&self, by: &str, brand: &BrandId, id: &str) -> Result<bool, GalleryError> {
         let deleted = self.write(|transaction| {
             let found = find(transaction, brand, id)?.filter(|found| found.state.is_present());
             let Some(reference) = found else {
                 return Ok(None);
             };
             bury(transaction, reference.key)?;
+            let deed = Deed { actor: by, session: None, action: "delete-reference", subject: id };
+            append(transaction, deed, &Logged::of(&reference), &())?;
             Ok(Some(reference.photo.sha256))
         })?;
         match deleted {
@@ -327,6 +341,19 @@ impl Gallery {
     }
 }
 
+/// What a call may change of a reference, for the log.
+#[derive(Serialize)]
+struct Logged<'a> {
+    references: [Standing; 1],
+    details: &'a Details,
+}
+
+impl<'a> Logged<'a> {
+    fn of(reference: &'a Reference) -> Self {
+        Self { references: [Standing::of(reference)], details: &reference.claim.details }
+    }
+}
+
 /// Says that somebody has supplied nearly the same image with the other polarity.
 fn dispute(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<Option<(Standing, Standing)>> {
     let found = find_key(transaction, key)?.filter(|found| found.mark != Some(Mark::Disputed));
@@ -366,8 +393,8 @@ fn insert(transaction: &Writing<'_>, new: &NewReference<'_>) -> rusqlite::Result
     let revision = if new.run.is_some() { 0 } else { next_revision(transaction)? };
     transaction
         .prepare_cached(
-            "INSERT INTO reference (id, brand, polarity, state, run, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, revision, doubts, pixels)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, 0, ?13, ?14)",
+            "INSERT INTO reference (id, brand, polarity, state, run, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, revision, doubts, pixels, kind_found)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, 0, ?13, ?14, ?15)",
         )?
         .execute(params![
             reference.id,
@@ -384,6 +411,7 @@ fn insert(transaction: &Writing<'_>, new: &NewReference<'_>) -> rusqlite::Result
             now.to_string(),
             doubts_text(&reference.photo.doubts),
             pixels,
+            reference.photo.kind.as_str(),
         ])?;
     reference.key = transaction.last_insert_rowid().unsigned_abs();
     overwrite(transaction, &reference, revision)?;

@@ -2,10 +2,10 @@
 
 use rusqlite::{OptionalExtension, params};
 
+use super::Reference;
 use super::rows::{COLUMNS, doubts, is_needed, reference};
 use super::store::{Gallery, GalleryError, next_revision, signed, unsigned};
 use super::writer::Writing;
-use super::Reference;
 use crate::photo::{Doubt, Sha256};
 
 /// A reference whose words may have changed.

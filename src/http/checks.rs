@@ -6,9 +6,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::ToSchema;
 
-use super::access::Called;
+use super::access::{Called, Caller};
 use super::form::{Form, Parts, Path, Rules};
 use super::{App, Problem, fetched};
+use crate::gallery::IdempotencyKey;
 use crate::screening::{Answered, CheckAnswer, Listing, Upload};
 
 const TEXTS: &[(&str, usize)] = &[("listing_id", 256), ("seller_id", 256), ("brand", 256), ("category", 256)];
@@ -40,7 +41,7 @@ pub(super) struct CheckForm {
 
 /// Check a listing's photos before it goes live.
 ///
-/// With an `Idempotency-Key`, a repeat gets the first answer. A photo that is broken inside is
+/// With an `Idempotency-Key`, a repeat with the same API key gets the first answer. A photo that is broken inside is
 /// `undecidable`; one of a type or size that is not accepted fails the request.
 #[utoipa::path(
     post, path = "/v1/checks", tag = "checks",
@@ -65,9 +66,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
     let _place = app.admit(&caller)?;
-    if let Some(reason) = app.not_ready() {
-        return Err(super::system::not_ready(reason));
-    }
+    app.work_beside(|app| app.not_ready().map_or(Ok(()), |reason| Err(super::system::not_ready(reason)))).await?;
     let mut form = Form::read(body, &rules(&app)).await?;
     let listing = Listing {
         listing_id: form.text("listing_id"),
@@ -76,26 +75,36 @@ pub(super) async fn create(
         category: form.text("category"),
     };
     if form.photos.iter().any(|photo| photo.url.is_some()) {
-        if let Some(answer) = answered_before(&app, &listing, &form.photos, key.as_deref()).await? {
+        if let Some(answer) = answered_before(&app, &caller, &listing, &form.photos, key.as_deref()).await? {
             return Ok(told(answer));
         }
         fetched::fetch(&app, &mut form.photos).await?;
     }
     let _turn = app.take_turn()?;
-    let answer = app.work(move |app| Ok(app.screener().check(&listing, &form.photos, key.as_deref())?)).await?;
+    let answer = app
+        .work(move |app| {
+            let repeats = key.as_deref().map(|key| IdempotencyKey { api_key: caller.id(), key });
+            Ok(app.screener().check(&listing, &form.photos, repeats)?)
+        })
+        .await?;
     Ok(told(answer))
 }
 
 /// What an earlier request with the same key got: its photos are not fetched again.
 pub(super) async fn answered_before(
     app: &Arc<App>,
+    caller: &Caller,
     listing: &Listing,
     photos: &[Upload],
     key: Option<&str>,
 ) -> Result<Option<Answered>, Problem> {
     let Some(key) = key.map(str::to_owned) else { return Ok(None) };
-    let (listing, photos) = (listing.clone(), photos.to_vec());
-    app.work_beside(move |app| Ok(app.screener().answered_before(&listing, &photos, &key)?)).await
+    let (listing, photos, caller) = (listing.clone(), photos.to_vec(), caller.clone());
+    app.work_beside(move |app| {
+        let repeats = IdempotencyKey { api_key: caller.id(), key: &key };
+        Ok(app.screener().answered_before(&listing, &photos, repeats)?)
+    })
+    .await
 }
 
 fn told(answer: Answered) -> Response {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::access::{Called, Caller};
 use super::form::{Json, Path};
 use super::{App, Problem};
-use crate::gallery::{ApiKey, BrandId, Scope, ScopeName};
+use crate::gallery::{ApiKey, BrandId, Scope, ScopeName, check_name};
 use crate::keys::{KeyError, Wanted, make};
 
 /// A key to make.
@@ -23,10 +23,9 @@ pub(super) struct KeyRequest {
     /// Whose it is, where the scope is `brand`.
     #[schema(value_type = Option<BrandId>)]
     brand: Option<String>,
-    /// What it is for, in your words: at most 200 characters.
-    #[serde(default)]
-    #[schema(max_length = 200)]
-    label: String,
+    /// What it is for, in your words: 1 to 200 characters; leave it out rather than empty.
+    #[schema(min_length = 1, max_length = 200)]
+    label: Option<String>,
     /// Days until it is refused, 1 to 36500; never when absent.
     #[schema(minimum = 1, maximum = 36500)]
     days: Option<u32>,
@@ -70,6 +69,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let KeyRequest { scope, brand, label, days, rate } = body;
     let brand: Option<BrandId> = brand.map(|brand| brand.parse()).transpose()?;
+    label.as_deref().map_or(Ok(()), |label| check_name("label", label))?;
     let wanted = Wanted { scope: Scope::named(scope.parse()?, brand)?, label, days, rate };
     app.work(move |app| {
         let (kept, key) = make(&app.screener().gallery, caller.id(), wanted)?;

@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::access::Called;
 use super::form::{Json, Path};
 use super::{App, Problem};
 use crate::gallery::{BrandId, Outcome, Polarity, check_field};
@@ -69,6 +71,7 @@ pub(super) struct OutcomeAnswer {
 )]
 pub(super) async fn put(
     State(app): State<Arc<App>>,
+    Extension(caller): Called,
     Path((id, brand)): Path<(String, String)>,
     Json(body): Json<OutcomeBody>,
 ) -> Result<Json<OutcomeAnswer>, Problem> {
@@ -77,7 +80,11 @@ pub(super) async fn put(
     short("note", body.note.as_deref(), 4096)?;
     let finding =
         Finding { confirmed: body.confirmed, polarity: body.polarity, decided_by: body.decided_by, note: body.note };
-    app.work(move |app| Ok(Json(OutcomeAnswer::from(app.screener().keep_outcome(id, brand, finding)?)))).await
+    app.work(move |app| {
+        let kept = app.screener().keep_outcome(caller.id(), id, brand, finding)?;
+        Ok(Json(OutcomeAnswer::from(kept)))
+    })
+    .await
 }
 
 /// What a brand's outcomes prove, and from which score on its known fakes may be blocked.

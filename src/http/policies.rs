@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::access::Called;
 use super::form::{Json, Path};
 use super::{App, Problem};
 use crate::gallery::{BrandId, Policy, StoredPolicy};
@@ -71,6 +73,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path(brand): Path<String>) 
 )]
 pub(super) async fn put(
     State(app): State<Arc<App>>,
+    Extension(caller): Called,
     Path(brand): Path<String>,
     headers: HeaderMap,
     Json(policy): Json<Policy>,
@@ -79,7 +82,8 @@ pub(super) async fn put(
     let expected = expected_version(&headers)?;
     app.work(move |app| {
         policy.validate(&app.screener().embedder.manifest().thresholds)?;
-        let stored = app.screener().gallery.set_policy(&brand, &policy, app.screener().library.model(), expected)?;
+        let screener = app.screener();
+        let stored = screener.gallery.set_policy(caller.id(), &brand, &policy, screener.library.model(), expected)?;
         let stored = stored.ok_or_else(|| {
             Problem::new(
                 StatusCode::PRECONDITION_FAILED,

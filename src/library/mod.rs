@@ -385,7 +385,9 @@ impl Library {
             let words = row.words.as_deref().map(|words| self.vocabulary.from_bytes(words));
             match words {
                 Some(Some(words)) if row.is_searched => self.keypoints.insert(row.key, &words),
-                Some(None) => tracing::error!(key = row.key, "stored words cannot be read: keypoints do not find the reference"),
+                Some(None) => {
+                    tracing::error!(key = row.key, "stored words cannot be read: keypoints do not find the reference")
+                }
                 _ if row.is_searched => self.wordless.store(true, Ordering::Release),
                 _ => self.keypoints.remove(row.key),
             }
@@ -479,7 +481,11 @@ fn open_keypoints(file: &Path, origin: &KeypointOrigin, words: usize, newest: u6
     match KeypointIndex::open(file, origin, words) {
         Ok((index, revision)) if revision <= newest => (index, revision),
         Ok((_, revision)) => {
-            tracing::warn!(index = revision, gallery = newest, "the keypoint index is ahead of the gallery: building it anew");
+            tracing::warn!(
+                index = revision,
+                gallery = newest,
+                "the keypoint index is ahead of the gallery: building it anew"
+            );
             (KeypointIndex::new(words), 0)
         }
         Err(error) => {

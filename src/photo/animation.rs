@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use image::metadata::LoopCount;
-use image::{AnimationDecoder, DynamicImage, ImageError, ImageResult, RgbImage};
+use image::{AnimationDecoder, DynamicImage, ImageError, ImageResult};
 
 use super::colour::ToSrgb;
 use super::look::Look;
@@ -27,7 +27,7 @@ pub(super) fn rest_of_decoded<'a>(
     let frames = animation.into_frames().map(|frame| {
         let frame = frame?;
         let shown = Duration::from(frame.delay());
-        Ok::<_, ImageError>((to_srgb.on_white(DynamicImage::ImageRgba8(frame.into_buffer()), false), shown))
+        Ok::<_, ImageError>((to_srgb.picture(DynamicImage::ImageRgba8(frame.into_buffer()), false), shown))
     });
     rest_of(frames, ends, limits)
 }
@@ -35,17 +35,18 @@ pub(super) fn rest_of_decoded<'a>(
 /// Reads frames, each with its display time, until a cap is reached, and picks the one that is shown the longest. A blank
 /// frame is picked only if all frames are blank. `ends`: the animation stops at its last frame. `None` if there is no frame.
 pub(super) fn rest_of<E>(
-    frames: impl Iterator<Item = Result<(RgbImage, Duration), E>>,
+    frames: impl Iterator<Item = Result<(Pixels, Duration), E>>,
     ends: bool,
     limits: &Limits,
 ) -> Result<Option<Pixels>, E> {
     let mut pixels = 0;
-    let mut best: Option<((bool, Duration), usize, RgbImage)> = None;
+    let mut best: Option<((bool, Duration), usize, Pixels)> = None;
     let mut looks = Vec::new();
     let mut more = false;
     let mut frames = frames.peekable();
     while let Some(frame) = frames.next() {
-        let (rgb, shown) = frame?;
+        let (frame, shown) = frame?;
+        let rgb = frame.on_black.as_ref().filter(|_| frame.invisible_on_white).unwrap_or(&frame.rgb);
         let last = frames.peek().is_none();
         let shown = if ends && last {
             Duration::MAX
@@ -55,20 +56,20 @@ pub(super) fn rest_of<E>(
             shown
         };
         pixels += u64::from(rgb.width()) * u64::from(rgb.height());
-        let shows = fingerprint::quality_of(&rgb) >= BLANK;
-        looks.push((shows, Look::of(&rgb)));
+        let shows = fingerprint::quality_of(rgb) >= BLANK;
+        looks.push((shows, Look::of(rgb)));
         if best.as_ref().is_none_or(|(longest, ..)| (shows, shown) > *longest) {
-            best = Some(((shows, shown), looks.len() - 1, rgb));
+            best = Some(((shows, shown), looks.len() - 1, frame));
         }
         if !last && (looks.len() == MOST_FRAMES || pixels >= limits.max_pixels.saturating_mul(2)) {
             more = true;
             break;
         }
     }
-    Ok(best.map(|(_, chosen, rgb)| {
-        let (_, chosen) = &looks[chosen];
+    Ok(best.map(|(_, place, picture)| {
+        let (_, chosen) = &looks[place];
         let other = looks.iter().any(|(shows, look)| *shows && !look.is_same(chosen));
         let frames = u32::try_from(looks.len()).unwrap_or(u32::MAX);
-        Pixels { frames, more_frames: more || other, ..Pixels::still(rgb) }
+        Pixels { frames, more_frames: more || other, ..picture }
     }))
 }

@@ -1,5 +1,6 @@
 //! AVIF: `zenavif-parse` parses the container, `rav1d` decodes AV1.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -13,10 +14,12 @@ use zenavif_parse::{AV1Metadata, AvifParser, CleanAperture, ColorInformation, De
 use super::animation::rest_of;
 use super::colour::{CodePoints, ToSrgb, icc_profile};
 use super::decode::{Decoded, check_size};
-use super::{Format, Limits, PhotoError};
+use super::{Format, Limits, PhotoError, Pixels};
 
 /// Bytes of memory per pixel during decoding: planes of up to 16 bits, their 8-bit copies, RGB and alpha.
 const BYTES_PER_PIXEL: u64 = 13;
+/// Zeros at the end of a coded picture that are no part of it.
+const ZEROS: usize = 16;
 /// Largest number of tiles in a grid.
 const MOST_TILES: u32 = 256;
 
@@ -29,7 +32,8 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
         .with_max_grid_tiles(MOST_TILES)
         // Browsers, too, accept files that leave out properties which the format asks for.
         .lenient(true);
-    let file = AvifParser::from_bytes_with_config(bytes, &config, &Unstoppable).map_err(broken)?;
+    let bytes = with_a_major_brand_of_avif(bytes);
+    let file = AvifParser::from_bytes_with_config(&bytes, &config, &Unstoppable).map_err(broken)?;
     let selects = file.layer_selector().is_some_and(|layer| layer.layer_id != u16::MAX)
         || file.operating_point().is_some_and(|point| point.op_index > 0);
     if selects {
@@ -43,8 +47,9 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
             .ok_or_else(|| broken("the sequence has no frame"))?
     } else {
         let picture = av1.still()?;
-        av1.colours_to_srgb().still(picture, file.premultiplied_alpha())
+        av1.colours_to_srgb().picture(picture, file.premultiplied_alpha())
     };
+    stored.damaged = av1.damaged;
     if let Some([left, top, width, height]) =
         file.clean_aperture().and_then(|crop| window(crop, stored.rgb.dimensions()))
     {
@@ -53,6 +58,14 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
         }
     }
     Ok(Decoded { stored, orientation: orientation(&file) })
+}
+
+/// The parser asks for this major brand. Browsers and the format are content with a compatible one.
+fn with_a_major_brand_of_avif(file: &[u8]) -> Cow<'_, [u8]> {
+    match file.get(8..12) {
+        None | Some(b"avif" | b"avis") => Cow::Borrowed(file),
+        Some(_) => Cow::Owned([&file[..8], b"avif", &file[12..]].concat()),
+    }
 }
 
 fn broken(reason: impl Display) -> PhotoError {
@@ -68,6 +81,8 @@ struct Av1<'f> {
     /// Colour description of the container, else of the first picture.
     colours: Option<CodePoints>,
     to_srgb: Option<ToSrgb>,
+    /// Whether a coded picture ends in zeros. AV1 has no checksums: the decoder reads them as a picture.
+    damaged: bool,
 }
 
 impl<'f> Av1<'f> {
@@ -81,7 +96,8 @@ impl<'f> Av1<'f> {
             }) => Some(CodePoints::of(color_primaries, transfer_characteristics, matrix_coefficients, full_range)),
             Some(ColorInformation::IccProfile(_)) | None => None,
         };
-        Ok(Self { file, limits, colour: Stream::new(limits)?, alpha: Stream::new(limits)?, colours, to_srgb: None })
+        let (colour, alpha) = (Stream::new(limits)?, Stream::new(limits)?);
+        Ok(Self { file, limits, colour, alpha, colours, to_srgb: None, damaged: false })
     }
 
     /// The primary picture.
@@ -94,16 +110,17 @@ impl<'f> Av1<'f> {
         self.composed(&colour, alpha.as_deref())
     }
 
-    fn frame(&mut self, frame: &FrameRef<'_>) -> Result<(RgbImage, Duration), PhotoError> {
+    fn frame(&mut self, frame: &FrameRef<'_>) -> Result<(Pixels, Duration), PhotoError> {
         let picture = self.composed(&frame.data, frame.alpha_data.as_deref())?;
         let premultiplied = self.file.premultiplied_alpha();
-        let rgb = self.colours_to_srgb().on_white(picture, premultiplied);
-        Ok((rgb, Duration::from_millis(frame.duration_ms.into())))
+        let pixels = self.colours_to_srgb().picture(picture, premultiplied);
+        Ok((pixels, Duration::from_millis(frame.duration_ms.into())))
     }
 
     fn composed(&mut self, colour: &[u8], alpha: Option<&[u8]>) -> Result<DynamicImage, PhotoError> {
         let rgb = self.colour(colour)?;
         let Some(alpha) = alpha else { return Ok(DynamicImage::ImageRgb8(rgb)) };
+        self.damaged |= ends_in_zeros(alpha);
         let alpha = self.alpha.picture(alpha, self.limits)?;
         let alpha = levels(&alpha, range(alpha.color_range() == YUVRange::Full))?;
         if alpha.dimensions() != rgb.dimensions() {
@@ -153,10 +170,16 @@ impl<'f> Av1<'f> {
     }
 
     fn colour(&mut self, data: &[u8]) -> Result<RgbImage, PhotoError> {
+        self.damaged |= ends_in_zeros(data);
         let picture = self.colour.picture(data, self.limits)?;
         let colours = *self.colours.get_or_insert_with(|| coded(&picture));
         to_rgb(&picture, colours)
     }
+}
+
+/// No encoder writes so many zeros behind a picture. Files whose download was stopped have them where space was kept.
+fn ends_in_zeros(data: &[u8]) -> bool {
+    data.iter().rev().take(ZEROS).filter(|byte| **byte == 0).count() == ZEROS
 }
 
 /// The layout of a grid (ISO/IEC 23008-12, 6.6.2.3).

@@ -41,11 +41,13 @@ impl ToSrgb {
         Self { opaque, transparent }
     }
 
-    /// A still picture on white, and on black where it is seen only there. Colours are converted first: browsers blend
+    /// A picture on white, and on black where a part of it is seen only there. Colours are converted first: browsers blend
     /// in sRGB. `premultiplied`: the colours have been multiplied by their alpha already.
-    pub(super) fn still(&self, image: DynamicImage, premultiplied: bool) -> Pixels {
+    pub(super) fn picture(&self, image: DynamicImage, premultiplied: bool) -> Pixels {
         if !image.color().has_alpha() {
-            return Pixels::still(self.on_white(image, premultiplied));
+            let mut rgb = image.into_rgb8();
+            convert(self.opaque.as_deref(), &mut rgb);
+            return Pixels::still(rgb);
         }
         let mut rgba = image.into_rgba8();
         // What need not be divided is not: where there is little alpha, division leaves only noise.
@@ -58,17 +60,8 @@ impl ToSrgb {
             Some(multiplied) => added_to(multiplied, ground),
             None => over(&rgba, ground),
         };
-        Pixels { on_black: is_seen_on_black_only(&rgba).then(|| on(0)), ..Pixels::still(on(255)) }
-    }
-
-    /// A frame on white.
-    pub(super) fn on_white(&self, image: DynamicImage, premultiplied: bool) -> RgbImage {
-        if image.color().has_alpha() {
-            return self.still(image, premultiplied).rgb;
-        }
-        let mut rgb = image.into_rgb8();
-        convert(self.opaque.as_deref(), &mut rgb);
-        rgb
+        let Hidden { all, part } = Hidden::of(&rgba);
+        Pixels { on_black: (all || part).then(|| on(0)), invisible_on_white: all, ..Pixels::still(on(255)) }
     }
 }
 
@@ -119,21 +112,37 @@ const FAINT: u32 = 16;
 /// and by more than this, well.
 const CLEAR: u32 = 64;
 
-/// Whether less than half a percent of what a picture shows can be seen on white, and two percent or more can be seen
-/// well on black. Pixels count by their alpha; pictures of which less than a percent is transparent are not meant.
-fn is_seen_on_black_only(rgba: &RgbaImage) -> bool {
-    let (mut all, mut on_white, mut on_black, mut transparent) = (0_u64, 0_u64, 0_u64, 0_u64);
-    for Rgba([r, g, b, alpha]) in rgba.pixels() {
-        let alpha = u32::from(*alpha);
-        let (dark, light) = (u32::from(*r.min(g).min(b)), u32::from(*r.max(g).max(b)));
-        let weight = u64::from(alpha);
-        all += weight;
-        on_white += if (255 - dark) * alpha > FAINT * 255 { weight } else { 0 };
-        on_black += if light * alpha > CLEAR * 255 { weight } else { 0 };
-        transparent += u64::from(alpha < 128);
+/// What of a picture cannot be seen on white and can be seen well on black.
+struct Hidden {
+    /// Less than half a percent of what it shows can be seen on white, and two percent or more well on black.
+    all: bool,
+    /// A hundredth of its area or more can be seen well on black, and not so on white.
+    part: bool,
+}
+
+impl Hidden {
+    /// Pixels count by their alpha. In a picture of which less than a percent is transparent nothing is hidden.
+    fn of(rgba: &RgbaImage) -> Self {
+        let (mut all, mut on_white, mut on_black, mut hidden, mut transparent) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
+        for Rgba([r, g, b, alpha]) in rgba.pixels() {
+            let alpha = u32::from(*alpha);
+            let (dark, light) = (u32::from(*r.min(g).min(b)), u32::from(*r.max(g).max(b)));
+            let (from_white, from_black) = ((255 - dark) * alpha, light * alpha);
+            let weight = u64::from(alpha);
+            let count = |counts: bool| if counts { weight } else { 0 };
+            all += weight;
+            on_white += count(from_white > FAINT * 255);
+            on_black += count(from_black > CLEAR * 255);
+            hidden += count(from_black > CLEAR * 255 && from_white <= CLEAR * 255);
+            transparent += u64::from(alpha < 128);
+        }
+        let pixels = u64::from(rgba.width()) * u64::from(rgba.height());
+        let has_holes = transparent * 100 >= pixels;
+        Self {
+            all: has_holes && on_white * 200 < all && on_black * 50 >= all,
+            part: has_holes && hidden * 100 >= pixels * 255,
+        }
     }
-    let pixels = u64::from(rgba.width()) * u64::from(rgba.height());
-    on_white * 200 < all && on_black * 50 >= all && transparent * 100 >= pixels
 }
 
 /// An embedded ICC profile. One that is broken, or not for RGB (CMYK and grey are RGB by now), is passed over, as

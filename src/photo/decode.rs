@@ -10,8 +10,7 @@ use super::animation::rest_of_decoded;
 use super::colour::{ToSrgb, icc_profile, png_profile};
 use super::jpeg::{EXIF, Jpeg};
 use super::png::first_chunk;
-use super::tiff::{PaletteTiff, is_premultiplied, is_reversed};
-use super::{Format, Limits, PhotoError, Pixels, avif, heic, jxl};
+use super::{Format, Limits, PhotoError, Pixels, avif, heic, jxl, tiff};
 
 /// What a PNG's compressed profile and texts may unpack to. The pixels are not counted here: their
 /// memory is checked from the header.
@@ -36,7 +35,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Format, Pixels), 
         Format::WebP => other(bytes, format, ImageFormat::WebP, limits)?,
         Format::Gif => other(bytes, format, ImageFormat::Gif, limits)?,
         Format::Bmp => other(bytes, format, ImageFormat::Bmp, limits)?,
-        Format::Tiff => other(bytes, format, ImageFormat::Tiff, limits)?,
+        Format::Tiff => tiff::decode(bytes, limits)?,
     };
     let Decoded { stored, orientation } = decoded;
     let upright = |rgb: RgbImage| {
@@ -60,20 +59,15 @@ fn jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
     let orientation = jpeg.orientation;
     let profile = jpeg.icc.take().and_then(|icc| icc_profile(&icc));
     let (rgb, damaged) = jpeg.pixels().map_err(broken)?;
-    let stored = ToSrgb::from(profile.as_ref()).still(DynamicImage::ImageRgb8(rgb), false);
+    let stored = ToSrgb::from(profile.as_ref()).picture(DynamicImage::ImageRgb8(rgb), false);
     Ok(Decoded { stored: Pixels { damaged, ..stored }, orientation })
 }
 
 /// By the crate `image`.
 fn other(bytes: &[u8], format: Format, decoder: ImageFormat, limits: &Limits) -> Result<Decoded, PhotoError> {
     let broken = |error: ImageError| PhotoError::broken(format, error);
-    if format == Format::Tiff && is_reversed(bytes) {
-        return Err(PhotoError::broken(format, "its bits are stored in reverse (FillOrder 2)"));
-    }
-    let palette = (format == Format::Tiff).then(|| PaletteTiff::of(bytes)).flatten();
-    let readable = palette.as_ref().map_or(bytes, |palette| &palette.grey);
     // The header is read without limits so that an oversized picture is named with its size.
-    let mut reader = ImageReader::with_format(Cursor::new(readable), decoder);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), decoder);
     let mut image_limits = image::Limits::no_limits();
     image_limits.max_alloc = Some(if format == Format::Png { MAX_PNG_METADATA_BYTES } else { limits.max_memory });
     reader.limits(image_limits.clone());
@@ -94,14 +88,8 @@ fn other(bytes: &[u8], format: Format, decoder: ImageFormat, limits: &Limits) ->
     if let Some(stored) = animation(bytes, format, &to_srgb, image_limits, limits).map_err(broken)? {
         return Ok(Decoded { stored, orientation });
     }
-    let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
-    if let Some(palette) = palette {
-        let mut rgb = image.into_rgb8();
-        palette.colour(&mut rgb);
-        image = DynamicImage::ImageRgb8(rgb);
-    }
-    let premultiplied = format == Format::Tiff && is_premultiplied(bytes);
-    Ok(Decoded { stored: to_srgb.still(image, premultiplied), orientation })
+    let image = DynamicImage::from_decoder(decoder).map_err(broken)?;
+    Ok(Decoded { stored: to_srgb.picture(image, false), orientation })
 }
 
 /// The frame that stands for a file, where it is an animation.

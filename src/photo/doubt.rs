@@ -102,7 +102,7 @@ pub struct NoDoubt(String);
 /// at on black. `keypoints` counts keypoints and is asked only about a flat picture.
 #[must_use]
 pub fn doubts(photo: &Photo, keypoints: impl FnOnce(&RgbImage) -> usize) -> Vec<Doubt> {
-    let rgb = photo.on_black().unwrap_or(photo.rgb());
+    let rgb = photo.on_black().filter(|_| photo.is_invisible_on_white()).unwrap_or(photo.rgb());
     let mut doubts = Vec::new();
     if rgb.width().min(rgb.height()) < SMALLEST_SIDE {
         doubts.push(Doubt::TooSmall);
@@ -110,7 +110,7 @@ pub fn doubts(photo: &Photo, keypoints: impl FnOnce(&RgbImage) -> usize) -> Vec<
     if commonest(rgb) >= NEARLY_ALL {
         doubts.push(Doubt::MostlyOneColour);
     }
-    if photo.on_black().is_some() {
+    if photo.is_invisible_on_white() {
         doubts.push(Doubt::InvisibleOnWhite);
     }
     let quality = fingerprint::quality_of(rgb);

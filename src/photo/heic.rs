@@ -4,6 +4,7 @@ use heic_decoder::{ColorInfo, RgbOptions};
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage, RgbaImage};
 
+use super::boxes::{Boxes, full, number};
 use super::colour::{CodePoints, ToSrgb, icc_profile};
 use super::decode::{Decoded, check_size};
 use super::{Format, Limits, PhotoError, Pixels};
@@ -15,6 +16,9 @@ const BYTES_PER_PIXEL: u64 = 16;
 /// repeats that and is ignored.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
     let failed = |error: heic_decoder::HeifError| PhotoError::broken(Format::Heic, error);
+    if shows_a_picture(bytes) == Some(false) {
+        return Err(PhotoError::broken(Format::Heic, "its primary item is a part of another picture"));
+    }
     let stated = heic_decoder::probe(bytes).map_err(failed)?;
     let size = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
     let (width, height) = (size(stated.coded_width), size(stated.coded_height));
@@ -46,28 +50,38 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
             CodePoints::of(color_primaries, transfer_characteristics, matrix_coefficients, full_range).profile()
         }),
     };
-    let stored = ToSrgb::from(profile.as_ref()).still(image, premultiplied);
+    let stored = ToSrgb::from(profile.as_ref()).picture(image, premultiplied);
     // Of a sequence one picture is decoded, and what the others show is not known.
-    let stored = Pixels { more_frames: has_box(bytes, *b"moov"), ..stored };
+    let stored = Pixels { more_frames: Boxes::find(bytes, *b"moov").is_some(), ..stored };
     Ok(Decoded { stored, orientation: Orientation::NoTransforms })
 }
 
-/// Whether a box of this kind stands at the top of an ISO base media file (ISO/IEC 14496-12, 4.2).
-fn has_box(mut file: &[u8], kind: [u8; 4]) -> bool {
-    while let Some((length, rest)) = file.split_first_chunk::<4>() {
-        if rest.starts_with(&kind) {
-            return true;
-        }
-        let length = match u32::from_be_bytes(*length) {
-            1 => rest.get(4..).and_then(<[u8]>::first_chunk).map(|length| u64::from_be_bytes(*length)),
-            length => Some(length.into()),
-        };
-        // 0 is a last box, that reaches to the end.
-        let next = length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length >= 8);
-        match next.and_then(|length| file.get(length..)) {
-            Some(rest) => file = rest,
-            None => return false,
-        }
-    }
-    false
+/// Whether the primary item is a picture of its own: not hidden, and neither the transparency, nor a thumbnail, nor a tile
+/// of another one (ISO/IEC 23008-12, 6.4). `None` where the boxes that say so are missing or damaged.
+fn shows_a_picture(file: &[u8]) -> Option<bool> {
+    let (_, _, meta) = full(Boxes::find(file, *b"meta")?)?;
+    let (version, _, mut content) = full(Boxes::find(meta, *b"pitm")?)?;
+    let primary = number(&mut content, version > 0)?;
+    let (version, _, mut items) = full(Boxes::find(meta, *b"iinf")?)?;
+    number(&mut items, version > 0)?;
+    let hidden = Boxes::of(items).filter_map(|(_, item)| {
+        let (version, flags, mut item) = full(item)?;
+        (number(&mut item, version > 2)? == primary).then_some(flags & 1 != 0)
+    });
+    let hidden = hidden.last()?;
+    let part = Boxes::find(meta, *b"iref").and_then(full).is_some_and(|(version, _, references)| {
+        Boxes::of(references).any(|(kind, mut content)| {
+            let from = number(&mut content, version > 0);
+            match &kind {
+                b"auxl" | b"thmb" => from == Some(primary),
+                b"dimg" => {
+                    // Behind the count, which has 2 bytes, the items stand to the end.
+                    content = content.get(2..).unwrap_or_default();
+                    std::iter::from_fn(|| number(&mut content, version > 0)).any(|to| to == primary)
+                }
+                _ => false,
+            }
+        })
+    });
+    Some(!hidden && !part)
 }

@@ -23,13 +23,13 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
     let mut file = Jxl::open(bytes, limits)?;
     let stored = match file.animation_ends() {
         Some(ends) => {
-            let on_white = |file: &mut Jxl<'_>| {
+            let frame = |file: &mut Jxl<'_>| {
                 let next = file.next_frame()?;
-                Ok(next.map(|(picture, shown)| (file.to_srgb.on_white(picture, false), shown)))
+                Ok(next.map(|(picture, shown)| (file.to_srgb.picture(picture, false), shown)))
             };
-            rest_of(std::iter::from_fn(|| on_white(&mut file).transpose()), ends, limits)?
+            rest_of(std::iter::from_fn(|| frame(&mut file).transpose()), ends, limits)?
         }
-        None => file.next_frame()?.map(|(picture, _)| file.to_srgb.still(picture, false)),
+        None => file.next_frame()?.map(|(picture, _)| file.to_srgb.picture(picture, false)),
     };
     let stored = stored.ok_or_else(|| broken("it has no frame"))?;
     Ok(Decoded { stored, orientation: Orientation::NoTransforms })

@@ -3,7 +3,9 @@
 //! Works in memory only: no files, no network, no async.
 
 mod animation;
+mod artwork;
 mod avif;
+mod boxes;
 mod colour;
 mod decode;
 mod doubt;
@@ -25,6 +27,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
+pub use artwork::is_artwork;
 pub use doubt::{Doubt, NoDoubt, doubts};
 pub use error::PhotoError;
 pub use fingerprint::Fingerprint;
@@ -135,13 +138,15 @@ pub(crate) struct Pixels {
     pub(crate) more_frames: bool,
     /// Whether a part of the file was damaged, so that a part of the picture may be missing.
     pub(crate) damaged: bool,
-    /// The same picture over black, where it is transparent and cannot be seen on white.
+    /// The same picture over black, where a part of what it shows nearly vanishes on white.
     pub(crate) on_black: Option<RgbImage>,
+    /// Whether all of it nearly vanishes on white.
+    pub(crate) invisible_on_white: bool,
 }
 
 impl Pixels {
     fn still(rgb: RgbImage) -> Self {
-        Self { rgb, frames: 1, more_frames: false, damaged: false, on_black: None }
+        Self { rgb, frames: 1, more_frames: false, damaged: false, on_black: None, invisible_on_white: false }
     }
 }
 
@@ -177,6 +182,7 @@ pub struct Photo {
     more_frames: bool,
     damaged: bool,
     on_black: Option<RgbImage>,
+    invisible_on_white: bool,
 }
 
 impl Photo {
@@ -199,8 +205,8 @@ impl Photo {
 
     /// The photo of pixels that [`pixels`] has made of `bytes`.
     pub(crate) fn of_pixels(pixels: Pixels, bytes: &[u8], format: Format) -> Self {
-        let Pixels { rgb, frames, more_frames, damaged, on_black } = pixels;
-        Self { rgb, sha256: Sha256::of(bytes), format, frames, more_frames, damaged, on_black }
+        let Pixels { rgb, frames, more_frames, damaged, on_black, invisible_on_white } = pixels;
+        Self { rgb, sha256: Sha256::of(bytes), format, frames, more_frames, damaged, on_black, invisible_on_white }
     }
 
     /// The pixels, 8 bits a channel, row by row.
@@ -240,16 +246,33 @@ impl Photo {
         self.damaged
     }
 
-    /// The same picture over black, where it has transparent parts and what it shows nearly vanishes on white.
+    /// The same picture over black, where it has transparent parts and a part of what it shows nearly vanishes on white.
     #[must_use]
     pub fn on_black(&self) -> Option<&RgbImage> {
         self.on_black.as_ref()
     }
 
-    /// The photo on the ground on which it can be seen: black where there is [`Photo::on_black`], else white.
+    /// Whether all that it shows nearly vanishes on white. Then there is [`Photo::on_black`].
+    #[must_use]
+    pub fn is_invisible_on_white(&self) -> bool {
+        self.invisible_on_white
+    }
+
+    /// The photo on the ground on which it can be seen: black where it is invisible on white, else white.
     #[must_use]
     pub fn as_seen(self) -> Self {
-        Self { rgb: self.on_black.unwrap_or(self.rgb), on_black: None, ..self }
+        self.on_each_ground().0
+    }
+
+    /// The photo [as it is seen](Photo::as_seen) and, where only a part of it vanishes on white, the same over black.
+    #[must_use]
+    pub fn on_each_ground(mut self) -> (Self, Option<Self>) {
+        let Some(on_black) = self.on_black.take() else { return (self, None) };
+        if self.invisible_on_white {
+            return (Self { rgb: on_black, ..self }, None);
+        }
+        let other = Self { rgb: on_black, on_black: None, ..self };
+        (self, Some(other))
     }
 
     /// The sum of the pixels, whatever file they came in.

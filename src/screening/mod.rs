@@ -18,13 +18,14 @@ use crate::align::Vocabulary;
 use crate::decoder::Decoder;
 use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
 use crate::gallery::{
-    Action, Decision, FloodLimits, Gallery, GalleryError, Hit, NewCase, Pair, Polarity, StoredCheck, new_id,
+    Action, Decision, FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, Kind, NewCase, Pair, Polarity,
+    StoredCheck, new_id,
 };
 use crate::library::{Filter, Found, Library};
 use crate::photo::{Photo, PhotoError, Sha256};
-use crate::scoring::Scoring;
+use crate::scoring::{Scoring, logo_probability};
 use crate::telemetry;
-use crate::verdict::{Candidate, Facts, Judgement, Reason, Verdict, judge, undecidable, worst};
+use crate::verdict::{Candidate, Facts, Judgement, LOGO_SEEN, Logo, Reason, Verdict, judge, undecidable, worst};
 
 pub use answer::{
     CheckAnswer, Listing, Match, OtherColour, Overlay, PhotoAnswer, PhotoFault, ReasonText, Settled, Versions,
@@ -147,7 +148,7 @@ pub struct Screener {
     pub scoring: Arc<Scoring>,
     /// Turns keypoints into visual words.
     pub vocabulary: Arc<Vocabulary>,
-    /// Caps on photos.
+    /// Decodes photos.
     pub decoder: Arc<Decoder>,
     /// Matches named in an answer, at most, for each photo.
     pub matches: usize,
@@ -183,7 +184,7 @@ impl Screener {
         &self,
         listing: &Listing,
         uploads: &[Upload],
-        idempotency_key: Option<&str>,
+        idempotency_key: Option<IdempotencyKey<'_>>,
     ) -> Result<Answered, ScreenError> {
         self.answer(listing, uploads, idempotency_key, None)
     }
@@ -197,7 +198,7 @@ impl Screener {
         &self,
         listing: &Listing,
         uploads: &[Upload],
-        idempotency_key: Option<&str>,
+        idempotency_key: Option<IdempotencyKey<'_>>,
         pace: &dyn Pace,
     ) -> Result<Answered, ScreenError> {
         self.answer(listing, uploads, idempotency_key, Some(pace))
@@ -211,10 +212,10 @@ impl Screener {
         &self,
         listing: &Listing,
         uploads: &[Upload],
-        idempotency_key: &str,
+        idempotency_key: IdempotencyKey<'_>,
     ) -> Result<Option<Answered>, ScreenError> {
-        let saved = self.gallery.check_by_idempotency_key(idempotency_key)?;
         let request = request_sum(listing, uploads);
+        let saved = self.gallery.repeated_check(idempotency_key, request)?;
         saved.map(|saved| replay(saved.request_sha256, request, saved.answer)).transpose()
     }
 
@@ -222,7 +223,7 @@ impl Screener {
         &self,
         listing: &Listing,
         uploads: &[Upload],
-        idempotency_key: Option<&str>,
+        idempotency_key: Option<IdempotencyKey<'_>>,
         pace: Option<&dyn Pace>,
     ) -> Result<Answered, ScreenError> {
         let request = request_sum(listing, uploads);
@@ -416,19 +417,39 @@ impl Screener {
         match self.decode(&upload.bytes) {
             Ok(photo) => {
                 let same = self.same(&photo);
-                // What is invisible on white is judged on black, where its references are compared.
-                let photo = photo.as_seen();
-                let pending =
-                    if patient { self.embedder.submit_patiently(&photo)? } else { self.embedder.submit(&photo)? };
-                let quality = photo.quality();
+                // What is invisible on white is judged on black, where its references are compared. What vanishes on white
+                // in part only is judged on both: on white alone, a dark edge would hide a picture in white.
+                let (photo, on_black) = photo.on_each_ground();
+                let quality = photo.quality().max(on_black.as_ref().map_or(0, Photo::quality));
                 let size = (photo.width(), photo.height());
-                // Twenty photos of a request wait here at once: only as much of each is kept as the second look sees.
-                let photo = photo.shrunk(KEPT_SIDE);
-                Ok(Started::Seen { photo: Box::new(photo), quality, size, same, pending })
+                let ground = self.submit(photo, patient)?;
+                let on_black = on_black.map(|photo| self.submit(photo, patient)).transpose()?;
+                Ok(Started::Seen { ground, on_black, quality, size, same })
             }
             Err(broken @ PhotoError::Broken { .. }) => Ok(Started::Broken(PhotoFault::from(&broken))),
             Err(source) => Err(ScreenError::Photo { index, source }),
         }
+    }
+
+    fn submit(&self, photo: Photo, patient: bool) -> Result<Ground, ScreenError> {
+        let pending = if patient { self.embedder.submit_patiently(&photo)? } else { self.embedder.submit(&photo)? };
+        // Twenty photos of a request wait here at once: only as much of each is kept as the second look sees.
+        Ok(Ground { photo: Box::new(photo.shrunk(KEPT_SIDE)), pending })
+    }
+
+    /// What is seen on a photo, on one ground or on both.
+    fn seen(
+        &self,
+        photo: &Photo,
+        pending: Pending,
+        on_black: Option<Ground>,
+        same: Vec<Found>,
+    ) -> Result<Examination, ScreenError> {
+        let mut examination = self.examine_beside(photo, &pending.wait()?, same)?;
+        if let Some(Ground { photo, pending }) = on_black {
+            examination.add(self.examine_beside(&photo, &pending.wait()?, Vec::new())?);
+        }
+        Ok(examination)
     }
 
     fn finish(
@@ -446,13 +467,13 @@ impl Screener {
                 answer.fault = Some(fault);
                 undecidable(Reason::PhotoBroken)
             }
-            Started::Seen { photo, quality, size, same, pending } => {
+            Started::Seen { ground: Ground { photo, pending }, on_black, quality, size, same } => {
                 answer.see(size, quality, photo.frames());
-                let seen = pending.wait().map_err(ScreenError::from);
-                match seen.and_then(|seen| self.examine_beside(&photo, &seen, same)) {
+                let by_look = on_black.is_none();
+                match self.seen(&photo, pending, on_black, same) {
                     Ok(mut examination) => {
                         answer.views = examination.views;
-                        let decided = self.decided_before(&examination, &photo, listing)?;
+                        let decided = self.decided_before(&examination, (&photo, by_look), listing)?;
                         answer.settled = self.leave_out_settled(&mut examination, &decided)?;
                         let (mut judgement, matches) = self.judge(&examination, &answer, listing, brands)?;
                         answer.matches = matches;
@@ -465,8 +486,12 @@ impl Screener {
                         if judgement.action != Action::Allow {
                             let hash = photo.fingerprint().hash;
                             answer.perceptual_hash = Some(Sha256(hash).to_string());
-                            let key = judgement.decisive.map(|place| examination.held[place].found.key);
-                            hit = key.map(|key| (key, hash));
+                            let decisive = judgement.decisive.map(|place| &examination.held[place]);
+                            let key = decisive.map(|held| held.found.key);
+                            // A logo is on many unlike photos; that is nothing to wonder at.
+                            hit = key
+                                .filter(|_| decisive.is_some_and(|held| held.kind() == Kind::Photo))
+                                .map(|key| (key, hash));
                             // Only what is a known fake's photo beyond doubt is decided as before.
                             let plain = judgement.verdict == Verdict::KnownFakeMatch
                                 && judgement.decisive.is_some_and(|at| examination.held[at].found.entry.mark.is_none());
@@ -510,7 +535,11 @@ impl Screener {
             let reference = references.get(&held.found.key)?;
             let candidate = &candidates[place];
             let thresholds = brands.terms(&candidate.brand).policy.thresholds(&model);
-            Some(Match::held(reference, candidate, thresholds.relevance(candidate.polarity == Polarity::Fake)))
+            let threshold = match candidate.kind {
+                Kind::Photo => thresholds.relevance(candidate.polarity == Polarity::Fake),
+                Kind::Logo => LOGO_SEEN,
+            };
+            Some(Match::held(reference, candidate, threshold))
         });
         let matches = named.collect();
         Ok((judgement, matches))
@@ -537,15 +566,28 @@ impl Screener {
     fn candidate(&self, held: &Held, brands: &Brands) -> Candidate {
         let (brand, polarity) = (&held.found.entry.brand, held.found.polarity());
         let shift = brands.shift(brand, polarity);
+        let kind = held.kind();
+        let (score, probability) = match kind {
+            Kind::Photo => (
+                self.scoring.probability(held.evidence, polarity, 0.0),
+                self.scoring.probability(held.evidence, polarity, shift),
+            ),
+            // Outcomes and certificates are about copies of photos.
+            Kind::Logo => (logo_probability(held.evidence), logo_probability(held.evidence)),
+        };
         Candidate {
             brand: (**brand).clone(),
             polarity,
             similarity: held.sighting.similarity,
             evidence: held.evidence,
-            score: self.scoring.probability(held.evidence, polarity, 0.0),
-            probability: self.scoring.probability(held.evidence, polarity, shift),
+            score,
+            probability,
             alignment: held.sighting.alignment,
             mark: held.found.entry.mark,
+            same_file: held.same_file,
+            kind,
+            logo: (kind == Kind::Logo)
+                .then(|| Logo { changes: held.logo.map(|found| found.changes()).unwrap_or_default() }),
         }
     }
 
@@ -580,10 +622,16 @@ struct Finished {
     precedent: Option<String>,
 }
 
-/// A photo on its way.
+/// A photo on its way. `on_black` where a part of it vanishes on white.
 enum Started {
-    Seen { photo: Box<Photo>, quality: u8, size: (u32, u32), same: Vec<Found>, pending: Pending },
+    Seen { ground: Ground, on_black: Option<Ground>, quality: u8, size: (u32, u32), same: Vec<Found> },
     Broken(PhotoFault),
+}
+
+/// A photo on one ground, and its embedding to come.
+struct Ground {
+    photo: Box<Photo>,
+    pending: Pending,
 }
 
 /// Places of the candidates that an answer names: those that reach a threshold or nearly, most probable
@@ -592,7 +640,8 @@ fn shown(candidates: &[Candidate], judgement: &Judgement, model: &ScoreThreshold
     let worth = |candidate: &Candidate| {
         candidate.probability >= WORTH_NAMING
             || candidate.similarity >= model.lookalike
-            || candidate.alignment.is_some_and(|alignment| alignment.inliers >= model.lookalike_inliers as usize)
+            || (candidate.kind == Kind::Photo
+                && candidate.alignment.is_some_and(|found| found.inliers >= model.lookalike_inliers as usize))
     };
     let mut shown: Vec<usize> = (0..candidates.len()).filter(|&place| worth(&candidates[place])).collect();
     shown.sort_by(|&a, &b| {

@@ -53,18 +53,24 @@ pub enum OutcomeError {
 
 impl Screener {
     /// Keeps what was found out about a check's most probable match to a brand, with the score and the artefact that
-    /// the check's answer names. The next check counts it.
+    /// the check's answer names. The next check counts it. `by`: id of the API key.
     ///
     /// # Errors
     /// [`OutcomeError`]; nothing is kept then, unless only the library could not follow.
-    pub fn keep_outcome(&self, check_id: String, brand: BrandId, finding: Finding) -> Result<Outcome, OutcomeError> {
+    pub fn keep_outcome(
+        &self,
+        by: &str,
+        check_id: String,
+        brand: BrandId,
+        finding: Finding,
+    ) -> Result<Outcome, OutcomeError> {
         let saved = self.gallery.check(&check_id)?.ok_or_else(|| OutcomeError::Unknown(check_id.clone()))?;
         let answer: CheckAnswer = serde_json::from_str(&saved.answer)?;
         let polarity = finding.polarity;
         let Some(outcome) = answer.outcome(&brand, finding) else {
             return Err(OutcomeError::NoMatch { id: check_id, scoring: answer.versions.scoring, polarity, brand });
         };
-        self.gallery.put_outcome(&outcome)?;
+        self.gallery.put_outcome(by, &outcome)?;
         self.library.refresh()?;
         Ok(outcome)
     }

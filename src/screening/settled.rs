@@ -8,11 +8,12 @@ use crate::photo::Photo;
 
 impl Screener {
     /// What people have said last of each reference that comes into question and of this photo, perhaps compressed or
-    /// scaled once more. An authorisation speaks of its seller only.
+    /// scaled once more. An authorisation speaks of its seller only. `by_look`: other photos that look the same count, too.
+    /// They must not where a part of the photo vanishes on white, the ground of looks.
     pub(super) fn decided_before(
         &self,
         examination: &Examination,
-        photo: &Photo,
+        (photo, by_look): (&Photo, bool),
         listing: &Listing,
     ) -> Result<Vec<Pair>, ScreenError> {
         let mut pairs = self.gallery.decided_pairs(examination.held.iter().map(|held| held.found.key))?;
@@ -22,7 +23,7 @@ impl Screener {
                     || (pair.seller_id.is_some() && pair.seller_id == listing.seller_id)
             };
             let look = photo.look();
-            pairs.retain(|pair| pair.is_about(photo.sha256(), &look));
+            pairs.retain(|pair| pair.photo == photo.sha256() || (by_look && pair.is_about(photo.sha256(), &look)));
             pairs.sort_by_key(|pair| (pair.key, std::cmp::Reverse(pair.decided_at)));
             let newest: HashMap<u64, Decision> = pairs.iter().rev().map(|pair| (pair.key, pair.decision)).collect();
             pairs.retain(applies);

@@ -1,5 +1,8 @@
-use crate::support::pictures::{blank, jpeg, photo, scene, stolen};
-use crate::support::{TestApp, form, problem, real_photo};
+use image::{ImageFormat, Rgb, RgbImage};
+use touchstone::gallery::Scope;
+
+use crate::support::pictures::{blank, encode, jpeg, photo, scene, stolen};
+use crate::support::{TestApp, client_with, form, problem, real_photo};
 
 #[test]
 fn a_stolen_copy_of_a_known_fake_is_found_and_goes_to_review_without_a_certificate() {
@@ -95,13 +98,15 @@ fn many_fakes_do_not_hide_the_authentic_photo_behind_them() {
 #[test]
 fn a_blank_photo_says_too_little_even_when_a_brand_calls_it_fake() {
     let app = TestApp::start();
-    app.add_fake(&blank());
+    let id = app.add_fake(&blank());
     app.certify("acme");
+    let other = encode(&RgbImage::from_pixel(201, 201, Rgb([255, 255, 255])), ImageFormat::Png);
+    let answer = app.check_one(&other);
+    assert_eq!(answer["verdict"], "generic_or_low_information", "{answer}");
+    // The very same file is that reference, and still blocks nothing.
     let answer = app.check_one(&blank());
-    assert_eq!(
-        (answer["verdict"].as_str(), answer["action"].as_str()),
-        (Some("generic_or_low_information"), Some("review"))
-    );
+    assert_eq!((answer["verdict"].as_str(), answer["action"].as_str()), (Some("known_fake_match"), Some("review")));
+    assert_eq!(answer["photos"][0]["matches"][0]["reference_id"], id.as_str());
 }
 
 #[test]
@@ -157,6 +162,21 @@ fn a_repeat_with_the_same_idempotency_key_gets_the_first_answer() {
     assert_eq!(second.text().unwrap(), first);
     problem(send(&photo(14), "S1"), 422, "idempotency-key-reused");
     problem(send(&photo(13), "S2"), 422, "idempotency-key-reused");
+}
+
+#[test]
+fn an_idempotency_key_belongs_to_its_api_key() {
+    let app = TestApp::start();
+    let keys = [app.new_key(Scope::Platform).1, app.new_key(Scope::Platform).1];
+    let send = |key: &str, seed: u64| {
+        let request = client_with(key).post(format!("{}/v1/checks", app.url)).header("Idempotency-Key", "1");
+        request.multipart(form(&[&photo(seed)], &[])).send().unwrap()
+    };
+    let [mine, yours] = [(0, 13), (1, 14)].map(|(key, seed)| send(&keys[key], seed).text().unwrap());
+    assert!(yours.contains("\"verdict\""), "{yours}");
+    assert_eq!(send(&keys[0], 13).text().unwrap(), mine);
+    assert_eq!(send(&keys[1], 14).text().unwrap(), yours);
+    problem(send(&keys[0], 14), 422, "idempotency-key-reused");
 }
 
 #[test]

@@ -112,6 +112,31 @@ fn a_light_picture_on_a_transparent_ground_is_found_on_black_by_its_look_and_on_
     assert!(codes(&app.add("acme", "fake", &bytes.into_inner())).is_empty());
 }
 
+/// Whoever sends a light picture on a transparent ground cannot hide it from checks by an edge that is seen on white.
+#[test]
+fn a_light_picture_beside_a_dark_edge_is_judged_on_black_too() {
+    let app = TestApp::start();
+    let light = light_on_transparent(7);
+    let png = |picture: image::RgbaImage| {
+        let mut bytes = Cursor::new(Vec::new());
+        DynamicImage::ImageRgba8(picture).write_to(&mut bytes, ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    };
+    let fake = app.add("acme", "fake", &jpeg(&laid_over(&light, 0), 90));
+    let edged = image::RgbaImage::from_fn(light.width(), light.height(), |x, y| {
+        if y < 12 { image::Rgba([30, 30, 30, 255]) } else { *light.get_pixel(x, y) }
+    });
+    let answer = app.check_one(&png(edged));
+    assert_eq!((&answer["verdict"], &answer["action"]), (&json!("known_fake_match"), &json!("review")), "{answer}");
+    assert_eq!(answer["photos"][0]["matches"][0]["reference_id"], fake["id"]);
+    assert_eq!(answer["photos"][0]["views"], 2);
+    // Goods that are seen on white are looked at once.
+    let dark = image::RgbaImage::from_fn(light.width(), light.height(), |x, y| {
+        image::Rgba([20, 40, 60, light.get_pixel(x, y).0[3]])
+    });
+    assert_eq!(app.check_one(&png(dark))["photos"][0]["views"], 1);
+}
+
 #[test]
 fn a_jpeg_that_was_cut_and_closed_is_judged_and_is_no_reference() {
     let app = TestApp::start();

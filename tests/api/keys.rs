@@ -4,6 +4,7 @@ use reqwest::blocking::{RequestBuilder, Response};
 use serde_json::{Value, json};
 use touchstone::gallery::Scope;
 
+use crate::support::moderator::Moderator;
 use crate::support::pictures::photo;
 use crate::support::service::{Service, serve};
 use crate::support::{TestApp, client_with, form, problem, real_photo, wait_for};
@@ -177,7 +178,7 @@ fn an_expired_key_is_refused_only_whoever_has_its_secret_hears_why() {
     use touchstone::keys::{KeyRefused, Wanted, make, recognise};
     let folder = tempfile::TempDir::new().unwrap();
     let gallery = Gallery::open(folder.path()).unwrap();
-    let wanted = Wanted { scope: Scope::Platform, label: String::new(), days: Some(1), rate: None };
+    let wanted = Wanted { scope: Scope::Platform, label: None, days: Some(1), rate: None };
     let (key, text) = make(&gallery, "test", wanted).unwrap();
     let ends = key.expires_at.unwrap();
     let second = jiff::SignedDuration::from_secs(1);
@@ -267,6 +268,72 @@ fn a_brand_that_contradicts_another_hears_not_whom_and_disputes_nothing_of_it() 
     // The marketplace sees whom, and its own word disputes.
     let own = app.get_json(&own[app.url.len()..]);
     assert!(own["quarantine"]["detail"].as_str().unwrap().contains(&theirs));
+}
+
+/// What moderators write to each other may name another brand's reference.
+#[test]
+fn a_brand_does_not_read_what_a_moderator_wrote() {
+    let app = TestApp::start();
+    let robin = Moderator::new(&app, "robin");
+    let id = app.add_fake(&photo(1));
+    robin.act(&format!("/console/references/{id}/quarantine"), &[("why", "the same bag as ref_globex of globex")]);
+    let path = format!("/v1/brands/acme/references/{id}");
+    let brand = client_with(&app.new_key(Scope::Brand("acme".parse().unwrap())).1);
+    let seen: Value = brand.get(format!("{}{path}", app.url)).send().unwrap().json().unwrap();
+    assert_eq!((&seen["state"], &seen["quarantine"]["code"]), (&Value::from("quarantined"), &Value::from("moderator")));
+    assert!(!seen.to_string().contains("globex"), "{seen}");
+    assert_eq!(app.get_json(&path)["quarantine"]["detail"], "the same bag as ref_globex of globex");
+}
+
+#[test]
+fn a_label_is_left_out_rather_than_empty() {
+    let app = TestApp::start();
+    let make = |body: Value| app.request("POST", "/v1/keys").json(&body).send().unwrap();
+    for label in ["", "  "] {
+        problem(make(json!({ "scope": "platform", "label": label })), 422, "field-empty");
+    }
+    let made: Value = make(json!({ "scope": "platform" })).json().unwrap();
+    assert_eq!(made["label"], "");
+}
+
+/// What a call changes is in the log, with its key.
+#[test]
+fn policies_outcomes_and_references_that_calls_change_are_in_the_log() {
+    let app = TestApp::start();
+    let (id, key) = app.new_key(Scope::Admin);
+    let client = client_with(&key);
+    let url = |path: &str| format!("{}{path}", app.url);
+    let sent = client.post(url("/v1/brands/acme/references")).multipart(form(&[&photo(1)], &[("polarity", "fake")]));
+    let reference: Value = sent.send().unwrap().json().unwrap();
+    let reference = reference["id"].as_str().unwrap();
+    let path = url(&format!("/v1/brands/acme/references/{reference}"));
+    let check = app.check_one(&photo(1));
+    let check = check["id"].as_str().unwrap();
+    for (method, path, body) in [
+        ("PATCH", &path, json!({ "notes": "seen in May" })),
+        ("PUT", &url("/v1/brands/acme/policy"), json!({ "block": true })),
+        ("PUT", &url(&format!("/v1/checks/{check}/outcomes/acme")), json!({ "confirmed": true, "polarity": "fake" })),
+        ("DELETE", &path, Value::Null),
+    ] {
+        let sent = client.request(method.parse().unwrap(), path).json(&body).send().unwrap();
+        assert!(sent.status().is_success(), "{method} {path}: {}", sent.text().unwrap());
+    }
+    let log = app.gallery.audit(None, 100).unwrap();
+    let of_key: Vec<_> = log.iter().rev().filter(|entry| entry.actor == id).collect();
+    let said: Vec<(&str, &str)> = of_key.iter().map(|entry| (&*entry.action, &*entry.subject)).collect();
+    let expected = [
+        ("add-reference", reference),
+        ("change-reference", reference),
+        ("set-policy", "acme"),
+        ("put-outcome", check),
+        ("delete-reference", reference),
+    ];
+    assert_eq!(said, expected);
+    for (entry, after) in of_key.iter().zip(["active", "seen in May", "\"block\":true", "\"confirmed\":true", "null"]) {
+        assert!(entry.after.contains(after), "{}: {}", entry.action, entry.after);
+        assert!(entry.session.is_none() && entry.holds());
+    }
+    assert_eq!(app.gallery.verify_audit().unwrap().wrong, None);
 }
 
 #[test]

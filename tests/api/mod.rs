@@ -10,6 +10,7 @@ mod errors;
 mod faults;
 mod hostile;
 mod keys;
+mod logos;
 mod lookups;
 mod models;
 mod monitoring;

@@ -154,8 +154,15 @@ fn what_is_wrong_is_one_line_and_an_exit_code_of_its_own() {
     let pdf = folder.path().join("photo.pdf");
     std::fs::write(&pdf, b"%PDF-1.7").unwrap();
     let (picture, pdf) = (picture.to_str().unwrap(), pdf.to_str().unwrap());
-    let cases: [(&[&str], i32); 11] = [
+    let pipe = folder.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    let pipe = pipe.to_str().unwrap();
+    let cases: [(&[&str], i32); 15] = [
         (&["check", "/nowhere/photo.jpg"], 7),
+        (&["check", pipe], 7),
+        (&["lookup", pipe], 7),
+        (&["check", "/dev/zero"], 7),
+        (&["check", "/"], 7),
         (&["check", pdf], 7),
         (&["check", picture, "--model", "nothing"], 5),
         (&["check", picture, "--set", "runtime=/nowhere/libonnxruntime.so"], 5),

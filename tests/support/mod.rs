@@ -195,7 +195,7 @@ impl TestApp {
             bank: bank(model, &gallery),
         };
         let parts = Parts::over(&config, &config.index_dir, Arc::clone(&gallery), serving).unwrap();
-        let wanted = Wanted { scope: Scope::Admin, label: "tests".to_owned(), days: None, rate: Some(MOST_RATE) };
+        let wanted = Wanted { scope: Scope::Admin, label: Some("tests".to_owned()), days: None, rate: Some(MOST_RATE) };
         let (_, key) = keys::make(&gallery, "test", wanted).unwrap();
         let kept = (Arc::clone(&gallery), scoring);
         let app = App::new(parts, &config, touchstone::telemetry::record_metrics());
@@ -308,25 +308,28 @@ impl TestApp {
             };
             self.gallery.save_check(&check, &FloodLimits::default()).unwrap();
             self.gallery
-                .put_outcome(&Outcome {
-                    check_id: id.clone(),
-                    brand: brand.parse().unwrap(),
-                    polarity: Polarity::Fake,
-                    photo: touchstone::photo::Sha256::of(id.as_bytes()),
-                    confirmed: number < confirmed,
-                    score,
-                    scoring: self.scoring.id().to_owned(),
-                    decided_by: None,
-                    note: None,
-                    decided_at: jiff::Timestamp::now(),
-                })
+                .put_outcome(
+                    "tests",
+                    &Outcome {
+                        check_id: id.clone(),
+                        brand: brand.parse().unwrap(),
+                        polarity: Polarity::Fake,
+                        photo: touchstone::photo::Sha256::of(id.as_bytes()),
+                        confirmed: number < confirmed,
+                        score,
+                        scoring: self.scoring.id().to_owned(),
+                        decided_by: None,
+                        note: None,
+                        decided_at: jiff::Timestamp::now(),
+                    },
+                )
                 .unwrap();
         }
     }
 
     /// A new key's id and text.
     pub fn new_key(&self, scope: Scope) -> (String, String) {
-        let wanted = Wanted { scope, label: String::new(), days: None, rate: None };
+        let wanted = Wanted { scope, label: None, days: None, rate: None };
         let (key, text) = keys::make(&self.gallery, "test", wanted).unwrap();
         (key.id, text)
     }

@@ -1,4 +1,7 @@
-use touchstone::gallery::{Action, CaseStatus, Decision, Gallery, Policy, QueueQuery, ReferenceState};
+use touchstone::gallery::{
+    Action, CaseStatus, Decision, Gallery, IdempotencyKey, Kind, ListQuery, Policy, QueueQuery, ReferenceState,
+    ReferenceUpdate,
+};
 use touchstone::photo::{Doubt, Sha256};
 
 use crate::support::fixture;
@@ -246,6 +249,22 @@ fn a_gallery_of_the_sixth_version_knows_its_small_references() {
 }
 
 #[test]
+fn references_of_earlier_versions_are_photos_of_which_nothing_is_said() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let gallery = migrated(folder.path(), "gallery-v6.sql");
+    let acme = "acme".parse().unwrap();
+    let found = gallery.get(&acme, "ref_1").unwrap().unwrap();
+    assert_eq!((found.kind(), found.claim.details.kind, found.photo.kind), (Kind::Photo, None, Kind::Photo));
+    let said = ReferenceUpdate { kind: Some(Some(Kind::Logo)), ..ReferenceUpdate::default() };
+    assert_eq!(gallery.update(&acme, "ref_1", &said).unwrap().unwrap().kind(), Kind::Logo);
+    let logos = ListQuery { kind: Some(Kind::Logo), limit: 10, ..ListQuery::default() };
+    assert_eq!(gallery.list(&acme, &logos).unwrap().len(), 1);
+    let mut kinds = Vec::new();
+    gallery.visit_active("small@1", None, |row| kinds.push(row.kind)).unwrap();
+    assert!(kinds.contains(&Kind::Logo) && kinds.contains(&Kind::Photo), "{kinds:?}");
+}
+
+#[test]
 fn a_gallery_of_the_seventh_version_takes_the_visual_words_of_its_references() {
     let folder = tempfile::TempDir::new().unwrap();
     let gallery = migrated(folder.path(), "gallery-v7.sql");
@@ -257,6 +276,22 @@ fn a_gallery_of_the_seventh_version_takes_the_visual_words_of_its_references() {
     let mut rows = Vec::new();
     gallery.visit_words("vocabulary", since, |row| rows.push((row.key, row.words))).unwrap();
     assert_eq!(rows, [(first.key, Some(vec![1; 16]))], "who follows the gallery hears of it");
+}
+
+#[test]
+fn a_gallery_of_the_seventh_version_keeps_repeats_and_what_a_brand_must_not_read() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let gallery = migrated(folder.path(), "gallery-v7.sql");
+    let acme = "acme".parse().unwrap();
+    let private = |id: &str| gallery.get(&acme, id).unwrap().unwrap().quarantine.unwrap().private;
+    assert_eq!(["ref_4", "ref_5", "ref_6"].map(private), [true, true, false]);
+    // Nobody knows whose API key it was: the same request gets its answer, another one does not hear of it.
+    let repeated = |api_key, request| {
+        let found = gallery.repeated_check(IdempotencyKey { api_key, key: "k1" }, Sha256([request; 32])).unwrap();
+        found.map(|found| found.answer.contains("\"id\":\"chk_2\""))
+    };
+    assert_eq!((repeated("key_1", 0x22), repeated("key_2", 0x22)), (Some(true), Some(true)));
+    assert_eq!(repeated("key_1", 0x33), None);
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn a_rebuild_serves_what_another_process_wrote_just_before_it() {
     let claim = Claim { brand: "acme".parse().unwrap(), polarity: Polarity::Fake, details: Details::default() };
     enrolment.enrol(&photo(1), &claim, None, None).unwrap();
     let policy = Policy { authorised_sellers: vec!["S1".to_owned()], ..Policy::default() };
-    other.set_policy(&claim.brand, &policy, &manifest.id(), None).unwrap();
+    other.set_policy("tests", &claim.brand, &policy, &manifest.id(), None).unwrap();
 
     library.rebuild().unwrap();
     let decoded = touchstone::photo::Photo::decode(&photo(1), &Limits::default()).unwrap();

@@ -6,6 +6,7 @@ mod gallery;
 mod index;
 mod keypoints;
 mod library;
+mod logos;
 mod look;
 mod metrics;
 mod panels;

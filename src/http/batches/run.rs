@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::line::{self, Asked, Caps};
 use super::lines::Lines;
 use crate::http::access::Caller;
+use crate::gallery::IdempotencyKey;
 use crate::http::checks::answered_before;
 use crate::http::{App, Problem, fetched, system};
 use crate::screening::Answered;
@@ -101,18 +102,21 @@ async fn answer(app: &Arc<App>, caller: &Caller, asked: Asked, key: Option<Strin
     let Asked { listing, mut photos, key: own } = asked;
     let key = own.or(key);
     let caller = caller.clone();
+    let confirmed = caller.clone();
     // A batch may take longer than a key is good for.
-    app.work_beside(move |app| caller.confirm(&app.screener().gallery)).await?;
-    if let Some(reason) = app.not_ready() {
-        return Err(system::not_ready(reason));
-    }
-    if let Some(answer) = answered_before(app, &listing, &photos, key.as_deref()).await? {
+    app.work_beside(move |app| {
+        confirmed.confirm(&app.screener().gallery)?;
+        app.not_ready().map_or(Ok(()), |reason| Err(system::not_ready(reason)))
+    })
+    .await?;
+    if let Some(answer) = answered_before(app, &caller, &listing, &photos, key.as_deref()).await? {
         return Ok(answer);
     }
     fetched::fetch_in_batch(app, &mut photos).await?;
     let _place = app.background.place().await?;
     app.work_beside(move |app| {
-        Ok(app.screener().check_patiently(&listing, &photos, key.as_deref(), &*app.background)?)
+        let repeats = key.as_deref().map(|key| IdempotencyKey { api_key: caller.id(), key });
+        Ok(app.screener().check_patiently(&listing, &photos, repeats, &*app.background)?)
     })
     .await
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::gallery::{
-    BrandId, DETAIL_CAPS, Mark, Polarity, Quarantine, Reference, ReferenceState, ReferenceUpdate, check_field,
+    BrandId, DETAIL_CAPS, Kind, Mark, Polarity, Quarantine, Reference, ReferenceState, ReferenceUpdate, check_field,
 };
 use crate::http::Problem;
 use crate::http::access::Caller;
@@ -21,6 +21,10 @@ pub(in crate::http) struct ReferenceBody {
     brand: BrandId,
     /// Authentic or fake.
     polarity: Polarity,
+    /// Photo or logo. A logo is looked for on goods, and a copy of it is no reuse of a photo.
+    kind: Kind,
+    /// Who says so: `brand`, or `picture` where it was found by looking at it.
+    kind_from: KindFrom,
     /// The brand's product id.
     product: Option<String>,
     /// Where the brand has it from.
@@ -33,7 +37,7 @@ pub(in crate::http) struct ReferenceBody {
     state: ReferenceState,
     /// Why it is held back, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    quarantine: Option<Quarantine>,
+    quarantine: Option<QuarantineText>,
     /// Why it never leads to a block by itself, if it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     mark: Option<Mark>,
@@ -63,6 +67,40 @@ pub(in crate::http) struct ReferenceBody {
     updated_at: Timestamp,
 }
 
+/// Why a reference is held back, in words for the caller.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Quarantine)]
+pub(in crate::http) struct QuarantineText {
+    /// Stable kebab-case code: `conflict`, `flood` or `moderator`.
+    code: String,
+    /// What contradicts it, or what a moderator wrote. A brand does not read what may speak of another brand's reference.
+    detail: String,
+}
+
+impl QuarantineText {
+    /// As this caller may read it: a brand hears that its image contradicts another's, not whose, nor which, and not what
+    /// moderators write to each other.
+    fn seen_by(caller: &Caller, quarantine: Quarantine) -> Self {
+        let Quarantine { code, detail, private } = quarantine;
+        let detail = match code.as_str() {
+            _ if !private || caller.brand().is_none() => detail,
+            Quarantine::MODERATOR => "a moderator holds it back; ask the marketplace why".to_owned(),
+            _ => "nearly the same image was supplied otherwise; the marketplace decides which is right".to_owned(),
+        };
+        Self { code, detail }
+    }
+}
+
+/// Who says what kind of picture a reference is.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::http) enum KindFrom {
+    /// The brand.
+    Brand,
+    /// Nobody; it was found by looking at the picture. A fake that the brand says nothing of is a photo.
+    Picture,
+}
+
 /// A doubt, as a stable code and in words.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct DoubtText {
@@ -79,32 +117,22 @@ impl From<Doubt> for DoubtText {
 }
 
 impl ReferenceBody {
-    /// As this caller may see it: a brand hears that its image contradicts another's, not whose, nor which.
+    /// As this caller may see it.
     pub(super) fn seen_by(caller: &Caller, reference: Reference) -> Self {
-        let mut body = Self::from(reference);
-        if let Some(quarantine) =
-            body.quarantine.as_mut().filter(|held| caller.brand().is_some() && held.names_another())
-        {
-            "nearly the same image was supplied otherwise; the marketplace decides which is right"
-                .clone_into(&mut quarantine.detail);
-        }
-        body
-    }
-}
-
-impl From<Reference> for ReferenceBody {
-    fn from(reference: Reference) -> Self {
+        let kind = reference.kind();
         let (claim, photo) = (reference.claim, reference.photo);
         Self {
             id: reference.id,
             brand: claim.brand,
             polarity: claim.polarity,
+            kind,
+            kind_from: if claim.details.kind.is_some() { KindFrom::Brand } else { KindFrom::Picture },
             product: claim.details.product,
             source: claim.details.source,
             notes: claim.details.notes,
             rights_basis: claim.details.rights_basis,
             state: reference.state,
-            quarantine: reference.quarantine,
+            quarantine: reference.quarantine.map(|held| QuarantineText::seen_by(caller, held)),
             mark: reference.mark,
             doubts: photo.doubts.into_iter().map(DoubtText::from).collect(),
             group: reference.group,
@@ -132,6 +160,9 @@ pub(in crate::http) struct ReferenceForm {
     photo_url: String,
     /// Authentic or fake.
     polarity: Polarity,
+    /// Photo or logo; absent: found by looking at the picture. A fake is a photo unless it is said to be a logo.
+    #[schema(required = false)]
+    kind: Kind,
     /// The brand's product id, at most 256 bytes.
     #[schema(required = false, min_length = 1)]
     product: String,
@@ -164,6 +195,8 @@ pub(in crate::http) struct PageQuery {
     pub(super) polarity: Option<Polarity>,
     /// Only of this product.
     pub(super) product: Option<String>,
+    /// Only of this kind.
+    pub(super) kind: Option<Kind>,
     /// Only in this state.
     pub(super) state: Option<ReferenceState>,
     /// `next` of the page before.
@@ -193,6 +226,10 @@ pub(in crate::http) struct ReferencePatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     rights_basis: Option<Option<String>>,
+    /// Photo or logo; null: found by looking at the picture.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Kind>)]
+    kind: Option<Option<Kind>>,
     /// Whether it takes part in checks.
     #[schema(value_type = Option<SettableState>)]
     state: Option<ReferenceState>,
@@ -210,7 +247,7 @@ enum SettableState {
 }
 
 /// Tells null from absent.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
@@ -237,6 +274,7 @@ impl ReferencePatch {
             source: self.source,
             notes: self.notes,
             rights_basis: self.rights_basis,
+            kind: self.kind,
             state: self.state,
         })
     }

@@ -17,7 +17,8 @@ use crate::gallery::{Added, BrandId, Claim, DETAIL_CAPS, Details, ListQuery, Ref
 
 use bodies::{PageQuery, ReferenceBody, ReferenceForm, ReferencePage, ReferencePatch};
 
-const TEXTS: &[(&str, usize)] = &[("polarity", 16), DETAIL_CAPS[0], DETAIL_CAPS[1], DETAIL_CAPS[2], DETAIL_CAPS[3]];
+const TEXTS: &[(&str, usize)] =
+    &[("polarity", 16), ("kind", 16), DETAIL_CAPS[0], DETAIL_CAPS[1], DETAIL_CAPS[2], DETAIL_CAPS[3]];
 const MAX_PAGE: usize = 1000;
 
 /// Add a brand's image. The next check sees it.
@@ -58,13 +59,14 @@ pub(super) async fn create(
             source: form.text("source"),
             notes: form.text("notes"),
             rights_basis: form.text("rights_basis"),
+            kind: form.text("kind").map(|kind| kind.parse()).transpose()?,
         },
     };
     app.work(move |app| {
         let parts = app.parts();
         let library = &parts.screener.library;
         let hygiene = Hygiene { bank: &parts.bank, library, disputes_others: caller.brand().is_none() };
-        let added = parts.enrolment().enrol(&form.photo(), &claim, Some(hygiene), None)?;
+        let added = parts.enrolment().enrol(&form.photo(), &claim, Some(hygiene), Some((caller.id(), None)))?;
         library.refresh()?;
         added_response(added, &caller)
     })
@@ -116,7 +118,14 @@ pub(super) async fn list(
     if i64::try_from(after).is_err() {
         return Err(Problem::invalid("after-invalid", format!("after is {after}, expected `next` of the page before")));
     }
-    let query = ListQuery { polarity: query.polarity, product: query.product, state: query.state, after, limit };
+    let query = ListQuery {
+        polarity: query.polarity,
+        product: query.product,
+        kind: query.kind,
+        state: query.state,
+        after,
+        limit,
+    };
     app.work_beside(move |app| {
         let references = app.screener().gallery.list(&brand, &query)?;
         let next = (references.len() == limit).then(|| references.last().map(|last| last.key)).flatten();
@@ -169,7 +178,7 @@ pub(super) async fn patch(
     let brand: BrandId = brand.parse()?;
     let update = patch.checked()?;
     app.work(move |app| {
-        let changed = app.screener().gallery.update(&brand, &id, &update)?;
+        let changed = app.screener().gallery.update(caller.id(), &brand, &id, &update)?;
         app.screener().library.refresh()?;
         found(changed, &id, &caller)
     })
@@ -188,11 +197,12 @@ pub(super) async fn patch(
 )]
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
+    Extension(caller): Called,
     Path((brand, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let brand: BrandId = brand.parse()?;
     app.work(move |app| {
-        let deleted = app.screener().gallery.delete(&brand, &id)?;
+        let deleted = app.screener().gallery.delete(caller.id(), &brand, &id)?;
         app.screener().library.refresh()?;
         if deleted { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("reference", &id)) }
     })

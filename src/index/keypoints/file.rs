@@ -119,7 +119,12 @@ impl<R: Read> Summed<R> {
 }
 
 /// Writes a file beside `path`, syncs it and renames it into place. Pictures without keys are left out.
-pub(super) fn write(state: &State, path: &Path, origin: &KeypointOrigin, revision: u64) -> Result<(), KeypointFileError> {
+pub(super) fn write(
+    state: &State,
+    path: &Path,
+    origin: &KeypointOrigin,
+    revision: u64,
+) -> Result<(), KeypointFileError> {
     let at = |source| KeypointFileError::Io { file: path.to_owned(), source };
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(at)?;
@@ -203,7 +208,8 @@ pub(super) fn read(path: &Path, origin: &KeypointOrigin, words: usize) -> Result
         return Err(mismatch("format", &header.format, &FORMAT));
     }
     if header.origin != *origin {
-        let said = |origin: &KeypointOrigin| format!("of gallery {} and vocabulary {}", origin.gallery, origin.vocabulary);
+        let said =
+            |origin: &KeypointOrigin| format!("of gallery {} and vocabulary {}", origin.gallery, origin.vocabulary);
         return Err(mismatch("index", &said(&header.origin), &said(origin)));
     }
     if header.words != words as u64 {

@@ -140,16 +140,12 @@ impl State {
         let mut read = 0;
         let within = lists.iter().take_while(|(_, _, list)| {
             read += list.len();
-            read <= budget()
+            read <= BUDGET
         });
         let count = within.count();
         lists.truncate(count);
         lists
     }
-}
-
-fn budget() -> usize {
-    std::env::var("BUDGET").ok().and_then(|text| text.parse().ok()).unwrap_or(BUDGET)
 }
 
 fn matched(posting: Posting, differing: u8, from: Payload, keypoint: usize) -> Match {

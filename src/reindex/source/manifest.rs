@@ -4,14 +4,14 @@ use std::hash::{BuildHasher, RandomState};
 use super::spelling::Names;
 use super::table::{self, Columns, Shape};
 use super::{Item, Place, Refusal, Spot, Stores, Tell, unfit};
-use crate::gallery::{Details, Polarity};
+use crate::gallery::{Details, Kind, Polarity};
 use crate::reindex::ReindexError;
 
 /// What a brand's manifest holds.
 const SHAPE: Shape = Shape {
-    known: &["path", "url", "polarity", "product", "notes", "rights_basis"],
+    known: &["path", "url", "polarity", "product", "notes", "rights_basis", "kind"],
     required: Some("polarity"),
-    expected: "path or url, polarity, and at most product, notes, rights_basis",
+    expected: "path or url, polarity, and at most product, notes, rights_basis, kind",
 };
 
 /// What the manifest may point to.
@@ -91,7 +91,9 @@ impl<'a> Bounds<'a> {
             source: None,
             notes: take("notes"),
             rights_basis: take("rights_basis"),
+            kind: None,
         };
+        let kind = take("kind");
         let (Some(source), true) = (path.clone().or(url.clone()), path.is_none() || url.is_none()) else {
             return nowhere(None, None, "expected either path or url, and one of them".to_owned());
         };
@@ -103,6 +105,11 @@ impl<'a> Bounds<'a> {
             Some(Err(error)) => return nowhere(about, None, format!("{error}")),
             None => return nowhere(about, None, "polarity is missing, expected authentic or fake".to_owned()),
         };
+        let kind: Option<Kind> = match kind.as_deref().map(str::parse).transpose() {
+            Ok(kind) => kind,
+            Err(error) => return nowhere(about, Some(polarity), format!("{error}")),
+        };
+        let details = Details { kind, ..details };
         if let Some(detail) = misnamed {
             return nowhere(about, Some(polarity), detail);
         }

@@ -1,5 +1,7 @@
 //! JPEG by libjpeg-turbo's decoder, so that a damaged or unusual file shows what it shows in browsers, which use it too.
 
+mod scans;
+
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,8 +9,10 @@ use std::rc::Rc;
 
 use image::RgbImage;
 use image::metadata::Orientation;
+use mozjpeg::decompress::DecompressStarted;
 use mozjpeg::{Decompress, Format, Marker};
 use mozjpeg_sys::{c_int, jpeg_common_struct, jpeg_error_mgr, msg_parm_union};
+use scans::Scans;
 
 /// What precedes EXIF in its APP1 segment.
 pub(super) const EXIF: &[u8] = b"Exif\0\0";
@@ -50,30 +54,43 @@ impl<'a> Jpeg<'a> {
     /// Decodes the pixels of the first picture. What follows its end is not looked at: phones append films and further
     /// pictures.
     ///
-    /// A truncated file is an error. Damaged codes are not, if the decoder can resynchronise; the second part of the
-    /// result says whether there were any.
-    pub(super) fn pixels(self) -> Result<(RgbImage, bool), String> {
+    /// A truncated file is an error. Damaged codes are not, if the decoder can resynchronise, and neither are missing
+    /// scans; the second part of the result says whether there were any.
+    pub(crate) fn pixels(self) -> Result<(RgbImage, bool), String> {
         let (width, height) = (self.width, self.height);
+        let scans = Scans::of(self.bytes);
         // Warnings about the header, such as an unknown version, say nothing about the pixels.
         WARNINGS.set(0);
-        let raw = guarded(|| match self.decoder.image()? {
-            Format::RGB(mut rgb) => rgb.read_scanlines::<u8>(),
-            Format::Gray(mut grey) => {
-                Ok(grey.read_scanlines::<u8>()?.into_iter().flat_map(|value| [value; 3]).collect())
-            }
-            // Inverted, as Adobe writes it and as browsers assume.
-            Format::CMYK(mut cmyk) => {
-                Ok(cmyk.read_scanlines::<[u8; 4]>()?.into_iter().flat_map(from_inverted).collect())
-            }
+        let rows = |picture| rows(picture, &scans, &self.ran_out);
+        let raw = guarded(|| {
+            Ok(match self.decoder.image()? {
+                Format::RGB(rgb) => rows(rgb)?,
+                Format::Gray(grey) => rows(grey)?.into_iter().flat_map(|value| [value; 3]).collect(),
+                // Inverted, as Adobe writes it and as browsers assume.
+                Format::CMYK(cmyk) => rows(cmyk)?.as_chunks().0.iter().copied().flat_map(from_inverted).collect(),
+            })
         });
-        let raw = raw.map_err(|error| in_words(self.bytes).unwrap_or(error))?;
         if self.ran_out.get() {
             return Err("it ends before its last row".to_owned());
         }
+        let raw = raw.map_err(|error| in_words(self.bytes).unwrap_or(error))?;
         let rgb = RgbImage::from_raw(width, height, raw);
         let rgb = rgb.ok_or_else(|| "it has fewer rows than its header states".to_owned())?;
-        Ok((rgb, WARNINGS.get() > 0))
+        Ok((rgb, WARNINGS.get() > 0 || !scans.complete))
     }
+}
+
+/// All rows. libjpeg warns of codes that are left over after the last one only when it reads on to the end marker.
+fn rows(mut picture: DecompressStarted<Source<'_>>, scans: &Scans, ran_out: &Cell<bool>) -> io::Result<Vec<u8>> {
+    let rows = picture.read_scanlines::<u8>()?;
+    if scans.ended && !ran_out.get() {
+        if guarded(|| picture.finish()).is_err() {
+            WARNINGS.set(WARNINGS.get().saturating_add(1));
+        }
+        // There are all rows, whatever follows.
+        ran_out.set(false);
+    }
+    Ok(rows)
 }
 
 fn from_inverted([c, m, y, k]: [u8; 4]) -> [u8; 3] {
