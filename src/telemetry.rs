@@ -29,17 +29,10 @@ const INDEX_KEYS: &str = "touchstone_index_keys";
 const INDEX_ADDED: &str = "touchstone_index_added_keys";
 const INDEX_REMOVED: &str = "touchstone_index_removed_keys";
 const INDEX_GENERATION: &str = "touchstone_index_generation";
-<<<<<<< HEAD
-const READY: &str = "touchstone_ready";
-const BUILD: &str = "touchstone_build_info";
-const KEYPOINT_KEYS: &str = "touchstone_keypoint_index_keys";
-const KEYPOINT_POSTINGS: &str = "touchstone_keypoint_index_postings";
-=======
 const KEYPOINT_KEYS: &str = "touchstone_keypoint_index_keys";
 const KEYPOINT_POSTINGS: &str = "touchstone_keypoint_index_postings";
 const READY: &str = "touchstone_ready";
 const BUILD: &str = "touchstone_build_info";
->>>>>>> main
 
 /// Which log lines are written, and how to change that while the process runs.
 pub struct LogFilter(Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>);
@@ -190,28 +183,16 @@ pub(crate) fn index(generation: u64, keys: usize, added: usize, removed: usize) 
     gauge!(INDEX_GENERATION).set(generation as f64);
 }
 
-<<<<<<< HEAD
-/// Told when the metrics are read.
-pub(crate) fn state(ready: bool, model: &str) {
-    gauge!(READY).set(if ready { 1.0 } else { 0.0 });
-    gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION"), "model" => model.to_owned()).set(1.0);
-}
-
-=======
->>>>>>> main
 /// Size of the keypoint index.
 pub(crate) fn keypoints(keys: usize, postings: usize) {
     gauge!(KEYPOINT_KEYS).set(keys as f64);
     gauge!(KEYPOINT_POSTINGS).set(postings as f64);
-<<<<<<< HEAD
-=======
 }
 
 /// Told when the metrics are read.
 pub(crate) fn state(ready: bool, model: &str) {
     gauge!(READY).set(if ready { 1.0 } else { 0.0 });
     gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION"), "model" => model.to_owned()).set(1.0);
->>>>>>> main
 }
 
 /// A photo was held against references.

@@ -17,8 +17,8 @@ use crate::align::{VisualWord, Vocabulary};
 use crate::embed::{Embedding, ModelManifest};
 use crate::gallery::{BrandId, ChangedRow, Gallery, GalleryError, Polarity, StoredPolicy};
 use crate::index::{
-    Change, Generation, IndexOptions, KeypointFileError, KeypointIndex, KeypointOrigin, KeypointProof, KeypointStats, LiveIndex, Neighbor,
-    Nodes, Origin, Scope, SnapshotError, Stats, current_line,
+    Change, Generation, IndexOptions, KeypointFileError, KeypointIndex, KeypointOrigin, KeypointProof, KeypointStats,
+    LiveIndex, Neighbor, Nodes, Origin, Scope, SnapshotError, Stats, current_line,
 };
 use crate::photo::Sha256;
 use crate::scoring::{Scoring, Standing};
@@ -190,8 +190,7 @@ impl Library {
         self.unsaved.store(0, Ordering::Release);
         self.keypoints.save(&self.keypoint_file, &self.keypoint_origin, revision)?;
         if self.keypoints.is_sparse() {
-            let (compact, _) =
-                KeypointIndex::open(&self.keypoint_file, &self.keypoint_origin, self.vocabulary.len())?;
+            let (compact, _) = KeypointIndex::open(&self.keypoint_file, &self.keypoint_origin, self.vocabulary.len())?;
             self.keypoints.adopt(compact);
         }
         Ok(())

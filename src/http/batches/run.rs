@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use super::line::{self, Asked, Caps};
 use super::lines::Lines;
-use crate::http::access::Caller;
 use crate::gallery::IdempotencyKey;
+use crate::http::access::Caller;
 use crate::http::checks::answered_before;
 use crate::http::{App, Problem, fetched, system};
 use crate::screening::Answered;
