@@ -143,7 +143,7 @@ pub const PASSWORD: &str = "correct horse battery";
 
 pub struct TestApp {
     pub url: String,
-    gallery: Arc<Gallery>,
+    pub gallery: Arc<Gallery>,
     scoring: Arc<Scoring>,
     /// Lives as long as the app.
     folder: Arc<TempDir>,

@@ -256,7 +256,7 @@ fn references_of_earlier_versions_are_photos_of_which_nothing_is_said() {
     let found = gallery.get(&acme, "ref_1").unwrap().unwrap();
     assert_eq!((found.kind(), found.claim.details.kind, found.photo.kind), (Kind::Photo, None, Kind::Photo));
     let said = ReferenceUpdate { kind: Some(Some(Kind::Logo)), ..ReferenceUpdate::default() };
-    assert_eq!(gallery.update(&acme, "ref_1", &said).unwrap().unwrap().kind(), Kind::Logo);
+    assert_eq!(gallery.update("test", &acme, "ref_1", &said).unwrap().unwrap().kind(), Kind::Logo);
     let logos = ListQuery { kind: Some(Kind::Logo), limit: 10, ..ListQuery::default() };
     assert_eq!(gallery.list(&acme, &logos).unwrap().len(), 1);
     let mut kinds = Vec::new();

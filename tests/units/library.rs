@@ -121,7 +121,7 @@ fn keypoints_find_references_after_a_restart_whatever_became_of_the_keypoint_fil
     std::fs::write(opened.keypoint_file(), &whole).unwrap();
     let acme = "acme".parse().unwrap();
     let first = opened.enrolment.gallery.by_keys(keys[0]).unwrap().remove(&keys[0].unwrap()).unwrap();
-    assert!(opened.enrolment.gallery.delete(&acme, &first.id).unwrap());
+    assert!(opened.enrolment.gallery.delete("test", &acme, &first.id).unwrap());
     assert_eq!(found(), [None, keys[1]]);
 }
 
