@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import FastAPI, File, Form, HTTPException, Request, UploadFile
+
 from touchstone_client import AsyncClient, Photo, Problem, Unreachable
 
 

@@ -16,13 +16,13 @@ from ._wire import Call, Problem, Retries, Unreachable, given, part
 from .models import (
     ApiKey,
     BatchAnswer,
-    CaseBody,
+    Case,
     CertificateBody,
     CheckAnswer,
     IndexBody,
     LookupAnswer,
     Match,
-    OutcomeBody,
+    OutcomeAnswer,
     PolicyBody,
     ReferenceBody,
     ReferencePage,
@@ -38,7 +38,7 @@ class AsyncClient:
         key: str,
         *,
         timeout: float = 60.0,
-        retries: Retries = Retries(),
+        retries: Retries = wire.RETRIES,
         http: httpx.AsyncClient | None = None,
     ) -> None:
         """Connects to nothing yet. `http` is for certificates and proxies of one's own."""
@@ -85,13 +85,15 @@ class AsyncClient:
     async def check_batch(
         self, listings: Iterable[Listing], *, key: str | None = None, lines: int = wire.BATCH_LINES
     ) -> AsyncIterator[BatchAnswer]:
-        """Checks many listings, each answered as it is done, with `check` or `problem`; parts that break off are sent again."""
+        """Checks many listings, each answered as it is done; parts that break off are sent again."""
         for piece in wire.pieces(listings, key, lines):
             for tried in range(1, self._retries.tries + 1):
                 last = tried == self._retries.tries
                 asked: float | None = None
                 try:
-                    async with self._http.stream("POST", self._url + "/v1/checks:batch", **self._arguments(piece.call())) as got:
+                    async with self._http.stream(
+                        "POST", self._url + piece.call().path, **self._arguments(piece.call())
+                    ) as got:
                         if got.is_error:
                             await got.aread()
                             refused = wire.problem(got)
@@ -116,19 +118,19 @@ class AsyncClient:
         """The stored answer, as it was given."""
         return cast(CheckAnswer, await self._send(Call("GET", f"/v1/checks/{part(check_id)}")))
 
-    async def case(self, check_id: str) -> CaseBody:
+    async def case(self, check_id: str) -> Case:
         """What moderators decided about a check."""
-        return cast(CaseBody, await self._send(Call("GET", f"/v1/checks/{part(check_id)}/case")))
+        return cast(Case, await self._send(Call("GET", f"/v1/checks/{part(check_id)}/case")))
 
-    async def appeal(self, check_id: str, text: str) -> CaseBody:
+    async def appeal(self, check_id: str, text: str) -> Case:
         """A seller's appeal."""
         call = Call("POST", f"/v1/checks/{part(check_id)}/appeals", json={"text": text}, repeatable=False)
-        return cast(CaseBody, await self._send(call))
+        return cast(Case, await self._send(call))
 
-    async def put_outcome(self, check_id: str, brand: str, outcome: dict[str, Any]) -> OutcomeBody:
+    async def put_outcome(self, check_id: str, brand: str, outcome: dict[str, Any]) -> OutcomeAnswer:
         """What people found out about a check's match."""
         call = Call("PUT", f"/v1/checks/{part(check_id)}/outcomes/{part(brand)}", json=outcome)
-        return cast(OutcomeBody, await self._send(call))
+        return cast(OutcomeAnswer, await self._send(call))
 
     async def lookup(
         self,

@@ -64,6 +64,9 @@ class Retries:
         return max(wait, asked or 0.0)
 
 
+RETRIES = Retries()
+
+
 @dataclass(frozen=True)
 class Call:
     """A request that was not sent yet."""
