@@ -129,7 +129,9 @@ fn measure(index: &KeypointIndex, seen: &[Seen<'_>], names: &[String]) {
     println!("share of photos whose best reference (copies: true reference) has as many votes");
     print!("{:<36}", "");
     let steps = [1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 12.0];
-    steps.iter().for_each(|step| print!("{step:>7}"));
+    for step in steps {
+        print!("{step:>7}");
+    }
     println!();
     for (name, all) in [("copy", &right), ("other", &wrong)] {
         for ((root, kind), votes) in all {

@@ -184,6 +184,7 @@ pub(crate) fn index(generation: u64, keys: usize, added: usize, removed: usize) 
 }
 
 /// Size of the keypoint index.
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 pub(crate) fn keypoints(keys: usize, postings: usize) {
     gauge!(KEYPOINT_KEYS).set(keys as f64);
     gauge!(KEYPOINT_POSTINGS).set(postings as f64);

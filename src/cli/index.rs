@@ -96,11 +96,8 @@ fn verify(
             Err(error) => say!("{name}: does not hold; {error}"),
         }
     }
-    if wanted.is_none() {
-        broken += usize::from(!verify_keypoints(config, gallery, json)?);
-    }
     if broken > 0 {
-        let damaged = format!("{broken} of {} indexes do not hold, as said above; {BUILT_ANEW}", names.len() + 1);
+        let damaged = format!("{broken} of {} generations do not hold, as said above; {BUILT_ANEW}", names.len());
         return Err(Failure::Damaged(damaged));
     }
     if wanted.is_none() {
@@ -112,6 +109,13 @@ fn verify(
             Err(error) => return Err(Failure::Damaged(format!("no generation serves: {error}; {BUILT_ANEW}"))),
             Ok(name) if !json => say!("{name} serves"),
             Ok(_) => {}
+        }
+        if !verify_keypoints(config, gallery, json)? {
+            return Err(Failure::Damaged(
+                "the keypoint index does not hold, as said above; no reference is lost: delete keypoints.bin in the index \
+                 folder, and the next start of the service builds it anew"
+                    .to_owned(),
+            ));
         }
     }
     Ok(Exit::Done)

@@ -11,11 +11,11 @@ use super::args::{Cli, CompletionsArgs, ManArgs};
 use super::output::{document, say};
 use super::{Exit, Failure};
 
-pub(super) fn completions(args: &CompletionsArgs) -> Result<Exit, Failure> {
+pub(super) fn completions(args: &CompletionsArgs) -> Exit {
     let mut script = Vec::new();
     generate(args.shell, &mut Cli::command(), "touchstone", &mut script);
     document!("{}", String::from_utf8_lossy(&script));
-    Ok(Exit::Done)
+    Exit::Done
 }
 
 pub(super) fn man(args: &ManArgs) -> Result<Exit, Failure> {

@@ -68,7 +68,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             document!("{}", http::openapi_json());
             return Ok(Exit::Done);
         }
-        Command::Completions(args) => return manuals::completions(args),
+        Command::Completions(args) => return Ok(manuals::completions(args)),
         Command::Man(args) => return manuals::man(args),
         _ => {}
     }

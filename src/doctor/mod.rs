@@ -49,10 +49,7 @@ impl Finding {
 #[must_use]
 pub fn ready(config: &Config) -> Finding {
     let found = parts::service(config);
-    match parts::runs(config) {
-        true => found,
-        false => Finding::wrong(found.what, found.detail),
-    }
+    if parts::runs(config) { found } else { Finding::wrong(found.what, found.detail) }
 }
 
 /// Looks at everything.

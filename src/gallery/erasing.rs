@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Policy;
-use super::audit::{Deed, append, erase_details};
+use super::audit::{Deed, append, erase_details, erase_policies};
 use super::store::{Gallery, GalleryError, conversion, io_error, next_revision, signed};
 use super::writer::Writing;
 use crate::photo::Sha256;
@@ -108,6 +108,7 @@ impl Gallery {
                 .execute("DELETE FROM decided_pair WHERE seller_id = ?1 AND decision = 'authorised'", [seller_id])?;
             transaction.execute("UPDATE decided_pair SET seller_id = NULL WHERE seller_id = ?1", [seller_id])?;
             erased.policies = drop_authorisations(transaction, seller_id)?;
+            erase_policies(transaction, seller_id)?;
             erased.photos = gone.len() as u64;
             let deed = Deed { actor, session: None, action: "forget-seller", subject: "seller" };
             append(transaction, deed, &(), &erased)?;

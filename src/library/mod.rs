@@ -385,7 +385,7 @@ impl Library {
             match words {
                 Some(Some(words)) if row.is_searched => self.keypoints.insert(row.key, &words),
                 Some(None) => {
-                    tracing::error!(key = row.key, "stored words cannot be read: keypoints do not find the reference")
+                    tracing::error!(key = row.key, "stored words cannot be read: keypoints do not find the reference");
                 }
                 _ if row.is_searched => self.wordless.store(true, Ordering::Release),
                 _ => self.keypoints.remove(row.key),

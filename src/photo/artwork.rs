@@ -59,10 +59,9 @@ fn soft_and_sharp(picture: &RgbImage) -> (usize, usize) {
         (0..3).map(|at| most[at] - least[at]).max().unwrap_or(0)
     };
     let inner = (1..height.saturating_sub(1)).flat_map(|y| (1..width.saturating_sub(1)).map(move |x| (x, y)));
-    inner.fold((0, 0), |(soft, sharp), (x, y)| match range(x, y) {
-        ..=FLAT => (soft, sharp),
-        ..=SOFT => (soft + 1, sharp),
-        _ => (soft, sharp + 1),
+    inner.fold((0, 0), |(soft, sharp), (x, y)| {
+        let range = range(x, y);
+        (soft + usize::from(range > FLAT && range <= SOFT), sharp + usize::from(range > SOFT))
     })
 }
 
@@ -134,7 +133,9 @@ fn colours(picture: &RgbImage, most: usize) -> Vec<Option<usize>> {
         if near.len() * 1000 < LEAST_SHARE * pixels.len() {
             break;
         }
-        near.into_iter().for_each(|place| colours[place] = Some(colour));
+        for place in near {
+            colours[place] = Some(colour);
+        }
     }
     colours
 }

@@ -1,4 +1,4 @@
-//! Where Python packages come from: an index in the simple form (PEP 503 and 691), as PyPI and its mirrors have it, or pip.
+//! Where Python packages come from: an index in the simple form (PEP 503 and 691), as `PyPI` and its mirrors have it, or pip.
 
 use std::fs;
 use std::path::{Path, PathBuf};

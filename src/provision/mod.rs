@@ -165,7 +165,8 @@ struct RuntimePins {
 
 #[derive(Deserialize)]
 struct Platform {
-    platform: String,
+    #[serde(rename = "platform")]
+    tag: String,
     wheel_sha256: String,
     sha256: String,
 }
@@ -202,7 +203,7 @@ pub trait Watch {
 pub struct From {
     /// Files brought here another way: wheels, or the files themselves. If there are any, nothing is fetched.
     pub files: Vec<PathBuf>,
-    /// A package index: PyPI, or a mirror of it. Where there is none, pip is asked, which knows its own.
+    /// A package index: `PyPI`, or a mirror of it. Where there is none, pip is asked, which knows its own.
     pub index: Option<String>,
 }
 
@@ -278,7 +279,7 @@ impl Pinned {
             member: pins.member,
             sha256: platform.sha256,
             place: place.to_owned(),
-            tags: (pins.python, Some(platform.platform)),
+            tags: (pins.python, Some(platform.tag)),
             converted: false,
         })
     }

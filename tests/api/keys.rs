@@ -12,6 +12,7 @@ use crate::support::{TestApp, client_with, form, problem, real_photo, wait_for};
 /// Who may call what, written down once more: by hand, from the promise, not from the code.
 const PROMISED: &[(&str, &str, &[&str])] = &[
     ("POST", "/v1/checks", &["platform"]),
+    ("POST", "/v1/checks:batch", &["platform"]),
     ("GET", "/v1/checks/{id}", &["platform", "moderator"]),
     ("GET", "/v1/checks/{id}/case", &["platform", "moderator"]),
     ("POST", "/v1/checks/{id}/appeals", &["platform"]),
@@ -58,6 +59,7 @@ fn request(app: &TestApp, key: &str, (method, path): (&str, &str), brand: &str, 
     let request = client_with(key).request(method.parse().unwrap(), format!("{}{path}", app.url));
     match (method, path.as_str()) {
         ("POST", "/v1/checks") => request.multipart(form(&[&photo(7)], &[])),
+        ("POST", "/v1/checks:batch") => request.header("content-type", "application/x-ndjson").body("{}"),
         ("POST", "/v1/lookups") => request.json(&json!({ "reference_id": id, "brand": brand })),
         ("POST", "/v1/keys") => request.json(&json!({ "scope": "moderator" })),
         ("POST", _) if path.ends_with("/references") => request.multipart(form(&[&photo(8)], &[("polarity", "fake")])),

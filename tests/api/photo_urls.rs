@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use crate::support::pictures::{photo, stolen};
 use crate::support::service::Service;
 use crate::support::store::ObjectServer;
-use crate::support::{TestApp, form, problem};
+use crate::support::{TestApp, form, problem, real_photo};
 
 /// A service that may fetch from this machine, where only tests have photos to be fetched.
 fn fetching(change: impl FnOnce(&mut touchstone::config::Config)) -> TestApp {
@@ -26,7 +26,7 @@ fn a_photo_can_be_named_in_place_of_being_sent_in_checks_look_ups_and_references
     let added = app.post_form("/v1/brands/acme/references", form(&[], &[("polarity", "fake"), ("photo_url", &fake)]));
     assert_eq!(added.status(), 201);
     let copy = url("copy.jpg");
-    let answer = app.check(&[&photo(9)], &[("photo_url", &copy), ("seller_id", "S1")]);
+    let answer = app.check(&[&real_photo(0)], &[("photo_url", &copy), ("seller_id", "S1")]);
     assert_eq!(answer["verdict"], "known_fake_match");
     // In the order sent, under the name in the path: the query may hold a secret.
     assert_eq!(

@@ -94,7 +94,7 @@ fn a_run_that_is_killed_loses_no_answer_that_it_wrote() {
     let folder = TempDir::new().unwrap();
     listings(folder.path());
     let manifest = folder.path().join("many.csv");
-    let rows: String = (0..60).map(|number| format!("other.png,L{number}\n")).collect();
+    let rows = (0..60).map(|number| format!("other.png,L{number}\n")).collect::<Vec<_>>().concat();
     fs::write(&manifest, format!("path,listing_id\n{rows}")).unwrap();
     let out = folder.path().join("answers.jsonl");
     let args = ["check", "--manifest", manifest.to_str().unwrap(), "--out", out.to_str().unwrap()];

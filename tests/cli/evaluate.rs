@@ -32,7 +32,8 @@ fn source(folder: &Path, first: u64) {
 fn models(folder: &Path) -> String {
     let (from, to) = (root().join("models"), folder.join("models"));
     std::fs::create_dir_all(to.join("weights")).unwrap();
-    for file in ["sscd-distilled.toml", "weights/sscd_distilled.onnx"] {
+    std::fs::create_dir_all(to.join("keypoints")).unwrap();
+    for file in ["sscd-distilled.toml", "weights/sscd_distilled.onnx", "keypoints/vocabulary.json"] {
         std::fs::copy(from.join(file), to.join(file)).unwrap();
     }
     format!("models={}", to.display())

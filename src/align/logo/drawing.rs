@@ -41,7 +41,7 @@ impl Drawing {
     pub(super) fn of(reference: &LocalFeatures) -> Option<Self> {
         let picture = &reference.thumbnail;
         let ground = border_colour(picture);
-        let distances: Vec<f32> = picture.pixels().map(|pixel| away(pixel, ground)).collect();
+        let distances: Vec<f32> = picture.pixels().map(|pixel| away(*pixel, ground)).collect();
         let mut drawn: Vec<f32> = distances.iter().copied().filter(|distance| *distance > INK).collect();
         if drawn.len() < FEWEST_PIXELS {
             return None;
@@ -167,7 +167,7 @@ impl Grid {
 pub(super) fn filling(picture: &RgbImage, frame: (u32, u32)) -> Vec<Place> {
     let ground = border_colour(picture);
     let (width, height) = (picture.width() as usize, picture.height() as usize);
-    let pixels: Vec<bool> = picture.pixels().map(|pixel| away(pixel, ground) > INK).collect();
+    let pixels: Vec<bool> = picture.pixels().map(|pixel| away(*pixel, ground) > INK).collect();
     let Some([left, top, right, bottom]) = bounds((width, height), |place| pixels[place]) else {
         return Vec::new();
     };
@@ -187,8 +187,8 @@ pub(super) fn is_other_colour(known: [f64; 3], photo: [f64; 3]) -> bool {
         && (known.norm() <= GREYISH || (known.norm() >= COLOURED && (photo * known.conj()).arg().abs() >= OTHER_HUE))
 }
 
-fn away(pixel: &image::Rgb<u8>, ground: [f32; 3]) -> f32 {
-    pixel.0.iter().zip(ground).map(|(value, ground)| (f32::from(*value) - ground).abs()).fold(0.0, f32::max)
+fn away(pixel: image::Rgb<u8>, ground: [f32; 3]) -> f32 {
+    pixel.0.into_iter().zip(ground).map(|(value, ground)| (f32::from(value) - ground).abs()).fold(0.0, f32::max)
 }
 
 /// Left, top, right and bottom of what `is_drawn`.

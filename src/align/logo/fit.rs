@@ -159,7 +159,7 @@ pub(super) fn worst_part(grid: &Grid, reading: &Reading) -> f64 {
     } else {
         (PARTS / 2, PARTS / 2)
     };
-    let of = |at: f64, count: usize| (((at + 1.0) / 2.0 * count as f64) as usize).min(count - 1);
+    let of = |at: f64, count: usize| ((f64::midpoint(at, 1.0) * count as f64) as usize).min(count - 1);
     let mut sums = vec![Sums::default(); across * down];
     for ((u, v), (drawn, seen)) in grid.points.iter().zip(grid.drawn.iter().zip(&reading.values)) {
         if let Some(seen) = seen {

@@ -218,12 +218,12 @@ pub(super) fn read(path: &Path, origin: &KeypointOrigin, words: usize) -> Result
     let mut from = Summed { inner: reader, sum: Sha256::new() };
     from.sum.update(&line);
     let mut state = State::new(words);
-    for slot in 0..header.pictures {
+    let pictures = u32::try_from(header.pictures).map_err(|_| mismatch("pictures", &header.pictures, &"fewer"))?;
+    for slot in 0..pictures {
         let count = from.number().map_err(at)?;
         let keys = from.numbers(count).map_err(at)?;
         for &key in &keys {
-            // Below, the slots are counted against the size of a posting's field.
-            state.slot_of_key.insert(key, slot as u32);
+            state.slot_of_key.insert(key, slot);
         }
         state.slots.push(match *keys {
             [] => Keys::None,
@@ -238,12 +238,11 @@ pub(super) fn read(path: &Path, origin: &KeypointOrigin, words: usize) -> Result
         let place = usize::try_from(word).ok().and_then(|word| state.words.get_mut(word));
         *place.ok_or_else(|| mismatch("word", &word, &format!("below {words}")))? = list;
     }
-    let expected = from.sum.finalize();
-    let mut got = [0; 32];
-    from.inner.read_exact(&mut got).map_err(at)?;
-    if got[..] != expected[..] {
-        let hex = |sum: &[u8]| sum.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        return Err(mismatch("SHA-256", &hex(&got), &hex(&expected)));
+    let expected = crate::photo::Sha256(from.sum.finalize().into());
+    let mut got = crate::photo::Sha256([0; 32]);
+    from.inner.read_exact(&mut got.0).map_err(at)?;
+    if got != expected {
+        return Err(mismatch("SHA-256", &got, &expected));
     }
     if from.inner.read(&mut [0]).map_err(at)? != 0 {
         return Err(mismatch("size", &"more", &"the end after the SHA-256"));

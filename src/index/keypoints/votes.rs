@@ -2,6 +2,11 @@
     clippy::inline_always,
     reason = "what is not inlined into `Arch::dispatch` is compiled for no processor in particular"
 )]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "bits of a signature, steps of scale, and counts of a few thousand"
+)]
 
 use pulp::{Arch, NullaryFnOnce};
 
@@ -123,7 +128,9 @@ impl State {
         for count in &mut common {
             *count = std::f32::consts::LN_2 / (1.0 + *count / COMMON).ln_1p();
         }
-        matches.iter_mut().for_each(|one| one.weight *= common[usize::from(one.keypoint)]);
+        for one in &mut matches {
+            one.weight *= common[usize::from(one.keypoint)];
+        }
         matches
     }
 
@@ -195,7 +202,9 @@ impl Histogram {
                 }
             }
         }
-        touched.into_iter().for_each(|cell| self.cells[cell] = 0.0);
+        for cell in touched {
+            self.cells[cell] = 0.0;
+        }
         best
     }
 }

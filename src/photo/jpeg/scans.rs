@@ -17,10 +17,10 @@ pub(super) struct Scans {
 
 impl Scans {
     pub(super) fn of(jpeg: &[u8]) -> Self {
-        let mut markers = Markers { rest: jpeg, in_scan: false };
+        let markers = Markers { rest: jpeg, in_scan: false };
         let mut frame: Option<Frame> = None;
         let mut ended = false;
-        while let Some((marker, segment)) = markers.next() {
+        for (marker, segment) in markers {
             match marker {
                 END_OF_IMAGE => {
                     ended = true;

@@ -27,7 +27,8 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
     let mut file = Decoder::new(Cursor::new(bytes)).map_err(broken)?;
     let page = Page::of(&mut file).map_err(broken)?;
     let samples = u64::from(page.samples) * u64::from(page.bits.div_ceil(8));
-    let memory = u64::from(page.width) * u64::from(page.height) * (samples + BYTES_PER_PIXEL);
+    let pixels = u64::from(page.width) * u64::from(page.height);
+    let memory = pixels.saturating_mul(samples + BYTES_PER_PIXEL);
     check_size(page.width, page.height, memory, limits)?;
     let (image, damaged) = match page.format {
         SampleFormat::IEEEFP => (floating_point(file, &page, limits)?, false),

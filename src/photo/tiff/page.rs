@@ -1,4 +1,4 @@
-//! What the tags of a TIFF's first page say (TIFF 6.0; BigTIFF has the same tags).
+//! What the tags of a TIFF's first page say (TIFF 6.0; `BigTIFF` has the same tags).
 
 use std::io::Cursor;
 

@@ -38,7 +38,7 @@ pub(super) fn decode(bytes: &[u8], page: &Page, limits: &Limits) -> Result<(Dyna
         damaged |=
             if jpeg { samples.draw_jpeg(page, &part, packed)? } else { samples.draw(page, &part, packed, limits)? };
     }
-    Ok((samples.image(page.has_alpha(), colour)?, damaged))
+    Ok((samples.image(page.has_alpha(), &colour)?, damaged))
 }
 
 /// The picture of floating-point samples.
@@ -61,7 +61,7 @@ pub(super) fn from_floating_point(mut file: Decoder<Cursor<&[u8]>>, page: &Page)
     samples.per_pixel = levels.len() / (samples.width as usize * samples.height as usize);
     samples.levels = if page.planar { interleaved(&levels, samples.per_pixel) } else { levels };
     let colour = if page.photometric == PhotometricInterpretation::RGB { of_rgb() } else { of_grey(false) };
-    samples.image(page.has_alpha(), colour)
+    samples.image(page.has_alpha(), &colour)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255")]
@@ -194,7 +194,7 @@ impl Samples {
         Ok(damaged)
     }
 
-    fn image(self, has_alpha: bool, colour: Colour<'_>) -> Result<DynamicImage, String> {
+    fn image(self, has_alpha: bool, colour: &Colour<'_>) -> Result<DynamicImage, String> {
         let Self { width, height, per_pixel, levels } = self;
         let few = || "it has fewer samples than its colours need".to_owned();
         if per_pixel < colour.samples + usize::from(has_alpha) {
@@ -266,10 +266,13 @@ fn undo_prediction(page: &Page, row: &mut [u8], samples: usize) -> Result<(), St
     Ok(())
 }
 
+/// From a pixel's samples to its colour.
+type ToRgb<'p> = Box<dyn Fn(&[u8]) -> [u8; 3] + 'p>;
+
 /// How many samples of a pixel are its colour, and which colour they are.
 struct Colour<'p> {
     samples: usize,
-    rgb: Box<dyn Fn(&[u8]) -> [u8; 3] + 'p>,
+    rgb: ToRgb<'p>,
 }
 
 fn of_grey(white_is_zero: bool) -> Colour<'static> {
