@@ -124,6 +124,33 @@ fn an_avif_is_one_by_any_of_its_brands() {
 }
 
 #[test]
+fn a_picture_that_ends_in_zeros_is_damaged() {
+    let mut webp = fixture("lossy.webp");
+    let end = webp.len();
+    webp[end - 200..].fill(0);
+    assert!(decode(&webp).is_damaged() && !decode(&fixture("lossy.webp")).is_damaged());
+    // The coded picture is the last box of the file. Most cuts are noticed by the decoder; after this one it goes on.
+    let mut avif = fixture("plain.avif");
+    let end = avif.len();
+    avif[end - 48..].fill(0);
+    assert!(Photo::decode(&avif, &Limits::default()).is_ok_and(|photo| photo.is_damaged()));
+    assert!(!decode(&fixture("plain.avif")).is_damaged());
+}
+
+#[test]
+fn a_heic_whose_primary_item_is_a_part_of_another_picture_is_broken() {
+    for (name, part) in [("clear.heic", 2_u8), ("grid.heic", 3)] {
+        let mut file = fixture(name);
+        let primary = file.windows(4).position(|kind| kind == b"pitm").unwrap() + 9;
+        assert_eq!(file[primary], 1);
+        file[primary] = part;
+        assert!(error(&file).to_string().contains("a part of another picture"), "{name}");
+        file[primary] = 99;
+        assert!(matches!(error(&file), PhotoError::Broken { .. }), "{name}");
+    }
+}
+
+#[test]
 fn transparent_pictures_of_modern_formats_are_laid_over_white() {
     let clear = decode(&fixture("clear.png"));
     for name in ["clear.avif", "clear.heic", "clear.jxl"] {
