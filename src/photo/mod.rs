@@ -4,12 +4,14 @@
 
 mod animation;
 mod avif;
+mod bmp;
 mod boxes;
 mod colour;
 mod decode;
 mod doubt;
 mod error;
 mod fingerprint;
+mod gif;
 mod heic;
 mod jpeg;
 mod jxl;

@@ -124,6 +124,31 @@ fn an_avif_is_one_by_any_of_its_brands() {
 }
 
 #[test]
+fn a_bmp_whose_alpha_is_zero_everywhere_is_opaque() {
+    let mut bmp = Cursor::new(Vec::new());
+    let clear = RgbaImage::from_fn(40, 30, |x, y| Rgba([x as u8 * 6, y as u8 * 8, 90, 0]));
+    DynamicImage::ImageRgba8(clear.clone()).write_to(&mut bmp, ImageFormat::Bmp).unwrap();
+    assert!(decode(&bmp.into_inner()).rgb() == &DynamicImage::ImageRgba8(clear).into_rgb8());
+}
+
+#[test]
+fn what_browsers_show_otherwise_is_broken() {
+    let few = encode(&RgbImage::from_pixel(8, 8, Rgb([200, 30, 40])), ImageFormat::Bmp);
+    let mut run_lengths = few.clone();
+    run_lengths[30] = 1;
+    let mut within = few;
+    (within[28], within[10]) = (8, 60);
+    let mut outside = fixture("animated.gif");
+    let frame = outside.windows(9).position(|block| block == [0x2c, 0, 0, 0, 0, 96, 0, 64, 0]).unwrap();
+    outside[frame + 1] = 10;
+    for (bytes, reason) in
+        [(&run_lengths, "run-length"), (&within, "within its palette"), (&outside, "beyond its canvas")]
+    {
+        assert!(error(bytes).to_string().contains(reason), "{reason}: {}", error(bytes));
+    }
+}
+
+#[test]
 fn a_picture_that_ends_in_zeros_is_damaged() {
     let mut webp = fixture("lossy.webp");
     let end = webp.len();
