@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use touchstone::align::{LocalFeatures, QueryFeatures, align};
 use touchstone::config::Config;
 use touchstone::embed::{EmbedOptions, Embedder, ModelManifest, load_runtime, preprocess};
-use touchstone::gallery::{BrandId, Polarity, Policy};
+use touchstone::gallery::{BrandId, Kind, Polarity, Policy};
 use touchstone::photo::{Limits, Photo};
 use touchstone::verdict::{Candidate, Facts, Terms, judge};
 
@@ -82,6 +82,8 @@ fn candidates() -> Vec<Candidate> {
         alignment: None,
         mark: None,
         same_file: false,
+        kind: Kind::Photo,
+        logo: None,
     };
     (0..16).map(one).collect()
 }

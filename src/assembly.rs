@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::align::{Vocabulary, VocabularyError};
 use crate::config::Config;
 use crate::decoder::Decoder;
 use crate::embed::{Embedder, ManifestError, ModelError, ModelManifest, load_runtime};
@@ -24,6 +25,9 @@ pub enum AssemblyError {
     /// The model cannot run.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Keypoints cannot be turned into words.
+    #[error(transparent)]
+    Vocabulary(#[from] VocabularyError),
     /// Probabilities cannot be had.
     #[error(transparent)]
     Scoring(#[from] ScoringError),
@@ -53,6 +57,8 @@ pub struct Model {
     pub embedder: Arc<Embedder>,
     /// Turns what it sees into probabilities.
     pub scoring: Arc<Scoring>,
+    /// Turns keypoints into visual words. The same for every model.
+    pub vocabulary: Arc<Vocabulary>,
     /// Generic images, embedded by it.
     pub bank: Arc<GenericBank>,
 }
@@ -68,7 +74,13 @@ impl Model {
         let scoring = Scoring::load(&config.models, &manifest)?;
         let embedder = Embedder::start(&config.models, manifest, &config.embed)?;
         let bank = GenericBank::open(&config.generic, &embedder, &config.photo, gallery)?;
-        Ok(Self { embedder: Arc::new(embedder), scoring: Arc::new(scoring), bank: Arc::new(bank) })
+        let vocabulary = Vocabulary::load(&config.models)?;
+        Ok(Self {
+            embedder: Arc::new(embedder),
+            scoring: Arc::new(scoring),
+            vocabulary: Arc::new(vocabulary),
+            bank: Arc::new(bank),
+        })
     }
 }
 
@@ -116,14 +128,15 @@ impl Parts {
     /// # Errors
     /// When the index cannot be opened or made.
     pub fn over(config: &Config, index_dir: &Path, gallery: Arc<Gallery>, model: Model) -> Result<Self, AssemblyError> {
-        let Model { embedder, scoring, bank } = model;
-        let library =
-            Library::open(Arc::clone(&gallery), index_dir, embedder.manifest(), Arc::clone(&scoring), &config.index)?;
+        let Model { embedder, scoring, vocabulary, bank } = model;
+        let artefacts = (Arc::clone(&scoring), Arc::clone(&vocabulary));
+        let library = Library::open(Arc::clone(&gallery), index_dir, embedder.manifest(), artefacts, &config.index)?;
         let screener = Screener {
             gallery,
             library: Arc::new(library),
             embedder,
             scoring,
+            vocabulary,
             decoder: Arc::new(Decoder::new(&config.photo, &config.decoder)),
             matches: config.server.max_matches,
             checks: config.checks.clone(),
@@ -138,6 +151,7 @@ impl Parts {
     pub fn catch_up(&self) -> Result<(), EnrolError> {
         let library = &self.screener.library;
         self.enrolment().embed_missing(&|_| {})?;
+        self.enrolment().word_missing(&|_| {})?;
         Ok(library.refresh()?)
     }
 
@@ -148,6 +162,7 @@ impl Parts {
             gallery: Arc::clone(&self.screener.gallery),
             embedder: Arc::clone(&self.screener.embedder),
             decoder: Arc::clone(&self.screener.decoder),
+            vocabulary: Arc::clone(&self.screener.vocabulary),
         }
     }
 }

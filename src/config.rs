@@ -8,11 +8,11 @@ use thiserror::Error;
 
 use crate::decoder::DecoderOptions;
 use crate::embed::EmbedOptions;
+use crate::fetch::FetchOptions;
 use crate::gallery::Retention;
 use crate::index::IndexOptions;
 use crate::moderation::Platform;
 use crate::photo::Limits;
-use crate::reindex::FetchOptions;
 use crate::screening::CheckOptions;
 
 /// All settings. `touchstone.example.toml` lists every one with its default.
@@ -103,6 +103,10 @@ pub struct Server {
     pub max_in_flight: usize,
     /// Checks that wait for a core, whole in memory; one more gets 429, so that nobody waits for long. 0 means three a core.
     pub max_waiting: usize,
+    /// Batches that may be here at once; one more gets 429.
+    pub max_batches: usize,
+    /// Listings in one batch at most.
+    pub max_batch_lines: usize,
     /// Photos in one check at most.
     pub max_photos: usize,
     /// Bytes of one request at most.
@@ -125,6 +129,8 @@ impl Default for Server {
             key_rate: 200,
             max_in_flight: 64,
             max_waiting: 0,
+            max_batches: 2,
+            max_batch_lines: 1_000,
             max_photos: 20,
             max_request_bytes: 100 << 20,
             timeout_s: 30,
@@ -181,17 +187,20 @@ pub enum ConfigError {
     },
 }
 
+/// The settings of the installed service.
+const INSTALLED: &str = "/etc/touchstone/touchstone.toml";
+
 /// Prefix of environment variables; `__` stands for the dot: `TOUCHSTONE_SERVER__LISTEN`.
 const PREFIX: &str = "TOUCHSTONE_";
 
 impl Config {
-    /// Reads `file` (or `touchstone.toml` here, where there is one), then the variables.
+    /// Reads `file` (or `touchstone.toml` here, or that of the installed service, where there is one), then the variables.
     ///
     /// # Errors
     /// When the file is missing or something in it or in a variable is wrong.
     pub fn load(file: Option<&Path>, variables: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        let default = Path::new("touchstone.toml");
-        let file = file.or_else(|| default.exists().then_some(default));
+        let usual = [Path::new("touchstone.toml"), Path::new(INSTALLED)];
+        let file = file.or_else(|| usual.into_iter().find(|path| path.exists()));
         let mut table = match file {
             Some(path) => read_table(path)?,
             None => toml::Table::new(),
@@ -214,6 +223,8 @@ impl Config {
         let ranges = [
             ("server.max_in_flight", self.server.max_in_flight, 1..=10_000),
             ("server.max_waiting", self.server.max_waiting, 0..=10_000),
+            ("server.max_batches", self.server.max_batches, 1..=1_000),
+            ("server.max_batch_lines", self.server.max_batch_lines, 1..=100_000),
             ("server.max_photos", self.server.max_photos, 1..=1_000),
             ("server.max_matches", self.server.max_matches, 1..=1_000),
             ("embed.workers", self.embed.workers, 0..=256),

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::align::LocalFeatures;
+use crate::align::{LocalFeatures, Vocabulary};
 use crate::decoder::Decoder;
 use crate::embed::{EmbedError, Embedder, Embedding};
-use crate::gallery::{Added, Claim, Gallery, GalleryError, NewReference, PhotoRecord, Reference};
+use crate::gallery::{Added, Claim, Gallery, GalleryError, Kind, NewReference, PhotoRecord, Reference};
 use crate::hygiene::{GenericBank, HygieneError, conflict_with, contradicting, contradicting_itself};
 use crate::library::{Library, LibraryError};
-use crate::photo::{Photo, PhotoError, Sha256, doubts};
+use crate::photo::{Photo, PhotoError, Sha256, doubts, is_artwork};
 
 /// Photos that are embedded in one go when a model has not seen them.
 const BATCH: usize = 64;
@@ -44,6 +44,8 @@ pub struct Enrolment {
     pub embedder: Arc<Embedder>,
     /// Decodes photos.
     pub decoder: Arc<Decoder>,
+    /// Turns keypoints into visual words.
+    pub vocabulary: Arc<Vocabulary>,
 }
 
 /// What a new reference is held against.
@@ -88,11 +90,14 @@ impl Enrolment {
         let others = hygiene.is_some_and(|hygiene| hygiene.disputes_others);
         let disputed = contradicted.iter().filter(|other| others || other.claim.brand == claim.brand);
         let quarantine = contradicted.first().map(|other| conflict_with(claim, other));
+        let features = LocalFeatures::of(photo.rgb());
+        let words = Vocabulary::to_bytes(&self.vocabulary.words(&features));
         let new = NewReference {
             claim,
             photo: &record,
             bytes: Some(bytes),
             embedding: &embedding,
+            words: Some((self.vocabulary.id(), &words)),
             mark: hygiene.and_then(|hygiene| hygiene.bank.mark(record.quality, &embedding, thresholds)),
             quarantine: quarantine.as_ref(),
             disputes: &disputed.map(|other| other.key).collect::<Vec<_>>(),
@@ -101,8 +106,8 @@ impl Enrolment {
         };
         let added = self.gallery.add_one(&new, &self.embedder.manifest().id())?;
         if let Added::New(reference) = &added {
-            // Beside the answer's way: when it fails, the first check that needs them makes them.
-            keep_features(&self.gallery, reference.photo.sha256, &LocalFeatures::of(photo.rgb()));
+            // When this fails, the first check that needs them makes them.
+            keep_features(&self.gallery, reference.photo.sha256, &features);
         }
         Ok(added)
     }
@@ -119,7 +124,8 @@ impl Enrolment {
         let doubts = doubts(&photo, |rgb| LocalFeatures::of(rgb).len());
         let pixels = if doubts.is_empty() { Vec::new() } else { photo.pixel_sums() };
         let photo = photo.as_seen();
-        let record = PhotoRecord { doubts, pixels, ..PhotoRecord::from(&photo) };
+        let kind = if is_artwork(photo.rgb()) { Kind::Logo } else { Kind::Photo };
+        let record = PhotoRecord { doubts, pixels, kind, ..PhotoRecord::from(&photo) };
         Ok((photo, record))
     }
 
@@ -145,6 +151,40 @@ impl Enrolment {
             done += vectors.len();
             told(done);
         }
+    }
+
+    /// Makes the visual words of every reference that has none, from its keypoints, and tells `told` how many are done.
+    /// Returns how many. A photo that cannot be read is logged and has no words.
+    ///
+    /// # Errors
+    /// When the gallery cannot be read or written.
+    pub fn word_missing(&self, told: &dyn Fn(usize)) -> Result<usize, EnrolError> {
+        let (mut done, mut after) = (0, 0);
+        loop {
+            let missing = self.gallery.without_words(self.vocabulary.id(), after, BATCH)?;
+            let Some(last) = missing.last() else {
+                return Ok(done);
+            };
+            after = last.key;
+            done += self.word(&missing, &|| {})?;
+            told(done);
+        }
+    }
+
+    /// Makes and keeps the keypoints and visual words of references.
+    ///
+    /// # Errors
+    /// When the gallery cannot be written.
+    pub fn word(&self, references: &[Reference], told: &(dyn Fn() + Sync)) -> Result<usize, EnrolError> {
+        use rayon::prelude::*;
+        let made = references.par_iter().filter_map(|reference| {
+            let features = features(&self.gallery, &self.decoder, reference.photo.sha256);
+            told();
+            Some((reference, Vocabulary::to_bytes(&self.vocabulary.words(&features?))))
+        });
+        let made: Vec<(&Reference, Vec<u8>)> = made.collect();
+        self.gallery.add_words(self.vocabulary.id(), &made)?;
+        Ok(made.len())
     }
 
     /// Two or more threads decode while the model works.

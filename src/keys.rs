@@ -102,12 +102,22 @@ pub fn recognise(gallery: &Gallery, text: &str, now: Timestamp) -> Result<ApiKey
     let (key, kept) = gallery.key(&id)?.ok_or(KeyRefused::Unknown)?;
     let given = Sha256::of(text.as_bytes());
     verify_slices_are_equal(&given.0, &kept.0).map_err(|_| KeyRefused::Unknown)?;
+    usable(&key, now)?;
+    Ok(key)
+}
+
+/// Whether a key that is known may be used at `now`.
+///
+/// # Errors
+/// [`KeyRefused`] when it has expired or was revoked.
+pub fn usable(key: &ApiKey, now: Timestamp) -> Result<(), KeyRefused> {
+    let id = || key.id.clone();
     if let Some(at) = key.revoked_at {
-        return Err(KeyRefused::Revoked { id, at });
+        return Err(KeyRefused::Revoked { id: id(), at });
     }
     match key.expires_at.filter(|at| *at <= now) {
-        Some(at) => Err(KeyRefused::Expired { id, at }),
-        None => Ok(key),
+        Some(at) => Err(KeyRefused::Expired { id: id(), at }),
+        None => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! # Rooms
-//! Imports run downwards only: `cli` and `http` call [`screening`], [`enrolment`] and [`reindex`];
+//! Imports run downwards only: `cli` and `http` call [`screening`], [`enrolment`], [`reindex`] and [`backfill`];
 //! [`assembly`] opens their parts; these call [`library`], which keeps [`gallery`] and [`index`] in step, and [`verdict`], which is pure and
 //! reads the gallery's words; [`scoring`] turns what was seen into probabilities; [`align`], [`embed`] and
 //! [`photo`] lie at the bottom. [`decoder`] decodes photos in other processes, [`keys`] tells callers apart, [`backup`] puts everything into
@@ -36,14 +36,17 @@
 
 pub mod align;
 pub mod assembly;
+pub mod backfill;
 pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod console;
 pub mod decoder;
+pub mod doctor;
 pub mod embed;
 pub mod enrolment;
 pub mod evaluate;
+pub mod fetch;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod gallery;
@@ -55,6 +58,7 @@ pub mod library;
 pub mod moderation;
 pub mod page;
 pub mod photo;
+pub mod provision;
 pub mod reindex;
 pub mod scoring;
 pub mod screening;

@@ -16,6 +16,8 @@ const PHOTOS: &str = "touchstone_photos_total";
 const CHECKS: &str = "touchstone_checks_total";
 const REFUSED: &str = "touchstone_requests_refused_total";
 const KEPT_OUT: &str = "touchstone_requests_kept_out_total";
+const FETCHED: &str = "touchstone_photo_urls_total";
+const BATCH_LINES: &str = "touchstone_batch_lines_total";
 const EMBED_SECONDS: &str = "touchstone_embed_seconds";
 const EMBEDDED: &str = "touchstone_embedded_photos_total";
 const SEARCH_SECONDS: &str = "touchstone_search_seconds";
@@ -27,6 +29,10 @@ const INDEX_KEYS: &str = "touchstone_index_keys";
 const INDEX_ADDED: &str = "touchstone_index_added_keys";
 const INDEX_REMOVED: &str = "touchstone_index_removed_keys";
 const INDEX_GENERATION: &str = "touchstone_index_generation";
+const KEYPOINT_KEYS: &str = "touchstone_keypoint_index_keys";
+const KEYPOINT_POSTINGS: &str = "touchstone_keypoint_index_postings";
+const READY: &str = "touchstone_ready";
+const BUILD: &str = "touchstone_build_info";
 
 /// Which log lines are written, and how to change that while the process runs.
 pub struct LogFilter(Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>);
@@ -97,6 +103,8 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
     describe_counter!(CHECKS, "Checks answered, by action");
     describe_counter!(REFUSED, "Requests refused because the service was full");
     describe_counter!(KEPT_OUT, "Requests without a key that fits, by the problem's code");
+    describe_counter!(FETCHED, "Photos that requests named by URL: fetched, or the problem's code");
+    describe_counter!(BATCH_LINES, "Listings in batches, by outcome: answered or failed");
     describe_histogram!(EMBED_SECONDS, "Time of one run of the model");
     describe_counter!(EMBEDDED, "Photos embedded");
     describe_histogram!(SEARCH_SECONDS, "Time of one search in the index");
@@ -104,10 +112,18 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
     describe_counter!(VIEWS, "Views embedded for checks: whole photos, and pictures inside them");
     describe_histogram!(DECODE_SECONDS, "Time to decode one photo");
     describe_counter!(DECODERS_LOST, "Decoding processes that a photo has ended, or that were killed over one");
+    describe_gauge!(READY, "1 when checks can be trusted, else 0");
+    describe_gauge!(BUILD, "1, with the version and the model that serves");
     describe_gauge!(INDEX_KEYS, "References served by the index");
     describe_gauge!(INDEX_ADDED, "References that came since the generation was built");
     describe_gauge!(INDEX_REMOVED, "References of the generation that are served no more");
     describe_gauge!(INDEX_GENERATION, "Number of the generation that serves");
+    describe_gauge!(KEYPOINT_KEYS, "References in the keypoint index");
+    describe_gauge!(KEYPOINT_POSTINGS, "Keypoints in the keypoint index");
+    // What has not happened yet is told as zero, so that the first time is an increase.
+    for name in [REFUSED, DECODERS_LOST, EMBEDDED, SECOND_LOOKS, VIEWS] {
+        counter!(name).increment(0);
+    }
     Some(handle)
 }
 
@@ -124,6 +140,14 @@ pub(crate) fn refused() {
 
 pub(crate) fn kept_out(code: &'static str) {
     counter!(KEPT_OUT, "code" => code).increment(1);
+}
+
+pub(crate) fn fetched(outcome: &'static str) {
+    counter!(FETCHED, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn batch_line(answered: bool) {
+    counter!(BATCH_LINES, "outcome" => if answered { "answered" } else { "failed" }).increment(1);
 }
 
 pub(crate) fn judged(verdict: &'static str) {
@@ -157,6 +181,18 @@ pub(crate) fn index(generation: u64, keys: usize, added: usize, removed: usize) 
     gauge!(INDEX_ADDED).set(added as f64);
     gauge!(INDEX_REMOVED).set(removed as f64);
     gauge!(INDEX_GENERATION).set(generation as f64);
+}
+
+/// Size of the keypoint index.
+pub(crate) fn keypoints(keys: usize, postings: usize) {
+    gauge!(KEYPOINT_KEYS).set(keys as f64);
+    gauge!(KEYPOINT_POSTINGS).set(postings as f64);
+}
+
+/// Told when the metrics are read.
+pub(crate) fn state(ready: bool, model: &str) {
+    gauge!(READY).set(if ready { 1.0 } else { 0.0 });
+    gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION"), "model" => model.to_owned()).set(1.0);
 }
 
 /// A photo was held against references.

@@ -185,7 +185,7 @@ impl Cell {
 }
 
 /// A complex number whose direction is the hue and whose length, 0 to about 200, is the saturation.
-fn chroma([red, green, blue]: [f64; 3]) -> Complex<f64> {
+pub(super) fn chroma([red, green, blue]: [f64; 3]) -> Complex<f64> {
     Complex::new((red - green) * FRAC_1_SQRT_2, (f64::midpoint(red, green) - blue) * 0.8165)
 }
 

@@ -144,7 +144,7 @@ fn scale_at_centre(map: &Map, width: f64, height: f64) -> f64 {
     }
 }
 
-fn bilinear(image: &RgbImage, x: f64, y: f64) -> Colour {
+pub(super) fn bilinear(image: &RgbImage, x: f64, y: f64) -> Colour {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let x = x.clamp(0.0, (width - 1) as f64);
     let y = y.clamp(0.0, (height - 1) as f64);

@@ -68,7 +68,7 @@ pub(super) fn project(map: &Map, x: f64, y: f64) -> Option<Point2<f64>> {
     (point.z > 1e-6).then(|| Point2::new(point.x / point.z, point.y / point.z))
 }
 
-fn similarity(pair: &Pair) -> Map {
+pub(super) fn similarity(pair: &Pair) -> Map {
     let (reference, query) = (&pair.reference, &pair.query);
     let scale = f64::from(query.scale / reference.scale);
     let (sin, cos) = f64::from(query.angle - reference.angle).sin_cos();

@@ -47,6 +47,13 @@ impl Descriptors {
         Self::new(self.all().flat_map(|descriptor| order.map(|place| descriptor[place])).collect())
     }
 
+    /// Those of the negative: all directions are opposite, and the patch with them.
+    pub(super) fn inverted(&self) -> Self {
+        let from = |place: usize| (CELLS * CELLS - 1 - place / BINS) * BINS + place % BINS;
+        let order: [usize; DESCRIPTOR] = std::array::from_fn(from);
+        Self::new(self.all().flat_map(|descriptor| order.map(|place| descriptor[place])).collect())
+    }
+
     fn one(&self, place: usize) -> &[i8] {
         &self.bytes[place * DESCRIPTOR..][..DESCRIPTOR]
     }
@@ -151,4 +158,39 @@ pub(super) fn pairs(query: &QueryFeatures, reference: &LocalFeatures, flipped: b
 /// A point where the mirror image of its frame has it.
 fn mirrored(point: Point, width: f32) -> Point {
     Point { x: width - 1.0 - point.x, angle: std::f32::consts::PI - point.angle, ..point }
+}
+
+/// Counterparts of each point of the reference, the nearest first.
+const COUNTERPARTS: usize = 3;
+
+/// Pairs each point of the reference with its nearest ones in the query, however near others are; `inverted`, with those of
+/// the query's negative.
+pub(super) fn loose_pairs(
+    query: &QueryFeatures,
+    reference: &LocalFeatures,
+    flipped: bool,
+    inverted: bool,
+) -> Vec<Pair> {
+    let descriptors = if flipped { &query.mirrored } else { &query.features.descriptors };
+    // The negative of one has the distances to the other that it has to the other's.
+    let negative = inverted.then(|| reference.descriptors.inverted());
+    let known = negative.as_ref().unwrap_or(&reference.descriptors);
+    let turn = if inverted { std::f32::consts::PI } else { 0.0 };
+    let nearest = known.all().zip(&reference.points).flat_map(|(known, &point)| {
+        let point = if flipped { mirrored(point, reference.frame.0 as f32) } else { point };
+        let distance = |seen: &[i8]| i8::sqeuclidean(known, seen).unwrap_or(f64::INFINITY);
+        let mut nearest = [(f64::INFINITY, None); COUNTERPARTS];
+        for (seen, &query) in descriptors.all().zip(&query.features.points) {
+            let distance = distance(seen);
+            if distance < nearest[COUNTERPARTS - 1].0 {
+                nearest[COUNTERPARTS - 1] = (distance, Some(query));
+                nearest.sort_by(|a, b| a.0.total_cmp(&b.0));
+            }
+        }
+        nearest.into_iter().filter_map(move |(_, query)| {
+            let query = query?;
+            Some(Pair { reference: point, query: Point { angle: query.angle + turn, ..query } })
+        })
+    });
+    nearest.collect()
 }

@@ -21,9 +21,11 @@ mod colour;
 mod compare;
 mod features;
 mod geometry;
+mod logo;
 mod matching;
 mod points;
 mod same;
+mod words;
 
 use image::{RgbImage, imageops};
 
@@ -32,7 +34,9 @@ use geometry::Map;
 
 pub use colour::Recolour;
 pub use features::{LocalFeatures, QueryFeatures, VERSION};
+pub use logo::{FoundLogo, LogoChange, find_logo};
 pub use same::is_same_picture;
+pub use words::{ANGLES, Payload, SCALES, SIGNATURE_BITS, VisualWord, Vocabulary, VocabularyError};
 
 /// Share of the smaller of two places that both must cover to be the same.
 const SAME_PLACE: f64 = 0.5;

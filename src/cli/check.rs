@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::args::CheckArgs;
+use super::backfill::backfill;
 use super::output::{document, say};
 use super::{Exit, Failure};
 use crate::assembly::Parts;
@@ -16,6 +17,9 @@ use crate::screening::{CheckAnswer, Listing, ReasonText, Upload};
 use crate::verdict::{Reason, Verdict};
 
 pub(super) fn check(config: &Config, args: &CheckArgs) -> Result<Exit, Failure> {
+    if let Some(manifest) = &args.manifest {
+        return backfill(config, args, manifest);
+    }
     let (mut uploads, mut places, mut failed) = (Vec::new(), Vec::new(), BTreeMap::new());
     for (place, path) in args.photos.iter().enumerate() {
         match read(path, &config.photo) {
@@ -87,7 +91,7 @@ pub(super) fn read(path: &Path, limits: &Limits) -> Result<Upload, Failure> {
     }
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(most.saturating_add(1)).read_to_end(&mut bytes)).map_err(failed)?;
-    Ok(Upload { name: Some(name), bytes: bytes.into() })
+    Ok(Upload::sent(Some(name), bytes.into()))
 }
 
 fn print(answer: &CheckAnswer, failed: &BTreeMap<usize, Failure>, photos: usize) {

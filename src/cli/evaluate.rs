@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::args::EvaluateArgs;
 use super::output::say;
 use super::{Exit, Failure};
-use crate::assembly::{Model, Parts};
+use crate::align::Vocabulary;
+use crate::assembly::{AssemblyError, Model, Parts};
 use crate::config::Config;
 use crate::decoder::Decoder;
 use crate::embed::{Embedder, ModelManifest, load_runtime};
@@ -37,7 +38,8 @@ pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> Result<Exit, Fai
     let manifest = ModelManifest::load(&config.models, model)?;
     let kept = if args.fit { None } else { Some(Scoring::load(&config.models, &manifest)?) };
     let embedder = Arc::new(Embedder::start(&config.models, manifest, &config.embed)?);
-    let bench = Bench { config, embedder: &embedder };
+    let vocabulary = Arc::new(Vocabulary::load(&config.models).map_err(AssemblyError::from)?);
+    let bench = Bench { config, embedder: &embedder, vocabulary: &vocabulary };
     let galleries = sources.iter().map(|source| bench.enrol(source)).collect::<Result<Vec<_>, _>>()?;
     let scorings = match kept {
         Some(kept) => vec![kept; sources.len()],
@@ -69,6 +71,7 @@ pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> Result<Exit, Fai
 struct Bench<'a> {
     config: &'a Config,
     embedder: &'a Arc<Embedder>,
+    vocabulary: &'a Arc<Vocabulary>,
 }
 
 /// A source's own gallery. The serving gallery is neither read nor changed.
@@ -93,11 +96,17 @@ impl Bench<'_> {
             gallery: Arc::clone(gallery),
             embedder: Arc::clone(self.embedder),
             decoder: Arc::new(Decoder::new(&self.config.photo, &self.config.decoder)),
+            vocabulary: Arc::clone(self.vocabulary),
         }
     }
 
     fn screener(&self, enrolled: &Enrolled, scoring: Scoring) -> Result<Screener, Failure> {
-        let model = Model { embedder: Arc::clone(self.embedder), scoring: Arc::new(scoring), bank: Arc::default() };
+        let model = Model {
+            embedder: Arc::clone(self.embedder),
+            scoring: Arc::new(scoring),
+            vocabulary: Arc::clone(self.vocabulary),
+            bank: Arc::default(),
+        };
         let index = enrolled.work.path().join("index");
         Ok(Parts::over(self.config, &index, Arc::clone(&enrolled.gallery), model)?.screener)
     }

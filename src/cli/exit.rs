@@ -4,6 +4,7 @@ use std::process::{ExitCode, Termination};
 use thiserror::Error;
 
 use crate::assembly::AssemblyError;
+use crate::backfill::BackfillError;
 use crate::backup::BackupError;
 use crate::config::ConfigError;
 use crate::embed::{ManifestError, ModelError};
@@ -16,6 +17,7 @@ use crate::keys::KeyError;
 use crate::library::LibraryError;
 use crate::moderation::AccountError;
 use crate::photo::PhotoError;
+use crate::provision::ProvisionError;
 use crate::reindex::ReindexError;
 use crate::scoring::ScoringError;
 use crate::screening::ScreenError;
@@ -42,6 +44,8 @@ pub enum Exit {
     Photo = 7,
     /// Not done, on purpose: a guard, a missing confirmation, another run going on.
     Declined = 8,
+    /// `doctor`: something is wrong.
+    Unwell = 9,
     /// `check`: a person should look.
     Review = 10,
     /// `check`: block.
@@ -125,6 +129,12 @@ pub enum Failure {
         /// The system's words.
         source: std::io::Error,
     },
+    /// A run over many listings stopped.
+    #[error(transparent)]
+    Backfill(#[from] BackfillError),
+    /// A model or the runtime was not fetched.
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
     /// An answer cannot be written.
     #[error("the answer cannot be written: {0}")]
     Json(#[from] serde_json::Error),
@@ -165,6 +175,7 @@ impl Failure {
         match self {
             Self::Config(_) | Self::Assembly(AssemblyError::PhotoKeys { .. }) => Exit::Config,
             Self::Declined(_)
+            | Self::Backfill(BackfillError::Busy(_))
             | Self::Backup(BackupError::Occupied(_))
             | Self::Reindex(
                 ReindexError::Busy(_)
@@ -179,6 +190,7 @@ impl Failure {
             | Self::Account(AccountError::Name(_) | AccountError::Password { .. })
             | Self::Evaluate(EvaluateError::Usage(_)) => Exit::Usage,
             Self::Manifest(_)
+            | Self::Provision(_)
             | Self::Model(_)
             | Self::Scoring(_)
             | Self::Assembly(
@@ -196,6 +208,7 @@ impl Failure {
             | Self::Account(AccountError::Gallery(_))
             | Self::Key(KeyError::Gallery(_))
             | Self::Screen(ScreenError::Gallery(_))
+            | Self::Backfill(BackfillError::Screen(ScreenError::Gallery(_)))
             | Self::Reindex(
                 ReindexError::Gallery(_)
                 | ReindexError::Library(_)
@@ -207,6 +220,7 @@ impl Failure {
             | Self::Photos(_)
             | Self::File { .. }
             | Self::Evaluate(EvaluateError::Dataset(_) | EvaluateError::File { .. })
+            | Self::Backfill(BackfillError::Source(_))
             | Self::Reindex(ReindexError::Source { .. }) => Exit::Photo,
             _ => Exit::Failed,
         }

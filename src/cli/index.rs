@@ -1,14 +1,16 @@
 use super::args::{IndexArgs, IndexCommand};
 use super::output::{document, say};
 use super::{Exit, Failure};
-use crate::assembly::{Model, open_gallery, serving_model};
+use crate::align::Vocabulary;
+use crate::assembly::{AssemblyError, Model, open_gallery, serving_model};
 use crate::config::Config;
 use crate::embed::ModelManifest;
 use crate::gallery::{Gallery, Publication, Published};
 use crate::index::{
-    Generation, GenerationInfo, Held, LEAST_RECALL, LiveIndex, Proof, SnapshotError, generations, names, prove, serving,
+    Generation, GenerationInfo, Held, KeypointFileError, KeypointIndex, KeypointProof, LEAST_RECALL, LiveIndex, Proof,
+    SnapshotError, generations, names, prove, serving,
 };
-use crate::library::{folder, origin};
+use crate::library::{folder, keypoint_file, origin, prove_keypoints};
 
 pub(super) fn index(config: &Config, args: &IndexArgs) -> Result<Exit, Failure> {
     let gallery = open_gallery(config)?;
@@ -94,8 +96,11 @@ fn verify(
             Err(error) => say!("{name}: does not hold; {error}"),
         }
     }
+    if wanted.is_none() {
+        broken += usize::from(!verify_keypoints(config, gallery, json)?);
+    }
     if broken > 0 {
-        let damaged = format!("{broken} of {} generations do not hold, as said above; {BUILT_ANEW}", names.len());
+        let damaged = format!("{broken} of {} indexes do not hold, as said above; {BUILT_ANEW}", names.len() + 1);
         return Err(Failure::Damaged(damaged));
     }
     if wanted.is_none() {
@@ -110,6 +115,36 @@ fn verify(
         }
     }
     Ok(Exit::Done)
+}
+
+/// Whether the keypoint index on disk can be read and finds its own pictures. There need not be one.
+fn verify_keypoints(config: &Config, gallery: &Gallery, json: bool) -> Result<bool, Failure> {
+    let vocabulary = Vocabulary::load(&config.models).map_err(AssemblyError::from)?;
+    let (file, origin) = keypoint_file(&config.index_dir, gallery, &vocabulary);
+    let opened = KeypointIndex::open(&file, &origin, vocabulary.len());
+    if let Err(KeypointFileError::None(_)) = opened {
+        return Ok(true);
+    }
+    let proof = match &opened {
+        Ok((index, _)) => Some(prove_keypoints(gallery, &vocabulary, index)?),
+        Err(_) => None,
+    };
+    let holds = proof.is_some_and(KeypointProof::holds);
+    let error = opened.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    match proof {
+        _ if json => {
+            document!("{}", serde_json::json!({ "keypoints": name, "holds": holds, "error": error, "proof": proof }));
+        }
+        Some(proof) => say!(
+            "{name}: {}; {} of {} pictures found themselves, expected all",
+            if holds { "holds" } else { "does not hold" },
+            proof.found_themselves,
+            proof.pictures
+        ),
+        None => say!("{name}: does not hold; {error}"),
+    }
+    Ok(holds)
 }
 
 /// What is lost with an index, and how it comes back.

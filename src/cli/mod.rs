@@ -1,8 +1,10 @@
 //! The commands. The only place that prints.
 
 mod args;
+mod backfill;
 mod backup;
 mod check;
+mod doctor;
 mod environment;
 mod erase;
 mod evaluate;
@@ -11,7 +13,10 @@ mod exit;
 mod index;
 mod keys;
 mod lookup;
+mod manuals;
+mod models;
 mod output;
+mod progress;
 mod reindex;
 mod serve;
 mod users;
@@ -58,9 +63,14 @@ pub fn main() -> Exit {
 }
 
 fn run(cli: &Cli) -> Result<Exit, Failure> {
-    if let Command::Openapi = cli.command {
-        document!("{}", http::openapi_json());
-        return Ok(Exit::Done);
+    match &cli.command {
+        Command::Openapi => {
+            document!("{}", http::openapi_json());
+            return Ok(Exit::Done);
+        }
+        Command::Completions(args) => return manuals::completions(args),
+        Command::Man(args) => return manuals::man(args),
+        _ => {}
     }
     let config = config(cli)?;
     let quiet = !matches!(cli.command, Command::Serve);
@@ -88,7 +98,9 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::EncryptPhotos => backup::encrypt_photos(&config),
         Command::Sweep => erase::sweep(&config),
         Command::ForgetSeller(args) => erase::forget_seller(&config, args),
-        Command::Openapi => Ok(Exit::Done),
+        Command::Model(args) => models::model(&config, args),
+        Command::Doctor(args) => doctor::doctor(&config, args),
+        Command::Openapi | Command::Completions(_) | Command::Man(_) => Ok(Exit::Done),
     }
 }
 

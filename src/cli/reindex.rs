@@ -1,26 +1,19 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
-use parking_lot::Mutex;
 use serde_json::json;
 
 use super::args::ReindexArgs;
 use super::output::{document, say, tell};
+use super::progress::Show;
 use super::{Exit, Failure};
 use crate::assembly::{Model, Parts, open_gallery, serving_model};
 use crate::config::Config;
 use crate::gallery::{Fate, Gallery, GalleryError, JournalEntry};
-use crate::page::visible;
 use crate::reindex::{
     Outcome, Plan, Progress, Report, ShadowReport, Sources, Tools, build_proven, prepare_report, reindex as run,
     report_folder, shadow, write_report,
 };
-
-/// Between lines of progress where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// References in doubt that are named on the terminal.
 const DOUBTED: usize = 1000;
@@ -105,10 +98,10 @@ fn print(outcome: &Outcome, dry_run: bool) -> Result<(), GalleryError> {
     for polarity in &outcome.report.not_pruned {
         say!("nothing was pruned of the {polarity} references: the sources name no {polarity} image");
     }
-    let Report { published, embedded, generic, doubts, .. } = &outcome.report;
+    let Report { published, embedded, generic, logos, doubts, .. } = &outcome.report;
     let counts: Vec<String> =
         Fate::ALL.iter().map(|fate| format!("{} {}", outcome.report.count(*fate), fate.as_str())).collect();
-    say!("{}; {embedded} embedded, {generic} generic", counts.join(", "));
+    say!("{}; {embedded} embedded, {generic} generic, {logos} logos", counts.join(", "));
     if !doubts.is_empty() {
         let counts: Vec<String> = doubts.iter().map(|(doubt, count)| format!("{count} {doubt}")).collect();
         say!("in doubt: {}", counts.join(", "));
@@ -184,104 +177,5 @@ fn print_shadow(report: &ShadowReport) {
     }
     for flip in &report.examples {
         say!("  {}: {}", flip.check_id, flip.change());
-    }
-}
-
-/// A bar where there is a terminal, lines where there is none, events with `--json`.
-struct Show {
-    bar: ProgressBar,
-    json: bool,
-    lines: bool,
-    refused: AtomicU64,
-    started: Mutex<Instant>,
-    said: Mutex<Instant>,
-    phase: Mutex<&'static str>,
-}
-
-impl Show {
-    fn new(json: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal() && !json;
-        let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {per_sec} eta {eta} {prefix}");
-        let bar = if terminal { ProgressBar::no_length() } else { ProgressBar::hidden() };
-        Self {
-            bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
-            json,
-            lines: !terminal && !json,
-            refused: AtomicU64::new(0),
-            started: Mutex::new(Instant::now()),
-            said: Mutex::new(Instant::now()),
-            phase: Mutex::new(""),
-        }
-    }
-
-    fn reached(&self, done: u64) {
-        self.bar.set_position(done);
-        self.say();
-    }
-
-    fn end(&self) {
-        self.bar.finish_and_clear();
-    }
-
-    /// At most every few seconds.
-    fn say(&self) {
-        if !self.json && !self.lines {
-            return;
-        }
-        let Some(mut said) = self.said.try_lock() else { return };
-        if said.elapsed() < LINE_EVERY {
-            return;
-        }
-        *said = Instant::now();
-        let (done, total) = (self.bar.position(), self.bar.length());
-        #[expect(clippy::cast_precision_loss, reason = "a rate")]
-        let rate = done as f64 / self.started.lock().elapsed().as_secs_f64().max(0.001);
-        #[expect(clippy::cast_precision_loss, reason = "a guess")]
-        let eta = total.map(|total| (total.saturating_sub(done) as f64 / rate.max(0.001)).round());
-        let (phase, refused) = (*self.phase.lock(), self.refused.load(Ordering::Relaxed));
-        if self.json {
-            let event = json!({ "event": "progress", "phase": phase, "done": done, "total": total, "per_second": rate, "eta_s": eta, "refused": refused });
-            document!("{event}");
-        } else {
-            let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
-            let left = eta.map(|eta| format!(", {eta:.0} s left")).unwrap_or_default();
-            tell!("{phase}: {done}{of}, {rate:.1} a second{left}, {refused} held back");
-        }
-    }
-}
-
-impl Progress for Show {
-    fn total(&self, images: u64) {
-        self.bar.set_length(images);
-    }
-
-    fn step(&self) {
-        self.bar.inc(1);
-        self.say();
-    }
-
-    fn done(&self, entry: &JournalEntry) {
-        if matches!(entry.fate, Fate::Refused | Fate::Conflict) {
-            let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
-            self.bar.set_prefix(format!("{refused} held back"));
-            if self.json {
-                document!("{}", json!({ "event": "refused", "entry": entry }));
-            } else {
-                let code = entry.code.as_deref().unwrap_or_default();
-                self.bar.println(visible(&format!("{} {}: {code}", entry.fate.as_str(), entry.source)));
-            }
-        }
-        self.step();
-    }
-
-    fn phase(&self, name: &'static str) {
-        *self.phase.lock() = name;
-        *self.started.lock() = Instant::now();
-        self.bar.set_message(name);
-        self.bar.reset();
-        self.bar.unset_length();
-        if self.json {
-            document!("{}", json!({ "event": "phase", "phase": name }));
-        }
     }
 }

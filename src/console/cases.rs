@@ -5,8 +5,9 @@ use super::parts::{
 };
 use super::queue::queue_part;
 use super::{Shell, csrf, fragment, page};
+use crate::align::LogoChange;
 use crate::gallery::{
-    AuditEntry, BrandId, Case, CaseStatus, Decision, Mark, Polarity, Reference, ReferenceState, Session,
+    AuditEntry, BrandId, Case, CaseStatus, Decision, Kind, Mark, Polarity, Reference, ReferenceState, Session,
 };
 use crate::moderation::{CaseView, Near, PairView};
 use crate::page::visible;
@@ -93,7 +94,7 @@ fn decide(show: &CasePage<'_>) -> Markup {
                         input type="hidden" name="reference" value=(near.reference_id);
                     }
                     label.grow { "Reason (optional; the seller reads it)" textarea name="note" maxlength="1000" rows="1" {} }
-                    @if pair.near.as_ref().is_some_and(|near| near.polarity == Polarity::Authentic) {
+                    @if pair.near.as_ref().is_some_and(|near| near.kind == Kind::Photo && near.polarity == Polarity::Authentic) {
                         button.fake name="decision" value="photo_misuse" data-key="p" { "Photo misused " kbd { "p" } }
                     }
                     button.fake name="decision" value="fake" data-key="f" { "Counterfeit " kbd { "f" } }
@@ -214,11 +215,14 @@ fn figures(view: &CaseView) -> Markup {
         dl.figures {
             (row("Verdict on this photo", words(photo.verdict.as_str())))
             @if let Some(near) = near {
-                @if let Some(probability) = near.probability { (row("Probability of a copy", percent(f64::from(probability)))) }
+                @if let Some(probability) = near.probability {
+                    (row(if near.kind == Kind::Logo { "Probability of the logo" } else { "Probability of a copy" }, percent(f64::from(probability))))
+                }
                 @if let Some(threshold) = near.threshold { (row("Asked of a match", percent(f64::from(threshold)))) }
                 (row("Similarity (1 is the same)", format!("{:.3}", near.similarity)))
                 @if let Some(overlay) = &near.overlay {
-                    (row("The reference covers, of the photo", percent(overlay.photo_overlap)))
+                    @if !near.logo_changes.is_empty() { (row("Differs", changes(&near.logo_changes))) }
+                    (row(if near.kind == Kind::Logo { "The drawing covers, of the photo" } else { "The reference covers, of the photo" }, percent(overlay.photo_overlap)))
                     (row("Visible of the reference", percent(overlay.reference_overlap)))
                     (row("Points found in both", overlay.inliers.to_string()))
                     (row("Pixels agree (1 is alike)", format!("{:.2}", overlay.agreement)))
@@ -234,6 +238,16 @@ fn figures(view: &CaseView) -> Markup {
     }
 }
 
+fn changes(changes: &[LogoChange]) -> String {
+    let words = changes.iter().map(|change| match change {
+        LogoChange::Mirrored => "mirrored",
+        LogoChange::Stretched => "stretched",
+        LogoChange::OtherColour => "another colour",
+        LogoChange::OtherParts => "other parts",
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
 pub(super) fn standing(reference: &Reference) -> String {
     let mark = match reference.mark {
         Some(Mark::Generic) => ", generic: never blocks by itself",
@@ -243,7 +257,11 @@ pub(super) fn standing(reference: &Reference) -> String {
     };
     let why = reference.quarantine.as_ref().map(|held| format!(" ({})", held.detail)).unwrap_or_default();
     let doubt = if reference.photo.is_by_identity_only() { ", in doubt: matches the same picture only" } else { "" };
-    format!("{}{mark}{doubt}{why}", reference.state.as_str())
+    let kind = match reference.kind() {
+        Kind::Photo => "",
+        Kind::Logo => ", a logo",
+    };
+    format!("{}{kind}{mark}{doubt}{why}", reference.state.as_str())
 }
 
 fn reasons(answer: &CheckAnswer, pair: &PairView) -> Markup {

@@ -51,10 +51,12 @@ pub fn queue(show: &QueuePage<'_>) -> Markup {
 }
 
 fn filters(show: &QueuePage<'_>) -> Markup {
-    const VERDICTS: [Verdict; 7] = [
+    const VERDICTS: [Verdict; 9] = [
         Verdict::KnownFakeMatch,
         Verdict::KnownFakeLikely,
         Verdict::AuthenticPhotoReuse,
+        Verdict::BrandMarkImitated,
+        Verdict::BrandMarkSeen,
         Verdict::SameProductLookalike,
         Verdict::Conflict,
         Verdict::GenericOrLowInformation,

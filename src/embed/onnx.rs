@@ -24,7 +24,7 @@ use crate::photo::{Limits, Photo, Sha256};
 pub enum ModelError {
     /// The shared library is not there or not loadable.
     #[error(
-        "ONNX Runtime cannot be loaded from {path}: {reason}; run scripts/setup, or set `runtime` to libonnxruntime"
+        "ONNX Runtime cannot be loaded from {path}: {reason}; run touchstone model fetch, or set `runtime` to libonnxruntime"
     )]
     Runtime {
         /// Path that was tried.
@@ -33,7 +33,7 @@ pub enum ModelError {
         reason: String,
     },
     /// The weights are not there.
-    #[error("the model file {path} cannot be read: {source}; run scripts/setup {name}")]
+    #[error("the model file {path} cannot be read: {source}; run touchstone model fetch {name}")]
     MissingFile {
         /// Path that was tried.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum ModelError {
     },
     /// The weights are not those that the manifest names.
     #[error(
-        "the model file {path} has sha256 {got}, expected {expected} from its manifest; delete it and run scripts/setup {name}"
+        "the model file {path} has sha256 {got}, expected {expected} from its manifest; run touchstone model fetch {name}"
     )]
     WrongSum {
         /// The file.

@@ -12,10 +12,10 @@ use super::fit::Outside;
 use super::record::{Class, Pairing, Record};
 use crate::embed::Embedding;
 use crate::enrolment::Enrolment;
-use crate::gallery::{Added, Claim, Details, Polarity};
+use crate::gallery::{Added, Claim, Details, Kind, Polarity};
 use crate::photo::Sha256;
 use crate::scoring::Sighting;
-use crate::screening::{Examination, Lookup, Screener};
+use crate::screening::{Examination, Held, Lookup, Screener};
 
 /// A query with everything that was seen on it.
 #[derive(Debug, Clone)]
@@ -142,7 +142,7 @@ fn observe_one(query: &QueryRow, dataset: &Dataset, screener: &Screener) -> Resu
     let judgement = screener.verdict_on(&photo, &examination);
     let pairings = pairings(query, &examination, screener).map_err(|error| failed(&error))?;
     let whole_photo = Arc::new(embedding.clone());
-    let sightings = examination.held.iter().map(|held| Seen {
+    let sightings = photos(&examination).map(|held| Seen {
         polarity: held.found.polarity(),
         sighting: held.sighting,
         view: held.inside.as_ref().map_or_else(|| Arc::clone(&whole_photo), |inside| Arc::clone(&inside.embedding)),
@@ -169,10 +169,15 @@ fn observe_one(query: &QueryRow, dataset: &Dataset, screener: &Screener) -> Resu
     Ok(Observed { record, embedding, sightings })
 }
 
+/// What figures and a fit are about: the evidence of a logo means something else.
+fn photos(examination: &Examination) -> impl Iterator<Item = &Held> {
+    examination.held.iter().filter(|held| held.kind() == Kind::Photo)
+}
+
 fn pairings(query: &QueryRow, examination: &Examination, screener: &Screener) -> Result<Vec<Pairing>, EvaluateError> {
-    let keys = examination.held.iter().map(|held| held.found.key);
+    let keys = photos(examination).map(|held| held.found.key);
     let references = screener.gallery.by_keys(keys).map_err(|error| EvaluateError::file(&query.path, &error))?;
-    let pairings = examination.held.iter().filter_map(|held| {
+    let pairings = photos(examination).filter_map(|held| {
         let reference = references.get(&held.found.key)?;
         let path = reference.claim.details.source.clone().unwrap_or_default();
         let (polarity, alignment) = (held.found.polarity(), held.sighting.alignment);
@@ -202,12 +207,13 @@ fn as_f32(number: f64) -> f32 {
 
 fn expected(query: &QueryRow, dataset: &Dataset) -> &'static str {
     let copied = dataset.references.iter().find(|reference| query.copy_of.as_ref() == Some(&reference.path));
+    let shown = dataset.references.iter().any(|reference| query.shows(&reference.product));
     match (query.class, copied.map(|reference| reference.polarity)) {
+        (Class::SameKind, _) if shown && query.kind == "logo-imitation" => "brand_mark_imitated",
+        (Class::SameKind, _) if shown && query.kind.starts_with("logo") => "brand_mark_seen",
         (Class::Copy, Some(Polarity::Authentic)) => "authentic_photo_reuse",
         (Class::Copy, _) => "known_fake_match",
-        (Class::SameKind, _) if dataset.references.iter().any(|reference| query.shows(&reference.product)) => {
-            "same_product_lookalike"
-        }
+        (Class::SameKind, _) if shown => "same_product_lookalike",
         _ => "no_match",
     }
 }

@@ -43,7 +43,8 @@ pub enum ScopeName {
 }
 
 impl ScopeName {
-    const ALL: [Self; 4] = [Self::Platform, Self::Brand, Self::Moderator, Self::Admin];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Platform, Self::Brand, Self::Moderator, Self::Admin];
 
     /// As stored and shown.
     #[must_use]

@@ -29,6 +29,7 @@ mod store;
 mod types;
 mod vault;
 mod vectors;
+mod words;
 mod writer;
 
 pub use accounts::{Account, Role, Session};
@@ -54,8 +55,9 @@ pub use references::{Added, ListQuery, NewReference, ReferenceUpdate};
 pub(crate) use store::new_id;
 pub use store::{Gallery, GalleryError};
 pub use types::{
-    BrandId, Claim, DETAIL_CAPS, Details, InvalidName, Mark, PhotoRecord, Polarity, Quarantine, Reference,
+    BrandId, Claim, DETAIL_CAPS, Details, InvalidName, Kind, Mark, PhotoRecord, Polarity, Quarantine, Reference,
     ReferenceState,
 };
 pub use vault::Vault;
 pub use vectors::{ChangedRow, Identity, THUMBNAIL_SIDES, VectorQuery};
+pub use words::WordsRow;

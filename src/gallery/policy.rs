@@ -42,6 +42,11 @@ pub struct Policy {
     pub authentic_reuse: Action,
     /// Answer to a look-alike: `allow` or `review`.
     pub lookalike: Action,
+    /// Answer to the brand's logo in a photo: `allow` or `review`.
+    pub brand_mark_seen: Action,
+    /// Answer to something near the brand's logo that is not the same: `allow` or `review`. A known imitation is always
+    /// reviewed.
+    pub brand_mark_imitated: Action,
     /// Ids of sellers who may use the brand's photos.
     pub authorised_sellers: Vec<String>,
 }
@@ -53,6 +58,8 @@ impl Default for Policy {
             block: false,
             authentic_reuse: Action::Review,
             lookalike: Action::Allow,
+            brand_mark_seen: Action::Allow,
+            brand_mark_imitated: Action::Review,
             authorised_sellers: Vec::new(),
         }
     }
@@ -156,7 +163,13 @@ impl Policy {
             let (least, got) = (model.lookalike, self.thresholds.lookalike.unwrap_or_default());
             return Err(PolicyError::Thresholds(format!("lookalike is {got}, expected the model's {least} to 1")));
         }
-        for (field, action) in [("authentic_reuse", self.authentic_reuse), ("lookalike", self.lookalike)] {
+        let answers = [
+            ("authentic_reuse", self.authentic_reuse),
+            ("lookalike", self.lookalike),
+            ("brand_mark_seen", self.brand_mark_seen),
+            ("brand_mark_imitated", self.brand_mark_imitated),
+        ];
+        for (field, action) in answers {
             if action == Action::Block {
                 return Err(PolicyError::NeverBlocks { field });
             }

@@ -8,12 +8,13 @@ use serde::Serialize;
 use super::audit::{Deed, append};
 use super::effects::{Effects, Standing, set_mark};
 use super::rows::{
-    COLUMNS, PRESENT, bury, change, doubts_text, find, find_key, find_photo, is_needed, overwrite, reference,
+    COLUMNS, KIND, PRESENT, bury, change, doubts_text, find, find_key, find_photo, is_needed, overwrite, reference,
 };
 use super::store::{Gallery, GalleryError, io_error, new_id, next_revision, signed};
 use super::vectors::insert_vector;
+use super::words::insert_words;
 use super::writer::Writing;
-use super::{BrandId, Claim, Details, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState};
+use super::{BrandId, Claim, Details, Kind, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState};
 use crate::embed::Embedding;
 use crate::photo::Sha256;
 
@@ -28,6 +29,8 @@ pub struct NewReference<'a> {
     pub bytes: Option<&'a [u8]>,
     /// Their embedding by the model in use.
     pub embedding: &'a Embedding,
+    /// The id of a vocabulary and the photo's visual words in it, if they were made.
+    pub words: Option<(&'a str, &'a [u8])>,
     /// Why it shall never lead to a block by itself.
     pub mark: Option<Mark>,
     /// Why it is held back from the start.
@@ -62,6 +65,8 @@ pub struct ReferenceUpdate {
     pub notes: Option<Option<String>>,
     /// Why the brand may use it.
     pub rights_basis: Option<Option<String>>,
+    /// What kind of picture the brand says it is.
+    pub kind: Option<Option<Kind>>,
     /// Whether it takes part.
     pub state: Option<ReferenceState>,
 }
@@ -73,6 +78,8 @@ pub struct ListQuery {
     pub polarity: Option<Polarity>,
     /// Only of this product.
     pub product: Option<String>,
+    /// Only of this kind.
+    pub kind: Option<Kind>,
     /// Only in this state; without one, those that the brand has now.
     pub state: Option<ReferenceState>,
     /// Only after this key.
@@ -116,6 +123,9 @@ impl Gallery {
             None => self.photos.check(new.photo.sha256).map_err(io_error)?,
         }
         insert_vector(transaction, new.photo.sha256, model, new.embedding)?;
+        if let Some((vocabulary, words)) = new.words {
+            insert_words(transaction, new.photo.sha256, vocabulary, words)?;
+        }
         let (mut before, mut after) = (Effects::default(), Effects::default());
         for key in new.disputes {
             if let Some((was, is)) = dispute(transaction, *key)? {
@@ -199,6 +209,7 @@ impl Gallery {
             let sql = format!(
                 "SELECT {COLUMNS} FROM reference WHERE brand = :brand AND state <> 'deleted' AND key > :after
                  AND (:polarity IS NULL OR polarity = :polarity) AND (:product IS NULL OR product = :product)
+                 AND (:kind IS NULL OR {KIND} = :kind)
                  AND CASE WHEN :state IS NULL THEN state IN {PRESENT} ELSE state = :state END
                  ORDER BY key LIMIT :limit"
             );
@@ -209,6 +220,7 @@ impl Gallery {
                     ":after": signed(query.after),
                     ":polarity": query.polarity.map(Polarity::as_str),
                     ":product": query.product,
+                    ":kind": query.kind.map(Kind::as_str),
                     ":state": query.state.map(ReferenceState::as_str),
                     ":limit": i64::try_from(query.limit).unwrap_or(i64::MAX),
                 },
@@ -246,6 +258,7 @@ impl Gallery {
             take(&mut details.source, &update.source);
             take(&mut details.notes, &update.notes);
             take(&mut details.rights_basis, &update.rights_basis);
+            details.kind = update.kind.unwrap_or(details.kind);
             if let Some(state) = update.state {
                 changed.state = state;
                 changed.quarantine = None;
@@ -292,6 +305,7 @@ impl Gallery {
                 return Ok(());
             }
             transaction.execute("DELETE FROM vector WHERE sha256 = ?1", [&sha256.0[..]])?;
+            transaction.execute("DELETE FROM words WHERE sha256 = ?1", [&sha256.0[..]])?;
             self.drop_thumbnails(sha256)
                 .and_then(|()| self.features.remove(sha256))
                 .and_then(|()| self.photos.remove_synced(sha256))
@@ -379,8 +393,8 @@ fn insert(transaction: &Writing<'_>, new: &NewReference<'_>) -> rusqlite::Result
     let revision = if new.run.is_some() { 0 } else { next_revision(transaction)? };
     transaction
         .prepare_cached(
-            "INSERT INTO reference (id, brand, polarity, state, run, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, revision, doubts, pixels)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, 0, ?13, ?14)",
+            "INSERT INTO reference (id, brand, polarity, state, run, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, revision, doubts, pixels, kind_found)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, 0, ?13, ?14, ?15)",
         )?
         .execute(params![
             reference.id,
@@ -397,6 +411,7 @@ fn insert(transaction: &Writing<'_>, new: &NewReference<'_>) -> rusqlite::Result
             now.to_string(),
             doubts_text(&reference.photo.doubts),
             pixels,
+            reference.photo.kind.as_str(),
         ])?;
     reference.key = transaction.last_insert_rowid().unsigned_abs();
     overwrite(transaction, &reference, revision)?;

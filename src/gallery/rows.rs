@@ -6,18 +6,21 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::store::{conversion, next_revision, parsed, signed, unsigned};
 use super::writer::Writing;
-use super::{BrandId, Claim, Details, Mark, PhotoRecord, Quarantine, Reference};
+use super::{BrandId, Claim, Details, Kind, Mark, PhotoRecord, Quarantine, Reference};
 use crate::photo::{Doubt, Sha256};
 
 /// States of references that a brand has now, as [`ReferenceState::is_present`] says.
 pub(super) const PRESENT: &str = "('active', 'disabled', 'quarantined')";
 
-pub(super) const COLUMNS: &str = "key, id, brand, polarity, product, source, notes, rights_basis, state, quarantine_code, quarantine_detail, mark, near_group, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, run, publication, doubts, pixels, quarantine_private";
+/// [`Kind::of`] a row.
+pub(super) const KIND: &str = "coalesce(kind, iif(polarity = 'authentic', kind_found, 'photo'))";
+
+pub(super) const COLUMNS: &str = "key, id, brand, polarity, product, source, notes, rights_basis, state, quarantine_code, quarantine_detail, mark, near_group, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, run, publication, doubts, pixels, kind, kind_found, quarantine_private";
 
 pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
     let code: Option<String> = row.get(9)?;
     let detail: Option<String> = row.get(10)?;
-    let private = row.get(25)?;
+    let private = row.get(27)?;
     Ok(Reference {
         key: unsigned(row, 0)?,
         id: row.get(1)?,
@@ -29,6 +32,7 @@ pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
                 source: row.get(5)?,
                 notes: row.get(6)?,
                 rights_basis: row.get(7)?,
+                kind: kind(row, 25)?,
             },
         },
         state: parsed(row, 8)?,
@@ -44,6 +48,7 @@ pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
             media_type: row.get(18)?,
             doubts: doubts(row, 23)?,
             pixels: sums(row, 24)?,
+            kind: parsed(row, 26)?,
         },
         created_at: parsed(row, 19)?,
         updated_at: parsed(row, 20)?,
@@ -53,6 +58,14 @@ pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
 }
 
 pub(super) fn mark(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Mark>> {
+    match row.get_ref(index)? {
+        ValueRef::Null => Ok(None),
+        _ => parsed(row, index).map(Some),
+    }
+}
+
+/// What the brand says, if it does.
+pub(super) fn kind(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Kind>> {
     match row.get_ref(index)? {
         ValueRef::Null => Ok(None),
         _ => parsed(row, index).map(Some),
@@ -125,7 +138,7 @@ pub(super) fn overwrite(transaction: &Writing<'_>, changed: &Reference, revision
         .prepare_cached(
             "UPDATE reference SET polarity = ?1, product = ?2, source = ?3, notes = ?4, rights_basis = ?5, state = ?6, quarantine_code = ?7,
              quarantine_detail = ?8, mark = ?9, near_group = ?10, updated_at = ?11, revision = ?12, publication = ?13,
-             quarantine_private = ?14 WHERE key = ?15",
+             quarantine_private = ?14, kind = ?15 WHERE key = ?16",
         )?
         .execute(params![
             polarity.as_str(),
@@ -142,6 +155,7 @@ pub(super) fn overwrite(transaction: &Writing<'_>, changed: &Reference, revision
             signed(revision),
             changed.publication.map(signed),
             quarantine.is_some_and(|quarantine| quarantine.private),
+            details.kind.map(Kind::as_str),
             signed(changed.key),
         ])?;
     Ok(())

@@ -14,6 +14,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/6.sql"),
     include_str!("migrations/7.sql"),
     include_str!("migrations/8.sql"),
+    include_str!("migrations/9.sql"),
+    include_str!("migrations/10.sql"),
 ];
 
 /// Opens for reading and writing with the settings that every connection needs.

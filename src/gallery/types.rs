@@ -47,6 +47,51 @@ impl FromStr for Polarity {
     }
 }
 
+/// What kind of picture a reference is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A photograph, or a picture like one: a copy of it is the brand's picture, used again.
+    #[default]
+    Photo,
+    /// Artwork, such as a logo: it is drawn and printed everywhere, so that seeing it is no copy of a picture.
+    Logo,
+}
+
+impl Kind {
+    /// What the brand says, else what was found. A fake of which its brand says nothing is a photo: otherwise copies of it
+    /// would no longer be known fakes.
+    #[must_use]
+    pub fn of(polarity: Polarity, said: Option<Self>, found: Self) -> Self {
+        let found = match polarity {
+            Polarity::Authentic => found,
+            Polarity::Fake => Self::Photo,
+        };
+        said.unwrap_or(found)
+    }
+
+    /// As stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Photo => "photo",
+            Self::Logo => "logo",
+        }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "photo" => Ok(Self::Photo),
+            "logo" => Ok(Self::Logo),
+            other => Err(InvalidName(format!("kind is {other:?}, expected photo or logo"))),
+        }
+    }
+}
+
 /// Whether a reference takes part in checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -224,6 +269,9 @@ pub struct Details {
     pub notes: Option<String>,
     /// Why the brand may use the photo: its own work, a licence, evidence of an infringement.
     pub rights_basis: Option<String>,
+    /// What kind of picture the brand says it is; `None` leaves it to what was found.
+    #[serde(default)]
+    pub kind: Option<Kind>,
 }
 
 impl Details {
@@ -236,17 +284,18 @@ impl Details {
             source: or(&self.source, &before.source),
             notes: or(&self.notes, &before.notes),
             rights_basis: or(&self.rights_basis, &before.rights_basis),
+            kind: self.kind.or(before.kind),
         }
     }
 
-    /// Each with its name and greatest length in bytes.
+    /// Each text with its name and greatest length in bytes.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, usize, Option<&str>)> {
         let texts = [&self.product, &self.source, &self.notes, &self.rights_basis];
         DETAIL_CAPS.into_iter().zip(texts).map(|((name, cap), text)| (name, cap, text.as_deref()))
     }
 }
 
-/// Names and greatest lengths in bytes of the [`Details`].
+/// Names and greatest lengths in bytes of the texts of [`Details`].
 pub const DETAIL_CAPS: [(&str, usize); 4] =
     [("product", 256), ("source", 1024), ("notes", 4096), ("rights_basis", 256)];
 
@@ -281,6 +330,8 @@ pub struct PhotoRecord {
     /// SHA-256 of its pixels over white and, if that picture is kept, over black. They identify the same picture in another
     /// file. Empty if nothing is in doubt.
     pub pixels: Vec<Sha256>,
+    /// What kind of picture it seems to be.
+    pub kind: Kind,
 }
 
 impl PhotoRecord {
@@ -291,7 +342,7 @@ impl PhotoRecord {
     }
 }
 
-/// Without doubts.
+/// Without doubts, and as a photograph.
 impl From<&Photo> for PhotoRecord {
     fn from(photo: &Photo) -> Self {
         let fingerprint = photo.fingerprint();
@@ -304,6 +355,7 @@ impl From<&Photo> for PhotoRecord {
             media_type: photo.format().media_type().to_owned(),
             doubts: Vec::new(),
             pixels: Vec::new(),
+            kind: Kind::Photo,
         }
     }
 }
@@ -335,4 +387,12 @@ pub struct Reference {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+}
+
+impl Reference {
+    /// What kind of picture it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        Kind::of(self.claim.polarity, self.claim.details.kind, self.photo.kind)
+    }
 }

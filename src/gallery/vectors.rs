@@ -1,10 +1,10 @@
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, named_params, params};
 
-use super::rows::{COLUMNS, doubts, is_needed, mark, reference, sums};
+use super::rows::{COLUMNS, KIND, doubts, is_needed, mark, reference, sums};
 use super::store::{Gallery, GalleryError, io_error, next_revision, parsed, signed, unsigned};
 use super::writer::Writing;
-use super::{BrandId, Mark, Polarity, Reference, ReferenceState};
+use super::{BrandId, Kind, Mark, Polarity, Reference, ReferenceState};
 use crate::embed::Embedding;
 use crate::photo::{Doubt, Sha256};
 
@@ -22,6 +22,8 @@ pub struct ChangedRow {
     pub polarity: Polarity,
     /// The brand's product id.
     pub product: Option<String>,
+    /// What kind of picture it is.
+    pub kind: Kind,
     /// Whether it takes part now.
     pub active: bool,
     /// Why it never leads to a block by itself, if it does not.
@@ -107,7 +109,7 @@ impl Gallery {
                 return Ok(newest);
             }
             let mut statement = snapshot.prepare_cached(&format!(
-                "SELECT {ROW}, r.state = 'active', v.vector
+                "SELECT {ROW}, {KIND}, r.state = 'active', v.vector
                  FROM reference r LEFT JOIN vector v
                    ON v.sha256 = r.sha256 AND v.model = ?1 AND r.state = 'active' AND r.revision > ?3
                  WHERE r.revision > ?2 ORDER BY r.revision"
@@ -134,7 +136,7 @@ impl Gallery {
             let snapshot = db.unchecked_transaction()?;
             let newest = snapshot.query_row("SELECT revision FROM gallery", [], |row| unsigned(row, 0))?;
             let mut statement = snapshot.prepare_cached(&format!(
-                "SELECT {ROW}, TRUE, v.vector FROM reference r LEFT JOIN vector v ON v.sha256 = r.sha256 AND v.model = ?1
+                "SELECT {ROW}, {KIND}, TRUE, v.vector FROM reference r LEFT JOIN vector v ON v.sha256 = r.sha256 AND v.model = ?1
                  WHERE r.state = 'active' OR (r.state = 'staged' AND r.run = ?2) ORDER BY r.key"
             ))?;
             let mut rows = statement.query(params![model, run])?;
@@ -343,8 +345,9 @@ fn changed(row: &Row<'_>) -> rusqlite::Result<ChangedRow> {
         mark: mark(row, 4)?,
         revision: unsigned(row, 5)?,
         identity: identity(row)?,
-        active: row.get(11)?,
-        vector: row.get(12)?,
+        kind: parsed(row, 11)?,
+        active: row.get(12)?,
+        vector: row.get(13)?,
     })
 }
 

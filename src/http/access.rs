@@ -10,6 +10,7 @@ use axum::extract::{MatchedPath, RawPathParams, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -19,8 +20,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response as Documented, ResponseBuilder};
 
 use super::{App, Problem};
-use crate::gallery::{ApiKey, BrandId, ScopeName};
-use crate::keys::{KeyRefused, recognise};
+use crate::gallery::{ApiKey, BrandId, Gallery, ScopeName};
+use crate::keys::{KeyRefused, recognise, usable};
 use crate::telemetry;
 
 /// Who may call a route.
@@ -38,6 +39,7 @@ use Who::{Anybody, Only};
 /// Method, route, who may call it.
 pub(super) const ROUTES: &[(Method, &str, Who)] = &[
     (Method::POST, "/v1/checks", Only(&[Platform, Admin])),
+    (Method::POST, "/v1/checks:batch", Only(&[Platform, Admin])),
     (Method::GET, "/v1/checks/{id}", Only(&[Platform, Moderator, Admin])),
     (Method::GET, "/v1/checks/{id}/case", Only(&[Platform, Moderator, Admin])),
     (Method::POST, "/v1/checks/{id}/appeals", Only(&[Platform, Admin])),
@@ -70,6 +72,13 @@ impl Caller {
     /// The key's id.
     pub(super) fn id(&self) -> &str {
         &self.0.id
+    }
+
+    /// Whether the key may still be used, for what goes on for long.
+    pub(super) fn confirm(&self, gallery: &Gallery) -> Result<(), Problem> {
+        let key = gallery.key(self.id())?.map(|(key, _)| key);
+        let Some(key) = key else { return Err(refused(KeyRefused::Unknown)) };
+        usable(&key, Timestamp::now()).map_err(refused)
     }
 
     /// The brand that this caller is held to, if it is.
@@ -209,17 +218,8 @@ impl Limits {
 
     /// Counts a request of `key`, or refuses it; a second's worth may come at once.
     fn take(&self, key: &ApiKey, usual: u32) -> Result<(), Problem> {
-        let Some(rate) = NonZeroU32::new(key.rate.unwrap_or(usual)) else {
+        let Some((rate, limiter)) = self.limiter(key, usual, key.id.clone()) else {
             return Ok(());
-        };
-        let limiter = {
-            let mut limiters = self.rates.lock();
-            let fresh = || (rate.get(), Arc::new(RateLimiter::direct(Quota::per_second(rate))));
-            let kept = limiters.entry(key.id.clone()).or_insert_with(fresh);
-            if kept.0 != rate.get() {
-                *kept = fresh();
-            }
-            Arc::clone(&kept.1)
         };
         limiter.check().map_err(|_| {
             let mut problem = Problem::new(
@@ -230,6 +230,27 @@ impl Limits {
             problem.retry_after(1);
             problem
         })
+    }
+
+    /// Waits until a line of a batch may be taken. Lines have the key's rate once more, so that they leave single requests theirs.
+    pub(super) async fn wait(&self, caller: &Caller, usual: u32) {
+        let Caller(key) = caller;
+        let Some((_, limiter)) = self.limiter(key, usual, format!("{} batches", key.id)) else { return };
+        while let Err(early) = limiter.check() {
+            tokio::time::sleep(early.wait_time_from(DefaultClock::default().now())).await;
+        }
+    }
+
+    /// What counts under a name, at the key's rate; none where there is no limit.
+    fn limiter(&self, key: &ApiKey, usual: u32, name: String) -> Option<(NonZeroU32, Arc<DefaultDirectRateLimiter>)> {
+        let rate = NonZeroU32::new(key.rate.unwrap_or(usual))?;
+        let mut limiters = self.rates.lock();
+        let fresh = || (rate.get(), Arc::new(RateLimiter::direct(Quota::per_second(rate))));
+        let kept = limiters.entry(name).or_insert_with(fresh);
+        if kept.0 != rate.get() {
+            *kept = fresh();
+        }
+        Some((rate, Arc::clone(&kept.1)))
     }
 }
 

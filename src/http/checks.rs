@@ -6,11 +6,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::ToSchema;
 
-use super::access::Called;
+use super::access::{Called, Caller};
 use super::form::{Form, Parts, Path, Rules};
-use super::{App, Problem};
+use super::{App, Problem, fetched};
 use crate::gallery::IdempotencyKey;
-use crate::screening::{CheckAnswer, Listing};
+use crate::screening::{Answered, CheckAnswer, Listing, Upload};
 
 const TEXTS: &[(&str, usize)] = &[("listing_id", 256), ("seller_id", 256), ("brand", 256), ("category", 256)];
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -19,9 +19,12 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form for OpenAPI; Form reads it")]
 pub(super) struct CheckForm {
-    /// 1 to 20 files: JPEG, PNG, WebP, AVIF, HEIC, JPEG XL, GIF, BMP or TIFF, at most 20 MiB each.
-    #[schema(value_type = Vec<String>, format = Binary, min_items = 1, max_items = 20)]
+    /// 1 to 20 files, with those of `photo_url`: JPEG, PNG, WebP, AVIF, HEIC, JPEG XL, GIF, BMP or TIFF, at most 20 MiB each.
+    #[schema(value_type = Vec<String>, format = Binary, required = false, min_items = 1, max_items = 20)]
     photo: Vec<String>,
+    /// Photos at `https://` URLs or in object stores (`s3://`), which the service fetches where its settings allow it.
+    #[schema(required = false, max_items = 20)]
+    photo_url: Vec<String>,
     /// The marketplace's id of the listing.
     #[schema(required = false, min_length = 1, max_length = 256)]
     listing_id: String,
@@ -51,6 +54,7 @@ pub(super) struct CheckForm {
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 429, body = Problem, content_type = "application/problem+json"),
+        (status = 502, body = Problem, content_type = "application/problem+json", description = "A photo could not be fetched now"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -64,24 +68,51 @@ pub(super) async fn create(
     let _place = app.admit(&caller)?;
     app.work_beside(|app| app.not_ready().map_or(Ok(()), |reason| Err(super::system::not_ready(reason)))).await?;
     let mut form = Form::read(body, &rules(&app)).await?;
-    let _turn = app.take_turn()?;
     let listing = Listing {
         listing_id: form.text("listing_id"),
         seller_id: form.text("seller_id"),
         brand: form.text("brand"),
         category: form.text("category"),
     };
+    if form.photos.iter().any(|photo| photo.url.is_some()) {
+        if let Some(answer) = answered_before(&app, &caller, &listing, &form.photos, key.as_deref()).await? {
+            return Ok(told(answer));
+        }
+        fetched::fetch(&app, &mut form.photos).await?;
+    }
+    let _turn = app.take_turn()?;
     let answer = app
         .work(move |app| {
             let repeats = key.as_deref().map(|key| IdempotencyKey { api_key: caller.id(), key });
             Ok(app.screener().check(&listing, &form.photos, repeats)?)
         })
         .await?;
+    Ok(told(answer))
+}
+
+/// What an earlier request with the same key got: its photos are not fetched again.
+pub(super) async fn answered_before(
+    app: &Arc<App>,
+    caller: &Caller,
+    listing: &Listing,
+    photos: &[Upload],
+    key: Option<&str>,
+) -> Result<Option<Answered>, Problem> {
+    let Some(key) = key.map(str::to_owned) else { return Ok(None) };
+    let (listing, photos, caller) = (listing.clone(), photos.to_vec(), caller.clone());
+    app.work_beside(move |app| {
+        let repeats = IdempotencyKey { api_key: caller.id(), key: &key };
+        Ok(app.screener().answered_before(&listing, &photos, repeats)?)
+    })
+    .await
+}
+
+fn told(answer: Answered) -> Response {
     let mut response = json(answer.json);
     if answer.replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
-    Ok(response)
+    response
 }
 
 /// The stored answer to a check, as it was given.
@@ -107,10 +138,11 @@ fn rules(app: &App) -> Rules<'static> {
         texts: TEXTS,
         max_photos: app.server.max_photos,
         max_photo_bytes: app.screener().decoder.limits().max_bytes,
+        urls: true,
     }
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get("idempotency-key") else {
         return Ok(None);
     };

@@ -43,11 +43,15 @@ impl HttpBody for Shared {
     }
 }
 
+/// Put into a response whose handler goes on reading the request.
+#[derive(Clone, Copy)]
+pub(super) struct HandlerReads;
+
 pub(super) async fn drain(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let mut body = Shared(Arc::new(Mutex::new(body)));
     let response = next.run(Request::from_parts(parts, Body::new(body.clone()))).await;
-    if !body.is_end_stream() {
+    if response.extensions().get::<HandlerReads>().is_none() && !body.is_end_stream() {
         // Running out of time is no fault: the connection is closed then.
         let _ = tokio::time::timeout(LONGEST, throw_away(&mut body)).await;
     }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::embed::EmbedError;
 use crate::enrolment::EnrolError;
+use crate::fetch::FetchFault;
 use crate::gallery::{GalleryError, InvalidName, PolicyError, TextFault};
 use crate::library::LibraryError;
 use crate::photo::PhotoError;
@@ -111,6 +112,28 @@ impl Problem {
         problem.photo = Some(index);
         problem.retry_after = matches!(error, PhotoError::DecoderUnavailable).then_some(5);
         problem
+    }
+
+    pub(super) fn photo_url(index: usize, fault: &FetchFault) -> Self {
+        let status = match fault {
+            FetchFault::Failed(_) => StatusCode::BAD_GATEWAY,
+            FetchFault::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            FetchFault::Off | FetchFault::Invalid(_) | FetchFault::NotAllowed(_) | FetchFault::Refused(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+        };
+        let mut problem = Self::new(status, fault.code(), fault.to_string());
+        problem.photo = Some(index);
+        problem.retry_after = matches!(fault, FetchFault::Failed(_)).then_some(5);
+        problem
+    }
+
+    pub(super) fn too_much() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "request-too-large",
+            "the request is larger than server.max_request_bytes; send fewer or smaller photos",
+        )
     }
 
     fn storage(error: &dyn std::error::Error) -> Self {
@@ -224,11 +247,7 @@ impl From<TextFault> for Problem {
 impl From<MultipartError> for Problem {
     fn from(error: MultipartError) -> Self {
         if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            return Self::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "request-too-large",
-                "the request is larger than server.max_request_bytes; send fewer or smaller photos",
-            );
+            return Self::too_much();
         }
         Self::new(
             StatusCode::BAD_REQUEST,

@@ -15,6 +15,9 @@ use crate::gallery::check_field;
 use crate::photo::PhotoError;
 use crate::screening::Upload;
 
+/// Bytes of a `photo_url` at most.
+const MAX_URL_BYTES: usize = 2048;
+
 /// A JSON object as request or answer. Arrays are refused: serde would take one for a struct.
 pub(super) struct Json<T>(pub(super) T);
 
@@ -63,6 +66,8 @@ pub(super) struct Rules<'a> {
     pub(super) max_photos: usize,
     /// Bytes a photo at most.
     pub(super) max_photo_bytes: usize,
+    /// Whether photos may be named in fields called `photo_url`; they are fetched later.
+    pub(super) urls: bool,
 }
 
 /// A form that was read.
@@ -80,6 +85,10 @@ impl Form {
             let name = field.name().unwrap_or_default().to_owned();
             if name == "photo" {
                 form.add_photo(field, rules).await?;
+                continue;
+            }
+            if name == "photo_url" && rules.urls {
+                form.add_photo_url(field, rules).await?;
                 continue;
             }
             let Some(&(name, cap)) = rules.texts.iter().find(|(known, _)| *known == name) else {
@@ -100,7 +109,11 @@ impl Form {
         if form.photos.is_empty() && rules.max_photos > 0 {
             return Err(Problem::invalid(
                 "photo-missing",
-                "the form has no field photo; send at least one file under that name",
+                if rules.urls {
+                    "the form has neither a field photo nor photo_url; send at least one file or one URL"
+                } else {
+                    "the form has no field photo; send at least one file under that name"
+                },
             ));
         }
         Ok(form)
@@ -117,21 +130,37 @@ impl Form {
     }
 
     async fn add_photo(&mut self, field: Field<'_>, rules: &Rules<'_>) -> Result<(), Problem> {
-        let index = self.photos.len();
-        if index == rules.max_photos {
-            return Err(Problem::invalid(
-                "too-many-photos",
-                format!(
-                    "the form has more than {index} photos, expected at most that many; send the rest in another request"
-                ),
-            ));
-        }
+        let index = self.room_for_another(rules)?;
         let name = field.file_name().map(|name| name.chars().take(255).collect());
         let cap = rules.max_photo_bytes;
         let too_large = || Problem::photo(index, &PhotoError::TooManyBytes { got: cap + 1, max: cap });
         let bytes = read_field(field, cap).await?.ok_or_else(too_large)?;
-        self.photos.push(Upload { name, bytes });
+        self.photos.push(Upload::sent(name, bytes));
         Ok(())
+    }
+
+    async fn add_photo_url(&mut self, field: Field<'_>, rules: &Rules<'_>) -> Result<(), Problem> {
+        self.room_for_another(rules)?;
+        let text = read_field(field, MAX_URL_BYTES).await?.ok_or_else(|| too_long("photo_url", MAX_URL_BYTES))?;
+        let url = String::from_utf8(text.to_vec())
+            .map_err(|_| Problem::invalid("field-invalid", "photo_url is not UTF-8 text"))?;
+        check_field("photo_url", &url)?;
+        self.photos.push(Upload::at(url));
+        Ok(())
+    }
+
+    /// The next photo's place.
+    fn room_for_another(&self, rules: &Rules<'_>) -> Result<usize, Problem> {
+        let index = self.photos.len();
+        if index < rules.max_photos {
+            return Ok(index);
+        }
+        Err(Problem::invalid(
+            "too-many-photos",
+            format!(
+                "the form has more than {index} photos, expected at most that many; send the rest in another request"
+            ),
+        ))
     }
 }
 
@@ -158,7 +187,7 @@ pub(super) fn fuzz(bytes: &[u8]) {
         .header("content-type", "multipart/form-data; boundary=x")
         .body(axum::body::Body::from(bytes.to_vec()))
         .unwrap_or_default();
-    let rules = Rules { texts: &[("listing_id", 8), ("brand", 8)], max_photos: 2, max_photo_bytes: 64 };
+    let rules = Rules { texts: &[("listing_id", 8), ("brand", 8)], max_photos: 2, max_photo_bytes: 64, urls: true };
     let read = async {
         let Parts(body) = Parts::from_request(request, &()).await?;
         Form::read(body, &rules).await

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::access::Called;
 use super::form::{Form, Json, Parts, Rules};
-use super::{App, Problem};
+use super::{App, Problem, fetched};
 use crate::gallery::{BrandId, Polarity, check_name};
 use crate::library::Filter;
 use crate::screening::{Lookup, Match, Screener};
@@ -40,9 +40,12 @@ pub(super) struct LookupRequest {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form for OpenAPI; Form reads it")]
 pub(super) struct LookupForm {
-    /// One file.
-    #[schema(value_type = String, format = Binary)]
+    /// One file, or else `photo_url`.
+    #[schema(value_type = String, format = Binary, required = false)]
     photo: String,
+    /// A photo at an `https://` URL or in an object store, which the service fetches where its settings allow it.
+    #[schema(required = false)]
+    photo_url: String,
     /// How many, 1 to 1000; 10 when absent.
     #[schema(minimum = 1, maximum = 1000, required = false)]
     k: usize,
@@ -84,6 +87,7 @@ enum Subject {
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 429, body = Problem, content_type = "application/problem+json"),
+        (status = 502, body = Problem, content_type = "application/problem+json", description = "The photo could not be fetched now"),
     )
 )]
 pub(super) async fn create(
@@ -111,13 +115,14 @@ async fn read(app: &App, request: Request) -> Result<(Subject, usize, Filter), P
         return Ok((Subject::Reference(body.reference_id), check_k(body.k.unwrap_or(DEFAULT_K))?, filter));
     }
     let Parts(body) = Parts::from_request(request, &()).await?;
-    let rules = Rules { texts: TEXTS, max_photos: 1, max_photo_bytes: app.screener().decoder.limits().max_bytes };
-    let mut form = Form::read(body, &rules).await?;
+    let max_photo_bytes = app.screener().decoder.limits().max_bytes;
+    let mut form = Form::read(body, &Rules { texts: TEXTS, max_photos: 1, max_photo_bytes, urls: true }).await?;
     let k = match form.text("k") {
         Some(text) => text.parse().map_err(|_| invalid_k(&text))?,
         None => DEFAULT_K,
     };
     let filter = filter(form.text("brand"), form.text("polarity"), form.text("product"))?;
+    fetched::fetch(app, &mut form.photos).await?;
     Ok((Subject::Photo(form.photo()), check_k(k)?, filter))
 }
 

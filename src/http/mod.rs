@@ -1,12 +1,15 @@
 //! The service: routes, errors as problem+json, one module a resource.
 
 mod access;
+mod background;
+mod batches;
 mod cases;
 mod checks;
 mod console;
 mod drain;
 mod encoding;
 mod error;
+mod fetched;
 mod form;
 mod keys;
 mod lookups;
@@ -69,9 +72,11 @@ pub async fn serve_with(
 ) -> std::io::Result<()> {
     let following = app.follow();
     let handle = Handle::new();
+    let ending = Arc::clone(&app);
     let (stopping, last) = (handle.clone(), Duration::from_secs(app.server.timeout_s.max(1) + 5));
     let stop = tokio::spawn(async move {
         shutdown.await;
+        ending.stop();
         stopping.graceful_shutdown(Some(last));
     });
     let service = router_with(Arc::clone(&app), more).into_make_service();

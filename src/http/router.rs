@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    App, Problem, access, cases, checks, console, drain, encoding, keys, lookups, observe, outcomes, policies,
+    App, Problem, access, batches, cases, checks, console, drain, encoding, keys, lookups, observe, outcomes, policies,
     references, system,
 };
 
@@ -50,6 +50,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES));
     let mut api = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(checks::create))
+        .routes(routes!(batches::create))
         .routes(routes!(checks::get))
         .routes(routes!(lookups::create))
         .routes(routes!(references::create, references::list))

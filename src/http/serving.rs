@@ -28,6 +28,8 @@ pub(super) struct Serving {
     /// Whether every reference has been embedded by this model.
     embedded: AtomicBool,
     rebuilding: AtomicBool,
+    /// Whether visual words are being made.
+    wording: AtomicBool,
     opening: AtomicBool,
     /// When another model could not be opened.
     refused: Mutex<Option<Instant>>,
@@ -41,6 +43,7 @@ impl Serving {
             fault: Mutex::new(None),
             embedded: AtomicBool::new(false),
             rebuilding: AtomicBool::new(false),
+            wording: AtomicBool::new(false),
             opening: AtomicBool::new(false),
             refused: Mutex::new(None),
         }
@@ -137,6 +140,16 @@ impl Serving {
             }
             embedded.map(drop).map_err(|error| error.to_string())
         });
+        if library.takes_wordless() && !self.wording.swap(true, Ordering::AcqRel) {
+            let serving = Arc::clone(self);
+            let enrolment = parts.enrolment();
+            thread::spawn(move || {
+                if let Err(error) = enrolment.word_missing(&|_| {}) {
+                    tracing::error!(%error, "visual words cannot be made: keypoints do not find all references");
+                }
+                serving.wording.store(false, Ordering::Release);
+            });
+        }
         self.note(caught_up);
         if library.rebuild_is_due() && !self.rebuilding.swap(true, Ordering::AcqRel) {
             let serving = Arc::clone(self);

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::Problem;
 use super::access::{Caller, Limits};
+use super::background::Background;
 use super::console::Refusal;
 use super::serving::Serving;
 use crate::assembly::Parts;
 use crate::config::{Config, ConsoleOptions, Server};
+use crate::fetch::PhotoFetcher;
 use crate::moderation::{Desk, LoginGuard};
 use crate::screening::Screener;
 use crate::telemetry;
@@ -33,6 +35,16 @@ pub struct App {
     working: Arc<Semaphore>,
     /// Checks that are worked on or wait for it.
     turns: Arc<Semaphore>,
+    /// Fetches photos that requests name by URL.
+    pub(super) fetcher: PhotoFetcher,
+    /// Requests that wait for other hosts: few enough that slow ones leave places to those who send their photos.
+    fetching: Arc<Semaphore>,
+    /// Batches that are here.
+    batches: Arc<Semaphore>,
+    pub(super) background: Arc<Background>,
+    pub(super) cores: usize,
+    /// Whether the service is to end.
+    stop: watch::Sender<bool>,
 }
 
 impl App {
@@ -41,6 +53,7 @@ impl App {
     pub fn new(parts: Parts, config: &Config, metrics: Option<PrometheusHandle>) -> Arc<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let waiting = if config.server.max_waiting == 0 { cores * 3 } else { config.server.max_waiting };
+        let working = Arc::new(Semaphore::new(cores + 2));
         Arc::new(Self {
             serving: Arc::new(Serving::new(parts, config)),
             server: config.server.clone(),
@@ -52,8 +65,14 @@ impl App {
             limits: Limits::new(config.server.max_in_flight.max(1)),
             metrics,
             admission: Arc::new(Semaphore::new(config.server.max_in_flight.max(1))),
-            working: Arc::new(Semaphore::new(cores + 2)),
+            background: Arc::new(Background::new(cores, Arc::clone(&working), cores + 2)),
+            working,
+            batches: Arc::new(Semaphore::new(config.server.max_batches.max(1))),
+            cores,
+            stop: watch::Sender::new(false),
             turns: Arc::new(Semaphore::new(cores + 2 + waiting)),
+            fetcher: PhotoFetcher::new(&config.fetch),
+            fetching: Arc::new(Semaphore::new((config.server.max_in_flight / 4).max(1))),
         })
     }
 
@@ -68,9 +87,28 @@ impl App {
         place(&self.admission)
     }
 
+    /// A place for a batch, or 429.
+    pub(super) fn admit_batch(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        place(&self.batches)
+    }
+
+    /// Says to what goes on for long that the service is to end.
+    pub(super) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    pub(super) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
     /// A turn for a check that is whole in memory, or 429: a queue that is longer only makes everybody wait.
     pub(super) fn take_turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
         place(&self.turns)
+    }
+
+    /// A place for a request whose photos are fetched, or 429.
+    pub(super) fn fetching(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        place(&self.fetching)
     }
 
     /// Runs blocking work off the async threads, a few at a time.

@@ -10,6 +10,7 @@ use super::form::Json;
 use super::{App, Problem};
 use crate::embed::ScoreThresholds;
 use crate::gallery::BrandId;
+use crate::telemetry;
 
 /// State of the index.
 #[derive(Debug, Serialize, ToSchema)]
@@ -91,6 +92,13 @@ pub(super) fn not_ready(reason: String) -> Problem {
 /// Metrics in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "system", responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let told = app.work_beside(|app| {
+        telemetry::state(app.not_ready().is_none(), app.screener().library.model());
+        Ok(())
+    });
+    if let Err(problem) = told.await {
+        return problem.into_response();
+    }
     let text = app.metrics.as_ref().map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

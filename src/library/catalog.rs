@@ -1,7 +1,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::gallery::{BrandId, ChangedRow, Identity, Mark, Polarity, StoredPolicy};
+use crate::gallery::{BrandId, ChangedRow, Identity, Kind, Mark, Polarity, StoredPolicy};
 use crate::photo::Sha256;
 use crate::scoring::Standing;
 
@@ -14,6 +14,8 @@ pub struct Entry {
     pub polarity: Polarity,
     /// The brand's product id.
     pub product: Option<Arc<str>>,
+    /// What kind of picture it is.
+    pub kind: Kind,
     /// Why it never leads to a block by itself, if it does not.
     pub mark: Option<Mark>,
 }
@@ -75,8 +77,8 @@ impl Catalog {
             None => Arc::new(row.brand.clone()),
         };
         self.by_brand.entry(Arc::clone(&brand)).or_default().insert(row.key);
-        let entry =
-            Entry { brand, polarity: row.polarity, product: row.product.as_deref().map(Arc::from), mark: row.mark };
+        let product = row.product.as_deref().map(Arc::from);
+        let entry = Entry { brand, polarity: row.polarity, product, kind: row.kind, mark: row.mark };
         self.entries.insert(row.key, entry);
     }
 

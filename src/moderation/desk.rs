@@ -4,8 +4,8 @@ use super::DeskError;
 use crate::assembly::Parts;
 use crate::enrolment::Hygiene;
 use crate::gallery::{
-    Added, BrandId, Case, CaseStatus, Claim, Claimed, Decided, Decision, Details, Polarity, QueueQuery, Reference,
-    Undone,
+    Added, BrandId, Case, CaseStatus, Claim, Claimed, Decided, Decision, Details, Kind, Polarity, QueueQuery,
+    Reference, Undone,
 };
 use crate::photo::Sha256;
 use crate::screening::{CheckAnswer, Match, PhotoAnswer};
@@ -229,6 +229,8 @@ impl Desk {
             source: Some(format!("case {check_id}, photo {index}")),
             notes: Some(format!("added by {}", worker.name)),
             rights_basis: Some("evidence from a moderated listing".to_owned()),
+            // A listing's photo, whatever it looks like.
+            kind: Some(Kind::Photo),
         };
         let claim = Claim { brand, polarity, details };
         let library = &self.parts.screener.library;

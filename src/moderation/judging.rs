@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::desk::{Judgement, PairView, Worker};
 use super::{Desk, DeskError};
-use crate::gallery::{Action, BrandId, Decision, NewDecision, Outcome, Pair, Polarity, Reference};
+use crate::gallery::{Action, BrandId, Decision, Kind, NewDecision, Outcome, Pair, Polarity, Reference};
 use crate::photo::{Look, Sha256};
 use crate::screening::{CheckAnswer, Finding, Match, PhotoAnswer};
 
@@ -64,7 +64,8 @@ impl Desk {
             }
             // It says something about this seller and this listing, and nothing that another case could follow.
             Decision::PhotoMisuse => {
-                if looked_at.is_none_or(|(_, near)| near.polarity != Polarity::Authentic) {
+                // A logo is no photo.
+                if looked_at.is_none_or(|(_, near)| near.polarity != Polarity::Authentic || near.kind == Kind::Logo) {
                     return Err(DeskError::NoAuthenticMatch(answer.id.clone()));
                 }
             }

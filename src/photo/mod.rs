@@ -3,6 +3,7 @@
 //! Works in memory only: no files, no network, no async.
 
 mod animation;
+mod artwork;
 mod avif;
 mod bmp;
 mod boxes;
@@ -28,6 +29,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
+pub use artwork::is_artwork;
 pub use doubt::{Doubt, NoDoubt, doubts};
 pub use error::PhotoError;
 pub use fingerprint::Fingerprint;

@@ -7,8 +7,8 @@ use super::source::{Item, Refusal, one_spelling};
 use crate::embed::{EmbedError, Embedding};
 use crate::enrolment::{EnrolError, Enrolment};
 use crate::gallery::{
-    Added, Claim, Details, Fate, Journal, JournalEntry, Mark, NewReference, Quarantine, Reference, ReferenceState,
-    RunChanges,
+    Added, Claim, Details, Fate, Journal, JournalEntry, Kind, Mark, NewReference, Quarantine, Reference,
+    ReferenceState, RunChanges,
 };
 use crate::hygiene::GenericBank;
 use crate::photo::Sha256;
@@ -176,9 +176,8 @@ impl Ledger<'_> {
             if said.is_some() {
                 self.changes.details.insert(known.key, item.details.clone());
             }
-            let generic = known.mark == Some(Mark::Generic);
-            let entry = JournalEntry { doubts: known.photo.doubts, ..entry };
-            return if generic { marked(entry) } else { JournalEntry { fate: Fate::Added, ..entry } };
+            let (mark, kind) = (known.mark, known.kind());
+            return as_added(JournalEntry { doubts: known.photo.doubts, ..entry }, mark, kind);
         }
         if let Some(quarantine) = known.quarantine {
             return JournalEntry { code: Some("quarantined".to_owned()), detail: Some(quarantine.detail), ..entry };
@@ -201,7 +200,10 @@ impl Ledger<'_> {
         let entry = entry(&item, version.clone(), Some(fresh.record.sha256), Fate::Added);
         let entry = JournalEntry { doubts: fresh.record.doubts.clone(), ..entry };
         let embedding = match std::mem::replace(&mut fresh.embedding, Vector::Unasked) {
-            Vector::Unasked => return Ok(Some(entry)),
+            Vector::Unasked => {
+                let kind = Kind::of(item.polarity, item.details.kind, fresh.record.kind);
+                return Ok(Some(as_added(entry, None, kind)));
+            }
             Vector::Kept(embedding) => embedding,
             Vector::Pending(pending) => match pending.wait() {
                 Ok(embedding) => embedding,
@@ -229,6 +231,7 @@ impl Ledger<'_> {
                 photo: &one.fresh.record,
                 bytes: None,
                 embedding: &one.embedding,
+                words: None,
                 mark: one.mark,
                 quarantine: None,
                 disputes: &[],
@@ -242,9 +245,9 @@ impl Ledger<'_> {
             let entry = entry(&one.item, one.version, Some(one.fresh.record.sha256), Fate::Unchanged);
             match added {
                 Added::New(reference) => {
+                    let kind = reference.kind();
                     let doubts = reference.photo.doubts;
-                    let entry = JournalEntry { key: Some(reference.key), fate: Fate::Added, doubts, ..entry };
-                    if one.mark.is_some() { marked(entry) } else { entry }
+                    as_added(JournalEntry { key: Some(reference.key), doubts, ..entry }, one.mark, kind)
                 }
                 Added::Existing(known) | Added::Contradicts(known) => self.beside(&one.item, entry, known),
             }
@@ -289,9 +292,19 @@ fn held_back(entry: JournalEntry, Quarantine { code, detail, .. }: Quarantine, k
     JournalEntry { fate: Fate::Conflict, key, code: Some(code), detail: Some(detail), ..entry }
 }
 
-fn marked(entry: JournalEntry) -> JournalEntry {
-    let detail = "it shows too little, or what many goods share: it never leads to a block by itself";
-    JournalEntry { fate: Fate::Added, code: Some("generic".to_owned()), detail: Some(detail.to_owned()), ..entry }
+/// With what is worth telling of a new reference.
+fn as_added(entry: JournalEntry, mark: Option<Mark>, kind: Kind) -> JournalEntry {
+    let told = match (mark, kind) {
+        (Some(_), _) => {
+            Some(("generic", "it shows too little, or what many goods share: it never leads to a block by itself"))
+        }
+        (None, Kind::Logo) => {
+            Some(("logo", "a logo, and no photo: it is looked for on goods, and a copy of it is no reuse"))
+        }
+        (None, Kind::Photo) => None,
+    };
+    let (code, detail) = told.map(|(code, detail)| (code.to_owned(), detail.to_owned())).unzip();
+    JournalEntry { fate: Fate::Added, code, detail, ..entry }
 }
 
 /// What the brand says otherwise than before, in words. That the same bytes lie elsewhere too is no change.
@@ -299,7 +312,11 @@ fn said_anew(known: &Details, new: &Details) -> Option<String> {
     let said = new.over(known);
     let shown = |text: Option<&str>| text.unwrap_or("nothing").to_owned();
     let pairs = known.named().zip(said.named()).filter(|((name, _, old), (_, _, new))| *name != "source" && old != new);
-    let what: Vec<String> =
+    let mut what: Vec<String> =
         pairs.map(|((name, _, old), (_, _, new))| format!("{name} was {}, is {}", shown(old), shown(new))).collect();
+    if said.kind != known.kind {
+        let shown = |kind: Option<Kind>| shown(kind.map(Kind::as_str));
+        what.push(format!("kind was {}, is {}", shown(known.kind), shown(said.kind)));
+    }
     (!what.is_empty()).then(|| what.join("; "))
 }

@@ -19,14 +19,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::assembly::Model;
 use crate::config::Config;
 use crate::decoder::Decoder;
-use crate::enrolment::{EnrolError, Enrolment, features};
-use crate::gallery::{BrandId, Gallery, GalleryError, Journal, JournalEntry, Polarity, RunChanges};
+use crate::enrolment::{EnrolError, Enrolment};
+use crate::fetch::FetchOptions;
+use crate::gallery::{BrandId, Gallery, GalleryError, Journal, JournalEntry, Polarity, Reference, RunChanges};
 use crate::hygiene::GenericBank;
 use crate::index::{IndexOptions, Origin, Proof, SnapshotError};
 use crate::library::{LibraryError, folder, origin};
@@ -38,7 +38,8 @@ pub use publish::build_proven;
 use publish::publish;
 pub use report::{Phases, PublishedRun, Report, prepare as prepare_report, write as write_report};
 pub use shadow::{Flip, Replay, ShadowReport, shadow};
-pub use source::{FetchOptions, Sources, Stores};
+pub(crate) use source::{Bounds, Columns, Place, Shape, rows};
+pub use source::{Sources, Stores};
 
 /// Lists a manifest, for fuzz targets.
 #[cfg(fuzzing)]
@@ -95,6 +96,7 @@ impl Tools {
                 gallery: Arc::clone(gallery),
                 embedder: Arc::clone(&model.embedder),
                 decoder: Arc::new(Decoder::new(&config.photo, &config.decoder)),
+                vocabulary: Arc::clone(&model.vocabulary),
             },
             bank: Arc::clone(&model.bank),
             origin: origin(gallery, manifest),
@@ -294,7 +296,8 @@ fn drop_unnamed(gallery: &Gallery, journal: &Journal) -> Result<(), ReindexError
     Ok(journal.forget_left_behind()?)
 }
 
-/// Points are wanted by second looks only, and made there when they are missing: they come after the publication.
+/// Keypoints and visual words take about as long as the rest of the run, and references are found by their embedding without
+/// them. So they come after the publication.
 fn make_features(
     enrolment: &Enrolment,
     staged: &HashSet<u64>,
@@ -305,11 +308,8 @@ fn make_features(
     progress.total(staged.len() as u64);
     let keys: Vec<u64> = staged.iter().copied().collect();
     for page in keys.chunks(PAGE) {
-        let references = enrolment.gallery.by_keys(page.iter().copied())?;
-        references.into_par_iter().for_each(|(_, reference)| {
-            drop(features(&enrolment.gallery, &enrolment.decoder, reference.photo.sha256));
-            progress.step();
-        });
+        let references: Vec<Reference> = enrolment.gallery.by_keys(page.iter().copied())?.into_values().collect();
+        enrolment.word(&references, &|| progress.step())?;
     }
     phases.points_s = started.elapsed().as_secs_f64();
     Ok(())

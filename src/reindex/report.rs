@@ -34,6 +34,8 @@ pub struct Report {
     pub embedded: u64,
     /// New references that never lead to a block by themselves, because they show what many goods share.
     pub generic: u64,
+    /// New references that are logos: what the brand says, or what was found.
+    pub logos: u64,
     /// New references with each doubt. But for those that are only invisible on white, they match the same file and the
     /// same pixels only.
     pub doubts: BTreeMap<Doubt, u64>,
@@ -94,6 +96,7 @@ impl Report {
             counts: journal.counts()?.into_iter().collect(),
             embedded,
             generic: journal.count_code("generic")?,
+            logos: journal.count_code("logo")?,
             doubts: journal.doubts()?,
             disputed: changes.marks.values().filter(|mark| **mark == Mark::Disputed).count() as u64,
             not_pruned: Vec::new(),
@@ -252,6 +255,7 @@ fn facts(report: &Report) -> Markup {
             @for (fate, count) in &report.counts { dt { (fate.as_str()) } dd { (count) } }
             dt { "embedded" } dd { (report.embedded) }
             dt { "generic" } dd { (report.generic) }
+            dt { "logos" } dd { (report.logos) }
             @for (doubt, count) in &report.doubts { dt { (doubt) } dd { (count) } }
             dt { "disputed" } dd { (report.disputed) }
             dt { "published" } dd { (served) }

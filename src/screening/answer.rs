@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::align::{Alignment, Recolour};
-use crate::gallery::{Action, Decision, Polarity, Reference};
+use crate::align::{Alignment, LogoChange, Recolour};
+use crate::gallery::{Action, Decision, Kind, Polarity, Reference};
 use crate::photo::{PhotoError, Sha256};
-use crate::verdict::{Candidate, Judgement, Reason, Verdict};
+use crate::verdict::{Candidate, Judgement, LOGO_SEEN, Reason, Verdict};
 
 /// What the marketplace says of a listing. Every field is optional, at most 256 bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -129,15 +129,18 @@ pub struct Match {
     pub brand: String,
     /// Authentic or fake.
     pub polarity: Polarity,
+    /// Photo or logo.
+    #[serde(default)]
+    pub kind: Kind,
     /// The brand's product id.
     pub product: Option<String>,
     /// Cosine similarity in [-1, 1], of the view in which it was seen.
     pub similarity: f32,
     /// Calibrated probability that the photo is a copy of this reference, 0 to 1, with what the brand's
-    /// outcomes add; absent in look-ups.
+    /// outcomes add; of a logo, the probability that it is in the photo, changed or not. Absent in look-ups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probability: Option<f32>,
-    /// The same for all brands alike: what certificates are about; absent in look-ups.
+    /// The same for all brands alike: what certificates are about; absent in look-ups and for logos.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f32>,
     /// The probability from which on a reference of this polarity says more than "looks alike"; absent
@@ -147,6 +150,9 @@ pub struct Match {
     /// Where the reference lies in the photo, if it was looked for point by point and found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlay: Option<Overlay>,
+    /// What differs between this logo and what was found in the photo; empty where nothing does, and for photos.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logo_changes: Vec<LogoChange>,
 }
 
 /// A reference laid over the photo. The whole reference is looked for in the photo: "the photo contains
@@ -241,12 +247,18 @@ impl PhotoAnswer {
     /// The match that the verdict is about, if it is about one.
     #[must_use]
     pub fn lead(&self) -> Option<&Match> {
-        let polarity = match self.verdict {
-            Verdict::KnownFakeMatch | Verdict::KnownFakeLikely => Some(Polarity::Fake),
-            Verdict::AuthenticPhotoReuse | Verdict::AuthorisedUse => Some(Polarity::Authentic),
-            _ => None,
+        let decides = |near: &&Match| match self.verdict {
+            Verdict::KnownFakeMatch | Verdict::KnownFakeLikely => {
+                near.kind == Kind::Photo && near.polarity == Polarity::Fake
+            }
+            Verdict::AuthenticPhotoReuse | Verdict::AuthorisedUse => {
+                near.kind == Kind::Photo && near.polarity == Polarity::Authentic
+            }
+            Verdict::BrandMarkSeen => near.is_logo_seen() && near.is_logo_itself(),
+            Verdict::BrandMarkImitated => near.is_logo_seen() && !near.is_logo_itself(),
+            _ => true,
         };
-        self.matches.iter().find(|near| polarity.is_none_or(|polarity| near.polarity == polarity))
+        self.matches.iter().find(decides)
     }
 
     pub(super) fn see(&mut self, (width, height): (u32, u32), quality: u8, frames: u32) {
@@ -276,28 +288,51 @@ impl From<&PhotoError> for PhotoFault {
 }
 
 impl Match {
+    /// Whether it is a logo that is in the photo, changed or not.
+    fn is_logo_seen(&self) -> bool {
+        self.kind == Kind::Logo && self.probability.is_some_and(|probability| probability >= LOGO_SEEN)
+    }
+
+    /// Whether it is a brand's own logo, unchanged.
+    fn is_logo_itself(&self) -> bool {
+        self.polarity == Polarity::Authentic && self.logo_changes.is_empty()
+    }
+
     /// A reference that a look-up found.
     pub(super) fn similar(reference: &Reference, similarity: f32) -> Self {
         Self {
             reference_id: reference.id.clone(),
             brand: reference.claim.brand.to_string(),
             polarity: reference.claim.polarity,
+            kind: reference.kind(),
             product: reference.claim.details.product.clone(),
             similarity,
             probability: None,
             score: None,
             threshold: None,
             overlay: None,
+            logo_changes: Vec::new(),
         }
     }
 
     /// A reference that a check held against a photo.
     pub(super) fn held(reference: &Reference, candidate: &Candidate, threshold: f32) -> Self {
+        let is_seen = candidate.probability >= LOGO_SEEN;
+        let is_shown = |found: &Alignment| match candidate.kind {
+            Kind::Photo => found.is_reported(),
+            Kind::Logo => is_seen,
+        };
         Self {
             probability: Some(candidate.probability),
-            score: Some(candidate.score),
+            score: (candidate.kind == Kind::Photo).then_some(candidate.score),
             threshold: Some(threshold),
-            overlay: candidate.alignment.as_ref().filter(|found| found.is_reported()).map(Overlay::from),
+            overlay: candidate.alignment.as_ref().filter(|found| is_shown(found)).map(Overlay::from),
+            logo_changes: candidate
+                .logo
+                .as_ref()
+                .filter(|_| is_seen)
+                .map(|logo| logo.changes.clone())
+                .unwrap_or_default(),
             ..Self::similar(reference, candidate.similarity)
         }
     }

@@ -1,14 +1,14 @@
-//! The two looks at a photo: at its embedding, always; and, where that leaves a doubt, at its points
-//! and at the pictures inside it.
+//! What is found of references in a photo: candidates by its embedding and by its keypoints; geometric verification of those
+//! that come into question; and the pictures inside it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::align::{Alignment, LocalFeatures, QueryFeatures, align, is_same_picture};
+use crate::align::{Alignment, FoundLogo, LocalFeatures, QueryFeatures, align, find_logo, is_same_picture};
 use crate::embed::{EmbedError, Embedding};
 use crate::enrolment::features;
-use crate::gallery::{BrandId, Polarity, Reference};
+use crate::gallery::{BrandId, Kind, Polarity, Reference};
 use crate::library::{Filter, Found};
 use crate::photo::{Panel, Photo};
 use crate::scoring::Sighting;
@@ -18,6 +18,10 @@ use super::{ScreenError, Screener};
 
 /// Neighbours of the whole photo looked at for a verdict, at least.
 const NEIGHBORS: usize = 16;
+/// Votes of keypoints from which on a reference is a candidate.
+const LEAST_VOTES: f32 = 2.0;
+/// References that keypoints find, at most: near-duplicates of one picture must not hide another.
+const MOST_VOTED: usize = 256;
 /// References looked for in the whole photo, at most.
 const LOOKED_FOR: usize = 12;
 /// When one reference is near enough for a second look, others this much less similar get one too: beside
@@ -40,6 +44,8 @@ const SAME_PICTURE_EVIDENCE: f64 = 8.0;
 const SAME_PICTURE_SIMILARITY: f32 = 0.7;
 /// A reference in the photo's own colour silences those in other colours from this probability on.
 const OWN_COLOUR: f32 = 0.5;
+/// The log-odds of a logo that was not looked for.
+const LOGO_NOT_SEEN: f64 = -10.0;
 /// The log-odds of the silenced ones drop to this.
 const OTHER_COLOUR_EVIDENCE: f64 = -4.0;
 
@@ -48,6 +54,8 @@ const OTHER_COLOUR_EVIDENCE: f64 = -4.0;
 pub struct Held {
     /// The reference, as the index found it.
     pub found: Found,
+    /// Votes of the photo's keypoints, 0 where there are too few.
+    pub votes: f32,
     /// What was seen.
     pub sighting: Sighting,
     /// Log-odds of a copy, before calibration.
@@ -58,6 +66,24 @@ pub struct Held {
     pub silenced_from: Option<f64>,
     /// Whether the photo is the reference's file.
     pub same_file: bool,
+    /// What was found of it, if it is a logo: its evidence is then that it is in the photo, changed or not.
+    pub logo: Option<FoundLogo>,
+}
+
+impl Held {
+    /// What kind of picture the reference is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.found.entry.kind
+    }
+
+    /// Looks for a logo in the photo, and takes what is found for its evidence.
+    fn look_for_logo(&mut self, photo: &QueryFeatures, logo: Option<&LocalFeatures>) {
+        self.logo = logo.and_then(|logo| find_logo(photo, logo));
+        self.sighting.alignment = self.logo.map(|found| found.alignment);
+        self.sighting.looked = true;
+        self.evidence = self.logo.map_or(LOGO_NOT_SEEN, |found| found.evidence);
+    }
 }
 
 /// A picture inside a photo, as it was embedded.
@@ -106,9 +132,11 @@ impl Screener {
     ) -> Result<Examination, ScreenError> {
         let mut examination = self.first_look(embedding);
         let started = Instant::now();
-        let doubt = examination.held.iter().any(|held| self.scoring.look_from.reached(&held.sighting, 0.0));
-        if doubt {
-            self.second_look(photo, &mut examination)?;
+        let features = QueryFeatures::of(photo.rgb());
+        self.add_voted(&features, embedding, &mut examination);
+        let similar = examination.held.iter().any(|held| self.scoring.look_from.reached(&held.sighting, 0.0));
+        if similar || examination.held.iter().any(|held| held.votes > 0.0) {
+            self.verify(&features, similar, &mut examination)?;
         }
         for found in same {
             let sighting = seen(found.similarity, self.scoring.level(embedding));
@@ -152,7 +180,8 @@ impl Screener {
             .held
             .iter()
             .filter(|held| {
-                !held.sighting.is_recoloured()
+                held.kind() == Kind::Photo
+                    && !held.sighting.is_recoloured()
                     && self.scoring.probability(held.evidence, held.found.polarity(), 0.0) >= OWN_COLOUR
             })
             .filter_map(|held| {
@@ -160,7 +189,8 @@ impl Screener {
                 Some(((*held.found.entry.brand).clone(), place))
             })
             .collect();
-        for held in examination.held.iter_mut().filter(|held| held.sighting.is_recoloured()) {
+        let recoloured = |held: &&mut Held| held.kind() == Kind::Photo && held.sighting.is_recoloured();
+        for held in examination.held.iter_mut().filter(recoloured) {
             let here = |place: &Alignment| held.sighting.alignment.is_none_or(|other| place.is_same_place(&other));
             if own.iter().any(|(brand, place)| *brand == *held.found.entry.brand && here(place)) {
                 held.silenced_from.get_or_insert(held.evidence);
@@ -188,22 +218,51 @@ impl Screener {
         Examination { held: held.collect(), views: 1, looked: false, further: Duration::ZERO }
     }
 
-    fn second_look(&self, photo: &Photo, examination: &mut Examination) -> Result<(), ScreenError> {
-        let features = QueryFeatures::of(photo.rgb());
-        let near = |held: &&Held| self.scoring.look_from.reached(&held.sighting, LOOK_BELOW);
-        let near = examination.held.iter().take_while(near).map(|held| &held.found);
-        let places = worth_a_look(near, LOOKED_FOR);
+    /// Adds the references that share keypoints with the photo.
+    fn add_voted(&self, features: &QueryFeatures, embedding: &Embedding, examination: &mut Examination) {
+        let level = self.scoring.level(embedding);
+        let probes = self.vocabulary.probes(features);
+        for (found, votes) in self.library.sharing(&probes, embedding, LEAST_VOTES, MOST_VOTED) {
+            match examination.held.iter_mut().find(|held| held.found.key == found.key) {
+                Some(held) => held.votes = votes,
+                None => {
+                    let sighting = seen(found.similarity, level);
+                    let held = self.hold(found, sighting, None);
+                    examination.held.push(Held { votes, ..held });
+                }
+            }
+        }
+    }
+
+    /// Geometric verification of the candidates: first those that keypoints voted for, those with most votes first; then,
+    /// where one is `similar`, those that the embedding found.
+    fn verify(
+        &self,
+        features: &QueryFeatures,
+        similar: bool,
+        examination: &mut Examination,
+    ) -> Result<(), ScreenError> {
+        let near = |held: &Held| similar && self.scoring.look_from.reached(&held.sighting, LOOK_BELOW);
+        let held = &examination.held;
+        let mut order: Vec<usize> = (0..held.len()).filter(|&at| held[at].votes > 0.0 || near(&held[at])).collect();
+        // Stable: without votes the most similar one stays first.
+        order.sort_by(|&a, &b| held[b].votes.total_cmp(&held[a].votes));
+        let places = worth_a_look(order.iter().map(|&at| &held[at].found), LOOKED_FOR);
+        let places: Vec<usize> = places.into_iter().map(|place| order[place]).collect();
         let references = self.gallery.by_keys(places.iter().map(|&place| examination.held[place].found.key))?;
         for place in places {
             let held = &mut examination.held[place];
             let reference = references.get(&held.found.key);
-            if let Some(known) = reference.and_then(|reference| self.features_of(reference)) {
-                held.sighting.alignment = align(&features, &known);
+            let known = reference.and_then(|reference| self.features_of(reference));
+            if held.kind() == Kind::Logo {
+                held.look_for_logo(features, known.as_ref());
+            } else if let Some(known) = known {
+                held.sighting.alignment = align(features, &known);
                 // On plain pictures there is nothing to find: they are judged by similarity alone.
                 held.sighting.looked =
                     held.sighting.alignment.is_some() || features.len().min(known.len()) >= POINTS_TO_FIND;
                 held.evidence = self.scoring.evidence(&held.sighting);
-                if held.sighting.similarity >= SAME_PICTURE_SIMILARITY && is_same_picture(&features, &known) {
+                if held.sighting.similarity >= SAME_PICTURE_SIMILARITY && is_same_picture(features, &known) {
                     held.evidence = held.evidence.max(SAME_PICTURE_EVIDENCE);
                 }
             }
@@ -244,7 +303,14 @@ impl Screener {
         let held = places.into_iter().filter_map(|place| {
             let found = found[place].clone();
             let reference = references.get(&found.key)?;
-            let alignment = align(&features, &self.features_of(reference)?).map(|seen| in_whole(seen, inside.panel));
+            let known = self.features_of(reference)?;
+            if found.entry.kind == Kind::Logo {
+                let mut held = self.hold(found.clone(), seen(found.similarity, level), Some(inside.clone()));
+                held.look_for_logo(&features, Some(&known));
+                held.sighting.alignment = held.sighting.alignment.map(|seen| in_whole(seen, inside.panel));
+                return Some(held);
+            }
+            let alignment = align(&features, &known).map(|seen| in_whole(seen, inside.panel));
             let sighting = Sighting { alignment, looked: true, ..seen(found.similarity, level) };
             Some(self.hold(found, sighting, Some(inside.clone())))
         });
@@ -252,8 +318,12 @@ impl Screener {
     }
 
     fn hold(&self, found: Found, sighting: Sighting, inside: Option<Inside>) -> Held {
-        let evidence = self.scoring.evidence(&sighting);
-        Held { found, sighting, evidence, inside, silenced_from: None, same_file: false }
+        let evidence = match found.entry.kind {
+            Kind::Photo => self.scoring.evidence(&sighting),
+            // A logo that was not looked for has not been seen, however similar the whole pictures are.
+            Kind::Logo => LOGO_NOT_SEEN,
+        };
+        Held { found, votes: 0.0, sighting, evidence, inside, silenced_from: None, same_file: false, logo: None }
     }
 
     /// Whether nothing that could still be seen would change the answer: a known fake was found. Beside or on an
@@ -262,6 +332,7 @@ impl Screener {
         examination.held.iter().any(|held| {
             let polarity = held.found.polarity();
             polarity == Polarity::Fake
+                && held.kind() == Kind::Photo
                 && !held.sighting.is_recoloured()
                 && self.scoring.probability(held.evidence, polarity, 0.0) >= CONCLUSIVE
         })
@@ -274,13 +345,13 @@ impl Screener {
 }
 
 /// Places of the references that a second look is spent on, `most` of them: the nearest of either polarity, then
-/// those of each brand, then whatever is nearest. So a thousand fakes do not hide the authentic photo behind them.
+/// those of each brand and kind, then whatever is nearest. So a thousand fakes do not hide the authentic photo behind them.
 fn worth_a_look<'a>(found: impl Iterator<Item = &'a Found>, most: usize) -> Vec<usize> {
-    let mut kinds: BTreeSet<(&BrandId, Polarity)> = BTreeSet::new();
+    let mut kinds: BTreeSet<(&BrandId, Polarity, Kind)> = BTreeSet::new();
     let mut polarities: BTreeSet<Polarity> = BTreeSet::new();
     let (mut first, mut second, mut rest) = (Vec::new(), Vec::new(), Vec::new());
     for (place, one) in found.enumerate() {
-        let new_kind = kinds.insert((&*one.entry.brand, one.polarity()));
+        let new_kind = kinds.insert((&*one.entry.brand, one.polarity(), one.entry.kind));
         if polarities.insert(one.polarity()) {
             first.push(place);
         } else if new_kind && second.len() < most / 2 {
@@ -295,12 +366,12 @@ fn worth_a_look<'a>(found: impl Iterator<Item = &'a Found>, most: usize) -> Vec<
 /// A reference that got no look, among others of its polarity that did, has no more evidence than the best of these:
 /// it is less similar, and similarity alone judges more leniently than a look.
 fn bound_by_looks(held: &mut [Held], polarity: Polarity) {
-    let own = |one: &&mut Held| one.found.polarity() == polarity;
-    let looked = held.iter().filter(|one| one.found.polarity() == polarity && one.sighting.looked);
+    let is_own = |one: &Held| one.kind() == Kind::Photo && one.found.polarity() == polarity;
+    let looked = held.iter().filter(|one| is_own(one) && one.sighting.looked);
     let Some(best) = looked.map(|one| one.evidence).max_by(f64::total_cmp) else {
         return;
     };
-    for one in held.iter_mut().filter(own).filter(|one| !one.sighting.looked) {
+    for one in held.iter_mut().filter(|one| is_own(one) && !one.sighting.looked) {
         one.evidence = one.evidence.min(best);
     }
 }

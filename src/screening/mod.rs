@@ -14,17 +14,18 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::align::Vocabulary;
 use crate::decoder::Decoder;
 use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
 use crate::gallery::{
-    Action, Decision, FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, NewCase, Pair, Polarity, StoredCheck,
-    new_id,
+    Action, Decision, FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, Kind, NewCase, Pair, Polarity,
+    StoredCheck, new_id,
 };
 use crate::library::{Filter, Found, Library};
 use crate::photo::{Photo, PhotoError, Sha256};
-use crate::scoring::Scoring;
+use crate::scoring::{Scoring, logo_probability};
 use crate::telemetry;
-use crate::verdict::{Candidate, Facts, Judgement, Reason, Verdict, judge, undecidable, worst};
+use crate::verdict::{Candidate, Facts, Judgement, LOGO_SEEN, Logo, Reason, Verdict, judge, undecidable, worst};
 
 pub use answer::{
     CheckAnswer, Listing, Match, OtherColour, Overlay, PhotoAnswer, PhotoFault, ReasonText, Settled, Versions,
@@ -68,8 +69,50 @@ pub enum ScreenError {
 pub struct Upload {
     /// Its name at the sender, for the answer only.
     pub name: Option<String>,
-    /// Its bytes.
+    /// Its bytes; none of one that is still to be fetched.
     pub bytes: Bytes,
+    /// Where it is to be had, if it was named in place of being sent.
+    pub url: Option<String>,
+}
+
+impl Upload {
+    /// A photo that is here.
+    #[must_use]
+    pub fn sent(name: Option<String>, bytes: Bytes) -> Self {
+        Self { name, bytes, url: None }
+    }
+
+    /// A photo that is still to be fetched. In answers it goes by the last part of the path: a query may hold a secret.
+    #[must_use]
+    pub fn at(url: String) -> Self {
+        let path = url.split(['?', '#']).next().unwrap_or_default();
+        let name = path.rsplit('/').next().filter(|name| !name.is_empty());
+        Self { name: name.map(|name| name.chars().take(255).collect()), bytes: Bytes::new(), url: Some(url) }
+    }
+}
+
+/// Says when work that nobody waits for may go on.
+pub trait Pace {
+    /// Waits until the next photo may be begun.
+    fn begin(&self);
+    /// The photo that was begun is done, or given up.
+    fn end(&self);
+}
+
+/// A photo that was begun.
+struct Begun<'a>(&'a dyn Pace);
+
+impl<'a> Begun<'a> {
+    fn by(pace: &'a dyn Pace) -> Self {
+        pace.begin();
+        Self(pace)
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 /// A check's stored answer.
@@ -103,6 +146,8 @@ pub struct Screener {
     pub embedder: Arc<Embedder>,
     /// Says how probable a copy is.
     pub scoring: Arc<Scoring>,
+    /// Turns keypoints into visual words.
+    pub vocabulary: Arc<Vocabulary>,
     /// Decodes photos.
     pub decoder: Arc<Decoder>,
     /// Matches named in an answer, at most, for each photo.
@@ -141,13 +186,56 @@ impl Screener {
         uploads: &[Upload],
         idempotency_key: Option<IdempotencyKey<'_>>,
     ) -> Result<Answered, ScreenError> {
+        self.answer(listing, uploads, idempotency_key, None)
+    }
+
+    /// As [`Screener::check`], for work that nobody waits for: one photo after the other, each when `pace` lets it begin,
+    /// and it waits where the model is busy.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_patiently(
+        &self,
+        listing: &Listing,
+        uploads: &[Upload],
+        idempotency_key: Option<IdempotencyKey<'_>>,
+        pace: &dyn Pace,
+    ) -> Result<Answered, ScreenError> {
+        self.answer(listing, uploads, idempotency_key, Some(pace))
+    }
+
+    /// The answer that an earlier request with this idempotency key got. Photos that are named by URL need not be here.
+    ///
+    /// # Errors
+    /// When the key was used for something else.
+    pub fn answered_before(
+        &self,
+        listing: &Listing,
+        uploads: &[Upload],
+        idempotency_key: IdempotencyKey<'_>,
+    ) -> Result<Option<Answered>, ScreenError> {
+        let request = request_sum(listing, uploads);
+        let saved = self.gallery.repeated_check(idempotency_key, request)?;
+        saved.map(|saved| replay(saved.request_sha256, request, saved.answer)).transpose()
+    }
+
+    fn answer(
+        &self,
+        listing: &Listing,
+        uploads: &[Upload],
+        idempotency_key: Option<IdempotencyKey<'_>>,
+        pace: Option<&dyn Pace>,
+    ) -> Result<Answered, ScreenError> {
         let request = request_sum(listing, uploads);
         if let Some(key) = idempotency_key
-            && let Some(saved) = self.gallery.repeated_check(key, request)?
+            && let Some(answered) = self.answered_before(listing, uploads, key)?
         {
-            return replay(saved.request_sha256, request, saved.answer);
+            return Ok(answered);
         }
-        let Screened { answer, decisive, precedent } = self.screen_all(listing, uploads)?;
+        let Screened { answer, decisive, precedent } = match pace {
+            None => self.screen_all(listing, uploads)?,
+            Some(pace) => self.screen_in_turn(listing, uploads, pace)?,
+        };
         let json = serde_json::to_string(&answer)?;
         let hits: Vec<Hit<'_>> = decisive
             .iter()
@@ -198,6 +286,19 @@ impl Screener {
         self.screen_all(listing, uploads).map(|screened| screened.answer)
     }
 
+    /// As [`Screener::screen`], in the manner of [`Screener::check_patiently`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn screen_patiently(
+        &self,
+        listing: &Listing,
+        uploads: &[Upload],
+        pace: &dyn Pace,
+    ) -> Result<CheckAnswer, ScreenError> {
+        self.screen_in_turn(listing, uploads, pace).map(|screened| screened.answer)
+    }
+
     /// As [`Screener::screen`], but photos that are not accepted do not fail the others: each is answered as `undecidable`
     /// with its fault, and named beside the answer by its place.
     ///
@@ -209,7 +310,7 @@ impl Screener {
         uploads: &[Upload],
     ) -> Result<(CheckAnswer, Vec<(usize, PhotoError)>), ScreenError> {
         let mut refused = Vec::new();
-        let started = uploads.iter().enumerate().map(|(index, upload)| match self.start(index, upload) {
+        let started = uploads.iter().enumerate().map(|(index, upload)| match self.start(index, upload, false) {
             Err(ScreenError::Photo { source, .. }) => {
                 let fault = Started::Broken(PhotoFault::from(&source));
                 refused.push((index, source));
@@ -218,7 +319,7 @@ impl Screener {
             other => other,
         });
         let started = started.collect::<Result<Vec<_>, _>>()?;
-        Ok((self.finish_all(listing, uploads, started)?.answer, refused))
+        Ok((self.finish_all(listing, uploads, started.into_iter().map(Ok))?.answer, refused))
     }
 
     /// Whether the photos of a check are kept. Which of the allowed ones are is as good as drawn by lot.
@@ -233,8 +334,19 @@ impl Screener {
 
     fn screen_all(&self, listing: &Listing, uploads: &[Upload]) -> Result<Screened, ScreenError> {
         // All photos are decoded and queued before the first embedding is waited for.
-        let started = uploads.iter().enumerate().map(|(index, upload)| self.start(index, upload));
+        let started = uploads.iter().enumerate().map(|(index, upload)| self.start(index, upload, false));
         let started = started.collect::<Result<Vec<_>, _>>()?;
+        self.finish_all(listing, uploads, started.into_iter().map(Ok))
+    }
+
+    /// Each photo is finished before the next is begun.
+    fn screen_in_turn(&self, listing: &Listing, uploads: &[Upload], pace: &dyn Pace) -> Result<Screened, ScreenError> {
+        let mut turn = None;
+        let started = uploads.iter().enumerate().map(|(index, upload)| {
+            drop(turn.take());
+            turn = Some(Begun::by(pace));
+            self.start(index, upload, true)
+        });
         self.finish_all(listing, uploads, started)
     }
 
@@ -242,14 +354,14 @@ impl Screener {
         &self,
         listing: &Listing,
         uploads: &[Upload],
-        started: Vec<Started>,
+        started: impl Iterator<Item = Result<Started, ScreenError>>,
     ) -> Result<Screened, ScreenError> {
         let mut brands = Brands::new();
-        let mut judged = Vec::with_capacity(started.len());
+        let mut judged = Vec::with_capacity(uploads.len());
         let mut decisive = Vec::new();
         let mut precedent = None;
-        for (index, (look, upload)) in started.into_iter().zip(uploads).enumerate() {
-            let finished = self.finish(index, look, upload, listing, &mut brands)?;
+        for (index, (look, upload)) in started.zip(uploads).enumerate() {
+            let finished = self.finish(index, look?, upload, listing, &mut brands)?;
             judged.push((finished.judgement, finished.answer));
             decisive.extend(finished.hit);
             precedent = precedent.or(finished.precedent);
@@ -301,7 +413,7 @@ impl Screener {
         photo
     }
 
-    fn start(&self, index: usize, upload: &Upload) -> Result<Started, ScreenError> {
+    fn start(&self, index: usize, upload: &Upload, patient: bool) -> Result<Started, ScreenError> {
         match self.decode(&upload.bytes) {
             Ok(photo) => {
                 let same = self.same(&photo);
@@ -310,8 +422,8 @@ impl Screener {
                 let (photo, on_black) = photo.on_each_ground();
                 let quality = photo.quality().max(on_black.as_ref().map_or(0, Photo::quality));
                 let size = (photo.width(), photo.height());
-                let ground = self.submit(photo)?;
-                let on_black = on_black.map(|photo| self.submit(photo)).transpose()?;
+                let ground = self.submit(photo, patient)?;
+                let on_black = on_black.map(|photo| self.submit(photo, patient)).transpose()?;
                 Ok(Started::Seen { ground, on_black, quality, size, same })
             }
             Err(broken @ PhotoError::Broken { .. }) => Ok(Started::Broken(PhotoFault::from(&broken))),
@@ -319,8 +431,8 @@ impl Screener {
         }
     }
 
-    fn submit(&self, photo: Photo) -> Result<Ground, ScreenError> {
-        let pending = self.embedder.submit(&photo)?;
+    fn submit(&self, photo: Photo, patient: bool) -> Result<Ground, ScreenError> {
+        let pending = if patient { self.embedder.submit_patiently(&photo)? } else { self.embedder.submit(&photo)? };
         // Twenty photos of a request wait here at once: only as much of each is kept as the second look sees.
         Ok(Ground { photo: Box::new(photo.shrunk(KEPT_SIDE)), pending })
     }
@@ -374,8 +486,12 @@ impl Screener {
                         if judgement.action != Action::Allow {
                             let hash = photo.fingerprint().hash;
                             answer.perceptual_hash = Some(Sha256(hash).to_string());
-                            let key = judgement.decisive.map(|place| examination.held[place].found.key);
-                            hit = key.map(|key| (key, hash));
+                            let decisive = judgement.decisive.map(|place| &examination.held[place]);
+                            let key = decisive.map(|held| held.found.key);
+                            // A logo is on many unlike photos; that is nothing to wonder at.
+                            hit = key
+                                .filter(|_| decisive.is_some_and(|held| held.kind() == Kind::Photo))
+                                .map(|key| (key, hash));
                             // Only what is a known fake's photo beyond doubt is decided as before.
                             let plain = judgement.verdict == Verdict::KnownFakeMatch
                                 && judgement.decisive.is_some_and(|at| examination.held[at].found.entry.mark.is_none());
@@ -419,7 +535,11 @@ impl Screener {
             let reference = references.get(&held.found.key)?;
             let candidate = &candidates[place];
             let thresholds = brands.terms(&candidate.brand).policy.thresholds(&model);
-            Some(Match::held(reference, candidate, thresholds.relevance(candidate.polarity == Polarity::Fake)))
+            let threshold = match candidate.kind {
+                Kind::Photo => thresholds.relevance(candidate.polarity == Polarity::Fake),
+                Kind::Logo => LOGO_SEEN,
+            };
+            Some(Match::held(reference, candidate, threshold))
         });
         let matches = named.collect();
         Ok((judgement, matches))
@@ -446,16 +566,28 @@ impl Screener {
     fn candidate(&self, held: &Held, brands: &Brands) -> Candidate {
         let (brand, polarity) = (&held.found.entry.brand, held.found.polarity());
         let shift = brands.shift(brand, polarity);
+        let kind = held.kind();
+        let (score, probability) = match kind {
+            Kind::Photo => (
+                self.scoring.probability(held.evidence, polarity, 0.0),
+                self.scoring.probability(held.evidence, polarity, shift),
+            ),
+            // Outcomes and certificates are about copies of photos.
+            Kind::Logo => (logo_probability(held.evidence), logo_probability(held.evidence)),
+        };
         Candidate {
             brand: (**brand).clone(),
             polarity,
             similarity: held.sighting.similarity,
             evidence: held.evidence,
-            score: self.scoring.probability(held.evidence, polarity, 0.0),
-            probability: self.scoring.probability(held.evidence, polarity, shift),
+            score,
+            probability,
             alignment: held.sighting.alignment,
             mark: held.found.entry.mark,
             same_file: held.same_file,
+            kind,
+            logo: (kind == Kind::Logo)
+                .then(|| Logo { changes: held.logo.map(|found| found.changes()).unwrap_or_default() }),
         }
     }
 
@@ -508,7 +640,8 @@ fn shown(candidates: &[Candidate], judgement: &Judgement, model: &ScoreThreshold
     let worth = |candidate: &Candidate| {
         candidate.probability >= WORTH_NAMING
             || candidate.similarity >= model.lookalike
-            || candidate.alignment.is_some_and(|alignment| alignment.inliers >= model.lookalike_inliers as usize)
+            || (candidate.kind == Kind::Photo
+                && candidate.alignment.is_some_and(|found| found.inliers >= model.lookalike_inliers as usize))
     };
     let mut shown: Vec<usize> = (0..candidates.len()).filter(|&place| worth(&candidates[place])).collect();
     shown.sort_by(|&a, &b| {
@@ -535,7 +668,7 @@ fn replay(saved: Sha256, request: Sha256, json: String) -> Result<Answered, Scre
     if saved == request { Ok(Answered { json, replayed: true }) } else { Err(ScreenError::KeyReused) }
 }
 
-/// A sum over everything that the caller sent, each part behind its length.
+/// A sum over everything that the caller sent, each part behind its length. Of a photo that was named by URL it is the URL.
 fn request_sum(listing: &Listing, uploads: &[Upload]) -> Sha256 {
     let fields = [&listing.listing_id, &listing.seller_id, &listing.brand, &listing.category];
     let mut text = Vec::new();
@@ -545,7 +678,11 @@ fn request_sum(listing: &Listing, uploads: &[Upload]) -> Sha256 {
         text.extend(field.unwrap_or_default().as_bytes());
     }
     for upload in uploads {
-        text.extend(Sha256::of(&upload.bytes).0);
+        let sum = match &upload.url {
+            Some(url) => Sha256::of(format!("url {url}").as_bytes()),
+            None => Sha256::of(&upload.bytes),
+        };
+        text.extend(sum.0);
     }
     Sha256::of(&text)
 }

@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
+use super::marks::{Logo, marks};
 use super::{Reason, Verdict};
 use crate::align::Alignment;
 use crate::embed::ScoreThresholds;
-use crate::gallery::{Action, BrandId, Mark, Polarity, Policy};
+use crate::gallery::{Action, BrandId, Kind, Mark, Polarity, Policy};
 
 /// A copy that covers less of the photo than this is one part of it among others.
 const PART_OF_PHOTO: f64 = 0.5;
@@ -32,6 +33,10 @@ pub struct Candidate {
     pub mark: Option<Mark>,
     /// Whether the photo is the reference's file.
     pub same_file: bool,
+    /// What kind of picture the reference is.
+    pub kind: Kind,
+    /// What was seen of it, if it is a logo that was looked for.
+    pub logo: Option<Logo>,
 }
 
 impl Candidate {
@@ -98,7 +103,7 @@ pub fn worst(judgements: &[Judgement]) -> Option<&Judgement> {
 /// Judges one photo. `terms_of` gives a brand's terms; the order of candidates does not matter.
 ///
 /// Each brand's nearest fake and nearest authentic reference are judged by that brand's own policy, and
-/// the severest finding speaks for the photo: no brand's match hides another's.
+/// the severest finding speaks for the photo: no brand's match hides another's. Logos speak for themselves.
 #[must_use]
 pub fn judge<'p>(
     candidates: &'p [Candidate],
@@ -115,8 +120,14 @@ pub fn judge<'p>(
     if little && findings.is_empty() {
         findings.push(low_information(&nearest));
     }
+    let marks = marks(candidates, &terms_of);
     if findings.is_empty() {
         findings.extend(lookalikes(candidates, model, &terms_of));
+        findings.extend(marks);
+    } else {
+        // Beside a copy, a logo that is allowed adds nothing; on a picture with little else to see it does.
+        let says_more = |mark: &Judgement| facts.quality < model.min_quality || mark.action > Action::Allow;
+        findings.extend(marks.into_iter().filter(says_more));
     }
     let weight = |judgement: &Judgement| {
         judgement.decisive.map_or((f64::NEG_INFINITY, f32::NEG_INFINITY), |place| {
@@ -183,7 +194,8 @@ fn nearest_of_each_brand<'p>(
     terms_of: impl Fn(&BrandId) -> Terms<'p>,
 ) -> Vec<Nearest<'p>> {
     let mut places: BTreeMap<(&BrandId, Polarity), usize> = BTreeMap::new();
-    for (place, candidate) in candidates.iter().enumerate() {
+    let photos = candidates.iter().enumerate().filter(|(_, candidate)| candidate.kind == Kind::Photo);
+    for (place, candidate) in photos {
         let nearest = places.entry((&candidate.brand, candidate.polarity)).or_insert(place);
         if candidate.evidence > candidates[*nearest].evidence {
             *nearest = place;
@@ -309,7 +321,8 @@ fn lookalikes<'p>(
     model: &ScoreThresholds,
     terms_of: impl Fn(&BrandId) -> Terms<'p>,
 ) -> Vec<Judgement> {
-    let alike = candidates.iter().enumerate().filter_map(|(place, candidate)| {
+    let photos = candidates.iter().enumerate().filter(|(_, candidate)| candidate.kind == Kind::Photo);
+    let alike = photos.filter_map(|(place, candidate)| {
         let policy = terms_of(&candidate.brand).policy;
         let least = policy.thresholds(model).lookalike;
         let inliers = candidate.alignment.map_or(0, |alignment| alignment.inliers);

@@ -4,12 +4,14 @@
 //! goods.
 
 mod judge;
+mod marks;
 mod reason;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use judge::{Candidate, Facts, Judgement, Terms, judge, undecidable, worst};
+pub use marks::{LOGO_SEEN, Logo};
 pub use reason::Reason;
 
 /// What was found on a photo. Ordered from the least to the most serious.
@@ -24,6 +26,10 @@ pub enum Verdict {
     AuthorisedUse,
     /// A reference shows something much alike; not the same photo.
     SameProductLookalike,
+    /// A brand's logo is in the photo.
+    BrandMarkSeen,
+    /// Something near a brand's logo is in the photo, and it is not the same; or a known imitation of the logo.
+    BrandMarkImitated,
     /// A brand's own photo, used by a seller whom the brand has not authorised.
     AuthenticPhotoReuse,
     /// The photo could not be judged; the reason says why.
@@ -45,6 +51,8 @@ impl Verdict {
             Self::GenericOrLowInformation => "generic_or_low_information",
             Self::AuthorisedUse => "authorised_use",
             Self::SameProductLookalike => "same_product_lookalike",
+            Self::BrandMarkSeen => "brand_mark_seen",
+            Self::BrandMarkImitated => "brand_mark_imitated",
             Self::AuthenticPhotoReuse => "authentic_photo_reuse",
             Self::Undecidable => "undecidable",
             Self::Conflict => "conflict",

@@ -21,6 +21,20 @@ pub enum Reason {
     Mirrored,
     /// The photo is the reference's photograph, with the goods in another colour.
     OtherColour,
+    /// A logo is in the photo.
+    LogoSeen,
+    /// Something near a logo is in the photo, and it is not the same.
+    LogoImitated,
+    /// What the brand has shown to be an imitation of its logo is in the photo.
+    KnownImitationSeen,
+    /// The logo is mirrored.
+    LogoMirrored,
+    /// The logo is wider or narrower than it should be.
+    LogoStretched,
+    /// The logo has a colour that is neither its own, nor black, white or grey.
+    LogoInOtherColour,
+    /// Parts of the logo are missing, moved, turned or other ones.
+    LogoPartsDiffer,
     /// It covers less than half of the photo.
     PartOfPhoto,
     /// Less than three fifths of it are seen.
@@ -85,6 +99,13 @@ impl Reason {
             Self::ReferenceLiesInPhoto => "The reference was found in the photo, and both agree point by point.",
             Self::Mirrored => "It is mirrored.",
             Self::OtherColour => "The photo is the reference's photograph with the goods in another colour.",
+            Self::LogoSeen => "The brand's logo is in the photo.",
+            Self::LogoImitated => "Something like the brand's logo is in the photo, but it is not the same.",
+            Self::KnownImitationSeen => "A known imitation of the brand's logo is in the photo.",
+            Self::LogoMirrored => "The logo is mirrored.",
+            Self::LogoStretched => "The logo is stretched.",
+            Self::LogoInOtherColour => "The logo has another colour.",
+            Self::LogoPartsDiffer => "Parts of the logo differ.",
             Self::PartOfPhoto => "It fills only a part of the photo.",
             Self::PartOfReference => "Only a part of the reference is seen.",
             Self::WithinConflictMargin => "A fake and an authentic reference are about equally probable.",

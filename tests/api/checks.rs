@@ -270,6 +270,22 @@ fn a_mirrored_copy_says_so() {
     assert!(answer["reasons"].to_string().contains("mirrored"));
 }
 
+/// A third of a side, turned by a quarter, on a busy ground that no reference shows.
+#[test]
+fn a_small_turned_copy_on_a_busy_ground_is_found_by_its_keypoints() {
+    let app = TestApp::start();
+    for number in [0, 1, 4] {
+        app.add("acme", "authentic", &real_photo(number));
+    }
+    let id = app.add_fake(&real_photo(2));
+    let small = image::load_from_memory(&real_photo(2)).unwrap().thumbnail(260, 260).rotate90().to_rgb8();
+    let mut photo = image::load_from_memory(&real_photo(3)).unwrap().thumbnail(700, 700).to_rgb8();
+    image::imageops::overlay(&mut photo, &small, 380, 150);
+    let answer = app.check_one(&jpeg(&photo, 80));
+    assert_eq!(answer["verdict"], "known_fake_match", "{answer}");
+    assert_eq!(answer["photos"][0]["matches"][0]["reference_id"], id);
+}
+
 #[test]
 fn points_that_were_lost_are_made_again_from_the_photo() {
     let folder = std::sync::Arc::new(tempfile::TempDir::new().unwrap());

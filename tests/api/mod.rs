@@ -1,3 +1,4 @@
+mod batches;
 mod certificates;
 mod checks;
 mod colour;
@@ -9,8 +10,11 @@ mod errors;
 mod faults;
 mod hostile;
 mod keys;
+mod logos;
 mod lookups;
 mod models;
+mod monitoring;
+mod photo_urls;
 mod policies;
 mod privacy;
 mod references;

@@ -1,5 +1,9 @@
+mod backfill;
 mod backup;
+mod doctor;
 mod evaluate;
+mod manuals;
+mod models;
 mod reindex;
 
 use std::os::unix::ffi::OsStrExt;
@@ -78,6 +82,8 @@ fn help_is_as_reviewed() {
         &["backup", "--help"],
         &["restore", "--help"],
         &["key", "add", "--help"],
+        &["model", "fetch", "--help"],
+        &["doctor", "--help"],
     ];
     let text: Vec<String> = helps
         .iter()

@@ -17,6 +17,7 @@ use reqwest::blocking::{Client, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
+use touchstone::align::Vocabulary;
 use touchstone::assembly::{Model, Parts};
 use touchstone::config::Config;
 use touchstone::embed::{Embedder, ModelManifest, load_runtime};
@@ -109,6 +110,12 @@ pub fn embedder(model: &str) -> Arc<Embedder> {
 }
 
 /// As [`embedder`], the scoring artefact.
+pub fn vocabulary() -> Arc<Vocabulary> {
+    static VOCABULARY: std::sync::LazyLock<Arc<Vocabulary>> =
+        std::sync::LazyLock::new(|| Arc::new(Vocabulary::load(&root().join("models")).unwrap()));
+    Arc::clone(&VOCABULARY)
+}
+
 pub fn scoring(model: &str) -> Arc<Scoring> {
     let models = root().join("models");
     Arc::new(Scoring::load(&models, &ModelManifest::load(&models, model).unwrap()).unwrap())
@@ -136,7 +143,7 @@ pub const PASSWORD: &str = "correct horse battery";
 
 pub struct TestApp {
     pub url: String,
-    gallery: Arc<Gallery>,
+    pub gallery: Arc<Gallery>,
     scoring: Arc<Scoring>,
     /// Lives as long as the app.
     folder: Arc<TempDir>,
@@ -181,7 +188,12 @@ impl TestApp {
         let (gallery, model) = (Arc::new(gallery), config.model.clone());
         let model = model.as_str();
         let scoring = scoring(model);
-        let serving = Model { embedder: embedder(model), scoring: Arc::clone(&scoring), bank: bank(model, &gallery) };
+        let serving = Model {
+            embedder: embedder(model),
+            scoring: Arc::clone(&scoring),
+            vocabulary: vocabulary(),
+            bank: bank(model, &gallery),
+        };
         let parts = Parts::over(&config, &config.index_dir, Arc::clone(&gallery), serving).unwrap();
         let wanted = Wanted { scope: Scope::Admin, label: Some("tests".to_owned()), days: None, rate: Some(MOST_RATE) };
         let (_, key) = keys::make(&gallery, "test", wanted).unwrap();

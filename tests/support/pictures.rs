@@ -142,3 +142,66 @@ pub fn dyed(dye: impl Fn([u8; 3]) -> [u8; 3]) -> RgbImage {
     }
     shot
 }
+
+/// A drawn logo: four parts in a row, none like its own mirror image.
+pub struct Logo {
+    pub ink: Rgb<u8>,
+    pub ground: Rgb<u8>,
+    pub mirrored: bool,
+    /// Of the width.
+    pub stretch: f32,
+    /// Which part stands where.
+    pub order: [usize; 4],
+}
+
+impl Logo {
+    pub fn new() -> Self {
+        Self { ink: Rgb([0, 110, 120]), ground: Rgb([255; 3]), mirrored: false, stretch: 1.0, order: [0, 1, 2, 3] }
+    }
+
+    /// Whether it is drawn at a place from 0 to 1 on both axes.
+    fn is_drawn(&self, x: f32, y: f32) -> bool {
+        let x = if self.mirrored { 1.0 - x } else { x };
+        if !(0.0..1.0).contains(&x) || !(0.0..1.0).contains(&y) {
+            return false;
+        }
+        let (place, u) = ((x * 4.0) as usize, (x * 4.0).fract() / 0.9);
+        let inside =
+            |left: f32, top: f32, right: f32, bottom: f32| (left..right).contains(&u) && (top..bottom).contains(&y);
+        match self.order[place.min(3)] {
+            // A ring with a gap, an F, a flag, steps.
+            0 => {
+                let away = ((u - 0.5).powi(2) + (y - 0.5).powi(2)).sqrt();
+                (0.28..0.5).contains(&away) && !(u > 0.5 && (0.4..0.6).contains(&y))
+            }
+            1 => inside(0.0, 0.0, 0.25, 1.0) || inside(0.0, 0.0, 1.0, 0.2) || inside(0.0, 0.42, 0.7, 0.6),
+            2 => inside(0.0, 0.0, 0.18, 1.0) || (u < 1.0 && y < 0.6 && u < 1.0 - (y - 0.3).abs() * 2.6),
+            _ => u < 1.0 && y > 1.0 - (u * 3.0).floor() / 3.0 - 0.3,
+        }
+    }
+
+    /// As a brand supplies it: large on its ground.
+    pub fn picture(&self) -> RgbImage {
+        let mut picture = RgbImage::from_pixel(400, 400, self.ground);
+        self.print(&mut picture, (0.15, 0.4), 0.7);
+        picture
+    }
+
+    /// Draws it with its left, top and width in parts of the picture's width; a third as high as wide.
+    pub fn print(&self, on: &mut RgbImage, (left, top): (f32, f32), width: f32) {
+        const FINER: u32 = 4;
+        let scale = on.width() as f32;
+        let (wide, high) = (width * scale * self.stretch, width * scale / 3.0);
+        for (x, y, pixel) in on.enumerate_pixels_mut() {
+            let drawn = (0..FINER * FINER).filter(|place| {
+                let at = |pixel: u32, finer: u32| pixel as f32 + (finer as f32 + 0.5) / FINER as f32;
+                let (x, y) = (at(x, place % FINER), at(y, place / FINER));
+                self.is_drawn((x - left * scale) / wide, (y - top * scale) / high)
+            });
+            let share = drawn.count() as f32 / (FINER * FINER) as f32;
+            for (value, ink) in pixel.0.iter_mut().zip(self.ink.0) {
+                *value = (f32::from(*value) * (1.0 - share) + f32::from(ink) * share).round() as u8;
+            }
+        }
+    }
+}

@@ -67,14 +67,19 @@ impl ObjectServer {
             .current_dir(root())
             .args(args)
             .args(["--set", &set("data", "data"), "--set", &set("index_dir", "index")])
-            .envs([
-                ("AWS_ENDPOINT", self.url.as_str()),
-                ("AWS_ALLOW_HTTP", "true"),
-                ("AWS_REGION", "eu-central-1"),
-                ("AWS_ACCESS_KEY_ID", "id"),
-                ("AWS_SECRET_ACCESS_KEY", "secret"),
-            ]);
+            .envs(self.variables());
         command
+    }
+
+    /// What tells a process of this store.
+    pub fn variables(&self) -> [(&'static str, String); 5] {
+        [
+            ("AWS_ENDPOINT", self.url.clone()),
+            ("AWS_ALLOW_HTTP", "true".to_owned()),
+            ("AWS_REGION", "eu-central-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "id".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+        ]
     }
 }
 

@@ -1,4 +1,4 @@
-use touchstone::reindex::FetchOptions;
+use touchstone::fetch::FetchOptions;
 
 fn options(hosts: &[&str]) -> FetchOptions {
     FetchOptions { urls: true, hosts: hosts.iter().map(ToString::to_string).collect(), ..FetchOptions::default() }

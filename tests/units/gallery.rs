@@ -1,4 +1,7 @@
-use touchstone::gallery::{Action, CaseStatus, Decision, Gallery, IdempotencyKey, Policy, QueueQuery, ReferenceState};
+use touchstone::gallery::{
+    Action, CaseStatus, Decision, Gallery, IdempotencyKey, Kind, ListQuery, Policy, QueueQuery, ReferenceState,
+    ReferenceUpdate,
+};
 use touchstone::photo::{Doubt, Sha256};
 
 use crate::support::fixture;
@@ -243,6 +246,36 @@ fn a_gallery_of_the_sixth_version_knows_its_small_references() {
     let newest =
         gallery.visit_changes("small@1", 7, 7, |row| rows.push((row.key, row.active, row.is_searched()))).unwrap();
     assert_eq!((newest, rows), (8, vec![(2, true, false)]));
+}
+
+#[test]
+fn references_of_earlier_versions_are_photos_of_which_nothing_is_said() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let gallery = migrated(folder.path(), "gallery-v6.sql");
+    let acme = "acme".parse().unwrap();
+    let found = gallery.get(&acme, "ref_1").unwrap().unwrap();
+    assert_eq!((found.kind(), found.claim.details.kind, found.photo.kind), (Kind::Photo, None, Kind::Photo));
+    let said = ReferenceUpdate { kind: Some(Some(Kind::Logo)), ..ReferenceUpdate::default() };
+    assert_eq!(gallery.update("test", &acme, "ref_1", &said).unwrap().unwrap().kind(), Kind::Logo);
+    let logos = ListQuery { kind: Some(Kind::Logo), limit: 10, ..ListQuery::default() };
+    assert_eq!(gallery.list(&acme, &logos).unwrap().len(), 1);
+    let mut kinds = Vec::new();
+    gallery.visit_active("small@1", None, |row| kinds.push(row.kind)).unwrap();
+    assert!(kinds.contains(&Kind::Logo) && kinds.contains(&Kind::Photo), "{kinds:?}");
+}
+
+#[test]
+fn a_gallery_of_the_seventh_version_takes_the_visual_words_of_its_references() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let gallery = migrated(folder.path(), "gallery-v7.sql");
+    let without = gallery.without_words("vocabulary", 0, 10).unwrap();
+    let first = without.first().unwrap().clone();
+    gallery.add_words("vocabulary", &[(&first, vec![1; 16])]).unwrap();
+    assert_eq!(gallery.without_words("vocabulary", 0, 10).unwrap().len() + 1, without.len());
+    let since = gallery.revision().unwrap() - 1;
+    let mut rows = Vec::new();
+    gallery.visit_words("vocabulary", since, |row| rows.push((row.key, row.words))).unwrap();
+    assert_eq!(rows, [(first.key, Some(vec![1; 16]))], "who follows the gallery hears of it");
 }
 
 #[test]

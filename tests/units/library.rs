@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use touchstone::align::QueryFeatures;
 use touchstone::decoder::Decoder;
 use touchstone::embed::ModelManifest;
 use touchstone::enrolment::Enrolment;
@@ -9,7 +10,7 @@ use touchstone::library::{Filter, Library};
 use touchstone::photo::Limits;
 
 use crate::support::pictures::photo;
-use crate::support::{embedder, root, scoring};
+use crate::support::{embedder, real_photo, root, scoring, vocabulary};
 
 #[test]
 fn a_rebuild_serves_what_another_process_wrote_just_before_it() {
@@ -21,7 +22,7 @@ fn a_rebuild_serves_what_another_process_wrote_just_before_it() {
         open(),
         &folder.path().join("index"),
         &manifest,
-        scoring("sscd-distilled"),
+        (scoring("sscd-distilled"), vocabulary()),
         &IndexOptions::default(),
     )
     .unwrap();
@@ -32,6 +33,7 @@ fn a_rebuild_serves_what_another_process_wrote_just_before_it() {
         gallery: Arc::clone(&other),
         embedder: Arc::clone(&embedder),
         decoder: Arc::new(Decoder::here(&Limits::default())),
+        vocabulary: vocabulary(),
     };
     let claim = Claim { brand: "acme".parse().unwrap(), polarity: Polarity::Fake, details: Details::default() };
     enrolment.enrol(&photo(1), &claim, None, None).unwrap();
@@ -48,4 +50,96 @@ fn a_rebuild_serves_what_another_process_wrote_just_before_it() {
         library.search(&query, 1, 0.5, &Filter { brand: Some(claim.brand.clone()), ..Filter::default() }).len(),
         1
     );
+}
+
+/// A gallery with two references and its library.
+struct Opened {
+    folder: tempfile::TempDir,
+    enrolment: Enrolment,
+}
+
+impl Opened {
+    fn new() -> Self {
+        let folder = tempfile::TempDir::new().unwrap();
+        let enrolment = Enrolment {
+            gallery: Arc::new(Gallery::open(folder.path()).unwrap()),
+            embedder: embedder("sscd-distilled"),
+            decoder: Arc::new(Decoder::here(&Limits::default())),
+            vocabulary: vocabulary(),
+        };
+        let claim = Claim { brand: "acme".parse().unwrap(), polarity: Polarity::Fake, details: Details::default() };
+        for number in [0, 1] {
+            enrolment.enrol(&real_photo(number), &claim, None, None).unwrap();
+        }
+        Self { folder, enrolment }
+    }
+
+    fn library(&self) -> Library {
+        Library::open(
+            Arc::clone(&self.enrolment.gallery),
+            &self.folder.path().join("index"),
+            self.enrolment.embedder.manifest(),
+            (scoring("sscd-distilled"), vocabulary()),
+            &IndexOptions::default(),
+        )
+        .unwrap()
+    }
+
+    /// The key of the reference that has most votes for a photo.
+    fn voted(&self, library: &Library, number: usize) -> Option<u64> {
+        let photo = touchstone::photo::Photo::decode(&real_photo(number), &Limits::default()).unwrap();
+        let embedding = self.enrolment.embedder.submit(&photo).unwrap().wait().unwrap();
+        let probes = vocabulary().probes(&QueryFeatures::of(photo.rgb()));
+        library.sharing(&probes, &embedding, 2.0, 10).first().map(|(found, _)| found.key)
+    }
+
+    fn keypoint_file(&self) -> std::path::PathBuf {
+        self.folder.path().join("index/keypoints.bin")
+    }
+}
+
+#[test]
+fn keypoints_find_references_after_a_restart_whatever_became_of_the_keypoint_file() {
+    let opened = Opened::new();
+    let library = opened.library();
+    let keys = [opened.voted(&library, 0), opened.voted(&library, 1)];
+    assert!(keys[0].is_some() && keys[1].is_some() && keys[0] != keys[1], "{keys:?}");
+    assert_eq!(opened.voted(&library, 2), None);
+    library.rebuild().unwrap();
+    let whole = std::fs::read(opened.keypoint_file()).unwrap();
+    let found = || {
+        let library = opened.library();
+        [opened.voted(&library, 0), opened.voted(&library, 1)]
+    };
+    assert_eq!(found(), keys, "as it was written");
+    std::fs::write(opened.keypoint_file(), &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(found(), keys, "cut");
+    std::fs::remove_file(opened.keypoint_file()).unwrap();
+    assert_eq!(found(), keys, "gone");
+
+    // What changed after the file was written counts, too.
+    std::fs::write(opened.keypoint_file(), &whole).unwrap();
+    let acme = "acme".parse().unwrap();
+    let first = opened.enrolment.gallery.by_keys(keys[0]).unwrap().remove(&keys[0].unwrap()).unwrap();
+    assert!(opened.enrolment.gallery.delete("test", &acme, &first.id).unwrap());
+    assert_eq!(found(), [None, keys[1]]);
+}
+
+#[test]
+fn references_without_words_get_them_from_their_photos_and_are_found_from_the_next_refresh_on() {
+    let opened = Opened::new();
+    lose_words(opened.folder.path());
+    let library = opened.library();
+    assert_eq!(opened.voted(&library, 0), None);
+    assert!(library.takes_wordless());
+    assert_eq!(opened.enrolment.word_missing(&|_| {}).unwrap(), 2);
+    library.refresh().unwrap();
+    assert!(opened.voted(&library, 0).is_some());
+    assert_eq!(opened.enrolment.word_missing(&|_| {}).unwrap(), 0);
+}
+
+#[expect(clippy::disallowed_types, reason = "a gallery as earlier versions left it")]
+fn lose_words(folder: &std::path::Path) {
+    let database = rusqlite::Connection::open(folder.join("touchstone.db")).unwrap();
+    assert_eq!(database.execute("DELETE FROM words", []).unwrap(), 2);
 }

@@ -1,9 +1,9 @@
 use proptest::prelude::*;
-use touchstone::align::{Alignment, Recolour};
+use touchstone::align::{Alignment, LogoChange, Recolour};
 use touchstone::embed::ScoreThresholds;
-use touchstone::gallery::{Action, BrandId, Polarity, Policy, ThresholdOverrides};
+use touchstone::gallery::{Action, BrandId, Kind, Polarity, Policy, ThresholdOverrides};
 use touchstone::scoring::log_odds;
-use touchstone::verdict::{Candidate, Facts, Judgement, Reason, Terms, Verdict, judge, undecidable, worst};
+use touchstone::verdict::{Candidate, Facts, Judgement, Logo, Reason, Terms, Verdict, judge, undecidable, worst};
 
 const MODEL: ScoreThresholds = ScoreThresholds {
     fake_match: 0.9,
@@ -33,6 +33,8 @@ fn candidate(name: &str, polarity: Polarity, probability: f32) -> Candidate {
         alignment: (probability >= 0.5).then(|| aligned(80)),
         mark: None,
         same_file: false,
+        kind: Kind::Photo,
+        logo: None,
     }
 }
 
@@ -288,4 +290,75 @@ proptest! {
         let severest = judgements.iter().map(|judgement| judgement.action).max();
         prop_assert_eq!(worst(&judgements).map(|judgement| judgement.action), severest);
     }
+}
+
+/// A logo that is in the photo with this probability.
+fn logo(name: &str, polarity: Polarity, probability: f32, changes: &[LogoChange]) -> Candidate {
+    let logo = Some(Logo { changes: changes.to_vec() });
+    Candidate { kind: Kind::Logo, logo, ..candidate(name, polarity, probability) }
+}
+
+#[test]
+fn a_logo_is_seen_or_imitated_and_never_a_reused_photo() {
+    use Polarity::{Authentic, Fake};
+    let open = Policy::default();
+    let answer = |candidate: Candidate| {
+        let judgement = judged(&[candidate], &open);
+        (judgement.verdict, judgement.action)
+    };
+    let changed = [LogoChange::Mirrored];
+    assert_eq!(answer(logo("a", Authentic, 0.99, &[])), (Verdict::BrandMarkSeen, Action::Allow));
+    assert_eq!(answer(logo("a", Authentic, 0.99, &changed)), (Verdict::BrandMarkImitated, Action::Review));
+    assert_eq!(answer(logo("a", Fake, 0.99, &[])), (Verdict::BrandMarkImitated, Action::Review));
+    assert_eq!(answer(logo("a", Authentic, 0.49, &[])), (Verdict::NoMatch, Action::Allow));
+}
+
+#[test]
+fn a_brand_says_what_becomes_of_its_logo_but_a_known_imitation_is_always_looked_at() {
+    use Polarity::{Authentic, Fake};
+    let policy = Policy {
+        block: true,
+        brand_mark_seen: Action::Review,
+        brand_mark_imitated: Action::Allow,
+        ..Policy::default()
+    };
+    let action = |candidate: Candidate| judged_by(&[candidate], &policy, Some(0.5)).action;
+    assert_eq!(action(logo("a", Authentic, 0.99, &[])), Action::Review);
+    assert_eq!(action(logo("a", Authentic, 0.99, &[LogoChange::Stretched])), Action::Allow);
+    assert_eq!(action(logo("a", Fake, 0.99, &[])), Action::Review);
+    for field in ["brand_mark_seen", "brand_mark_imitated"] {
+        let policy: Policy = serde_json::from_value(serde_json::json!({ field: "block" })).unwrap();
+        assert!(policy.validate(&MODEL).unwrap_err().to_string().starts_with(field));
+    }
+}
+
+#[test]
+fn of_a_brands_logos_in_one_place_the_unchanged_one_speaks_and_of_equals_the_nearer_one() {
+    use Polarity::{Authentic, Fake};
+    let open = Policy::default();
+    let recoloured = [LogoChange::OtherColour];
+    let verdict = |candidates: &[Candidate]| judged(candidates, &open).verdict;
+    let pair = [logo("a", Authentic, 0.99, &recoloured), logo("a", Authentic, 0.8, &[])];
+    assert_eq!(verdict(&pair), Verdict::BrandMarkSeen);
+    let other_brand = [logo("a", Authentic, 0.99, &recoloured), logo("b", Authentic, 0.8, &[])];
+    assert_eq!(verdict(&other_brand), Verdict::BrandMarkImitated);
+    assert_eq!(verdict(&[logo("a", Authentic, 0.9, &[]), logo("a", Fake, 0.8, &[])]), Verdict::BrandMarkSeen);
+    assert_eq!(verdict(&[logo("a", Authentic, 0.8, &[]), logo("a", Fake, 0.9, &[])]), Verdict::BrandMarkImitated);
+    // The photo shows an imitation of an imitation: perhaps the logo itself. That alone says nothing.
+    assert_eq!(verdict(&[logo("a", Fake, 0.9, &recoloured)]), Verdict::NoMatch);
+}
+
+#[test]
+fn beside_a_copy_an_allowed_logo_is_silent_and_an_imitated_one_is_not() {
+    use Polarity::Authentic;
+    let copy = candidate("a", Authentic, 0.9);
+    let policy = Policy { authorised_sellers: vec!["S1".to_owned()], ..Policy::default() };
+    let verdict = |mark: Candidate| judged(&[copy.clone(), mark], &policy).verdict;
+    assert_eq!(verdict(logo("a", Authentic, 0.99, &[])), Verdict::AuthorisedUse);
+    assert_eq!(verdict(logo("a", Authentic, 0.99, &[LogoChange::OtherParts])), Verdict::BrandMarkImitated);
+    // A logo on a plain ground has little to see, and is seen all the same.
+    let facts = Facts { quality: 2, ..facts() };
+    let terms = |_: &BrandId| Terms { policy: &policy, certified: None };
+    let on_white = [logo("a", Authentic, 0.99, &[])];
+    assert_eq!(judge(&on_white, facts, &MODEL, terms).verdict, Verdict::BrandMarkSeen);
 }

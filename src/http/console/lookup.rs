@@ -97,8 +97,8 @@ pub(super) async fn take(
 ) -> Result<Response, Refusal> {
     let _place = app.admit_moderator()?;
     let Parts(body) = Parts::from_request(request, &()).await?;
-    let rules =
-        Rules { texts: &[("csrf", 64)], max_photos: 1, max_photo_bytes: app.screener().decoder.limits().max_bytes };
+    let max_photo_bytes = app.screener().decoder.limits().max_bytes;
+    let rules = Rules { texts: &[("csrf", 64)], max_photos: 1, max_photo_bytes, urls: false };
     let mut form = Form::read(body, &rules).await?;
     moderator.check(form.text("csrf").as_deref())?;
     app.page(move |app| {

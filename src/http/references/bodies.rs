@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::gallery::{
-    BrandId, DETAIL_CAPS, Mark, Polarity, Quarantine, Reference, ReferenceState, ReferenceUpdate, check_field,
+    BrandId, DETAIL_CAPS, Kind, Mark, Polarity, Quarantine, Reference, ReferenceState, ReferenceUpdate, check_field,
 };
 use crate::http::Problem;
 use crate::http::access::Caller;
@@ -21,6 +21,10 @@ pub(in crate::http) struct ReferenceBody {
     brand: BrandId,
     /// Authentic or fake.
     polarity: Polarity,
+    /// Photo or logo. A logo is looked for on goods, and a copy of it is no reuse of a photo.
+    kind: Kind,
+    /// Who says so: `brand`, or `picture` where it was found by looking at it.
+    kind_from: KindFrom,
     /// The brand's product id.
     product: Option<String>,
     /// Where the brand has it from.
@@ -87,6 +91,16 @@ impl QuarantineText {
     }
 }
 
+/// Who says what kind of picture a reference is.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::http) enum KindFrom {
+    /// The brand.
+    Brand,
+    /// Nobody; it was found by looking at the picture. A fake that the brand says nothing of is a photo.
+    Picture,
+}
+
 /// A doubt, as a stable code and in words.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct DoubtText {
@@ -105,11 +119,14 @@ impl From<Doubt> for DoubtText {
 impl ReferenceBody {
     /// As this caller may see it.
     pub(super) fn seen_by(caller: &Caller, reference: Reference) -> Self {
+        let kind = reference.kind();
         let (claim, photo) = (reference.claim, reference.photo);
         Self {
             id: reference.id,
             brand: claim.brand,
             polarity: claim.polarity,
+            kind,
+            kind_from: if claim.details.kind.is_some() { KindFrom::Brand } else { KindFrom::Picture },
             product: claim.details.product,
             source: claim.details.source,
             notes: claim.details.notes,
@@ -135,11 +152,17 @@ impl ReferenceBody {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form for OpenAPI; Form reads it")]
 pub(in crate::http) struct ReferenceForm {
-    /// One file.
-    #[schema(value_type = String, format = Binary)]
+    /// One file, or else `photo_url`.
+    #[schema(value_type = String, format = Binary, required = false)]
     photo: String,
+    /// A photo at an `https://` URL or in an object store, which the service fetches where its settings allow it.
+    #[schema(required = false)]
+    photo_url: String,
     /// Authentic or fake.
     polarity: Polarity,
+    /// Photo or logo; absent: found by looking at the picture. A fake is a photo unless it is said to be a logo.
+    #[schema(required = false)]
+    kind: Kind,
     /// The brand's product id, at most 256 bytes.
     #[schema(required = false, min_length = 1)]
     product: String,
@@ -172,6 +195,8 @@ pub(in crate::http) struct PageQuery {
     pub(super) polarity: Option<Polarity>,
     /// Only of this product.
     pub(super) product: Option<String>,
+    /// Only of this kind.
+    pub(super) kind: Option<Kind>,
     /// Only in this state.
     pub(super) state: Option<ReferenceState>,
     /// `next` of the page before.
@@ -201,6 +226,10 @@ pub(in crate::http) struct ReferencePatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     rights_basis: Option<Option<String>>,
+    /// Photo or logo; null: found by looking at the picture.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Kind>)]
+    kind: Option<Option<Kind>>,
     /// Whether it takes part in checks.
     #[schema(value_type = Option<SettableState>)]
     state: Option<ReferenceState>,
@@ -218,7 +247,7 @@ enum SettableState {
 }
 
 /// Tells null from absent.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
@@ -245,6 +274,7 @@ impl ReferencePatch {
             source: self.source,
             notes: self.notes,
             rights_basis: self.rights_basis,
+            kind: self.kind,
             state: self.state,
         })
     }

@@ -11,13 +11,14 @@ use axum::response::{IntoResponse, Response};
 
 use super::access::{Called, Caller};
 use super::form::{Form, Json, Parts, Path, Query, Rules};
-use super::{App, Problem};
+use super::{App, Problem, fetched};
 use crate::enrolment::Hygiene;
 use crate::gallery::{Added, BrandId, Claim, DETAIL_CAPS, Details, ListQuery, Reference, check_name};
 
 use bodies::{PageQuery, ReferenceBody, ReferenceForm, ReferencePage, ReferencePatch};
 
-const TEXTS: &[(&str, usize)] = &[("polarity", 16), DETAIL_CAPS[0], DETAIL_CAPS[1], DETAIL_CAPS[2], DETAIL_CAPS[3]];
+const TEXTS: &[(&str, usize)] =
+    &[("polarity", 16), ("kind", 16), DETAIL_CAPS[0], DETAIL_CAPS[1], DETAIL_CAPS[2], DETAIL_CAPS[3]];
 const MAX_PAGE: usize = 1000;
 
 /// Add a brand's image. The next check sees it.
@@ -33,6 +34,7 @@ const MAX_PAGE: usize = 1000;
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "No photo, or a damaged one (`photo-partly-decoded`)"),
         (status = 429, body = Problem, content_type = "application/problem+json"),
+        (status = 502, body = Problem, content_type = "application/problem+json", description = "The photo could not be fetched now"),
     )
 )]
 pub(super) async fn create(
@@ -43,8 +45,9 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let brand: BrandId = brand.parse()?;
     let _place = app.admit(&caller)?;
-    let rules = Rules { texts: TEXTS, max_photos: 1, max_photo_bytes: app.screener().decoder.limits().max_bytes };
-    let mut form = Form::read(body, &rules).await?;
+    let max_photo_bytes = app.screener().decoder.limits().max_bytes;
+    let mut form = Form::read(body, &Rules { texts: TEXTS, max_photos: 1, max_photo_bytes, urls: true }).await?;
+    fetched::fetch(&app, &mut form.photos).await?;
     let polarity = form
         .text("polarity")
         .ok_or_else(|| Problem::invalid("polarity-missing", "the form has no polarity, expected authentic or fake"))?;
@@ -56,6 +59,7 @@ pub(super) async fn create(
             source: form.text("source"),
             notes: form.text("notes"),
             rights_basis: form.text("rights_basis"),
+            kind: form.text("kind").map(|kind| kind.parse()).transpose()?,
         },
     };
     app.work(move |app| {
@@ -114,7 +118,14 @@ pub(super) async fn list(
     if i64::try_from(after).is_err() {
         return Err(Problem::invalid("after-invalid", format!("after is {after}, expected `next` of the page before")));
     }
-    let query = ListQuery { polarity: query.polarity, product: query.product, state: query.state, after, limit };
+    let query = ListQuery {
+        polarity: query.polarity,
+        product: query.product,
+        kind: query.kind,
+        state: query.state,
+        after,
+        limit,
+    };
     app.work_beside(move |app| {
         let references = app.screener().gallery.list(&brand, &query)?;
         let next = (references.len() == limit).then(|| references.last().map(|last| last.key)).flatten();

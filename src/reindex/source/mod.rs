@@ -5,6 +5,7 @@ mod archive;
 mod manifest;
 mod spelling;
 mod store;
+mod table;
 mod web;
 
 use std::path::PathBuf;
@@ -16,10 +17,11 @@ use super::ReindexError;
 use crate::gallery::{Details, Polarity, check_field};
 
 pub(super) use archive::{not_read, unread_kind};
+pub(crate) use manifest::Bounds;
 pub(super) use spelling::{above, one_spelling};
 pub use store::Stores;
 pub(super) use store::{Fetched, Spot};
-pub use web::FetchOptions;
+pub(crate) use table::{Columns, Shape, rows};
 
 /// Where the images of a run come from.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +50,7 @@ pub(super) struct Item {
 
 /// Where the bytes of an image are.
 #[derive(Debug, Clone)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// At a spot that can be read.
     Spot(Spot),
     /// Here: they came out of an archive.
@@ -59,11 +61,11 @@ pub(super) enum Place {
 
 /// Why an image is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     /// Stable kebab-case code.
-    pub(super) code: &'static str,
+    pub(crate) code: &'static str,
     /// What was wrong and what to do.
-    pub(super) detail: String,
+    pub(crate) detail: String,
 }
 
 /// Told of each item; `false` ends the listing.

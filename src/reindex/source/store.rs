@@ -12,12 +12,13 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, Runtime};
 use url::Url;
 
-use super::{FetchOptions, Place, Refusal, is_hidden, web};
+use super::{Place, Refusal, is_hidden, web};
+use crate::fetch::{FetchOptions, with_causes};
 use crate::reindex::ReindexError;
 
 /// An object in a store.
 #[derive(Debug, Clone)]
-pub(in crate::reindex) struct Spot {
+pub(crate) struct Spot {
     /// The store.
     pub(super) store: Arc<dyn ObjectStore>,
     /// Where in it.
@@ -265,6 +266,18 @@ impl Stores {
         self.runtime.block_on(read)
     }
 
+    /// All bytes at a place.
+    pub(crate) fn bytes(&self, place: &Place, max_bytes: usize) -> Result<Bytes, Refusal> {
+        match place {
+            Place::Bytes(bytes) => Ok(bytes.clone()),
+            Place::Nowhere(refusal) => Err(refusal.clone()),
+            Place::Spot(spot) => match self.fetch(spot, max_bytes) {
+                Fetched::Here { answer, .. } => self.read(*answer, max_bytes),
+                Fetched::Refused(refusal) => Err(refusal),
+            },
+        }
+    }
+
     /// The first bytes of an object, at most `most`; none where they cannot be had by themselves.
     pub(super) fn first_bytes(&self, spot: &Spot, most: u64) -> Vec<u8> {
         if plain_file(spot).is_err() {
@@ -336,20 +349,6 @@ fn version(meta: &ObjectMeta) -> Option<String> {
 
 fn unreadable(error: &object_store::Error) -> Refusal {
     Refusal { code: "file-unreadable", detail: with_causes(error) }
-}
-
-/// An error with what its causes say beside.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// A store's name of a part, as people write it: stores escape some letters.

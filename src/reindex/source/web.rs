@@ -1,75 +1,13 @@
-//! Files at https:// URLs: off unless the settings name the hosts. A host's addresses are looked up once a connection, which then
-//! goes to none but those, and never to a private one; the same holds for each redirect.
+//! Files at https:// URLs, by the rules of [`crate::fetch`].
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use object_store::ObjectStore;
 use object_store::client::{ClientOptions, HttpClient, HttpConnector};
 use object_store::http::HttpBuilder;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::redirect::{Attempt, Policy};
-use serde::{Deserialize, Serialize};
-use url::{Host, Url};
+use url::Url;
 
-/// What may be fetched by URL.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FetchOptions {
-    /// Whether anything is.
-    pub urls: bool,
-    /// From which hosts: names, or `*.example.com` for all below one.
-    pub hosts: Vec<String>,
-    /// Also from private addresses, and without TLS: for a store on one's own network.
-    pub private_addresses: bool,
-    /// Redirects that are followed at most, each to one of the hosts.
-    pub max_redirects: usize,
-    /// Seconds for one file at most.
-    pub timeout_s: u64,
-}
-
-impl Default for FetchOptions {
-    fn default() -> Self {
-        Self { urls: false, hosts: Vec::new(), private_addresses: false, max_redirects: 3, timeout_s: 60 }
-    }
-}
-
-impl FetchOptions {
-    /// Why a URL is not fetched, if it is not. Names are looked up later: their addresses are held to the same.
-    #[must_use]
-    pub fn refusal(&self, url: &Url) -> Option<String> {
-        if !self.urls {
-            return Some(
-                "files at URLs are not fetched; set fetch.urls = true and name the host in fetch.hosts".to_owned(),
-            );
-        }
-        if url.scheme() != "https" && !(url.scheme() == "http" && self.private_addresses) {
-            return Some(format!("its scheme is {}, expected https", url.scheme()));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Some("it names a user; such URLs are not fetched".to_owned());
-        }
-        let host = url.host_str().unwrap_or_default();
-        if !self.hosts.iter().any(|allowed| fits(allowed, host)) {
-            return Some(format!("its host {host} is not among fetch.hosts"));
-        }
-        let address = match url.host() {
-            Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
-            Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
-            _ => None,
-        };
-        let private = address.is_some_and(|address| !self.private_addresses && !is_public(address));
-        private.then(|| format!("its address {host} is private, which fetch.private_addresses does not allow"))
-    }
-}
-
-fn fits(allowed: &str, host: &str) -> bool {
-    match allowed.strip_prefix("*.") {
-        Some(above) => host.strip_suffix(above).is_some_and(|below| below.len() > 1 && below.ends_with('.')),
-        None => allowed.eq_ignore_ascii_case(host),
-    }
-}
+use crate::fetch::{self, FetchOptions};
 
 /// The store of a URL's host.
 pub(super) fn store(url: &Url, options: &FetchOptions) -> Result<Arc<dyn ObjectStore>, String> {
@@ -88,89 +26,7 @@ struct Careful(FetchOptions);
 
 impl HttpConnector for Careful {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        let options = self.0.clone();
-        let client = reqwest::Client::builder()
-            // A proxy would look addresses up by itself.
-            .no_proxy()
-            .dns_resolver(Arc::new(Public { private: options.private_addresses }))
-            .connect_timeout(Duration::from_secs(10))
-            .timeout(Duration::from_secs(options.timeout_s.max(1)))
-            .user_agent(concat!("touchstone/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::custom(move |attempt: Attempt<'_>| {
-                if attempt.previous().len() > options.max_redirects {
-                    return attempt.error(format!("more than {} redirects", options.max_redirects));
-                }
-                match options.refusal(attempt.url()) {
-                    Some(refusal) => {
-                        let refused = format!("it redirects to {}: {refusal}", attempt.url());
-                        attempt.error(refused)
-                    }
-                    None => attempt.follow(),
-                }
-            }))
-            .build();
         let failed = |source| object_store::Error::Generic { store: "HTTP", source: Box::new(source) };
-        client.map(HttpClient::new).map_err(failed)
-    }
-}
-
-/// Looks names up, and leaves private addresses out.
-struct Public {
-    private: bool,
-}
-
-impl Resolve for Public {
-    fn resolve(&self, name: Name) -> Resolving {
-        let private = self.private;
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> = found.filter(|address| private || is_public(address.ip())).collect();
-            if allowed.is_empty() {
-                let detail = format!("{} has no public address, and fetch.private_addresses is false", name.as_str());
-                return Err(detail.into());
-            }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// Whether an address is one of the open internet: none that the IANA's special-purpose registries set apart.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let apart = address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_multicast()
-        || address.is_documentation()
-        || a == 0
-        // Shared by carriers, protocol assignments, 6to4 relays, benchmarks, reserved.
-        || (a == 100 && (64..128).contains(&b))
-        || (a == 192 && b == 0 && c == 0)
-        || (a == 192 && b == 88 && c == 99)
-        || (a == 198 && (18..20).contains(&b))
-        || a >= 240;
-    !apart
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, _, _, _, _, g, h] = address.segments();
-    let embedded = || {
-        let ([first, second], [third, fourth]) = (g.to_be_bytes(), h.to_be_bytes());
-        Ipv4Addr::new(first, second, third, fourth)
-    };
-    match (a, b) {
-        // Mapped, and NAT64: as public as what is in them.
-        _ if address.to_ipv4_mapped().is_some() => is_public_v4(embedded()),
-        (0x64, 0xff9b) => address.segments()[2..6] == [0; 4] && is_public_v4(embedded()),
-        // 6to4, Teredo, documentation and other assignments of protocols lie in the global range and are left out.
-        (0x2002, _) | (0x2001, 0..=0x01ff | 0x0db8) | (0x3fff, 0..=0x0fff) => false,
-        _ => (0x2000..=0x3fff).contains(&a),
+        fetch::client(&self.0).map(HttpClient::new).map_err(failed)
     }
 }

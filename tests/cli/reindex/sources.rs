@@ -1,13 +1,14 @@
 use std::io::Write;
 use std::path::Path;
 
+use image::ImageFormat;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Run, run, text};
 use crate::cli::{brand, stderr, stdout, touchstone};
 use crate::support::fixture;
-use crate::support::pictures::photo;
+use crate::support::pictures::{Logo, encode, photo};
 use crate::support::store::ObjectServer;
 
 const CSV: &str = "path,polarity,product,notes,rights_basis\n\
@@ -381,4 +382,29 @@ fn rows_with_control_characters_are_refused_and_notes_may_have_lines() {
     assert!(run.why("brand.jsonl:1").1.contains("product holds the control character U+0007 at byte 3"));
     assert!(run.why("brand.jsonl:2").1.contains("rights_basis holds the control character U+000A"));
     assert!(run.why("brand.jsonl:3").1.contains("source holds the control character U+001B"));
+}
+
+#[test]
+fn a_manifest_says_what_is_a_logo_and_the_report_tells() {
+    let folder = TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let logo = Logo::new().picture();
+    std::fs::write(at("found.png"), encode(&logo, ImageFormat::Png)).unwrap();
+    std::fs::write(at("said.jpg"), photo(1)).unwrap();
+    std::fs::write(at("photo.jpg"), photo(2)).unwrap();
+    let manifest = at("brand.csv");
+    let rows = |kind: &str| {
+        format!("path,polarity,kind\nfound.png,authentic,\nsaid.jpg,authentic,{kind}\nphoto.jpg,authentic,\n")
+    };
+    std::fs::write(&manifest, rows("logo")).unwrap();
+    let run = Run::of(folder.path(), "acme", &["--manifest", text(&manifest)]);
+    assert_eq!((run.counts(), run.code), ([3, 0, 0, 0, 0, 0, 0], 0), "{:?}", run.entries);
+    assert_eq!((run.why("found.png").0, run.why("said.jpg").0), ("logo".into(), "logo".into()));
+    assert_eq!(run.report["logos"], 2);
+    std::fs::write(&manifest, rows("photo")).unwrap();
+    let run = Run::of(folder.path(), "acme", &["--manifest", text(&manifest)]);
+    assert_eq!(run.why("said.jpg").1, "kind was logo, is photo");
+    std::fs::write(&manifest, rows("banner")).unwrap();
+    let run = Run::of(folder.path(), "acme", &["--manifest", text(&manifest)]);
+    assert_eq!(run.why("brand.csv:3").1, "kind is \"banner\", expected photo or logo");
 }

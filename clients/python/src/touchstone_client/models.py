@@ -1,0 +1,1190 @@
+"""Generated from the OpenAPI document by scripts/python-client --generate."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+Action = Literal['allow', 'review', 'block']
+
+
+class AppealBody(TypedDict):
+    """
+    A seller's appeal.
+    """
+
+    text: str
+    """
+    What the seller says, at most 4000 characters.
+    """
+
+
+class BatchEnd(TypedDict):
+    """
+    What became of a batch. Without this line the answer is not whole: send the batch again with the same key.
+    """
+
+    answered: int
+    """
+    Lines with an answer.
+    """
+    failed: int
+    """
+    Lines with a problem.
+    """
+    lines: int
+    """
+    Lines that were read, blank ones left out.
+    """
+
+
+class BatchPhoto(TypedDict):
+    """
+    A photo in a batch: either its bytes or where they are.
+    """
+
+    name: NotRequired[str | None]
+    """
+    Its name, for the answer only.
+    """
+    photo: NotRequired[str | None]
+    """
+    Its bytes, in base64.
+    """
+    photo_url: NotRequired[str | None]
+    """
+    Where it is: an `https://` URL, or an object in a store, where the settings allow it.
+    """
+
+
+BrandId = str
+
+
+CaseStatus = Literal['open', 'decided', 'appealed']
+
+
+class CertificateVersions(TypedDict):
+    """
+    What a certificate holds for.
+    """
+
+    model: str
+    scoring: str
+    touchstone: str
+
+
+Decision = Literal['fake', 'photo_misuse', 'authorised', 'no_match']
+
+
+Doubt = Literal[
+    'too-small', 'mostly-one-colour', 'invisible-on-white', 'nothing-to-find'
+]
+
+
+class DoubtText(TypedDict):
+    """
+    A doubt, as a stable code and in words.
+    """
+
+    code: Doubt
+    """
+    Stable code.
+    """
+    text: str
+    """
+    In words: what is wrong and what to do.
+    """
+
+
+class EffectiveThresholds(TypedDict):
+    """
+    Thresholds in force: probabilities, but for `lookalike` (a cosine similarity) and `conflict_margin`
+    (evidence: log-odds before calibration).
+    """
+
+    authentic_reuse: float
+    conflict_margin: float
+    fake_likely: float
+    fake_match: float
+    lookalike: float
+
+
+class Listing(TypedDict):
+    """
+    What the marketplace says of a listing. Every field is optional, at most 256 bytes.
+    """
+
+    brand: NotRequired[str | None]
+    """
+    The brand that the listing claims.
+    """
+    category: NotRequired[str | None]
+    """
+    The marketplace's category.
+    """
+    listing_id: NotRequired[str | None]
+    """
+    The marketplace's id of the listing.
+    """
+    seller_id: NotRequired[str | None]
+    """
+    The marketplace's id of the seller; matched with a brand's authorised sellers.
+    """
+
+
+Mark = Literal['generic', 'overturned', 'disputed']
+
+
+class OtherColour(TypedDict):
+    """
+    The mean colours of the parts that differ, as `#rrggbb`.
+    """
+
+    photo: str
+    """
+    In the photo.
+    """
+    reference: str
+    """
+    In the reference.
+    """
+
+
+class Overlay(TypedDict):
+    """
+    A reference laid over the photo. The whole reference is looked for in the photo: "the photo contains
+    the reference" is not "the reference contains the photo".
+    """
+
+    agreement: float
+    """
+    Mean correlation of their pixels where there is something to see, -1 to 1.
+    """
+    corners: list[list[float]]
+    """
+    Where the reference's corners lie: its top left, top right, bottom right and bottom left, as
+    fractions of the photo's width and height; beyond 0 to 1 where cut off.
+    """
+    flipped: bool
+    """
+    Whether the photo shows the reference's mirror image.
+    """
+    inliers: int
+    """
+    Points of both that agree with one transform; where the reference was seen to fill the photo, parts of 64
+    that agree, if they are more.
+    """
+    other_colour: NotRequired[OtherColour | None]
+    photo_overlap: float
+    """
+    Share of the photo that the reference covers, 0 to 1.
+    """
+    reference_overlap: float
+    """
+    Share of the reference that is seen in the photo, 0 to 1.
+    """
+
+
+class PhotoFault(TypedDict):
+    """
+    What was wrong with a photo's bytes.
+    """
+
+    code: str
+    """
+    Stable kebab-case code.
+    """
+    detail: str
+    """
+    What was wrong, what is expected, what to do.
+    """
+
+
+Polarity = Literal['authentic', 'fake']
+
+
+class Problem(TypedDict):
+    """
+    An error as RFC 9457 problem+json.
+    """
+
+    code: str
+    """
+    Stable kebab-case code.
+    """
+    detail: str
+    """
+    What was wrong, what is expected, what to do.
+    """
+    photo: NotRequired[int | None]
+    """
+    Which photo, from 0, where one is at fault.
+    """
+    retry_after: NotRequired[int | None]
+    """
+    Seconds after which to try again; also the header Retry-After.
+    """
+    status: int
+    """
+    The HTTP status.
+    """
+    title: str
+    """
+    The status in words.
+    """
+    type: str
+    """
+    `urn:touchstone:problem:` and the code.
+    """
+
+
+class Quarantine(TypedDict):
+    """
+    Why a reference is held back.
+    """
+
+    code: str
+    """
+    Stable kebab-case code: `conflict` or `flood`.
+    """
+    detail: str
+    """
+    What contradicts it.
+    """
+
+
+Reason = Literal[
+    'fake-above-match-threshold',
+    'fake-above-likely-threshold',
+    'authentic-above-reuse-threshold',
+    'reference-above-lookalike-threshold',
+    'same-print-seen',
+    'reference-lies-in-photo',
+    'mirrored',
+    'other-colour',
+    'part-of-photo',
+    'part-of-reference',
+    'within-conflict-margin',
+    'fake-also-near',
+    'authentic-also-near',
+    'seller-authorised',
+    'seller-not-authorised',
+    'block-certified',
+    'block-not-asked-for',
+    'no-block-certificate',
+    'below-block-threshold',
+    'reference-disputed',
+    'reference-never-blocks',
+    'recoloured-never-blocks',
+    'low-information',
+    'below-every-threshold',
+    'claimed-brand-differs',
+    'settled-by-person',
+    'frames-not-judged',
+    'photo-broken',
+    'model-failed',
+]
+
+
+class ReasonText(TypedDict):
+    """
+    A reason, as a stable code and in words.
+    """
+
+    code: Reason
+    """
+    Stable code.
+    """
+    text: str
+    """
+    In words.
+    """
+
+
+ReferenceState = Literal['active', 'disabled', 'quarantined', 'staged', 'retired']
+
+
+class Scope1(TypedDict):
+    """
+    The marketplace: checks, look-ups, outcomes, appeals.
+    """
+
+    scope: Literal['platform']
+
+
+class Scope2(TypedDict):
+    """
+    One brand: its own references, policy and certificate.
+    """
+
+    brand: BrandId
+    """
+    One brand: its own references, policy and certificate.
+    """
+    scope: Literal['brand']
+
+
+class Scope3(TypedDict):
+    """
+    Reads what moderators read.
+    """
+
+    scope: Literal['moderator']
+
+
+class Scope4(TypedDict):
+    """
+    Everything, keys too.
+    """
+
+    scope: Literal['admin']
+
+
+Scope = Scope1 | Scope2 | Scope3 | Scope4
+
+
+ScopeName = Literal['platform', 'brand', 'moderator', 'admin']
+
+
+SettableState = Literal['active', 'disabled']
+
+
+class Settled(TypedDict):
+    """
+    What a person has decided about a photo and a reference before.
+    """
+
+    check_id: str
+    """
+    The check in which.
+    """
+    decision: Decision
+    """
+    What was decided: `no_match`, or `authorised` for this seller.
+    """
+    reference_id: str
+    """
+    The reference's id.
+    """
+
+
+class StepBody(TypedDict):
+    """
+    One score that is tried.
+    """
+
+    confirmed: int
+    """
+    Confirmed counterfeits among them.
+    """
+    precision_bound: float
+    """
+    The lower bound of the precision.
+    """
+    score: float
+    """
+    Outcomes with at least this score are counted.
+    """
+    wrong: int
+    """
+    Listings that were in order.
+    """
+
+
+class ThresholdOverrides(TypedDict):
+    """
+    Thresholds in place of the model's defaults: probabilities of a copy, 0 to 1, and for `lookalike` a
+    cosine similarity, -1 to 1.
+    """
+
+    authentic_reuse: NotRequired[float | None]
+    """
+    See the verdict `authentic_photo_reuse`.
+    """
+    fake_likely: NotRequired[float | None]
+    """
+    See the verdict `known_fake_likely`.
+    """
+    fake_match: NotRequired[float | None]
+    """
+    See the verdict `known_fake_match`.
+    """
+    lookalike: NotRequired[float | None]
+    """
+    See the verdict `same_product_lookalike`.
+    """
+
+
+Verdict = Literal[
+    'no_match',
+    'generic_or_low_information',
+    'authorised_use',
+    'same_product_lookalike',
+    'authentic_photo_reuse',
+    'undecidable',
+    'conflict',
+    'known_fake_likely',
+    'known_fake_match',
+]
+
+
+class Versions(TypedDict):
+    """
+    What answered.
+    """
+
+    index: str
+    """
+    Generation of the index, and the gallery's revision on top of it.
+    """
+    model: str
+    """
+    Name and sum of the model.
+    """
+    policies: dict[str, int]
+    """
+    Version of the policy of each brand looked at; 0 where the brand has none.
+    """
+    scoring: NotRequired[str]
+    """
+    Model and sum of the scoring artefact: background set, weights and calibration.
+    """
+    touchstone: str
+    """
+    The program.
+    """
+
+
+class ApiKey(TypedDict):
+    """
+    A key. Its secret is not here: it was shown once, and only its sum is kept.
+    """
+
+    created_at: str
+    """
+    When it was made.
+    """
+    created_by: str
+    """
+    Who made it: a key's id, or `command-line`, or `first-start`.
+    """
+    expires_at: NotRequired[str | None]
+    """
+    From when on it is refused.
+    """
+    id: str
+    """
+    Its id; it also stands in the key itself.
+    """
+    label: str
+    """
+    What it is for, in its maker's words.
+    """
+    rate: NotRequired[int | None]
+    """
+    Requests a second at most; the service's own limit where absent.
+    """
+    revoked_at: NotRequired[str | None]
+    """
+    Since when it is refused.
+    """
+
+
+class BatchLine(TypedDict):
+    """
+    A listing in a batch.
+    """
+
+    brand: NotRequired[str | None]
+    """
+    The brand that the listing claims.
+    """
+    category: NotRequired[str | None]
+    """
+    The marketplace's category.
+    """
+    id: NotRequired[str | None]
+    """
+    The caller's name of the line; its answer has the same.
+    """
+    idempotency_key: NotRequired[str | None]
+    """
+    In place of the batch's key and the line's number.
+    """
+    listing_id: NotRequired[str | None]
+    """
+    The marketplace's id of the listing.
+    """
+    photos: list[BatchPhoto]
+    """
+    1 to 20 photos.
+    """
+    seller_id: NotRequired[str | None]
+    """
+    The marketplace's id of the seller.
+    """
+
+
+class BrandCount(TypedDict):
+    """
+    A brand's active references.
+    """
+
+    authentic: int
+    brand: BrandId
+    fake: int
+
+
+class Case(TypedDict):
+    """
+    A check that was not allowed.
+    """
+
+    action: str
+    """
+    The check's action: `review` or `block`.
+    """
+    appeal: NotRequired[str | None]
+    """
+    What the seller says against the decision.
+    """
+    appealed_at: NotRequired[str | None]
+    """
+    When.
+    """
+    brand: NotRequired[str | None]
+    """
+    Whose reference was matched, where one was.
+    """
+    check_id: str
+    """
+    The check's id, which is the case's.
+    """
+    claimed_by: NotRequired[str | None]
+    """
+    Who works on it, until `claimed_until`.
+    """
+    created_at: str
+    """
+    When the check was answered.
+    """
+    decided_at: NotRequired[str | None]
+    """
+    When.
+    """
+    decided_by: NotRequired[str | None]
+    """
+    By whom; `precedent` where the same photo and reference were decided before.
+    """
+    decided_photo: NotRequired[int | None]
+    """
+    The photo that was looked at, from 0, and the reference that it was held against.
+    """
+    decided_reference: NotRequired[str | None]
+    """
+    Its id.
+    """
+    decision: NotRequired[Decision | None]
+    first_decided_by: NotRequired[str | None]
+    """
+    Who decided before the appeal, or whose decision was followed.
+    """
+    listing_id: NotRequired[str | None]
+    """
+    The marketplace's id of the listing.
+    """
+    note: NotRequired[str | None]
+    """
+    Why, in words.
+    """
+    photo: NotRequired[str | None]
+    """
+    Sum of the photo that decides, in lower-case hex.
+    """
+    polarity: NotRequired[Polarity | None]
+    precedent: NotRequired[str | None]
+    """
+    The check whose decision was followed.
+    """
+    probability: float
+    """
+    The match's probability; 0.5 where there is none.
+    """
+    reference: NotRequired[str | None]
+    """
+    Its id.
+    """
+    seller_id: NotRequired[str | None]
+    """
+    The marketplace's id of the seller.
+    """
+    status: CaseStatus
+    """
+    How far it is.
+    """
+    verdict: str
+    """
+    The check's verdict.
+    """
+
+
+class CertificateBody(TypedDict):
+    """
+    What a brand's outcomes prove, and from which score on its known fakes may be blocked.
+    """
+
+    as_of: NotRequired[str | None]
+    """
+    When the newest outcome was decided; absent where there is none.
+    """
+    blocks: bool
+    """
+    Whether the brand's policy asks for blocks.
+    """
+    brand: BrandId
+    certified: bool
+    """
+    Whether the brand may block.
+    """
+    confidence: float
+    """
+    The confidence of all bounds together (Bonferroni over the steps).
+    """
+    outcomes: int
+    """
+    Photos with an outcome of a match to the brand's fakes, under this artefact.
+    """
+    precision_bound: NotRequired[float | None]
+    """
+    The lower bound of the precision of blocks from there on (Clopper-Pearson, one-sided).
+    """
+    required_precision: float
+    """
+    The bound that is required.
+    """
+    steps: list[StepBody]
+    """
+    What they prove at each score that is tried.
+    """
+    threshold: NotRequired[float | None]
+    """
+    The score from which on it may, 0 to 1: the lowest step that is proven, but never below the score that nineteen
+    of twenty confirmed matches from there on reach.
+    """
+    versions: CertificateVersions
+
+
+class IndexBody(TypedDict):
+    """
+    State of the index.
+    """
+
+    added: int
+    """
+    References that came since the generation was built.
+    """
+    brands: list[BrandCount]
+    """
+    Brands with active references.
+    """
+    generation: int
+    """
+    Number of the generation that serves.
+    """
+    model: str
+    """
+    Name and sum of the model whose vectors it holds.
+    """
+    references: int
+    """
+    References served.
+    """
+    removed: int
+    """
+    References of the generation that are served no more.
+    """
+    search: str
+    """
+    `hnsw` or `exact`: how a search without filter is answered.
+    """
+    thresholds: dict[str, Any]
+    """
+    The model's default thresholds.
+    """
+    vectors: int
+    """
+    Distinct vectors in the generation.
+    """
+
+
+class KeyRequest(TypedDict):
+    """
+    A key to make.
+    """
+
+    brand: NotRequired[BrandId | None]
+    days: NotRequired[int | None]
+    """
+    Days until it is refused, 1 to 36500; never when absent.
+    """
+    label: NotRequired[str]
+    """
+    What it is for, in your words: at most 200 characters.
+    """
+    rate: NotRequired[int | None]
+    """
+    Requests a second at most, 1 to 1000000; the service's own limit when absent.
+    """
+    scope: ScopeName
+    """
+    `platform`, `brand`, `moderator` or `admin`.
+    """
+
+
+class Keys(TypedDict):
+    """
+    All keys.
+    """
+
+    keys: list[ApiKey]
+    """
+    Oldest first.
+    """
+
+
+class LookupRequest(TypedDict):
+    """
+    A look-up by a reference's id.
+    """
+
+    brand: NotRequired[BrandId | None]
+    k: NotRequired[int | None]
+    """
+    How many, 1 to 1000; 10 when absent.
+    """
+    polarity: NotRequired[Polarity | None]
+    product: NotRequired[str | None]
+    """
+    Only of this product.
+    """
+    reference_id: str
+    """
+    The reference to find similar ones to; it is not among the answers itself.
+    """
+
+
+class Match(TypedDict):
+    """
+    A reference that a photo matches.
+    """
+
+    brand: str
+    """
+    Whose it is.
+    """
+    overlay: NotRequired[Overlay | None]
+    polarity: Polarity
+    """
+    Authentic or fake.
+    """
+    probability: NotRequired[float | None]
+    """
+    Calibrated probability that the photo is a copy of this reference, 0 to 1, with what the brand's
+    outcomes add; absent in look-ups.
+    """
+    product: NotRequired[str | None]
+    """
+    The brand's product id.
+    """
+    reference_id: str
+    """
+    The reference's id.
+    """
+    score: NotRequired[float | None]
+    """
+    The same for all brands alike: what certificates are about; absent in look-ups.
+    """
+    similarity: float
+    """
+    Cosine similarity in [-1, 1], of the view in which it was seen.
+    """
+    threshold: NotRequired[float | None]
+    """
+    The probability from which on a reference of this polarity says more than "looks alike"; absent
+    in look-ups.
+    """
+
+
+class NewKey(ApiKey):
+    """
+    A key that was made. This is the only answer with its text.
+    """
+
+    key: str
+    """
+    What to send as `Authorization: Bearer`.
+    """
+
+
+class OutcomeAnswer(TypedDict):
+    """
+    An outcome as kept.
+    """
+
+    brand: BrandId
+    check_id: str
+    confirmed: bool
+    decided_at: str
+    decided_by: NotRequired[str | None]
+    note: NotRequired[str | None]
+    polarity: Polarity
+    score: float
+    """
+    The score that the check gave this brand's most probable match, 0 to 1.
+    """
+    scoring: str
+    """
+    The scoring artefact that gave it; outcomes count under this one only.
+    """
+
+
+class OutcomeBody(TypedDict):
+    """
+    What people found out about a check's match to a brand.
+    """
+
+    confirmed: bool
+    """
+    Whether the match was right: for a fake reference, that the goods are counterfeit; for an authentic
+    one, that the photo is the brand's.
+    """
+    decided_by: NotRequired[str | None]
+    """
+    Who decided, at most 256 bytes.
+    """
+    note: NotRequired[str | None]
+    """
+    Free text, at most 4096 bytes.
+    """
+    polarity: NotRequired[Polarity]
+    """
+    Polarity of the references that were matched.
+    """
+
+
+class PhotoAnswer(TypedDict):
+    """
+    The answer for one photo.
+    """
+
+    action: Action
+    """
+    What the policy answers.
+    """
+    fault: NotRequired[PhotoFault | None]
+    frames: NotRequired[int | None]
+    """
+    Frames of an animation that were looked at, at most 200; absent for a still picture. The frame that is
+    longest in view is judged. Where others look different, nothing is allowed (`frames-not-judged`).
+    """
+    height: NotRequired[int | None]
+    """
+    Height in pixels, upright; absent when it could not be decoded.
+    """
+    index: int
+    """
+    Place among the photos sent, from 0.
+    """
+    matches: list[Match]
+    """
+    The references that reach a threshold or nearly, most probably copied first.
+    """
+    name: NotRequired[str | None]
+    """
+    The file's name as sent.
+    """
+    perceptual_hash: NotRequired[str | None]
+    """
+    Perceptual hash, 64 hex digits; absent when the photo was allowed or could not be decoded.
+    """
+    quality: NotRequired[int | None]
+    """
+    How much there is to see, 0 to 100 (PDQ's quality metric); absent when it could not be decoded.
+    """
+    reasons: list[ReasonText]
+    """
+    Why.
+    """
+    settled: NotRequired[list[Settled]]
+    """
+    References that were left out, because a person has decided about them and this photo, or one that looks the
+    same, before.
+    """
+    sha256: str
+    """
+    Sum of the bytes, 64 hex digits.
+    """
+    verdict: Verdict
+    """
+    What was found.
+    """
+    views: NotRequired[int]
+    """
+    Views that were embedded: 1 for the whole photo, more where pictures inside it were looked at;
+    0 when it could not be decoded.
+    """
+    width: NotRequired[int | None]
+    """
+    Width in pixels, upright; absent when it could not be decoded.
+    """
+
+
+class Policy(TypedDict):
+    """
+    How one brand wants its matches answered.
+    """
+
+    authentic_reuse: NotRequired[Action]
+    """
+    Answer to a reused authentic photo from a seller who is not authorised: `allow` or `review`.
+    """
+    authorised_sellers: NotRequired[list[str]]
+    """
+    Ids of sellers who may use the brand's photos.
+    """
+    block: NotRequired[bool]
+    """
+    Whether a match to a known fake may be blocked without a person. It is, from the brand's certified
+    threshold on; while there is no certificate it goes to review all the same.
+    """
+    lookalike: NotRequired[Action]
+    """
+    Answer to a look-alike: `allow` or `review`.
+    """
+    thresholds: NotRequired[ThresholdOverrides]
+    """
+    Thresholds that differ from the model's own, for the model that was in use when they were set.
+    """
+
+
+class PolicyBody(TypedDict):
+    """
+    A brand's policy and its version.
+    """
+
+    brand: BrandId
+    """
+    Whose it is.
+    """
+    effective: EffectiveThresholds
+    """
+    The thresholds in force: the brand's own, else the model's.
+    """
+    model: str
+    """
+    The model that its thresholds were set for; under another `lookalike` does not hold.
+    """
+    policy: Policy
+    """
+    The policy.
+    """
+    version: int
+    """
+    Counts up with each change; 0 when the brand has none of its own. Also the `ETag`.
+    """
+
+
+class ReferenceBody(TypedDict):
+    """
+    A reference.
+    """
+
+    brand: BrandId
+    """
+    Whose it is.
+    """
+    created_at: str
+    """
+    When it was added.
+    """
+    doubts: list[DoubtText]
+    """
+    Why it is a poor reference; empty where nothing is in doubt. With any doubt but `invisible-on-white`, it matches
+    the same file and the same pixels only.
+    """
+    group: NotRequired[int | None]
+    """
+    Near-copies of one another within the brand have the same number; absent where there are none.
+    """
+    height: int
+    """
+    Height in pixels, upright.
+    """
+    id: str
+    """
+    Its id.
+    """
+    mark: NotRequired[Mark | None]
+    media_type: str
+    """
+    Media type of the photo.
+    """
+    notes: NotRequired[str | None]
+    """
+    Free text.
+    """
+    perceptual_hash: str
+    """
+    Perceptual hash, 64 hex digits.
+    """
+    polarity: Polarity
+    """
+    Authentic or fake.
+    """
+    product: NotRequired[str | None]
+    """
+    The brand's product id.
+    """
+    quality: int
+    """
+    How much there is to see, 0 to 100.
+    """
+    quarantine: NotRequired[Quarantine | None]
+    rights_basis: NotRequired[str | None]
+    """
+    Why the brand may use the photo.
+    """
+    sha256: str
+    """
+    Sum of the photo's bytes, 64 hex digits.
+    """
+    source: NotRequired[str | None]
+    """
+    Where the brand has it from.
+    """
+    state: ReferenceState
+    """
+    Whether it takes part in checks.
+    """
+    updated_at: str
+    """
+    When it was last changed.
+    """
+    width: int
+    """
+    Width in pixels, upright.
+    """
+
+
+class ReferencePage(TypedDict):
+    """
+    One page of references.
+    """
+
+    next: NotRequired[int | None]
+    """
+    `after` of the next page; absent on the last.
+    """
+    references: list[ReferenceBody]
+    """
+    In the order they were added.
+    """
+
+
+class ReferencePatch(TypedDict):
+    """
+    What to change: absent fields stay, null clears.
+    """
+
+    notes: NotRequired[str | None]
+    """
+    Free text, at most 4096 bytes.
+    """
+    product: NotRequired[str | None]
+    """
+    The brand's product id, at most 256 bytes.
+    """
+    rights_basis: NotRequired[str | None]
+    """
+    Why the brand may use the photo, at most 256 bytes.
+    """
+    source: NotRequired[str | None]
+    """
+    Where the brand has it from, at most 1024 bytes.
+    """
+    state: NotRequired[SettableState | None]
+
+
+class CheckAnswer(TypedDict):
+    """
+    The answer to a check: stored, and the same on every replay.
+    """
+
+    action: Action
+    """
+    What to do with the listing: the severest action of its photos.
+    """
+    created_at: str
+    """
+    When it was answered.
+    """
+    id: str
+    """
+    The check's id, for `GET /v1/checks/{id}`.
+    """
+    listing: Listing
+    """
+    The listing as sent.
+    """
+    photos: list[PhotoAnswer]
+    """
+    One answer a photo, in the order sent.
+    """
+    reasons: list[ReasonText]
+    """
+    Why.
+    """
+    verdict: Verdict
+    """
+    What was found on the photo that decides.
+    """
+    versions: Versions
+    """
+    What answered.
+    """
+
+
+class LookupAnswer(TypedDict):
+    """
+    The answer to a look-up.
+    """
+
+    matches: list[Match]
+    """
+    Nearest first.
+    """
+
+
+class BatchAnswer(TypedDict):
+    """
+    One line of the answer: a listing's, or the last one, which counts.
+    """
+
+    check: NotRequired[CheckAnswer | None]
+    end: NotRequired[BatchEnd | None]
+    id: NotRequired[str | None]
+    """
+    The line's `id`, where it has one.
+    """
+    line: NotRequired[int | None]
+    """
+    Number of the line in the request, from 1; absent on the last.
+    """
+    problem: NotRequired[Problem | None]
+    replayed: NotRequired[bool | None]
+    """
+    Whether an earlier request with the same key got this answer.
+    """
+    status: NotRequired[int | None]
+    """
+    The status that a request for this listing alone would have had.
+    """

@@ -1,0 +1,22 @@
+//! What is fetched by URL, and what never is: by a reindex, and by the service for photos that requests name.
+
+mod photos;
+mod rules;
+
+pub use photos::{FetchFault, PhotoFetcher};
+pub use rules::FetchOptions;
+pub(crate) use rules::{NotAllowed, client};
+
+/// An error with what its causes say beside.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
