@@ -13,13 +13,11 @@ use zenavif_parse::{AV1Metadata, AvifParser, CleanAperture, ColorInformation, De
 
 use super::animation::rest_of;
 use super::colour::{CodePoints, ToSrgb, icc_profile};
-use super::decode::{Decoded, check_size};
+use super::decode::{Decoded, check_size, ends_in_zeros};
 use super::{Format, Limits, PhotoError, Pixels};
 
 /// Bytes of memory per pixel during decoding: planes of up to 16 bits, their 8-bit copies, RGB and alpha.
 const BYTES_PER_PIXEL: u64 = 13;
-/// Zeros at the end of a coded picture that are no part of it.
-const ZEROS: usize = 16;
 /// Largest number of tiles in a grid.
 const MOST_TILES: u32 = 256;
 
@@ -81,7 +79,7 @@ struct Av1<'f> {
     /// Colour description of the container, else of the first picture.
     colours: Option<CodePoints>,
     to_srgb: Option<ToSrgb>,
-    /// Whether a coded picture ends in zeros. AV1 has no checksums: the decoder reads them as a picture.
+    /// Whether a coded picture ends in zeros.
     damaged: bool,
 }
 
@@ -175,11 +173,6 @@ impl<'f> Av1<'f> {
         let colours = *self.colours.get_or_insert_with(|| coded(&picture));
         to_rgb(&picture, colours)
     }
-}
-
-/// No encoder writes so many zeros behind a picture. Files whose download was stopped have them where space was kept.
-fn ends_in_zeros(data: &[u8]) -> bool {
-    data.iter().rev().take(ZEROS).filter(|byte| **byte == 0).count() == ZEROS
 }
 
 /// The layout of a grid (ISO/IEC 23008-12, 6.6.2.3).

@@ -10,7 +10,7 @@ use super::animation::rest_of_decoded;
 use super::colour::{ToSrgb, icc_profile, png_profile};
 use super::jpeg::{EXIF, Jpeg};
 use super::png::first_chunk;
-use super::{Format, Limits, PhotoError, Pixels, avif, heic, jxl, tiff};
+use super::{Format, Limits, PhotoError, Pixels, avif, bmp, gif, heic, jxl, tiff};
 
 /// What a PNG's compressed profile and texts may unpack to. The pixels are not counted here: their
 /// memory is checked from the header.
@@ -66,6 +66,14 @@ fn jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
 /// By the crate `image`.
 fn other(bytes: &[u8], format: Format, decoder: ImageFormat, limits: &Limits) -> Result<Decoded, PhotoError> {
     let broken = |error: ImageError| PhotoError::broken(format, error);
+    let unlike_browsers = match format {
+        Format::Bmp => bmp::unlike_browsers(bytes),
+        Format::Gif if !gif::first_frame_fits(bytes) => Some("its first frame extends beyond its canvas"),
+        _ => None,
+    };
+    if let Some(reason) = unlike_browsers {
+        return Err(PhotoError::broken(format, reason));
+    }
     // The header is read without limits so that an oversized picture is named with its size.
     let mut reader = ImageReader::with_format(Cursor::new(bytes), decoder);
     let mut image_limits = image::Limits::no_limits();
@@ -88,8 +96,12 @@ fn other(bytes: &[u8], format: Format, decoder: ImageFormat, limits: &Limits) ->
     if let Some(stored) = animation(bytes, format, &to_srgb, image_limits, limits).map_err(broken)? {
         return Ok(Decoded { stored, orientation });
     }
-    let image = DynamicImage::from_decoder(decoder).map_err(broken)?;
-    Ok(Decoded { stored: to_srgb.picture(image, false), orientation })
+    let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
+    if format == Format::Bmp {
+        image = bmp::opaque_if_invisible(image);
+    }
+    let damaged = format == Format::WebP && lossy_data(bytes).is_some_and(ends_in_zeros);
+    Ok(Decoded { stored: Pixels { damaged, ..to_srgb.picture(image, false) }, orientation })
 }
 
 /// The frame that stands for a file, where it is an animation.
@@ -119,6 +131,31 @@ fn animation(
             if png.is_apng()? { rest_of_decoded(png.apng()?, to_srgb, limits) } else { Ok(None) }
         }
         _ => Ok(None),
+    }
+}
+
+/// Zeros at the end of a coded picture that are no part of it.
+const ZEROS: usize = 16;
+
+/// Whether a picture in arithmetic codes ends in zeros. Encoders do not write so many; files whose download was stopped have them
+/// where space was kept. Neither VP8 nor AV1 has checksums: decoders read zeros as a picture.
+pub(super) fn ends_in_zeros(coded: &[u8]) -> bool {
+    coded.iter().rev().take(ZEROS).filter(|byte| **byte == 0).count() == ZEROS
+}
+
+/// The VP8 data of a still WebP picture (RFC 9649, section 2.5).
+fn lossy_data(webp: &[u8]) -> Option<&[u8]> {
+    let mut rest = webp.get(12..)?;
+    loop {
+        let (kind, after) = rest.split_first_chunk::<4>()?;
+        let (length, after) = after.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+        let (data, after) = after.split_at_checked(length)?;
+        if kind == b"VP8 " {
+            return Some(data);
+        }
+        // Chunks have an even length.
+        rest = after.get(length % 2..)?;
     }
 }
 

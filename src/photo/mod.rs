@@ -5,12 +5,14 @@
 mod animation;
 mod artwork;
 mod avif;
+mod bmp;
 mod boxes;
 mod colour;
 mod decode;
 mod doubt;
 mod error;
 mod fingerprint;
+mod gif;
 mod heic;
 mod jpeg;
 mod jxl;

@@ -21,7 +21,7 @@ use touchstone::align::Vocabulary;
 use touchstone::assembly::{Model, Parts};
 use touchstone::config::Config;
 use touchstone::embed::{Embedder, ModelManifest, load_runtime};
-use touchstone::gallery::{FloodLimits, Gallery, Outcome, Polarity, Role, Scope, StoredCheck};
+use touchstone::gallery::{AuditEntry, FloodLimits, Gallery, Outcome, Polarity, Role, Scope, StoredCheck};
 use touchstone::http::{self, App, Certificate};
 use touchstone::hygiene::GenericBank;
 use touchstone::keys::{self, MOST_RATE, Wanted};
@@ -325,6 +325,14 @@ impl TestApp {
                 )
                 .unwrap();
         }
+    }
+
+    /// The audit log, oldest first, which must hold.
+    pub fn log(&self) -> Vec<AuditEntry> {
+        assert_eq!(self.gallery.verify_audit().unwrap().wrong, None);
+        let mut log = self.gallery.audit(None, 1000).unwrap();
+        log.reverse();
+        log
     }
 
     /// A new key's id and text.

@@ -124,6 +124,58 @@ fn an_avif_is_one_by_any_of_its_brands() {
 }
 
 #[test]
+fn a_bmp_whose_alpha_is_zero_everywhere_is_opaque() {
+    let mut bmp = Cursor::new(Vec::new());
+    let clear = RgbaImage::from_fn(40, 30, |x, y| Rgba([x as u8 * 6, y as u8 * 8, 90, 0]));
+    DynamicImage::ImageRgba8(clear.clone()).write_to(&mut bmp, ImageFormat::Bmp).unwrap();
+    assert!(decode(&bmp.into_inner()).rgb() == &DynamicImage::ImageRgba8(clear).into_rgb8());
+}
+
+#[test]
+fn what_browsers_show_otherwise_is_broken() {
+    let few = encode(&RgbImage::from_pixel(8, 8, Rgb([200, 30, 40])), ImageFormat::Bmp);
+    let mut run_lengths = few.clone();
+    run_lengths[30] = 1;
+    let mut within = few;
+    (within[28], within[10]) = (8, 60);
+    let mut outside = fixture("animated.gif");
+    let frame = outside.windows(9).position(|block| block == [0x2c, 0, 0, 0, 0, 96, 0, 64, 0]).unwrap();
+    outside[frame + 1] = 10;
+    for (bytes, reason) in
+        [(&run_lengths, "run-length"), (&within, "within its palette"), (&outside, "beyond its canvas")]
+    {
+        assert!(error(bytes).to_string().contains(reason), "{reason}: {}", error(bytes));
+    }
+}
+
+#[test]
+fn a_picture_that_ends_in_zeros_is_damaged() {
+    let mut webp = fixture("lossy.webp");
+    let end = webp.len();
+    webp[end - 200..].fill(0);
+    assert!(decode(&webp).is_damaged() && !decode(&fixture("lossy.webp")).is_damaged());
+    // The coded picture is the last box of the file. Most cuts are noticed by the decoder; after this one it goes on.
+    let mut avif = fixture("plain.avif");
+    let end = avif.len();
+    avif[end - 48..].fill(0);
+    assert!(Photo::decode(&avif, &Limits::default()).is_ok_and(|photo| photo.is_damaged()));
+    assert!(!decode(&fixture("plain.avif")).is_damaged());
+}
+
+#[test]
+fn a_heic_whose_primary_item_is_a_part_of_another_picture_is_broken() {
+    for (name, part) in [("clear.heic", 2_u8), ("grid.heic", 3)] {
+        let mut file = fixture(name);
+        let primary = file.windows(4).position(|kind| kind == b"pitm").unwrap() + 9;
+        assert_eq!(file[primary], 1);
+        file[primary] = part;
+        assert!(error(&file).to_string().contains("a part of another picture"), "{name}");
+        file[primary] = 99;
+        assert!(matches!(error(&file), PhotoError::Broken { .. }), "{name}");
+    }
+}
+
+#[test]
 fn transparent_pictures_of_modern_formats_are_laid_over_white() {
     let clear = decode(&fixture("clear.png"));
     for name in ["clear.avif", "clear.heic", "clear.jxl"] {

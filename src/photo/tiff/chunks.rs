@@ -141,7 +141,7 @@ pub(super) fn jpeg(page: &Page, packed: &[u8]) -> Result<(RgbImage, bool), Strin
     let rest = packed.strip_prefix(&start_of_image).ok_or("it has a strip or tile that is no JPEG")?;
     let stream = [&start_of_image, colours, tables, rest].concat();
     let jpeg = Jpeg::open(&stream)?;
-    if (jpeg.width, jpeg.height) > (page.chunks.width, page.chunks.height) {
+    if jpeg.width > page.chunks.width || jpeg.height > page.chunks.height {
         return Err("it has a strip or tile that is larger than its tags state".to_owned());
     }
     jpeg.pixels()

@@ -51,8 +51,7 @@ fn broken(reason: impl Display) -> PhotoError {
 fn is_plain(page: &Page) -> bool {
     let colours = match page.photometric {
         PhotometricInterpretation::WhiteIsZero | PhotometricInterpretation::BlackIsZero => page.samples == 1,
-        PhotometricInterpretation::RGB => true,
-        PhotometricInterpretation::CMYK => !page.planar,
+        PhotometricInterpretation::RGB | PhotometricInterpretation::CMYK => true,
         _ => false,
     };
     let compression = match page.compression {
@@ -60,7 +59,8 @@ fn is_plain(page: &Page) -> bool {
         CompressionMethod::ModernJPEG => page.photometric == PhotometricInterpretation::CMYK,
         _ => true,
     };
-    colours && compression && matches!(page.bits, 8 | 16) && !page.reversed
+    // Of tiles in planes the crate `tiff` 0.11.3 panics.
+    colours && compression && matches!(page.bits, 8 | 16) && !page.planar && !page.reversed
 }
 
 fn plain(bytes: &[u8], limits: &Limits) -> Result<DynamicImage, PhotoError> {
