@@ -1,4 +1,4 @@
-//! GIF: what the decoder does not tell (GIF89a, sections 18 to 23).
+//! GIF: what the decoder does not tell ("Graphics Interchange Format", version 89a, sections 18 to 23).
 
 /// Whether the first frame lies within the canvas. If it does not, browsers enlarge the canvas, and the decoder cuts the frame.
 /// A file that ends before its first frame is left to the decoder.

@@ -147,8 +147,10 @@ fn photos_of_a_batch_may_be_named_by_url() {
 
 /// A batch whose lines are sent one by one, on a connection that is read meanwhile: what to send, all lines of the answer in the
 /// end, and each as it comes. Clients that send and read in turn would not see this.
-fn post_slowly(app: &TestApp) -> (mpsc::Sender<String>, std::thread::JoinHandle<Vec<String>>, mpsc::Receiver<String>) {
-    let (_, key) = app.new_key(Scope::Platform);
+fn post_slowly(
+    app: &TestApp,
+    key: &str,
+) -> (mpsc::Sender<String>, std::thread::JoinHandle<Vec<String>>, mpsc::Receiver<String>) {
     let address = app.url.trim_start_matches("http://").to_owned();
     let mut connection = TcpStream::connect(&address).unwrap();
     let head = format!(
@@ -187,7 +189,7 @@ fn post_slowly(app: &TestApp) -> (mpsc::Sender<String>, std::thread::JoinHandle<
 #[test]
 fn answers_come_while_the_batch_is_still_being_sent() {
     let app = TestApp::start();
-    let (send, reading, heard) = post_slowly(&app);
+    let (send, reading, heard) = post_slowly(&app, &app.new_key(Scope::Platform).1);
     for id in ["a", "b"] {
         send.send(text(&[listing(id, &photo(1))])).unwrap();
         let answer: Value = serde_json::from_str(&heard.recv_timeout(Duration::from_mins(1)).unwrap()).unwrap();
@@ -200,7 +202,7 @@ fn answers_come_while_the_batch_is_still_being_sent() {
 #[test]
 fn a_service_that_stops_ends_a_batch_and_says_so() {
     let app = TestApp::start();
-    let (send, reading, heard) = post_slowly(&app);
+    let (send, reading, heard) = post_slowly(&app, &app.new_key(Scope::Platform).1);
     send.send(text(&[listing("a", &photo(1))])).unwrap();
     heard.recv_timeout(Duration::from_mins(1)).unwrap();
     drop(app);
@@ -216,7 +218,7 @@ fn batches_beyond_what_fits_are_refused_and_lines_beyond_it_are_not_read() {
         config.server.max_batches = 1;
         config.server.max_batch_lines = 2;
     });
-    let (send, reading, heard) = post_slowly(&app);
+    let (send, reading, heard) = post_slowly(&app, &app.new_key(Scope::Platform).1);
     send.send(text(&[listing("a", &photo(1))])).unwrap();
     heard.recv_timeout(Duration::from_mins(1)).unwrap();
     problem(post(&app, None, text(&[listing("b", &photo(2))])), 429, "busy");
@@ -247,16 +249,14 @@ fn only_keys_that_may_check_may_send_batches_and_the_body_must_be_lines() {
 fn a_key_that_is_revoked_checks_nothing_more() {
     let app = TestApp::start();
     let (id, key) = app.new_key(Scope::Platform);
-    let (pieces, slow) = mpsc::channel();
-    let request = client_with(&key).post(format!("{}/v1/checks:batch", app.url));
-    let request = request.header("content-type", "application/x-ndjson");
-    let request = request.body(Body::new(Slow { pieces: slow, left: Vec::new() })).timeout(Duration::from_mins(2));
-    pieces.send(text(&[listing("a", &photo(1))])).unwrap();
-    let reading = std::thread::spawn(move || request.send().unwrap());
-    let mut lines = BufReader::new(reading.join().unwrap()).lines();
-    assert!(lines.next().unwrap().unwrap().contains("no_match"));
+    let (send, reading, heard) = post_slowly(&app, &key);
+    let answer = || heard.recv_timeout(Duration::from_mins(1)).unwrap();
+    send.send(text(&[listing("a", &photo(1))])).unwrap();
+    assert!(answer().contains("no_match"));
     assert_eq!(app.request("DELETE", &format!("/v1/keys/{id}")).send().unwrap().status(), 200);
-    pieces.send(text(&[listing("b", &photo(1))])).unwrap();
-    let answer: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    send.send(text(&[listing("b", &photo(1))])).unwrap();
+    let answer: Value = serde_json::from_str(&answer()).unwrap();
     assert_eq!((&answer["status"], &answer["problem"]["code"]), (&json!(401), &json!("key-revoked")));
+    drop(send);
+    reading.join().unwrap();
 }

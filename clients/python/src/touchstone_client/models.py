@@ -108,6 +108,12 @@ class EffectiveThresholds(TypedDict):
     lookalike: float
 
 
+Kind = Literal['photo', 'logo']
+
+
+KindFrom = Literal['brand', 'picture']
+
+
 class Listing(TypedDict):
     """
     What the marketplace says of a listing. Every field is optional, at most 256 bytes.
@@ -129,6 +135,9 @@ class Listing(TypedDict):
     """
     The marketplace's id of the seller; matched with a brand's authorised sellers.
     """
+
+
+LogoChange = Literal['mirrored', 'stretched', 'other-colour', 'other-parts']
 
 
 Mark = Literal['generic', 'overturned', 'disputed']
@@ -239,16 +248,16 @@ class Problem(TypedDict):
 
 class Quarantine(TypedDict):
     """
-    Why a reference is held back.
+    Why a reference is held back, in words for the caller.
     """
 
     code: str
     """
-    Stable kebab-case code: `conflict` or `flood`.
+    Stable kebab-case code: `conflict`, `flood` or `moderator`.
     """
     detail: str
     """
-    What contradicts it.
+    What contradicts it, or what a moderator wrote. A brand does not read what may speak of another brand's reference.
     """
 
 
@@ -261,6 +270,13 @@ Reason = Literal[
     'reference-lies-in-photo',
     'mirrored',
     'other-colour',
+    'logo-seen',
+    'logo-imitated',
+    'known-imitation-seen',
+    'logo-mirrored',
+    'logo-stretched',
+    'logo-in-other-colour',
+    'logo-parts-differ',
     'part-of-photo',
     'part-of-reference',
     'within-conflict-margin',
@@ -419,6 +435,8 @@ Verdict = Literal[
     'generic_or_low_information',
     'authorised_use',
     'same_product_lookalike',
+    'brand_mark_seen',
+    'brand_mark_imitated',
     'authentic_photo_reuse',
     'undecidable',
     'conflict',
@@ -726,9 +744,9 @@ class KeyRequest(TypedDict):
     """
     Days until it is refused, 1 to 36500; never when absent.
     """
-    label: NotRequired[str]
+    label: NotRequired[str | None]
     """
-    What it is for, in your words: at most 200 characters.
+    What it is for, in your words: 1 to 200 characters; leave it out rather than empty.
     """
     rate: NotRequired[int | None]
     """
@@ -781,6 +799,14 @@ class Match(TypedDict):
     """
     Whose it is.
     """
+    kind: NotRequired[Kind]
+    """
+    Photo or logo.
+    """
+    logo_changes: NotRequired[list[LogoChange]]
+    """
+    What differs between this logo and what was found in the photo; empty where nothing does, and for photos.
+    """
     overlay: NotRequired[Overlay | None]
     polarity: Polarity
     """
@@ -789,7 +815,7 @@ class Match(TypedDict):
     probability: NotRequired[float | None]
     """
     Calibrated probability that the photo is a copy of this reference, 0 to 1, with what the brand's
-    outcomes add; absent in look-ups.
+    outcomes add; of a logo, the probability that it is in the photo, changed or not. Absent in look-ups.
     """
     product: NotRequired[str | None]
     """
@@ -801,7 +827,7 @@ class Match(TypedDict):
     """
     score: NotRequired[float | None]
     """
-    The same for all brands alike: what certificates are about; absent in look-ups.
+    The same for all brands alike: what certificates are about; absent in look-ups and for logos.
     """
     similarity: float
     """
@@ -956,6 +982,15 @@ class Policy(TypedDict):
     Whether a match to a known fake may be blocked without a person. It is, from the brand's certified
     threshold on; while there is no certificate it goes to review all the same.
     """
+    brand_mark_imitated: NotRequired[Action]
+    """
+    Answer to something near the brand's logo that is not the same: `allow` or `review`. A known imitation is always
+    reviewed.
+    """
+    brand_mark_seen: NotRequired[Action]
+    """
+    Answer to the brand's logo in a photo: `allow` or `review`.
+    """
     lookalike: NotRequired[Action]
     """
     Answer to a look-alike: `allow` or `review`.
@@ -1022,6 +1057,14 @@ class ReferenceBody(TypedDict):
     id: str
     """
     Its id.
+    """
+    kind: Kind
+    """
+    Photo or logo. A logo is looked for on goods, and a copy of it is no reuse of a photo.
+    """
+    kind_from: KindFrom
+    """
+    Who says so: `brand`, or `picture` where it was found by looking at it.
     """
     mark: NotRequired[Mark | None]
     media_type: str
@@ -1095,6 +1138,7 @@ class ReferencePatch(TypedDict):
     What to change: absent fields stay, null clears.
     """
 
+    kind: NotRequired[Kind | None]
     notes: NotRequired[str | None]
     """
     Free text, at most 4096 bytes.
