@@ -5,6 +5,9 @@ use image::DynamicImage;
 /// Length of the file header, and of the smallest info header that has a compression and a count of colours.
 const FILE_HEADER: usize = 14;
 const INFO_HEADER: usize = 40;
+/// Length of the info header that may state primaries and gamma, and its value for that.
+const V4_HEADER: usize = 108;
+const CALIBRATED: u32 = 0;
 /// Run-length encodings of 8 and 4 bits.
 const RUN_LENGTHS: [u32; 2] = [1, 2];
 
@@ -20,6 +23,9 @@ pub(super) fn unlike_browsers(bmp: &[u8]) -> Option<&'static str> {
     if RUN_LENGTHS.contains(&number(16)?) {
         // Pixels that are skipped are transparent in browsers and black in the decoder.
         return Some("run-length encoded BMPs are not supported");
+    }
+    if length as usize >= V4_HEADER && number(56)? == CALIBRATED && number(96)? > 0 {
+        return Some("BMPs with calibrated colours are not supported");
     }
     let bits = u16::from_le_bytes(*header.get(14..)?.first_chunk()?);
     let colours = match number(32)? {

@@ -136,14 +136,23 @@ fn what_browsers_show_otherwise_is_broken() {
     let few = encode(&RgbImage::from_pixel(8, 8, Rgb([200, 30, 40])), ImageFormat::Bmp);
     let mut run_lengths = few.clone();
     run_lengths[30] = 1;
-    let mut within = few;
+    let mut within = few.clone();
     (within[28], within[10]) = (8, 60);
+    // A header of version 4 in place of the one of 40 bytes: its colour space is 0, and it states a gamma.
+    let mut calibrated = [&within[..14], &[0; 108], &within[54..]].concat();
+    calibrated[14..54].copy_from_slice(&few[14..54]);
+    calibrated[14] = 108;
+    calibrated[10] = 122;
+    calibrated[14 + 96] = 1;
     let mut outside = fixture("animated.gif");
     let frame = outside.windows(9).position(|block| block == [0x2c, 0, 0, 0, 0, 96, 0, 64, 0]).unwrap();
     outside[frame + 1] = 10;
-    for (bytes, reason) in
-        [(&run_lengths, "run-length"), (&within, "within its palette"), (&outside, "beyond its canvas")]
-    {
+    for (bytes, reason) in [
+        (&run_lengths, "run-length"),
+        (&within, "within its palette"),
+        (&calibrated, "calibrated"),
+        (&outside, "beyond its canvas"),
+    ] {
         assert!(error(bytes).to_string().contains(reason), "{reason}: {}", error(bytes));
     }
 }
