@@ -1,5 +1,6 @@
-//! Who may call what. Every route of the API is in one table with the scopes that may call it: a route that is not there
-//! is refused for everybody. A brand's key is held to its brand before any handler runs.
+//! Authentication, authorisation and rate limits. One table names every route of the API with the scopes that may call
+//! it; a route that is not in the table is rejected for everybody. A brand's key reaches its own brand only, which is
+//! checked before any handler runs.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -36,7 +37,7 @@ pub(super) enum Who {
 use ScopeName::{Admin, Brand, Moderator, Platform};
 use Who::{Anybody, Only};
 
-/// Method, route, who may call it.
+/// Method, route, and who may call it.
 pub(super) const ROUTES: &[(Method, &str, Who)] = &[
     (Method::POST, "/v1/checks", Only(&[Platform, Admin])),
     (Method::POST, "/v1/checks:batch", Only(&[Platform, Admin])),
@@ -54,7 +55,7 @@ pub(super) const ROUTES: &[(Method, &str, Who)] = &[
     (Method::GET, "/v1/brands/{brand}/policy", Only(&[Brand, Moderator, Admin])),
     (Method::PUT, "/v1/brands/{brand}/policy", Only(&[Brand, Admin])),
     (Method::GET, "/v1/brands/{brand}/certificate", Only(&[Brand, Moderator, Admin])),
-    // Names every brand.
+    // The answer names every brand.
     (Method::GET, "/v1/index", Only(&[Platform, Moderator, Admin])),
     (Method::GET, "/v1/keys", Only(&[Admin])),
     (Method::POST, "/v1/keys", Only(&[Admin])),
@@ -64,29 +65,29 @@ pub(super) const ROUTES: &[(Method, &str, Who)] = &[
     (Method::GET, "/readyz", Anybody),
 ];
 
-/// Who calls.
+/// The authenticated API key of a request.
 #[derive(Debug, Clone)]
 pub(super) struct Caller(ApiKey);
 
 impl Caller {
-    /// The key's id.
+    /// The key's id, `key_` and 16 digits, as in the audit log.
     pub(super) fn id(&self) -> &str {
         &self.0.id
     }
 
-    /// Whether the key may still be used, for what goes on for long.
+    /// Whether the key is still valid. Long requests ask again, because a key may expire or be revoked meanwhile.
     pub(super) fn confirm(&self, gallery: &Gallery) -> Result<(), Problem> {
         let key = gallery.key(self.id())?.map(|(key, _)| key);
         let Some(key) = key else { return Err(refused(KeyRefused::Unknown)) };
         usable(&key, Timestamp::now()).map_err(refused)
     }
 
-    /// The brand that this caller is held to, if it is.
+    /// The brand that a key of scope `brand` is restricted to; `None` for other scopes.
     pub(super) fn brand(&self) -> Option<&BrandId> {
         self.0.scope.brand()
     }
 
-    /// Which brand is looked among: the one that was asked for, and for a brand's key never another than its own.
+    /// The brand to search: the requested one, but for a brand's key never any other than its own.
     pub(super) fn held_to(&self, asked: Option<BrandId>) -> Result<Option<BrandId>, Problem> {
         let Some(own) = self.brand() else { return Ok(asked) };
         if asked.is_some_and(|asked| asked != *own) {
@@ -96,10 +97,10 @@ impl Caller {
     }
 }
 
-/// The caller, in handlers.
+/// The caller as an extractor for handlers.
 pub(super) type Called = Extension<Caller>;
 
-/// Lets a request through to its handler, or refuses it.
+/// Authenticates and authorises a request, and passes it to its handler or rejects it.
 pub(super) async fn guard(
     State(app): State<Arc<App>>,
     path: MatchedPath,
@@ -142,7 +143,7 @@ async fn admitted(
             format!("the key {} is of scope {}, expected {}", key.id, key.scope.name().as_str(), wanted.join(" or ")),
         ));
     }
-    // Outcomes name a brand that is not the caller's; only a brand's own key is held to it.
+    // An outcome names a brand that is not the caller's; only a brand's own key is restricted to its brand.
     if key.scope.brand().is_some_and(|own| brand.is_some_and(|asked| asked != own.as_str())) {
         return Err(other_brand(&key));
     }
@@ -153,7 +154,7 @@ fn other_brand(key: &ApiKey) -> Problem {
     Problem::new(
         StatusCode::FORBIDDEN,
         "key-brand",
-        format!("the key {} is for {}, and for no other brand", key.id, key.scope),
+        format!("the key {} is for {}; it may not call routes of another brand", key.id, key.scope),
     )
 }
 
@@ -162,11 +163,11 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
         Problem::new(
             StatusCode::UNAUTHORIZED,
             "key-missing",
-            "the request has no key, or two; send one header Authorization: Bearer and a key that `touchstone key add` made",
+            "the request has no API key, or more than one; send exactly one header Authorization: Bearer and a key that `touchstone key add` made",
         )
     };
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    // Of two, a proxy may have looked at the other one.
+    // With two headers, a proxy in front may have checked the other one.
     let (Some(value), None) = (values.next(), values.next()) else { return Err(missing()) };
     let (scheme, text) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
     if scheme.eq_ignore_ascii_case("bearer") { Ok(text.trim()) } else { Err(missing()) }
@@ -193,21 +194,21 @@ fn unauthorised(problem: Problem) -> Response {
     response
 }
 
-/// How often each key may call, and how many places it holds. Keys that are known only, so there are not more than those.
+/// Rate limits and concurrent permits for each key. Only authenticated keys get an entry, which bounds the map.
 pub(super) struct Limits {
     rates: Mutex<HashMap<String, (u32, Arc<DefaultDirectRateLimiter>)>>,
     places: Mutex<HashMap<String, Arc<Semaphore>>>,
-    /// Places that one key may hold.
+    /// Permits that one key may use at once.
     share: usize,
 }
 
 impl Limits {
-    /// Of so many places: a quarter is left to other keys, whatever one does.
+    /// `places` is the total number of permits. One key may use three quarters of them, so that others can always call.
     pub(super) fn new(places: usize) -> Self {
         Self { rates: Mutex::default(), places: Mutex::default(), share: (places - places / 4).max(1) }
     }
 
-    /// One of the places that the caller may hold.
+    /// One of the caller's permits; `None` when the caller uses all of them.
     pub(super) fn place(&self, caller: &Caller) -> Option<OwnedSemaphorePermit> {
         let own = {
             let mut places = self.places.lock();
@@ -216,7 +217,7 @@ impl Limits {
         own.try_acquire_owned().ok()
     }
 
-    /// Counts a request of `key`, or refuses it; a second's worth may come at once.
+    /// Counts a request of `key`, or rejects it. A burst of one second's worth is allowed.
     fn take(&self, key: &ApiKey, usual: u32) -> Result<(), Problem> {
         let Some((rate, limiter)) = self.limiter(key, usual, key.id.clone()) else {
             return Ok(());
@@ -232,7 +233,8 @@ impl Limits {
         })
     }
 
-    /// Waits until a line of a batch may be taken. Lines have the key's rate once more, so that they leave single requests theirs.
+    /// Waits until the key's rate allows another line of a batch. Lines are counted separately from single requests, so
+    /// that a batch does not use up the rate of single requests.
     pub(super) async fn wait(&self, caller: &Caller, usual: u32) {
         let Caller(key) = caller;
         let Some((_, limiter)) = self.limiter(key, usual, format!("{} batches", key.id)) else { return };
@@ -241,7 +243,7 @@ impl Limits {
         }
     }
 
-    /// What counts under a name, at the key's rate; none where there is no limit.
+    /// The limiter with this name, at the key's rate; `None` where there is no limit.
     fn limiter(&self, key: &ApiKey, usual: u32, name: String) -> Option<(NonZeroU32, Arc<DefaultDirectRateLimiter>)> {
         let rate = NonZeroU32::new(key.rate.unwrap_or(usual))?;
         let mut limiters = self.rates.lock();
@@ -254,7 +256,7 @@ impl Limits {
     }
 }
 
-/// Writes into the document which routes want a key, and what they answer without a fitting one.
+/// Adds to the OpenAPI document which routes need a key, and the answers to a missing or unsuitable one.
 pub(super) fn document(document: &mut OpenApi) {
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("tsk_<id>_<secret>").build();
     document.components.get_or_insert_default().add_security_scheme("key", SecurityScheme::Http(scheme));
@@ -276,17 +278,17 @@ pub(super) fn document(document: &mut OpenApi) {
             }
         }
         if operation.request_body.is_some() {
-            let broken = RefOr::T(problem("The body is not what its type says"));
+            let broken = RefOr::T(problem("The body does not match its Content-Type"));
             operation.responses.responses.entry("400".to_owned()).or_insert(broken);
         }
         let Only(scopes) = who else { continue };
         operation.security = Some(vec![SecurityRequirement::new("key", [] as [&str; 0])]);
         let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
-        let forbidden = format!("The key is of no scope that may call this: {}", names.join(", "));
-        for (status, text) in [("401", "No key, or one that is refused"), ("403", &forbidden)] {
+        let forbidden = format!("The key's scope may not call this, expected one of: {}", names.join(", "));
+        for (status, text) in [("401", "No API key, or an invalid, expired or revoked one"), ("403", &forbidden)] {
             operation.responses.responses.insert(status.to_owned(), RefOr::T(problem(text)));
         }
-        let often = RefOr::T(problem("The key calls too often, or the service is full"));
+        let often = RefOr::T(problem("The key exceeds its rate, or the service is at its capacity"));
         operation.responses.responses.insert("429".to_owned(), often);
     }
 }

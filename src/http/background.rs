@@ -1,4 +1,4 @@
-//! Checks that nobody waits for give way to those that somebody does.
+//! Batches run in the background: their photos give way to requests that a caller is waiting for.
 
 use std::sync::Arc;
 use std::thread;
@@ -10,30 +10,30 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Problem;
 use crate::screening::Pace;
 
-/// Between two looks for a free core.
+/// Interval between checks for a free core.
 const STEP: Duration = Duration::from_millis(2);
 
-/// A photo waits no longer than this, so that a batch ends at last, however busy the service is.
+/// The longest time that a photo of a batch waits for a free core, so that a batch ends however busy the service is.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Listings of all batches share these places. A photo is begun only while a core is free of requests.
+/// The permits that the listings of all batches share. A photo starts only while requests leave a core free.
 pub(super) struct Background {
     cores: usize,
     places: Arc<Semaphore>,
-    /// Places of requests, and how many there are in all.
+    /// The permits of requests, and their total number.
     requests: (Arc<Semaphore>, usize),
-    /// Photos of batches that are worked on.
+    /// Number of photos of batches in work.
     running: Mutex<usize>,
 }
 
 impl Background {
-    /// `requests` has `all` places when nobody is working.
+    /// `requests` has `all` permits when no request is running.
     pub(super) fn new(cores: usize, requests: Arc<Semaphore>, all: usize) -> Self {
         let places = Arc::new(Semaphore::new(cores));
         Self { cores, places, requests: (requests, all), running: Mutex::new(0) }
     }
 
-    /// A place for a listing; whoever came first has it first.
+    /// Waits for a permit for one listing; first come, first served.
     pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.places).acquire_owned().await.map_err(|_| Problem::busy())
     }

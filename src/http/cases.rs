@@ -1,4 +1,4 @@
-//! What the marketplace hears of decisions, and how it hands appeals in.
+//! Cases for the marketplace: reading a decision, and submitting an appeal.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::{App, Problem};
 use crate::gallery::{Case, check_text};
 use crate::moderation::DeskError;
 
-/// Who acts where the marketplace does.
+/// Actor in the audit log for appeals that the marketplace submits.
 const PLATFORM: &str = "platform";
 pub(super) const MAX_APPEAL: usize = 4000;
 
@@ -21,12 +21,12 @@ pub(super) const MAX_APPEAL: usize = 4000;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AppealBody {
-    /// What the seller says, at most 4000 characters.
+    /// The seller's statement, at most 4000 characters.
     #[schema(min_length = 1, max_length = 4000, pattern = "\\S")]
     text: String,
 }
 
-/// How far people are with a check that was not allowed, and what they decided.
+/// The case of a check that was not allowed: its status, and the moderators' decision.
 #[utoipa::path(
     get, path = "/v1/checks/{id}/case", tag = "checks",
     params(("id" = String, Path, description = "The check's id")),
@@ -43,7 +43,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> 
     .await
 }
 
-/// Hand a seller's appeal in: somebody else decides once more.
+/// Submit a seller's appeal: another moderator decides the case again.
 #[utoipa::path(
     post, path = "/v1/checks/{id}/appeals", tag = "checks",
     params(("id" = String, Path, description = "The check's id")),
@@ -51,7 +51,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> 
     responses(
         (status = 200, body = Case),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "Not decided yet, or appealed already"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Not decided yet, or already appealed"),
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
     )
@@ -64,7 +64,7 @@ pub(super) async fn appeal(
 ) -> Result<Json<Case>, Problem> {
     let text = body.text.trim().to_owned();
     if text.is_empty() {
-        return Err(Problem::invalid("text-missing", "the appeal says nothing; send what the seller says as text"));
+        return Err(Problem::invalid("text-missing", "text is empty; send the seller's statement"));
     }
     check_text("text", &text)?;
     if text.chars().count() > MAX_APPEAL {
@@ -78,7 +78,7 @@ pub(super) async fn appeal(
         }
         Err(DeskError::Gallery(error)) => Err(error.into()),
         Err(other) => {
-            tracing::error!(error = %other, "an appeal could not be kept");
+            tracing::error!(error = %other, "an appeal could not be stored");
             Err(Problem::internal())
         }
     })

@@ -15,11 +15,12 @@ use crate::screening::{Answered, CheckAnswer, Listing, Upload};
 const TEXTS: &[(&str, usize)] = &[("listing_id", 256), ("seller_id", 256), ("brand", 256), ("category", 256)];
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// The form of a check. Texts are left out rather than empty, and hold no control characters.
+/// The form of a check. Leave texts out instead of sending empty ones. Control characters are rejected.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form for OpenAPI; Form reads it")]
 pub(super) struct CheckForm {
-    /// 1 to 20 files, with those of `photo_url`: JPEG, PNG, WebP, AVIF, HEIC, JPEG XL, GIF, BMP or TIFF, at most 20 MiB each.
+    /// 1 to 20 files, together with those of `photo_url`: JPEG, PNG, WebP, AVIF, HEIC, JPEG XL, GIF, BMP or TIFF, at
+    /// most 20 MiB each.
     #[schema(value_type = Vec<String>, format = Binary, required = false, min_items = 1, max_items = 20)]
     photo: Vec<String>,
     /// Photos at `https://` URLs or in object stores (`s3://`), which the service fetches where its settings allow it.
@@ -41,8 +42,8 @@ pub(super) struct CheckForm {
 
 /// Check a listing's photos before it goes live.
 ///
-/// With an `Idempotency-Key`, a repeat with the same API key gets the first answer. A photo that is broken inside is
-/// `undecidable`; one of a type or size that is not accepted fails the request.
+/// With an `Idempotency-Key`, a repeat with the same API key gets the first answer. A photo whose data are damaged is
+/// `undecidable`; a photo of an unsupported type or size fails the request.
 #[utoipa::path(
     post, path = "/v1/checks", tag = "checks",
     params(("Idempotency-Key" = String, Header, nullable = false, min_length = 1, max_length = 255, description = "1 to 255 visible characters")),
@@ -54,7 +55,7 @@ pub(super) struct CheckForm {
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 429, body = Problem, content_type = "application/problem+json"),
-        (status = 502, body = Problem, content_type = "application/problem+json", description = "A photo could not be fetched now"),
+        (status = 502, body = Problem, content_type = "application/problem+json", description = "A photo could not be fetched; try again"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -90,7 +91,7 @@ pub(super) async fn create(
     Ok(told(answer))
 }
 
-/// What an earlier request with the same key got: its photos are not fetched again.
+/// The stored answer to an earlier request with the same key, whose photos are not fetched again.
 pub(super) async fn answered_before(
     app: &Arc<App>,
     caller: &Caller,
@@ -115,7 +116,7 @@ fn told(answer: Answered) -> Response {
     response
 }
 
-/// The stored answer to a check, as it was given.
+/// The stored answer to a check.
 #[utoipa::path(
     get, path = "/v1/checks/{id}", tag = "checks",
     params(("id" = String, Path, description = "The check's id")),

@@ -1,5 +1,5 @@
-//! A request refused before its body was read: the rest is read and thrown away, within bounds, so
-//! that the sender sees the answer instead of a broken connection.
+//! Drains a request that was rejected before its body was read: the rest is read and dropped, within limits, so that
+//! the sender sees the answer instead of a broken connection.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,11 +15,11 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 
-/// Most that is thrown away for one request; beyond it the connection is closed.
+/// Most bytes dropped for one request; beyond that the connection is closed.
 const MOST_BYTES: usize = 64 << 20;
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// A body that two can hold: the handler, and whoever drains what the handler left.
+/// A body shared by the handler and by the code that drains the rest.
 #[derive(Clone)]
 struct Shared(Arc<Mutex<Body>>);
 
@@ -43,7 +43,7 @@ impl HttpBody for Shared {
     }
 }
 
-/// Put into a response whose handler goes on reading the request.
+/// Marks a response whose handler goes on reading the request.
 #[derive(Clone, Copy)]
 pub(super) struct HandlerReads;
 
@@ -52,7 +52,7 @@ pub(super) async fn drain(request: Request, next: Next) -> Response {
     let mut body = Shared(Arc::new(Mutex::new(body)));
     let response = next.run(Request::from_parts(parts, Body::new(body.clone()))).await;
     if response.extensions().get::<HandlerReads>().is_none() && !body.is_end_stream() {
-        // Running out of time is no fault: the connection is closed then.
+        // A timeout is no error: the connection is closed then.
         let _ = tokio::time::timeout(LONGEST, throw_away(&mut body)).await;
     }
     response

@@ -1,4 +1,4 @@
-//! Compressed request bodies. The service does not decompress them, so it must refuse them.
+//! Compressed request bodies. The service does not decompress them and rejects them.
 
 use axum::body::HttpBody;
 use axum::extract::Request;
@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Problem;
 
-/// Refuses a body with a `Content-Encoding` other than `identity`.
+/// Rejects a body with a `Content-Encoding` other than `identity`.
 pub(super) async fn refuse_packed(request: Request, next: Next) -> Response {
     let Some(encoding) = packed(request.headers()).filter(|_| !request.body().is_end_stream()) else {
         return next.run(request).await;
@@ -20,7 +20,7 @@ pub(super) async fn refuse_packed(request: Request, next: Next) -> Response {
     response
 }
 
-/// The body's encoding, if it is compressed.
+/// The body's encoding; `None` where it is not compressed.
 fn packed(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(header::CONTENT_ENCODING).iter();
     let texts: Vec<String> = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();

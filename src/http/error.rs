@@ -19,18 +19,18 @@ pub struct Problem {
     /// `urn:touchstone:problem:` and the code.
     #[serde(rename = "type")]
     kind: String,
-    /// The status in words.
+    /// The reason phrase of the HTTP status.
     title: &'static str,
     /// The HTTP status.
     status: u16,
     /// Stable kebab-case code.
     code: &'static str,
-    /// What was wrong, what is expected, what to do.
+    /// What was wrong, what was expected, what to do.
     detail: String,
-    /// Which photo, from 0, where one is at fault.
+    /// Number of the photo that caused the error, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     photo: Option<usize>,
-    /// Seconds after which to try again; also the header Retry-After.
+    /// Seconds to wait before trying again; also in the header Retry-After.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u32>,
 }
@@ -56,7 +56,7 @@ impl Problem {
         self.code
     }
 
-    /// Says after how many seconds to try again.
+    /// Sets the seconds to wait before trying again.
     pub(super) fn retry_after(&mut self, seconds: u32) {
         self.retry_after = Some(seconds);
     }
@@ -76,18 +76,18 @@ impl Problem {
         let mut problem = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "timed-out",
-            "the request took too long and was given up; try again",
+            "the request took too long and was stopped; try again",
         );
         problem.retry_after = Some(1);
         problem
     }
 
-    /// The cause goes to the log, not to the caller.
+    /// An internal error. The cause goes to the log, not to the caller.
     pub(super) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
-            "something failed inside; the log has the cause under this request's x-request-id",
+            "the request failed inside the service; the log has the cause under the request's x-request-id",
         )
     }
 
@@ -183,7 +183,7 @@ impl From<ScreenError> for Problem {
             ScreenError::Gallery(error) => error.into(),
             ScreenError::KeyReused => Self::invalid("idempotency-key-reused", error.to_string()),
             ScreenError::Answer(error) => {
-                tracing::error!(%error, "an answer cannot be written");
+                tracing::error!(%error, "an answer cannot be serialised");
                 Self::internal()
             }
         }
@@ -252,7 +252,7 @@ impl From<MultipartError> for Problem {
         Self::new(
             StatusCode::BAD_REQUEST,
             "multipart-invalid",
-            format!("the body is no well-formed multipart/form-data: {}", error.body_text()),
+            format!("the body is not well-formed multipart/form-data: {}", error.body_text()),
         )
     }
 }

@@ -1,4 +1,4 @@
-//! Photos that a request names by URL are fetched here, after the rest of it is known to be right.
+//! Fetches the photos that a request names by URL, after the rest of the request is known to be valid.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -7,10 +7,10 @@ use crate::fetch::FetchFault;
 use crate::screening::Upload;
 use crate::telemetry;
 
-/// Photos of one request that are fetched at once.
+/// Photos of one request fetched at once.
 const AT_ONCE: usize = 4;
 
-/// Fetches what is named by URL, and leaves the rest.
+/// Fetches the photos named by URL, and leaves the others.
 pub(super) async fn fetch(app: &App, photos: &mut [Upload]) -> Result<(), Problem> {
     let wanted = wanted(photos);
     if wanted.is_empty() {
@@ -20,13 +20,13 @@ pub(super) async fn fetch(app: &App, photos: &mut [Upload]) -> Result<(), Proble
     fetch_all(app, photos, wanted).await
 }
 
-/// As [`fetch`], for lines of batches, of which there are few at once.
+/// As [`fetch`], for lines of batches, whose number at once is limited elsewhere.
 pub(super) async fn fetch_in_batch(app: &App, photos: &mut [Upload]) -> Result<(), Problem> {
     let wanted = wanted(photos);
     fetch_all(app, photos, wanted).await
 }
 
-/// What is named by URL, with its place.
+/// The URLs to fetch, each with its index in `photos`.
 fn wanted(photos: &[Upload]) -> Vec<(usize, String)> {
     photos.iter().enumerate().filter_map(|(index, photo)| Some((index, photo.url.clone()?))).collect()
 }

@@ -15,10 +15,10 @@ use crate::gallery::check_field;
 use crate::photo::PhotoError;
 use crate::screening::Upload;
 
-/// Bytes of a `photo_url` at most.
+/// Most bytes of a `photo_url`.
 const MAX_URL_BYTES: usize = 2048;
 
-/// A JSON object as request or answer. Arrays are refused: serde would take one for a struct.
+/// A JSON object as request or answer. Arrays are rejected, because serde would read one as a struct.
 pub(super) struct Json<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
@@ -31,12 +31,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// `axum::extract::Query` with problems.
+/// `axum::extract::Query` whose rejections are problems.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(Problem))]
 pub(super) struct Query<T>(pub(super) T);
 
-/// `axum::extract::Path` with problems.
+/// `axum::extract::Path` whose rejections are problems.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(Problem))]
 pub(super) struct Path<T>(pub(super) T);
@@ -47,7 +47,7 @@ impl<T: serde::Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// `axum::extract::Multipart` with problems.
+/// `axum::extract::Multipart` whose rejections are problems.
 pub(super) struct Parts(pub(super) Multipart);
 
 impl<S: Send + Sync> FromRequest<S> for Parts {
@@ -58,19 +58,19 @@ impl<S: Send + Sync> FromRequest<S> for Parts {
     }
 }
 
-/// What a form may hold.
+/// The fields that a form may have.
 pub(super) struct Rules<'a> {
-    /// Names of text fields, each with its cap in bytes.
+    /// Names of text fields, each with its limit in bytes.
     pub(super) texts: &'a [(&'static str, usize)],
-    /// Photos at most, in fields called `photo`.
+    /// Most photos, in fields named `photo`.
     pub(super) max_photos: usize,
-    /// Bytes a photo at most.
+    /// Most bytes of a photo.
     pub(super) max_photo_bytes: usize,
-    /// Whether photos may be named in fields called `photo_url`; they are fetched later.
+    /// Whether fields named `photo_url` may name photos, which are fetched later.
     pub(super) urls: bool,
 }
 
-/// A form that was read.
+/// A parsed form.
 #[derive(Debug, Default)]
 pub(super) struct Form {
     texts: HashMap<&'static str, String>,
@@ -78,7 +78,7 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// Reads a body by `rules`, and refuses whatever they do not name.
+    /// Parses a body by `rules`, and rejects fields that they do not name.
     pub(super) async fn read(mut body: Multipart, rules: &Rules<'_>) -> Result<Self, Problem> {
         let mut form = Self::default();
         while let Some(field) = body.next_field().await? {
@@ -103,7 +103,7 @@ impl Form {
                 .map_err(|_| Problem::invalid("field-invalid", format!("{name} is not UTF-8 text")))?;
             check_field(name, &text)?;
             if form.texts.insert(name, text).is_some() {
-                return Err(Problem::invalid("field-repeated", format!("{name} is there twice, expected once")));
+                return Err(Problem::invalid("field-repeated", format!("the form has {name} twice, expected once")));
             }
         }
         if form.photos.is_empty() && rules.max_photos > 0 {
@@ -124,7 +124,7 @@ impl Form {
         self.texts.remove(name).filter(|text| !text.is_empty())
     }
 
-    /// The one photo's bytes.
+    /// The bytes of the only photo.
     pub(super) fn photo(&self) -> Bytes {
         self.photos.first().map(|upload| upload.bytes.clone()).unwrap_or_default()
     }
@@ -149,7 +149,7 @@ impl Form {
         Ok(())
     }
 
-    /// The next photo's place.
+    /// Index of the next photo, if the rules allow another.
     fn room_for_another(&self, rules: &Rules<'_>) -> Result<usize, Problem> {
         let index = self.photos.len();
         if index < rules.max_photos {
@@ -158,13 +158,13 @@ impl Form {
         Err(Problem::invalid(
             "too-many-photos",
             format!(
-                "the form has more than {index} photos, expected at most that many; send the rest in another request"
+                "the form has more than {index} photos, expected at most {index}; send the others in another request"
             ),
         ))
     }
 }
 
-/// Reads at most `cap` bytes; `None` when there are more.
+/// Reads at most `cap` bytes; `None` when the field has more.
 async fn read_field(mut field: Field<'_>, cap: usize) -> Result<Option<Bytes>, Problem> {
     let mut read = BytesMut::new();
     while let Some(chunk) = field.chunk().await? {
@@ -177,10 +177,10 @@ async fn read_field(mut field: Field<'_>, cap: usize) -> Result<Option<Bytes>, P
 }
 
 pub(super) fn too_long(name: &str, cap: usize) -> Problem {
-    Problem::invalid("field-too-long", format!("{name} is longer than {cap} bytes, the most accepted"))
+    Problem::invalid("field-too-long", format!("{name} is longer than {cap} bytes, expected at most {cap}"))
 }
 
-/// Reads any bytes as a form with small caps, for fuzz targets.
+/// Parses any bytes as a form with small limits, for fuzz targets.
 #[cfg(fuzzing)]
 pub(super) fn fuzz(bytes: &[u8]) {
     let request = Request::builder()

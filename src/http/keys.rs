@@ -13,33 +13,33 @@ use super::{App, Problem};
 use crate::gallery::{ApiKey, BrandId, Scope, ScopeName, check_name};
 use crate::keys::{KeyError, Wanted, make};
 
-/// A key to make.
+/// A new key.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyRequest {
     /// `platform`, `brand`, `moderator` or `admin`.
     #[schema(value_type = ScopeName)]
     scope: String,
-    /// Whose it is, where the scope is `brand`.
+    /// The brand, where the scope is `brand`.
     #[schema(value_type = Option<BrandId>)]
     brand: Option<String>,
-    /// What it is for, in your words: 1 to 200 characters; leave it out rather than empty.
+    /// Purpose of the key, in your words: 1 to 200 characters; leave it out instead of sending an empty one.
     #[schema(min_length = 1, max_length = 200)]
     label: Option<String>,
-    /// Days until it is refused, 1 to 36500; never when absent.
+    /// Days until the key expires, 1 to 36500; when absent, it never expires.
     #[schema(minimum = 1, maximum = 36500)]
     days: Option<u32>,
-    /// Requests a second at most, 1 to 1000000; the service's own limit when absent.
+    /// Most requests per second, 1 to 1000000; the service's own limit when absent.
     #[schema(minimum = 1, maximum = 1_000_000)]
     rate: Option<u32>,
 }
 
-/// A key that was made. This is the only answer with its text.
+/// A new key. This is the only answer with its text.
 #[derive(Serialize, ToSchema)]
 pub(super) struct NewKey {
-    /// What to send as `Authorization: Bearer`.
+    /// The text to send as `Authorization: Bearer`.
     key: String,
-    /// What is kept of it.
+    /// The stored description of the key.
     #[serde(flatten)]
     kept: ApiKey,
 }
@@ -51,7 +51,7 @@ pub(super) struct Keys {
     keys: Vec<ApiKey>,
 }
 
-/// Make a key. Its text is shown this once.
+/// Make a key. Only this answer has its text.
 #[utoipa::path(
     post, path = "/v1/keys", tag = "keys",
     request_body = KeyRequest,
@@ -79,16 +79,16 @@ pub(super) async fn create(
     .await
 }
 
-/// List all keys, also those that are refused.
+/// List all keys, including expired and revoked ones.
 #[utoipa::path(get, path = "/v1/keys", tag = "keys", responses((status = 200, body = Keys)))]
 pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Keys>, Problem> {
     app.work_beside(|app| Ok(Json(Keys { keys: app.screener().gallery.keys()? }))).await
 }
 
-/// Revoke a key: from now on it is refused.
+/// Revoke a key. From now on its requests are rejected.
 #[utoipa::path(
     delete, path = "/v1/keys/{id}", tag = "keys",
-    params(("id" = String, Path, description = "The key's id, `key_` and 16 digits; not its text")),
+    params(("id" = String, Path, description = "The key's id, `key_` and 16 digits, not its text")),
     responses(
         (status = 200, body = ApiKey),
         (status = 404, body = Problem, content_type = "application/problem+json"),

@@ -21,18 +21,18 @@ const MAX_K: usize = 1000;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LookupRequest {
-    /// The reference to find similar ones to; it is not among the answers itself.
+    /// The reference whose similar references you want; it is not among the answers.
     reference_id: String,
-    /// How many, 1 to 1000; 10 when absent.
+    /// Number of answers, 1 to 1000; 10 when absent.
     #[schema(minimum = 1, maximum = 1000)]
     k: Option<usize>,
-    /// Only of this brand.
+    /// Only references of this brand.
     #[schema(value_type = Option<BrandId>)]
     brand: Option<String>,
-    /// Only of this polarity: `authentic` or `fake`.
+    /// Only references of this polarity: `authentic` or `fake`.
     #[schema(value_type = Option<Polarity>)]
     polarity: Option<String>,
-    /// Only of this product.
+    /// Only references of this product.
     product: Option<String>,
 }
 
@@ -40,22 +40,22 @@ pub(super) struct LookupRequest {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form for OpenAPI; Form reads it")]
 pub(super) struct LookupForm {
-    /// One file, or else `photo_url`.
+    /// One file; else send `photo_url`.
     #[schema(value_type = String, format = Binary, required = false)]
     photo: String,
-    /// A photo at an `https://` URL or in an object store, which the service fetches where its settings allow it.
+    /// A photo at an `https://` URL or in an object store; the service fetches it where its settings allow that.
     #[schema(required = false)]
     photo_url: String,
-    /// How many, 1 to 1000; 10 when absent.
+    /// Number of answers, 1 to 1000; 10 when absent.
     #[schema(minimum = 1, maximum = 1000, required = false)]
     k: usize,
-    /// Only of this brand.
+    /// Only references of this brand.
     #[schema(required = false)]
     brand: String,
-    /// Only of this polarity: `authentic` or `fake`.
+    /// Only references of this polarity: `authentic` or `fake`.
     #[schema(required = false)]
     polarity: Polarity,
-    /// Only of this product.
+    /// Only references of this product.
     #[schema(required = false)]
     product: String,
 }
@@ -67,7 +67,7 @@ pub(super) struct LookupAnswer {
     matches: Vec<Match>,
 }
 
-/// What is looked for.
+/// The photo or reference to look up.
 enum Subject {
     Photo(bytes::Bytes),
     Reference(String),
@@ -87,7 +87,7 @@ enum Subject {
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 429, body = Problem, content_type = "application/problem+json"),
-        (status = 502, body = Problem, content_type = "application/problem+json", description = "The photo could not be fetched now"),
+        (status = 502, body = Problem, content_type = "application/problem+json", description = "The photo could not be fetched; try again"),
     )
 )]
 pub(super) async fn create(
@@ -143,7 +143,7 @@ fn invalid_k(got: &str) -> Problem {
     Problem::invalid("k-invalid", format!("k is {got:?}, expected a number from 1 to {MAX_K}"))
 }
 
-/// What is looked for is a reference of `own`, where the caller is held to a brand.
+/// Runs a look-up. Where `own` is set, a caller's reference must be of that brand.
 fn lookup(
     screener: &Screener,
     subject: &Subject,

@@ -1,4 +1,4 @@
-//! The service: routes, errors as problem+json, one module a resource.
+//! The HTTP service: routes, problem+json errors, one module per resource.
 
 mod access;
 mod background;
@@ -37,16 +37,16 @@ use router::router_with;
 pub use state::App;
 pub use tls::Certificate;
 
-/// Reads a form, for fuzz targets.
+/// Parses a form, for fuzz targets.
 #[cfg(fuzzing)]
 pub(crate) fn fuzz_form(bytes: &[u8]) {
     form::fuzz(bytes);
 }
 
-/// How long a client may take for a request's head, and how long an idle connection is kept.
+/// How long a client may take for a request's head, and how long an idle connection stays open.
 const HEAD: Duration = Duration::from_secs(30);
 
-/// Serves until `shutdown` ends, then finishes the requests in flight; over TLS where there is a certificate.
+/// Serves until `shutdown` completes, then finishes requests already running. Uses TLS where a certificate is given.
 ///
 /// # Errors
 /// When the listener fails.
@@ -59,10 +59,10 @@ pub async fn serve(
     serve_with(listener, app, Router::new(), certificate, shutdown).await
 }
 
-/// As [`serve`], with routes beside its own, which no key guards.
+/// As [`serve`], with further routes, which need no key.
 ///
 /// # Errors
-/// As there.
+/// When the listener fails.
 pub async fn serve_with(
     listener: TcpListener,
     app: Arc<App>,

@@ -10,8 +10,7 @@ use tracing::Instrument;
 use super::{App, Problem};
 use crate::telemetry;
 
-/// Gives up on what takes too long, counts, times and logs each request. The log names the route,
-/// never ids or bodies.
+/// Applies the request timeout, and counts, times and logs each request. The log names the route, never ids or bodies.
 pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().as_str().to_owned();
@@ -24,7 +23,7 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
         Err(_) => Problem::timed_out().into_response(),
     };
     let took = started.elapsed();
-    // For the browser's own tools, and for measurements that leave the network out.
+    // For the browser's own tools, and for measurements that exclude the network.
     if let Ok(timing) = HeaderValue::from_str(&format!("app;dur={:.2}", took.as_secs_f64() * 1000.0)) {
         response.headers_mut().insert("server-timing", timing);
     }

@@ -20,7 +20,7 @@ pub(super) struct OutcomeBody {
     /// Whether the match was right: for a fake reference, that the goods are counterfeit; for an authentic
     /// one, that the photo is the brand's.
     confirmed: bool,
-    /// Polarity of the references that were matched.
+    /// Polarity of the matched references.
     #[serde(default = "fake")]
     #[schema(default = "fake")]
     polarity: Polarity,
@@ -36,7 +36,7 @@ fn fake() -> Polarity {
     Polarity::Fake
 }
 
-/// An outcome as kept.
+/// A stored outcome.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct OutcomeAnswer {
     check_id: String,
@@ -45,7 +45,7 @@ pub(super) struct OutcomeAnswer {
     confirmed: bool,
     /// The score that the check gave this brand's most probable match, 0 to 1.
     score: f64,
-    /// The scoring artefact that gave it; outcomes count under this one only.
+    /// The scoring artefact that gave the score; outcomes count under this artefact only.
     scoring: String,
     decided_by: Option<String>,
     note: Option<String>,
@@ -53,10 +53,10 @@ pub(super) struct OutcomeAnswer {
     decided_at: Timestamp,
 }
 
-/// Keep what people found out about a check's match to a brand.
+/// Store what people found out about a check's match to a brand.
 ///
-/// Outcomes are what certificates are made of. They prove something only when they are of all checks
-/// above a score, or of a random part of them. Put again, an outcome takes the place of the earlier one.
+/// Certificates are computed from outcomes. Outcomes prove something only if they cover all checks above a score, or a
+/// random sample of them. A second outcome for the same match replaces the first.
 #[utoipa::path(
     put, path = "/v1/checks/{id}/outcomes/{brand}", tag = "certificates",
     params(("id" = String, Path, description = "The check's id"), ("brand" = BrandId, Path)),
@@ -87,47 +87,47 @@ pub(super) async fn put(
     .await
 }
 
-/// What a brand's outcomes prove, and from which score on its known fakes may be blocked.
+/// What a brand's outcomes prove, and the score from which on matches to its known fakes may be blocked.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CertificateBody {
     brand: BrandId,
-    /// Whether the brand may block.
+    /// Whether matches to the brand's known fakes may be blocked.
     certified: bool,
-    /// The score from which on it may, 0 to 1: the lowest step that is proven, but never below the score that nineteen
-    /// of twenty confirmed matches from there on reach.
+    /// The score from which on they may be blocked, 0 to 1: the lowest proven step, but never below the score that 95%
+    /// of the confirmed matches at or above that step reach.
     threshold: Option<f64>,
-    /// The lower bound of the precision of blocks from there on (Clopper-Pearson, one-sided).
+    /// Lower bound of the precision of blocks at or above the threshold (Clopper-Pearson, one-sided).
     precision_bound: Option<f64>,
-    /// The bound that is required.
+    /// The required lower bound.
     required_precision: f64,
-    /// The confidence of all bounds together (Bonferroni over the steps).
+    /// Joint confidence of all bounds (Bonferroni over the steps).
     confidence: f64,
     /// Photos with an outcome of a match to the brand's fakes, under this artefact.
     outcomes: u64,
-    /// What they prove at each score that is tried.
+    /// What the outcomes prove at each score tried.
     steps: Vec<StepBody>,
     /// Whether the brand's policy asks for blocks.
     blocks: bool,
     versions: CertificateVersions,
-    /// When the newest outcome was decided; absent where there is none.
+    /// When the newest outcome was decided; absent where there are none.
     #[schema(value_type = Option<String>, format = DateTime)]
     as_of: Option<Timestamp>,
 }
 
-/// One score that is tried.
+/// One score tried.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct StepBody {
-    /// Outcomes with at least this score are counted.
+    /// Outcomes with at least this score count.
     score: f64,
-    /// Confirmed counterfeits among them.
+    /// Confirmed counterfeits among these outcomes.
     confirmed: u64,
-    /// Listings that were in order.
+    /// Legitimate listings among these outcomes.
     wrong: u64,
-    /// The lower bound of the precision.
+    /// Lower bound of the precision at this score.
     precision_bound: f64,
 }
 
-/// What a certificate holds for.
+/// The model and the scoring artefact that a certificate is valid for.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CertificateVersions {
     touchstone: String,
@@ -137,7 +137,7 @@ pub(super) struct CertificateVersions {
 
 /// A brand's certificate.
 ///
-/// It is counted anew from the brand's outcomes each time: wrong blocks end it at once.
+/// The service computes it from the brand's outcomes for every request: wrong blocks end it at once.
 #[utoipa::path(
     get, path = "/v1/brands/{brand}/certificate", tag = "certificates",
     params(("brand" = BrandId, Path)),

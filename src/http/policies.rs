@@ -15,11 +15,11 @@ use crate::gallery::{BrandId, Policy, StoredPolicy};
 /// A brand's policy and its version.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PolicyBody {
-    /// Whose it is.
+    /// The brand's id.
     brand: BrandId,
-    /// Counts up with each change; 0 when the brand has none of its own. Also the `ETag`.
+    /// Grows by one with each change; 0 when the brand has no policy of its own. Also the `ETag`.
     version: u64,
-    /// The model that its thresholds were set for; under another `lookalike` does not hold.
+    /// The model that the policy's thresholds were set for; under another model its `lookalike` does not apply.
     model: String,
     /// The policy.
     policy: Policy,
@@ -27,8 +27,8 @@ pub(super) struct PolicyBody {
     effective: EffectiveThresholds,
 }
 
-/// Thresholds in force: probabilities, but for `lookalike` (a cosine similarity) and `conflict_margin`
-/// (evidence: log-odds before calibration).
+/// Thresholds in force: probabilities, except `lookalike` (a cosine similarity) and `conflict_margin` (evidence:
+/// log-odds before calibration).
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EffectiveThresholds {
     fake_match: f32,
@@ -56,9 +56,9 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path(brand): Path<String>) 
     .await
 }
 
-/// Put a policy in place of the brand's. The next check follows it.
+/// Replace the brand's policy. The next check follows it.
 ///
-/// `If-Match` with the version's `ETag` keeps two people from overwriting each other.
+/// Send `If-Match` with the version's `ETag`, so that two people do not overwrite each other's changes.
 #[utoipa::path(
     put, path = "/v1/brands/{brand}/policy", tag = "policies",
     params(("brand" = BrandId, Path), ("If-Match" = String, Header, nullable = false, pattern = r#"^(\*|"[0-9]{1,18}")$"#, description = "ETag of the version to replace")),
@@ -88,7 +88,7 @@ pub(super) async fn put(
             Problem::new(
                 StatusCode::PRECONDITION_FAILED,
                 "policy-version-differs",
-                "the policy has changed since; get it again and repeat the change",
+                "the policy has changed since you read it; read it again and repeat the change",
             )
         })?;
         app.screener().library.refresh()?;

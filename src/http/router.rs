@@ -22,19 +22,19 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 #[derive(OpenApi)]
 #[openapi(info(title = "touchstone", description = "Checks listing photos against brands' authentic and known-fake images. \
-A match to an authentic photo proves that a brand's picture is reused, nothing about the goods. \
+A match to an authentic photo proves that a brand's photo is reused, nothing about the goods. \
 Errors are RFC 9457 problem+json with a stable `code`."), tags(
     (name = "checks", description = "Screen a listing's photos"),
     (name = "lookups", description = "Find similar references"),
-    (name = "references", description = "A brand's authentic and known-fake images"),
-    (name = "policies", description = "How a brand's matches are answered"),
-    (name = "certificates", description = "What people found out, and what it proves"),
-    (name = "keys", description = "Who may call what"),
+    (name = "references", description = "A brand's authentic and known-fake photos and logos"),
+    (name = "policies", description = "The actions that a brand's matches lead to"),
+    (name = "certificates", description = "The outcomes of checks, and what they prove"),
+    (name = "keys", description = "Make, list and revoke API keys"),
     (name = "system", description = "State of the service"),
 ))]
 struct Document;
 
-/// Bytes of a JSON body at most; only photos need more.
+/// Most bytes of a JSON body; only photos need more.
 const MAX_JSON_BYTES: usize = 1 << 20;
 
 fn api() -> OpenApiRouter<Arc<App>> {
@@ -63,7 +63,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
     api
 }
 
-/// All routes over `app` and others beside them, which no key guards; a panic in any of them ends its request only.
+/// All routes over `app`, and `more` routes, which need no key. A panic in any of them ends its own request only.
 pub(super) fn router_with(app: Arc<App>, more: Router<Arc<App>>) -> Router {
     let (router, document) = api().split_for_parts();
     let docs = SwaggerUi::new("/docs").url("/openapi.json", document);
@@ -88,7 +88,7 @@ pub(super) fn router_with(app: Arc<App>, more: Router<Arc<App>>) -> Router {
         .with_state(app)
 }
 
-/// A request id of the caller's is kept where it is one: it goes into the log and back.
+/// Keeps the caller's request id where it is valid, because it goes into the log and into the answer.
 fn own_request_id<B>(mut request: axum::http::Request<B>) -> axum::http::Request<B> {
     let fits =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=');
@@ -113,7 +113,7 @@ pub(super) async fn unknown_method(method: Method, uri: Uri) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method-unknown",
-        format!("{} does not take {method}; /docs lists what it takes", uri.path()),
+        format!("{} does not accept {method}; /docs lists the methods of each route", uri.path()),
     )
 }
 

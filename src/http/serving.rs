@@ -1,4 +1,4 @@
-//! What serves, kept in step with the gallery: changes of references, published generations, another model.
+//! Keeps the parts that answer requests up to date: changed references, published generations, another model.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,25 +13,25 @@ use crate::assembly::{Model, Parts, serving_model};
 use crate::config::Config;
 use crate::gallery::Fault;
 
-/// How often what is too old is erased.
+/// Interval between erasures of data older than its retention.
 const SWEEP: Duration = Duration::from_hours(1);
 
-/// How long to wait after a generation or a model could not be had.
+/// Wait after a generation or a model could not be loaded.
 const PAUSE: Duration = Duration::from_mins(1);
 
-/// The parts that answer requests; swapped as a whole.
+/// The parts that answer requests; replaced as a whole.
 pub(super) struct Serving {
     config: Config,
     parts: ArcSwap<Parts>,
-    /// Why checks cannot be trusted right now, if they cannot.
+    /// Why checks cannot be trusted now; `None` when they can.
     fault: Mutex<Option<String>>,
-    /// Whether every reference has been embedded by this model.
+    /// Whether this model has embedded every reference.
     embedded: AtomicBool,
     rebuilding: AtomicBool,
-    /// Whether visual words are being made.
+    /// Whether visual words are being computed.
     wording: AtomicBool,
     opening: AtomicBool,
-    /// When another model could not be opened.
+    /// When another model last failed to open.
     refused: Mutex<Option<Instant>>,
 }
 
@@ -53,9 +53,9 @@ impl Serving {
         self.parts.load_full()
     }
 
-    /// `None` when checks can be trusted; otherwise why they cannot.
+    /// `None` when checks can be trusted; otherwise the reason.
     pub(super) fn not_ready(&self) -> Option<String> {
-        // Anybody may ask: causes, which name files, are in the log.
+        // Anybody may ask, so causes, which name files, go to the log only.
         if self.parts().screener.gallery.known_fault() == Some(Fault::Gone) {
             return Some(Fault::Gone.detail().to_owned());
         }
@@ -73,7 +73,7 @@ impl Serving {
         })
     }
 
-    /// Keeps in step until the returned guard is dropped.
+    /// Follows the gallery until the returned guard is dropped.
     pub(super) fn follow(self: &Arc<Self>, pause: Duration) -> Sender<()> {
         let (stop, stopped) = bounded::<()>(0);
         let serving = Arc::clone(self);
@@ -101,16 +101,16 @@ impl Serving {
         match self.parts().screener.gallery.look_for_damage() {
             Ok(None) => {}
             Ok(Some(damage)) => tracing::error!(damage, "the database is damaged: restore a backup"),
-            Err(error) => tracing::error!(%error, "the database cannot be looked through"),
+            Err(error) => tracing::error!(%error, "the database could not be checked for damage"),
         }
     }
 
-    /// Where nothing could be written, sees whether it can be again.
+    /// Where writing has failed, tests whether it works again.
     fn try_to_write(&self) {
         let parts = self.parts();
         let gallery = &parts.screener.gallery;
         if gallery.known_fault() == Some(Fault::Unwritable) && gallery.try_to_write().is_ok() {
-            tracing::info!("the disk can be written again");
+            tracing::info!("writing to the disk works again");
         }
     }
 
@@ -118,8 +118,12 @@ impl Serving {
         let parts = self.parts();
         match parts.screener.gallery.sweep(&self.config.retention, jiff::Timestamp::now()) {
             Ok(erased) if erased.is_nothing() => {}
-            Ok(erased) => tracing::info!(checks = erased.checks, photos = erased.photos, "what was too old is erased"),
-            Err(error) => tracing::error!(%error, "what is too old could not be erased"),
+            Ok(erased) => tracing::info!(
+                checks = erased.checks,
+                photos = erased.photos,
+                "data older than its retention were erased"
+            ),
+            Err(error) => tracing::error!(%error, "data older than its retention could not be erased"),
         }
     }
 
@@ -127,10 +131,10 @@ impl Serving {
         self.follow_model();
         let parts = self.parts();
         let library = &parts.screener.library;
-        // The generation first: what came with it need not be taken in one by one.
+        // The generation first: the references that it has need not be added one by one.
         let refreshed = library.adopt_published().and_then(|()| library.refresh()).map_err(|error| error.to_string());
         let caught_up = refreshed.and_then(|()| {
-            // What came in without a vector is embedded while checks go on.
+            // References added without an embedding are embedded while checks go on.
             if !library.takes_lacking() && self.embedded.load(Ordering::Acquire) {
                 return Ok(());
             }
@@ -145,7 +149,7 @@ impl Serving {
             let enrolment = parts.enrolment();
             thread::spawn(move || {
                 if let Err(error) = enrolment.word_missing(&|_| {}) {
-                    tracing::error!(%error, "visual words cannot be made: keypoints do not find all references");
+                    tracing::error!(%error, "visual words could not be computed: keypoints do not find all references");
                 }
                 serving.wording.store(false, Ordering::Release);
             });
@@ -157,7 +161,7 @@ impl Serving {
         }
     }
 
-    /// Opens the model that was promoted, or gone back to, beside the one that serves, on a thread of its own, and swaps.
+    /// Opens the promoted model beside the one that serves, on a thread of its own, and swaps them.
     fn follow_model(self: &Arc<Self>) {
         let parts = self.parts();
         let Ok(wanted) = serving_model(&self.config, &parts.screener.gallery) else { return };
@@ -170,11 +174,15 @@ impl Serving {
         thread::spawn(move || {
             match serving.open(&wanted, &parts) {
                 Ok(next) => {
-                    tracing::info!(model = wanted, "another model serves");
+                    tracing::info!(model = wanted, "the service switched to another model");
                     serving.parts.store(Arc::new(next));
                 }
                 Err(error) => {
-                    tracing::error!(model = wanted, error, "the promoted model cannot serve: what serves goes on");
+                    tracing::error!(
+                        model = wanted,
+                        error,
+                        "the promoted model could not be opened; the current model goes on serving"
+                    );
                     *serving.refused.lock() = Some(Instant::now());
                 }
             }
@@ -188,21 +196,23 @@ impl Serving {
             Parts::over(&self.config, &self.config.index_dir, Arc::clone(&parts.screener.gallery), model)
         };
         let next = open().map_err(|error| error.to_string())?;
-        // What came in since the model was tried is embedded before it serves.
+        // References added since the model was tried are embedded before it serves.
         next.enrolment().embed_missing(&|_| {}).map_err(|error| error.to_string())?;
         next.screener.library.refresh().map_err(|error| error.to_string())?;
         Ok(next)
     }
 
-    /// Beside the following thread, which goes on taking changes in. After a failure, or a panic, the
-    /// next try waits.
+    /// Runs beside the following thread, which goes on applying changes. After a failure or a panic, the next try
+    /// waits.
     fn rebuild(&self, parts: &Parts) {
         let library = &parts.screener.library;
         let built = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| library.rebuild()));
         match built {
             Ok(Ok(_)) => {}
-            Ok(Err(ref error)) => tracing::error!(%error, "a new generation could not be built: what serves goes on"),
-            Err(_) => tracing::error!("building a new generation panicked: what serves goes on"),
+            Ok(Err(ref error)) => {
+                tracing::error!(%error, "a new generation could not be built; the current one goes on serving")
+            }
+            Err(_) => tracing::error!("building a new generation panicked; the current one goes on serving"),
         }
         if !matches!(built, Ok(Ok(_))) {
             thread::sleep(PAUSE);

@@ -19,36 +19,37 @@ use crate::moderation::{Desk, LoginGuard};
 use crate::screening::Screener;
 use crate::telemetry;
 
-/// What every handler works with.
+/// Shared state of all handlers.
 pub struct App {
     serving: Arc<Serving>,
     pub(super) server: Server,
     pub(super) console: ConsoleOptions,
-    /// Counts wrong passwords.
+    /// Counts wrong passwords, per name.
     pub(super) guard: LoginGuard,
-    /// How often each key may call.
+    /// Rate limits and permits of each key.
     pub(super) limits: Limits,
     pub(super) metrics: Option<PrometheusHandle>,
-    /// Requests with photos that may be here at once; it also bounds the memory of their bodies.
+    /// Permits for requests with photos, which also bound the memory of their bodies.
     admission: Arc<Semaphore>,
-    /// Requests worked on at once: more threads than cores only take memory.
+    /// Permits for blocking work: more threads than cores only take memory.
     working: Arc<Semaphore>,
-    /// Checks that are worked on or wait for it.
+    /// Permits for checks that run or wait to run.
     turns: Arc<Semaphore>,
     /// Fetches photos that requests name by URL.
     pub(super) fetcher: PhotoFetcher,
-    /// Requests that wait for other hosts: few enough that slow ones leave places to those who send their photos.
+    /// Permits for requests that wait for other hosts: few, so that slow hosts leave room for requests that send
+    /// photos.
     fetching: Arc<Semaphore>,
-    /// Batches that are here.
+    /// Permits for batches.
     batches: Arc<Semaphore>,
     pub(super) background: Arc<Background>,
     pub(super) cores: usize,
-    /// Whether the service is to end.
+    /// Becomes true when the service is to stop.
     stop: watch::Sender<bool>,
 }
 
 impl App {
-    /// An app that is not ready before it is served and has caught up.
+    /// A new app. It is not ready until it is served and has caught up with the gallery.
     #[must_use]
     pub fn new(parts: Parts, config: &Config, metrics: Option<PrometheusHandle>) -> Arc<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -76,23 +77,23 @@ impl App {
         })
     }
 
-    /// A place for a request with photos, or 429. Taken before the body is read.
+    /// Permits for a request with photos, or 429. Acquired before the body is read.
     pub(super) fn admit(&self, caller: &Caller) -> Result<[OwnedSemaphorePermit; 2], Problem> {
         let own = self.limits.place(caller).ok_or_else(refused)?;
         Ok([own, place(&self.admission)?])
     }
 
-    /// As [`App::admit`], for somebody who is signed in.
+    /// As [`App::admit`], for a signed-in moderator.
     pub(super) fn admit_moderator(&self) -> Result<OwnedSemaphorePermit, Problem> {
         place(&self.admission)
     }
 
-    /// A place for a batch, or 429.
+    /// A permit for a batch, or 429.
     pub(super) fn admit_batch(&self) -> Result<OwnedSemaphorePermit, Problem> {
         place(&self.batches)
     }
 
-    /// Says to what goes on for long that the service is to end.
+    /// Tells long requests that the service is stopping.
     pub(super) fn stop(&self) {
         self.stop.send_replace(true);
     }
@@ -101,17 +102,17 @@ impl App {
         self.stop.subscribe()
     }
 
-    /// A turn for a check that is whole in memory, or 429: a queue that is longer only makes everybody wait.
+    /// A permit for a check whose photos are all in memory, or 429: a longer queue only makes every caller wait longer.
     pub(super) fn take_turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
         place(&self.turns)
     }
 
-    /// A place for a request whose photos are fetched, or 429.
+    /// A permit for a request whose photos must be fetched, or 429.
     pub(super) fn fetching(&self) -> Result<OwnedSemaphorePermit, Problem> {
         place(&self.fetching)
     }
 
-    /// Runs blocking work off the async threads, a few at a time.
+    /// Runs blocking work off the async threads, a few tasks at a time.
     pub(super) async fn work<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
@@ -124,7 +125,7 @@ impl App {
         .await
     }
 
-    /// As [`App::work`], but waits for no place: for what only reads a little, and must not wait for what cannot be written.
+    /// As [`App::work`], but without a permit: for short reads, which must not wait for writers.
     pub(super) async fn work_beside<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
@@ -133,12 +134,12 @@ impl App {
         let span = tracing::Span::current();
         let done = tokio::task::spawn_blocking(move || span.in_scope(|| work(&app)));
         done.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "a request's work panicked");
+            tracing::error!(%error, "a request's blocking work panicked");
             Err(Problem::internal())
         })
     }
 
-    /// As [`App::work`], for the console, whose refusals are pages.
+    /// As [`App::work`], for the console, whose errors are pages.
     pub(super) async fn page<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, Refusal> + Send + 'static,
@@ -146,7 +147,7 @@ impl App {
         self.work(move |app| Ok(work(app))).await?
     }
 
-    /// What answers requests now.
+    /// The parts that answer requests now.
     pub(super) fn parts(&self) -> Arc<Parts> {
         self.serving.parts()
     }
@@ -155,17 +156,17 @@ impl App {
         ScreenerOf(self.parts())
     }
 
-    /// Where moderators work.
+    /// The moderators' desk over the current parts.
     pub(super) fn desk(&self) -> Desk {
         Desk::new(self.parts())
     }
 
-    /// `None` when checks can be trusted; otherwise why they cannot.
+    /// `None` when checks can be trusted; otherwise the reason.
     pub(super) fn not_ready(&self) -> Option<String> {
         self.serving.not_ready()
     }
 
-    /// Keeps what serves in step with the gallery until the returned guard is dropped.
+    /// Follows the gallery until the returned guard is dropped.
     pub(super) fn follow(&self) -> Sender<()> {
         self.serving.follow(Duration::from_millis(self.server.refresh_ms.max(10)))
     }
@@ -180,7 +181,7 @@ fn refused() -> Problem {
     Problem::busy()
 }
 
-/// A screener that stays the same for as long as it is held.
+/// A screener that stays the same as long as the value lives.
 pub(super) struct ScreenerOf(Arc<Parts>);
 
 impl Deref for ScreenerOf {

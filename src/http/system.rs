@@ -15,19 +15,19 @@ use crate::telemetry;
 /// State of the index.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct IndexBody {
-    /// Name and sum of the model whose vectors it holds.
+    /// Name and checksum of the model whose embeddings the index has.
     model: String,
     /// Number of the generation that serves.
     generation: u64,
     /// References served.
     references: usize,
-    /// Distinct vectors in the generation.
+    /// Distinct embeddings in the generation.
     vectors: usize,
-    /// References that came since the generation was built.
+    /// References added since the generation was built.
     added: usize,
-    /// References of the generation that are served no more.
+    /// References of the generation that are no longer served.
     removed: usize,
-    /// `hnsw` or `exact`: how a search without filter is answered.
+    /// `hnsw` or `exact`: how the service answers a search without filters.
     search: &'static str,
     /// Brands with active references.
     brands: Vec<BrandCount>,
@@ -36,7 +36,7 @@ pub(super) struct IndexBody {
     thresholds: ScoreThresholds,
 }
 
-/// A brand's active references.
+/// Number of a brand's active references.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BrandCount {
     brand: BrandId,
@@ -44,7 +44,7 @@ pub(super) struct BrandCount {
     fake: usize,
 }
 
-/// What the index holds and how it answers.
+/// State and size of the index.
 #[utoipa::path(get, path = "/v1/index", tag = "system", responses((status = 200, body = IndexBody)))]
 pub(super) async fn index(State(app): State<Arc<App>>) -> Result<Json<IndexBody>, Problem> {
     app.work_beside(|app| {
@@ -67,13 +67,13 @@ pub(super) async fn index(State(app): State<Arc<App>>) -> Result<Json<IndexBody>
     .await
 }
 
-/// The process is alive.
+/// Liveness: the process runs.
 #[utoipa::path(get, path = "/healthz", tag = "system", responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Checks can be trusted.
+/// Readiness: checks can be trusted.
 #[utoipa::path(
     get, path = "/readyz", tag = "system",
     responses(
@@ -89,7 +89,7 @@ pub(super) fn not_ready(reason: String) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", reason)
 }
 
-/// Metrics in Prometheus' text format.
+/// Metrics in the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", tag = "system", responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let told = app.work_beside(|app| {

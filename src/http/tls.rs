@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 use axum_server::tls_rustls::RustlsConfig;
 use tokio::sync::Notify;
 
-/// How often to look whether the files were replaced.
+/// Interval between checks for replaced files.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// A certificate and its key, from PEM files that others may replace while the service runs.
+/// A TLS certificate and its private key, from PEM files that may be replaced while the service runs.
 pub struct Certificate {
     chain: PathBuf,
     key: PathBuf,
@@ -17,22 +17,22 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads the certificate, with those that vouch for it, and the private key.
+    /// Reads the certificate chain and the private key.
     ///
     /// # Errors
-    /// When the files cannot be read, or do not hold that.
+    /// When a file cannot be read, or is not PEM with a certificate or a key.
     pub async fn load(chain: &Path, key: &Path) -> std::io::Result<Self> {
         let config = RustlsConfig::from_pem_file(chain, key).await?;
         Ok(Self { chain: chain.to_owned(), key: key.to_owned(), config, wanted: Arc::default() })
     }
 
-    /// Whoever notifies it has the files taken in at once, and not only when somebody next looks at them.
+    /// Notify it to reload the files at once, without waiting for the next check.
     #[must_use]
     pub fn renewal(&self) -> Arc<Notify> {
         Arc::clone(&self.wanted)
     }
 
-    /// Takes new files in as they come, for connections from then on; files that cannot be used change nothing.
+    /// Reloads replaced files, for connections from then on; files that cannot be used change nothing.
     pub(super) async fn renew(self) {
         let mut loaded = self.changed();
         loop {
@@ -43,7 +43,7 @@ impl Certificate {
             }
             match self.config.reload_from_pem_file(&self.chain, &self.key).await {
                 Ok(()) => tracing::info!("the certificate was renewed"),
-                Err(error) => tracing::error!(%error, "the new certificate cannot be used: the old one goes on"),
+                Err(error) => tracing::error!(%error, "the new certificate cannot be used; the old one stays in use"),
             }
             loaded = now;
         }

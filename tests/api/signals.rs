@@ -81,7 +81,7 @@ fn sighup_reads_the_certificate_and_the_logs_filter_again_and_ends_nothing() {
     std::fs::write(folder.path().join("chain.pem"), "no certificate").unwrap();
     kill_process(pid, Signal::HUP).unwrap();
     next(&err, "the log stays as it is");
-    next(&err, "the old one goes on");
+    next(&err, "the old one stays in use");
     assert!(trusts(&new));
     for _ in 0..20 {
         kill_process(pid, Signal::HUP).unwrap();

@@ -1,4 +1,4 @@
-//! A line of a batch: read, and answered.
+//! One line of a batch: parsing it, and writing its answer.
 
 use axum::body::Bytes;
 use base64::Engine;
@@ -12,17 +12,17 @@ use crate::http::form::too_long;
 use crate::photo::PhotoError;
 use crate::screening::{Answered, Listing, Upload};
 
-/// Bytes of a text at most.
+/// Most bytes of a text field.
 const MAX_TEXT: usize = 256;
 
 /// A listing in a batch.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BatchLine {
-    /// The caller's name of the line; its answer has the same.
+    /// The caller's name for the line; the answer repeats it.
     #[schema(min_length = 1, max_length = 256)]
     id: Option<String>,
-    /// In place of the batch's key and the line's number.
+    /// Idempotency key of this line, in place of the batch's key with the line number.
     #[schema(min_length = 1, max_length = 255)]
     idempotency_key: Option<String>,
     /// 1 to 20 photos.
@@ -42,42 +42,42 @@ pub(super) struct BatchLine {
     category: Option<String>,
 }
 
-/// A photo in a batch: either its bytes or where they are.
+/// A photo in a batch: either its bytes or its URL.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BatchPhoto {
-    /// Its bytes, in base64.
+    /// The photo's bytes, in base64.
     #[schema(content_encoding = "base64")]
     photo: Option<String>,
-    /// Where it is: an `https://` URL, or an object in a store, where the settings allow it.
+    /// URL of the photo: `https://`, or an object in a store, where the settings allow it.
     photo_url: Option<String>,
-    /// Its name, for the answer only.
+    /// File name, repeated in the answer.
     #[schema(min_length = 1, max_length = 255)]
     name: Option<String>,
 }
 
-/// What a line asks for.
+/// A parsed line: the listing to check.
 pub(super) struct Asked {
     pub(super) listing: Listing,
     pub(super) photos: Vec<Upload>,
     pub(super) key: Option<String>,
 }
 
-/// What photos of a line may be.
+/// Limits for the photos of a line.
 #[derive(Clone, Copy)]
 pub(super) struct Caps {
     pub(super) photos: usize,
     pub(super) photo_bytes: usize,
 }
 
-/// Reads a line. Its id comes also where the rest is wrong.
+/// Parses a line. The line's id is returned even when the rest is invalid.
 pub(super) fn read(line: &[u8], caps: Caps) -> (Option<String>, Result<Asked, Problem>) {
     match serde_json::from_slice::<BatchLine>(line) {
         Ok(line) => {
             let id = line.id.clone().filter(|id| text("id", Some(id.clone())).is_ok());
             (id, line.asked(caps))
         }
-        Err(error) => (None, Err(Problem::invalid("json-invalid", format!("the line is no listing: {error}")))),
+        Err(error) => (None, Err(Problem::invalid("json-invalid", format!("the line is not a listing: {error}")))),
     }
 }
 
@@ -115,7 +115,7 @@ impl BatchPhoto {
         match (self.photo, self.photo_url) {
             (Some(encoded), None) => {
                 let bytes = STANDARD.decode(&encoded).map_err(|error| {
-                    let detail = format!("photos[{index}].photo is no base64 (RFC 4648, section 4): {error}");
+                    let detail = format!("photos[{index}].photo is not base64 (RFC 4648, section 4): {error}");
                     Problem::invalid("photo-base64-invalid", detail)
                 })?;
                 if bytes.len() > max_bytes {
@@ -136,7 +136,7 @@ impl BatchPhoto {
     }
 }
 
-/// A text that is there; an empty one counts as absent, as in forms.
+/// A checked text; an empty one counts as absent, as in forms.
 fn text(name: &'static str, text: Option<String>) -> Result<Option<String>, Problem> {
     let Some(text) = text else { return Ok(None) };
     if text.len() > MAX_TEXT {
@@ -150,7 +150,7 @@ fn is_key(text: &str) -> bool {
     (1..=255).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
 }
 
-/// The line that answers another.
+/// The first fields of an answer line.
 #[derive(Serialize)]
 struct Head<'a> {
     line: u64,
@@ -163,7 +163,7 @@ struct Head<'a> {
     problem: Option<&'a Problem>,
 }
 
-/// Writes the answer to line `line`. A check stands in it byte for byte as a request for it alone would have had it.
+/// Writes the answer to line `line`. The check is byte for byte the answer that a request for this listing alone gets.
 pub(super) fn write(line: u64, id: Option<&str>, outcome: &Result<Answered, Problem>) -> Bytes {
     let head = match outcome {
         Ok(answer) => Head { line, id, status: 200, replayed: answer.replayed, problem: None },

@@ -1,4 +1,4 @@
-//! The lines of a body, one after the other as they come.
+//! Splits a request body into lines while it arrives.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use futures_util::StreamExt;
 
 use crate::http::Problem;
 
-/// How long nothing may come before the batch is ended.
+/// How long the sender may pause before the batch ends.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// What is thrown away of a body whose rest is not wanted, so that its sender sees the answer.
+/// Most bytes of an unwanted rest of the body that are read and dropped, so that the sender sees the answer.
 const MOST_THROWN: usize = 64 << 20;
 const LONGEST_THROWN: Duration = Duration::from_secs(5);
 
 pub(super) struct Lines {
     body: BodyDataStream,
-    /// What came and was not taken yet.
+    /// Bytes received but not yet returned.
     read: BytesMut,
-    /// Bytes of `read` that hold no line break.
+    /// The first bytes of `read`, known to have no line break.
     looked: usize,
     ended: bool,
     max_bytes: usize,
@@ -33,7 +33,7 @@ impl Lines {
         Self { body, read: BytesMut::new(), looked: 0, ended: false, max_bytes, number: 0 }
     }
 
-    /// The next line that is not blank, with its number; `None` after the last.
+    /// The next line that is not blank, with its number from 1; `None` after the last.
     pub(super) async fn next(&mut self) -> Result<Option<(u64, Bytes)>, Problem> {
         loop {
             let Some(line) = self.line().await? else { return Ok(None) };
@@ -71,18 +71,19 @@ impl Lines {
                 Ok(Some(Ok(piece))) => self.read.extend_from_slice(&piece),
                 Ok(None) => self.ended = true,
                 Ok(Some(Err(error))) => {
-                    let detail = format!("the body broke off: {error}; send the batch again with the same key");
+                    let detail = format!("the body ended early: {error}; send the batch again with the same key");
                     return Err(Problem::new(StatusCode::BAD_REQUEST, "batch-broken-off", detail));
                 }
                 Err(_) => {
-                    let detail = format!("no line came for {} s; send the rest in another batch", IDLE.as_secs());
+                    let detail =
+                        format!("no line arrived for {} s; send the remaining lines in another batch", IDLE.as_secs());
                     return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "batch-idle", detail));
                 }
             }
         }
     }
 
-    /// Reads on without keeping anything, within bounds.
+    /// Reads and drops the rest of the body, at most [`MOST_THROWN`] bytes.
     pub(super) async fn throw_away(mut self) {
         let rest = async {
             let mut left = MOST_THROWN;

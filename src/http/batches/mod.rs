@@ -1,4 +1,5 @@
-//! Many listings in one request, one a line. Each is answered when it is done, gives way to single checks, and fails by itself.
+//! Many listings in one request, one per line. Each line is answered when it is done, gives way to single checks, and
+//! fails alone.
 
 mod line;
 mod lines;
@@ -23,55 +24,56 @@ use crate::screening::CheckAnswer;
 
 use line::BatchLine;
 
-/// What lines of a batch, in and out, are called.
+/// Media type of a batch's request and answer.
 const NDJSON: &str = "application/x-ndjson";
 
-/// Characters of a batch's key at most: the keys of its lines are longer.
+/// Most characters of a batch's key; the keys of its lines are longer.
 const MAX_KEY: usize = 240;
 
-/// One line of the answer: a listing's, or the last one, which counts.
+/// One line of the answer: the answer for a listing, or the last line, which has the counts.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the lines for OpenAPI; line.rs writes them")]
 struct BatchAnswer {
-    /// Number of the line in the request, from 1; absent on the last.
+    /// Number of the request line, from 1; absent on the last.
     line: Option<u64>,
-    /// The line's `id`, where it has one.
+    /// The request line's `id`; absent where it has none.
     id: Option<String>,
-    /// The status that a request for this listing alone would have had.
+    /// The HTTP status that a request for this listing alone would get.
     status: Option<u16>,
-    /// Whether an earlier request with the same key got this answer.
+    /// Whether this is the stored answer to an earlier request with the same key.
     replayed: Option<bool>,
-    /// The answer, where there is one.
+    /// The answer, if the listing was checked.
     check: Option<CheckAnswer>,
-    /// Why there is none; on the last line, why not all lines were read.
+    /// Why the listing was not checked; on the last line, why the service stopped reading lines.
     problem: Option<Problem>,
-    /// Only on the last line.
+    /// The counts; only on the last line.
     end: Option<BatchEnd>,
 }
 
-/// What became of a batch. Without this line the answer is not whole: send the batch again with the same key.
+/// The counts of a batch. An answer without this line is incomplete: send the batch again with the same key.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the last line for OpenAPI; run.rs writes it")]
 struct BatchEnd {
-    /// Lines that were read, blank ones left out.
+    /// Lines read, without blank ones.
     lines: u64,
-    /// Lines with an answer.
+    /// Lines answered with a check.
     answered: u64,
-    /// Lines with a problem.
+    /// Lines answered with a problem.
     failed: u64,
 }
 
 /// Check many listings at once, at lower priority than single checks.
 ///
-/// One JSON object a line in, one a line out as each is done, in any order; the last line counts them. Lines wait while the service has
-/// single checks to answer. A line that is wrong fails alone. With an `Idempotency-Key`, the line numbered n has the key `KEY#n` unless
-/// it has one of its own: a batch that was cut off is sent again, and what was answered before is not done again.
+/// Send one JSON object per line. The answer has one line for each, in the order in which they are done, and a last
+/// line with the counts. Lines wait while the service has single checks to answer. An invalid line fails alone. With an
+/// `Idempotency-Key`, line n has the key `KEY#n` unless it names its own: send an interrupted batch again, and lines
+/// answered before are not checked again.
 #[utoipa::path(
     post, path = "/v1/checks:batch", tag = "checks",
     params(("Idempotency-Key" = String, Header, nullable = false, min_length = 1, max_length = 240, description = "1 to 240 visible characters")),
-    request_body(content = BatchLine, content_type = "application/x-ndjson", description = "One object a line, at most `server.max_batch_lines` lines"),
+    request_body(content = BatchLine, content_type = "application/x-ndjson", description = "One object per line, at most `server.max_batch_lines` lines"),
     responses(
-        (status = 200, body = BatchAnswer, content_type = "application/x-ndjson", description = "One object a line"),
+        (status = 200, body = BatchAnswer, content_type = "application/x-ndjson", description = "One object per line"),
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 429, body = Problem, content_type = "application/problem+json"),
@@ -88,7 +90,7 @@ pub(super) async fn create(
     if key.as_ref().is_some_and(|key| key.len() > MAX_KEY) {
         return Err(Problem::invalid(
             "idempotency-key-invalid",
-            format!("Idempotency-Key is longer than {MAX_KEY} characters, the most for a batch"),
+            format!("Idempotency-Key is longer than {MAX_KEY} characters; send a shorter key with a batch"),
         ));
     }
     expect_lines(&headers)?;
@@ -101,7 +103,7 @@ pub(super) async fn create(
     tokio::spawn(batch.run(request.into_body()));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(NDJSON)),
-        // Proxies would hold answers back until there are many.
+        // Proxies would collect answers before sending any.
         (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
     let body = stream::unfold(written, |mut written: mpsc::UnboundedReceiver<Bytes>| async move {
@@ -121,6 +123,6 @@ fn expect_lines(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "ndjson-expected",
-        format!("the body's Content-Type is {given:?}, expected {NDJSON}: one JSON object a line"),
+        format!("the body's Content-Type is {given:?}, expected {NDJSON}: one JSON object per line"),
     ))
 }

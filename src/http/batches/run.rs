@@ -1,4 +1,4 @@
-//! A batch on its way: lines are read only as fast as they are answered.
+//! Runs a batch: lines are read only as fast as they are answered.
 
 use std::sync::Arc;
 
@@ -17,16 +17,17 @@ use crate::http::{App, Problem, fetched, system};
 use crate::screening::Answered;
 use crate::telemetry;
 
-/// Lines of a batch that are fetched or worked on, beside one a core.
+/// Lines of a batch in work, beyond one per core.
 const AHEAD: usize = 2;
 
 pub(super) struct Batch {
     pub(super) app: Arc<App>,
     pub(super) caller: Caller,
     pub(super) key: Option<String>,
-    /// Never waits: there are no more answers than lines, so that who reads only after sending everything is served too.
+    /// Unbounded, because a client may read answers only after it has sent everything; there are no more answers than
+    /// lines.
     pub(super) answers: mpsc::UnboundedSender<Bytes>,
-    /// Given back at the end.
+    /// The batch's permit, returned when the batch ends.
     pub(super) _place: OwnedSemaphorePermit,
 }
 
@@ -37,7 +38,7 @@ impl Batch {
         let mut tasks = JoinSet::new();
         let ended = tokio::select! {
             ended = self.take(&mut lines, &mut tasks, &mut counts) => ended,
-            // Nobody is there to hear the rest.
+            // The client has gone; nobody reads the other answers.
             () = self.answers.closed() => return,
         };
         while let Some(answered) = tasks.join_next().await {
@@ -55,7 +56,7 @@ impl Batch {
         }
     }
 
-    /// Takes lines until there is none, or none may be taken.
+    /// Takes lines until the body ends, or until an error ends the batch.
     async fn take(&self, lines: &mut Lines, tasks: &mut JoinSet<bool>, counts: &mut Counts) -> Result<(), Problem> {
         let window = Arc::new(Semaphore::new(self.app.cores + AHEAD));
         let mut stopping = self.app.stopping();
@@ -103,7 +104,7 @@ async fn answer(app: &Arc<App>, caller: &Caller, asked: Asked, key: Option<Strin
     let key = own.or(key);
     let caller = caller.clone();
     let confirmed = caller.clone();
-    // A batch may take longer than a key is good for.
+    // The key may expire or be revoked while the batch runs.
     app.work_beside(move |app| {
         confirmed.confirm(&app.screener().gallery)?;
         app.not_ready().map_or(Ok(()), |reason| Err(system::not_ready(reason)))
@@ -140,6 +141,8 @@ fn interrupted() -> Problem {
 }
 
 fn too_many(most: usize) -> Problem {
-    let detail = format!("the batch has more than {most} lines (server.max_batch_lines); send the rest in another");
+    let detail = format!(
+        "the batch has more than {most} lines (server.max_batch_lines); send the remaining lines in another batch"
+    );
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-many-lines", detail)
 }

@@ -1,4 +1,4 @@
-//! Who asks: sessions by cookie, which ends with the browser, and here after some hours; forms by token, refusals as pages.
+//! Sessions, which a cookie names and which end with the browser or after some hours; form tokens; rejections as pages.
 
 use std::sync::Arc;
 
@@ -24,11 +24,11 @@ const COOKIE: &str = "touchstone_session";
 const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
 pub(super) const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
 
-/// Somebody who is signed in.
+/// A signed-in moderator or admin.
 pub(super) struct Moderator {
     pub(super) session: Session,
     token: Sha256,
-    /// Whether scripts ask for a part of a page.
+    /// Whether a script (htmx) requests a part of a page.
     pub(super) htmx: bool,
 }
 
@@ -37,26 +37,26 @@ impl Moderator {
         Worker { name: self.session.account.clone(), session: self.session.id.clone() }
     }
 
-    /// Whether a form comes from a page of this session. Sums are compared, so that the time taken says nothing.
+    /// Rejects a form that no page of this session sent. Checksums are compared, so that timing reveals nothing.
     pub(super) fn check(&self, csrf: Option<&str>) -> Result<(), Refusal> {
         let same = csrf.is_some_and(|csrf| token_sum(csrf) == token_sum(&self.session.csrf));
         if same { Ok(()) } else { Err(Refusal::Forged) }
     }
 }
 
-/// Why a page is not shown, or something not done.
+/// Why a page is not shown, or an act is not done.
 pub(in crate::http) enum Refusal {
-    /// Nobody is signed in; where they wanted to go.
+    /// Nobody is signed in; `next` is the requested page.
     SignedOut { next: String, htmx: bool },
-    /// The form does not come from a page of this session.
+    /// No page of this session sent the form.
     Forged,
-    /// Something in the request is wrong.
+    /// The request is invalid: status and message.
     Wrong(StatusCode, String),
-    /// It is for admins.
+    /// Only admins may see the page.
     NotAllowed,
-    /// The desk refuses.
+    /// The desk returned an error.
     Desk(Box<DeskError>),
-    /// The service cannot answer.
+    /// The service is at its capacity.
     Busy,
 }
 
@@ -79,7 +79,7 @@ impl From<Problem> for Refusal {
     }
 }
 
-/// What a refusal says; [`refusals_as_pages`] writes the page, for it knows who is signed in.
+/// The message of a refusal. [`refusals_as_pages`] writes the page, because it knows who is signed in.
 #[derive(Clone)]
 struct Said(String);
 
@@ -88,7 +88,7 @@ impl IntoResponse for Refusal {
         let (status, detail) = match self {
             Self::SignedOut { next, htmx } => {
                 let login = format!("/console/login?next={}", console::encoded(&next));
-                // A script cannot follow to a page: it is told where to go.
+                // A script cannot follow a redirect to a page: a header tells it the address.
                 return if htmx {
                     (StatusCode::UNAUTHORIZED, [(HX_REDIRECT, login)]).into_response()
                 } else {
@@ -97,10 +97,10 @@ impl IntoResponse for Refusal {
             }
             Self::Forged => (
                 StatusCode::FORBIDDEN,
-                "This form does not belong to this session. Open the page again and send it from there.".to_owned(),
+                "This form does not belong to this session. Reload the page and send the form again.".to_owned(),
             ),
             Self::Wrong(status, detail) => (status, detail),
-            Self::NotAllowed => (StatusCode::FORBIDDEN, "This page is for admins.".to_owned()),
+            Self::NotAllowed => (StatusCode::FORBIDDEN, "Only admins may see this page.".to_owned()),
             Self::Desk(error) => (desk_status(&error), desk_detail(&error)),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "The service is at its capacity; try again.".to_owned()),
         };
@@ -108,7 +108,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Shows a refusal as a page with everything around it; to scripts, as the one paragraph that they put in their page.
+/// Shows a refusal as a whole page; for scripts, as one paragraph that they insert into their page.
 pub(super) async fn refusals_as_pages(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let (htmx, jar) = (is_htmx(headers), CookieJar::from_headers(headers));
@@ -126,7 +126,7 @@ pub(super) async fn refusals_as_pages(State(app): State<Arc<App>>, request: Requ
     (status, Html(text.into_string())).into_response()
 }
 
-/// Who is signed in, with the sum of the token.
+/// The session of the request's cookie, with the SHA-256 of its token.
 async fn session(app: &Arc<App>, jar: &CookieJar) -> Result<Option<(Session, Sha256)>, Problem> {
     let Some(token) = jar.get(COOKIE).map(|cookie| token_sum(cookie.value())) else {
         return Ok(None);
@@ -155,7 +155,7 @@ fn desk_status(error: &DeskError) -> StatusCode {
     }
 }
 
-/// The cause of a fault goes to the log.
+/// The message for an error of the desk. The cause of an internal fault goes to the log only.
 fn desk_detail(error: &DeskError) -> String {
     if desk_status(error).is_server_error() {
         tracing::error!(%error, "the console could not answer");
@@ -186,12 +186,12 @@ fn is_htmx(headers: &HeaderMap) -> bool {
     headers.contains_key(HX_REQUEST)
 }
 
-/// `axum::extract::Query` whose refusals are pages.
+/// `axum::extract::Query` whose rejections are pages.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(Refusal))]
 pub(super) struct Query<T>(pub(super) T);
 
-/// `axum::extract::Path` whose refusals are pages.
+/// `axum::extract::Path` whose rejections are pages.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(Refusal))]
 pub(super) struct Path<T>(pub(super) T);
@@ -208,7 +208,7 @@ impl From<PathRejection> for Refusal {
     }
 }
 
-/// A form that comes from a page of the session.
+/// A form that a page of the session sent.
 pub(super) struct Signed<T>(pub(super) Moderator, pub(super) T);
 
 #[derive(Deserialize)]
@@ -233,13 +233,13 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Signed<T> {
     }
 }
 
-/// A form or a query as names and texts; of a name that comes twice the last one counts.
+/// Parses a form or a query. Of a name that occurs twice, the last value counts.
 pub(super) fn form<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let pairs: serde_json::Map<String, serde_json::Value> = url::form_urlencoded::parse(bytes)
         .map(|(name, value)| (name.into_owned(), serde_json::Value::String(value.into_owned())))
         .collect();
     serde_json::from_value(serde_json::Value::Object(pairs))
-        .map_err(|error| format!("The form is not as expected: {error}."))
+        .map_err(|error| format!("The form is invalid: {error}. Reload the page and try again."))
 }
 
 #[derive(Deserialize)]
@@ -261,7 +261,7 @@ pub(super) struct Login {
 pub(super) async fn login(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> Result<Response, Refusal> {
     let Login { name, password, next } =
         form(&body).map_err(|detail| Refusal::Wrong(StatusCode::UNPROCESSABLE_ENTITY, detail))?;
-    // There is no session yet whose token a form could hold: browsers say where it comes from.
+    // There is no session yet whose token a form could carry: the browser's header names the origin.
     if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
         return Err(Refusal::Forged);
     }
@@ -277,7 +277,7 @@ pub(super) async fn login(State(app): State<Arc<App>>, headers: HeaderMap, body:
                 .secure(app.console.secure_cookie);
             (CookieJar::new().add(cookie), Redirect::to(&next)).into_response()
         }
-        SignIn::Wrong => refused(StatusCode::UNAUTHORIZED, "Name or password is wrong."),
+        SignIn::Wrong => refused(StatusCode::UNAUTHORIZED, "The name or the password is wrong."),
         SignIn::Wait(wait) => {
             let seconds = wait.as_secs() + 1;
             let text = format!("Too many wrong passwords for this name; try again in {seconds} s.");
@@ -288,7 +288,7 @@ pub(super) async fn login(State(app): State<Arc<App>>, headers: HeaderMap, body:
     })
 }
 
-/// Only pages of the console are gone to after signing in: a link may name any. Read as browsers read it.
+/// The page to show after signing in: pages of the console only, because a link may name any. Parsed as browsers do.
 fn own_page(next: &str) -> Option<String> {
     let here = url::Url::parse("http://console.invalid/").ok()?;
     let there = here.join(next).ok()?;

@@ -16,14 +16,14 @@ use crate::http::App;
 use crate::http::cases::MAX_APPEAL;
 use crate::moderation::{Desk, DeskError, Finder, Judgement, Subject};
 
-/// Near references of each polarity beside a case.
+/// Similar references of each polarity shown beside a case.
 const NEAR: usize = 6;
-/// Entries of the log beside a case.
+/// Entries of the log shown beside a case.
 const LOGGED: usize = 50;
 
 const HX_PUSH_URL: HeaderName = HeaderName::from_static("hx-push-url");
 
-/// Which part of a case is looked at.
+/// The photo and the match of a case to show.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct CaseQuery {
     photo: Option<usize>,
@@ -127,7 +127,7 @@ pub(super) struct DecideForm {
     queue: Option<String>,
 }
 
-/// Decides and goes on: to the next photo of the case that waits, else to the next case.
+/// Decides a case, and goes on to its next open photo, else to the next case.
 pub(super) async fn decide(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -136,7 +136,7 @@ pub(super) async fn decide(
     app.page(move |app| {
         let desk = app.desk();
         let worker = moderator.worker();
-        // Whatever can be wrong is found before anything is kept.
+        // Everything is validated before anything is stored.
         let filter = QueueFilter::of(form.queue.as_deref());
         let (queue, query) = (filter.address(), filter.query()?);
         let decision: Decision = form.decision.parse().map_err(DeskError::from)?;
@@ -153,7 +153,7 @@ pub(super) async fn decide(
             let page = Told::DecidedLast.at(&queue_address(&queue));
             return Ok(([(HX_REDIRECT, page)], "").into_response());
         };
-        let notice = format!("Decided: {}; u takes it back.", console::decision_words(decision));
+        let notice = format!("Decided: {}. Press u to undo.", console::decision_words(decision));
         let query = CaseQuery { queue: Some(queue.clone()), ..CaseQuery::default() };
         let content = render(&desk, &moderator, &next, &query, Some(&notice))?;
         Ok(([(HX_PUSH_URL, case_address(&next, &queue))], Html(content)).into_response())
@@ -161,10 +161,10 @@ pub(super) async fn decide(
     .await
 }
 
-/// Characters of a reason at most.
+/// Most characters of a reason.
 const MOST_WORDS: usize = 1000;
 
-/// A text without what is around it; an empty one is none.
+/// A text without surrounding blanks; `None` where nothing is left.
 fn limited(what: &str, text: Option<String>, most: usize) -> Result<Option<String>, Refusal> {
     let Some(text) = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else { return Ok(None) };
     check_text(what, &text).map_err(|fault| unprocessable(format!("{fault}.")))?;
@@ -251,7 +251,7 @@ pub(super) async fn add_reference(
             }
             Added::Contradicts(known) => Err(Refusal::Wrong(
                 StatusCode::CONFLICT,
-                format!("This very photo is {} already as {}.", known.claim.polarity, known.id),
+                format!("This photo is already the {} reference {}.", known.claim.polarity, known.id),
             )),
         }
     })

@@ -16,7 +16,7 @@ use crate::http::form::{Form, Parts, Rules};
 use crate::moderation::{DeskError, Finder, Subject};
 use crate::screening::ScreenError;
 
-/// Results on a page.
+/// Results per page.
 const SHOWN: usize = 60;
 
 pub(super) async fn page(
@@ -42,8 +42,8 @@ pub(super) async fn page(
         let show = LookupPage {
             session: &moderator.session,
             subject: sum.as_ref().map(|(sum, sent)| match sent {
-                true => (Picture::Photo(sum), "The photo that is looked for".to_owned()),
-                false => (Picture::Reference(sum), "The reference that is looked for".to_owned()),
+                true => (Picture::Photo(sum), "The photo that you look up".to_owned()),
+                false => (Picture::Reference(sum), "The reference that you look up".to_owned()),
             }),
             chosen: &all,
             found: &found,
@@ -81,7 +81,7 @@ fn query(all: &[(String, String)]) -> Result<VectorQuery, DeskError> {
     })
 }
 
-/// The beginning of a day, UTC, so many days later.
+/// The start of a day in UTC, `later` days after the given one.
 pub(super) fn midnight(text: &str, later: i64) -> Result<Timestamp, DeskError> {
     let wrong = || InvalidName(format!("the date is {text:?}, expected YYYY-MM-DD"));
     let day: Date = text.parse().map_err(|_| wrong())?;
@@ -89,7 +89,7 @@ pub(super) fn midnight(text: &str, later: i64) -> Result<Timestamp, DeskError> {
     Ok(day.to_zoned(TimeZone::UTC).map_err(|_| wrong())?.timestamp())
 }
 
-/// Takes a photo to look up, and goes to its page, whose address can be shared.
+/// Stores a photo to look up, and redirects to its page, whose address can be shared.
 pub(super) async fn take(
     State(app): State<Arc<App>>,
     moderator: Moderator,

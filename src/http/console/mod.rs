@@ -1,5 +1,5 @@
-//! The console's routes. Every one but the sign-in and the assets needs a session; everything that changes something
-//! is a POST whose form holds the session's token.
+//! The console's routes. Every route but the sign-in and the assets needs a session. Every change is a POST whose form
+//! carries the session's token.
 
 mod auth;
 mod cases;
@@ -21,7 +21,7 @@ use super::App;
 use crate::console::{ASSETS, POLICY};
 pub(super) use auth::Refusal;
 
-/// Bytes of a form at most; only photos need more.
+/// Most bytes of a form; only photos need more.
 const MAX_FORM_BYTES: usize = 64 << 10;
 
 pub(super) fn routes(app: Arc<App>) -> Router<Arc<App>> {
@@ -49,7 +49,7 @@ pub(super) fn routes(app: Arc<App>) -> Router<Arc<App>> {
         .route("/console/assets/{name}", get(asset))
         .route("/console/pictures/{kind}/{sum}/{side}", get(pictures::get))
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
-        // Photos are larger.
+        // Photos need a larger body.
         .route("/console/lookup", get(lookup::page).post(lookup::take))
         .route("/console/{*rest}", get(nowhere))
         .layer(middleware::from_fn_with_state(app, auth::refusals_as_pages))
@@ -69,7 +69,7 @@ async fn asset(Path(name): Path<String>) -> Response {
     }
 }
 
-/// What every answer of the console tells browsers.
+/// Adds the security headers that every answer of the console has.
 async fn guarded(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
@@ -80,7 +80,7 @@ async fn guarded(mut response: Response) -> Response {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    // What is about cases is kept by no cache but the picture's own.
+    // Only small photos, which set their own header, may be cached; pages about cases may not.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -1,4 +1,4 @@
-//! Small pictures, made once.
+//! Small versions of photos, made once.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(super) async fn get(
     _: Moderator,
     Path((kind, sum, side)): Path<(String, String, u32)>,
 ) -> Result<Response, Refusal> {
-    let missing = || Refusal::Wrong(StatusCode::NOT_FOUND, "There is no such picture.".to_owned());
+    let missing = || Refusal::Wrong(StatusCode::NOT_FOUND, "There is no such photo.".to_owned());
     let sum: Sha256 = sum.parse().map_err(|_| missing())?;
     if !THUMBNAIL_SIDES.contains(&side) {
         return Err(missing());
@@ -40,7 +40,7 @@ pub(super) async fn get(
                 made
             }
         };
-        // A sum's picture never changes; whether somebody may see it does.
+        // The small version for a checksum never changes; who may see it does.
         let headers =
             [(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "private, max-age=86400, immutable")];
         Ok((headers, made).into_response())

@@ -11,12 +11,12 @@ use crate::gallery::{CaseStatus, QueueQuery};
 use crate::http::App;
 use crate::moderation::DeskError;
 
-/// Cases on a page.
+/// Cases per page.
 const SHOWN: usize = 60;
-/// The last page that can be asked for.
+/// The highest page number.
 const MOST_PAGES: usize = 10_000;
 
-/// What the queue is filtered by. Empty fields are absent ones.
+/// Filters of the queue. An empty field filters nothing.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct QueueFilter {
     brand: Option<String>,
@@ -30,12 +30,12 @@ pub(super) struct QueueFilter {
 }
 
 impl QueueFilter {
-    /// From an address; one that cannot be read filters nothing.
+    /// Parses a query string; an invalid one filters nothing.
     pub(super) fn of(address: Option<&str>) -> Self {
         form(address.unwrap_or_default().as_bytes()).unwrap_or_default()
     }
 
-    /// As it stands in an address, with nothing in it that an address must not hold.
+    /// The filters as a query string, percent-encoded.
     pub(super) fn address(&self) -> String {
         let mut address = url::form_urlencoded::Serializer::new(String::new());
         let fields = [
@@ -54,7 +54,7 @@ impl QueueFilter {
         address.finish()
     }
 
-    /// Which page is shown, from 1.
+    /// Number of the page to show, from 1.
     fn page(&self) -> usize {
         self.page.as_deref().and_then(|text| text.parse().ok()).unwrap_or(1).clamp(1, MOST_PAGES)
     }
@@ -108,7 +108,7 @@ pub(super) async fn queue(
 #[derive(Deserialize)]
 pub(super) struct FromQueue {
     pub(super) queue: Option<String>,
-    /// The case that is skipped: it goes back.
+    /// The case to skip: it is released.
     skipped: Option<String>,
 }
 
@@ -128,7 +128,7 @@ pub(super) async fn next(
     .await
 }
 
-/// To a case; where there is none, to the queue, which says why.
+/// Redirects to a case, or, where there is none, to the queue with `otherwise` as the notice.
 pub(super) fn to_case(id: Option<&str>, queue: &str, otherwise: Told) -> Response {
     match id {
         Some(id) => Redirect::to(&case_address(id, queue)).into_response(),

@@ -1,8 +1,8 @@
-//! What is told on the page that is gone to: its code stands in the address.
+//! Notices that the next page shows: the address carries a notice's code.
 
 use axum::response::{IntoResponse, Redirect, Response};
 
-/// Something that was done, or could not be.
+/// What the last act did, or why it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Told {
     DecidedLast,
@@ -28,15 +28,15 @@ impl Told {
 
     fn text(self) -> &'static str {
         match self {
-            Self::DecidedLast => "Decided; u takes it back. No other case is free for you here.",
-            Self::DecisionUndone => "The decision is taken back; the case is yours again.",
+            Self::DecidedLast => "Decided. Press u to undo. No other case with these filters is free.",
+            Self::DecisionUndone => "The decision is undone. You have claimed the case again.",
             Self::QuarantineUndone => "The reference takes part in checks again.",
-            Self::AddedUndone => "The reference that was added is gone again.",
-            Self::NothingFree => "No case is free for you here.",
+            Self::AddedUndone => "The added reference is deleted again.",
+            Self::NothingFree => "No case with these filters is free.",
         }
     }
 
-    /// The address of a page that tells it.
+    /// The address of `page` with the notice's code.
     pub(super) fn at(self, page: &str) -> String {
         let separator = if page.contains('?') { '&' } else { '?' };
         format!("{page}{separator}told={}", self.code())
@@ -47,7 +47,7 @@ impl Told {
     }
 }
 
-/// The words for a code; an unknown one says nothing.
+/// The notice for a code; `None` for an unknown one.
 pub(super) fn told(code: Option<&str>) -> Option<&'static str> {
     Told::ALL.into_iter().find(|told| Some(told.code()) == code).map(Told::text)
 }

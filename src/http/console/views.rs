@@ -14,11 +14,11 @@ use crate::gallery::Role;
 use crate::http::App;
 use crate::moderation::{Statement, bundle};
 
-/// Days of the overview.
+/// Days that the overview covers.
 const DAYS: i64 = 30;
-/// Entries of the log on a page.
+/// Entries of the log per page.
 const LOGGED: usize = 500;
-/// Sellers named.
+/// Sellers that the overview names.
 const SELLERS: usize = 10;
 
 #[derive(Deserialize)]
@@ -85,7 +85,7 @@ pub(super) async fn statement(
     .await
 }
 
-/// A POST, because it is written down.
+/// A POST, because the export is an entry of the log.
 pub(super) async fn evidence(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,

@@ -1,4 +1,4 @@
-//! What requests about references say, and what is answered.
+//! Bodies of requests and answers about references.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -15,43 +15,43 @@ use crate::photo::Doubt;
 /// A reference.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct ReferenceBody {
-    /// Its id.
+    /// Id of the reference.
     id: String,
-    /// Whose it is.
+    /// The brand that owns it.
     brand: BrandId,
     /// Authentic or fake.
     polarity: Polarity,
-    /// Photo or logo. A logo is looked for on goods, and a copy of it is no reuse of a photo.
+    /// Photo or logo. The service searches goods for a logo; a copy of a logo is not a reused photo.
     kind: Kind,
-    /// Who says so: `brand`, or `picture` where it was found by looking at it.
+    /// Source of `kind`: `brand`, or `picture` where the service determined it from the pixels.
     kind_from: KindFrom,
     /// The brand's product id.
     product: Option<String>,
-    /// Where the brand has it from.
+    /// Where the brand got the photo from.
     source: Option<String>,
     /// Free text.
     notes: Option<String>,
     /// Why the brand may use the photo.
     rights_basis: Option<String>,
-    /// Whether it takes part in checks.
+    /// Whether the reference takes part in checks.
     state: ReferenceState,
-    /// Why it is held back, if it is.
+    /// Why the reference is quarantined; absent where it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     quarantine: Option<QuarantineText>,
-    /// Why it never leads to a block by itself, if it does not.
+    /// Why the reference never leads to a block by itself; absent where it may.
     #[serde(skip_serializing_if = "Option::is_none")]
     mark: Option<Mark>,
     /// Why it is a poor reference; empty where nothing is in doubt. With any doubt but `invisible-on-white`, it matches
     /// the same file and the same pixels only.
     doubts: Vec<DoubtText>,
-    /// Near-copies of one another within the brand have the same number; absent where there are none.
+    /// Near-duplicates within the brand have the same number; absent where there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<u64>,
-    /// Sum of the photo's bytes, 64 hex digits.
+    /// SHA-256 of the photo's bytes, 64 hex digits.
     sha256: String,
-    /// Perceptual hash, 64 hex digits.
+    /// Perceptual hash (PDQ) of the photo, 64 hex digits.
     perceptual_hash: String,
-    /// How much there is to see, 0 to 100.
+    /// How much detail the photo has, 0 to 100 (PDQ's quality metric).
     quality: u8,
     /// Width in pixels, upright.
     width: u32,
@@ -67,46 +67,49 @@ pub(in crate::http) struct ReferenceBody {
     updated_at: Timestamp,
 }
 
-/// Why a reference is held back, in words for the caller.
+/// Why a reference is quarantined, in words for the caller.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Quarantine)]
 pub(in crate::http) struct QuarantineText {
     /// Stable kebab-case code: `conflict`, `flood` or `moderator`.
     code: String,
-    /// What contradicts it, or what a moderator wrote. A brand does not read what may speak of another brand's reference.
+    /// What contradicts the reference, or a moderator's note. A brand does not see texts that may be about another
+    /// brand's reference.
     detail: String,
 }
 
 impl QuarantineText {
-    /// As this caller may read it: a brand hears that its image contradicts another's, not whose, nor which, and not what
-    /// moderators write to each other.
+    /// The text as this caller may read it: a brand learns that its photo contradicts another brand's, but neither
+    /// whose nor which, and not the notes that moderators write to each other.
     fn seen_by(caller: &Caller, quarantine: Quarantine) -> Self {
         let Quarantine { code, detail, private } = quarantine;
         let detail = match code.as_str() {
             _ if !private || caller.brand().is_none() => detail,
-            Quarantine::MODERATOR => "a moderator holds it back; ask the marketplace why".to_owned(),
-            _ => "nearly the same image was supplied otherwise; the marketplace decides which is right".to_owned(),
+            Quarantine::MODERATOR => "a moderator quarantined it; ask the marketplace why".to_owned(),
+            _ => {
+                "somebody else supplied nearly the same photo; the marketplace decides which claim is right".to_owned()
+            }
         };
         Self { code, detail }
     }
 }
 
-/// Who says what kind of picture a reference is.
+/// Who says whether a reference is a photo or a logo.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::http) enum KindFrom {
     /// The brand.
     Brand,
-    /// Nobody; it was found by looking at the picture. A fake that the brand says nothing of is a photo.
+    /// The service, from the pixels. A fake whose kind the brand does not name is a photo.
     Picture,
 }
 
-/// A doubt, as a stable code and in words.
+/// A doubt about a reference, as a stable code and in words.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct DoubtText {
     /// Stable code.
     code: Doubt,
-    /// In words: what is wrong and what to do.
+    /// What is wrong and what to do.
     text: &'static str,
 }
 
@@ -117,7 +120,7 @@ impl From<Doubt> for DoubtText {
 }
 
 impl ReferenceBody {
-    /// As this caller may see it.
+    /// The reference as this caller may see it.
     pub(super) fn seen_by(caller: &Caller, reference: Reference) -> Self {
         let kind = reference.kind();
         let (claim, photo) = (reference.claim, reference.photo);
@@ -148,25 +151,25 @@ impl ReferenceBody {
     }
 }
 
-/// The form of a new reference. Texts hold no control characters, `notes` excepted, which may have line breaks and tabs.
+/// The form of a new reference. Control characters are rejected, except line breaks and tabs in `notes`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form for OpenAPI; Form reads it")]
 pub(in crate::http) struct ReferenceForm {
-    /// One file, or else `photo_url`.
+    /// One file; else send `photo_url`.
     #[schema(value_type = String, format = Binary, required = false)]
     photo: String,
-    /// A photo at an `https://` URL or in an object store, which the service fetches where its settings allow it.
+    /// A photo at an `https://` URL or in an object store; the service fetches it where its settings allow that.
     #[schema(required = false)]
     photo_url: String,
     /// Authentic or fake.
     polarity: Polarity,
-    /// Photo or logo; absent: found by looking at the picture. A fake is a photo unless it is said to be a logo.
+    /// Photo or logo; when absent, the service determines it from the pixels. A fake is a photo unless you send `logo`.
     #[schema(required = false)]
     kind: Kind,
     /// The brand's product id, at most 256 bytes.
     #[schema(required = false, min_length = 1)]
     product: String,
-    /// Where the brand has it from, at most 1024 bytes.
+    /// Where the brand got the photo from, at most 1024 bytes.
     #[schema(required = false, min_length = 1)]
     source: String,
     /// Free text, at most 4096 bytes.
@@ -180,33 +183,33 @@ pub(in crate::http) struct ReferenceForm {
 /// One page of references.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct ReferencePage {
-    /// In the order they were added.
+    /// In the order in which they were added.
     pub(super) references: Vec<ReferenceBody>,
     /// `after` of the next page; absent on the last.
     pub(super) next: Option<u64>,
 }
 
-/// Which references to list.
+/// Filters and page of a list of references.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct PageQuery {
-    /// Only of this polarity.
+    /// Only references of this polarity.
     pub(super) polarity: Option<Polarity>,
-    /// Only of this product.
+    /// Only references of this product.
     pub(super) product: Option<String>,
-    /// Only of this kind.
+    /// Only references of this kind.
     pub(super) kind: Option<Kind>,
-    /// Only in this state.
+    /// Only references in this state.
     pub(super) state: Option<ReferenceState>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     pub(super) after: Option<u64>,
-    /// 1 to 1000; 100 when absent.
+    /// Most references on the page, 1 to 1000; 100 when absent.
     #[param(minimum = 1, maximum = 1000)]
     pub(super) limit: Option<usize>,
 }
 
-/// What to change: absent fields stay, null clears.
+/// Changes to a reference: absent fields stay, null clears.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ReferencePatch {
@@ -214,7 +217,7 @@ pub(in crate::http) struct ReferencePatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     product: Option<Option<String>>,
-    /// Where the brand has it from, at most 1024 bytes.
+    /// Where the brand got the photo from, at most 1024 bytes.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     source: Option<Option<String>>,
@@ -226,27 +229,27 @@ pub(in crate::http) struct ReferencePatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     rights_basis: Option<Option<String>>,
-    /// Photo or logo; null: found by looking at the picture.
+    /// Photo or logo; null: the service determines it from the pixels.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Kind>)]
     kind: Option<Option<Kind>>,
-    /// Whether it takes part in checks.
+    /// Whether the reference takes part in checks.
     #[schema(value_type = Option<SettableState>)]
     state: Option<ReferenceState>,
 }
 
-/// The states that a brand may put a reference into.
+/// The states that a brand may set.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(dead_code, reason = "describes a field for OpenAPI")]
 enum SettableState {
-    /// Takes part.
+    /// Takes part in checks.
     Active,
-    /// Kept, but takes no part.
+    /// Stays stored, but takes no part in checks.
     Disabled,
 }
 
-/// Tells null from absent.
+/// Tells null from an absent field.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

@@ -1,4 +1,4 @@
-//! A brand's references over HTTP.
+//! Routes for a brand's references.
 
 mod bodies;
 
@@ -21,20 +21,20 @@ const TEXTS: &[(&str, usize)] =
     &[("polarity", 16), ("kind", 16), DETAIL_CAPS[0], DETAIL_CAPS[1], DETAIL_CAPS[2], DETAIL_CAPS[3]];
 const MAX_PAGE: usize = 1000;
 
-/// Add a brand's image. The next check sees it.
+/// Add a reference. The next check uses it.
 #[utoipa::path(
     post, path = "/v1/brands/{brand}/references", tag = "references",
     params(("brand" = BrandId, Path)),
     request_body(content = inline(ReferenceForm), content_type = "multipart/form-data"),
     responses(
-        (status = 201, body = ReferenceBody, description = "Added, and stored so that it survives a crash; `doubts` says why it may be a poor reference"),
-        (status = 200, body = ReferenceBody, description = "The brand has this very photo already; nothing was changed"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "The brand has this very photo with the other polarity"),
+        (status = 201, body = ReferenceBody, description = "Added and durably stored; `doubts` says why it may be a poor reference"),
+        (status = 200, body = ReferenceBody, description = "The brand already has this photo; nothing was changed"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "The brand has this photo with the other polarity"),
         (status = 413, body = Problem, content_type = "application/problem+json"),
         (status = 415, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "No photo, or a damaged one (`photo-partly-decoded`)"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Not a photo, or a damaged one (`photo-partly-decoded`)"),
         (status = 429, body = Problem, content_type = "application/problem+json"),
-        (status = 502, body = Problem, content_type = "application/problem+json", description = "The photo could not be fetched now"),
+        (status = 502, body = Problem, content_type = "application/problem+json", description = "The photo could not be fetched; try again"),
     )
 )]
 pub(super) async fn create(
@@ -85,14 +85,14 @@ fn added_response(added: Added, caller: &Caller) -> Result<Response, Problem> {
             StatusCode::CONFLICT,
             "reference-contradicts",
             format!(
-                "this very photo is {} already as {}; delete that reference first if it is wrong",
+                "this photo is already the {} reference {}; if that is wrong, delete that reference first",
                 known.claim.polarity, known.id
             ),
         )),
     }
 }
 
-/// List a brand's references, in the order they were added.
+/// List a brand's references, in the order in which they were added.
 #[utoipa::path(
     get, path = "/v1/brands/{brand}/references", tag = "references",
     params(("brand" = BrandId, Path), PageQuery),
@@ -116,7 +116,10 @@ pub(super) async fn list(
     }
     let after = query.after.unwrap_or(0);
     if i64::try_from(after).is_err() {
-        return Err(Problem::invalid("after-invalid", format!("after is {after}, expected `next` of the page before")));
+        return Err(Problem::invalid(
+            "after-invalid",
+            format!("after is {after}, expected `next` of the previous page"),
+        ));
     }
     let query = ListQuery {
         polarity: query.polarity,
@@ -156,7 +159,7 @@ pub(super) async fn get(
     app.work_beside(move |app| found(app.screener().gallery.get(&brand, &id)?, &id, &caller)).await
 }
 
-/// Change a reference: disable it, enable it, mend its texts. The next check sees it.
+/// Change a reference: disable it, enable it, correct its texts. The next check uses the changed one.
 #[utoipa::path(
     patch, path = "/v1/brands/{brand}/references/{id}", tag = "references",
     params(("brand" = BrandId, Path), ("id" = String, Path)),
@@ -185,7 +188,7 @@ pub(super) async fn patch(
     .await
 }
 
-/// Delete a reference and, where no other needs it, its photo. The next check sees it.
+/// Delete a reference and, if no other reference needs it, its photo. The next check no longer finds it.
 #[utoipa::path(
     delete, path = "/v1/brands/{brand}/references/{id}", tag = "references",
     params(("brand" = BrandId, Path), ("id" = String, Path)),
