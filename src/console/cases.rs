@@ -13,28 +13,28 @@ use crate::moderation::{CaseView, Near, PairView};
 use crate::page::visible;
 use crate::screening::{CheckAnswer, Match, Overlay, PhotoAnswer};
 
-/// What the page of a case shows.
+/// Contents of a case's page.
 #[derive(Debug)]
 pub struct CasePage<'a> {
-    /// Who looks.
+    /// The signed-in moderator's session.
     pub session: &'a Session,
-    /// The case.
+    /// The case, its stored answer, and the pair of photo and reference to show.
     pub view: &'a CaseView,
-    /// What was done about it.
+    /// The case's entries in the audit log, newest first.
     pub log: &'a [AuditEntry],
-    /// Brands that a photo can become a reference of.
+    /// Brands whose reference a photo of the case can become.
     pub brands: &'a [BrandId],
-    /// The filters of the queue that it comes from, as they stand in an address.
+    /// The filters of the queue that the moderator came from, as a query string.
     pub queue: &'a str,
-    /// Whether this person may decide.
+    /// Whether this moderator may decide the case now.
     pub may_decide: bool,
-    /// Something to tell.
+    /// A notice for the top of the page.
     pub notice: Option<&'a str>,
-    /// Whether the content alone is wanted.
+    /// Whether a script wants only the content, without the page around it.
     pub fragment: bool,
 }
 
-/// The page, or its content.
+/// The whole page, or only its content where `fragment` is set.
 #[must_use]
 pub fn case(show: &CasePage<'_>) -> Markup {
     let CaseView { case, answer, pair, .. } = show.view;
@@ -48,14 +48,14 @@ pub fn case(show: &CasePage<'_>) -> Markup {
         }
         (photos(show))
         section {
-            h2 { "Near references" }
+            h2 { "Similar references" }
             div hx-get=(format!("/console/cases/{}/near?photo={}", case.check_id, pair.photo.index)) hx-trigger="load" hx-swap="innerHTML" {
-                p { a href=(format!("/console/lookup?photo={}", pair.photo.sha256)) { "Look them up" } }
+                p { a href=(format!("/console/lookup?photo={}", pair.photo.sha256)) { "Search all references" } }
             }
         }
         (earlier(show.view))
         (more(show))
-        section { h2 { "What was done" } (audit_rows(show.log)) }
+        section { h2 { "Log of this case" } (audit_rows(show.log)) }
         (versions(answer))
     };
     let title = format!("Case: {}", words(&case.verdict));
@@ -70,7 +70,7 @@ fn heading(case: &Case) -> Markup {
             span.path { (case.check_id) } " · " (time(case.created_at)) ", " (age(case.created_at)) " ago · "
             @if let Some(seller) = &case.seller_id { "seller " a href=(super::queue::of_seller(seller)) { (visible(seller)) } " · " }
             @if let Some(listing) = &case.listing_id { "listing " (visible(listing)) " · " }
-            "the policy answered " strong { (case.action) } " · " strong { (state(case)) }
+            "action of the policy: " strong { (case.action) } " · " strong { (state(case)) }
         }
         @if let Some(appeal) = &case.appeal {
             blockquote { p { strong { "The seller's appeal: " } (visible(appeal)) } }
@@ -93,7 +93,7 @@ fn decide(show: &CasePage<'_>) -> Markup {
                     @if let Some(near) = &pair.near {
                         input type="hidden" name="reference" value=(near.reference_id);
                     }
-                    label.grow { "Reason (optional; the seller reads it)" textarea name="note" maxlength="1000" rows="1" {} }
+                    label.grow { "Reason (optional; the seller can read it)" textarea name="note" maxlength="1000" rows="1" {} }
                     @if pair.near.as_ref().is_some_and(|near| near.kind == Kind::Photo && near.polarity == Polarity::Authentic) {
                         button.fake name="decision" value="photo_misuse" data-key="p" { "Photo misused " kbd { "p" } }
                     }
@@ -101,7 +101,7 @@ fn decide(show: &CasePage<'_>) -> Markup {
                     button name="decision" value="authorised" data-key="a" { "Authorised " kbd { "a" } }
                     @if pair.near.is_some() { button name="decision" value="no_match" data-key="n" { "Not a match " kbd { "n" } } }
                 }
-                form method="post" action=(action("release")) { (hidden(show)) button.quiet data-key="r" title=(format!("It is yours for {} min more", minutes_left(case))) { "Release " kbd { "r" } } }
+                form method="post" action=(action("release")) { (hidden(show)) button.quiet data-key="r" title=(format!("You hold this case for {} more min", minutes_left(case))) { "Release " kbd { "r" } } }
             } @else {
                 p.locked { (locked(case, &show.session.account)) }
                 @if case.status != CaseStatus::Decided && case.holder().is_none() && !case.is_own_appeal(&show.session.account) {
@@ -124,9 +124,11 @@ fn hidden(show: &CasePage<'_>) -> Markup {
 fn locked(case: &Case, me: &str) -> String {
     match (case.status, case.holder()) {
         (CaseStatus::Decided, _) => format!("Decided: {}.", state(case)),
-        (_, Some(holder)) if holder != me => format!("{holder} is working on this case."),
-        _ if case.is_own_appeal(me) => "The appeal is against your own decision: somebody else decides it.".to_owned(),
-        _ => "Nobody is working on this case.".to_owned(),
+        (_, Some(holder)) if holder != me => format!("{holder} has claimed this case."),
+        _ if case.is_own_appeal(me) => {
+            "The appeal is against your own decision. Another moderator must decide it.".to_owned()
+        }
+        _ => "Nobody has claimed this case. Take it to decide.".to_owned(),
     }
 }
 
@@ -134,7 +136,7 @@ fn minutes_left(case: &Case) -> i64 {
     (case.claimed_until - jiff::Timestamp::now().as_second()).max(0) / 60
 }
 
-/// Photo and reference: one over the other with a slider, and side by side.
+/// Photo and reference, overlaid with a slider, and side by side.
 fn compare(photo: &PhotoAnswer, near: Option<&Match>, reference: Option<&Reference>) -> Markup {
     let (width, height) = (f64::from(photo.width.unwrap_or(4)), f64::from(photo.height.unwrap_or(3)));
     let overlay = near.and_then(|near| near.overlay.as_ref());
@@ -143,7 +145,7 @@ fn compare(photo: &PhotoAnswer, near: Option<&Match>, reference: Option<&Referen
         None => String::new(),
     };
     let shown = match reference {
-        Some(_) => format!("The listing's photo {}, with the {name} laid over it", photo.index + 1),
+        Some(_) => format!("The listing's photo {}, overlaid with the {name}", photo.index + 1),
         None => format!("The listing's photo {}", photo.index + 1),
     };
     html! {
@@ -156,7 +158,7 @@ fn compare(photo: &PhotoAnswer, near: Option<&Match>, reference: Option<&Referen
                 figcaption {
                     "The listing's photo " (photo.index + 1)
                     @if reference.is_some() {
-                        label.slider { "Reference over it" input #wipe type="range" min="0" max="100" value="50"; }
+                        label.slider { "Overlay the reference" input #wipe type="range" min="0" max="100" value="50"; }
                     }
                 }
             }
@@ -172,18 +174,18 @@ fn compare(photo: &PhotoAnswer, near: Option<&Match>, reference: Option<&Referen
                     }
                 }
             } @else {
-                p.empty { @if near.is_some() { "The reference was deleted since." } @else { "No reference decides about this photo." } }
+                p.empty { @if near.is_some() { "The reference has been deleted." } @else { "No reference decided the verdict on this photo." } }
             }
         }
     }
 }
 
-/// The reference where it was found in the photo; where it was not looked for, over all of it.
+/// The reference over the photo, at its aligned position; over the whole photo where it was not aligned.
 fn laid(reference: &Reference, overlay: Option<&Overlay>, (width, height): (f64, f64)) -> Markup {
     let corners = overlay.map_or([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], |overlay| overlay.corners);
     let [top_left, top_right, _, bottom_left] = corners.map(|[x, y]| (x * width, y * height));
     let (w, h) = (f64::from(reference.photo.width.max(1)), f64::from(reference.photo.height.max(1)));
-    // Three corners make an affine map; what perspective there is shows at the fourth.
+    // Three corners define an affine map; perspective shows at the fourth.
     let matrix = format!(
         "matrix({} {} {} {} {} {})",
         (top_right.0 - top_left.0) / w,
@@ -201,7 +203,7 @@ fn laid(reference: &Reference, overlay: Option<&Overlay>, (width, height): (f64,
             clipPath #frame { rect width=(width) height=(height) {} }
         }
         g #over clip-path="url(#window)" { image href=(picture) width=(w) height=(h) preserveAspectRatio="none" transform=(matrix) {} }
-        // What lies beyond the photo is cut off with it.
+        // Parts beyond the photo's edge are cut off.
         @if overlay.is_some() { g clip-path="url(#frame)" { polygon.found points=(outline.join(" ")) vector-effect="non-scaling-stroke" {} } }
         line #edge x1=(width / 2.0) x2=(width / 2.0) y1="0" y2=(height) vector-effect="non-scaling-stroke" {}
     }
@@ -218,20 +220,20 @@ fn figures(view: &CaseView) -> Markup {
                 @if let Some(probability) = near.probability {
                     (row(if near.kind == Kind::Logo { "Probability of the logo" } else { "Probability of a copy" }, percent(f64::from(probability))))
                 }
-                @if let Some(threshold) = near.threshold { (row("Asked of a match", percent(f64::from(threshold)))) }
-                (row("Similarity (1 is the same)", format!("{:.3}", near.similarity)))
+                @if let Some(threshold) = near.threshold { (row("Threshold for a match", percent(f64::from(threshold)))) }
+                (row("Similarity (1 = identical)", format!("{:.3}", near.similarity)))
                 @if let Some(overlay) = &near.overlay {
-                    @if !near.logo_changes.is_empty() { (row("Differs", changes(&near.logo_changes))) }
-                    (row(if near.kind == Kind::Logo { "The drawing covers, of the photo" } else { "The reference covers, of the photo" }, percent(overlay.photo_overlap)))
-                    (row("Visible of the reference", percent(overlay.reference_overlap)))
-                    (row("Points found in both", overlay.inliers.to_string()))
-                    (row("Pixels agree (1 is alike)", format!("{:.2}", overlay.agreement)))
+                    @if !near.logo_changes.is_empty() { (row("Differences", changes(&near.logo_changes))) }
+                    (row(if near.kind == Kind::Logo { "Share of the photo that the logo covers" } else { "Share of the photo that the reference covers" }, percent(overlay.photo_overlap)))
+                    (row("Share of the reference that is visible", percent(overlay.reference_overlap)))
+                    (row("Matching keypoints", overlay.inliers.to_string()))
+                    (row("Agreement of the pixels (1 = identical)", format!("{:.2}", overlay.agreement)))
                     (row("Mirrored", if overlay.flipped { "yes" } else { "no" }.to_owned()))
-                } @else { (row("Place in the photo", "not found point by point".to_owned())) }
+                } @else { (row("Position in the photo", "no alignment found".to_owned())) }
             }
             @if let Some(reference) = reference {
-                (row("Reference is now", standing(reference)))
-                (row("Its matches so far", format!("{} confirmed, {} overturned", view.record.0, view.record.1)))
+                (row("State of the reference", standing(reference)))
+                (row("Decided matches of the reference", format!("{} confirmed, {} overturned", view.record.0, view.record.1)))
             }
             @if let Some(quality) = photo.quality { (row("Detail in the photo", format!("{quality} of 100"))) }
         }
@@ -256,7 +258,7 @@ pub(super) fn standing(reference: &Reference) -> String {
         None => "",
     };
     let why = reference.quarantine.as_ref().map(|held| format!(" ({})", held.detail)).unwrap_or_default();
-    let doubt = if reference.photo.is_by_identity_only() { ", in doubt: matches the same picture only" } else { "" };
+    let doubt = if reference.photo.is_by_identity_only() { ", in doubt: matches identical photos only" } else { "" };
     let kind = match reference.kind() {
         Kind::Photo => "",
         Kind::Logo => ", a logo",
@@ -314,7 +316,7 @@ fn photos(show: &CasePage<'_>) -> Markup {
     }
 }
 
-/// The nearest references of both polarities.
+/// The most similar references of both polarities.
 #[must_use]
 pub fn near(groups: &[(&str, Vec<Near>)]) -> Markup {
     html! {
@@ -341,7 +343,7 @@ fn earlier(view: &CaseView) -> Markup {
     }
 }
 
-/// What can be done beside deciding.
+/// Acts other than deciding.
 fn more(show: &CasePage<'_>) -> Markup {
     let CaseView { case, pair, .. } = show.view;
     let id = &case.check_id;
@@ -351,10 +353,10 @@ fn more(show: &CasePage<'_>) -> Markup {
             h2 { "More" }
             @if let Some(reference) = active {
                 details {
-                    summary { "Hold this reference back" }
+                    summary { "Quarantine this reference" }
                     form method="post" action=(format!("/console/references/{}/quarantine", reference.id)) {
                         (csrf(show.session)) input type="hidden" name="case" value=(id);
-                        label { "Why" input name="why" required maxlength="1000"; }
+                        label { "Reason" input name="why" required maxlength="1000"; }
                         button { "Quarantine the reference" }
                     }
                 }
@@ -366,21 +368,21 @@ fn more(show: &CasePage<'_>) -> Markup {
                     (choice("brand", "Brand", case.brand.as_deref(), "choose", &as_they_are(show.brands)))
                     (choice("polarity", "As", Some("fake"), "choose", &as_they_are(&["fake", "authentic"])))
                     label { "Product" input name="product" maxlength="256" value=[pair.near.as_ref().and_then(|near| near.product.as_deref())]; }
-                    button { "Add the reference" }
+                    button { "Add it as a reference" }
                 }
             }
             @if case.status == CaseStatus::Decided && case.appeal.is_none() {
                 details {
-                    summary { "The seller appeals" }
+                    summary { "Enter the seller's appeal" }
                     form method="post" action=(format!("/console/cases/{id}/appeal")) {
                         (csrf(show.session))
-                        label { "What the seller says" textarea name="text" required maxlength="4000" rows="4" {} }
-                        button { "Open a second review" }
+                        label { "The seller's statement" textarea name="text" required maxlength="4000" rows="4" {} }
+                        button { "Open the case again" }
                     }
                 }
             }
             p.links {
-                a href=(format!("/console/lookup?photo={}", pair.photo.sha256)) { "Look this photo up" }
+                a href=(format!("/console/lookup?photo={}", pair.photo.sha256)) { "Find similar references" }
                 @if case.decision.is_some_and(Decision::restricts) { a href=(format!("/console/cases/{id}/statement")) { "Statement of reasons" } }
             }
             form method="post" action=(format!("/console/cases/{id}/evidence")) { (csrf(show.session)) button.quiet { "Evidence bundle (zip)" } }
@@ -392,7 +394,7 @@ fn versions(answer: &CheckAnswer) -> Markup {
     let versions = &answer.versions;
     html! {
         section {
-            h2 { "What answered" }
+            h2 { "Versions" }
             dl.figures {
                 dt { "touchstone" } dd { (versions.touchstone) }
                 dt { "Model" } dd { (versions.model) }

@@ -1,11 +1,11 @@
-//! Bars by day as SVG that takes the page's colours, which a drawing library's fixed ones do not.
+//! Bar charts per day, as SVG that uses the page's colours; a drawing library would fix its own.
 
 use maud::{Markup, html};
 
-/// A series of numbers, one a day.
+/// A series with one number per day.
 pub(super) struct Series {
     pub(super) name: &'static str,
-    /// Of the colours in the style sheet.
+    /// Class of the style sheet that sets the colour.
     pub(super) class: &'static str,
     pub(super) values: Vec<u64>,
 }
@@ -14,8 +14,8 @@ const WIDTH: u64 = 640;
 const HEIGHT: u64 = 140;
 const LEFT: u64 = 44;
 
-/// Series on top of each other, with the numbers as a table for those who do not see them. The axis goes up to `most`;
-/// without it, to the highest bar.
+/// Stacked series, with the numbers as a table for people who cannot see the chart. The axis ends at `most`; without
+/// it, at the highest bar.
 pub(super) fn bars(title: &str, days: &[String], series: &[Series], most: Option<u64>) -> Markup {
     let sums: Vec<u64> = (0..days.len()).map(|day| series.iter().map(|one| one.values[day]).sum()).collect();
     let highest = sums.iter().copied().max().unwrap_or(0);
@@ -28,7 +28,7 @@ pub(super) fn bars(title: &str, days: &[String], series: &[Series], most: Option
                 (title)
                 span.legend { @for one in series { span class=(format!("key {}", one.class)) { (one.name) } } }
             }
-            svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(format!("{title}, by day; at most {highest} a day")) {
+            svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(format!("{title}, by day; at most {highest} per day")) {
                 text x=(LEFT - 6) y="14" text-anchor="end" { (most) }
                 text x=(LEFT - 6) y=(HEIGHT - 18) text-anchor="end" { "0" }
                 line.axis x1=(LEFT) x2=(WIDTH) y1=(HEIGHT - 22) y2=(HEIGHT - 22) {}
@@ -43,7 +43,7 @@ pub(super) fn bars(title: &str, days: &[String], series: &[Series], most: Option
     }
 }
 
-/// The days on which there was something, newest first.
+/// The days with any number above 0, newest first.
 fn table(title: &str, days: &[String], series: &[Series]) -> Markup {
     let busy = (0..days.len()).rev().filter(|day| series.iter().any(|one| one.values[*day] > 0));
     html! {

@@ -7,20 +7,20 @@ use crate::gallery::{BrandId, Reference, ReferenceState, Session};
 use crate::moderation::Near;
 use crate::page::visible;
 
-/// What the look-up shows.
+/// Contents of the look-up page.
 #[derive(Debug)]
 pub struct LookupPage<'a> {
-    /// Who looks.
+    /// The signed-in moderator's session.
     pub session: &'a Session,
-    /// The picture that is looked for, if one is, and what it is.
+    /// The photo or reference to look up, with its description; `None` before one is chosen.
     pub subject: Option<(Picture<'a>, String)>,
-    /// What was chosen in the filters, by name; `photo` or `reference` names the subject.
+    /// The filters' values by name; `photo` or `reference` names the subject.
     pub chosen: &'a [(String, String)],
-    /// What was found, nearest first.
+    /// The results, nearest first.
     pub found: &'a [Near],
-    /// Brands to choose from.
+    /// Brands that the filter offers.
     pub brands: &'a [BrandId],
-    /// Something to tell.
+    /// A notice for the top of the page.
     pub notice: Option<&'a str>,
 }
 
@@ -30,7 +30,7 @@ impl LookupPage<'_> {
     }
 }
 
-/// What a filter was set to; an empty one is not set.
+/// The value of a filter; `None` where it is empty or absent.
 #[must_use]
 pub fn chosen<'a>(all: &'a [(String, String)], name: &str) -> Option<&'a str> {
     all.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
@@ -40,7 +40,7 @@ pub fn chosen<'a>(all: &'a [(String, String)], name: &str) -> Option<&'a str> {
 #[must_use]
 pub fn lookup(show: &LookupPage<'_>) -> Markup {
     let content = html! {
-        h1 { "Similar images" }
+        h1 { "Similar references" }
         form.drop #drop method="post" action="/console/lookup" enctype="multipart/form-data" {
             (csrf(show.session))
             label { "Drop a photo here, paste one, or choose a file" input #photo type="file" name="photo" accept="image/*" required; }
@@ -78,7 +78,7 @@ fn filters(show: &LookupPage<'_>) -> Markup {
     }
 }
 
-/// The grid, and how many it shows.
+/// The grid of results, and their number.
 #[must_use]
 pub fn results(show: &LookupPage<'_>) -> Markup {
     html! {
@@ -88,7 +88,7 @@ pub fn results(show: &LookupPage<'_>) -> Markup {
 }
 
 fn count(show: &LookupPage<'_>) -> Markup {
-    html! { "the " (show.found.len()) " most similar references, nearest first; 1.000 is the same picture" }
+    html! { "the " (show.found.len()) " most similar references, nearest first; 1.000 means an identical photo" }
 }
 
 fn grid(show: &LookupPage<'_>) -> Markup {
@@ -109,13 +109,13 @@ pub(super) fn result(near: &Near) -> Markup {
                 span class=(format!("tag {}", claim.polarity)) { (claim.polarity) } " " (claim.brand)
                 @if let Some(product) = &claim.details.product { br; span.note { (visible(product)) } }
                 @if reference.state != ReferenceState::Active || reference.mark.is_some() || reference.photo.is_by_identity_only() { br; span.note { (standing(reference)) } }
-                br; a.note href=(format!("/console/lookup?reference={}", reference.id)) { "More like this" }
+                br; a.note href=(format!("/console/lookup?reference={}", reference.id)) { "Find similar references" }
             }
         }
     }
 }
 
-/// A reference by itself.
+/// The page of one reference.
 #[must_use]
 pub fn reference(
     session: &Session,
@@ -143,11 +143,11 @@ pub fn reference(
                     dt { "Added" } dd { (time(reference.created_at)) }
                     dt { "sha256" } dd.path { (sum) }
                 }
-                p { a href=(format!("/console/lookup?reference={}", reference.id)) { "More like this" } }
+                p { a href=(format!("/console/lookup?reference={}", reference.id)) { "Find similar references" } }
                 @if reference.state == ReferenceState::Active {
                     form.stack method="post" action=(format!("/console/references/{}/quarantine", reference.id)) {
                         (csrf(session)) input type="hidden" name="case" value="";
-                        label { "Hold it back, because" input name="why" required maxlength="1000"; }
+                        label { "Reason to quarantine it" input name="why" required maxlength="1000"; }
                         button { "Quarantine the reference" }
                     }
                 }

@@ -1,5 +1,5 @@
-//! The moderators' pages: what the desk knows, as HTML that works without scripts; scripts add keys, paste and filters
-//! without a reload. Nothing here knows of requests or the database.
+//! The moderators' pages as HTML that works without scripts; scripts add keys, paste, and filters without a reload.
+//! This module knows neither requests nor the database.
 
 mod cases;
 mod graph;
@@ -20,7 +20,7 @@ pub use parts::{Picture, decision_words, encoded};
 pub use queue::{QueuePage, queue, queue_rows};
 pub use statement::statement;
 
-/// Files that pages ask for: name, media type, content.
+/// Static files of the pages: name, media type, content.
 pub const ASSETS: [(&str, &str, &[u8]); 4] = [
     ("console.css", "text/css; charset=utf-8", include_bytes!("assets/console.css")),
     ("console.js", "text/javascript; charset=utf-8", include_bytes!("assets/console.js")),
@@ -28,24 +28,26 @@ pub const ASSETS: [(&str, &str, &[u8]); 4] = [
     ("icon.svg", "image/svg+xml", include_bytes!("assets/icon.svg")),
 ];
 
-/// Scripts and styles come from here only, and pages can neither be framed nor send forms elsewhere.
+/// Content-Security-Policy of every page: scripts and styles come from here only, and pages can neither be framed nor
+/// send forms elsewhere.
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// htmx must neither write styles nor evaluate code, which the policy forbids; errors are shown where notices are.
+/// Options of htmx: it must neither write styles nor evaluate code, which the policy forbids, and it shows errors as
+/// notices.
 const HTMX: &str = r##"{"includeIndicatorStyles":false,"allowEval":false,"allowScriptTags":false,"historyCacheSize":0,"refreshOnHistoryMiss":true,
 "responseHandling":[{"code":"204","swap":false},{"code":"[23]..","swap":true},{"code":"[45]..","swap":true,"error":true,"target":"#notice","swapOverride":"innerHTML"}]}"##;
 
-/// A page and who sees it.
+/// The frame around a page's content.
 #[derive(Debug, Clone, Copy)]
 pub struct Shell<'a> {
-    /// What the page is about.
+    /// Title of the page.
     pub title: &'a str,
-    /// Who is signed in, if anybody is.
+    /// The signed-in moderator's session, if any.
     pub session: Option<&'a Session>,
-    /// The part of the console that it belongs to.
+    /// The part of the console that the navigation highlights.
     pub part: &'a str,
-    /// Something to tell.
+    /// A notice for the top of the page.
     pub notice: Option<&'a str>,
 }
 
@@ -66,7 +68,7 @@ pub fn page(shell: Shell<'_>, content: &Markup) -> Markup {
                 script src="/console/assets/console.js" defer {}
             }
             body {
-                a.skip href="#main" { "To the content" }
+                a.skip href="#main" { "Skip to the content" }
                 header { (navigation(shell)) }
                 (notice(shell.notice))
                 main #main tabindex="-1" { (content) }
@@ -76,7 +78,7 @@ pub fn page(shell: Shell<'_>, content: &Markup) -> Markup {
     }
 }
 
-/// What stands in place of a page's content, with its title and notice, where only that is exchanged.
+/// The new content of a page, with its title and notice, where a script replaces only these.
 #[must_use]
 pub fn fragment(shell: Shell<'_>, content: &Markup) -> Markup {
     html! {
@@ -114,7 +116,7 @@ fn navigation(shell: Shell<'_>) -> Markup {
     }
 }
 
-/// The field that shows that a form comes from a page of this session.
+/// The hidden field that proves that a page of this session sent the form.
 pub(crate) fn csrf(session: &Session) -> Markup {
     html! { input type="hidden" name="csrf" value=(session.csrf); }
 }
@@ -122,33 +124,33 @@ pub(crate) fn csrf(session: &Session) -> Markup {
 fn help() -> Markup {
     const KEYS: [(&str, &str); 16] = [
         ("j", "next row; in a case: the next case"),
-        ("k", "row before; in a case: back"),
+        ("k", "previous row; in a case: back"),
         ("Enter", "open the row"),
         ("f", "decide: counterfeit"),
         ("p", "decide: the brand's photo, misused"),
-        ("a", "decide: authorised, in order"),
+        ("a", "decide: authorised use"),
         ("n", "decide: not a match"),
-        ("u", "take back what was done last"),
-        ("c", "take the case that is open"),
+        ("u", "undo the last act"),
+        ("c", "take the open case"),
         ("r", "release the case"),
         ("x", "show or hide the reference over the photo"),
         ("q", "queue: take the next case"),
         ("l", "look-up"),
         ("o", "overview"),
-        ("/", "to the filters"),
-        ("?", "these keys"),
+        ("/", "go to the filters"),
+        ("?", "show these keys"),
     ];
     html! {
         dialog #help aria-labelledby="help-title" {
             h2 #help-title { "Keys" }
             dl.keys { @for (key, what) in KEYS { dt { kbd { (key) } } dd { (what) } } }
-            label.check { input #keys-on type="checkbox" checked; "Single keys do something" }
+            label.check { input #keys-on type="checkbox" checked; "Single keys are on" }
             form method="dialog" { button { "Close" } }
         }
     }
 }
 
-/// The page on which people sign in.
+/// The sign-in page.
 #[must_use]
 pub fn login(wrong: Option<&str>, next: &str) -> Markup {
     let content = html! {
@@ -163,20 +165,20 @@ pub fn login(wrong: Option<&str>, next: &str) -> Markup {
             }
             button.main { "Sign in" }
         }
-        p.note { "Accounts are made with " code { "touchstone user add NAME" } "." }
+        p.note { "An admin creates accounts with " code { "touchstone user add NAME" } "." }
     };
     page(Shell { title: "Sign in", session: None, part: "", notice: None }, &content)
 }
 
-/// What is told where notices are.
+/// A notice.
 #[must_use]
 pub fn told(text: &str) -> Markup {
     html! { p { (text) } }
 }
 
-/// A page that says what is wrong.
+/// A page that shows an error.
 #[must_use]
 pub fn problem(session: Option<&Session>, title: &str, detail: &str) -> Markup {
-    let content = html! { h1 { (title) } p { (detail) } p { a href="/console" { "To the queue" } } };
+    let content = html! { h1 { (title) } p { (detail) } p { a href="/console" { "Back to the queue" } } };
     page(Shell { title, session, part: "", notice: None }, &content)
 }

@@ -10,30 +10,30 @@ use crate::gallery::{AuditEntry, BrandId, DayCount, Session};
 use crate::index::Stats;
 use crate::page::visible;
 
-/// What the overview shows.
+/// Contents of the overview.
 #[derive(Debug)]
 pub struct OverviewPage<'a> {
-    /// Who looks.
+    /// The signed-in moderator's session.
     pub session: &'a Session,
-    /// The days, oldest first.
+    /// The days, oldest first, as YYYY-MM-DD.
     pub days: &'a [String],
-    /// Checks by day.
+    /// Number of checks by day and action.
     pub checks: &'a [(String, u64)],
-    /// Cases by day and brand.
+    /// Number of cases by day and brand.
     pub cases: &'a [DayCount],
-    /// The one brand that the plots are about; without one, all of them.
+    /// The brand that the charts show; `None` for all brands.
     pub brand: Option<&'a str>,
-    /// How many cases wait, and since when the oldest does.
+    /// Number of waiting cases, and the time of the oldest one.
     pub waiting: (u64, Option<Timestamp>),
-    /// Brands with their active references, authentic and fake.
+    /// Brands with their numbers of authentic and fake active references.
     pub brands: &'a [(BrandId, [usize; 2])],
-    /// The index, and its version with the gallery's revision.
+    /// The index's statistics, and its version with the gallery's revision.
     pub index: (&'a Stats, &'a str),
-    /// References that match the same picture only, because they are in doubt.
+    /// Number of references in doubt, which match identical photos only.
     pub by_identity_only: usize,
     /// The gallery's newest revision.
     pub revision: u64,
-    /// Sellers with the most cases decided as counterfeit, and when the last one came.
+    /// Sellers with the most cases decided as counterfeit: the number, and the time of the last one.
     pub sellers: &'a [(String, u64, Option<Timestamp>)],
 }
 
@@ -49,12 +49,12 @@ pub fn overview(show: &OverviewPage<'_>) -> Markup {
             button { "Show" }
         }
         div.graphs { (graphs(show)) }
-        h2 { "Overturned, of 100 cases decided" }
-        p.note { "Cases count on the day on which they came. Overturned is a match that was wrong: not a match, or a known fake's photo of goods that were in order." }
+        h2 { "Overturned cases, per 100 decided" }
+        p.note { "A case counts on the day on which it was opened. It is overturned if its match was wrong: not a match, or a known fake's photo of legitimate goods." }
         div.graphs { (rates(show)) }
         h2 { "Brands" }
         (brands(show))
-        h2 { "Sellers with most cases decided as counterfeit" }
+        h2 { "Sellers with the most cases decided as counterfeit" }
         @if show.sellers.is_empty() { p.empty { "none yet" } }
         ol.plain {
             @for (seller, fakes, last) in show.sellers {
@@ -76,16 +76,16 @@ fn now(show: &OverviewPage<'_>) -> Markup {
     html! {
         dl.tiles {
             div { dt { "Cases waiting" } dd { (show.waiting.0) } }
-            div { dt { "The oldest waits" } dd { (oldest) } }
+            div { dt { "Age of the oldest" } dd { (oldest) } }
             div { dt { "References served" } dd { (stats.keys) } }
-            @if show.by_identity_only > 0 { div { dt { "Served by identity only" } dd { (show.by_identity_only) } } }
+            @if show.by_identity_only > 0 { div { dt { "Matched by identity only" } dd { (show.by_identity_only) } } }
             div { dt { "Index" } dd { (version) span.note { " " (if stats.graph { "graph" } else { "exact scan" }) } } }
             div { dt { "Changes not served yet" } dd { (behind) } }
         }
     }
 }
 
-/// Sums of a day over one brand, or over all of them.
+/// Totals of each day for one brand, or for all brands.
 fn by_day(show: &OverviewPage<'_>, brand: Option<&str>, value: impl Fn(&DayCount) -> u64) -> Vec<u64> {
     let shown = |one: &&DayCount| brand.is_none_or(|brand| one.brand.as_deref() == Some(brand));
     let of_day = |day: &String| show.cases.iter().filter(shown).filter(|one| one.day == *day).map(&value).sum();
@@ -99,10 +99,10 @@ fn names<'a>(show: &OverviewPage<'a>) -> Vec<&'a str> {
     names.into_iter().collect()
 }
 
-/// Brands whose rate is plotted where none is chosen: those with most decisions.
+/// Number of brands whose rate is charted when none is chosen: those with the most decisions.
 const RATES: usize = 8;
 
-/// How many of a brand's decided cases were overturned, day by day.
+/// The share of a brand's decided cases that were overturned, day by day.
 fn rates(show: &OverviewPage<'_>) -> Markup {
     let mut plots: Vec<(u64, &str, Vec<u64>)> = names(show)
         .into_iter()
@@ -118,9 +118,9 @@ fn rates(show: &OverviewPage<'_>) -> Markup {
     plots.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
     plots.truncate(RATES);
     html! {
-        @if plots.is_empty() { p.empty { "nothing decided yet" } }
+        @if plots.is_empty() { p.empty { "no case decided yet" } }
         @for (decided, name, values) in plots {
-            (bars(&format!("{name} ({decided} decided)"), show.days, &[Series { name: "overturned of 100", class: "s3", values }], Some(100)))
+            (bars(&format!("{name} ({decided} decided)"), show.days, &[Series { name: "overturned per 100", class: "s3", values }], Some(100)))
         }
     }
 }
@@ -149,10 +149,10 @@ fn graphs(show: &OverviewPage<'_>) -> Markup {
         Series { name: "not a match", class: "s0", values: of_brand(|one| one.found[3]) },
     ];
     html! {
-        // A check that matched nobody is no brand's.
+        // A check without a match belongs to no brand.
         @if show.brand.is_none() { (bars("Checks", show.days, &all, None)) }
         (bars("Cases", show.days, &cases, None))
-        (bars("Decisions on them", show.days, &outcome, None))
+        (bars("Decisions on these cases", show.days, &outcome, None))
     }
 }
 
@@ -187,12 +187,12 @@ fn brands(show: &OverviewPage<'_>) -> Markup {
     }
 }
 
-/// The newest entries of the log.
+/// The newest entries of the audit log.
 #[must_use]
 pub fn audit(session: &Session, entries: &[AuditEntry]) -> Markup {
     let content = html! {
         h1 { "Audit log" }
-        p.note { "The newest " (entries.len()) " entries. None can be changed; each holds the sum of the one before it." }
+        p.note { "The newest " (entries.len()) " entries. No entry can be changed; each contains the SHA-256 of the previous one." }
         (audit_rows(entries))
     };
     page(Shell { title: "Audit log", session: Some(session), part: "audit", notice: None }, &content)

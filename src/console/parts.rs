@@ -1,4 +1,4 @@
-//! What several pages show.
+//! Parts that several pages share.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -6,17 +6,17 @@ use maud::{Markup, html};
 use crate::gallery::{AuditEntry, Case, CaseStatus, Decision};
 use crate::page::visible;
 
-/// Where a small picture is.
+/// The source of a small photo, by the SHA-256 of its bytes.
 #[derive(Debug, Clone, Copy)]
 pub enum Picture<'a> {
-    /// Of a photo that was sent.
+    /// A photo that a check or a look-up sent.
     Photo(&'a str),
-    /// Of a reference's photo.
+    /// A reference's photo.
     Reference(&'a str),
 }
 
 impl Picture<'_> {
-    /// Its address, with its longer side.
+    /// The address of the version whose longer side has `side` pixels.
     #[must_use]
     pub fn address(self, side: u32) -> String {
         match self {
@@ -26,23 +26,23 @@ impl Picture<'_> {
     }
 }
 
-/// A text as it stands in an address, as the value of a name or as a part of a path.
+/// A text percent-encoded, as the value of a query or as part of a path.
 #[must_use]
 pub fn encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// A picture in a grid.
+/// A small photo in a grid.
 pub(super) fn small(picture: Picture<'_>, alt: &str) -> Markup {
     html! { img src=(picture.address(320)) alt=(alt) loading="lazy" decoding="async" width="320" height="320"; }
 }
 
-/// A time as people read it, with the exact one for machines.
+/// A time to the minute for people, with the exact one for machines.
 pub(super) fn time(when: Timestamp) -> Markup {
     html! { time datetime=(when) { (when.strftime("%Y-%m-%d %H:%M")) " UTC" } }
 }
 
-/// How long ago, roughly.
+/// Time since `when`, rounded to minutes, hours or days.
 pub(super) fn age(when: Timestamp) -> String {
     let minutes = (Timestamp::now().as_second() - when.as_second()).max(0) / 60;
     match minutes {
@@ -56,7 +56,7 @@ pub(super) fn percent(probability: f64) -> String {
     format!("{:.1} %", probability * 100.0)
 }
 
-/// How probable it is that a case's photo is a copy.
+/// The probability that the case's photo is a copy, in words.
 pub(super) fn alike(case: &Case) -> String {
     match case.reference {
         Some(_) => format!("copy {}", percent(case.probability)),
@@ -64,12 +64,12 @@ pub(super) fn alike(case: &Case) -> String {
     }
 }
 
-/// `known_fake_match` as people read it.
+/// A code in words: `known_fake_match` becomes "known fake match".
 pub(super) fn words(code: &str) -> String {
     code.replace(['_', '-'], " ")
 }
 
-/// What was found, as people read it.
+/// A decision in words.
 #[must_use]
 pub fn decision_words(decision: Decision) -> &'static str {
     match decision {
@@ -80,23 +80,23 @@ pub fn decision_words(decision: Decision) -> &'static str {
     }
 }
 
-/// How far a case is, in one line.
+/// The status of a case in one line.
 pub(super) fn state(case: &Case) -> String {
     let by = case.decided_by.as_deref().unwrap_or("somebody");
     match (case.status, case.decision) {
         (CaseStatus::Decided, Some(decision)) => match &case.precedent {
-            Some(_) => format!("{}, as decided before", decision_words(decision)),
+            Some(_) => format!("{}, following an earlier decision", decision_words(decision)),
             None => format!("{} ({by})", decision_words(decision)),
         },
         (CaseStatus::Appealed, Some(decision)) => format!("appealed; was {} ({by})", decision_words(decision)),
         (status, _) => match case.holder() {
-            Some(holder) => format!("{}, with {holder}", status.as_str()),
+            Some(holder) => format!("{}, claimed by {holder}", status.as_str()),
             None => status.as_str().to_owned(),
         },
     }
 }
 
-/// A choice of a filter: value and words; the empty value is "any".
+/// A select field of a filter: pairs of value and words; the empty value is `any`.
 pub(super) fn choice(name: &str, label: &str, chosen: Option<&str>, any: &str, values: &[(String, String)]) -> Markup {
     html! {
         label {
@@ -111,7 +111,7 @@ pub(super) fn choice(name: &str, label: &str, chosen: Option<&str>, any: &str, v
     }
 }
 
-/// Values that are their own words.
+/// Values whose words are the values themselves.
 pub(super) fn as_they_are<T: ToString>(values: &[T]) -> Vec<(String, String)> {
     values.iter().map(|value| (value.to_string(), value.to_string())).collect()
 }
@@ -120,7 +120,7 @@ pub(super) fn text_field(name: &str, label: &str, kind: &str, value: Option<&str
     html! { label { (label) input name=(name) type=(kind) value=[value]; } }
 }
 
-/// Entries of the log as rows of a table.
+/// Entries of the audit log as rows of a table.
 pub(super) fn audit_rows(entries: &[AuditEntry]) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Log" {

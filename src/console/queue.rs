@@ -6,24 +6,24 @@ use crate::gallery::{BrandId, CaseStatus, QueueQuery, Queued, Session};
 use crate::page::visible;
 use crate::verdict::Verdict;
 
-/// What the queue shows.
+/// Contents of the queue's page.
 #[derive(Debug)]
 pub struct QueuePage<'a> {
-    /// Who looks.
+    /// The signed-in moderator's session.
     pub session: &'a Session,
-    /// By what is filtered.
+    /// The filters.
     pub query: &'a QueueQuery,
-    /// The same, as it stands in an address.
+    /// The filters as a query string.
     pub address: &'a str,
-    /// The cases of this page.
+    /// The cases on this page.
     pub cases: &'a [Queued],
-    /// How many there are by these filters.
+    /// Number of all cases that match the filters.
     pub all: u64,
-    /// Which page it is, from 1.
+    /// Number of this page, from 1.
     pub page: usize,
-    /// Brands to choose from.
+    /// Brands that the filter offers.
     pub brands: &'a [BrandId],
-    /// Something to tell.
+    /// A notice for the top of the page.
     pub notice: Option<&'a str>,
 }
 
@@ -75,7 +75,7 @@ fn filters(show: &QueuePage<'_>) -> Markup {
     }
 }
 
-/// The cases, with what else of the page follows the filters.
+/// The cases, with the other parts of the page that depend on the filters.
 #[must_use]
 pub fn queue_rows(show: &QueuePage<'_>) -> Markup {
     html! {
@@ -87,8 +87,8 @@ pub fn queue_rows(show: &QueuePage<'_>) -> Markup {
 
 fn count(show: &QueuePage<'_>) -> Markup {
     let order = match show.query.status {
-        Some(CaseStatus::Decided) => "the newest decision first",
-        _ => "the riskiest first",
+        Some(CaseStatus::Decided) => "newest decision first",
+        _ => "riskiest first",
     };
     let first = show.query.offset + 1;
     html! {
@@ -99,14 +99,14 @@ fn count(show: &QueuePage<'_>) -> Markup {
 
 fn rows(show: &QueuePage<'_>) -> Markup {
     html! {
-        @if show.cases.is_empty() { p.empty { "No case fits." } }
+        @if show.cases.is_empty() { p.empty { "No case matches the filters." } }
         ol.rows {
             @for queued in show.cases { (row(queued, show.address)) }
         }
         nav.pages aria-label="Pages" {
-            @if show.page > 1 { a href=(page_address(show.address, show.page - 1)) { "The cases before" } }
+            @if show.page > 1 { a href=(page_address(show.address, show.page - 1)) { "Previous page" } }
             @if ((show.query.offset + show.cases.len()) as u64) < show.all {
-                a href=(page_address(show.address, show.page + 1)) { "More cases" }
+                a href=(page_address(show.address, show.page + 1)) { "Next page" }
             }
         }
     }
@@ -143,12 +143,12 @@ fn row(queued: &Queued, address: &str) -> Markup {
     }
 }
 
-/// A seller's decided cases.
+/// Address of the list of a seller's decided cases.
 pub(super) fn of_seller(seller: &str) -> String {
     format!("/console/queue?status=decided&seller={}", encoded(seller))
 }
 
-/// The filters that a case hands on, so that the next one comes from the same queue.
+/// The filters as a query parameter of a case's address, so that the next case comes from the same queue.
 pub(super) fn queue_part(address: &str) -> String {
     if address.is_empty() {
         return String::new();

@@ -5,7 +5,7 @@ use crate::gallery::Session;
 use crate::moderation::{Platform, Statement};
 use crate::page::visible;
 
-/// A statement of reasons, to be sent to the seller.
+/// The page of a statement of reasons, for the seller.
 #[must_use]
 pub fn statement(session: &Session, statement: &Statement, platform: &Platform) -> Markup {
     let content = html! {

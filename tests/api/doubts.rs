@@ -176,12 +176,12 @@ fn references_in_doubt_contradict_the_same_picture_only() {
 fn the_console_tells_why_a_reference_is_in_doubt() {
     let app = TestApp::start();
     let robin = Moderator::new(&app, "robin");
-    let tile = "Served by identity only";
+    let tile = "Matched by identity only";
     assert!(!robin.page("/console/overview").contains(tile));
     let id = app.add_fake(&png(&gradient()));
     let page = robin.page(&format!("/console/references/{id}"));
     assert!(page.contains("nothing-to-find: The picture is flat"), "{page}");
-    assert!(page.contains("in doubt: matches the same picture only"), "{page}");
+    assert!(page.contains("in doubt: matches identical photos only"), "{page}");
     assert!(robin.page("/console/overview").contains(tile));
     // The look-up shows it beside others.
     let other = app.add_fake(&photo(3));

@@ -86,7 +86,7 @@ fn a_case_is_taken_decided_undone_and_appealed_by_keyboard_and_never_by_two() {
     robin.type_into("[name=text]", "I bought it from the brand");
     robin.click("form[action$=appeal] button");
     robin.wait("document.querySelector('blockquote')");
-    assert!(robin.text(".locked").contains("somebody else decides it"), "{}", robin.text(".locked"));
+    assert!(robin.text(".locked").contains("Another moderator must decide it"), "{}", robin.text(".locked"));
 
     // The second moderator hears it, in a browser of their own.
     let Some(second) = super::Browser::start() else { return };

@@ -28,7 +28,7 @@ function toggleReference() {
   document.querySelector(".laid")?.classList.toggle("bare");
 }
 
-// Who writes by voice, or with one hand, turns single keys off; the browser keeps it.
+// People who dictate, or type with one hand, can turn single keys off; the browser remembers it.
 const keysOn = () => localStorage.getItem("keys") !== "off";
 const keysSwitch = document.querySelector("#keys-on");
 if (keysSwitch) {
@@ -55,7 +55,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (!keysOn()) return;
-  // In a case, where nothing is listed but near references, j goes on to the next one.
+  // In a case, whose only list is the similar references, j goes on to the next case.
   const inCase = document.querySelector('[data-key="j"]');
   if (event.key === "j" && inCase) press("j");
   else if (event.key === "k" && inCase) history.back();
@@ -86,12 +86,12 @@ document.addEventListener("submit", (event) => {
   if (form.method !== "post" || form.hasAttribute("hx-post")) return;
   if (form.dataset.sent) event.preventDefault();
   form.dataset.sent = "yes";
-  // A download leaves the page where it is.
+  // After a download the page stays as it was.
   setTimeout(() => delete form.dataset.sent, 2000);
 });
 addEventListener("pageshow", () => document.querySelectorAll("[data-sent]").forEach((form) => delete form.dataset.sent));
 
-// A key that was meant for the case before must not decide the one that has just come.
+// A key meant for the previous case must not decide the case that has just loaded.
 const EYES = 250;
 let came = -EYES;
 document.addEventListener("htmx:afterSettle", (event) => {

@@ -79,7 +79,7 @@ fn two_moderators_never_decide_the_same_case() {
     let refused = other.post(&format!("/console/cases/{id}/decide"), &[("decision", "fake")]);
     assert_eq!(refused.status(), 409);
     assert!(refused.text().unwrap().contains("is being worked on by"));
-    assert!(other.page(&format!("/console/cases/{id}")).contains("is working on this case"));
+    assert!(other.page(&format!("/console/cases/{id}")).contains("has claimed this case"));
     assert_eq!(other.act("/console/queue/next", &[]), NOTHING_FREE);
     people[holder].act(&format!("/console/cases/{id}/release"), &[]);
     other.decide(&id, "fake");
