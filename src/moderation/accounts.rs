@@ -12,44 +12,44 @@ use crate::gallery::{Gallery, GalleryError, InvalidName, Role};
 use crate::keys::new_secret;
 use crate::photo::Sha256;
 
-/// Hours until somebody has to sign in again.
+/// Hours after which a session ends.
 const SESSION_HOURS: i64 = 12;
 /// Fewest characters of a password: NIST SP 800-63B-4, 3.1.1.2, for a password that is the only factor.
 const LEAST_PASSWORD: usize = 15;
-/// Most bytes, so that nobody makes the service hash a novel.
+/// Most bytes of a password, which limits the time spent hashing it.
 const MOST_PASSWORD: usize = 1024;
-/// Wrong passwords for one name until it has to wait.
+/// Wrong passwords for one name before it has to wait.
 const TRIES: u32 = 5;
-/// How long it waits then.
+/// Wait after [`TRIES`] wrong passwords.
 const WAIT: Duration = Duration::from_mins(1);
 
-/// Who acts in the log where no account does.
+/// Actors of the audit log that are no accounts; no account may have these names.
 const RESERVED: [&str; 4] = ["precedent", "platform", "command-line", "touchstone"];
 
-/// Why an account is not made.
+/// Why an account was not stored.
 #[derive(Debug, Error)]
 pub enum AccountError {
-    /// The name is none.
+    /// The name is invalid or reserved.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// Too short or too long.
+    /// The password is too short or too long.
     #[error("the password has {got} characters, expected {LEAST_PASSWORD} to {MOST_PASSWORD}")]
     Password {
-        /// How many it has.
+        /// Length of the password, in characters.
         got: usize,
     },
-    /// It cannot be hashed.
+    /// Argon2 failed to hash the password.
     #[error("the password cannot be hashed: {0}")]
     Hash(String),
-    /// The database said no.
+    /// The database returned an error.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
 }
 
-/// Makes an account, or gives it another password and role.
+/// Stores an account, or changes its password and role.
 ///
 /// # Errors
-/// [`AccountError`]; nothing is changed then.
+/// When the name or the password is invalid, hashing fails, or the database returns an error; nothing is changed then.
 pub fn put_account(gallery: &Gallery, actor: &str, name: &str, role: Role, password: &str) -> Result<(), AccountError> {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
     if !(1..=64).contains(&name.len()) || !name.bytes().all(fits) || RESERVED.contains(&name) {
@@ -68,31 +68,31 @@ pub fn put_account(gallery: &Gallery, actor: &str, name: &str, role: Role, passw
     Ok(gallery.put_account(actor, name, role, &hash.to_string())?)
 }
 
-/// What is kept of a token.
+/// SHA-256 of a session's token. Only this checksum is stored.
 #[must_use]
 pub fn token_sum(token: &str) -> Sha256 {
     Sha256::of(token.as_bytes())
 }
 
-/// What became of signing in.
+/// Result of a sign-in.
 #[derive(Debug)]
 pub enum SignIn {
-    /// The token of a new session.
+    /// Success: the token of the new session.
     Welcome(String),
-    /// Name or password is wrong; which one is not said.
+    /// The name or the password is wrong; the answer does not say which.
     Wrong,
-    /// Too many wrong passwords for this name.
+    /// Too many wrong passwords for this name; the remaining wait.
     Wait(Duration),
 }
 
-/// Counts wrong passwords by name.
+/// Counts wrong passwords per name, in memory.
 #[derive(Debug, Default)]
 pub struct LoginGuard {
     wrong: Mutex<HashMap<String, (u32, Instant)>>,
 }
 
 impl LoginGuard {
-    /// Counts a try, which counts as wrong until it was right; or how long the name has to wait.
+    /// Counts an attempt, which counts as wrong until [`Self::was_right`]; an error is the remaining wait.
     fn begin(&self, name: &str) -> Result<(), Duration> {
         let mut wrong = self.wrong.lock();
         wrong.retain(|_, (_, last)| last.elapsed() < WAIT);
@@ -109,7 +109,7 @@ impl LoginGuard {
         }
     }
 
-    /// Takes the try back that was right, and no other.
+    /// Removes one attempt, whose password was right.
     fn was_right(&self, name: &str) {
         if let Some((tries, _)) = self.wrong.lock().get_mut(name) {
             *tries = tries.saturating_sub(1);
@@ -117,17 +117,17 @@ impl LoginGuard {
     }
 }
 
-/// Opens a session for somebody whose password is right. Takes some ten milliseconds, on purpose.
+/// Opens a session if the password is right. Takes about ten milliseconds, on purpose.
 ///
 /// # Errors
-/// When the database fails.
+/// When the database returns an error.
 pub fn sign_in(gallery: &Gallery, guard: &LoginGuard, name: &str, password: &str) -> Result<SignIn, GalleryError> {
     let counted: String = name.chars().take(64).collect();
     if let Err(wait) = guard.begin(&counted) {
         return Ok(SignIn::Wait(wait));
     }
     let account = gallery.account(name)?.filter(|account| !account.disabled);
-    // Of a name that is not there a password is tried, too: the time that it takes says nothing then.
+    // For an unknown name, a dummy hash is checked, so that the time taken reveals nothing.
     let hash = account.as_ref().map_or(NOBODY, |account| &account.password);
     let right = PasswordHash::new(hash).is_ok_and(|hash| {
         password.len() <= MOST_PASSWORD && Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
@@ -142,6 +142,6 @@ pub fn sign_in(gallery: &Gallery, guard: &LoginGuard, name: &str, password: &str
     Ok(SignIn::Welcome(token))
 }
 
-/// The hash of a password that nobody has.
+/// A hash that no password has.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IG9mIG91cnM$9sTbSlTio3Biev89thdrlKKiCaYsjjYVJxGAL3swxpQ";

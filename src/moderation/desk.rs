@@ -10,12 +10,12 @@ use crate::gallery::{
 use crate::photo::Sha256;
 use crate::screening::{CheckAnswer, Match, PhotoAnswer};
 
-/// Who does something, and in which session.
+/// The account that acts, and its session.
 #[derive(Debug, Clone)]
 pub struct Worker {
-    /// The account.
+    /// Name of the account.
     pub name: String,
-    /// The session.
+    /// Id of the session.
     pub session: String,
 }
 
@@ -25,65 +25,65 @@ impl Worker {
     }
 }
 
-/// What somebody finds in a case.
+/// A moderator's decision about a case.
 #[derive(Debug, Clone)]
 pub struct Judgement {
-    /// What was found.
+    /// The decision.
     pub decision: Decision,
-    /// Why, in words.
+    /// The reason, in words.
     pub note: Option<String>,
-    /// The photo that was looked at, from 0; where none is named, the one that decides.
+    /// The photo that the moderator saw, from 0; where absent, the photo that decides the verdict.
     pub photo: Option<usize>,
-    /// The reference that it was held against, if it was held against one; only with a photo.
+    /// Id of the reference that the moderator compared with the photo, if any; only together with `photo`.
     pub reference: Option<String>,
 }
 
-/// A photo of a case and a reference that it matches.
+/// A photo of a case, and a reference that it matches.
 #[derive(Debug, Clone)]
 pub struct PairView {
     /// The photo.
     pub photo: PhotoAnswer,
-    /// The match as the check answered it, if there is one.
+    /// The match in the check's answer, if there is one.
     pub near: Option<Match>,
-    /// The reference as it is now, unless it was deleted.
+    /// The reference as it is now; `None` if it has been deleted.
     pub reference: Option<Reference>,
 }
 
-/// A case with all that a person wants to see.
+/// A case with everything that its page shows.
 #[derive(Debug, Clone)]
 pub struct CaseView {
     /// The case.
     pub case: Case,
     /// The stored answer.
     pub answer: CheckAnswer,
-    /// What is looked at.
+    /// The photo and the reference to show.
     pub pair: PairView,
     /// The seller's other cases, newest first.
     pub earlier: Vec<Case>,
-    /// In how many cases matches to the reference were confirmed, and in how many overturned.
+    /// Numbers of cases in which matches to the reference were confirmed, and overturned.
     pub record: (u64, u64),
 }
 
-/// The seller's other cases that are shown.
+/// Most of the seller's other cases shown.
 const EARLIER: usize = 8;
 
-/// Where moderators work.
+/// The moderators' operations, over the gallery and the library in use.
 pub struct Desk {
     pub(super) parts: Arc<Parts>,
 }
 
 impl Desk {
-    /// Over what serves.
+    /// A desk over the parts that serve.
     #[must_use]
     pub fn new(parts: Arc<Parts>) -> Self {
         Self { parts }
     }
 
-    /// A case, looked at through one photo and one reference of it: those that are named, else those that wait for
-    /// somebody's word, else those that decide.
+    /// A case, with one photo and one reference of it: the pair named, else the first undecided pair, else the pair
+    /// that decides the verdict.
     ///
     /// # Errors
-    /// [`DeskError`].
+    /// When there is no such case or photo, or the database or the stored answer cannot be read.
     pub fn view(&self, check_id: &str, pair: Option<(usize, Option<&str>)>) -> Result<CaseView, DeskError> {
         let (case, answer) = self.open(check_id)?;
         let waiting = match pair {
@@ -136,36 +136,38 @@ impl Desk {
         Ok(PairView { photo: photo.clone(), near: near.cloned(), reference })
     }
 
-    /// Takes a case, or holds it longer.
+    /// Claims a case, or extends the claim.
     ///
     /// # Errors
-    /// [`DeskError`].
+    /// When there is no such case, or the database returns an error.
     pub fn claim(&self, worker: &Worker, check_id: &str) -> Result<Claimed, DeskError> {
         let claimed = self.parts.screener.gallery.claim(worker.both(), check_id)?;
         claimed.ok_or_else(|| DeskError::Unknown(check_id.to_owned()))
     }
 
-    /// Takes the most urgent case that they may decide.
+    /// Claims the most urgent case that the moderator may decide; `None` when there is none.
     ///
     /// # Errors
-    /// [`DeskError`].
+    /// When the database returns an error.
     pub fn claim_next(&self, worker: &Worker, query: &QueueQuery) -> Result<Option<Case>, DeskError> {
         Ok(self.parts.screener.gallery.claim_next(worker.both(), query)?)
     }
 
-    /// Gives a case back.
+    /// Releases a case; `false` when the moderator had not claimed it.
     ///
     /// # Errors
-    /// [`DeskError`].
+    /// When the database returns an error.
     pub fn release(&self, worker: &Worker, check_id: &str) -> Result<bool, DeskError> {
         Ok(self.parts.screener.gallery.release(worker.both(), check_id)?)
     }
 
-    /// Decides. "No match" is about one photo and one reference; the case stays open while another photo of it still
-    /// waits for somebody's word. The next check knows of it.
+    /// Decides a case. "No match" is about one photo and one reference: the case stays open while another of its photos
+    /// is undecided. The next check follows the decision.
     ///
     /// # Errors
-    /// [`DeskError`]; nothing is kept then, unless only the library could not follow.
+    /// When the case is unknown or not this moderator's to decide, the decision does not fit the photo or the
+    /// reference, or the database or the library returns an error. Nothing is stored then, except after
+    /// [`DeskError::Library`].
     pub fn decide(&self, worker: &Worker, check_id: &str, judgement: &Judgement) -> Result<Case, DeskError> {
         let (_, answer) = self.open(check_id)?;
         let new = self.decision(worker, &answer, judgement)?;
@@ -179,10 +181,11 @@ impl Desk {
         }
     }
 
-    /// Takes back the newest thing that the session did; returns what it was about.
+    /// Undoes the newest act of the session; returns the kind of act and its subject.
     ///
     /// # Errors
-    /// [`DeskError`].
+    /// When nothing is left to undo, somebody has changed the subject since, or the database or the library returns an
+    /// error.
     pub fn undo(&self, worker: &Worker) -> Result<(String, String), DeskError> {
         let undone = self.parts.screener.gallery.undo(worker.both())?;
         self.parts.screener.library.refresh()?;
@@ -195,10 +198,10 @@ impl Desk {
         }
     }
 
-    /// Holds a reference back: it takes no part in checks until somebody puts it back.
+    /// Quarantines a reference: it takes no part in checks until somebody enables it again.
     ///
     /// # Errors
-    /// [`DeskError`].
+    /// When no active reference has this id, or the database or the library returns an error.
     pub fn quarantine(&self, worker: &Worker, id: &str, why: &str) -> Result<Reference, DeskError> {
         let gallery = &self.parts.screener.gallery;
         let none = || DeskError::NoActiveReference(id.to_owned());
@@ -208,10 +211,10 @@ impl Desk {
         Ok(held)
     }
 
-    /// Makes a photo of a case a reference, with the same hygiene as any other.
+    /// Adds a photo of a case as a reference, with the same hygiene as any other.
     ///
     /// # Errors
-    /// [`DeskError`].
+    /// When there is no such case or photo, the photo was not stored, or it cannot be enrolled.
     pub fn add_reference(
         &self,
         worker: &Worker,
@@ -229,7 +232,7 @@ impl Desk {
             source: Some(format!("case {check_id}, photo {index}")),
             notes: Some(format!("added by {}", worker.name)),
             rights_basis: Some("evidence from a moderated listing".to_owned()),
-            // A listing's photo, whatever it looks like.
+            // A listing's photo is a photo, whatever its pixels look like.
             kind: Some(Kind::Photo),
         };
         let claim = Claim { brand, polarity, details };
@@ -241,10 +244,10 @@ impl Desk {
         Ok(added)
     }
 
-    /// Takes a seller's appeal: the case is decided once more, by somebody else.
+    /// Stores a seller's appeal: another moderator decides the case again.
     ///
     /// # Errors
-    /// [`DeskError`].
+    /// When there is no such case, it cannot be appealed, or the database returns an error.
     pub fn appeal(&self, who: &str, session: Option<&str>, check_id: &str, text: &str) -> Result<Case, DeskError> {
         let appealed = self.parts.screener.gallery.appeal((who, session), check_id, text)?;
         match appealed.ok_or_else(|| DeskError::Unknown(check_id.to_owned()))? {
@@ -253,7 +256,7 @@ impl Desk {
         }
     }
 
-    /// What serves.
+    /// The parts that serve.
     #[must_use]
     pub fn parts(&self) -> &Parts {
         &self.parts

@@ -1,4 +1,5 @@
-//! A case as a zip that can be checked without the service: photos, answer, decisions, log, and a manifest of sums.
+//! A case as a zip that can be verified without the service: photos, answer, decisions, log, and a manifest of
+//! checksums.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor, Read, Write};
@@ -15,39 +16,39 @@ use crate::gallery::{AuditEntry, Case, Decision};
 use crate::photo::{Format, Sha256};
 use crate::screening::{CheckAnswer, PhotoAnswer};
 
-/// Of the layout that `manifest.json` names.
+/// Version of the bundle's layout, named in `manifest.json`.
 const FORMAT: u32 = 1;
 const MANIFEST: &str = "manifest.json";
 const CASE: &str = "case.json";
 const ANSWER: &str = "answer.json";
 const LOG: &str = "log.json";
-/// Bytes, unpacked, and files that a bundle may have when it is checked.
+/// Limits for a bundle to verify: unpacked bytes, and files.
 const MOST_BYTES: u64 = 1 << 30;
 const MOST_FILES: usize = 4096;
 
-/// Why a bundle cannot be made, or does not hold.
+/// Why a bundle cannot be written, or failed verification.
 #[derive(Debug, Error)]
 pub enum EvidenceError {
-    /// It is no zip, or cannot be written.
+    /// The file is not a zip, or the zip cannot be written.
     #[error("the bundle cannot be read or written: {0}")]
     Zip(#[from] zip::result::ZipError),
-    /// A part of it cannot be read or written.
+    /// A part cannot be read or written.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// A part is no JSON of the kind expected.
+    /// A part is not the expected JSON.
     #[error("{file} cannot be read: {source}")]
     Json {
-        /// The part.
+        /// Name of the part.
         file: &'static str,
-        /// What is wrong.
+        /// The parser's error.
         source: serde_json::Error,
     },
-    /// It is not what it was when it was made.
+    /// The bundle was altered after it was made; the text names the difference.
     #[error("{0}")]
     Altered(String),
 }
 
-/// The sums of a bundle's parts.
+/// Checksums of a bundle's parts.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
@@ -56,37 +57,37 @@ struct Manifest {
     made_at: Timestamp,
     made_by: String,
     touchstone: String,
-    /// Name of each part and its sum.
+    /// SHA-256 of each part, by name.
     files: BTreeMap<String, Sha256>,
 }
 
-/// What a bundle says that holds.
+/// Facts of a verified bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verified {
-    /// The case.
+    /// Id of the case.
     pub case: String,
-    /// The sum of the manifest, which stands for the whole bundle: the log of the service that made it names it.
+    /// SHA-256 of the manifest, which identifies the whole bundle; the log of the service that made it names it, too.
     pub sum: String,
-    /// When it was made.
+    /// When the bundle was made.
     pub made_at: Timestamp,
-    /// By whom.
+    /// The account that made it.
     pub made_by: String,
-    /// Parts whose sums hold.
+    /// Number of parts, all with matching checksums.
     pub files: usize,
-    /// Photos of the listing among them.
+    /// Number of the listing's photos among the parts.
     pub photos: usize,
-    /// Photos that the check was about.
+    /// Number of photos in the check.
     pub photos_of_check: usize,
-    /// Entries of the log that follow one another.
+    /// Number of log entries, each chained to the previous one.
     pub entries: usize,
-    /// What was decided, if anything was.
+    /// The decision, if there is one.
     pub decision: Option<Decision>,
 }
 
-/// Makes the bundle of a case, and writes down in the log that it was made and its sum.
+/// Makes the bundle of a case, and records the export and the bundle's checksum in the audit log.
 ///
 /// # Errors
-/// [`DeskError`].
+/// When the case is unknown or erased, or a part cannot be read or written.
 pub fn bundle(desk: &Desk, worker: &Worker, check_id: &str, platform: &Platform) -> Result<Vec<u8>, DeskError> {
     let view = desk.view(check_id, None)?;
     let gallery = &desk.parts().screener.gallery;
@@ -131,19 +132,19 @@ pub fn bundle(desk: &Desk, worker: &Worker, check_id: &str, platform: &Platform)
     Ok(zip)
 }
 
-/// `.jpg` for a JPEG, so that people can open it.
+/// The file extension for these bytes, such as `.jpg`, so that people can open the file.
 fn extension(bytes: &[u8]) -> String {
     Format::sniff(bytes).map(|format| format!(".{}", format.extension())).unwrap_or_default()
 }
 
-const README: &str = "touchstone verify-evidence BUNDLE.zip checks this bundle without the service: the sum of every
-file against manifest.json, the photos against the sums in answer.json, the log in log.json, each entry
-of which holds the sum of the one before it, and case.json against what the log says last. It prints
-the sum of manifest.json. The audit log of the service that made the bundle holds that sum, too: ask
-for it to know that nobody has made another bundle in place of this one.
+const README: &str = "`touchstone verify-evidence BUNDLE.zip` checks this bundle without the service. It compares the SHA-256 of every
+file with manifest.json, the photos with the checksums in answer.json, and case.json with the last values in
+log.json, whose entries each contain the checksum of the previous one. It prints the SHA-256 of manifest.json.
+The audit log of the service that made the bundle contains that checksum, too: ask for it to be sure that
+nobody has replaced the whole bundle.
 ";
 
-/// Parts of a bundle, by name.
+/// Bytes of a bundle's parts, by name.
 #[derive(Default)]
 struct Parts(BTreeMap<String, Vec<u8>>);
 
@@ -159,7 +160,7 @@ impl Parts {
 
     fn zip(&self) -> Result<Vec<u8>, EvidenceError> {
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-        // Photos are packed already.
+        // Photos are already compressed.
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
         for (name, bytes) in &self.0 {
             zip.start_file(name.as_str(), options)?;
@@ -169,10 +170,10 @@ impl Parts {
     }
 }
 
-/// Checks a bundle: every sum, the photos against the answer, the log, the decision.
+/// Verifies a bundle: every checksum, the photos against the answer, the log, the decision.
 ///
 /// # Errors
-/// [`EvidenceError`] says what does not hold.
+/// When the bundle cannot be read, or a part differs from the manifest, the answer or the log.
 pub fn verify(bytes: &[u8]) -> Result<Verified, EvidenceError> {
     let files = read(bytes)?;
     let manifest_bytes = part(&files, MANIFEST)?;
@@ -187,7 +188,7 @@ pub fn verify(bytes: &[u8]) -> Result<Verified, EvidenceError> {
         }
     }
     if let Some(odd) = files.keys().find(|name| !is_part(name)) {
-        return Err(altered(format!("{odd:?} is no part of a bundle")));
+        return Err(altered(format!("{odd:?} is not a part of a bundle")));
     }
     if let Some(extra) = files.keys().find(|name| *name != MANIFEST && !manifest.files.contains_key(*name)) {
         return Err(altered(format!("{extra} is not named in {MANIFEST}")));
@@ -216,7 +217,7 @@ pub fn verify(bytes: &[u8]) -> Result<Verified, EvidenceError> {
 fn read(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, EvidenceError> {
     let mut zip = ZipArchive::new(Cursor::new(bytes))?;
     if zip.len() > MOST_FILES {
-        return Err(altered(format!("it holds {} files, expected at most {MOST_FILES}", zip.len())));
+        return Err(altered(format!("it has {} files, expected at most {MOST_FILES}", zip.len())));
     }
     let mut files = BTreeMap::new();
     let mut left = MOST_BYTES;
@@ -229,7 +230,7 @@ fn read(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, EvidenceError> {
             .checked_sub(content.len() as u64)
             .ok_or_else(|| altered(format!("its files are larger than {MOST_BYTES} bytes")))?;
         if files.insert(name.clone(), content).is_some() {
-            return Err(altered(format!("{name} is there twice")));
+            return Err(altered(format!("it has {name} twice")));
         }
     }
     Ok(files)
@@ -243,7 +244,7 @@ fn json<T: serde::de::DeserializeOwned>(file: &'static str, bytes: &[u8]) -> Res
     serde_json::from_slice(bytes).map_err(|source| EvidenceError::Json { file, source })
 }
 
-/// Whether a bundle has parts of this name.
+/// Whether `name` is the name of a bundle's part.
 fn is_part(name: &str) -> bool {
     const WHOLE: [&str; 7] = [MANIFEST, CASE, ANSWER, LOG, "statement.json", "statement.txt", "README.txt"];
     let plain = |name: &str| {
@@ -253,7 +254,7 @@ fn is_part(name: &str) -> bool {
         || name.strip_prefix("photos/").or_else(|| name.strip_prefix("references/")).is_some_and(plain)
 }
 
-/// How many photos of the answer are there; each file must be the one that its name says, by place and sum.
+/// Number of the answer's photos in the bundle. Each file must be the photo that its name gives by index and SHA-256.
 fn photos(files: &BTreeMap<String, Vec<u8>>, answer: &CheckAnswer) -> Result<usize, EvidenceError> {
     let mut places = BTreeSet::new();
     for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with("photos/")) {
@@ -262,22 +263,23 @@ fn photos(files: &BTreeMap<String, Vec<u8>>, answer: &CheckAnswer) -> Result<usi
             |photo: &&PhotoAnswer| photo.sha256 == sum && name.starts_with(&format!("photos/{:02}-{sum}", photo.index));
         let place = answer.photos.iter().find(of).map(|photo| photo.index);
         if !place.is_some_and(|place| places.insert(place)) {
-            return Err(altered(format!("{name} is no photo that {ANSWER} speaks of")));
+            return Err(altered(format!("{name} is not a photo that {ANSWER} names")));
         }
     }
     Ok(places.len())
 }
 
-/// Each entry has the sum that it must have and follows the one before it, and the last decision is the case's.
+/// Checks that each entry has the right checksum and follows the previous one, and that the last decision is the
+/// case's.
 fn check_log(log: &[AuditEntry], case: &Case) -> Result<(), EvidenceError> {
     let mut before = "";
     for entry in log {
         let wrong = if entry.subject != case.check_id {
             Some("is about another case")
         } else if !entry.holds() {
-            Some("does not have the sum that it names")
+            Some("does not have the sha256 that it names")
         } else if entry.prev_of_subject != before {
-            Some("does not follow the one before it")
+            Some("does not follow the previous entry")
         } else {
             None
         };
@@ -291,20 +293,20 @@ fn check_log(log: &[AuditEntry], case: &Case) -> Result<(), EvidenceError> {
     let Some(serde_json::Value::Object(logged)) = logged else {
         return match case.decision {
             None => Ok(()),
-            Some(decision) => Err(altered(format!("{CASE} says {}, but {LOG} says nothing of it", decision.as_str()))),
+            Some(decision) => Err(altered(format!("{CASE} says {}, but {LOG} has no decision", decision.as_str()))),
         };
     };
-    // Who holds a case is not a matter of record.
+    // Claims are not a matter of record.
     for (field, last) in logged.iter().filter(|(field, _)| *field != "claimed_by") {
         let here = said.get(field).unwrap_or(&serde_json::Value::Null);
         if here != last {
-            return Err(altered(format!("{CASE} says that {field} is {here}, but the last word in {LOG} is {last}")));
+            return Err(altered(format!("{CASE} says that {field} is {here}, but the last value in {LOG} is {last}")));
         }
     }
     Ok(())
 }
 
-/// What a case was after an entry, as far as the entry says; `None` where it says nothing of it.
+/// The state of a case after an entry, as far as the entry records it; `None` where it does not.
 fn case_after(entry: &AuditEntry) -> Option<serde_json::Value> {
     let mut after: serde_json::Value = serde_json::from_str(&entry.after).ok()?;
     let case = match entry.action.as_str() {

@@ -1,4 +1,4 @@
-//! References similar to a photo, among all that a brand has, also those that take no part in checks.
+//! Finds references similar to a photo, among all references of a brand, including inactive ones.
 
 use std::collections::HashSet;
 
@@ -8,16 +8,16 @@ use crate::gallery::{Reference, ReferenceState, VectorQuery};
 use crate::library::Filter;
 use crate::photo::Sha256;
 
-/// What is looked for.
+/// The subject of a look-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
-    /// A photo that was sent with a check or a look-up.
+    /// SHA-256 of a photo that a check or a look-up sent.
     Photo(Sha256),
-    /// A reference, which is not among the answers itself.
+    /// Id of a reference, which is not among the results itself.
     Reference(String),
 }
 
-/// A reference and how similar it is.
+/// A reference and its similarity to the subject.
 #[derive(Debug, Clone)]
 pub struct Near {
     /// The reference.
@@ -26,14 +26,14 @@ pub struct Near {
     pub similarity: f32,
 }
 
-/// Looks references up.
+/// Looks references up for the console.
 pub struct Finder<'a>(pub &'a Desk);
 
 impl Finder<'_> {
-    /// Keeps a photo to look up, and checks that it is one.
+    /// Stores a photo to look up, and returns its SHA-256.
     ///
     /// # Errors
-    /// When it is no photo, or cannot be kept.
+    /// When the bytes are not a photo that decodes, or cannot be stored.
     pub fn take(&self, bytes: &[u8]) -> Result<Sha256, DeskError> {
         let screener = &self.0.parts().screener;
         let embedding = screener.embed(bytes)?;
@@ -43,10 +43,10 @@ impl Finder<'_> {
         Ok(sum)
     }
 
-    /// The `k` most similar ones, nearest first.
+    /// The `k` references most similar to the subject, nearest first.
     ///
     /// # Errors
-    /// When the subject is not there, or something cannot be read.
+    /// When the photo or the reference does not exist, or cannot be read or embedded.
     pub fn find(&self, subject: &Subject, query: &VectorQuery, k: usize) -> Result<Vec<Near>, DeskError> {
         let (embedding, itself) = self.embedding(subject)?;
         let screener = &self.0.parts().screener;
@@ -55,7 +55,7 @@ impl Finder<'_> {
             let filter =
                 Filter { brand: query.brand.clone(), polarity: query.polarity, product: query.product.clone() };
             let found = screener.library.search(&embedding, k + 1, f32::INFINITY, &filter);
-            // References in doubt are in no index.
+            // References in doubt are not in the index.
             let in_doubt = self.scan(&embedding, &VectorQuery { in_doubt: true, ..query.clone() }, k + 1)?;
             found.into_iter().map(|found| (found.key, found.similarity)).chain(in_doubt).collect()
         } else {
@@ -72,7 +72,7 @@ impl Finder<'_> {
         Ok(joined.collect())
     }
 
-    /// What the index does not hold is compared one by one.
+    /// Compares the subject one by one with references that the index does not contain.
     fn scan(&self, embedding: &Embedding, query: &VectorQuery, k: usize) -> Result<Vec<(u64, f32)>, DeskError> {
         let screener = &self.0.parts().screener;
         let mut near: Vec<(u64, f32)> = Vec::new();

@@ -1,4 +1,4 @@
-//! What a person's word about a case says: of its photos, for its brands, and whether it is the last one.
+//! What a moderator's decision means for the photos of a case and for brands' outcomes, and whether it closes the case.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use crate::gallery::{Action, BrandId, Decision, Kind, NewDecision, Outcome, Pair
 use crate::photo::{Look, Sha256};
 use crate::screening::{CheckAnswer, Finding, Match, PhotoAnswer};
 
-/// A photo of a case and a reference that it matches.
+/// A photo of a case, and a match of it.
 type Asked<'a> = (&'a PhotoAnswer, &'a Match);
 
-/// What a person has to answer in a case: of each photo that was not allowed the match that decides, then the others of
-/// its polarity that are as probable as the threshold asks; nothing where no match decides.
+/// The pairs that a moderator has to decide in a case: for each photo that was not allowed, the match that decides its
+/// verdict, then other matches of that polarity at or above the threshold; `None` for the match where none decides.
 fn questions(answer: &CheckAnswer) -> impl Iterator<Item = (&PhotoAnswer, Option<&Match>)> {
     let waiting = answer.photos.iter().filter(|photo| photo.action != Action::Allow);
     waiting.flat_map(|photo| {
@@ -44,7 +44,7 @@ impl Desk {
         let (decision, note) = (judgement.decision, judgement.note.as_deref());
         let PairView { photo, near, .. } = match (judgement.photo, &judgement.reference) {
             (Some(index), Some(id)) => self.pair(answer, Some((index, Some(id))))?,
-            // A photo that nothing was held against is no word about any match.
+            // A decision about a photo without a match says nothing about any match.
             (Some(index), None) => PairView { near: None, ..self.pair(answer, Some((index, None)))? },
             (None, None) => self.pair(answer, None)?,
             (None, Some(_)) => return Err(DeskError::NoSuchPair(answer.id.clone())),
@@ -56,20 +56,20 @@ impl Desk {
         let mut pairs = Vec::new();
         let mut closes = true;
         match decision {
-            // What a fake's photo proves, it proves of every seller; what an authentic one proves depends on the seller.
-            // Of photos that nobody looked at nothing is said.
+            // A known fake's photo is evidence against every seller; what an authentic photo proves depends on the
+            // seller. The decision covers only photos that the moderator saw.
             Decision::Fake => {
                 let fake = looked_at.filter(|(_, near)| near.polarity == Polarity::Fake);
                 self.push_pairs(&mut pairs, answer, fake, decision)?;
             }
-            // It says something about this seller and this listing, and nothing that another case could follow.
+            // The decision is about this seller and this listing; no other case can follow it.
             Decision::PhotoMisuse => {
-                // A logo is no photo.
+                // A logo is not a photo.
                 if looked_at.is_none_or(|(_, near)| near.polarity != Polarity::Authentic || near.kind == Kind::Logo) {
                     return Err(DeskError::NoAuthenticMatch(answer.id.clone()));
                 }
             }
-            // The listing is in order: every photo of it, but those that somebody has said to be no match.
+            // The whole listing is legitimate: every photo of it except those already decided as no match.
             Decision::Authorised if answer.listing.seller_id.is_some() => {
                 let mut all = Vec::new();
                 for (photo, near) in questions(answer) {
@@ -93,8 +93,8 @@ impl Desk {
         Ok(NewDecision { check_id: &answer.id, decision, note, closes, pairs, looked_at: seen, outcomes })
     }
 
-    /// What a case says for each brand and polarity: whether the most probable match that somebody has spoken of was
-    /// right.
+    /// The outcomes of a case for each brand and polarity: whether the most probable match that a moderator decided
+    /// about was right.
     fn outcomes(
         &self,
         worker: &Worker,
@@ -132,7 +132,7 @@ impl Desk {
         Ok(best.into_values().collect())
     }
 
-    /// One pair for each reference that is a near-copy of the matched one: what holds for it holds for them.
+    /// Adds one pair for each near-duplicate of the matched reference: the decision covers them, too.
     fn push_pairs<'a>(
         &self,
         pairs: &mut Vec<Pair>,
@@ -151,7 +151,7 @@ impl Desk {
                 let same_group = |other: &Reference| other.group.is_some() && other.group == reference.group;
                 keys.extend(other.filter(same_group).map(|other| other.key));
             }
-            // A listing may show one photo twice, and near-copies are each other's.
+            // A listing may show one photo twice, and near-duplicates refer to each other.
             keys.retain(|&key| !pairs.iter().any(|pair| (pair.key, pair.photo) == (key, sum)));
             let look = self.look(sum);
             pairs.extend(keys.into_iter().map(|key| Pair {
@@ -167,7 +167,7 @@ impl Desk {
         Ok(())
     }
 
-    /// What a photo that was sent shows, where it is kept; its small picture shows the same.
+    /// The small version of a sent photo, for comparisons of appearance; `None` where the photo is not stored.
     fn look(&self, sum: Sha256) -> Option<Look> {
         let screener = &self.parts.screener;
         let small = screener.gallery.thumbnail(sum, 320).filter(|_| screener.gallery.has_photo(sum, true));
@@ -175,15 +175,14 @@ impl Desk {
         screener.decoder.decode(&bytes).ok().map(|photo| photo.look())
     }
 
-    /// The first question of a case that nobody has answered with "no match" yet; of references that are gone nothing is
-    /// asked.
+    /// The first pair of a case that nobody has decided as no match yet. Deleted references are skipped.
     pub(super) fn undecided<'a>(
         &self,
         answer: &'a CheckAnswer,
         new: &[Pair],
     ) -> Result<Option<(&'a PhotoAnswer, Option<&'a Match>)>, DeskError> {
         for (photo, near) in questions(answer) {
-            // A photo that could not be judged waits for a word about the listing.
+            // A photo that could not be judged needs a decision about the listing.
             let Some(near) = near else { return Ok(Some((photo, None))) };
             let gone = self.parts.screener.gallery.find(&near.reference_id)?.is_none();
             if !gone && !self.was_denied(answer, (photo, near), new)? {
@@ -193,7 +192,7 @@ impl Desk {
         Ok(None)
     }
 
-    /// Whether somebody has said in this case that a photo does not show what a reference shows.
+    /// Whether a moderator has decided in this case that the photo does not match the reference.
     fn was_denied(&self, answer: &CheckAnswer, (photo, near): Asked<'_>, new: &[Pair]) -> Result<bool, DeskError> {
         let gallery = &self.parts.screener.gallery;
         let Some(reference) = gallery.find(&near.reference_id)? else { return Ok(false) };

@@ -1,4 +1,4 @@
-//! What moderators do: decide cases so that it sticks, take decisions back, hear appeals, hand out evidence.
+//! Moderation: deciding cases with lasting effect, undoing decisions, appeals, and evidence.
 
 mod accounts;
 mod desk;
@@ -19,81 +19,83 @@ pub use evidence::{EvidenceError, Verified, bundle, verify};
 pub use finder::{Finder, Near, Subject};
 pub use statement::{Platform, Section, Statement};
 
-/// Why something was not done.
+/// Why an act of a moderator failed.
 #[derive(Debug, Error)]
 pub enum DeskError {
-    /// No such case.
+    /// No case has this id.
     #[error("there is no case {0}: only checks that were not allowed are cases")]
     Unknown(String),
-    /// It is not theirs to decide.
+    /// The moderator may not decide the case: it is decided, claimed by somebody else, or an appeal against them.
     #[error("{}", not_theirs(.0))]
     NotTheirs(Box<Case>),
-    /// There is no match to decide about.
+    /// The photo has no such match to decide about.
     #[error(
         "case {0} has no such match to decide about; decide fake or authorised, or name a photo and a reference of it"
     )]
     NoSuchPair(String),
-    /// No such photo in the case.
+    /// The case has no such photo, or its bytes are not stored.
     #[error("case {id} has no photo {index}, or its bytes were not kept")]
     NoSuchPhoto {
-        /// The case.
+        /// Id of the case.
         id: String,
-        /// The place asked for.
+        /// The requested number of the photo, from 0.
         index: usize,
     },
-    /// Nothing is left to take back.
+    /// The session has nothing to undo.
     #[error("there is nothing to undo in this session")]
     NothingToUndo,
-    /// Somebody else has gone on with it.
+    /// Somebody has changed the subject since.
     #[error("{action} of {subject} cannot be undone: somebody has changed it since")]
     ChangedSince {
-        /// What was done.
+        /// The act to undo.
         action: String,
-        /// About what.
+        /// Id of the act's subject.
         subject: String,
     },
-    /// An appeal needs a decision, and there is one appeal a case.
+    /// The case has no restricting decision, or was already appealed.
     #[error("{}", cannot_appeal(.0))]
     CannotAppeal(Box<Case>),
-    /// Only a brand's own photo is misused.
-    #[error("case {0} was looked at through no authentic match: photo_misuse is about a brand's own photo")]
+    /// The moderator saw the case with a match that is not an authentic photo.
+    #[error(
+        "case {0} was not decided on an authentic photo's match; photo_misuse needs a match to a brand's own photo"
+    )]
     NoAuthenticMatch(String),
-    /// There is no restriction to state reasons for.
+    /// The decision does not restrict the listing, so a statement of reasons has no subject.
     #[error("case {0} is decided neither as fake nor as photo_misuse: there is no restriction to state reasons for")]
     NothingRestricted(String),
-    /// What the log said of the case was erased.
+    /// The case's entries in the log were erased.
     #[error(
-        "what was said about case {0} was erased, because its seller wanted it or it was too old: it proves nothing any more"
+        "the record of case {0} was erased, at its seller's request or after its retention; evidence cannot be made"
     )]
     Erased(String),
-    /// The reference cannot be held back.
+    /// The reference to quarantine does not exist, or is not active.
     #[error("there is no reference {0} that takes part in checks")]
     NoActiveReference(String),
-    /// No such reference.
+    /// No reference has this id.
     #[error("there is no reference {0}")]
     NoSuchReference(String),
-    /// No such photo among those that are kept.
-    #[error("no photo with the sum {0} is kept here; send it again")]
+    /// No stored photo has this SHA-256.
+    #[error("no photo with the sha256 {0} is stored; send it again")]
     NoSuchUpload(crate::photo::Sha256),
-    /// A photo cannot be looked up.
+    /// The photo to look up cannot be screened.
     #[error(transparent)]
     Screen(#[from] crate::screening::ScreenError),
-    /// A name is none.
+    /// A name is invalid.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// The stored answer cannot be read.
+    /// The stored answer cannot be parsed.
     #[error("the stored answer cannot be read: {0}")]
     Answer(#[from] serde_json::Error),
-    /// The database said no.
+    /// The database returned an error.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
-    /// It is kept, but does not count yet.
+    /// The change is stored, but the library could not apply it yet.
     #[error(transparent)]
     Library(#[from] LibraryError),
-    /// A photo cannot become a reference.
+    /// The photo cannot be enrolled as a reference.
     #[error(transparent)]
     Enrol(#[from] EnrolError),
-    /// The bundle cannot be made.
+    /// The evidence bundle cannot be made.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
 }
@@ -116,7 +118,9 @@ fn not_theirs(case: &Case) -> String {
 fn cannot_appeal(case: &Case) -> String {
     let id = &case.check_id;
     match &case.appeal {
-        Some(_) => format!("case {id} was appealed already; its second decision is the last one here"),
-        None => format!("case {id} is decided neither as fake nor as photo_misuse: there is nothing to appeal against"),
+        Some(_) => format!("case {id} was already appealed; the second decision is final here"),
+        None => format!(
+            "case {id} is decided neither as fake nor as photo_misuse; only these two decisions can be appealed"
+        ),
     }
 }

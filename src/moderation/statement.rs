@@ -1,4 +1,4 @@
-//! The statement of reasons that Article 17 of Regulation (EU) 2022/2065 (Digital Services Act) asks for.
+//! The statement of reasons required by Article 17 of Regulation (EU) 2022/2065 (Digital Services Act).
 
 use serde::{Deserialize, Serialize};
 
@@ -6,27 +6,27 @@ use super::DeskError;
 use crate::gallery::{Case, Decision};
 use crate::screening::{CheckAnswer, Match, PhotoAnswer};
 
-/// What the platform says of itself in statements.
+/// The marketplace's texts for statements, from `[console.statement]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Platform {
-    /// Its name.
+    /// Name of the marketplace.
     pub name: String,
-    /// What the decision does to the listing.
+    /// Effect of the decision on the listing.
     pub restriction: String,
-    /// Where it holds.
+    /// Territory in which the restriction applies.
     pub territory: String,
-    /// How long it holds.
+    /// Duration of the restriction.
     pub duration: String,
-    /// The law that a counterfeit's listing is held to break.
+    /// Legal ground for restricting a counterfeit's listing.
     pub legal_ground: String,
-    /// The terms that it is held to break.
+    /// Contractual ground for restricting a counterfeit's listing.
     pub contractual_ground: String,
-    /// The law that a listing with a brand's own photo is held to break.
+    /// Legal ground for restricting a listing with a brand's own photo.
     pub photo_legal_ground: String,
-    /// The terms that it is held to break.
+    /// Contractual ground for restricting a listing with a brand's own photo.
     pub photo_contractual_ground: String,
-    /// How a seller can have the decision looked at again.
+    /// How the seller can challenge the decision.
     pub redress: String,
 }
 
@@ -49,34 +49,34 @@ impl Default for Platform {
 /// A statement of reasons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statement {
-    /// The case.
+    /// Id of the case.
     pub case: String,
-    /// The listing, as the marketplace calls it.
+    /// The marketplace's id of the listing.
     pub listing: Option<String>,
-    /// The seller, as the marketplace calls them.
+    /// The marketplace's id of the seller.
     pub seller: Option<String>,
-    /// When it was decided.
+    /// When the case was decided, to the minute, in UTC.
     pub decided_at: Option<String>,
-    /// What Article 17(3) asks for, in its order.
+    /// The items of Article 17(3), in its order.
     pub sections: Vec<Section>,
 }
 
-/// One thing that Article 17(3) asks for.
+/// One item of Article 17(3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Section {
-    /// Its letter.
+    /// Letter of the item, `a` to `f`.
     pub point: char,
-    /// What it is about.
+    /// Heading.
     pub title: String,
-    /// What is stated.
+    /// Paragraphs.
     pub text: Vec<String>,
 }
 
 impl Statement {
-    /// The statement for a case whose decision restricts.
+    /// The statement for a case whose decision restricts the listing.
     ///
     /// # Errors
-    /// When it was not: then nothing is restricted.
+    /// When the case has no such decision.
     pub fn of(case: &Case, answer: &CheckAnswer, platform: &Platform) -> Result<Self, DeskError> {
         let Some(decision) = case.decision.filter(|decision| decision.restricts()) else {
             return Err(DeskError::NothingRestricted(case.check_id.clone()));
@@ -91,7 +91,7 @@ impl Statement {
             sections: vec![
                 section(
                     'a',
-                    "The restriction, where and for how long it holds",
+                    "The restriction, its territory and its duration",
                     vec![platform.restriction.clone(), platform.territory.clone(), platform.duration.clone()],
                 ),
                 section('b', "The facts and circumstances", facts(case, answer)),
@@ -105,7 +105,7 @@ impl Statement {
 }
 
 impl Statement {
-    /// As a letter.
+    /// The statement as plain text, for a letter.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut lines =
@@ -142,7 +142,7 @@ fn view(decision: Decision) -> &'static str {
     }
 }
 
-/// What the person had before them who decided.
+/// The photo and the match that the moderator had before them.
 fn looked_at<'a>(case: &Case, answer: &'a CheckAnswer) -> Option<(&'a PhotoAnswer, &'a Match)> {
     let photo = answer.photos.get(usize::try_from(case.decided_photo?).ok()?)?;
     let reference = case.decided_reference.as_ref()?;
