@@ -137,7 +137,8 @@ fn extension(bytes: &[u8]) -> String {
     Format::sniff(bytes).map(|format| format!(".{}", format.extension())).unwrap_or_default()
 }
 
-const README: &str = "`touchstone verify-evidence BUNDLE.zip` checks this bundle without the service. It compares the SHA-256 of every
+const README: &str =
+    "`touchstone verify-evidence BUNDLE.zip` checks this bundle without the service. It compares the SHA-256 of every
 file with manifest.json, the photos with the checksums in answer.json, and case.json with the last values in
 log.json, whose entries each contain the checksum of the previous one. It prints the SHA-256 of manifest.json.
 The audit log of the service that made the bundle contains that checksum, too: ask for it to be sure that

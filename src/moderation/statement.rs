@@ -36,12 +36,12 @@ impl Default for Platform {
             name: "this marketplace".to_owned(),
             restriction: "The listing is not shown.".to_owned(),
             territory: "Everywhere that the marketplace is offered.".to_owned(),
-            duration: "Without end, unless the decision is changed.".to_owned(),
+            duration: "Permanent, unless the decision is changed.".to_owned(),
             legal_ground: "Offering goods under a sign that is identical with or similar to a registered trade mark, without the owner's consent: Article 9(2) and (3)(b) of Regulation (EU) 2017/1001.".to_owned(),
             contractual_ground: "The marketplace's terms forbid offering counterfeit goods.".to_owned(),
             photo_legal_ground: "Using a photograph without the consent of whoever holds the rights in it: Articles 2 and 3 of Directive 2001/29/EC, as the law of the country concerned has them.".to_owned(),
             photo_contractual_ground: "The marketplace's terms forbid using photos that the seller has no right to use.".to_owned(),
-            redress: "Within six months you can complain to the marketplace free of charge (Article 20); another person than the one who decided looks at it again. You can turn to a certified out-of-court dispute settlement body (Article 21), and to a court at any time.".to_owned(),
+            redress: "Within six months you can complain to the marketplace free of charge (Article 20); somebody other than the person who decided reviews the decision. You can turn to a certified out-of-court dispute settlement body (Article 21), and to a court at any time.".to_owned(),
         }
     }
 }
@@ -177,7 +177,7 @@ fn facts(case: &Case, answer: &CheckAnswer) -> Vec<String> {
     facts.extend(reasons.iter().map(|reason| reason.text.clone()));
     facts.extend(case.note.iter().map(|note| format!("The person who decided added: {note}")));
     if let Some(appeal) = &case.appeal {
-        facts.push(format!("The seller had said against an earlier decision: {appeal}"));
+        facts.push(format!("The seller appealed against an earlier decision and stated: {appeal}"));
     }
     facts
 }

@@ -4,32 +4,32 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::embed::{Embedding, EmbeddingError};
 
-/// Embeddings of photos that match nothing. A photo that is much like these, a plain pack on white say,
-/// is like many things by chance: its similarities count for less (Pizzi et al., "A Self-Supervised
-/// Descriptor for Image Copy Detection", CVPR 2022, section 4.4: s' = s - beta * mean of the top
-/// background similarities).
+/// Embeddings of photos that match nothing. A photo that is similar to many of these, such as a plain pack on white, is
+/// similar to many references by chance, so its similarities count for less (Pizzi et al., "A Self-Supervised
+/// Descriptor for Image Copy Detection", CVPR 2022, section 4.4: s' = s - beta * mean of the top background
+/// similarities).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Background {
-    /// How many of the nearest are averaged.
+    /// Number of nearest background embeddings that are averaged.
     pub neighbors: usize,
-    /// How much of the average is taken off.
+    /// Factor of the average before it is subtracted, 0 to 2.
     pub beta: f32,
-    /// Unit vectors of the model's dimension; as base64 of signed bytes, each row scaled to 127.
+    /// Unit vectors of the model's dimension; stored as base64 of signed bytes, each row scaled to 127.
     #[serde(serialize_with = "write", deserialize_with = "read")]
     vectors: Vec<Embedding>,
 }
 
 impl Background {
-    /// A background of these photos, rounded as it will be read again.
+    /// A background of these photos, rounded as a stored one is.
     #[must_use]
     pub fn new(neighbors: usize, beta: f32, photos: &[Embedding]) -> Self {
         let vectors = photos.iter().filter_map(|photo| unit(&bytes(photo)).ok()).collect();
         Self { neighbors, beta, vectors }
     }
 
-    /// What to take off each similarity of a photo: `beta` times the mean of its greatest similarities
-    /// to the background, 0 where there is none.
+    /// The amount to subtract from each similarity of a photo: `beta` times the mean of its greatest similarities to
+    /// the background; 0 where the background is empty.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a few neighbours")]
     pub fn level(&self, photo: &Embedding) -> f32 {
@@ -42,13 +42,13 @@ impl Background {
         self.beta * similarities[..count].iter().sum::<f32>() / count as f32
     }
 
-    /// How many photos.
+    /// Number of photos.
     #[must_use]
     pub fn len(&self) -> usize {
         self.vectors.len()
     }
 
-    /// Whether there are none.
+    /// Whether the background has no photos.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.vectors.is_empty()

@@ -1,31 +1,31 @@
 use nalgebra::{DMatrix, DVector};
 
-/// One example for a fit.
+/// One example of a fit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
-    /// Its features.
+    /// The features, in the order of the fitted weights.
     pub features: Vec<f64>,
-    /// Whether it is what is looked for.
+    /// Whether the example is a copy.
     pub positive: bool,
-    /// How much it counts; more than 0.
+    /// Weight of the example; above 0.
     pub weight: f64,
 }
 
 /// A fitted logistic regression.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Logistic {
-    /// The constant.
+    /// The intercept.
     pub bias: f64,
-    /// One a feature.
+    /// One weight per feature.
     pub weights: Vec<f64>,
 }
 
-/// Most rounds of Newton's method; it settles in about ten.
+/// Most iterations of Newton's method, which converges in about ten.
 const ROUNDS: usize = 60;
 
 impl Logistic {
-    /// Newton's method with a penalty of `ridge / 2` times the squared weights (not the bias), which keeps
-    /// the fit finite where classes do not overlap. `None` without examples of both kinds.
+    /// Fits by Newton's method with a penalty of `ridge / 2` times the squared weights (without the bias), which keeps
+    /// the fit finite where the classes do not overlap. `None` unless there are examples of both classes.
     #[must_use]
     pub fn fit(observations: &[Observation], ridge: f64) -> Option<Self> {
         let width = observations.first()?.features.len();
@@ -41,12 +41,12 @@ impl Logistic {
                     DVector::from_iterator(width + 1, std::iter::once(1.0).chain(observation.features.iter().copied()));
                 let p = sigmoid(beta.dot(&x));
                 gradient.axpy(observation.weight * (f64::from(u8::from(observation.positive)) - p), &x, 1.0);
-                // Kept from vanishing where the fit is sure, so that a step stays finite.
+                // Bounded below, because it vanishes where the fit is certain and the step must stay finite.
                 hessian.syger(observation.weight * (p * (1.0 - p)).max(1e-9), &x, &x, 1.0);
             }
             hessian.fill_upper_triangle_with_lower_triangle();
             let step = hessian.cholesky()?.solve(&gradient);
-            // Long steps overshoot where classes hardly overlap.
+            // Long steps overshoot where the classes hardly overlap.
             let length = step.amax();
             beta += if length > 3.0 { step * (3.0 / length) } else { step };
             if length < 1e-9 {
@@ -67,9 +67,9 @@ fn penalty(beta: &DVector<f64>, ridge: f64) -> (DVector<f64>, DMatrix<f64>) {
 
 const MOST_SHIFT: f64 = 3.0;
 
-/// What to add to the log-odds of a brand: the mode of the posterior, given its outcomes and a normal
-/// prior of mean 0 and standard deviation `spread`. No outcomes give 0; many take over from the prior, up to 3 either
-/// way: beyond that the outcomes are about something else than copies.
+/// The amount to add to a brand's log-odds: the mode of the posterior given its outcomes, under a normal prior with
+/// mean 0 and standard deviation `spread`. Without outcomes it is 0. It stays within -3 to 3, because outcomes that ask
+/// for more are about something other than copies.
 #[must_use]
 pub fn shift(outcomes: &[(f64, bool)], spread: f64) -> f64 {
     let mut shift = 0.0;
@@ -95,7 +95,7 @@ pub fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// The inverse of [`sigmoid`]; a probability of 0 or 1 counts as one in a million from it.
+/// The inverse of [`sigmoid`]; probabilities are clamped to 1e-6 from 0 and 1.
 #[must_use]
 pub fn log_odds(probability: f64) -> f64 {
     let inside = probability.clamp(1e-6, 1.0 - 1e-6);

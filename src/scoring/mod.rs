@@ -1,7 +1,7 @@
-//! From similarities and alignments to a probability that one photo is a copy of another.
+//! Turns similarities and alignments into the probability that one photo is a copy of another.
 //!
-//! Everything fitted to data stands in one artefact a model, `models/scoring/<model>.json`, which
-//! `touchstone evaluate --fit` writes: the background set, the weights and the calibration.
+//! All fitted numbers of a model are in one artefact, `models/scoring/<model>.json`, which `touchstone evaluate --fit`
+//! writes: the background set, the weights and the calibration.
 
 mod background;
 mod interval;
@@ -23,19 +23,19 @@ pub use interval::clopper_pearson;
 pub use logistic::{Logistic, Observation, log_odds, shift, sigmoid};
 pub use standing::{CONFIDENCE, REQUIRED_PRECISION, STEPS, Standing, Step, precision_bound};
 
-/// The artefact's format that this program reads and writes.
+/// Version of the artefact's format that this program reads and writes.
 const FORMAT: u32 = 2;
 
-/// What was seen when a photo was held against a reference.
+/// The measurements of comparing a photo with a reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sighting {
     /// Cosine similarity of the embeddings, -1 to 1.
     pub similarity: f32,
-    /// The same less [`Background::level`] of the photo.
+    /// The similarity minus [`Background::level`] of the photo.
     pub normalised: f32,
-    /// Where the reference lies in the photo; `None` where it was looked for and not found.
+    /// Alignment of the reference with the photo; `None` where verification did not find one, or did not run.
     pub alignment: Option<Alignment>,
-    /// Whether it was looked for.
+    /// Whether geometric verification ran.
     pub looked: bool,
 }
 
@@ -47,21 +47,21 @@ impl Sighting {
     }
 }
 
-/// Weights of a sum that gives the log-odds of a copy.
+/// Weights of the sum that gives the log-odds of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Weights {
-    /// Added always.
+    /// The intercept.
     pub bias: f64,
-    /// Times the normalised similarity.
+    /// Factor of the normalised similarity.
     pub normalised: f64,
-    /// Times the natural logarithm of one more than the inliers.
+    /// Factor of the natural logarithm of one more than the number of inliers.
     pub inliers: f64,
-    /// Times the square of the agreement of structure, with its sign.
+    /// Factor of the square of the structural agreement, with its sign.
     pub structure: f64,
-    /// Times the natural logarithm of one more than the difference of colour.
+    /// Factor of the natural logarithm of one more than the colour difference.
     pub colour: f64,
-    /// Times the natural logarithm of the reprojection error in pixels plus 0.3.
+    /// Factor of the natural logarithm of the reprojection error in pixels plus 0.3.
     pub residual: f64,
 }
 
@@ -70,38 +70,38 @@ pub struct Weights {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Platt {
-    /// Added.
+    /// Added to the product.
     pub offset: f64,
-    /// Times the log-odds; more than 0.
+    /// Factor of the log-odds; above 0.
     pub slope: f64,
-    /// The cap of every probability, above 0.5 and below 1: the highest one that the copies among the fitting photos
+    /// Upper bound of every probability, above 0.5 and below 1: the highest that the copies among the fitting photos
     /// support.
     pub most: f64,
 }
 
-/// A calibration for each polarity.
+/// One calibration for each polarity.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
-    /// Against authentic references.
+    /// For authentic references.
     pub authentic: Platt,
-    /// Against fake references.
+    /// For fake references.
     pub fake: Platt,
 }
 
-/// A reference that reaches one of these is worth a second look: what is pasted on a common ground is like the
-/// background too, and has little normalised similarity.
+/// A reference that reaches one of these thresholds undergoes geometric verification. The second one alone would not
+/// do: a photo pasted on a common ground is similar to the background too, and has little normalised similarity.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LookFrom {
-    /// Cosine similarity.
+    /// Least cosine similarity.
     pub similarity: f32,
-    /// Normalised similarity.
+    /// Least normalised similarity.
     pub normalised: f32,
 }
 
 impl LookFrom {
-    /// Whether what was seen reaches one of them less `slack`.
+    /// Whether the sighting reaches either threshold minus `slack`.
     #[must_use]
     pub fn reached(&self, sighting: &Sighting, slack: f32) -> bool {
         sighting.similarity >= self.similarity - slack || sighting.normalised >= self.normalised - slack
@@ -113,19 +113,19 @@ impl LookFrom {
 #[serde(deny_unknown_fields)]
 pub struct Scoring {
     format: u32,
-    /// Version of the points and pixels that it was fitted to: see [`VERSION`].
+    /// Version of the alignment code that the artefact was fitted to: see [`VERSION`].
     alignment: u8,
-    /// Identity of the model that it was fitted for.
+    /// Name and checksum of the model that the artefact was fitted for.
     pub model: String,
-    /// On what, for people to read.
+    /// The data of the fit, as text for people.
     pub fitted_on: String,
-    /// What photos in general look like.
+    /// Embeddings of photos that match nothing.
     pub background: Background,
-    /// From where on a reference is looked for in the photo.
+    /// Thresholds of geometric verification.
     pub look_from: LookFrom,
-    /// For references that were looked for.
+    /// Weights for references that were verified.
     pub looked: Weights,
-    /// For the others: bias and normalised similarity only.
+    /// Weights for the others: only the intercept and the normalised similarity are not 0.
     pub unlooked: Weights,
     /// From log-odds to probability.
     pub calibration: Calibration,
@@ -133,37 +133,37 @@ pub struct Scoring {
     id: String,
 }
 
-/// An artefact that cannot be used.
+/// Why an artefact cannot be used.
 #[derive(Debug, Error)]
 pub enum ScoringError {
-    /// There is none.
+    /// The artefact's file cannot be opened.
     #[error("no scoring artefact at {path} ({source}); `touchstone evaluate DATASET --fit` makes one")]
     Missing {
-        /// Where it was looked for.
+        /// Path of the expected file.
         path: PathBuf,
-        /// The system's words.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Not JSON, or not these fields.
+    /// The file is not JSON with the expected fields.
     #[error("the scoring artefact {path} cannot be read: {source}")]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Place and reason.
+        /// Position and reason of the parser's error.
         source: serde_json::Error,
     },
-    /// Values that cannot be.
+    /// A value is out of range, or the artefact is for another model or version.
     #[error("the scoring artefact {path} is wrong: {reason}")]
     Invalid {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Got and expected.
+        /// What the file has, and what was expected.
         reason: String,
     },
 }
 
 impl Scoring {
-    /// Where a model's artefact lies.
+    /// Path of a model's artefact in the models directory.
     #[must_use]
     pub fn path(models: &Path, model: &str) -> PathBuf {
         models.join("scoring").join(format!("{model}.json"))
@@ -172,7 +172,8 @@ impl Scoring {
     /// Reads a model's artefact.
     ///
     /// # Errors
-    /// When it is missing, unreadable, of another model or contradicts itself.
+    /// When the file is missing or unreadable, has values out of range, or was fitted for another model or alignment
+    /// version.
     pub fn load(models: &Path, manifest: &ModelManifest) -> Result<Self, ScoringError> {
         let path = Self::path(models, &manifest.name);
         let bytes = std::fs::read(&path).map_err(|source| ScoringError::Missing { path: path.clone(), source })?;
@@ -185,8 +186,8 @@ impl Scoring {
         Ok(scoring)
     }
 
-    /// An artefact with nothing fitted: every reference is looked for, and log-odds are a guess. To
-    /// gather the data that a fit needs.
+    /// An unfitted artefact: every reference is verified, and the log-odds are a guess. Used to collect the data for a
+    /// fit.
     #[must_use]
     pub fn unfitted(manifest: &ModelManifest) -> Self {
         let platt = Platt { offset: 0.0, slope: 1.0, most: 0.999 };
@@ -204,7 +205,7 @@ impl Scoring {
         }
     }
 
-    /// Writes it where [`Scoring::load`] finds it, and gives it its identity.
+    /// Writes the artefact where [`Scoring::load`] reads it, and sets its id.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -219,10 +220,10 @@ impl Scoring {
         Ok(path)
     }
 
-    /// Gives it the identity that it would get from [`Scoring::save`].
+    /// Sets the id that [`Scoring::save`] would set, without writing.
     ///
     /// # Errors
-    /// When it cannot be written as JSON.
+    /// When the artefact cannot be serialised.
     pub fn identified(mut self, model: &str) -> serde_json::Result<Self> {
         self.id = identity(model, self.text()?.as_bytes());
         Ok(self)
@@ -234,8 +235,8 @@ impl Scoring {
         Ok(text)
     }
 
-    /// Name of the model and the first digits of the artefact's sum: probabilities of two artefacts are
-    /// not the same thing.
+    /// Name of the model and the first digits of the artefact's SHA-256. Probabilities of different artefacts are not
+    /// comparable.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -249,7 +250,8 @@ impl Scoring {
         features(sighting).iter().zip(terms).map(|(feature, weight)| feature * weight).sum::<f64>() + weights.bias
     }
 
-    /// The probability of a copy, 0 to [`Platt::most`]. `shift` is what the brand's own outcomes add to the log-odds.
+    /// The probability of a copy, 0 to [`Platt::most`]. `shift` is added to the log-odds: what the brand's outcomes
+    /// contribute.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "a probability")]
     pub fn probability(&self, evidence: f64, polarity: Polarity, shift: f64) -> f32 {
@@ -270,7 +272,7 @@ impl Scoring {
         platt.offset + platt.slope * evidence
     }
 
-    /// How alike a photo is to photos in general.
+    /// How similar a photo is to photos in general: see [`Background::level`].
     #[must_use]
     pub fn level(&self, embedding: &Embedding) -> f32 {
         self.background.level(embedding)
@@ -310,12 +312,12 @@ impl Scoring {
 }
 
 impl Weights {
-    /// In the order of [`features`].
+    /// The weights in the order of [`features`].
     fn terms(&self) -> [f64; 5] {
         [self.normalised, self.inliers, self.structure, self.colour, self.residual]
     }
 
-    /// The weights that a fit over [`features`] gave.
+    /// Weights from a fit over [`features`].
     #[must_use]
     pub fn fitted(bias: f64, terms: [f64; 5]) -> Self {
         let [normalised, inliers, structure, colour, residual] = terms;
@@ -323,30 +325,30 @@ impl Weights {
     }
 }
 
-/// Colour difference of an ordinary copy, of 255.
+/// Colour difference of an ordinary copy, in units of 1/255.
 const SAME_COLOUR: f64 = 5.0;
 
-/// What the log-odds are a weighted sum of.
+/// The terms of the weighted sum that gives the log-odds.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "at most a few hundred inliers")]
 pub fn features(sighting: &Sighting) -> [f64; 5] {
     let normalised = f64::from(sighting.normalised);
     match &sighting.alignment {
         Some(found) => {
-            // Another colour is reported separately. It is no evidence against the same photograph.
+            // Another colour is reported separately. It is not evidence against the same photograph.
             let most = if found.is_recoloured() { SAME_COLOUR } else { f64::INFINITY };
             let colour = found.difference.min(most).ln_1p();
-            // Different goods photographed alike already agree by half. Squaring lets the rest count.
+            // Different goods photographed alike already agree by half. Squaring emphasises the rest.
             let structure = found.structure * found.structure.abs();
             [normalised, (found.inliers as f64).ln_1p(), structure, colour, (found.residual + 0.3).ln()]
         }
-        // Looked for and not found: no pair agrees, and no pixel.
+        // Verified but not aligned: no keypoints and no pixels agree.
         None => [normalised, 0.0, 0.0, 0.0, 0.0],
     }
 }
 
-/// The greatest probability that a logo is in a photo: 287 prints and drawings of a logo had log-odds above 0, and a wrong logo
-/// had in one photo of 406.
+/// The highest probability that a logo is in a photo: 287 prints and drawings of a logo had log-odds above 0, as did a
+/// wrong logo in one photo of 406.
 const MOST_FOR_LOGOS: f64 = 0.99;
 
 /// The probability that a logo is in a photo, from its log-odds: see [`crate::align::FoundLogo::evidence`].

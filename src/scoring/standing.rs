@@ -8,10 +8,10 @@ use crate::photo::Sha256;
 
 /// The precision that blocks must have.
 pub const REQUIRED_PRECISION: f64 = 0.99;
-/// The confidence with which it must be proven, for all steps together.
+/// Joint confidence of the proof for all steps.
 pub const CONFIDENCE: f64 = 0.95;
-/// The scores at which a certificate is tried, fixed beforehand: to look for the best one among the
-/// outcomes would prove less.
+/// The scores at which a certificate is tried, fixed in advance: choosing the best score among the outcomes would prove
+/// less.
 pub const STEPS: [f64; 6] = [0.5, 0.8, 0.9, 0.95, 0.98, 0.99];
 /// Standard deviation of a brand's log-odds around those of all brands, before its outcomes are known: a guess.
 const SPREAD: f64 = 1.0;
@@ -19,26 +19,26 @@ const SPREAD: f64 = 1.0;
 /// What a brand's outcomes prove at one score.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Step {
-    /// Outcomes with at least this score are counted.
+    /// Outcomes with at least this score count.
     pub score: f64,
-    /// Confirmed counterfeits among them.
+    /// Confirmed counterfeits among these outcomes.
     pub confirmed: u64,
-    /// Listings that were in order.
+    /// Legitimate listings among these outcomes.
     pub wrong: u64,
-    /// The lower bound of the precision (see [`precision_bound`]).
+    /// Lower bound of the precision (see [`precision_bound`]).
     pub bound: f64,
 }
 
-/// What follows from a brand's outcomes.
+/// What a brand's outcomes prove, and how they change its probabilities.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
-    /// One for each of [`STEPS`].
+    /// One step for each of [`STEPS`].
     pub steps: Vec<Step>,
     /// Scores of the confirmed matches to fakes, lowest first.
     scores: Vec<f64>,
-    /// Photos with an outcome of a match to a fake.
+    /// Number of photos with an outcome of a match to a fake.
     fakes: u64,
-    /// What they add to the log-odds, for authentic and for fake references.
+    /// Amounts that the outcomes add to the log-odds, for authentic and for fake references.
     authentic_shift: f64,
     fake_shift: f64,
 }
@@ -50,8 +50,8 @@ impl Default for Standing {
 }
 
 impl Standing {
-    /// What these outcomes of one brand under one artefact prove. A photo counts once, and as wrong where
-    /// any of its checks was: listed again, it proves nothing more.
+    /// The standing of one brand from its outcomes under one artefact. A photo counts once, and as wrong if any of its
+    /// checks was wrong: listing it again proves nothing more.
     #[must_use]
     pub fn of(outcomes: &[Outcome]) -> Self {
         let outcomes = one_of_each_photo(outcomes);
@@ -75,14 +75,14 @@ impl Standing {
         }
     }
 
-    /// The lowest step whose bound reaches [`REQUIRED_PRECISION`], if any does.
+    /// The lowest step whose bound reaches [`REQUIRED_PRECISION`].
     #[must_use]
     pub fn certified(&self) -> Option<&Step> {
         self.steps.iter().find(|step| step.bound >= REQUIRED_PRECISION)
     }
 
-    /// The score from which on blocks are certified: the certified step, but never below the score that nineteen of
-    /// twenty confirmed matches from there on reach. Of scores that hardly occur among the outcomes nothing is known.
+    /// The score from which on blocks are certified: the certified step, but never below the score that 95% of the
+    /// confirmed matches at or above that step reach, because the outcomes say little about rarer scores.
     #[must_use]
     pub fn threshold(&self) -> Option<f64> {
         let step = self.certified()?;
@@ -90,13 +90,13 @@ impl Standing {
         counted.get(counted.len() / 20).map(|&common| common.max(step.score))
     }
 
-    /// How many photos with an outcome of a match to a fake there are.
+    /// Number of photos with an outcome of a match to a fake.
     #[must_use]
     pub fn outcomes(&self) -> u64 {
         self.fakes
     }
 
-    /// What the outcomes add to the log-odds of a reference of this polarity.
+    /// Amount that the outcomes add to the log-odds of a reference of this polarity.
     #[must_use]
     pub fn shift(&self, polarity: Polarity) -> f64 {
         match polarity {
@@ -106,7 +106,7 @@ impl Standing {
     }
 }
 
-/// One outcome a photo: a wrong one where there is any.
+/// One outcome per photo: a wrong one if there is any.
 fn one_of_each_photo(outcomes: &[Outcome]) -> Vec<&Outcome> {
     let mut photos: BTreeMap<(Polarity, Sha256), &Outcome> = BTreeMap::new();
     for outcome in outcomes {
@@ -125,13 +125,13 @@ fn confirmed_scores(outcomes: &[&Outcome]) -> Vec<f64> {
     scores
 }
 
-/// The one-sided lower bound of a precision from counts (Clopper and Pearson, Biometrika 26, 1934), at
-/// a confidence that leaves 5 % for all of [`STEPS`] together (Bonferroni).
+/// One-sided lower bound of a precision from counts (Clopper and Pearson, Biometrika 26, 1934), at a confidence that
+/// leaves 5 % for all of [`STEPS`] together (Bonferroni).
 #[must_use]
 pub fn precision_bound(confirmed: u64, wrong: u64) -> f64 {
     let count = |outcomes: u64| usize::try_from(outcomes).unwrap_or(usize::MAX);
     #[expect(clippy::cast_precision_loss, reason = "a handful of steps")]
     let error = (1.0 - CONFIDENCE) / STEPS.len() as f64;
-    // The lower end of a two-sided interval leaves half of its error below.
+    // A two-sided interval leaves half of its error below the lower end.
     clopper_pearson(count(confirmed), count(confirmed.saturating_add(wrong)), 1.0 - 2.0 * error).0
 }
