@@ -9,12 +9,12 @@ use crate::gallery::{Action, Decision, Kind, Polarity, Reference};
 use crate::photo::{PhotoError, Sha256};
 use crate::verdict::{Candidate, Judgement, LOGO_SEEN, Reason, Verdict};
 
-/// What the marketplace says of a listing. Every field is optional, at most 256 bytes.
+/// The marketplace's data about a listing. Every field is optional, at most 256 bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Listing {
     /// The marketplace's id of the listing.
     pub listing_id: Option<String>,
-    /// The marketplace's id of the seller; matched with a brand's authorised sellers.
+    /// The marketplace's id of the seller; compared with a brand's authorised sellers.
     pub seller_id: Option<String>,
     /// The brand that the listing claims.
     pub brand: Option<String>,
@@ -28,31 +28,31 @@ pub struct CheckAnswer {
     /// The check's id, for `GET /v1/checks/{id}`.
     #[schema(example = "chk_019a1b2c3d4e7f008192a3b4c5d6e7f8")]
     pub id: String,
-    /// When it was answered.
+    /// When the check was answered.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// The listing as sent.
     pub listing: Listing,
-    /// What was found on the photo that decides.
+    /// Verdict on the photo that decides the action.
     pub verdict: Verdict,
     /// What to do with the listing: the severest action of its photos.
     pub action: Action,
-    /// Why.
+    /// Reasons of the verdict and the action.
     pub reasons: Vec<ReasonText>,
-    /// One answer a photo, in the order sent.
+    /// One answer per photo, in the order sent.
     pub photos: Vec<PhotoAnswer>,
-    /// What answered.
+    /// Versions of everything that produced the answer.
     pub versions: Versions,
 }
 
 /// The answer for one photo.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PhotoAnswer {
-    /// Place among the photos sent, from 0.
+    /// Number of the photo in the request, from 0.
     pub index: usize,
     /// The file's name as sent.
     pub name: Option<String>,
-    /// Sum of the bytes, 64 hex digits.
+    /// SHA-256 of the bytes, 64 hex digits.
     pub sha256: String,
     /// Width in pixels, upright; absent when it could not be decoded.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,54 +60,53 @@ pub struct PhotoAnswer {
     /// Height in pixels, upright; absent when it could not be decoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
-    /// How much there is to see, 0 to 100 (PDQ's quality metric); absent when it could not be decoded.
+    /// How much detail the photo has, 0 to 100 (PDQ's quality metric); absent when it could not be decoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<u8>,
-    /// Frames of an animation that were looked at, at most 200; absent for a still picture. The frame that is
-    /// longest in view is judged. Where others look different, nothing is allowed (`frames-not-judged`).
+    /// Number of an animation's frames that were compared, at most 200; absent for a still photo. The frame that is
+    /// shown longest is judged. If other frames differ from it, the action is never `allow` (`frames-not-judged`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<u32>,
-    /// Perceptual hash, 64 hex digits; absent when the photo was allowed or could not be decoded.
+    /// Perceptual hash (PDQ), 64 hex digits; absent when the photo was allowed or could not be decoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub perceptual_hash: Option<String>,
-    /// What was found.
+    /// Verdict on this photo.
     pub verdict: Verdict,
-    /// What the policy answers.
+    /// Action that the policy decides for this photo.
     pub action: Action,
-    /// Why.
+    /// Reasons of the verdict and the action.
     pub reasons: Vec<ReasonText>,
-    /// Views that were embedded: 1 for the whole photo, more where pictures inside it were looked at;
-    /// 0 when it could not be decoded.
+    /// Number of views embedded: 1 for the whole photo, more where photos inside it were embedded; 0 when it could not
+    /// be decoded.
     #[serde(default)]
     pub views: u32,
-    /// Why it could not be decoded, if it could not.
+    /// Why the photo could not be decoded; absent when it could.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<PhotoFault>,
-    /// The references that reach a threshold or nearly, most probably copied first.
+    /// The references that reach or nearly reach a threshold, highest probability first.
     pub matches: Vec<Match>,
-    /// References that were left out, because a person has decided about them and this photo, or one that looks the
-    /// same, before.
+    /// References left out, because a person has already decided about them and this photo, or one that looks the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub settled: Vec<Settled>,
 }
 
-/// What a person has decided about a photo and a reference before.
+/// An earlier decision of a person about a photo and a reference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Settled {
     /// The reference's id.
     pub reference_id: String,
-    /// What was decided: `no_match`, or `authorised` for this seller.
+    /// The decision: `no_match`, or `authorised` for this seller.
     pub decision: Decision,
-    /// The check in which.
+    /// Id of the check whose case was decided.
     pub check_id: String,
 }
 
-/// What was wrong with a photo's bytes.
+/// Why a photo's bytes could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PhotoFault {
     /// Stable kebab-case code.
     pub code: String,
-    /// What was wrong, what is expected, what to do.
+    /// What was wrong, what was expected, what to do.
     pub detail: String,
 }
 
@@ -116,7 +115,7 @@ pub struct PhotoFault {
 pub struct ReasonText {
     /// Stable code.
     pub code: Reason,
-    /// In words.
+    /// The reason in words.
     pub text: String,
 }
 
@@ -125,7 +124,7 @@ pub struct ReasonText {
 pub struct Match {
     /// The reference's id.
     pub reference_id: String,
-    /// Whose it is.
+    /// The brand that owns the reference.
     pub brand: String,
     /// Authentic or fake.
     pub polarity: Polarity,
@@ -134,51 +133,51 @@ pub struct Match {
     pub kind: Kind,
     /// The brand's product id.
     pub product: Option<String>,
-    /// Cosine similarity in [-1, 1], of the view in which it was seen.
+    /// Cosine similarity in [-1, 1], of the view in which the reference was found.
     pub similarity: f32,
-    /// Calibrated probability that the photo is a copy of this reference, 0 to 1, with what the brand's
-    /// outcomes add; of a logo, the probability that it is in the photo, changed or not. Absent in look-ups.
+    /// Calibrated probability that the photo is a copy of this reference, 0 to 1, including what the brand's outcomes
+    /// contribute; for a logo, the probability that it is in the photo, changed or not. Absent in look-ups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probability: Option<f32>,
-    /// The same for all brands alike: what certificates are about; absent in look-ups and for logos.
+    /// The probability without the brand's outcomes; certificates are about this value. Absent in look-ups and for
+    /// logos.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f32>,
-    /// The probability from which on a reference of this polarity says more than "looks alike"; absent
-    /// in look-ups.
+    /// The probability from which on a reference of this polarity means more than "looks alike"; absent in look-ups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
-    /// Where the reference lies in the photo, if it was looked for point by point and found.
+    /// Alignment of the reference with the photo; absent where geometric verification did not run or found none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlay: Option<Overlay>,
-    /// What differs between this logo and what was found in the photo; empty where nothing does, and for photos.
+    /// How the logo in the photo differs from this one; empty where it does not, and for photos.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logo_changes: Vec<LogoChange>,
 }
 
-/// A reference laid over the photo. The whole reference is looked for in the photo: "the photo contains
-/// the reference" is not "the reference contains the photo".
+/// The alignment of a reference with the photo. Verification searches the photo for the whole reference: "the photo
+/// contains the reference" is not "the reference contains the photo".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Overlay {
-    /// Where the reference's corners lie: its top left, top right, bottom right and bottom left, as
-    /// fractions of the photo's width and height; beyond 0 to 1 where cut off.
+    /// The reference's corners in the photo: top left, top right, bottom right and bottom left, as fractions of the
+    /// photo's width and height; outside 0 to 1 where the photo cuts them off.
     pub corners: [[f64; 2]; 4],
     /// Share of the photo that the reference covers, 0 to 1.
     pub photo_overlap: f64,
-    /// Share of the reference that is seen in the photo, 0 to 1.
+    /// Share of the reference that is visible in the photo, 0 to 1.
     pub reference_overlap: f64,
-    /// Points of both that agree with one transform; where the reference was seen to fill the photo, parts of 64
-    /// that agree, if they are more.
+    /// Number of keypoints that agree with one transform; where the reference fills the photo, the number of 64 regions
+    /// that agree, if that is more.
     pub inliers: usize,
     /// Whether the photo shows the reference's mirror image.
     pub flipped: bool,
-    /// Mean correlation of their pixels where there is something to see, -1 to 1.
+    /// Mean correlation of the pixels where there is detail, -1 to 1.
     pub agreement: f64,
-    /// Set where the photo is the reference's photograph with the goods in another colour.
+    /// Present where the photo is the reference's photograph with the goods in another colour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_colour: Option<OtherColour>,
 }
 
-/// The mean colours of the parts that differ, as `#rrggbb`.
+/// Mean colours of the differing regions, as `#rrggbb`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OtherColour {
     /// In the reference.
@@ -189,34 +188,34 @@ pub struct OtherColour {
     pub photo: String,
 }
 
-/// What answered.
+/// Versions of everything that produced an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Versions {
-    /// The program.
+    /// Version of the program.
     pub touchstone: String,
-    /// Name and sum of the model.
+    /// Name and checksum of the model.
     #[schema(example = "sscd-distilled@240436cc531e")]
     pub model: String,
-    /// Model and sum of the scoring artefact: background set, weights and calibration.
+    /// Name of the model and checksum of the scoring artefact: background set, weights and calibration.
     #[schema(example = "sscd-distilled-scoring@0123456789ab")]
     #[serde(default)]
     pub scoring: String,
-    /// Generation of the index, and the gallery's revision on top of it.
+    /// Generation of the index, and revision of the gallery applied to it.
     #[schema(example = "3+1204")]
     pub index: String,
-    /// Version of the policy of each brand looked at; 0 where the brand has none.
+    /// Version of the policy of each brand among the candidates; 0 where the brand has none of its own.
     pub policies: BTreeMap<String, u64>,
 }
 
 impl CheckAnswer {
-    /// The photo and the match that decide about the listing, if a match does.
+    /// The photo and the match that decide the listing's verdict; `None` if no match does.
     #[must_use]
     pub fn lead(&self) -> Option<(&PhotoAnswer, &Match)> {
         let decides = |photo: &&PhotoAnswer| (photo.verdict, photo.action) == (self.verdict, self.action);
         self.photos.iter().filter(decides).find_map(|photo| Some((photo, photo.lead()?)))
     }
 
-    /// The photo that decides about the listing; where none does, the first.
+    /// The photo that decides the listing's verdict; the first photo if none does.
     #[must_use]
     pub fn leading_photo(&self) -> Option<&PhotoAnswer> {
         self.lead().map(|(photo, _)| photo).or(self.photos.first())
@@ -244,7 +243,7 @@ impl PhotoAnswer {
         }
     }
 
-    /// The match that the verdict is about, if it is about one.
+    /// The match that decides the photo's verdict; `None` if no match does.
     #[must_use]
     pub fn lead(&self) -> Option<&Match> {
         let decides = |near: &&Match| match self.verdict {
@@ -288,17 +287,17 @@ impl From<&PhotoError> for PhotoFault {
 }
 
 impl Match {
-    /// Whether it is a logo that is in the photo, changed or not.
+    /// Whether the match is a logo in the photo, changed or not.
     fn is_logo_seen(&self) -> bool {
         self.kind == Kind::Logo && self.probability.is_some_and(|probability| probability >= LOGO_SEEN)
     }
 
-    /// Whether it is a brand's own logo, unchanged.
+    /// Whether the match is a brand's own logo, unchanged.
     fn is_logo_itself(&self) -> bool {
         self.polarity == Polarity::Authentic && self.logo_changes.is_empty()
     }
 
-    /// A reference that a look-up found.
+    /// The match for a reference that a look-up found.
     pub(super) fn similar(reference: &Reference, similarity: f32) -> Self {
         Self {
             reference_id: reference.id.clone(),
@@ -315,7 +314,7 @@ impl Match {
         }
     }
 
-    /// A reference that a check held against a photo.
+    /// The match for a reference that a check compared with a photo.
     pub(super) fn held(reference: &Reference, candidate: &Candidate, threshold: f32) -> Self {
         let is_seen = candidate.probability >= LOGO_SEEN;
         let is_shown = |found: &Alignment| match candidate.kind {

@@ -6,7 +6,7 @@ use crate::library::Library;
 use crate::scoring::Standing;
 use crate::verdict::Terms;
 
-/// The brands met in one check, each as it stood when it was first met.
+/// The policies and standings of the brands in one check, each as it was when first needed.
 pub(super) struct Brands(BTreeMap<BrandId, (Arc<StoredPolicy>, Arc<Standing>)>);
 
 impl Brands {

@@ -1,5 +1,5 @@
-//! What is found of references in a photo: candidates by its embedding and by its keypoints; geometric verification of those
-//! that come into question; and the pictures inside it.
+//! Finds references in a photo: candidates by its embedding and by its keypoints, geometric verification of the best
+//! candidates, and the photos inside the photo.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,68 +16,68 @@ use crate::telemetry;
 
 use super::{ScreenError, Screener};
 
-/// Neighbours of the whole photo looked at for a verdict, at least.
+/// Least number of neighbours of the whole photo considered for a verdict.
 const NEIGHBORS: usize = 16;
-/// Votes of keypoints from which on a reference is a candidate.
+/// Least votes of keypoints that make a reference a candidate.
 const LEAST_VOTES: f32 = 2.0;
-/// References that keypoints find, at most: near-duplicates of one picture must not hide another.
+/// Most references that keypoints find; large enough that near-duplicates of one photo do not hide another.
 const MOST_VOTED: usize = 256;
-/// References looked for in the whole photo, at most.
+/// Most references verified against the whole photo.
 const LOOKED_FOR: usize = 12;
-/// When one reference is near enough for a second look, others this much less similar get one too: beside
-/// other pictures, as in a collage, the copied one need not come first.
+/// When one reference is similar enough for geometric verification, others less similar by at most this much are
+/// verified too: in a collage, the copied reference need not be the most similar one.
 pub const LOOK_BELOW: f32 = 0.07;
-/// With fewer points on either side, that a reference was not found says nothing.
+/// With fewer keypoints on either side, a missing alignment is not evidence.
 const POINTS_TO_FIND: usize = 8;
-/// References looked for in each picture inside the photo.
+/// Most references verified against each photo inside the photo.
 const LOOKED_FOR_IN_PANEL: usize = 4;
-/// From this probability on the first finding is believed, and no more views are taken.
+/// From this probability on, the first match is conclusive and no more views are embedded.
 const CONCLUSIVE: f32 = 0.9;
 
-/// Lowest similarity of the same file's embeddings: they differ only by rounding.
+/// Least similarity of two embeddings of the same file, which differ only by rounding.
 const SAME_FILE_SIMILARITY: f32 = 0.999;
-/// Lowest log-odds of a copy if the bytes are the same.
+/// Least log-odds of a copy when the bytes are the same.
 const SAME_FILE_EVIDENCE: f64 = 12.0;
-/// The same if the whole pictures are the same except for compression, size and a slight change of tone.
+/// Least log-odds of a copy when the whole photos differ only in compression, size and slightly in tone.
 const SAME_PICTURE_EVIDENCE: f64 = 8.0;
-/// Pictures with a lower similarity are not compared directly.
+/// Photos with a lower similarity are not compared directly.
 const SAME_PICTURE_SIMILARITY: f32 = 0.7;
-/// A reference in the photo's own colour silences those in other colours from this probability on.
+/// Probability from which on a reference in the photo's own colour suppresses those in other colours.
 const OWN_COLOUR: f32 = 0.5;
-/// The log-odds of a logo that was not looked for.
+/// Log-odds of a logo that was not searched for.
 const LOGO_NOT_SEEN: f64 = -10.0;
-/// The log-odds of the silenced ones drop to this.
+/// Log-odds that suppressed references drop to.
 const OTHER_COLOUR_EVIDENCE: f64 = -4.0;
 
-/// A reference that was held against a photo.
+/// A candidate and the evidence for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Held {
     /// The reference, as the index found it.
     pub found: Found,
-    /// Votes of the photo's keypoints, 0 where there are too few.
+    /// Votes of the photo's keypoints; 0 where there are too few.
     pub votes: f32,
-    /// What was seen.
+    /// Measurements of the comparison.
     pub sighting: Sighting,
     /// Log-odds of a copy, before calibration.
     pub evidence: f64,
-    /// The picture inside the photo in which it was seen; `None` for the whole photo.
+    /// The photo inside the photo that shows the reference; `None` for the whole photo.
     pub inside: Option<Inside>,
-    /// The evidence before a reference in the photo's own colour silenced this one.
+    /// The log-odds before a reference in the photo's own colour suppressed this one.
     pub silenced_from: Option<f64>,
     /// Whether the photo is the reference's file.
     pub same_file: bool,
-    /// What was found of it, if it is a logo: its evidence is then that it is in the photo, changed or not.
+    /// For a logo, what was found of it; `evidence` is then that the logo is in the photo, changed or not.
     pub logo: Option<FoundLogo>,
 }
 
 impl Held {
-    /// What kind of picture the reference is.
+    /// Whether the reference is a photo or a logo.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.found.entry.kind
     }
 
-    /// Looks for a logo in the photo, and takes what is found for its evidence.
+    /// Searches the photo for a logo, and sets the evidence from the result.
     fn look_for_logo(&mut self, photo: &QueryFeatures, logo: Option<&LocalFeatures>) {
         self.logo = logo.and_then(|logo| find_logo(photo, logo));
         self.sighting.alignment = self.logo.map(|found| found.alignment);
@@ -86,31 +86,30 @@ impl Held {
     }
 }
 
-/// A picture inside a photo, as it was embedded.
+/// A photo inside the photo, such as one tile of a collage, with its embedding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inside {
-    /// Where it lies.
+    /// Its rectangle in the whole photo.
     pub panel: Panel,
     /// Its own embedding.
     pub embedding: Arc<Embedding>,
 }
 
-/// Everything that was seen on a photo.
+/// All candidates of a photo, and how they were found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examination {
-    /// The references held against it: those of the whole photo, most similar first, then those that were found
-    /// inside it only.
+    /// The candidates: those of the whole photo, most similar first, then those found only in photos inside it.
     pub held: Vec<Held>,
-    /// Views that were embedded: the whole photo, and pictures inside it.
+    /// Number of views embedded: the whole photo, and photos inside it.
     pub views: u32,
-    /// Whether references were looked for point by point.
+    /// Whether geometric verification ran.
     pub looked: bool,
-    /// Time that everything after the first look took.
+    /// Time spent after the search by embedding.
     pub further: Duration,
 }
 
 impl Screener {
-    /// Holds the references that come into question against a photo.
+    /// Finds and verifies the candidates of a photo.
     ///
     /// # Errors
     /// When the gallery cannot be read, or the model is busy or fails.
@@ -123,7 +122,7 @@ impl Screener {
         self.library.same(photo.sha256(), (photo.width(), photo.height()), || photo.pixel_sum())
     }
 
-    /// As [`Screener::examine`], for a photo that may have been shrunk since the call of [`Screener::same`].
+    /// As [`Screener::examine`], for a photo that may have been scaled down since [`Screener::same`] was called.
     pub(super) fn examine_beside(
         &self,
         photo: &Photo,
@@ -155,7 +154,7 @@ impl Screener {
         Ok(examination)
     }
 
-    /// If a reference is the same file, that outweighs the keypoints.
+    /// Makes the evidence of a reference with the same file outweigh that of keypoints.
     fn prefer_identity(&self, photo: &Photo, examination: &mut Examination) -> Result<(), ScreenError> {
         let alike = |held: &Held| held.sighting.similarity >= SAME_FILE_SIMILARITY;
         let keys: Vec<u64> = examination.held.iter().filter(|held| alike(held)).map(|held| held.found.key).collect();
@@ -173,8 +172,8 @@ impl Screener {
         Ok(())
     }
 
-    /// If references of one brand show one photograph in several colours, only those in the photo's own colour count.
-    /// A brand never silences another's references.
+    /// If references of one brand show one photograph in several colours, only those in the photo's own colour count. A
+    /// brand never suppresses another brand's references.
     pub(super) fn prefer_own_colour(&self, examination: &mut Examination) {
         let own: Vec<(BrandId, Alignment)> = examination
             .held
@@ -199,7 +198,7 @@ impl Screener {
         }
     }
 
-    /// As [`Screener::prefer_own_colour`], once references have been left out: those that they silenced count again.
+    /// As [`Screener::prefer_own_colour`], after references have been left out: those that they suppressed count again.
     pub(super) fn prefer_own_colour_again(&self, examination: &mut Examination) {
         for held in &mut examination.held {
             held.evidence = held.silenced_from.take().unwrap_or(held.evidence);
@@ -218,7 +217,7 @@ impl Screener {
         Examination { held: held.collect(), views: 1, looked: false, further: Duration::ZERO }
     }
 
-    /// Adds the references that share keypoints with the photo.
+    /// Adds the references that share visual words with the photo.
     fn add_voted(&self, features: &QueryFeatures, embedding: &Embedding, examination: &mut Examination) {
         let level = self.scoring.level(embedding);
         let probes = self.vocabulary.probes(features);
@@ -234,8 +233,8 @@ impl Screener {
         }
     }
 
-    /// Geometric verification of the candidates: first those that keypoints voted for, those with most votes first; then,
-    /// where one is `similar`, those that the embedding found.
+    /// Verifies the candidates: first those with votes of keypoints, most votes first; then, if one is `similar`
+    /// enough, those that the embedding found.
     fn verify(
         &self,
         features: &QueryFeatures,
@@ -245,7 +244,7 @@ impl Screener {
         let near = |held: &Held| similar && self.scoring.look_from.reached(&held.sighting, LOOK_BELOW);
         let held = &examination.held;
         let mut order: Vec<usize> = (0..held.len()).filter(|&at| held[at].votes > 0.0 || near(&held[at])).collect();
-        // Stable: without votes the most similar one stays first.
+        // A stable sort: without votes, the most similar candidate stays first.
         order.sort_by(|&a, &b| held[b].votes.total_cmp(&held[a].votes));
         let places = worth_a_look(order.iter().map(|&at| &held[at].found), LOOKED_FOR);
         let places: Vec<usize> = places.into_iter().map(|place| order[place]).collect();
@@ -258,7 +257,7 @@ impl Screener {
                 held.look_for_logo(features, known.as_ref());
             } else if let Some(known) = known {
                 held.sighting.alignment = align(features, &known);
-                // On plain pictures there is nothing to find: they are judged by similarity alone.
+                // A plain photo has no keypoints to find: similarity alone decides.
                 held.sighting.looked =
                     held.sighting.alignment.is_some() || features.len().min(known.len()) >= POINTS_TO_FIND;
                 held.evidence = self.scoring.evidence(&held.sighting);
@@ -291,7 +290,7 @@ impl Screener {
 
     fn look_at_panel(&self, inside: &Inside, crop: &Photo) -> Result<Vec<Held>, ScreenError> {
         let level = self.scoring.level(&inside.embedding);
-        // A floor above every similarity: no deeper than this, however many are near.
+        // The bound is above every similarity, so the search goes no deeper, however many references are near.
         let mut found = self.library.search(&inside.embedding, NEIGHBORS, f32::INFINITY, &Filter::default());
         found.retain(|found| self.scoring.look_from.reached(&seen(found.similarity, level), 0.0));
         if found.is_empty() {
@@ -320,14 +319,14 @@ impl Screener {
     fn hold(&self, found: Found, sighting: Sighting, inside: Option<Inside>) -> Held {
         let evidence = match found.entry.kind {
             Kind::Photo => self.scoring.evidence(&sighting),
-            // A logo that was not looked for has not been seen, however similar the whole pictures are.
+            // A logo that was not searched for counts as not seen, however similar the whole photos are.
             Kind::Logo => LOGO_NOT_SEEN,
         };
         Held { found, votes: 0.0, sighting, evidence, inside, silenced_from: None, same_file: false, logo: None }
     }
 
-    /// Whether nothing that could still be seen would change the answer: a known fake was found. Beside or on an
-    /// authentic photo a fake may hide.
+    /// Whether further views cannot change the verdict, because a known fake was found. A fake may still hide beside or
+    /// on an authentic photo.
     fn is_conclusive(&self, examination: &Examination) -> bool {
         examination.held.iter().any(|held| {
             let polarity = held.found.polarity();
@@ -338,14 +337,14 @@ impl Screener {
         })
     }
 
-    /// Where its photo cannot be read, the reference counts by its similarity alone.
+    /// The reference's features; `None` if its photo cannot be read, when similarity alone counts.
     fn features_of(&self, reference: &Reference) -> Option<LocalFeatures> {
         features(&self.gallery, &self.decoder, reference.photo.sha256)
     }
 }
 
-/// Places of the references that a second look is spent on, `most` of them: the nearest of either polarity, then
-/// those of each brand and kind, then whatever is nearest. So a thousand fakes do not hide the authentic photo behind them.
+/// Indices of the references to verify, at most `most`: the nearest of each polarity, then those of each brand and
+/// kind, then the nearest of the rest. A thousand fakes do not hide the authentic photo behind them.
 fn worth_a_look<'a>(found: impl Iterator<Item = &'a Found>, most: usize) -> Vec<usize> {
     let mut kinds: BTreeSet<(&BrandId, Polarity, Kind)> = BTreeSet::new();
     let mut polarities: BTreeSet<Polarity> = BTreeSet::new();
@@ -363,8 +362,8 @@ fn worth_a_look<'a>(found: impl Iterator<Item = &'a Found>, most: usize) -> Vec<
     first.into_iter().chain(second).chain(rest).take(most).collect()
 }
 
-/// A reference that got no look, among others of its polarity that did, has no more evidence than the best of these:
-/// it is less similar, and similarity alone judges more leniently than a look.
+/// Limits the evidence of a reference that was not verified to the best of its polarity that were: it is less similar,
+/// and similarity alone is the more lenient measure.
 fn bound_by_looks(held: &mut [Held], polarity: Polarity) {
     let is_own = |one: &Held| one.kind() == Kind::Photo && one.found.polarity() == polarity;
     let looked = held.iter().filter(|one| is_own(one) && one.sighting.looked);
@@ -377,7 +376,7 @@ fn bound_by_looks(held: &mut [Held], polarity: Polarity) {
 }
 
 impl Examination {
-    /// Adds what was seen on the same photo over another ground.
+    /// Adds the candidates of the same photo on another ground.
     pub(super) fn add(&mut self, other: Self) {
         for held in other.held {
             merge(&mut self.held, held);
@@ -388,7 +387,7 @@ impl Examination {
     }
 }
 
-/// Of two sightings of a reference the one with more evidence stays.
+/// Keeps the sighting with more evidence of each reference.
 fn merge(all: &mut Vec<Held>, new: Held) {
     match all.iter_mut().find(|held| held.found.key == new.found.key) {
         Some(known) if known.evidence < new.evidence => *known = new,
@@ -397,12 +396,12 @@ fn merge(all: &mut Vec<Held>, new: Held) {
     }
 }
 
-/// A reference before it is looked for.
+/// The sighting of a reference before verification.
 fn seen(similarity: f32, level: f32) -> Sighting {
     Sighting { similarity, normalised: similarity - level, alignment: None, looked: false }
 }
 
-/// An alignment with a picture inside the photo, told in fractions of the whole photo.
+/// Converts an alignment within a photo inside the photo to fractions of the whole photo.
 fn in_whole(seen: Alignment, panel: Panel) -> Alignment {
     let (left, top) = (f64::from(panel.left), f64::from(panel.top));
     let (width, height) = (f64::from(panel.right) - left, f64::from(panel.bottom) - top);

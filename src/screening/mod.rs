@@ -1,4 +1,4 @@
-//! The one use case: photos in, verdict out. HTTP and the command line both call this.
+//! Screens photos: photos in, verdict out. HTTP and the command line both call this module.
 
 mod answer;
 mod brands;
@@ -34,55 +34,55 @@ use brands::Brands;
 pub use look::{Examination, Held, Inside, LOOK_BELOW};
 pub use outcomes::{Finding, OutcomeError};
 
-/// Longer side of what is kept of a photo while its embedding is computed.
+/// Longer side, in pixels, of the copy of a photo stored while its embedding is computed.
 const KEPT_SIDE: u32 = 1600;
-/// A reference that is probably copied is named in the answer from this probability on.
+/// Least probability of a copy that an answer names.
 const WORTH_NAMING: f32 = 0.05;
 
-/// Why a check or a look-up has no answer.
+/// Why a check or a look-up failed.
 #[derive(Debug, Error)]
 pub enum ScreenError {
-    /// A photo that its sender should mend; the number says which, from 0.
+    /// A photo that its sender must replace.
     #[error("photo {index}: {source}")]
     Photo {
-        /// Which photo.
+        /// Number of the photo, from 0.
         index: usize,
-        /// What is wrong with it.
+        /// Why the photo was rejected.
         source: PhotoError,
     },
     /// The model is busy or failed.
     #[error(transparent)]
     Embed(#[from] EmbedError),
-    /// The database said no.
+    /// The database returned an error.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
-    /// The idempotency key was used for something else.
+    /// The idempotency key belongs to a request with other content.
     #[error("this Idempotency-Key was used for another request; use a new key for new content")]
     KeyReused,
-    /// An answer that cannot be written as JSON.
-    #[error("the answer cannot be written: {0}")]
+    /// The answer cannot be serialised as JSON.
+    #[error("the answer cannot be serialised: {0}")]
     Answer(#[from] serde_json::Error),
 }
 
-/// A photo as it was sent.
+/// A photo as the caller sent or named it.
 #[derive(Debug, Clone)]
 pub struct Upload {
-    /// Its name at the sender, for the answer only.
+    /// File name, repeated in the answer.
     pub name: Option<String>,
-    /// Its bytes; none of one that is still to be fetched.
+    /// The photo's bytes; empty until a photo named by URL is fetched.
     pub bytes: Bytes,
-    /// Where it is to be had, if it was named in place of being sent.
+    /// URL of the photo, if it was named instead of sent.
     pub url: Option<String>,
 }
 
 impl Upload {
-    /// A photo that is here.
+    /// A photo sent as bytes.
     #[must_use]
     pub fn sent(name: Option<String>, bytes: Bytes) -> Self {
         Self { name, bytes, url: None }
     }
 
-    /// A photo that is still to be fetched. In answers it goes by the last part of the path: a query may hold a secret.
+    /// A photo to fetch. Answers name it by the last part of the path, because a query may contain a secret.
     #[must_use]
     pub fn at(url: String) -> Self {
         let path = url.split(['?', '#']).next().unwrap_or_default();
@@ -91,15 +91,15 @@ impl Upload {
     }
 }
 
-/// Says when work that nobody waits for may go on.
+/// Lets background work wait for requests.
 pub trait Pace {
-    /// Waits until the next photo may be begun.
+    /// Blocks until the next photo may start.
     fn begin(&self);
-    /// The photo that was begun is done, or given up.
+    /// The photo that started is done, or has failed.
     fn end(&self);
 }
 
-/// A photo that was begun.
+/// Calls [`Pace::end`] when dropped.
 struct Begun<'a>(&'a dyn Pace);
 
 impl<'a> Begun<'a> {
@@ -115,54 +115,54 @@ impl Drop for Begun<'_> {
     }
 }
 
-/// A check's stored answer.
+/// The stored answer to a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
     /// JSON of a [`CheckAnswer`], the same bytes on every replay.
     pub json: String,
-    /// Whether an earlier request with the same idempotency key made it.
+    /// Whether this is the stored answer to an earlier request with the same idempotency key.
     pub replayed: bool,
 }
 
-/// What to look up.
+/// A search for similar references.
 #[derive(Debug)]
 pub struct Lookup<'a> {
-    /// The query's vector.
+    /// The query's embedding.
     pub embedding: &'a Embedding,
-    /// How many references at most.
+    /// Most references to return.
     pub k: usize,
-    /// Among which.
+    /// Restricts the references searched.
     pub filter: &'a Filter,
 }
 
-/// Everything that screening needs, each part behind its own door.
+/// The parts that screening uses.
 #[derive(Clone)]
 pub struct Screener {
-    /// Joins matches and keeps checks.
+    /// References, policies, outcomes and checks.
     pub gallery: Arc<Gallery>,
     /// Finds neighbours.
     pub library: Arc<Library>,
     /// Embeds photos.
     pub embedder: Arc<Embedder>,
-    /// Says how probable a copy is.
+    /// Computes the probability of a copy.
     pub scoring: Arc<Scoring>,
-    /// Turns keypoints into visual words.
+    /// Turns descriptors into visual words.
     pub vocabulary: Arc<Vocabulary>,
     /// Decodes photos.
     pub decoder: Arc<Decoder>,
-    /// Matches named in an answer, at most, for each photo.
+    /// Most matches that an answer names for each photo.
     pub matches: usize,
-    /// What is kept of checks and counted on them.
+    /// Which photos of checks are stored, and when a reference counts as flooded.
     pub checks: CheckOptions,
 }
 
-/// What is kept of checks and counted on them.
+/// Which photos of checks are stored, and when a reference counts as flooded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckOptions {
-    /// Keep the photos of checks that are not allowed, for moderators and replays.
+    /// Store the photos of checks that are not allowed, for moderators and replays.
     pub keep_photos: bool,
-    /// Keep those of one in so many allowed checks too, for replays; 0 keeps none.
+    /// Store the photos of one in this many allowed checks too, for replays; 0 stores none.
     pub keep_allowed_every: u32,
     /// When a reference matches suspiciously many unrelated photos.
     pub flood: FloodLimits,
@@ -175,11 +175,12 @@ impl Default for CheckOptions {
 }
 
 impl Screener {
-    /// Screens a listing's photos and keeps the answer. Blocks: not for async threads.
+    /// Screens a listing's photos and stores the answer. Blocks: do not call it on async threads.
     ///
     /// # Errors
-    /// A photo of a type or size that is not accepted fails the whole check, so that the caller can
-    /// mend it; one that is broken inside is answered as `undecidable`.
+    /// When a photo's type or size is not accepted (the caller can replace it), the idempotency key belongs to other
+    /// content, the model is busy or the database returns an error. A photo whose data are damaged is answered as
+    /// `undecidable`.
     pub fn check(
         &self,
         listing: &Listing,
@@ -189,11 +190,11 @@ impl Screener {
         self.answer(listing, uploads, idempotency_key, None)
     }
 
-    /// As [`Screener::check`], for work that nobody waits for: one photo after the other, each when `pace` lets it begin,
-    /// and it waits where the model is busy.
+    /// As [`Screener::check`], for background work: one photo after the other, each when `pace` lets it start. Waits
+    /// where the model is busy.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Screener::check`].
     pub fn check_patiently(
         &self,
         listing: &Listing,
@@ -204,10 +205,10 @@ impl Screener {
         self.answer(listing, uploads, idempotency_key, Some(pace))
     }
 
-    /// The answer that an earlier request with this idempotency key got. Photos that are named by URL need not be here.
+    /// The stored answer to an earlier request with this idempotency key. Photos named by URL need not be fetched.
     ///
     /// # Errors
-    /// When the key was used for something else.
+    /// When the key belongs to a request with other content, or the database returns an error.
     pub fn answered_before(
         &self,
         listing: &Listing,
@@ -269,7 +270,7 @@ impl Screener {
         };
         let saved = self.gallery.save_check(&check, &self.checks.flood)?;
         match saved {
-            // Another request with the same key was faster: both get its answer.
+            // Another request with the same key finished first: both get its answer.
             Some(saved) => replay(saved.request_sha256, request, saved.answer),
             None => {
                 telemetry::checked(answer.action.as_str());
@@ -278,7 +279,7 @@ impl Screener {
         }
     }
 
-    /// Screens a listing's photos without keeping anything.
+    /// Screens a listing's photos without storing anything.
     ///
     /// # Errors
     /// As [`Screener::check`].
@@ -289,7 +290,7 @@ impl Screener {
     /// As [`Screener::screen`], in the manner of [`Screener::check_patiently`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Screener::check_patiently`].
     pub fn screen_patiently(
         &self,
         listing: &Listing,
@@ -299,8 +300,8 @@ impl Screener {
         self.screen_in_turn(listing, uploads, pace).map(|screened| screened.answer)
     }
 
-    /// As [`Screener::screen`], but photos that are not accepted do not fail the others: each is answered as `undecidable`
-    /// with its fault, and named beside the answer by its place.
+    /// As [`Screener::screen`], but a rejected photo does not fail the others: it is answered as `undecidable` with its
+    /// fault, and its number is returned beside the answer.
     ///
     /// # Errors
     /// When the model is busy, or the gallery cannot be read.
@@ -322,7 +323,7 @@ impl Screener {
         Ok((self.finish_all(listing, uploads, started.into_iter().map(Ok))?.answer, refused))
     }
 
-    /// Whether the photos of a check are kept. Which of the allowed ones are is as good as drawn by lot.
+    /// Whether to store the photos of a check. The request's checksum samples the allowed ones.
     fn keeps_photos(&self, action: Action, request: Sha256) -> bool {
         let [a, b, c, d, ..] = request.0;
         let lot = u32::from_be_bytes([a, b, c, d]);
@@ -333,13 +334,13 @@ impl Screener {
     }
 
     fn screen_all(&self, listing: &Listing, uploads: &[Upload]) -> Result<Screened, ScreenError> {
-        // All photos are decoded and queued before the first embedding is waited for.
+        // All photos are decoded and queued before waiting for the first embedding.
         let started = uploads.iter().enumerate().map(|(index, upload)| self.start(index, upload, false));
         let started = started.collect::<Result<Vec<_>, _>>()?;
         self.finish_all(listing, uploads, started.into_iter().map(Ok))
     }
 
-    /// Each photo is finished before the next is begun.
+    /// Finishes each photo before the next one starts.
     fn screen_in_turn(&self, listing: &Listing, uploads: &[Upload], pace: &dyn Pace) -> Result<Screened, ScreenError> {
         let mut turn = None;
         let started = uploads.iter().enumerate().map(|(index, upload)| {
@@ -384,18 +385,18 @@ impl Screener {
     /// Decodes and embeds one photo, for a look-up.
     ///
     /// # Errors
-    /// When it is no photo, or the model is busy.
+    /// When the bytes are not a photo, or the model is busy or fails.
     pub fn embed(&self, bytes: &[u8]) -> Result<Embedding, ScreenError> {
         let photo = self.decode(bytes).map_err(|source| ScreenError::Photo { index: 0, source })?.as_seen();
         Ok(self.embedder.submit(&photo)?.wait()?)
     }
 
-    /// The references most similar to a vector, nearest first.
+    /// The references most similar to an embedding, nearest first.
     ///
     /// # Errors
     /// When the gallery cannot be read.
     pub fn lookup(&self, lookup: &Lookup<'_>) -> Result<Vec<Match>, ScreenError> {
-        // A floor above every similarity: exactly the nearest are wanted, nothing deeper.
+        // The bound is above every similarity: exactly the nearest are wanted, nothing deeper.
         let mut found = self.library.search(lookup.embedding, lookup.k, f32::INFINITY, lookup.filter);
         found.truncate(lookup.k);
         let references = self.gallery.by_keys(found.iter().map(|found| found.key))?;
@@ -417,8 +418,9 @@ impl Screener {
         match self.decode(&upload.bytes) {
             Ok(photo) => {
                 let same = self.same(&photo);
-                // What is invisible on white is judged on black, where its references are compared. What vanishes on white
-                // in part only is judged on both: on white alone, a dark edge would hide a picture in white.
+                // A photo that is invisible on white is judged on black, where its references are compared. A photo of
+                // which a part vanishes on white is judged on both: on white alone, a dark edge would hide a picture in
+                // white.
                 let (photo, on_black) = photo.on_each_ground();
                 let quality = photo.quality().max(on_black.as_ref().map_or(0, Photo::quality));
                 let size = (photo.width(), photo.height());
@@ -433,11 +435,11 @@ impl Screener {
 
     fn submit(&self, photo: Photo, patient: bool) -> Result<Ground, ScreenError> {
         let pending = if patient { self.embedder.submit_patiently(&photo)? } else { self.embedder.submit(&photo)? };
-        // Twenty photos of a request wait here at once: only as much of each is kept as the second look sees.
+        // Twenty photos of a request may wait here: each is stored at the size that verification uses.
         Ok(Ground { photo: Box::new(photo.shrunk(KEPT_SIDE)), pending })
     }
 
-    /// What is seen on a photo, on one ground or on both.
+    /// Examines a photo on one ground, or on both.
     fn seen(
         &self,
         photo: &Photo,
@@ -488,11 +490,11 @@ impl Screener {
                             answer.perceptual_hash = Some(Sha256(hash).to_string());
                             let decisive = judgement.decisive.map(|place| &examination.held[place]);
                             let key = decisive.map(|held| held.found.key);
-                            // A logo is on many unlike photos; that is nothing to wonder at.
+                            // A logo is on many unlike photos; that is not suspicious.
                             hit = key
                                 .filter(|_| decisive.is_some_and(|held| held.kind() == Kind::Photo))
                                 .map(|key| (key, hash));
-                            // Only what is a known fake's photo beyond doubt is decided as before.
+                            // Only the photo of a known fake, beyond doubt, follows an earlier decision.
                             let plain = judgement.verdict == Verdict::KnownFakeMatch
                                 && judgement.decisive.is_some_and(|at| examination.held[at].found.entry.mark.is_none());
                             let fake = |pair: &&Pair| pair.decision == Decision::Fake && Some(pair.key) == key;
@@ -545,14 +547,14 @@ impl Screener {
         Ok((judgement, matches))
     }
 
-    /// What a photo would be judged without a word about its listing.
+    /// The judgement of a photo without data about its listing.
     #[must_use]
     pub fn verdict_on(&self, photo: &Photo, examination: &Examination) -> Judgement {
         let facts = Facts { quality: photo.quality(), ..Facts::default() };
         self.weigh(examination, facts, &mut Brands::new()).1
     }
 
-    /// The candidates of an examination, in its order, and what they are judged to be.
+    /// The candidates of an examination, in its order, and the judgement on them.
     fn weigh(&self, examination: &Examination, facts: Facts<'_>, brands: &mut Brands) -> (Vec<Candidate>, Judgement) {
         for held in &examination.held {
             brands.meet(&held.found.entry.brand, &self.library);
@@ -602,19 +604,19 @@ impl Screener {
     }
 }
 
-/// Key of the reference that decided about a photo, and the photo's perceptual hash.
+/// Key of the reference that decided a photo's verdict, and the photo's perceptual hash.
 type Decisive = (u64, [u8; 32]);
 
-/// All that comes of a listing.
+/// The results of screening a listing.
 struct Screened {
     answer: CheckAnswer,
-    /// The references that decided about photos that are not allowed, with the photos' hashes.
+    /// The decisive references of the photos that are not allowed, with the photos' hashes.
     decisive: Vec<Decisive>,
-    /// An earlier check in which a person found the same photo and reference to be a counterfeit's.
+    /// An earlier check whose case a person decided as counterfeit, about the same photo and reference.
     precedent: Option<String>,
 }
 
-/// All that comes of a photo.
+/// The results of screening one photo.
 struct Finished {
     judgement: Judgement,
     answer: PhotoAnswer,
@@ -622,20 +624,20 @@ struct Finished {
     precedent: Option<String>,
 }
 
-/// A photo on its way. `on_black` where a part of it vanishes on white.
+/// A photo in work; `on_black` is present if a part of the photo vanishes on white.
 enum Started {
     Seen { ground: Ground, on_black: Option<Ground>, quality: u8, size: (u32, u32), same: Vec<Found> },
     Broken(PhotoFault),
 }
 
-/// A photo on one ground, and its embedding to come.
+/// A photo on one ground, and its pending embedding.
 struct Ground {
     photo: Box<Photo>,
     pending: Pending,
 }
 
-/// Places of the candidates that an answer names: those that reach a threshold or nearly, most probable
-/// first, and always the one that decided.
+/// Indices of the candidates that an answer names: those that reach or nearly reach a threshold, most probable first,
+/// and always the decisive one.
 fn shown(candidates: &[Candidate], judgement: &Judgement, model: &ScoreThresholds, most: usize) -> Vec<usize> {
     let worth = |candidate: &Candidate| {
         candidate.probability >= WORTH_NAMING
@@ -658,7 +660,7 @@ fn shown(candidates: &[Candidate], judgement: &Judgement, model: &ScoreThreshold
     shown
 }
 
-/// Each photo under its sum.
+/// Each photo with its SHA-256.
 fn photos(uploads: &[Upload], answer: &CheckAnswer) -> Vec<(Sha256, Bytes)> {
     let sums = answer.photos.iter().filter_map(|photo| photo.sha256.parse().ok());
     sums.zip(uploads).map(|(sum, upload)| (sum, upload.bytes.clone())).collect()
@@ -668,7 +670,8 @@ fn replay(saved: Sha256, request: Sha256, json: String) -> Result<Answered, Scre
     if saved == request { Ok(Answered { json, replayed: true }) } else { Err(ScreenError::KeyReused) }
 }
 
-/// A sum over everything that the caller sent, each part behind its length. Of a photo that was named by URL it is the URL.
+/// SHA-256 over everything that the caller sent, each part prefixed by its length. A photo named by URL counts by its
+/// URL.
 fn request_sum(listing: &Listing, uploads: &[Upload]) -> Sha256 {
     let fields = [&listing.listing_id, &listing.seller_id, &listing.brand, &listing.category];
     let mut text = Vec::new();

@@ -1,4 +1,4 @@
-//! What people found out about checks, and what it proves.
+//! Outcomes of checks, and what they prove.
 
 use jiff::Timestamp;
 use thiserror::Error;
@@ -8,55 +8,56 @@ use crate::gallery::{BrandId, GalleryError, Outcome, Polarity};
 use crate::library::LibraryError;
 use crate::scoring::Standing;
 
-/// What somebody found out.
+/// What a person found out about a match.
 #[derive(Debug, Clone)]
 pub struct Finding {
     /// Whether the match was right: for a fake reference, that the goods are counterfeit; for an authentic one, that
     /// the photo is the brand's.
     pub confirmed: bool,
-    /// Polarity of the references that were matched.
+    /// Polarity of the matched references.
     pub polarity: Polarity,
-    /// Who decided.
+    /// Name of the person or team that decided.
     pub decided_by: Option<String>,
     /// Free text.
     pub note: Option<String>,
 }
 
-/// Why an outcome is not kept.
+/// Why an outcome was not stored.
 #[derive(Debug, Error)]
 pub enum OutcomeError {
-    /// No such check.
+    /// No check has this id.
     #[error("there is no check {0}")]
     Unknown(String),
-    /// The check matched no such reference of the brand.
+    /// The check's answer names no scored match to a reference of this brand and polarity.
     #[error("check {id} (scoring {scoring:?}) names no match with a score to a {polarity} reference of {brand}")]
     NoMatch {
-        /// The check.
+        /// Id of the check.
         id: String,
-        /// The artefact that answered it.
+        /// Id of the scoring artefact that answered the check.
         scoring: String,
-        /// What was asked for.
+        /// The requested polarity.
         polarity: Polarity,
-        /// Whose.
+        /// The requested brand.
         brand: BrandId,
     },
-    /// The stored answer cannot be read.
+    /// The stored answer cannot be parsed.
     #[error("the stored answer cannot be read: {0}")]
     Answer(#[from] serde_json::Error),
-    /// The database said no.
+    /// The database returned an error.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
-    /// It is kept, but does not count yet.
+    /// The outcome is stored, but the library could not apply it yet.
     #[error(transparent)]
     Library(#[from] LibraryError),
 }
 
 impl Screener {
-    /// Keeps what was found out about a check's most probable match to a brand, with the score and the artefact that
-    /// the check's answer names. The next check counts it. `by`: id of the API key.
+    /// Stores the outcome of a check's most probable match to a brand, with the score and the artefact that the check's
+    /// answer names. The next check counts it. `by` is the id of the API key.
     ///
     /// # Errors
-    /// [`OutcomeError`]; nothing is kept then, unless only the library could not follow.
+    /// When there is no such check or match, or the database returns an error; nothing is stored then, except after
+    /// [`OutcomeError::Library`].
     pub fn keep_outcome(
         &self,
         by: &str,
@@ -75,7 +76,7 @@ impl Screener {
         Ok(outcome)
     }
 
-    /// A brand's outcomes under the artefact in use, and what they prove.
+    /// A brand's outcomes under the artefact in use, and its standing.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -87,8 +88,8 @@ impl Screener {
 }
 
 impl CheckAnswer {
-    /// What a finding says about this check's most probable match to a brand's references of one polarity; `None` where
-    /// there is no such match with a score.
+    /// The outcome of this check's most probable match to a brand's references of one polarity; `None` where no such
+    /// match has a score.
     #[must_use]
     pub fn outcome(&self, brand: &BrandId, finding: Finding) -> Option<Outcome> {
         let matches = self.photos.iter().flat_map(|photo| photo.matches.iter().map(move |near| (photo, near)));
@@ -98,7 +99,7 @@ impl CheckAnswer {
         self.outcome_of(photo, near, finding)
     }
 
-    /// What a finding says about one match of this check; `None` where it has no score.
+    /// The outcome of one match of this check; `None` where the match has no score.
     #[must_use]
     pub fn outcome_of(&self, photo: &PhotoAnswer, near: &Match, finding: Finding) -> Option<Outcome> {
         Some(Outcome {

@@ -1,4 +1,4 @@
-//! What people have decided before, and what is left out because of it.
+//! Earlier decisions of moderators, and the references that they leave out.
 
 use std::collections::HashMap;
 
@@ -7,9 +7,9 @@ use crate::gallery::{Decision, Pair};
 use crate::photo::Photo;
 
 impl Screener {
-    /// What people have said last of each reference that comes into question and of this photo, perhaps compressed or
-    /// scaled once more. An authorisation speaks of its seller only. `by_look`: other photos that look the same count, too.
-    /// They must not where a part of the photo vanishes on white, the ground of looks.
+    /// The newest decisions about each candidate and this photo, or the same photo compressed or scaled again. An
+    /// authorisation applies to its seller only. With `by_look`, decisions about other photos that look the same count,
+    /// too; it must be off where a part of the photo vanishes on white, the ground of that comparison.
     pub(super) fn decided_before(
         &self,
         examination: &Examination,
@@ -28,13 +28,14 @@ impl Screener {
             let newest: HashMap<u64, Decision> = pairs.iter().rev().map(|pair| (pair.key, pair.decision)).collect();
             pairs.retain(applies);
             pairs.dedup_by_key(|pair| pair.key);
-            // A conviction that somebody has contradicted since, if only for another seller, is nobody else's.
+            // If somebody has contradicted a decision as counterfeit since, even for another seller, nobody else's case
+            // follows it.
             pairs.retain(|pair| pair.decision != Decision::Fake || newest.get(&pair.key) == Some(&Decision::Fake));
         }
         Ok(pairs)
     }
 
-    /// Takes out what a person has said to be no match, or this seller's good right.
+    /// Removes the references that a person decided as no match, or as authorised for this seller.
     pub(super) fn leave_out_settled(
         &self,
         examination: &mut Examination,

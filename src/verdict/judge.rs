@@ -6,36 +6,36 @@ use crate::align::Alignment;
 use crate::embed::ScoreThresholds;
 use crate::gallery::{Action, BrandId, Kind, Mark, Polarity, Policy};
 
-/// A copy that covers less of the photo than this is one part of it among others.
+/// A copy that covers a smaller share of the photo than this is reported as a part of it.
 const PART_OF_PHOTO: f64 = 0.5;
-/// A copy of less of the reference than this is a cutting.
+/// A copy that shows a smaller share of the reference than this is reported as a cutting.
 const PART_OF_REFERENCE: f64 = 0.6;
 
-/// A match, as far as a verdict needs it.
+/// A candidate with everything that a verdict needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
-    /// Whose reference.
+    /// The brand that owns the reference.
     pub brand: BrandId,
     /// Authentic or fake.
     pub polarity: Polarity,
-    /// Cosine similarity.
+    /// Cosine similarity, -1 to 1.
     pub similarity: f32,
-    /// Log-odds that the photo is a copy of it, before calibration: what references of both polarities are
-    /// compared by.
+    /// Log-odds that the photo is a copy of the reference, before calibration. References of both polarities are
+    /// compared by this value.
     pub evidence: f64,
-    /// Calibrated probability of the same, 0 to 1: what certificates are about.
+    /// Calibrated probability of a copy, 0 to 1, without the brand's outcomes; certificates are about this value.
     pub score: f32,
-    /// The score with what the brand's outcomes add.
+    /// Calibrated probability of a copy, 0 to 1, including what the brand's outcomes contribute.
     pub probability: f32,
-    /// Where it lies in the photo, if it was looked for and found.
+    /// Alignment with the photo; `None` where geometric verification did not run or found none.
     pub alignment: Option<Alignment>,
-    /// Why the reference never leads to a block by itself, if it does not.
+    /// Why the reference never leads to a block by itself; `None` if it may.
     pub mark: Option<Mark>,
     /// Whether the photo is the reference's file.
     pub same_file: bool,
-    /// What kind of picture the reference is.
+    /// Whether the reference is a photo or a logo.
     pub kind: Kind,
-    /// What was seen of it, if it is a logo that was looked for.
+    /// What was found of the reference, if it is a logo that was searched for.
     pub logo: Option<Logo>,
 }
 
@@ -47,42 +47,42 @@ impl Candidate {
     }
 }
 
-/// What a brand's references are judged by.
+/// The policy and the certificate that apply to a brand's references.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'p> {
-    /// Its policy.
+    /// The brand's policy.
     pub policy: &'p Policy,
-    /// The score from which on its certificate covers blocks, if it has one.
+    /// The score from which on the brand's certificate covers blocks; `None` without a certificate.
     pub certified: Option<f64>,
 }
 
-/// What else bears on the verdict.
+/// Further facts that a verdict depends on.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Facts<'a> {
-    /// Quality of the photo, 0 to 100.
+    /// Quality of the photo (PDQ), 0 to 100.
     pub quality: u8,
-    /// The marketplace's seller.
+    /// The marketplace's id of the seller.
     pub seller_id: Option<&'a str>,
     /// The brand that the listing claims.
     pub claimed_brand: Option<&'a str>,
 }
 
-/// The answer for one photo.
+/// The judgement of one photo.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
-    /// What was found.
+    /// The verdict.
     pub verdict: Verdict,
-    /// What the policy answers.
+    /// The action that the policy decides.
     pub action: Action,
-    /// Why.
+    /// Reasons of the verdict and the action.
     pub reasons: Vec<Reason>,
-    /// Which candidate decided, by its place.
+    /// Index of the candidate that decided; `None` where none did.
     pub decisive: Option<usize>,
-    /// The threshold that it was held against.
+    /// The threshold that the decisive candidate was compared with.
     pub threshold: Option<f32>,
 }
 
-/// A photo that could not be judged: never a silent allow.
+/// The judgement of a photo that could not be judged; never `allow`.
 #[must_use]
 pub fn undecidable(reason: Reason) -> Judgement {
     Judgement {
@@ -94,16 +94,16 @@ pub fn undecidable(reason: Reason) -> Judgement {
     }
 }
 
-/// The judgement that speaks for the listing: the severest action, then the most serious verdict.
+/// The judgement that decides the listing: the severest action, then the most serious verdict.
 #[must_use]
 pub fn worst(judgements: &[Judgement]) -> Option<&Judgement> {
     judgements.iter().max_by_key(|judgement| (judgement.action, judgement.verdict))
 }
 
-/// Judges one photo. `terms_of` gives a brand's terms; the order of candidates does not matter.
+/// Judges one photo. `terms_of` returns a brand's terms. The order of candidates does not matter.
 ///
-/// Each brand's nearest fake and nearest authentic reference are judged by that brand's own policy, and
-/// the severest finding speaks for the photo: no brand's match hides another's. Logos speak for themselves.
+/// Each brand's most probable fake and authentic reference are judged by that brand's own policy, and the severest
+/// finding becomes the photo's, so no brand's match hides another's. Logos are judged separately.
 #[must_use]
 pub fn judge<'p>(
     candidates: &'p [Candidate],
@@ -112,7 +112,7 @@ pub fn judge<'p>(
     terms_of: impl Fn(&BrandId) -> Terms<'p>,
 ) -> Judgement {
     let nearest = nearest_of_each_brand(candidates, model, &terms_of);
-    // However little a photo shows, the same file is the same file.
+    // Even a photo with little detail is the same file.
     let little = facts.quality < model.min_quality;
     let counts = |near: &&Nearest<'_>| !little || near.candidate.same_file;
     let found = nearest.iter().filter(counts).filter_map(|near| finding(near, &nearest, facts, model));
@@ -125,7 +125,7 @@ pub fn judge<'p>(
         findings.extend(lookalikes(candidates, model, &terms_of));
         findings.extend(marks);
     } else {
-        // Beside a copy, a logo that is allowed adds nothing; on a picture with little else to see it does.
+        // Beside a copy, an allowed logo adds nothing; on a photo with little detail it does.
         let says_more = |mark: &Judgement| facts.quality < model.min_quality || mark.action > Action::Allow;
         findings.extend(marks.into_iter().filter(says_more));
     }
@@ -149,7 +149,7 @@ pub fn judge<'p>(
     judgement
 }
 
-/// A brand's candidate of one polarity that is most probably copied, with that brand's terms.
+/// A brand's most probable candidate of one polarity, with that brand's terms.
 struct Nearest<'p> {
     place: usize,
     candidate: &'p Candidate,
@@ -160,13 +160,13 @@ struct Nearest<'p> {
 }
 
 impl Nearest<'_> {
-    /// The probability from which on this polarity says more than "looks alike".
+    /// The probability from which on this polarity means more than "looks alike".
     fn relevance(&self) -> f32 {
         self.thresholds.relevance(self.polarity == Polarity::Fake)
     }
 
-    /// Outcomes say whether goods were counterfeit, which a true copy's need not be: they never take a fake
-    /// below what the photo alone says.
+    /// The probability to compare with thresholds. Outcomes say whether goods were counterfeit, and goods behind a true
+    /// copy may be genuine, so outcomes never lower a fake's probability below the photo's own score.
     fn certainty(&self) -> f32 {
         match self.polarity {
             Polarity::Fake => self.candidate.probability.max(self.candidate.score),
@@ -178,8 +178,8 @@ impl Nearest<'_> {
         self.certainty() >= self.relevance()
     }
 
-    /// Outcomes may raise a probability, but only the photo itself blocks: by its score, and by the reference
-    /// having been found in it.
+    /// Whether the candidate may be blocked. Outcomes may raise a probability, but a block needs the photo's own score,
+    /// and an alignment with the reference.
     fn is_blockable(&self, certified: f64) -> bool {
         self.candidate.score >= self.thresholds.fake_match
             && f64::from(self.candidate.score) >= certified
@@ -187,7 +187,7 @@ impl Nearest<'_> {
     }
 }
 
-/// In the order of brands, so that equal candidates are answered the same every time.
+/// The most probable candidates, ordered by brand, so that equal candidates give the same answer every time.
 fn nearest_of_each_brand<'p>(
     candidates: &'p [Candidate],
     model: &ScoreThresholds,
@@ -209,27 +209,27 @@ fn nearest_of_each_brand<'p>(
     with_terms.collect()
 }
 
-/// What one relevant reference says, held against those of the other polarity, of whatever brand.
+/// The finding of one relevant reference, compared with those of the other polarity of every brand.
 fn finding(near: &Nearest<'_>, all: &[Nearest<'_>], facts: Facts<'_>, model: &ScoreThresholds) -> Option<Judgement> {
     if !near.relevant() {
         return None;
     }
-    // Somebody has shown nearly the same image to be the opposite: what it is a copy of is known, what that means is not.
+    // Nearly the same photo was supplied with the opposite polarity: the photo is a copy, but nobody knows of what.
     if near.candidate.mark == Some(Mark::Disputed) {
         return Some(conflict(near, Reason::ReferenceDisputed));
     }
     let opposite = || all.iter().filter(|other| other.polarity != near.polarity && same_place(near, other));
     let apart = |other: &Nearest<'_>| other.candidate.evidence - near.candidate.evidence;
-    // Catalogues recolour one photograph: a fake in one colour beside an authentic one in another contradicts nothing.
+    // Catalogues recolour one photograph: a fake in one colour beside an authentic one in another is no contradiction.
     let same_colour = |other: &&Nearest<'_>| !near.candidate.is_recoloured() && !other.candidate.is_recoloured();
     if opposite().filter(same_colour).any(|other| apart(other).abs() <= f64::from(model.conflict_margin)) {
         return Some(conflict(near, Reason::WithinConflictMargin));
     }
-    // A relevant reference of the other polarity that is clearly nearer speaks instead.
+    // A relevant reference of the other polarity that is clearly more probable takes precedence.
     if opposite().any(|other| other.relevant() && apart(other) > 0.0) {
         return None;
     }
-    // Within the margin in another colour is no conflict, and still reason enough for a person to look.
+    // In another colour, evidence within the margin is no conflict, but a person should still review it.
     let within = |other: &Nearest<'_>| apart(other).abs() <= f64::from(model.conflict_margin);
     let also = opposite().any(|other| other.relevant() || within(other));
     Some(match near.polarity {
@@ -238,8 +238,8 @@ fn finding(near: &Nearest<'_>, all: &[Nearest<'_>], facts: Facts<'_>, model: &Sc
     })
 }
 
-/// Whether both may be about the same part of the photo. Found in different parts, as in a collage, each speaks for
-/// itself: a brand's picture beside a fake one takes nothing back.
+/// Whether both references may be in the same part of the photo. In different parts, as in a collage, each is judged by
+/// itself: a brand's photo beside a fake one does not excuse it.
 fn same_place(a: &Nearest<'_>, b: &Nearest<'_>) -> bool {
     match (a.candidate.alignment, b.candidate.alignment) {
         (Some(a), Some(b)) if a.holds() && b.holds() => a.is_same_place(&b),
@@ -280,7 +280,7 @@ fn known_fake(fake: &Nearest<'_>, authentic_also: bool) -> Judgement {
     Judgement { verdict, action, reasons, decisive: Some(fake.place), threshold: Some(threshold) }
 }
 
-/// What the second look adds.
+/// The reasons that geometric verification adds.
 fn where_it_lies(candidate: &Candidate) -> Vec<Reason> {
     let Some(alignment) = candidate.alignment.filter(Alignment::is_reported) else {
         return Vec::new();
@@ -293,7 +293,8 @@ fn where_it_lies(candidate: &Candidate) -> Vec<Reason> {
     reasons
 }
 
-/// Next to a known fake, a person looks: neither a trusted seller nor a lenient policy allows it.
+/// The finding of a reused authentic photo. Next to a known fake the action is review, whatever the seller or the
+/// policy.
 fn photo_reuse(authentic: &Nearest<'_>, fake_also: bool, facts: Facts<'_>) -> Judgement {
     let sellers = &authentic.policy.authorised_sellers;
     let authorised = facts.seller_id.is_some_and(|seller| sellers.iter().any(|id| id == seller));
@@ -315,7 +316,7 @@ fn photo_reuse(authentic: &Nearest<'_>, fake_also: bool, facts: Facts<'_>) -> Ju
     }
 }
 
-/// Every candidate that looks alike, though none is a copy.
+/// The findings of all candidates that look alike and are not copies.
 fn lookalikes<'p>(
     candidates: &[Candidate],
     model: &ScoreThresholds,
@@ -352,7 +353,8 @@ fn no_match() -> Judgement {
     }
 }
 
-/// Blank photos match each other: that proves nothing, but next to a known fake a person looks.
+/// The finding of a photo with little detail. Blank photos match each other, which proves nothing; next to a known fake
+/// the action is review.
 fn low_information(nearest: &[Nearest<'_>]) -> Judgement {
     let fakes = nearest.iter().filter(|near| near.polarity == Polarity::Fake && near.relevant());
     let near_fake = fakes.max_by(|a, b| a.candidate.evidence.total_cmp(&b.candidate.evidence));

@@ -1,5 +1,5 @@
-//! What logos in a photo say. A logo is no photo: it is drawn and printed everywhere, so that seeing it is no reuse of a picture
-//! and proves nothing about the goods. A changed one does not prove anything either, but a person should look.
+//! Judges logos. A logo is not a photo: it is drawn and printed everywhere, so finding it is no reuse of a photo and
+//! proves nothing about the goods. A changed logo proves nothing either, but a person should review it.
 
 use super::judge::{Candidate, Judgement, Terms};
 use super::{Reason, Verdict};
@@ -8,24 +8,24 @@ use crate::gallery::{Action, BrandId, Kind, Polarity};
 
 /// The probability from which on a logo counts as seen.
 pub const LOGO_SEEN: f32 = 0.5;
-/// A logo that covers less of the photo than this is one part of it among others.
+/// A logo that covers a smaller share of the photo than this is reported as a part of it.
 const PART_OF_PHOTO: f64 = 0.5;
 
-/// What was seen of a logo.
+/// A logo that was found in a photo.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Logo {
-    /// What differs; nothing where it is the same.
+    /// How it differs from the reference; empty where it does not.
     pub changes: Vec<LogoChange>,
 }
 
-/// What each logo says that was seen.
+/// One judgement for each logo found.
 pub(super) fn marks<'p>(candidates: &[Candidate], terms_of: impl Fn(&BrandId) -> Terms<'p>) -> Vec<Judgement> {
     let seen: Vec<(usize, &Candidate, &Logo)> = candidates
         .iter()
         .enumerate()
         .filter(|(_, candidate)| candidate.kind == Kind::Logo && candidate.probability >= LOGO_SEEN)
         .filter_map(|(place, candidate)| Some((place, candidate, candidate.logo.as_ref()?)))
-        // What is near a known imitation and not the same is perhaps the logo itself.
+        // What resembles a known imitation and is not the same may be the logo itself.
         .filter(|(_, candidate, logo)| candidate.polarity == Polarity::Authentic || logo.changes.is_empty())
         .collect();
     let judged = seen.iter().filter(|(place, candidate, logo)| {
@@ -35,8 +35,9 @@ pub(super) fn marks<'p>(candidates: &[Candidate], terms_of: impl Fn(&BrandId) ->
     judged.map(|(place, candidate, logo)| judgement(*place, candidate, logo, terms_of(&candidate.brand))).collect()
 }
 
-/// Whether one logo of a brand says what another one in the same place is. A brand has several: what is a changed one is
-/// perhaps another one, unchanged; and an imitation must be nearer to the known imitation than to the logo itself.
+/// Whether one logo of a brand explains what was found of another one in the same place. A brand has several logos: a
+/// changed one may be another one, unchanged; and an imitation must be nearer to the known imitation than to the logo
+/// itself.
 fn explains((one, its): (&Candidate, &Logo), (other, others): (&Candidate, &Logo)) -> bool {
     if one.brand != other.brand || !is_same_place(one, other) {
         return false;
@@ -68,7 +69,8 @@ fn judgement(place: usize, candidate: &Candidate, logo: &Logo, terms: Terms<'_>)
         (Polarity::Authentic, false) => {
             (Verdict::BrandMarkImitated, policy.brand_mark_imitated, vec![Reason::LogoImitated])
         }
-        // The brand has shown it to be an imitation: whatever the policy says of others, a person looks.
+        // The brand has shown that it is an imitation: the action is review, whatever the policy says about other
+        // logos.
         (Polarity::Fake, _) => (Verdict::BrandMarkImitated, Action::Review, vec![Reason::KnownImitationSeen]),
     };
     if candidate.polarity == Polarity::Authentic {

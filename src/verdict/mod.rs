@@ -1,7 +1,6 @@
-//! Matches and policy in, verdict, action and reasons out. Pure: no clock, no files, no network.
+//! Judges photos: matches and policy in; verdict, action and reasons out. Pure: no clock, no files, no network.
 //!
-//! A match to an authentic photo proves that a brand's picture is reused, never anything about the
-//! goods.
+//! A match to an authentic photo proves that a brand's photo is reused, never anything about the goods.
 
 mod judge;
 mod marks;
@@ -14,36 +13,36 @@ pub use judge::{Candidate, Facts, Judgement, Terms, judge, undecidable, worst};
 pub use marks::{LOGO_SEEN, Logo};
 pub use reason::Reason;
 
-/// What was found on a photo. Ordered from the least to the most serious.
+/// The verdict on a photo or a listing. Ordered from the least to the most serious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// No reference is near.
+    /// No reference reaches a threshold.
     NoMatch,
-    /// There is too little to see for a match to mean anything.
+    /// The photo has too little detail for a match to mean anything.
     GenericOrLowInformation,
     /// A brand's own photo, used by a seller whom the brand has authorised.
     AuthorisedUse,
-    /// A reference shows something much alike; not the same photo.
+    /// A reference shows something similar, but not the same photo.
     SameProductLookalike,
     /// A brand's logo is in the photo.
     BrandMarkSeen,
-    /// Something near a brand's logo is in the photo, and it is not the same; or a known imitation of the logo.
+    /// Something similar to a brand's logo but not the same is in the photo; or a known imitation of the logo.
     BrandMarkImitated,
     /// A brand's own photo, used by a seller whom the brand has not authorised.
     AuthenticPhotoReuse,
     /// The photo could not be judged; the reason says why.
     Undecidable,
-    /// A fake and an authentic reference are equally near.
+    /// A fake and an authentic reference are about equally probable.
     Conflict,
-    /// Probably a known fake's photo.
+    /// The photo is probably a known fake's.
     KnownFakeLikely,
-    /// A known fake's photo.
+    /// The photo is a known fake's.
     KnownFakeMatch,
 }
 
 impl Verdict {
-    /// As shown.
+    /// The stable code, in snake_case.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

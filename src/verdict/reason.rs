@@ -1,31 +1,31 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Why a verdict or an action is what it is: stable codes.
+/// Why a verdict or an action was decided: stable codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
-    /// A copy of a fake reference is as probable as `fake_match`.
+    /// The probability of a copy of a fake reference reaches `fake_match`.
     FakeAboveMatchThreshold,
-    /// A copy of a fake reference is as probable as `fake_likely`.
+    /// The probability of a copy of a fake reference reaches `fake_likely`.
     FakeAboveLikelyThreshold,
-    /// A copy of an authentic reference is as probable as `authentic_reuse`.
+    /// The probability of a copy of an authentic reference reaches `authentic_reuse`.
     AuthenticAboveReuseThreshold,
-    /// A reference's similarity is at or above `lookalike`, and no copy is probable.
+    /// A reference's similarity reaches `lookalike`, and no copy is probable.
     ReferenceAboveLookalikeThreshold,
-    /// At least `lookalike_inliers` points of a reference are seen again, and no copy is probable.
+    /// At least `lookalike_inliers` keypoints of a reference are found again, and no copy is probable.
     SamePrintSeen,
-    /// The reference was found in the photo under one transform.
+    /// The reference aligns with the photo under one transform.
     ReferenceLiesInPhoto,
-    /// It is seen in the mirror.
+    /// The photo shows the reference's mirror image.
     Mirrored,
     /// The photo is the reference's photograph, with the goods in another colour.
     OtherColour,
     /// A logo is in the photo.
     LogoSeen,
-    /// Something near a logo is in the photo, and it is not the same.
+    /// Something similar to a logo but not the same is in the photo.
     LogoImitated,
-    /// What the brand has shown to be an imitation of its logo is in the photo.
+    /// A known imitation of the brand's logo is in the photo.
     KnownImitationSeen,
     /// The logo is mirrored.
     LogoMirrored,
@@ -33,17 +33,17 @@ pub enum Reason {
     LogoStretched,
     /// The logo has a colour that is neither its own, nor black, white or grey.
     LogoInOtherColour,
-    /// Parts of the logo are missing, moved, turned or other ones.
+    /// Parts of the logo are missing, moved, turned or replaced.
     LogoPartsDiffer,
-    /// It covers less than half of the photo.
+    /// The copy covers less than half of the photo.
     PartOfPhoto,
-    /// Less than three fifths of it are seen.
+    /// Less than three fifths of the reference are visible.
     PartOfReference,
     /// The evidence for a fake and for an authentic reference is within `conflict_margin` of each other.
     WithinConflictMargin,
-    /// A fake reference is relevant too, but an authentic one is clearly nearer.
+    /// A fake reference is relevant too, but an authentic one is clearly more probable.
     FakeAlsoNear,
-    /// An authentic reference is relevant too, but a fake one is clearly nearer.
+    /// An authentic reference is relevant too, but a fake one is clearly more probable.
     AuthenticAlsoNear,
     /// The brand has authorised this seller.
     SellerAuthorised,
@@ -57,7 +57,7 @@ pub enum Reason {
     NoBlockCertificate,
     /// The score is below the certified threshold; a person decides.
     BelowBlockThreshold,
-    /// Nearly the same image was supplied with the other polarity too; a person decides.
+    /// Nearly the same photo was supplied with the other polarity too; a person decides.
     ReferenceDisputed,
     /// The reference is generic or overturned; a person decides.
     ReferenceNeverBlocks,
@@ -69,9 +69,9 @@ pub enum Reason {
     BelowEveryThreshold,
     /// The listing claims another brand than the matched one.
     ClaimedBrandDiffers,
-    /// A person has decided about this photo and a reference before; that reference was left out.
+    /// A person has already decided about this photo and a reference; that reference was left out.
     SettledByPerson,
-    /// The animation also shows pictures that were not judged.
+    /// The animation also has frames that differ and were not judged.
     FramesNotJudged,
     /// The bytes could not be decoded.
     PhotoBroken,
@@ -80,7 +80,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The stable code.
+    /// The stable code, in kebab-case.
     #[must_use]
     pub fn code(self) -> String {
         let quoted = serde_json::to_string(&self).unwrap_or_default();
@@ -93,28 +93,28 @@ impl Reason {
         match self {
             Self::FakeAboveMatchThreshold => "The photo matches a known fake.",
             Self::FakeAboveLikelyThreshold => "The photo probably matches a known fake.",
-            Self::AuthenticAboveReuseThreshold => "The photo reuses a picture of the brand's own.",
+            Self::AuthenticAboveReuseThreshold => "The photo reuses one of the brand's own photos.",
             Self::ReferenceAboveLookalikeThreshold => "The photo looks like a reference, but is not a copy of it.",
-            Self::SamePrintSeen => "The print or surface of a reference is seen again, in another photo.",
-            Self::ReferenceLiesInPhoto => "The reference was found in the photo, and both agree point by point.",
+            Self::SamePrintSeen => "The photo shows the print or surface of a reference in another photograph.",
+            Self::ReferenceLiesInPhoto => "The reference was found in the photo, and their keypoints agree.",
             Self::Mirrored => "It is mirrored.",
             Self::OtherColour => "The photo is the reference's photograph with the goods in another colour.",
             Self::LogoSeen => "The brand's logo is in the photo.",
-            Self::LogoImitated => "Something like the brand's logo is in the photo, but it is not the same.",
+            Self::LogoImitated => "Something similar to the brand's logo is in the photo, but it is not the same.",
             Self::KnownImitationSeen => "A known imitation of the brand's logo is in the photo.",
             Self::LogoMirrored => "The logo is mirrored.",
             Self::LogoStretched => "The logo is stretched.",
             Self::LogoInOtherColour => "The logo has another colour.",
             Self::LogoPartsDiffer => "Parts of the logo differ.",
-            Self::PartOfPhoto => "It fills only a part of the photo.",
-            Self::PartOfReference => "Only a part of the reference is seen.",
+            Self::PartOfPhoto => "It covers less than half of the photo.",
+            Self::PartOfReference => "The photo shows only a part of the reference.",
             Self::WithinConflictMargin => "A fake and an authentic reference are about equally probable.",
-            Self::FakeAlsoNear => "A known fake is near as well, but clearly less so.",
-            Self::AuthenticAlsoNear => "An authentic reference is near as well, but clearly less so.",
+            Self::FakeAlsoNear => "A known fake is similar too, but clearly less so.",
+            Self::AuthenticAlsoNear => "An authentic reference is similar too, but clearly less so.",
             Self::SellerAuthorised => "The brand has authorised this seller.",
             Self::SellerNotAuthorised => "The brand has not authorised this seller.",
             Self::BlockCertified => "The brand's certificate covers blocking at this score.",
-            Self::BlockNotAskedFor => "The brand's policy leaves known fakes to a person.",
+            Self::BlockNotAskedFor => "The brand's policy asks for no blocks, so a person decides.",
             Self::NoBlockCertificate => "The brand has no certificate to block, so a person decides.",
             Self::BelowBlockThreshold => "The score is below the certified threshold, so a person decides.",
             Self::ReferenceDisputed => "The reference was supplied as authentic and as fake, so a person decides.",
@@ -124,15 +124,13 @@ impl Reason {
             Self::RecolouredNeverBlocks => {
                 "A known fake in another colour does not prove that these goods are fake, so a person decides."
             }
-            Self::LowInformation => "There is too little to see on the photo for a match to mean anything.",
-            Self::BelowEveryThreshold => "No reference is near.",
+            Self::LowInformation => "The photo has too little detail for a match to mean anything.",
+            Self::BelowEveryThreshold => "No reference is similar enough.",
             Self::ClaimedBrandDiffers => "The listing names another brand than the matched one.",
             Self::SettledByPerson => {
-                "A person has decided about this photo and a reference before; that reference was left out."
+                "A person has already decided about this photo and a reference, which was left out."
             }
-            Self::FramesNotJudged => {
-                "The animation also shows other pictures, which were not judged; a person decides."
-            }
+            Self::FramesNotJudged => "Other frames of the animation differ and were not judged, so a person decides.",
             Self::PhotoBroken => "The photo could not be decoded.",
             Self::ModelFailed => "The photo could not be judged because the model failed.",
         }
