@@ -1,4 +1,4 @@
-//! The processes, from outside.
+//! The pool of decoding processes, as the service sees it.
 
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -19,10 +19,10 @@ use crate::telemetry;
 /// How long a process may take to start.
 const START: Duration = Duration::from_secs(10);
 
-/// How often one is started before there is none.
+/// Attempts to start a process before giving up.
 const STARTS: usize = 3;
 
-/// Processes, of which each is somebody's or idle.
+/// Decoding processes, each idle or used by one request.
 pub(super) struct Pool {
     limits: Limits,
     longest: Duration,
@@ -32,7 +32,7 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn new(limits: &Limits, options: &DecoderOptions) -> Self {
-        // By this name also after an update has replaced the file.
+        // This path names the running program even after an update has replaced its file.
         let own = || PathBuf::from("/proc/self/exe");
         Self {
             limits: limits.clone(),
@@ -42,7 +42,7 @@ impl Pool {
         }
     }
 
-    /// The pixels of a file. A process that ended over it may have been ended by somebody else, so a second one tries.
+    /// Decodes a file. A lost process may have been killed for another reason, so a second one tries the file again.
     pub(super) fn pixels(&self, bytes: &[u8], format: Format) -> Result<Pixels, PhotoError> {
         self.ask(bytes, format)
             .or_else(|lost| match lost.kind() {
@@ -52,18 +52,18 @@ impl Pool {
             .unwrap_or_else(|lost| {
                 let reason = match lost.kind() {
                     io::ErrorKind::TimedOut => format!("it took longer than {} s", self.longest.as_secs()),
-                    _ => "the decoder ended on it, or ran out of memory".to_owned(),
+                    _ => "the decoder crashed or ran out of memory".to_owned(),
                 };
                 Err(PhotoError::broken(format, reason))
             })
     }
 
-    /// The outer error is of a process that was lost over the file.
+    /// The outer error means that the process was lost while it decoded the file.
     fn ask(&self, bytes: &[u8], format: Format) -> io::Result<Result<Pixels, PhotoError>> {
         let mut process = match self.idle_or_new() {
             Ok(process) => process,
             Err(error) => {
-                tracing::error!(%error, "no process to decode photos can be started");
+                tracing::error!(%error, "no decoding process could be started");
                 return Ok(Err(PhotoError::DecoderUnavailable));
             }
         };
@@ -81,7 +81,7 @@ impl Pool {
         }
     }
 
-    /// A new process; one that ended while it started may have been ended by somebody else.
+    /// Starts a process. One that ends while starting may have been killed for another reason, so others are tried.
     fn started(&self) -> io::Result<Process> {
         let mut last = io::Error::other("no process was started");
         for _ in 0..STARTS {
@@ -118,7 +118,7 @@ impl Process {
         let child = Command::new(program)
             .arg(CHILD_ARGUMENT)
             .env_clear()
-            // Ctrl-C is for the service, which first finishes what it has begun.
+            // Ctrl-C is for the service, which first finishes the requests already running.
             .process_group(0)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
@@ -129,7 +129,7 @@ impl Process {
         let mut timed = Timed { socket: &process.socket, until: Instant::now() + START };
         write_message(&mut timed, &terms)?;
         let Said::Ready = read_message(&mut timed)? else {
-            return Err(io::Error::other("the program does not decode photos"));
+            return Err(io::Error::other("the program is not a decoding process"));
         };
         Ok(process)
     }
@@ -138,13 +138,13 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// The outer error is of the process, the inner one of the file.
+    /// The outer error is about the process, the inner one about the file.
     fn pixels(&mut self, bytes: &[u8], until: Instant, most: u64) -> io::Result<Result<Pixels, Said>> {
         let mut timed = Timed { socket: &self.socket, until };
         write_bytes(&mut timed, bytes)?;
         match read_message(&mut timed)? {
             Said::Photo { width, height, frames, more_frames, damaged, on_black, invisible_on_white } => {
-                let wrong = || io::Error::other("it says of a photo that it is larger than any");
+                let wrong = || io::Error::other("the process reported a photo larger than any limit");
                 let pixels = u64::from(width) * u64::from(height);
                 let size = usize::try_from(pixels * 3).ok().filter(|_| pixels <= most).ok_or_else(wrong)?;
                 let mut picture =
@@ -165,7 +165,7 @@ impl Drop for Process {
     }
 }
 
-/// A socket that gives up at a moment, however the bytes trickle.
+/// A socket with a deadline for the whole exchange, however slowly the bytes arrive.
 struct Timed<'a> {
     socket: &'a UnixStream,
     until: Instant,

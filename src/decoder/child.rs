@@ -12,18 +12,18 @@ use super::confine::confine;
 use super::protocol::{Said, Terms, read_bytes, read_message, write_message};
 use crate::photo::{Pixels, pixels};
 
-/// Decodes what comes over standard input, a socket, until it is closed.
+/// Decodes the files that arrive over standard input, a socket, until it is closed.
 ///
 /// # Errors
-/// When standard input is no socket, or the other side does not say what to do.
+/// When standard input is not a socket, or the other side breaks the protocol.
 pub fn main() -> io::Result<()> {
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let terms: Terms = read_message(&mut socket)?;
     let busy_for = watch(terms.seconds)?;
-    // Decoders may divide their work among rayon's threads, and none can be started once this process is confined.
+    // Decoders may share work among rayon's threads, and none can be started once this process is confined.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global();
     confine(&terms.limits);
-    // A panic is told to nobody here: the answer says that the file is broken.
+    // Panics are not printed: the answer says that the file is broken.
     std::panic::set_hook(Box::new(|_| {}));
     write_message(&mut socket, &Said::Ready)?;
     loop {
@@ -44,12 +44,12 @@ pub fn main() -> io::Result<()> {
                 }
             }
             Ok(Err(error)) => write_message(&mut socket, &Said::of(error))?,
-            Err(_) => write_message(&mut socket, &Said::Broken("the decoder failed on it".to_owned()))?,
+            Err(_) => write_message(&mut socket, &Said::Broken("the decoder failed".to_owned()))?,
         }
     }
 }
 
-/// Ends this process where a file takes twice its time: whoever should have killed it is gone.
+/// Ends this process when a file takes twice its time, because the service, which should have killed it, is gone.
 fn watch(seconds: u64) -> io::Result<Arc<AtomicU64>> {
     let busy_for = Arc::new(AtomicU64::new(0));
     let watched = Arc::clone(&busy_for);
@@ -61,7 +61,7 @@ fn watch(seconds: u64) -> io::Result<Arc<AtomicU64>> {
                 std::process::exit(1);
             }
             if busy > 0 {
-                // Only this thread counts up; a file that ended meanwhile has put it back to 0.
+                // Only this thread counts up; a finished file has reset the counter to 0.
                 let _ = watched.compare_exchange(busy, busy + 1, Ordering::AcqRel, Ordering::Relaxed);
             }
         }

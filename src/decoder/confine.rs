@@ -1,4 +1,4 @@
-//! What a decoding process may do: work on memory, talk over the socket that it has, end.
+//! Confines a decoding process: it may use memory, talk over its socket, and end.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,20 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_thr
 
 use crate::photo::Limits;
 
-/// Address space beside what decoders may take: the program, stacks, the file, and the picture twice, turned and not.
+/// Address space beyond the decoders' limit: the program, stacks, the file, and the photo twice, before and after
+/// turning.
 const BESIDE: u64 = 1 << 30;
 
-/// Takes from this process what decoding does not need. A limit that the system does not grant is one less, and no
-/// reason to stop.
+/// Removes the rights that decoding does not need. If the system rejects one of the limits, the process goes on without
+/// it.
 pub(super) fn confine(limits: &Limits) {
     let set = |resource, most| {
         let _ = setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
     };
-    // Where memory runs out all the same, this process goes first.
+    // If memory runs out all the same, the kernel kills this process first.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     set(Resource::As, limits.max_memory.saturating_add(BESIDE));
-    // No core files with sellers' photos; nothing is written or opened from here on.
+    // No core files with sellers' photos; from here on nothing is written or opened.
     set(Resource::Core, 0);
     set(Resource::Fsize, 0);
     set(Resource::Nofile, 0);
@@ -28,11 +29,11 @@ pub(super) fn confine(limits: &Limits) {
     }
 }
 
-/// Only these system calls go through, in all threads; others fail with EPERM. None of them opens, connects, executes or
-/// signals another process.
+/// A filter that allows only these system calls, in all threads; others fail with EPERM. None of them opens, connects,
+/// executes, or signals another process.
 fn filter() -> Option<BpfProgram> {
     let allowed = [
-        // Over descriptors that are open already.
+        // Input and output on open descriptors.
         libc::SYS_read,
         libc::SYS_write,
         libc::SYS_readv,
@@ -47,7 +48,7 @@ fn filter() -> Option<BpfProgram> {
         libc::SYS_mprotect,
         libc::SYS_madvise,
         libc::SYS_brk,
-        // Threads that exist, of which one may still be starting, and waiting.
+        // Threads that already exist, one of which may still be starting, and waiting.
         libc::SYS_rseq,
         libc::SYS_set_robust_list,
         libc::SYS_futex,
@@ -57,7 +58,7 @@ fn filter() -> Option<BpfProgram> {
         libc::SYS_clock_nanosleep,
         libc::SYS_clock_gettime,
         libc::SYS_restart_syscall,
-        // Its own signals, and its end.
+        // The process's own signals, and its end.
         libc::SYS_rt_sigaction,
         libc::SYS_rt_sigprocmask,
         libc::SYS_rt_sigreturn,

@@ -1,9 +1,10 @@
-//! Where photos are decoded: in processes of their own, so that a file that crashes a decoder, fills its memory or never
-//! lets it end costs that process and no request but its own.
+//! Decodes photos in separate processes: a file that crashes a decoder, fills its memory or never ends costs that
+//! process and its own request, and no other.
 //!
-//! A decoding process is this program again. It reads files from a socket and writes pixels back, may take so much memory
-//! and open no file, and is killed when it takes too long. A filter leaves it the system calls that decoding needs. What only needs a look at
-//! the first bytes is refused before.
+//! A decoding process is this program again. It reads files from a socket and writes pixels back. Its memory is
+//! limited, it can open no file, and it is killed when a file takes too long. A filter allows only the system calls
+//! that decoding needs. Files that their first bytes already rule out are rejected before. the first bytes is refused
+//! before.
 
 mod apart;
 mod child;
@@ -25,11 +26,11 @@ pub const CHILD_ARGUMENT: &str = "decode-photos";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DecoderOptions {
-    /// In processes of their own. Without, a decoder that runs out of memory ends the service.
+    /// Decode in separate processes. Otherwise, a decoder that runs out of memory ends the service.
     pub apart: bool,
     /// Seconds that one photo may take before its process is killed.
     pub max_seconds: u64,
-    /// The program to start: this one, but for tests.
+    /// The program to start; `None` for this program. Tests set another.
     #[serde(skip)]
     pub program: Option<PathBuf>,
 }
@@ -47,28 +48,28 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder by options.
+    /// A decoder with these limits and options.
     #[must_use]
     pub fn new(limits: &Limits, options: &DecoderOptions) -> Self {
         Self { limits: limits.clone(), pool: options.apart.then(|| Pool::new(limits, options)) }
     }
 
-    /// One that decodes in this process.
+    /// A decoder that works in this process.
     #[must_use]
     pub fn here(limits: &Limits) -> Self {
         Self { limits: limits.clone(), pool: None }
     }
 
-    /// The caps on photos.
+    /// The limits on photos.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// As [`Photo::decode`].
+    /// Decodes a photo, as [`Photo::decode`] does.
     ///
     /// # Errors
-    /// As there; a file that ended its process is [`PhotoError::Broken`].
+    /// As [`Photo::decode`]; a file that ended its process is [`PhotoError::Broken`].
     pub fn decode(&self, bytes: &[u8]) -> Result<Photo, PhotoError> {
         match &self.pool {
             None => Photo::decode(bytes, &self.limits),

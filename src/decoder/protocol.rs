@@ -1,4 +1,4 @@
-//! What goes over the socket: lengths and messages, both ways. Numbers are little-endian.
+//! The protocol of the socket: messages prefixed by their length, both ways. Numbers are little-endian.
 
 use std::io::{self, Read, Write};
 
@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::photo::PhotoError;
 
-/// What a decoding process is told first.
+/// The first message to a decoding process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Terms {
     pub(super) limits: crate::photo::Limits,
-    /// Seconds after which it ends itself where nobody has ended it.
+    /// Seconds after which the process ends itself if nobody has killed it.
     pub(super) seconds: u64,
 }
 
-/// What it says: first that it is there, then of each file what it is; pixels follow where it is a photo.
+/// Messages of a decoding process: first that it is ready, then one for each file; pixels follow for a photo.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Said {
     Ready,
-    /// The pixels of the picture follow, and then, `on_black`, those of the same picture over black.
+    /// The photo's pixels follow, and then, if `on_black` is set, those of the same photo on black.
     Photo {
         width: u32,
         height: u32,
@@ -37,7 +37,7 @@ pub(super) enum Said {
     Broken(String),
 }
 
-/// Messages are short; files and pixels go by themselves.
+/// Most bytes of a message; files and pixels are sent outside messages.
 const MOST: usize = 1 << 20;
 
 pub(super) fn write_message(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
@@ -58,7 +58,7 @@ pub(super) fn read_bytes(from: &mut impl Read, most: usize) -> io::Result<Vec<u8
     let mut length = [0; 8];
     from.read_exact(&mut length)?;
     let length = usize::try_from(u64::from_le_bytes(length)).ok().filter(|length| *length <= most);
-    let length = length.ok_or_else(|| io::Error::other("the message is longer than any"))?;
+    let length = length.ok_or_else(|| io::Error::other("the message is longer than any of the protocol"))?;
     read_exactly(from, length)
 }
 

@@ -9,29 +9,29 @@ use super::record::{Class, Split};
 use crate::gallery::{BrandId, Polarity};
 use crate::photo::Sha256;
 
-/// A dataset that cannot be evaluated on.
+/// Why a dataset cannot be evaluated.
 #[derive(Debug, Error)]
 pub enum DatasetError {
-    /// A manifest cannot be read.
+    /// A manifest is missing, or is not a table with the expected columns.
     #[error("{path}: {source}; the columns are described in docs/ACCURACY.md")]
     Manifest {
-        /// The file.
+        /// Path of the manifest.
         path: PathBuf,
         /// Line and reason.
         source: csv::Error,
     },
-    /// A row says something that cannot be.
+    /// A row has an invalid or contradictory value.
     #[error("{path}: {reason}")]
     Row {
-        /// The file.
+        /// Path of the manifest.
         path: PathBuf,
-        /// Got and expected.
+        /// What the row has, and what was expected.
         reason: String,
     },
 }
 
-/// Another system's first answers: lines of `query,reference,score`, with higher scores for more similar pictures. With several
-/// sources, the column `source` says to which source the paths belong.
+/// Another system's best answers: rows of `query,reference,score`, with higher scores for more similar photos. With
+/// several sources, the column `source` names the source that the paths belong to.
 #[derive(Debug, Deserialize)]
 struct BaselineRow {
     #[serde(default)]
@@ -41,10 +41,10 @@ struct BaselineRow {
     score: f64,
 }
 
-/// Reads another system's answers to the queries of a source. Ignores rows of other sources.
+/// Reads another system's answers to the queries of a source. Rows of other sources are ignored.
 ///
 /// # Errors
-/// When the file is missing or no such table.
+/// When the file is missing or not such a table, or a row names an unknown query or reference.
 pub fn baseline(name: &str, path: &Path, source: &Source) -> Result<Baseline, DatasetError> {
     let dataset = &source.dataset;
     let wrong = |reason: String| DatasetError::Row { path: path.to_owned(), reason };
@@ -62,7 +62,7 @@ pub fn baseline(name: &str, path: &Path, source: &Source) -> Result<Baseline, Da
             return Err(wrong(format!("{query}: score is {score}, expected a finite number")));
         }
         if answers.insert(query.clone(), (reference, score)).is_some() {
-            return Err(wrong(format!("{query}: answered twice, expected once")));
+            return Err(wrong(format!("{query}: two rows have this query, expected one")));
         }
     }
     if name.is_empty() || answers.is_empty() {
@@ -71,65 +71,65 @@ pub fn baseline(name: &str, path: &Path, source: &Source) -> Result<Baseline, Da
     Ok(Baseline { name: name.to_owned(), answers, truths: dataset.truths() })
 }
 
-/// By what the split keeps pictures together.
+/// What the split keeps on one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum SplitBy {
-    /// Near-copy group.
+    /// Near-duplicate groups.
     Group,
-    /// Product, and near-copy group where a picture has none.
+    /// Products, and near-duplicate groups of photos without a product.
     Product,
 }
 
-/// A picture of the gallery.
+/// A reference of the dataset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReferenceRow {
-    /// As the manifest names it.
+    /// Path relative to the dataset's folder.
     pub path: String,
-    /// Whose.
+    /// The brand that owns it.
     pub brand: BrandId,
     /// Authentic or fake.
     pub polarity: Polarity,
-    /// The brand's product.
+    /// The brand's product id; may be empty.
     pub product: String,
 }
 
-/// A picture that is checked.
+/// A photo to check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryRow {
-    /// As its manifest names it.
+    /// Path as its manifest names it.
     pub path: String,
-    /// Where it lies.
+    /// Path of the file on disk.
     pub file: PathBuf,
-    /// What it is.
+    /// Class of the query.
     pub class: Class,
-    /// The reference that it is a copy of.
+    /// Path of the reference that it is a copy of, if it is one.
     pub copy_of: Option<String>,
-    /// Products that it shows; a prefix stands for all below it.
+    /// Products that it shows; a prefix stands for all products below it.
     pub products: Vec<String>,
-    /// The first part of its category, such as `sneakers`; may be empty.
+    /// First part of the category, such as `sneakers`; may be empty.
     pub category: String,
     /// The kind of query, such as `variant-recolour`. Verdicts are counted by kind.
     pub kind: String,
-    /// What was done to it.
+    /// The edit that made it, such as `collage`; `None` for an unedited photo.
     pub transform: Option<String>,
-    /// How much.
+    /// Strength of the edit: `light`, `medium` or `heavy`.
     pub strength: Option<String>,
-    /// What the split keeps together.
+    /// Group that the split keeps on one side.
     pub group: String,
 }
 
-/// References and queries with what is known about them.
+/// References and queries with their ground truth.
 #[derive(Debug, Clone, Default)]
 pub struct Dataset {
     /// Folder that the references' paths are relative to.
     pub root: PathBuf,
-    /// The gallery.
+    /// All references.
     pub references: Vec<ReferenceRow>,
-    /// The checks.
+    /// All queries.
     pub queries: Vec<QueryRow>,
 }
 
-/// One line of `manifest.csv`; other columns are left aside.
+/// One row of `manifest.csv`; other columns are ignored.
 #[derive(Debug, Deserialize)]
 struct ManifestRow {
     path: String,
@@ -150,7 +150,7 @@ struct ManifestRow {
     notes: String,
 }
 
-/// One line of `edits.csv`, as `make_edits.py` writes it.
+/// One row of `edits.csv`, as `make_edits.py` writes it.
 #[derive(Debug, Deserialize)]
 struct EditRow {
     query: String,
@@ -161,10 +161,10 @@ struct EditRow {
 }
 
 impl Dataset {
-    /// Reads `<root>/manifest.csv` and, of each folder of edits, its `edits.csv`.
+    /// Reads `<root>/manifest.csv`, and the `edits.csv` of each folder of edits.
     ///
     /// # Errors
-    /// When one is missing, lacks a column or names what is not there.
+    /// When a file is missing, lacks a column, or names an unknown reference.
     pub fn read(root: &Path, edits: &[PathBuf], split: SplitBy) -> Result<Self, DatasetError> {
         let path = root.join("manifest.csv");
         let manifest: Vec<ManifestRow> = rows(&path)?;
@@ -247,18 +247,18 @@ impl Dataset {
         let original = copy_of.as_ref().map(|name| self.references.iter().find(|reference| reference.path == *name));
         if let Some(None) = original {
             return Err(wrong(format!(
-                "{}: original {:?} is no reference of the manifest",
+                "{}: original {:?} is not a reference of the manifest",
                 row.query,
                 copy_of.unwrap_or_default()
             )));
         }
         let products = original.flatten().map(|reference| reference.product.clone()).into_iter().collect();
-        // A negative's source may be named relative to a folder of the dataset.
+        // The source of an unrelated photo may be named relative to a folder of the dataset.
         let below = format!("/{}", row.true_source);
         let mut sources = groups.iter().filter(|(path, _)| **path == row.true_source || path.ends_with(&below));
         let source = sources.next();
         if sources.any(|(_, group)| source.is_some_and(|(_, first)| first != group)) {
-            return Err(wrong(format!("{}: true_source {:?} could be several pictures", row.query, row.true_source)));
+            return Err(wrong(format!("{}: true_source {:?} fits several photos", row.query, row.true_source)));
         }
         let is_copy = copy_of.is_some();
         self.queries.push(QueryRow {
@@ -276,7 +276,7 @@ impl Dataset {
         Ok(())
     }
 
-    /// Path of each copy with the path of its reference.
+    /// Path of each copy, with the path of its reference.
     #[must_use]
     pub fn truths(&self) -> BTreeMap<String, String> {
         let copies = self.queries.iter().filter_map(|query| Some((query.path.clone(), query.copy_of.clone()?)));
@@ -291,18 +291,18 @@ impl Dataset {
         shown.map(|query| query.path.as_str()).collect()
     }
 
-    /// Where a reference or a query lies.
+    /// Path on disk of a reference or a query.
     #[must_use]
     pub fn file(&self, path: &str) -> PathBuf {
         let query = self.queries.iter().find(|query| query.path == path);
         query.map_or_else(|| self.root.join(path), |query| query.file.clone())
     }
 
-    /// What queries are held to must be in the gallery.
+    /// Checks that the references that queries name are in the gallery.
     fn check(&self, path: &Path) -> Result<(), DatasetError> {
         let wrong = |reason: String| Err(DatasetError::Row { path: path.to_owned(), reason });
         if self.references.is_empty() || self.queries.is_empty() {
-            return wrong("it names no reference or no query".to_owned());
+            return wrong("it has no reference or no query, expected at least one of each".to_owned());
         }
         let mut paths = BTreeSet::new();
         if let Some(twice) = self.queries.iter().find(|query| !paths.insert(query.path.as_str())) {
@@ -312,7 +312,7 @@ impl Dataset {
         let lost = self.queries.iter().find(|query| query.copy_of.as_deref().is_some_and(|name| !known.contains(name)));
         match lost {
             Some(query) => wrong(format!(
-                "{}: gt_image {:?} is no reference",
+                "{}: gt_image {:?} is not a reference of the manifest",
                 query.path,
                 query.copy_of.as_deref().unwrap_or_default()
             )),
@@ -331,8 +331,8 @@ impl ManifestRow {
         product.or_else(|| of(&self.group)).unwrap_or_else(|| self.path.clone())
     }
 
-    /// The column `kind`. If it is empty, the beginning of the notes; if these are empty too, the class. Pictures that are no
-    /// copies and that the notes call computer-generated have their own kind.
+    /// The column `kind`; if it is empty, the beginning of the notes; if these are empty too, the class. Photos that
+    /// are not copies and that the notes call computer-generated have their own kind.
     fn kind_of(&self, class: Class) -> String {
         if !self.kind.is_empty() {
             return self.kind.clone();
@@ -351,20 +351,20 @@ impl ManifestRow {
 /// A named dataset. Shops and cameras differ, so each source has its own figures.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Its name in figures.
+    /// Name in figures.
     pub name: String,
-    /// Its references and queries.
+    /// References and queries.
     pub dataset: Dataset,
 }
 
 impl QueryRow {
-    /// Its side, by its group's sum: a group never stands on both.
+    /// Side of the split, from the checksum of the group, so that a group is never on both sides.
     #[must_use]
     pub fn split(&self) -> Split {
         if Sha256::of(self.group.as_bytes()).0[0].is_multiple_of(2) { Split::Fit } else { Split::Test }
     }
 
-    /// Whether a product is among those that it shows.
+    /// Whether `product` is among the products that the query shows.
     #[must_use]
     pub fn shows(&self, product: &str) -> bool {
         self.products.iter().any(|name| {
@@ -373,13 +373,13 @@ impl QueryRow {
     }
 }
 
-/// A brand's name as an id: "Amazon (ABO)" is `amazon--abo-`.
+/// A brand's name as an id: "Amazon (ABO)" becomes `amazon--abo-`.
 fn slug(name: &str) -> String {
     let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '-' | '_');
     name.to_lowercase().chars().map(|letter| if fits(letter) { letter } else { '-' }).collect()
 }
 
-/// A category's first part: figures are told apart by these.
+/// The first part of a category, by which figures are grouped.
 fn first_part(category: &str) -> String {
     category.split('/').next().unwrap_or_default().to_owned()
 }
@@ -389,7 +389,7 @@ fn is_inside(path: &str) -> bool {
     path.components().all(|part| matches!(part, std::path::Component::Normal(_))) && path.components().next().is_some()
 }
 
-/// The pictures that a folder's `manifest.csv` names.
+/// The paths that a folder's `manifest.csv` names.
 pub(super) fn paths(folder: &Path) -> Result<Vec<String>, DatasetError> {
     #[derive(Deserialize)]
     struct PathRow {

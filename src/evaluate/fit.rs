@@ -9,22 +9,22 @@ use crate::photo::Sha256;
 use crate::scoring::{Background, Logistic, LookFrom, Observation, Platt, Scoring, Sighting, Weights, features};
 use crate::screening::LOOK_BELOW;
 
-/// Photos of the background set.
+/// Number of photos in the background set.
 const BACKGROUND: usize = 512;
-/// Neighbours in the background whose similarity is averaged, and how much of it is taken off.
+/// Number of background neighbours whose similarity is averaged; the average is subtracted whole.
 const NEIGHBORS: usize = 10;
 const BETA: f32 = 1.0;
-/// Share of clean photos that a second look is spent on because of their similarity, and again because of their
-/// normalised similarity.
+/// Share of clean photos that undergo geometric verification because of their similarity, and the same share because of
+/// their normalised similarity.
 const LOOK_SHARE: f64 = 0.03;
-/// Penalty of the weights: little, against infinite ones.
+/// Penalty of the weights: small, to keep them finite.
 const RIDGE: f64 = 0.05;
-/// The upper limit of every probability, however much data there is.
+/// Least value of the upper bound of probabilities, however few the data.
 const LEAST_MOST: f64 = 2.0 / 3.0;
-/// Parts of the fit side for cross-fitting.
+/// Number of folds of the fit side in cross-fitting.
 const FOLDS: u8 = 5;
 
-/// Photos that belong to no source: the background set, and clean photos that predict how many second looks there will be.
+/// Photos that belong to no source: the background set, and clean photos that predict how often verification runs.
 #[derive(Debug, Clone, Default)]
 pub struct Outside {
     /// The background set.
@@ -33,7 +33,7 @@ pub struct Outside {
     pub clean: Vec<Embedding>,
 }
 
-/// What one source contributes to a fit.
+/// One source's data for a fit.
 #[derive(Debug, Clone, Copy)]
 pub struct Part<'a> {
     /// Its queries, run with [`unfitted`].
@@ -42,9 +42,9 @@ pub struct Part<'a> {
     pub nearest: &'a [f32],
 }
 
-/// The artefact with which sources are run before a fit. With photos from outside, a run gives a second look to every reference
-/// that a fit to any subset of the sources would look at; without them, to all references. `nearest` is [`Part::nearest`] of
-/// each source.
+/// The artefact to run sources with before a fit. With photos from outside, a run verifies every reference that a fit
+/// to any subset of the sources would verify; without them, all references. `nearest` is [`Part::nearest`] of each
+/// source.
 #[must_use]
 pub fn unfitted(outside: Option<&Outside>, nearest: &[Vec<f32>], manifest: &ModelManifest) -> Scoring {
     let mut scoring = Scoring::unfitted(manifest);
@@ -71,12 +71,13 @@ impl Outside {
 
 /// Fits an artefact to the fit sides of sources that were run with [`unfitted`].
 ///
-/// The weights are fitted to all of it. The calibration uses log-odds that each fifth (by group) gets from weights fitted to the
-/// other four, so that it is not overconfident. Queries that are counted apart are ignored. Without photos from outside,
-/// the background set and the limits for second looks come from the unrelated photos of the fit sides.
+/// The weights are fitted to all of it. The calibration uses log-odds that each fifth (by group) gets from weights
+/// fitted to the other four, so that it is not overconfident. Queries that are counted apart are ignored. Without
+/// photos from outside, the background set and the thresholds of verification come from the unrelated photos of the fit
+/// sides.
 ///
 /// # Errors
-/// When the fit side has no copies, or no other photos.
+/// When the fit side lacks copies or lacks other photos.
 pub fn fit(
     parts: &[Part<'_>],
     outside: Option<&Outside>,
@@ -124,17 +125,17 @@ pub fn fit(
 
 struct Example {
     polarity: Polarity,
-    /// Index of its query.
+    /// Index of the pair's query.
     query: usize,
     sighting: Sighting,
     copy: bool,
     fold: u8,
-    /// Whether it would get a second look in service. An unfitted run looks at everything.
+    /// Whether the service would verify the pair. An unfitted run verifies everything.
     near: bool,
 }
 
 impl Example {
-    /// As it is judged in service: by similarity alone if it is not near.
+    /// The pair as the service judges it: by similarity alone if it is not near.
     fn as_served(&self) -> Self {
         let looked = self.sighting.looked && self.near;
         let alignment = self.sighting.alignment.filter(|_| looked);
@@ -142,20 +143,20 @@ impl Example {
     }
 }
 
-/// The unrelated photos of the fit side that come first by the sum of their name.
+/// The unrelated photos of the fit side that come first by the checksum of their name.
 fn background<'a>(fit: &[&'a Observed]) -> (Background, BTreeSet<&'a str>) {
     let mut clean: Vec<&Observed> = fit.iter().copied().filter(|one| one.record.is_clean()).collect();
     clean.sort_by_key(|one| Sha256::of(one.record.query.as_bytes()));
-    // At least half of them stay, to measure on.
+    // At least half of them remain for measuring.
     clean.truncate(BACKGROUND.min(clean.len() / 2));
     let embeddings: Vec<Embedding> = clean.iter().map(|one| one.embedding.clone()).collect();
     (Background::new(NEIGHBORS, BETA, &embeddings), clean.iter().map(|one| one.record.query.as_str()).collect())
 }
 
-/// Ignores pairs that show the same photograph in another colour: a dataset labels them as no copies, which is true of the
-/// goods but not of the photograph.
+/// Leaves out pairs that show the same photograph in another colour: a dataset labels them as no copies, which is true
+/// of the goods but not of the photograph.
 fn examples(query: usize, one: &Observed, background: &Background) -> Vec<Example> {
-    // Another byte of the sum than the one that decides the side.
+    // Another byte of the checksum than the one that decides the side.
     let fold = Sha256::of(one.record.group.as_bytes()).0[1] % FOLDS;
     let pairs = one.sightings.iter().zip(&one.record.pairings);
     let pairs = pairs.filter(|(seen, pairing)| pairing.copy || !seen.sighting.is_recoloured());
@@ -174,7 +175,7 @@ fn normalised(seen: &Seen, background: &Background) -> f32 {
     seen.sighting.similarity - background.level(&seen.view)
 }
 
-/// The similarity and the normalised similarity of the references nearest to a photo by each.
+/// The similarity and the normalised similarity of the references nearest to a photo by each measure.
 fn nearest(one: &Observed, background: &Background) -> (f32, f32) {
     let most = |value: &dyn Fn(&Seen) -> f32| one.sightings.iter().map(value).fold(-2.0, f32::max);
     (most(&|seen| seen.sighting.similarity), most(&|seen| normalised(seen, background)))
@@ -185,7 +186,7 @@ fn look_from(clean: impl Iterator<Item = (f32, f32)>) -> LookFrom {
     LookFrom { similarity: reached_by_few(similarities), normalised: reached_by_few(normalised) }
 }
 
-/// The value that [`LOOK_SHARE`] of them reach.
+/// The value that a share of [`LOOK_SHARE`] of them reaches.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -198,7 +199,7 @@ fn reached_by_few(mut values: Vec<f32>) -> f32 {
     values.get(place).copied().unwrap_or(-2.0)
 }
 
-/// For references that were looked for, and for those judged by similarity alone.
+/// Weights for references that were verified, and for those judged by similarity alone.
 fn weights(examples: &[Example], among: impl Fn(&Example) -> bool) -> Result<(Weights, Weights), EvaluateError> {
     let chosen: Vec<&Example> = examples.iter().filter(|example| among(example)).collect();
     let observation =
@@ -219,7 +220,7 @@ fn weights(examples: &[Example], among: impl Fn(&Example) -> bool) -> Result<(We
     Ok((Weights::fitted(looked.bias, terms), unlooked))
 }
 
-/// A pair whose log-odds come from weights that were fitted to other pairs.
+/// A pair whose log-odds come from weights fitted to other pairs.
 struct HeldOut {
     polarity: Polarity,
     query: usize,
@@ -227,7 +228,8 @@ struct HeldOut {
     copy: bool,
 }
 
-/// If the fit sides have no copies of one polarity, both polarities are used: copies look alike whatever the photo shows.
+/// Fits the calibration of one polarity. If the fit sides have no copies of it, both polarities are used: copies look
+/// alike whatever the photo shows.
 fn platt(held_out: &[HeldOut], polarity: Polarity) -> Result<Platt, EvaluateError> {
     let has_own = held_out.iter().any(|one| one.polarity == polarity && one.copy);
     let own: Vec<&HeldOut> = held_out.iter().filter(|one| !has_own || one.polarity == polarity).collect();

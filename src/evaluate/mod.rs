@@ -1,4 +1,4 @@
-//! How good the verdicts are, on datasets that say what they should be; and the fit of a scoring artefact to them.
+//! Evaluates verdicts on datasets with ground truth, and fits scoring artefacts to them.
 
 mod dataset;
 mod fit;
@@ -18,21 +18,21 @@ pub use run::{Observed, Seen, enrol, nearest, observe, outside};
 /// Why an evaluation stopped.
 #[derive(Debug, Error)]
 pub enum EvaluateError {
-    /// The dataset is wrong.
+    /// The dataset cannot be read, or contradicts itself.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// A picture cannot be used.
+    /// A photo cannot be read, decoded or embedded.
     #[error("{path}: {reason}")]
     File {
-        /// The picture.
+        /// Path of the photo.
         path: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The arguments are ambiguous.
     #[error("{0}")]
     Usage(String),
-    /// There is too little to fit to.
+    /// The data are too few for a fit.
     #[error("nothing was fitted: {0}")]
     Fit(String),
 }

@@ -17,32 +17,32 @@ use crate::photo::Sha256;
 use crate::scoring::Sighting;
 use crate::screening::{Examination, Held, Lookup, Screener};
 
-/// A query with everything that was seen on it.
+/// A query with its record and everything that a fit needs.
 #[derive(Debug, Clone)]
 pub struct Observed {
-    /// For figures and the report.
+    /// The record, for figures and the report.
     pub record: Record,
     /// The whole photo's embedding.
     pub embedding: Embedding,
-    /// What was seen of each reference, in the order of the record's pairings.
+    /// Measurements of each reference, in the order of the record's pairings.
     pub sightings: Vec<Seen>,
 }
 
-/// A reference as it was seen.
+/// The measurements of one reference.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    /// Its polarity.
+    /// Polarity of the reference.
     pub polarity: Polarity,
-    /// What was seen.
+    /// Measurements of the comparison.
     pub sighting: Sighting,
-    /// The embedding of the view in which it was seen.
+    /// Embedding of the view that shows the reference.
     pub view: Arc<Embedding>,
 }
 
-/// Takes the dataset's references into an empty gallery. `told` hears of each.
+/// Adds the dataset's references to an empty gallery. `told` is called once for each.
 ///
 /// # Errors
-/// When one cannot be read or kept.
+/// When a photo cannot be read, enrolled or stored.
 pub fn enrol(dataset: &Dataset, enrolment: &Enrolment, told: &(dyn Fn() + Sync)) -> Result<(), EvaluateError> {
     each(&dataset.references, |row| {
         let bytes = read(&dataset.root.join(&row.path))?;
@@ -69,12 +69,12 @@ pub fn enrol(dataset: &Dataset, enrolment: &Enrolment, told: &(dyn Fn() + Sync))
     .map(drop)
 }
 
-/// Photos of the background set, and clean photos beside it: see [`Outside`].
+/// Number of photos of the background set, before the clean photos: see [`Outside`].
 const BACKGROUND: usize = 512;
 const CLEAN: usize = 1024;
 
-/// Embeds photos of a folder with a `manifest.csv`, in the order of their paths' hashes: first the background set, then up to
-/// 1,024 clean photos.
+/// Embeds the photos of a folder with a `manifest.csv`, in the order of their paths' hashes: first the background set,
+/// then up to 1,024 clean photos.
 ///
 /// # Errors
 /// When a photo cannot be read, decoded or embedded, or there are fewer than 20.
@@ -100,7 +100,7 @@ pub fn outside(folder: &Path, enrolment: &Enrolment) -> Result<Outside, Evaluate
     Ok(Outside { background, clean })
 }
 
-/// For each clean photo, the similarity to its nearest reference, -1 to 1.
+/// The similarity of each clean photo to its nearest reference, -1 to 1.
 ///
 /// # Errors
 /// When the gallery cannot be read.
@@ -114,7 +114,7 @@ pub fn nearest(outside: &Outside, screener: &Screener) -> Result<Vec<f32>, Evalu
     each(&outside.clean, one)
 }
 
-/// Checks every query, on all cores, in the dataset's order. `told` hears of each.
+/// Checks all queries, on all cores; the results are in the dataset's order. `told` is called once for each.
 ///
 /// # Errors
 /// When a query cannot be read, decoded or embedded.
@@ -169,7 +169,7 @@ fn observe_one(query: &QueryRow, dataset: &Dataset, screener: &Screener) -> Resu
     Ok(Observed { record, embedding, sightings })
 }
 
-/// What figures and a fit are about: the evidence of a logo means something else.
+/// The candidates that are photos. Figures and fits leave logos out, because their evidence means something else.
 fn photos(examination: &Examination) -> impl Iterator<Item = &Held> {
     examination.held.iter().filter(|held| held.kind() == Kind::Photo)
 }
@@ -222,7 +222,7 @@ fn read(path: &Path) -> Result<Vec<u8>, EvaluateError> {
     std::fs::read(path).map_err(|error| EvaluateError::file(&path.display().to_string(), &error))
 }
 
-/// Applies `work` to all items on all cores and keeps their order; the first error ends it.
+/// Applies `work` to all items on all cores and preserves their order; the first error ends it.
 fn each<T: Sync, R: Send>(
     items: &[T],
     work: impl Fn(&T) -> Result<R, EvaluateError> + Sync,

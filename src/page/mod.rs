@@ -1,4 +1,4 @@
-//! Pages that stand alone: no scripts, nothing from outside, pictures inside.
+//! Stand-alone pages: no scripts, no external files, images inline.
 
 use std::ops::RangeInclusive;
 
@@ -6,10 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, PreEscaped, html};
 
-/// Nothing is fetched and no script runs, whatever a path or a picture holds.
+/// Content-Security-Policy: nothing is fetched and no script runs, whatever a path or an image contains.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
-/// The head of a page.
+/// The head of a page, with style and policy.
 #[must_use]
 pub fn head(title: &str) -> Markup {
     html! {
@@ -23,7 +23,7 @@ pub fn head(title: &str) -> Markup {
     }
 }
 
-/// A path with its invisible characters spelled out: these can make one path look like another.
+/// A path with its invisible characters spelled out, because they can make two paths look alike.
 #[must_use]
 pub fn visible(path: &str) -> String {
     const HIDDEN: [RangeInclusive<char>; 6] = [
@@ -38,7 +38,7 @@ pub fn visible(path: &str) -> String {
     path.chars().map(|c| if hidden(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
-/// A small JPEG of a picture as a `data:` URI.
+/// A small JPEG of an image as a `data:` URI; `None` if the bytes cannot be decoded.
 #[must_use]
 pub fn thumbnail(bytes: &[u8]) -> Option<String> {
     let picture = image::load_from_memory(bytes).ok()?.thumbnail(160, 160).into_rgb8();

@@ -1,4 +1,4 @@
-//! One view of every system that is compared: per query, scored answers that are right or wrong.
+//! One form for the answers of every compared system: per query, scored answers that are right or wrong.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::evaluate::record::{Pairing, Record};
 
-/// A number of a [`Pairing`] that ranks it: higher means more likely a copy.
+/// A measure of a [`Pairing`] that ranks it: higher means more likely a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Signal {
@@ -24,7 +24,7 @@ impl Signal {
     /// Every signal, in the order of reports.
     pub const ALL: [Self; 4] = [Self::Similarity, Self::Normalised, Self::Evidence, Self::Inliers];
 
-    /// Its name in reports, which no [`Baseline`] should share.
+    /// Name in reports; no [`Baseline`] should share it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Similarity => "similarity",
@@ -34,7 +34,7 @@ impl Signal {
         }
     }
 
-    /// The number that it picks; negative infinity for one that is not a number, so that it never ranks high.
+    /// The value of this measure; negative infinity for NaN, so that NaN never ranks high.
     pub fn of(self, pairing: &Pairing) -> f64 {
         lowest_if_nan(match self {
             Self::Similarity => f64::from(pairing.similarity),
@@ -45,16 +45,16 @@ impl Signal {
     }
 }
 
-/// The first answers of another system, such as PDQ, to the same queries.
+/// The best answers of another system, such as PDQ, to the same queries.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Baseline {
-    /// Its name in reports.
+    /// Name in reports.
     pub name: String,
-    /// Path of the query -> path of the reference it answered and its score, higher for more alike. A query that
-    /// is missing got no answer.
+    /// Path of each answered query, with the path of the reference answered and its score, higher for more similar
+    /// photos.
     pub answers: BTreeMap<String, (String, f64)>,
-    /// Path of a copy -> path of its true reference. Needed for copies whose [`Record`] lacks the pairing with the
-    /// true reference: without it, a right answer of the baseline to such a copy would be counted as wrong.
+    /// Path of each copy, with the path of its true reference. Needed for copies whose [`Record`] lacks the pairing
+    /// with the true reference: without it, a right answer of the baseline to such a copy would count as wrong.
     pub truths: BTreeMap<String, String>,
 }
 
@@ -69,35 +69,35 @@ pub struct Answer {
     pub same_product: bool,
 }
 
-/// A query with a system's answers to it.
+/// A query with one system's answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answered<'a> {
     /// The query.
     pub record: &'a Record,
-    /// In no particular order; may be empty.
+    /// The answers, in no particular order; may be empty.
     pub answers: Vec<Answer>,
 }
 
 impl Answered<'_> {
-    /// The highest score, or negative infinity without answers.
+    /// The highest score; negative infinity without answers.
     pub fn top(&self) -> f64 {
         self.best(|_| true)
     }
 
-    /// The highest score of the answers wanted, or negative infinity without one.
+    /// The highest score of the answers wanted; negative infinity without one.
     pub fn best(&self, wanted: impl Fn(&Answer) -> bool) -> f64 {
         self.answers.iter().filter(|answer| wanted(answer)).map(|answer| answer.score).fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// The score of the best right answer where it beats every wrong one. A tie with a wrong answer is a miss, for
-    /// the order of the answers must not decide.
+    /// The score of the best right answer if it beats every wrong one. A tie with a wrong answer is a miss, because the
+    /// order of the answers must not decide.
     pub fn right_first(&self, right: impl Fn(&Answer) -> bool) -> Option<f64> {
         let best = self.best(&right);
         (best > self.best(|answer| !right(answer))).then_some(best)
     }
 }
 
-/// What one system answered to a set of queries.
+/// One system's answers to a set of queries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answers<'a> {
     /// Name of the system.
@@ -119,7 +119,7 @@ impl<'a> Answers<'a> {
         Self { name: signal.name().to_owned(), queries: records.iter().map(answered).collect() }
     }
 
-    /// The answers of an outside system.
+    /// The answers of another system.
     pub fn by_baseline(baseline: &Baseline, records: &[&'a Record]) -> Self {
         let answered =
             |&record: &&'a Record| Answered { record, answers: outside(baseline, record).into_iter().collect() };
@@ -137,7 +137,7 @@ fn outside(baseline: &Baseline, record: &Record) -> Option<Answer> {
     })
 }
 
-/// `value`, or negative infinity where it is not a number.
+/// `value`; negative infinity for NaN.
 pub(super) fn lowest_if_nan(value: f64) -> f64 {
     if value.is_nan() { f64::NEG_INFINITY } else { value }
 }

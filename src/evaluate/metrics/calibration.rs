@@ -1,4 +1,4 @@
-//! Whether the probabilities given can be taken at their word.
+//! Calibration: whether events happen as often as the probabilities say.
 
 use std::cmp::Reverse;
 
@@ -15,19 +15,19 @@ pub const BINS: usize = 15;
 /// Pairings whose probability falls into one bin.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Bin {
-    /// Lower end, within the bin, 0 to 1.
+    /// Lower end, inclusive, 0 to 1.
     pub low: f64,
-    /// Upper end, outside the bin but for the last one, 0 to 1.
+    /// Upper end, exclusive except for the last bin, 0 to 1.
     pub high: f64,
     /// Number of pairings.
     pub count: usize,
-    /// Their mean probability, 0 to 1; 0 where there are none.
+    /// Mean probability of the pairings, 0 to 1; 0 where there are none.
     pub probability: f64,
-    /// The share of them that are copies, 0 to 1; 0 where there are none.
+    /// Share of the pairings that are copies, 0 to 1; 0 where there are none.
     pub copies: f64,
 }
 
-/// Bins and the error over them.
+/// The bins, and the error over them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Reliability {
     /// Number of pairings in all bins.
@@ -38,7 +38,7 @@ pub struct Reliability {
     pub bins: Vec<Bin>,
 }
 
-/// Calibration over all pairings, and over what a user sees first.
+/// Calibration of all pairings, and of the pairing that a user sees first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Calibration {
     /// Every pairing of every query.
@@ -50,15 +50,15 @@ pub struct Calibration {
 /// One coverage of the risk-coverage curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct RiskPoint {
-    /// Share of the queries that are answered, 0 to 1.
+    /// Share of the queries answered, 0 to 1.
     pub coverage: f64,
-    /// Share of wrong answers among them, 0 to 1.
+    /// Share of wrong answers among these, 0 to 1.
     pub risk: f64,
-    /// Least confidence among them, 0.5 to 1.
+    /// Least confidence among these, 0.5 to 1.
     pub confidence: f64,
 }
 
-/// What is gained by leaving the least certain queries to a person.
+/// How the risk falls when the least certain queries are left to a person.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RiskCoverage {
     /// Area under the curve, 0 to 1; lower is better.
@@ -67,8 +67,8 @@ pub struct RiskCoverage {
     pub curve: Vec<RiskPoint>,
 }
 
-/// The pairing with the highest probability among those `wanted`; of equals the one with the highest evidence, then
-/// the one whose reference comes first by name, so that the order of pairings cannot matter.
+/// The pairing with the highest probability among those `wanted`. Among equals, the one with the highest evidence, then
+/// the first by the reference's name, so that the order of pairings does not matter.
 pub fn highest(record: &Record, wanted: impl Fn(&Pairing) -> bool) -> Option<&Pairing> {
     record.pairings.iter().filter(|pairing| wanted(pairing)).max_by(|a, b| {
         let evidence = |pairing: &Pairing| lowest_if_nan(f64::from(pairing.evidence));
@@ -143,7 +143,7 @@ fn judged(record: &Record) -> (f64, bool) {
     (p.max(1.0 - p), missed || (p >= 0.5) != copy)
 }
 
-/// The pairing's probability within 0 to 1; 0 where it is not a number.
+/// The pairing's probability, clamped to 0 to 1; 0 for NaN.
 fn probability(pairing: &Pairing) -> f64 {
     lowest_if_nan(f64::from(pairing.probability)).clamp(0.0, 1.0)
 }

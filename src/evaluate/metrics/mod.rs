@@ -1,4 +1,4 @@
-//! Every figure of an evaluation, as pure functions of its records.
+//! All figures of an evaluation, as pure functions of its records.
 
 pub mod answers;
 pub mod calibration;
@@ -18,18 +18,18 @@ pub use verdicts::{Alarms, Confusion, Kind};
 
 use crate::evaluate::record::{Class, Record};
 
-/// Every figure of one set of records.
+/// All figures of one set of records.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figures {
     /// Number of queries of each class that occurs.
     pub queries: BTreeMap<Class, usize>,
-    /// One for each signal in the order of [`Signal::ALL`], then one for each baseline.
+    /// One ranking for each signal in the order of [`Signal::ALL`], then one for each baseline.
     pub rankings: Vec<Ranking>,
     /// False alarms among [`Class::Unrelated`] photos.
     pub unrelated: Alarms,
     /// False alarms among [`Class::SameKind`] photos.
     pub same_kind: Alarms,
-    /// The same for each category of [`Class::SameKind`] photos.
+    /// False alarms among [`Class::SameKind`] photos, by category.
     pub same_kind_by_category: BTreeMap<String, Alarms>,
     /// Verdicts by kind of photo, including kinds that are counted apart.
     pub kinds: BTreeMap<String, Kind>,
@@ -43,16 +43,16 @@ pub struct Figures {
     pub by_polarity: BTreeMap<String, Calibration>,
     /// The risk-coverage curve over queries.
     pub risk: RiskCoverage,
-    /// Expected against given verdicts.
+    /// Numbers of records by expected and given verdict.
     pub confusion: Confusion,
     /// Same-product naming, one for each signal in the order of [`Signal::ALL`].
     pub naming: Vec<Naming>,
-    /// The same for each category.
+    /// Same-product naming for each category.
     pub naming_by_category: BTreeMap<String, Vec<Naming>>,
     /// Mean number of views of a query, 1 or more, for each class that occurs.
     pub views: BTreeMap<Class, f64>,
-    /// Mean time of a check over mean time up to its first look, 1 or more, for each class that occurs and for
-    /// unrelated photos as they were taken, unedited.
+    /// Mean time of a check divided by the mean time up to the search by embedding, 1 or more, for each class that
+    /// occurs and for unedited unrelated photos (`clean`).
     pub cost: BTreeMap<String, f64>,
 }
 
@@ -66,8 +66,9 @@ impl Figures {
 /// From this probability on, a photo's most probable reference counts as certain.
 pub const SURE: f32 = 0.99;
 
-/// The figures of `records`; what is counted apart is in [`Figures::kinds`] and [`Figures::cost`] only. `nameable` says of a [`Class::SameKind`] query whether some reference shows its product;
-/// [`held`] answers from the record alone.
+/// The figures of `records`. Records counted apart are in [`Figures::kinds`] and [`Figures::cost`] only. `nameable`
+/// tells whether some reference shows the product of a [`Class::SameKind`] query; [`held`] answers from the record
+/// alone.
 pub fn figures(records: &[&Record], baselines: &[Baseline], nameable: &dyn Fn(&Record) -> bool) -> Figures {
     let everything = records;
     let rest: Vec<&Record> = everything.iter().copied().filter(|record| !record.is_apart()).collect();
@@ -101,8 +102,8 @@ pub fn figures(records: &[&Record], baselines: &[Baseline], nameable: &dyn Fn(&R
     }
 }
 
-/// Whether a reference that shows the query's product was held against it. A query whose product is in the gallery
-/// but was never held against it is missed: a caller who knows the gallery should pass [`figures`] that instead.
+/// Whether a reference that shows the query's product was compared with it. A query whose product is in the gallery but
+/// was never compared is missed: a caller who knows the gallery should pass that knowledge to [`figures`] instead.
 pub fn held(record: &Record) -> bool {
     record.pairings.iter().any(|pairing| pairing.same_product)
 }

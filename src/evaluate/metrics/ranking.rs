@@ -1,4 +1,4 @@
-//! How well a system's scores put copies above all else.
+//! Ranking: how well a system's scores put copies above everything else.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use crate::evaluate::record::Class;
 /// Precisions at which recall is reported.
 pub const PRECISIONS: [f64; 3] = [0.90, 0.99, 0.999];
 
-/// Share of the wrongs that may lie above the threshold of [`RecallAtWrongs`].
+/// Share of the queries that are no copies that may lie above the threshold of [`RecallAtWrongs`].
 pub const WRONGS: f64 = 0.001;
 
 /// Share of the queries that may be given a wrong product in [`Naming`].
 pub const WRONG_PRODUCTS: f64 = 0.01;
 
-/// Points kept of a curve.
+/// Most points of a curve.
 pub(super) const POINTS: usize = 400;
 
 /// One threshold of the precision-recall curve over pooled pairs.
@@ -31,48 +31,48 @@ pub struct CurvePoint {
     pub score: f64,
 }
 
-/// The highest recall that keeps a precision.
+/// The highest recall at a given precision.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Operating {
-    /// The precision asked for, 0 to 1.
+    /// The required precision, 0 to 1.
     pub precision: f64,
-    /// The recall reached, 0 to 1; 0 where no threshold keeps the precision.
+    /// The recall reached, 0 to 1; 0 where no threshold reaches the precision.
     pub recall: f64,
-    /// The threshold that reaches it, where one does.
+    /// The threshold that reaches it; `None` where none does.
     pub threshold: Option<f64>,
 }
 
-/// Copies found with the right picture first, above the threshold that at most [`WRONGS`] of the wrongs pass.
+/// Copies whose true reference ranks first, above the threshold that at most [`WRONGS`] of the wrongs pass.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RecallAtWrongs {
-    /// A copy counts when its true pairing scores strictly more; nothing where no threshold is needed.
+    /// A copy counts when its true pairing scores strictly more; `None` where no threshold is needed.
     pub threshold: Option<f64>,
     /// Number of wrongs: queries that are no copies.
     pub wrongs: usize,
-    /// Of all copies.
+    /// Rate among all copies.
     pub overall: Rate,
-    /// Of the copies that are no edits: neither transform nor strength is given.
+    /// Rate among the unedited copies, which have neither transform nor strength.
     pub near_copies: Rate,
-    /// Of the copies of one strength.
+    /// Rates among the copies of each strength.
     pub by_strength: BTreeMap<String, Rate>,
-    /// Of the copies of one transform.
+    /// Rates among the copies of each transform.
     pub by_transform: BTreeMap<String, Rate>,
-    /// Of the copies of one transform (outer key) and strength (inner key).
+    /// Rates among the copies of each transform (outer key) and strength (inner key).
     pub by_both: BTreeMap<String, BTreeMap<String, Rate>>,
 }
 
 /// How well one system ranks.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Ranking {
-    /// Name of the system: of a signal or a baseline.
+    /// Name of the signal or the baseline.
     pub name: String,
     /// Micro average precision, 0 to 1: see [`average_precision`].
     pub average_precision: f64,
-    /// Recall at each of [`PRECISIONS`], pairs pooled.
+    /// Recall at each of [`PRECISIONS`], over pooled pairs.
     pub at_precision: Vec<Operating>,
     /// Copies whose true pairing scores more than every other one.
     pub recall_at_1: Rate,
-    /// The same for the edits of each strength, and for `near-copies`, which are not edits.
+    /// The same for the edits of each strength, and for `near-copies`, which are not edited.
     pub first_by_strength: BTreeMap<String, Rate>,
     /// Recall at the wrongs' threshold.
     pub at_wrongs: RecallAtWrongs,
@@ -80,12 +80,12 @@ pub struct Ranking {
     pub curve: Vec<CurvePoint>,
 }
 
-/// Products named right for photos that are no copies, at a threshold that limits wrong names.
+/// How often the product is named correctly for photos that are no copies, at a threshold that limits wrong names.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Naming {
-    /// Name of the system.
+    /// Name of the signal.
     pub name: String,
-    /// A name is given where the highest score is strictly more; nothing where no threshold is needed.
+    /// A name is given where the highest score is strictly more; `None` where no threshold is needed.
     pub threshold: Option<f64>,
     /// Queries whose highest-scored pairing shows the product, above the threshold.
     pub right: Rate,
@@ -93,7 +93,7 @@ pub struct Naming {
     pub wrong: Rate,
 }
 
-/// Every figure of one system.
+/// All ranking figures of one system.
 pub fn ranking(answers: &Answers<'_>) -> Ranking {
     let steps = steps(answers);
     let copies = || answers.queries.iter().filter(|query| query.record.class == Class::Copy);
@@ -126,7 +126,7 @@ fn first_by_strength(copies: &[&Answered<'_>]) -> BTreeMap<String, Rate> {
     parts.into_iter().map(|(name, firsts)| (name.to_owned(), Rate::among(firsts, |first| *first))).collect()
 }
 
-/// Pairs that score at least `score`, and how many of them are right.
+/// Number of pairs that score at least `score`, and how many of them are right.
 struct Step {
     score: f64,
     seen: usize,
@@ -152,7 +152,7 @@ fn steps(answers: &Answers<'_>) -> Vec<Step> {
     ends.collect()
 }
 
-/// Steps that find copies, each with the number it finds.
+/// The steps that find copies, each with the number found.
 fn finds(steps: &[Step]) -> impl Iterator<Item = (&Step, usize)> {
     let mut before = 0;
     steps.iter().filter_map(move |step| {
@@ -176,7 +176,8 @@ fn operating(steps: &[Step], copies: usize, precision: f64) -> Operating {
 }
 
 fn curve(steps: &[Step], copies: usize) -> Vec<CurvePoint> {
-    // Steps without a copy only lower precision at the same recall; thinning them would starve the rest.
+    // Steps without a copy only lower the precision at the same recall; thinning them with the rest would starve the
+    // rest.
     let points: Vec<_> = finds(steps)
         .map(|(step, _)| CurvePoint {
             recall: real(step.right) / real(copies),
@@ -187,8 +188,8 @@ fn curve(steps: &[Step], copies: usize) -> Vec<CurvePoint> {
     thin(&points, POINTS)
 }
 
-/// The score at place floor(`share` x `of`) of `scores` in descending order, counted from 0: at most `share` of `of`
-/// lie strictly above it. Nothing where there are no more scores than that, or it is negative infinity, for then
+/// The score at position floor(`share` x `of`), from 0, of `scores` in descending order: at most `share` of `of` lie
+/// strictly above it. `None` where there are no more scores than that, or the score is negative infinity, because then
 /// every finite score may pass. `share` is 0 to 1.
 pub fn threshold(mut scores: Vec<f64>, of: usize, share: f64) -> Option<f64> {
     scores.sort_unstable_by(|a, b| b.total_cmp(a));
@@ -197,8 +198,8 @@ pub fn threshold(mut scores: Vec<f64>, of: usize, share: f64) -> Option<f64> {
     scores.get(place).copied().filter(|score| *score > f64::NEG_INFINITY)
 }
 
-/// Recall with the right picture first at the threshold above which at most [`WRONGS`] of the wrongs lie. Wrongs are
-/// the queries that are no copies; each scores what its highest answer does.
+/// Recall with the true reference first, at the threshold above which at most [`WRONGS`] of the wrongs lie. Wrongs are
+/// the queries that are no copies; the score of each is that of its highest answer.
 pub fn recall_at_wrongs(answers: &Answers<'_>) -> RecallAtWrongs {
     let (copies, wrongs): (Vec<_>, Vec<_>) =
         answers.queries.iter().partition(|query| query.record.class == Class::Copy);
@@ -232,8 +233,8 @@ fn values<'a>(queries: &[&'a Answered<'a>], of: impl Fn(&'a Answered<'a>) -> Opt
     all
 }
 
-/// How many of the queries in `answers` are named a right product first, at the threshold where at most
-/// [`WRONG_PRODUCTS`] of them are named a wrong one. Pass only queries for which a right name exists.
+/// How many of the queries in `answers` get a right product as the first name, at the threshold where at most
+/// [`WRONG_PRODUCTS`] of them get a wrong one. Pass only queries for which a right name exists.
 pub fn naming(answers: &Answers<'_>) -> Naming {
     let of = answers.queries.len();
     let (right, wrong): (Vec<_>, Vec<_>) =

@@ -4,17 +4,17 @@ use serde::Serialize;
 
 pub use crate::scoring::clopper_pearson;
 
-/// `count` of `of`, with the exact 95 % two-sided interval for the share behind it.
+/// `count` of `of`, with the exact 95 % two-sided interval (Clopper-Pearson) for the share behind it.
 ///
-/// The interval takes the trials to be independent. Queries made from one source are not, so that it is too narrow
-/// for sets with many edits of few sources.
+/// The interval assumes independent trials. Queries made from one source are not independent, so the interval is too
+/// narrow for sets with many edits of few sources.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Rate {
-    /// How many did.
+    /// Number of items with the property.
     pub count: usize,
-    /// Of how many.
+    /// Number of all items.
     pub of: usize,
-    /// `count / of`, 0 to 1; nothing where `of` is 0.
+    /// `count / of`, 0 to 1; `None` where `of` is 0.
     pub share: Option<f64>,
     /// Lower end of the interval, 0 to 1.
     pub low: f64,
@@ -29,7 +29,7 @@ impl Rate {
         Self { count, of, share: (of > 0).then(|| real(count) / real(of)), low, high }
     }
 
-    /// The rate of those among `items` that `did`.
+    /// The rate of the `items` for which `did` is true.
     pub fn among<T>(items: impl IntoIterator<Item = T>, did: impl Fn(&T) -> bool) -> Self {
         let (mut count, mut of) = (0, 0);
         for item in items {
@@ -40,13 +40,13 @@ impl Rate {
     }
 }
 
-/// A count as a real number.
+/// A count as a floating-point number.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
 pub(super) fn real(count: usize) -> f64 {
     count as f64
 }
 
-/// At most `limit` of the points, spread evenly over their order, the first and the last among them.
+/// At most `limit` of the points, spread evenly, including the first and the last.
 pub(super) fn thin<T: Clone>(points: &[T], limit: usize) -> Vec<T> {
     if points.len() <= limit || limit < 2 {
         return points.iter().take(limit).cloned().collect();

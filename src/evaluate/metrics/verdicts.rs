@@ -1,4 +1,4 @@
-//! What the verdicts given did to photos.
+//! Counts of verdicts.
 
 use std::collections::BTreeMap;
 
@@ -7,22 +7,23 @@ use serde::Serialize;
 use super::rate::Rate;
 use crate::evaluate::record::{Class, Record};
 
-/// Verdicts that bother nobody.
+/// Verdicts that raise no alarm.
 pub const QUIET: [&str; 2] = ["no_match", "generic_or_low_information"];
 
 /// Verdicts that say the photo is a copy of a reference.
 pub const COPY: [&str; 4] = ["known_fake_match", "known_fake_likely", "authentic_photo_reuse", "conflict"];
 
-/// False alarms among photos of a class that holds no copies.
+/// False alarms among photos of a class without copies.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Alarms {
-    /// Photos with any verdict but those of [`QUIET`].
+    /// Photos with any verdict except those of [`QUIET`].
     pub any: Rate,
     /// Photos with a verdict of [`COPY`].
     pub copy: Rate,
 }
 
-/// Expected verdict -> given verdict -> number of records; records without an expected verdict are left out.
+/// Number of records by expected verdict (outer key) and given verdict; records without an expected verdict are left
+/// out.
 pub type Confusion = BTreeMap<String, BTreeMap<String, usize>>;
 
 /// The false alarms among the records of `class`.

@@ -1,4 +1,4 @@
-//! The plots of a report.
+//! The charts of a report.
 
 use maud::Markup;
 
@@ -27,7 +27,7 @@ pub(super) fn precision_recall(figures: &Figures) -> Markup {
     figure("Precision and recall", &text, &share("Recall", 0.0, 1.0), &share("Precision", 0.0, 1.0), &lines)
 }
 
-/// How often what was given a probability came true.
+/// Share of copies at each probability given.
 pub(super) fn reliability(figures: &Figures) -> Markup {
     let marks = |name: &str, part: &Reliability| {
         let points = part.bins.iter().filter(|bin| bin.count > 0).map(|bin| (bin.probability, bin.copies)).collect();
@@ -63,7 +63,7 @@ pub(super) fn risk_coverage(figures: &Figures) -> Markup {
     figure("Risk and coverage", &text, &share("Queries answered", 0.0, 1.0), &risk, &[line])
 }
 
-/// A query's score: of the true pairing for a copy, of the highest pairing otherwise. Nothing where there is none.
+/// A query's score: of the true pairing for a copy, of the highest pairing otherwise; `None` without such a pairing.
 fn score(record: &Record, signal: Signal) -> Option<f64> {
     let wanted = record.pairings.iter().filter(|pairing| record.class != Class::Copy || pairing.copy);
     wanted.map(|pairing| signal.of(pairing)).filter(|score| score.is_finite()).max_by(f64::total_cmp)
@@ -90,7 +90,7 @@ pub(super) fn histogram(records: &[Record], signal: Signal, title: &str, unit: &
         |place: usize| Line { name: name(place), points: outline(&counts[place], ends), marks: false, filled: true };
     let middles: Vec<_> = (0..3).map(|i| format!("{} {}", class_name(classes[i]), median(&scores[i]))).collect();
     let text = format!(
-        "All queries; of a copy the score of its true reference, of others that of their highest pairing. Medians: {}.",
+        "All queries. A copy has the score of its true reference, other queries that of their highest pairing. Medians: {}.",
         middles.join(", ")
     );
     figure(title, &text, &x, &powers(most), &[line(0), line(1), line(2)])
@@ -119,13 +119,13 @@ fn count(scores: &[f64], (low, high): (f64, f64)) -> [f64; COLUMNS] {
 #[expect(clippy::cast_precision_loss, reason = "0 to 40")]
 fn outline(counts: &[f64], (low, high): (f64, f64)) -> Vec<(f64, f64)> {
     let edge = |place: usize| low + (high - low) * place as f64 / counts.len() as f64;
-    // An empty column has no logarithm; the axis begins below 1, and draws what lies beyond it at its end.
+    // An empty column has no logarithm; the axis begins below 1, and values beyond it are drawn at its end.
     let height = |n: f64| n.max(1e-3).log10();
     let column = |(place, &n): (usize, &f64)| [(edge(place), height(n)), (edge(place + 1), height(n))];
     counts.iter().enumerate().flat_map(column).collect()
 }
 
-/// An axis of powers of ten up to `most`, for values that are logarithms already.
+/// An axis of powers of ten up to `most`, for values that are already logarithms.
 fn powers(most: f64) -> Axis<'static> {
     let mut all = vec![-0.5];
     let mut power = 0.0;

@@ -1,4 +1,4 @@
-//! The worst errors of a report, as pairs of pictures.
+//! The worst errors of a report, as pairs of photos.
 
 use maud::{Markup, html};
 
@@ -10,7 +10,7 @@ use crate::page::visible;
 /// Errors shown of each kind.
 const SHOWN: usize = 24;
 
-/// Gives a `data:` URI for a path, or nothing.
+/// Returns a `data:` URI for a path; `None` where there is no image.
 type Picture<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 fn pairs(records: &[Record], wanted: impl Fn(&Record, &Pairing) -> bool) -> Vec<(f64, &Record, &Pairing)> {
@@ -21,14 +21,14 @@ fn pairs(records: &[Record], wanted: impl Fn(&Record, &Pairing) -> bool) -> Vec<
     all
 }
 
-/// Pairings with the highest evidence of queries that are no copies.
+/// The pairings with the highest evidence of queries that are no copies.
 pub(super) fn false_matches(records: &[Record], picture: Picture<'_>) -> Markup {
     let mut wrong = pairs(records, |record, pairing| record.class != Class::Copy && !pairing.copy);
     wrong.reverse();
     list(&wrong, picture)
 }
 
-/// Copies with the lowest evidence for their true reference, and those that were never held against it.
+/// Copies with the lowest evidence for their true reference, and copies never compared with it.
 pub(super) fn missed_copies(records: &[Record], picture: Picture<'_>) -> Markup {
     let right = pairs(records, |record, pairing| record.class == Class::Copy && pairing.copy);
     let copies = records.iter().filter(|record| record.class == Class::Copy);
@@ -36,7 +36,7 @@ pub(super) fn missed_copies(records: &[Record], picture: Picture<'_>) -> Markup 
     html! {
         @if !lost.is_empty() {
             details {
-                summary { "Copies that were never held against their true reference: " (lost.len()) }
+                summary { "Copies that were never compared with their true reference: " (lost.len()) }
                 ul {
                     @for record in lost.iter().take(SHOWN) { li.path { (visible(&record.query)) } }
                     @if lost.len() > SHOWN { li { "and " (lost.len() - SHOWN) " more" } }
@@ -73,14 +73,14 @@ fn polarity(pairing: &Pairing) -> &str {
 }
 
 fn photo(role: &str, path: &str, picture: Picture<'_>) -> Markup {
-    // Anything but a picture within the page would be fetched from elsewhere.
+    // Anything but an image within the page would be fetched from elsewhere.
     let inline = picture(path).filter(|uri| uri.starts_with("data:image/"));
     let path = visible(path);
     html! {
         figure {
             @match inline {
                 Some(uri) => { img src=(uri) alt=(format!("{role}: {path}")) loading="lazy"; }
-                None => div.none { "No picture" },
+                None => div.none { "No photo" },
             }
             figcaption { strong { (role) } br; span.path { (path) } }
         }

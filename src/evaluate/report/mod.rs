@@ -1,4 +1,4 @@
-//! One page that shows an evaluation: no scripts, nothing from outside.
+//! The report of an evaluation: one page without scripts and external files.
 
 mod charts;
 mod errors;
@@ -13,9 +13,9 @@ use crate::page::head;
 
 /// The page as HTML.
 ///
-/// `versions` are (name, version) of whatever made the figures. `fit`, `test` and `all` are the figures of the two
-/// sides of the split and of both. `records` are all records, for histograms and errors. `picture` gives a `data:`
-/// URI of an image for the path of a query or a reference; anything else it gives is left out.
+/// `versions` are the names and versions of the programs and models that made the figures. `fit`, `test` and `all` are
+/// the figures of the two sides of the split and of both. `records` are all records, for histograms and errors.
+/// `picture` returns a `data:` URI of an image for the path of a query or a reference; any other value is left out.
 pub fn render(
     title: &str,
     versions: &[(String, String)],
@@ -47,7 +47,7 @@ fn made_by(versions: &[(String, String)]) -> Markup {
     html! {
         p {
             "A match says that a photo is a copy of a reference: of a brand's authentic photo or of a known fake's. "
-            "A match to an authentic photo says where the picture came from, and nothing about the goods."
+            "A match to an authentic photo says where the photo came from, and nothing about the goods."
         }
         dl.versions { @for (name, version) in versions { dt { (name) } dd { (version) } } }
     }
@@ -58,8 +58,8 @@ fn results(fit: &Figures, test: &Figures, all: &Figures) -> Markup {
         h2 { "Results" }
         (tables::headline(fit, test, all))
         p.note {
-            "Intervals are those of Clopper and Pearson, and take queries to be independent. Edits of one source are "
-            "not, so that the true uncertainty is larger."
+            "Intervals are those of Clopper and Pearson, and assume independent queries. Edits of one source are "
+            "not independent, so the true uncertainty is larger."
         }
         (tables::systems(test))
     }
@@ -100,7 +100,7 @@ fn worst(records: &[Record], picture: &dyn Fn(&str) -> Option<String>) -> Markup
     html! {
         h2 { "Worst false matches" }
         p.note {
-            "Queries that are no copies, with the references they have the highest evidence for. Both sides of the "
+            "Queries that are no copies, with the references that they have the highest evidence for. Both sides of the "
             "split."
         }
         (errors::false_matches(records, picture))
@@ -118,7 +118,7 @@ fn class_name(class: Class) -> &'static str {
     }
 }
 
-/// A share, 0 to 1, in per cent: with the digits that it needs to be told from none and from all.
+/// A share, 0 to 1, in per cent, with enough digits to differ from 0 % and 100 %.
 fn percent(share: f64) -> String {
     let digits = if share > 0.0 && share < 0.01 || share > 0.99 && share < 1.0 { 2 } else { 1 };
     format!("{:.digits$}\u{a0}%", share * 100.0)

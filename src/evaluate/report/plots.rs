@@ -6,10 +6,10 @@ use maud::{Markup, PreEscaped, html};
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::prelude::*;
 
-/// Size of a plot in its own units, more than twice what a phone shows: the backend rounds to whole units.
+/// Size of a plot in its own units, more than twice the width of a phone, because the backend rounds to whole units.
 const SIZE: (u32, u32) = (760, 560);
 
-/// Colours of lines and marks. `style.css` knows each by its value and gives it a colour for light and for dark pages
+/// Colours of lines and marks. `style.css` selects each by its value, and sets a colour for light and for dark pages
 /// and a dash pattern.
 const COLOURS: [RGBColor; 8] = [
     RGBColor(0x00, 0x60, 0xA8),
@@ -28,12 +28,12 @@ const GRID: RGBColor = RGBColor(0xE0, 0xE0, 0xE0);
 /// An axis of a plot.
 pub(super) struct Axis<'a> {
     pub(super) label: &'a str,
-    /// Ends, and where lines and labels stand, in rising order: two or more.
+    /// Positions of the ends, lines and labels, in rising order: two or more.
     pub(super) ticks: Vec<f64>,
     pub(super) format: fn(f64) -> String,
 }
 
-/// One line of a plot with its name in the legend.
+/// One line of a plot, with its name in the legend.
 pub(super) struct Line {
     pub(super) name: String,
     /// (x, y) in the units of the axes; points beyond an axis are drawn at its end.
@@ -49,7 +49,7 @@ impl Line {
     }
 }
 
-/// A plot with its title, its legend and a text that stands in for it where it cannot be seen.
+/// A plot with its title, its legend and an alternative text.
 pub(super) fn figure(title: &str, text: &str, x: &Axis<'_>, y: &Axis<'_>, lines: &[Line]) -> Markup {
     html! {
         figure.plot {
@@ -108,7 +108,7 @@ fn svg(x: &Axis<'_>, y: &Axis<'_>, lines: &[Line]) -> Result<String, Box<dyn std
     Ok(svg)
 }
 
-/// An axis with its ends, for plotters: it has no scale with labels at given places.
+/// An axis with its ends, for plotters, which has no scale with labels at given positions.
 struct Scale<'a> {
     axis: &'a Axis<'a>,
     ends: (f64, f64),
@@ -154,7 +154,7 @@ fn hex(RGBColor(red, green, blue): RGBColor) -> String {
     format!("#{red:02X}{green:02X}{blue:02X}")
 }
 
-/// About five round steps that cover `low` to `high`: steps of 1, 2 or 5 times a power of ten.
+/// About five round ticks that cover `low` to `high`, in steps of 1, 2 or 5 times a power of ten.
 pub(super) fn ticks(low: f64, high: f64) -> Vec<f64> {
     let span = if (high - low).is_finite() && high > low { high - low } else { 1.0 };
     let low = if low.is_finite() { low } else { 0.0 };

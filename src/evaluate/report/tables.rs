@@ -1,4 +1,4 @@
-//! The numbers of a report as tables.
+//! The tables of a report.
 
 use std::collections::BTreeSet;
 
@@ -45,10 +45,10 @@ fn per_100_000(rate: Rate) -> Markup {
     }
 }
 
-/// A name, and the value for one set of figures.
+/// A row's name, and its value for one set of figures.
 type Row<'a> = (&'a str, Box<dyn Fn(&Figures) -> Markup>);
 
-/// The value of a row by the ranking on evidence.
+/// The value of a row from the ranking by evidence.
 fn by_evidence(figure: impl Fn(&Ranking) -> Markup + 'static) -> Box<dyn Fn(&Figures) -> Markup> {
     Box::new(move |figures| figures.ranking(Signal::Evidence).map_or_else(|| html! { "–" }, &figure))
 }
@@ -69,8 +69,8 @@ fn headline_rows() -> Vec<Row<'static>> {
         ("Recall at precision 99\u{a0}%", recall(1)),
         ("Recall at precision 99.9\u{a0}%", recall(2)),
         ("Recall at 1", by_evidence(|r| cell(r.recall_at_1))),
-        ("Right picture first, 0.1\u{a0}% of wrongs above", by_evidence(|r| cell(r.at_wrongs.overall))),
-        ("The same, copies that are no edits", by_evidence(|r| cell(r.at_wrongs.near_copies))),
+        ("True reference first, 0.1\u{a0}% of wrongs above", by_evidence(|r| cell(r.at_wrongs.overall))),
+        ("The same, unedited copies", by_evidence(|r| cell(r.at_wrongs.near_copies))),
         ("Unrelated photos with any alarm, per 100,000", alarm_row(|f| &f.unrelated, |a| a.any)),
         ("Unrelated photos called a copy, per 100,000", alarm_row(|f| &f.unrelated, |a| a.copy)),
         ("Photos of the same kind with any alarm, per 100,000", alarm_row(|f| &f.same_kind, |a| a.any)),
@@ -84,7 +84,7 @@ fn headline_rows() -> Vec<Row<'static>> {
     ]
 }
 
-/// The main figures, by evidence, for each side of the split.
+/// The main figures, ranked by evidence, for each side of the split.
 pub(super) fn headline(fit: &Figures, test: &Figures, all: &Figures) -> Markup {
     let classes: BTreeSet<Class> = all.queries.keys().copied().collect();
     let count = |figures: &Figures, class| figures.queries.get(&class).copied().unwrap_or(0);
@@ -92,7 +92,7 @@ pub(super) fn headline(fit: &Figures, test: &Figures, all: &Figures) -> Markup {
         |figures: &Figures, class| figures.views.get(&class).map_or_else(|| "–".to_owned(), |v| format!("{v:.2}"));
     scroll(
         "Headline figures",
-        "Test is the result; choices are made on Fit. Pairings ranked by evidence; 95\u{a0}% intervals.",
+        "Test is the result; thresholds were chosen on Fit. Pairings ranked by evidence; 95\u{a0}% intervals.",
         &html! {
             (columns(&["Figure", "Test", "Fit", "All"]))
             tbody {
@@ -124,7 +124,7 @@ pub(super) fn systems(figures: &Figures) -> Markup {
         &html! {
             (columns(&[
                 "Ranked by", "uAP", "Recall at precision 90\u{a0}%", "99\u{a0}%", "99.9\u{a0}%", "Recall at 1",
-                "Right first, 0.1\u{a0}% of wrongs above",
+                "True reference first, 0.1\u{a0}% of wrongs above",
             ]))
             tbody { @for ranking in &figures.rankings {
                 tr {
@@ -155,7 +155,7 @@ pub(super) fn recall(figures: &Figures) -> Markup {
     };
     scroll(
         "Recall by transform and strength",
-        "Copies found with the right picture first on Test, by evidence",
+        "Copies with the true reference first on Test, by evidence",
         &html! {
             thead { tr {
                 th scope="col" { "Transform" } th scope="col" { "All" }
@@ -163,7 +163,7 @@ pub(super) fn recall(figures: &Figures) -> Markup {
             } }
             tbody {
                 (row("all copies", Some(found.overall), &|s| found.by_strength.get(s).copied()))
-                (row("no edit", Some(found.near_copies), &|_| None))
+                (row("unedited", Some(found.near_copies), &|_| None))
                 @for (transform, &all) in &found.by_transform {
                     (row(transform, Some(all), &|s| found.by_both.get(transform).and_then(|row| row.get(s)).copied()))
                 }
@@ -183,7 +183,7 @@ fn bar(rate: Option<Rate>) -> Markup {
     }
 }
 
-/// Expected against given verdicts.
+/// Number of records by expected and given verdict.
 pub(super) fn confusion(figures: &Figures) -> Markup {
     let rows = || figures.confusion.iter();
     let given: BTreeSet<&String> = rows().flat_map(|(expected, row)| row.keys().chain([expected])).collect();
@@ -208,7 +208,7 @@ pub(super) fn confusion(figures: &Figures) -> Markup {
 pub(super) fn naming(figures: &Figures) -> Markup {
     scroll(
         "Same-product naming",
-        "Other photos of products in the gallery on Test, where at most 1\u{a0}% are named a wrong product",
+        "Other photos of products in the gallery on Test, at a threshold where at most 1\u{a0}% are named a wrong product",
         &html! {
             (columns(&["Ranked by", "Right product", "Wrong product"]))
             tbody { @for naming in &figures.naming {
