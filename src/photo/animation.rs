@@ -1,4 +1,4 @@
-//! Which frame of an animation stands for it: the one that a viewer rests on.
+//! Picks the frame that represents an animation: the one that is shown longest.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use super::colour::ToSrgb;
 use super::look::Look;
 use super::{Limits, Pixels, fingerprint};
 
-/// Frames that are decoded at most.
+/// Most frames decoded.
 const MOST_FRAMES: usize = 200;
-/// A frame of at most this is shown for [`USUAL`], as browsers do.
+/// A frame with at most this display time is shown for [`USUAL`], as in browsers.
 const TOO_SHORT: Duration = Duration::from_millis(10);
 const USUAL: Duration = Duration::from_millis(100);
-/// Below this quality (0 to 100) a frame shows nothing.
+/// A frame with a quality (0 to 100) below this is blank.
 const BLANK: u8 = 3;
 
 /// As [`rest_of`], for a decoder of the crate `image`.
@@ -32,8 +32,8 @@ pub(super) fn rest_of_decoded<'a>(
     rest_of(frames, ends, limits)
 }
 
-/// Reads frames, each with its display time, until a cap is reached, and picks the one that is shown the longest. A blank
-/// frame is picked only if all frames are blank. `ends`: the animation stops at its last frame. `None` if there is no frame.
+/// Reads frames, each with its display time, until a limit is reached, and picks the one shown longest. Picks a blank
+/// frame only if all frames are blank. `ends`: the animation stops at its last frame. `None` if there is no frame.
 pub(super) fn rest_of<E>(
     frames: impl Iterator<Item = Result<(Pixels, Duration), E>>,
     ends: bool,

@@ -1,34 +1,34 @@
-//! Whether a picture is artwork, such as a logo, and no photograph: few colours, flat areas, no grain and no shading.
+//! Detects artwork, such as logos: few colours, flat areas, no grain and no shading.
 
 use image::{RgbImage, imageops};
 
 use super::resize::{Filter, resized, within};
 
-/// Longer side at which pixels are counted.
+/// Longer side, in pixels, of the copy whose pixels are counted.
 const SIDE: u32 = 256;
-/// Levels of a channel, of 255, by which pixels of one colour may differ: what JPEG and scaling do.
+/// Pixels whose channels differ by at most this, of 255, have one colour: JPEG and scaling change colours that much.
 const ONE_COLOUR: i32 = 12;
-/// A pixel is flat where its neighbours differ by no more than the first, and soft where they differ by no more than the second.
+/// A pixel is flat if its neighbours differ by at most `FLAT`, and soft if they differ by at most the next constant.
 const FLAT: i32 = 6;
 const SOFT: i32 = 32;
-/// Of 1,000 pixels of artwork at most so many are soft. Nor are more soft than sharp. Shading, grain and blur make more. (Of dev2's 60 logos none has more
-/// than 58; of 1,608 photos that are references 9 in 10 have more than 100.)
+/// Most soft pixels of 1,000 in artwork; nor may more be soft than sharp. Shading, grain and blur make more. (Of dev2's
+/// 60 logos none has more than 58; of 1,608 reference photos 9 in 10 have more than 100.)
 const MOST_SOFT: usize = 70;
-/// Of 1,000 pixels of artwork at least so many have one of the two commonest colours: its ground and its ink.
+/// Least number of 1,000 pixels of artwork that have one of the two commonest colours: its ground and its ink.
 const TWO_COLOURS: usize = 880;
-/// Pixels that stand out from the ground by this are what the picture shows.
+/// Pixels that differ from the ground by at least this belong to the content.
 const STANDS_OUT: i32 = 40;
-/// Colours that are looked for in what it shows, and the least share of a colour, of 1,000 pixels.
+/// Number of colours searched for in the content, and the least share of a colour, of 1,000 pixels.
 const COLOURS: usize = 4;
 const LEAST_SHARE: usize = 20;
-/// Of 1,000 pixels of artwork at least so many have one of these colours.
+/// Least number of 1,000 pixels of artwork that have one of these colours.
 const COLOURED: usize = 830;
-/// Of 1,000 pixels at most so many have another colour and lie away from an edge between two of them.
+/// Most pixels of 1,000 that have another colour and are not near an edge between two of these colours.
 const MOST_SHADED: usize = 10;
-/// How near an edge is, in pixels.
+/// Greatest distance to an edge that counts as near, in pixels.
 const NEAR: i64 = 2;
 
-/// Whether it is artwork. When in doubt, it is a photograph.
+/// Whether the photo is artwork. In doubt, it is a photograph.
 #[must_use]
 pub fn is_artwork(picture: &RgbImage) -> bool {
     let small = resized(picture, within(picture.dimensions(), SIDE), Filter::Box);
@@ -47,7 +47,7 @@ pub fn is_artwork(picture: &RgbImage) -> bool {
     coloured * 1000 >= COLOURED * pixels && shaded * 1000 <= MOST_SHADED * pixels
 }
 
-/// How many pixels differ from their neighbours a little, and how many much.
+/// Numbers of pixels that differ from their neighbours a little, and much.
 fn soft_and_sharp(picture: &RgbImage) -> (usize, usize) {
     let (width, height) = picture.dimensions();
     let range = |x: u32, y: u32| {
@@ -65,7 +65,7 @@ fn soft_and_sharp(picture: &RgbImage) -> (usize, usize) {
     })
 }
 
-/// The part of the picture that stands out from its ground.
+/// The part of the photo that stands out from its ground.
 fn shown(picture: &RgbImage, small: &RgbImage) -> Option<RgbImage> {
     let (width, height) = small.dimensions();
     let mut border: Vec<[u8; 3]> = small
@@ -88,7 +88,7 @@ fn shown(picture: &RgbImage, small: &RgbImage) -> Option<RgbImage> {
     if right <= left || bottom <= top {
         return None;
     }
-    // Back to the pixels of the picture itself, which is finer.
+    // Back to the pixels of the original, which is finer.
     let scaled = |at: u32, of: u32, to: u32, up: bool| {
         let product = u64::from(at) * u64::from(to);
         let of = u64::from(of);
@@ -99,8 +99,8 @@ fn shown(picture: &RgbImage, small: &RgbImage) -> Option<RgbImage> {
     Some(imageops::crop_imm(picture, left, top, (right - left).max(1), (bottom - top).max(1)).to_image())
 }
 
-/// How many pixels have one of the few commonest colours; and how many have another one and no edge between two of these
-/// near.
+/// Numbers of pixels that have one of the few commonest colours; and of pixels that have another one, with no edge
+/// between two of these colours near.
 fn coloured_and_shaded(picture: &RgbImage) -> (usize, usize) {
     let (width, height) = (i64::from(picture.width()), i64::from(picture.height()));
     let colours = colours(picture, COLOURS);
@@ -120,7 +120,7 @@ fn coloured_and_shaded(picture: &RgbImage) -> (usize, usize) {
     })
 }
 
-/// For each pixel which of the commonest colours it has, if it has one.
+/// For each pixel, which of the commonest colours it has; `None` if it has none of them.
 fn colours(picture: &RgbImage, most: usize) -> Vec<Option<usize>> {
     let pixels: Vec<[i32; 3]> = picture.pixels().map(|pixel| pixel.0.map(i32::from)).collect();
     let mut colours: Vec<Option<usize>> = vec![None; pixels.len()];
@@ -140,7 +140,7 @@ fn colours(picture: &RgbImage, most: usize) -> Vec<Option<usize>> {
     colours
 }
 
-/// The mean of the fullest cell of colours, each 16 levels wide.
+/// The mean of the fullest cell of colours; cells are 16 levels wide.
 fn commonest<'a>(pixels: impl Iterator<Item = &'a [i32; 3]>) -> Option<[i32; 3]> {
     let mut cells = vec![(0_i32, [0_i32; 3]); 4096];
     for pixel in pixels {

@@ -21,21 +21,21 @@ const BYTES_PER_PIXEL: u64 = 13;
 /// Largest number of tiles in a grid.
 const MOST_TILES: u32 = 256;
 
-/// Decodes the primary picture, or the frame of a sequence that is shown the longest.
+/// Decodes the primary image, or the frame of a sequence that is shown longest.
 ///
-/// The container says how a picture is cropped, rotated and mirrored. EXIF orientation is ignored, as in browsers.
+/// The container states how an image is cropped, rotated and mirrored. EXIF orientation is ignored, as in browsers.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
     let config = DecodeConfig::default()
         .with_peak_memory_limit(limits.max_memory)
         .with_max_grid_tiles(MOST_TILES)
-        // Browsers, too, accept files that leave out properties which the format asks for.
+        // Browsers also accept files without some properties that the format requires.
         .lenient(true);
     let bytes = with_a_major_brand_of_avif(bytes);
     let file = AvifParser::from_bytes_with_config(&bytes, &config, &Unstoppable).map_err(broken)?;
     let selects = file.layer_selector().is_some_and(|layer| layer.layer_id != u16::MAX)
         || file.operating_point().is_some_and(|point| point.op_index > 0);
     if selects {
-        return Err(broken("pictures that select one of their layers are not supported"));
+        return Err(broken("images that select one of their layers are not supported"));
     }
     let mut av1 = Av1::new(&file, limits)?;
     let mut stored = if file.major_brand() == b"avis" && file.animation_info().is_some() {
@@ -58,7 +58,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
     Ok(Decoded { stored, orientation: orientation(&file) })
 }
 
-/// The parser asks for this major brand. Browsers and the format are content with a compatible one.
+/// The parser requires this major brand. Browsers and the format accept a compatible one.
 fn with_a_major_brand_of_avif(file: &[u8]) -> Cow<'_, [u8]> {
     match file.get(8..12) {
         None | Some(b"avif" | b"avis") => Cow::Borrowed(file),
@@ -70,16 +70,16 @@ fn broken(reason: impl Display) -> PhotoError {
     PhotoError::broken(Format::Avif, reason)
 }
 
-/// Decodes the AV1 pictures of one file. Pictures of a sequence can depend on earlier ones.
+/// Decodes the AV1 images of one file. Images of a sequence can depend on earlier ones.
 struct Av1<'f> {
     file: &'f AvifParser<'f>,
     limits: &'f Limits,
     colour: Stream,
     alpha: Stream,
-    /// Colour description of the container, else of the first picture.
+    /// Colour description of the container, else of the first image.
     colours: Option<CodePoints>,
     to_srgb: Option<ToSrgb>,
-    /// Whether a coded picture ends in zeros.
+    /// Whether a coded image ends in zeros.
     damaged: bool,
 }
 
@@ -98,7 +98,7 @@ impl<'f> Av1<'f> {
         Ok(Self { file, limits, colour, alpha, colours, to_srgb: None, damaged: false })
     }
 
-    /// The primary picture.
+    /// The primary image.
     fn still(&mut self) -> Result<DynamicImage, PhotoError> {
         if self.file.grid_config().is_some() {
             return self.grid();
@@ -122,7 +122,7 @@ impl<'f> Av1<'f> {
         let alpha = self.alpha.picture(alpha, self.limits)?;
         let alpha = levels(&alpha, range(alpha.color_range() == YUVRange::Full))?;
         if alpha.dimensions() != rgb.dimensions() {
-            return Err(broken("its alpha picture and its colour picture differ in size"));
+            return Err(broken("its alpha image and its colour image differ in size"));
         }
         let rgba = RgbaImage::from_fn(rgb.width(), rgb.height(), |x, y| {
             let [r, g, b] = rgb.get_pixel(x, y).0;
@@ -131,7 +131,7 @@ impl<'f> Av1<'f> {
         Ok(DynamicImage::ImageRgba8(rgba))
     }
 
-    /// Call this after a picture has been decoded: it may supply the colour description.
+    /// Call this after an image has been decoded, because the image may supply the colour description.
     fn colours_to_srgb(&mut self) -> &ToSrgb {
         self.to_srgb.get_or_insert_with(|| {
             let profile = match self.file.color_info() {
@@ -147,7 +147,7 @@ impl<'f> Av1<'f> {
         if self.file.alpha_data().is_some() {
             return Err(broken("grids with transparency are not supported"));
         }
-        // The parser guesses the layout from sizes; the item itself states it.
+        // The parser infers the layout from sizes; the item itself states it.
         let grid = Grid::of(&self.file.primary_data().map_err(broken)?).ok_or_else(|| broken("its grid is damaged"))?;
         let tiles = grid.columns * grid.rows;
         if u32::try_from(self.file.grid_tile_count()).ok() != Some(tiles) {
@@ -184,7 +184,7 @@ struct Grid {
 }
 
 impl Grid {
-    /// Reads a grid item: version, flags (1: sizes of 32 bits), rows and columns less one, width and height.
+    /// Reads a grid item: version, flags (1: sizes of 32 bits), rows and columns minus one, width and height.
     fn of(item: &[u8]) -> Option<Self> {
         let (&[0, flags, rows, columns], sizes) = item.split_first_chunk::<4>()? else { return None };
         let (width, height) = sizes.split_at(sizes.len() / 2);
@@ -196,7 +196,7 @@ impl Grid {
         Some(Self { columns: u32::from(columns) + 1, rows: u32::from(rows) + 1, width, height })
     }
 
-    /// Whether tiles of one size cover the whole, and each row and column shows.
+    /// Whether tiles of one size cover the whole grid, with each row and column visible.
     fn is_covered_by(&self, width: u32, height: u32) -> bool {
         let fits = |whole: u32, tile: u32, count: u32| {
             let (whole, tile, count) = (u64::from(whole), u64::from(tile), u64::from(count));
@@ -223,7 +223,7 @@ impl Stream {
         Ok(Self { decoder: Decoder::with_settings(&settings).map_err(broken)?, begun: false })
     }
 
-    /// Decodes one picture. The sequence header states its size, which is checked before decoding.
+    /// Decodes one image. The sequence header states its size, which is checked before decoding.
     fn picture(&mut self, data: &[u8], limits: &Limits) -> Result<Picture, PhotoError> {
         match AV1Metadata::parse_av1_bitstream(data) {
             Ok(stated) => check(stated.max_frame_width.get(), stated.max_frame_height.get(), limits)?,
@@ -234,8 +234,8 @@ impl Stream {
         let mut sent = self.decoder.send_data(data.to_vec(), None, None, None);
         loop {
             match self.decoder.get_picture() {
-                // A leftover picture would be returned in place of the next frame.
-                Ok(_) if self.decoder.get_picture().is_ok() => return Err(broken("a frame holds several pictures")),
+                // A leftover image would be returned in place of the next frame.
+                Ok(_) if self.decoder.get_picture().is_ok() => return Err(broken("a frame has several images")),
                 Ok(picture) => return Ok(picture),
                 Err(error) if error.is_again() && sent.is_err_and(|error| error.is_again()) => {
                     sent = self.decoder.send_pending_data();
@@ -279,7 +279,7 @@ fn plane(picture: &Picture, component: Component) -> Result<(Vec<u8>, u32), Phot
     Ok((samples.iter().map(eight).collect(), stride / 2))
 }
 
-/// The luma plane of a picture, scaled to full range.
+/// The luma plane of an image, scaled to full range.
 fn levels(picture: &Picture, range: YuvRange) -> Result<GrayImage, PhotoError> {
     let (width, height) = (picture.width(), picture.height());
     let (samples, stride) = plane(picture, Component::Y)?;
@@ -302,7 +302,7 @@ fn to_rgb(picture: &Picture, colours: CodePoints) -> Result<RgbImage, PhotoError
     let (y_plane, y_stride) = plane(picture, Component::Y)?;
     let mut rgb = RgbImage::new(width, height);
     let row = width * 3;
-    // Monochrome is the same by any matrix.
+    // Monochrome is the same in any matrix.
     let matrix = match colours.matrix {
         1 => Some(YuvStandardMatrix::Bt709),
         4 => Some(YuvStandardMatrix::Fcc),
@@ -345,8 +345,8 @@ fn to_rgb(picture: &Picture, colours: CodePoints) -> Result<RgbImage, PhotoError
     Ok(rgb)
 }
 
-/// The effect of a file's `irot` (anticlockwise) followed by its `imir`. Axis 0 swaps top and bottom, 1 left and right
-/// (ISO/IEC 23008-12, 6.5.12).
+/// The combined effect of a file's `irot` (anticlockwise) followed by its `imir`. Axis 0 swaps top and bottom, axis 1
+/// left and right (ISO/IEC 23008-12, 6.5.12).
 fn orientation(file: &AvifParser<'_>) -> Orientation {
     let angle = file.rotation().map_or(0, |rotation| rotation.angle);
     match (file.mirror().map(|mirror| mirror.axis), angle) {
@@ -362,8 +362,8 @@ fn orientation(file: &AvifParser<'_>) -> Orientation {
     }
 }
 
-/// Left, top, width and height of a clean aperture (ISO/IEC 14496-12, 12.1.4) that lies on whole pixels within a
-/// picture of that size and begins at its top left corner. Any other is ignored, as in Chromium.
+/// Left, top, width and height of a clean aperture (ISO/IEC 14496-12, 12.1.4) that is on whole pixels within an image
+/// of that size and begins at its top left corner. Any other is ignored, as in Chromium.
 fn window(crop: &CleanAperture, (wide, high): (u32, u32)) -> Option<[u32; 4]> {
     let side = |length: u32, part: (u32, u32), offset: (i32, u32)| {
         let whole = |numerator: i64, denominator: u32| {
@@ -371,7 +371,7 @@ fn window(crop: &CleanAperture, (wide, high): (u32, u32)) -> Option<[u32; 4]> {
             (denominator > 0 && numerator % denominator == 0).then(|| numerator / denominator)
         };
         let kept = whole(i64::from(part.0), part.1)?;
-        // The middle of the window is offset from that of the picture, perhaps by a half: so all is doubled.
+        // The middle of the window is offset from that of the image, perhaps by a half, so all numbers are doubled.
         let doubled = i64::from(length) - kept + whole(2 * i64::from(offset.0), offset.1)?;
         let start = (doubled % 2 == 0).then_some(doubled / 2)?;
         let within = kept > 0 && start >= 0 && start + kept <= i64::from(length);

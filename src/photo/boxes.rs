@@ -1,6 +1,6 @@
-//! Boxes of ISO base media files (ISO/IEC 14496-12, 4.2), which HEIC and AVIF are.
+//! Boxes of ISO base media files (ISO/IEC 14496-12, 4.2), such as HEIC and AVIF.
 
-/// The boxes that stand one after the other in a file or in another box: kind and content.
+/// Iterates over the boxes of a file or of another box: kind and content.
 pub(super) struct Boxes<'a> {
     rest: &'a [u8],
 }
@@ -23,7 +23,7 @@ impl<'a> Iterator for Boxes<'a> {
         let (length, rest) = self.rest.split_first_chunk::<4>()?;
         let (kind, rest) = rest.split_first_chunk::<4>()?;
         let (length, content) = match u32::from_be_bytes(*length) {
-            // The last box reaches to the end.
+            // The last box extends to the end.
             0 => (rest.len(), rest),
             1 => {
                 let (length, rest) = rest.split_first_chunk::<8>()?;
@@ -31,7 +31,7 @@ impl<'a> Iterator for Boxes<'a> {
             }
             length => (usize::try_from(length.checked_sub(8)?).ok()?, rest),
         };
-        // A box that is cut still counts, as far as it goes.
+        // A truncated box counts with the content that is there.
         let (content, rest) = content.split_at(length.min(content.len()));
         self.rest = rest;
         Some((*kind, content))

@@ -1,4 +1,4 @@
-//! Colours as browsers show them: embedded profiles and PNG's colour chunks become sRGB, transparency becomes white.
+//! Colours as browsers show them: converts embedded profiles and PNG's colour chunks to sRGB, and blends with white.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use moxcms::{
 use super::Pixels;
 use super::png::first_chunk;
 
-/// Larger ICC profiles than this are printing profiles or padding; the photo is then read as sRGB.
+/// Largest ICC profile read, in bytes. Larger ones are printing profiles or padding; the photo is then read as sRGB.
 const MAX_ICC_BYTES: usize = 4 << 20;
-/// A profile that moves no sampled colour by more than this, of 255, is sRGB, whatever it is called.
+/// A profile that changes no sampled colour by more than this, of 255, counts as sRGB, whatever its name.
 const SAME_AS_SRGB: u8 = 2;
-/// sRGB's gamma, as gAMA states it: 1/2.2 in hundred-thousandths. Values within a twentieth of it are that.
+/// sRGB's gamma as in gAMA: 1/2.2 in hundred-thousandths. Values within a twentieth of it count as sRGB's.
 const SRGB_GAMMA: u32 = 45_455;
 
-/// How the samples of a file become sRGB on white, the ground that shops show pictures on.
+/// Converts the samples of a file to sRGB on white, the ground on which shops show photos.
 pub(super) struct ToSrgb {
     opaque: Option<Arc<Transform8BitExecutor>>,
     transparent: Option<Arc<Transform8BitExecutor>>,
 }
 
 impl ToSrgb {
-    /// From colours in `profile`; `None` is sRGB.
+    /// Converts from colours in `profile`; `None` is sRGB.
     pub(super) fn from(profile: Option<&ColorProfile>) -> Self {
         let transform = |layout| {
             let (profile, srgb) = (profile?, ColorProfile::new_srgb());
@@ -41,8 +41,8 @@ impl ToSrgb {
         Self { opaque, transparent }
     }
 
-    /// A picture on white, and on black where a part of it is seen only there. Colours are converted first: browsers blend
-    /// in sRGB. `premultiplied`: the colours have been multiplied by their alpha already.
+    /// The photo on white, and also on black if a part of it is visible only there. Colours are converted first,
+    /// because browsers blend in sRGB. `premultiplied`: the colours are already multiplied by their alpha.
     pub(super) fn picture(&self, image: DynamicImage, premultiplied: bool) -> Pixels {
         if !image.color().has_alpha() {
             let mut rgb = image.into_rgb8();
@@ -50,7 +50,7 @@ impl ToSrgb {
             return Pixels::still(rgb);
         }
         let mut rgba = image.into_rgba8();
-        // What need not be divided is not: where there is little alpha, division leaves only noise.
+        // Dividing by a small alpha leaves only noise, so colours are divided only where it is needed.
         let multiplied = (premultiplied && self.transparent.is_none()).then(|| rgba.clone());
         if premultiplied {
             divide_by_alpha(&mut rgba);
@@ -89,7 +89,7 @@ fn over(rgba: &RgbaImage, ground: u32) -> RgbImage {
     })
 }
 
-/// As [`over`], for colours that have been multiplied by their alpha.
+/// As [`over`], for colours already multiplied by their alpha.
 fn added_to(rgba: &RgbaImage, ground: u32) -> RgbImage {
     RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
         let Rgba([r, g, b, a]) = *rgba.get_pixel(x, y);
@@ -107,21 +107,22 @@ fn divide_by_alpha(rgba: &mut RgbaImage) {
     }
 }
 
-/// A pixel that differs from its ground by more levels than this, of 255, in a channel can be seen on it faintly,
+/// A pixel that differs from its ground by more levels than this, of 255, in a channel is faintly visible,
 const FAINT: u32 = 16;
-/// and by more than this, well.
+/// and by more than this, clearly visible.
 const CLEAR: u32 = 64;
 
-/// What of a picture cannot be seen on white and can be seen well on black.
+/// Whether content is invisible on white and clearly visible on black.
 struct Hidden {
-    /// Less than half a percent of what it shows can be seen on white, and two percent or more well on black.
+    /// Less than half a percent of the content is visible on white, and two percent or more is clearly visible on
+    /// black.
     all: bool,
-    /// A hundredth of its area or more can be seen well on black, and not so on white.
+    /// A hundredth of the area or more is clearly visible on black, but not on white.
     part: bool,
 }
 
 impl Hidden {
-    /// Pixels count by their alpha. In a picture of which less than a percent is transparent nothing is hidden.
+    /// Pixels are weighted by their alpha. Nothing is hidden in a photo of which less than a percent is transparent.
     fn of(rgba: &RgbaImage) -> Self {
         let (mut all, mut on_white, mut on_black, mut hidden, mut transparent) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
         for Rgba([r, g, b, alpha]) in rgba.pixels() {
@@ -145,16 +146,16 @@ impl Hidden {
     }
 }
 
-/// An embedded ICC profile. One that is broken, or not for RGB (CMYK and grey are RGB by now), is passed over, as
-/// browsers do.
+/// Parses an embedded ICC profile. A broken one, or one not for RGB (CMYK and grey are already RGB here), is ignored,
+/// as in browsers.
 pub(super) fn icc_profile(icc: &[u8]) -> Option<ColorProfile> {
     let profile =
         Some(icc).filter(|icc| icc.len() <= MAX_ICC_BYTES).and_then(|icc| ColorProfile::new_from_slice(icc).ok())?;
     (profile.color_space == DataColorSpace::Rgb).then_some(profile)
 }
 
-/// The profile that a PNG's chunks describe: cICP, else iCCP (unpacked already), else sRGB, else gAMA with cHRM; the
-/// order of the PNG specification, third edition, section 4.3. `None` is sRGB.
+/// The profile of a PNG's chunks: cICP, else iCCP (already uncompressed), else sRGB, else gAMA with cHRM, as ordered in
+/// the PNG specification, third edition, section 4.3. `None` is sRGB.
 pub(super) fn png_profile(png: &[u8], icc: Option<&[u8]>) -> Option<ColorProfile> {
     if let Some(profile) = first_chunk(png, *b"cICP").and_then(coded) {
         return Some(profile);
@@ -175,7 +176,7 @@ fn coded(data: &[u8]) -> Option<ColorProfile> {
     CodePoints { primaries, transfer, matrix: 0, full_range: full_range != 0 }.profile()
 }
 
-/// Coding-independent code points (ITU-T H.273): what the samples of a picture mean.
+/// Coding-independent code points (ITU-T H.273), which define the colours of a file's samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CodePoints {
     pub(super) primaries: u8,
@@ -187,14 +188,14 @@ pub(super) struct CodePoints {
 impl CodePoints {
     pub(super) const UNSPECIFIED: u8 = 2;
 
-    /// From the numbers of an ISO base media file; those that do not exist count as unspecified.
+    /// From the numbers of an ISO base media file; undefined numbers count as unspecified.
     pub(super) fn of(primaries: u16, transfer: u16, matrix: u16, full_range: bool) -> Self {
         let [primaries, transfer, matrix] =
             [primaries, transfer, matrix].map(|number| u8::try_from(number).unwrap_or(Self::UNSPECIFIED));
         Self { primaries, transfer, matrix, full_range }
     }
 
-    /// The profile of RGB by these primaries and this transfer; `None` is sRGB, or what is not known.
+    /// The profile of RGB with these primaries and this transfer; `None` for sRGB and for unknown values.
     pub(super) fn profile(self) -> Option<ColorProfile> {
         let profile = ColorProfile::new_from_cicp(CicpProfile {
             color_primaries: CicpColorPrimaries::try_from(if self.primaries == Self::UNSPECIFIED {
@@ -204,7 +205,7 @@ impl CodePoints {
             })
             .ok()?,
             transfer_characteristics: TransferCharacteristics::try_from(match self.transfer {
-                // Browsers show the curves of television as sRGB's, and so what is unspecified.
+                // Browsers show television's curves, and unspecified ones, as sRGB's.
                 1 | 6 | 14 | 15 | Self::UNSPECIFIED => 13,
                 other => other,
             })
@@ -231,14 +232,15 @@ impl CodePoints {
 /// Transfer characteristics of high dynamic range.
 const PQ: u8 = 16;
 const HLG: u8 = 18;
-/// Entries of their curves, less one.
+/// Number of entries of these curves, minus one.
 const STEPS: u16 = 4095;
-/// Luminance of diffuse white and of the brightest light that is shown, in candela per square metre (ITU-R BT.2408).
+/// Luminance of diffuse white and of the brightest displayable light, in candela per square metre (ITU-R BT.2408).
 const DIFFUSE_WHITE: f32 = 203.0;
 const BRIGHTEST: f32 = 1000.0;
 
-/// Light, where 1 is diffuse white, on a screen that shows no more than white: the reference white tone mapping of SMPTE
-/// ST 2094-50, as Chromium does it. Up to diffuse white it is halved, from there a parabola leads to the brightest.
+/// Maps light, where 1 is diffuse white, to a screen that shows nothing brighter than white: the reference white tone
+/// mapping of SMPTE ST 2094-50, as in Chromium. Light up to diffuse white is halved; from there a parabola leads to the
+/// brightest.
 fn on_a_screen(light: f32) -> f32 {
     const BEND: (f32, f32) = (1.65, 0.825);
     let brightest = BRIGHTEST / DIFFUSE_WHITE;
@@ -290,7 +292,7 @@ fn with_gamma(gamma: u32, chromaticities: Option<&[u8]>) -> Option<ColorProfile>
     Some(profile)
 }
 
-/// Gives all channels this curve, which then counts in place of the code points.
+/// Sets this curve for all channels, in place of the curve of the code points.
 fn set_curve(profile: &mut ColorProfile, curve: ToneReprCurve) {
     profile.cicp = None;
     profile.red_trc = Some(curve.clone());
@@ -298,13 +300,14 @@ fn set_curve(profile: &mut ColorProfile, curve: ToneReprCurve) {
     profile.blue_trc = Some(curve);
 }
 
-/// The unit of gAMA and cHRM.
+/// Converts from the unit of gAMA and cHRM.
 #[expect(clippy::cast_precision_loss, reason = "seven digits are more than the files hold")]
 fn hundred_thousandths(number: u32) -> f32 {
     number as f32 / 1e5
 }
 
-/// White point, red, green, blue of cHRM: x and y each, in hundred-thousandths. Those that no eye could see are none.
+/// White point, red, green and blue of cHRM, x and y each, in hundred-thousandths. `None` for colours outside human
+/// vision.
 fn primaries(data: &[u8]) -> Option<(XyY, ColorPrimaries)> {
     let numbers: Vec<f32> = data
         .chunks_exact(4)
@@ -320,7 +323,7 @@ fn primaries(data: &[u8]) -> Option<(XyY, ColorPrimaries)> {
     })
 }
 
-/// Six levels of each channel, all combined, and 52 greys.
+/// All combinations of six levels of each channel, and 52 greys.
 fn samples() -> Vec<u8> {
     let levels = || (0..=255_u8).step_by(51);
     let colours = levels().flat_map(move |r| levels().flat_map(move |g| levels().flat_map(move |b| [r, g, b])));

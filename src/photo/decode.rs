@@ -12,11 +12,11 @@ use super::jpeg::{EXIF, Jpeg};
 use super::png::first_chunk;
 use super::{Format, Limits, PhotoError, Pixels, avif, bmp, gif, heic, jxl, tiff};
 
-/// What a PNG's compressed profile and texts may unpack to. The pixels are not counted here: their
-/// memory is checked from the header.
+/// Most bytes that a PNG's compressed profile and texts may unpack to. The memory of pixels is checked separately, from
+/// the header.
 const MAX_PNG_METADATA_BYTES: u64 = 8 << 20;
 
-/// The type of a file within the cap.
+/// The type of a file, if the file is within the limit on bytes.
 pub(super) fn sniffed(bytes: &[u8], limits: &Limits) -> Result<Format, PhotoError> {
     if bytes.len() > limits.max_bytes {
         return Err(PhotoError::TooManyBytes { got: bytes.len(), max: limits.max_bytes });
@@ -46,7 +46,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Format, Pixels), 
     Ok((format, Pixels { rgb: upright(stored.rgb), on_black: stored.on_black.map(upright), ..stored }))
 }
 
-/// A picture as it is stored, in sRGB on white, and how it is to be turned.
+/// A photo as stored, in sRGB on white, and the turn that makes it upright.
 pub(super) struct Decoded {
     pub(super) stored: Pixels,
     pub(super) orientation: Orientation,
@@ -63,7 +63,7 @@ fn jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
     Ok(Decoded { stored: Pixels { damaged, ..stored }, orientation })
 }
 
-/// By the crate `image`.
+/// Decodes with the crate `image`.
 fn other(bytes: &[u8], format: Format, decoder: ImageFormat, limits: &Limits) -> Result<Decoded, PhotoError> {
     let broken = |error: ImageError| PhotoError::broken(format, error);
     let unlike_browsers = match format {
@@ -74,7 +74,7 @@ fn other(bytes: &[u8], format: Format, decoder: ImageFormat, limits: &Limits) ->
     if let Some(reason) = unlike_browsers {
         return Err(PhotoError::broken(format, reason));
     }
-    // The header is read without limits so that an oversized picture is named with its size.
+    // The header is read without limits, so that the error can name the size of an oversized photo.
     let mut reader = ImageReader::with_format(Cursor::new(bytes), decoder);
     let mut image_limits = image::Limits::no_limits();
     image_limits.max_alloc = Some(if format == Format::Png { MAX_PNG_METADATA_BYTES } else { limits.max_memory });
@@ -104,7 +104,7 @@ fn other(bytes: &[u8], format: Format, decoder: ImageFormat, limits: &Limits) ->
     Ok(Decoded { stored: Pixels { damaged, ..to_srgb.picture(image, false) }, orientation })
 }
 
-/// The frame that stands for a file, where it is an animation.
+/// The frame that represents an animation; `None` if the file is not one.
 fn animation(
     bytes: &[u8],
     format: Format,
@@ -123,7 +123,7 @@ fn animation(
             let webp = WebPDecoder::new(file)?;
             if webp.has_animation() { rest_of_decoded(webp, to_srgb, limits) } else { Ok(None) }
         }
-        // Without acTL it is a still picture, whose profile and texts need not be unpacked again.
+        // Without acTL it is a still image, whose profile and texts need not be unpacked again.
         Format::Png if first_chunk(bytes, *b"acTL").is_some() => {
             let mut animation = image_limits;
             animation.max_alloc = Some(limits.max_memory);
@@ -134,11 +134,11 @@ fn animation(
     }
 }
 
-/// Zeros at the end of a coded picture that are no part of it.
+/// Number of zeros at the end of a coded image that are not part of it.
 const ZEROS: usize = 16;
 
-/// Whether a picture in arithmetic codes ends in zeros. Encoders do not write so many; files whose download was stopped have them
-/// where space was kept. Neither VP8 nor AV1 has checksums: decoders read zeros as a picture.
+/// Whether an arithmetically coded image ends in zeros. Encoders do not write that many; interrupted downloads have
+/// them where space was reserved. VP8 and AV1 have no checksums, and decoders read zeros as pixels.
 pub(super) fn ends_in_zeros(coded: &[u8]) -> bool {
     coded.iter().rev().take(ZEROS).filter(|byte| **byte == 0).count() == ZEROS
 }
@@ -159,7 +159,7 @@ fn lossy_data(webp: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Some programs put [`EXIF`] before EXIF in a WebP file.
+/// Some programs write the prefix [`EXIF`] before EXIF in a WebP file.
 fn webp_orientation(decoder: &mut impl ImageDecoder) -> Orientation {
     let exif = decoder.exif_metadata().ok().flatten();
     let exif = exif.as_deref().map(|exif| exif.strip_prefix(EXIF).unwrap_or(exif));

@@ -1,4 +1,4 @@
-//! Why a picture is a poor reference: it can be taken in, but what resembles it proves nothing.
+//! Doubts about a reference: it can be enrolled, but a similar photo proves nothing.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,24 +10,24 @@ use utoipa::ToSchema;
 use super::resize::{Filter, resized, within};
 use super::{Photo, fingerprint};
 
-/// Pixels that the shorter side of a reference should have.
+/// Least shorter side of a good reference, in pixels.
 const SMALLEST_SIDE: u32 = 32;
-/// Longer side at which colours are counted.
+/// Longer side, in pixels, of the copy whose colours are counted.
 const COUNTED_SIDE: u32 = 256;
-/// Levels of a channel, of 255, by which pixels of one colour may differ: what JPEG and scaling do.
+/// Pixels whose channels differ by at most this, of 255, have one colour: JPEG and scaling change colours that much.
 const ONE_COLOUR: u8 = 12;
-/// Of 1,000 pixels, so many of one colour are nearly all. Of 1,668 real references (packshots on white, logos on white,
-/// street photos) none has more than 968.
+/// This many of 1,000 pixels with one colour are nearly all. Of 1,668 real references (packshots on white, logos on
+/// white, street photos) none has more than 968.
 const NEARLY_ALL: usize = 990;
-/// Below this quality (0 to 100, see [`super::Fingerprint::quality`]) a picture without any keypoint is flat. Gradients
-/// have 20 to 45. Of the same references one has no keypoint, a curtain whose quality is 100.
+/// A photo without keypoints whose quality (0 to 100, see [`super::Fingerprint::quality`]) is below this is flat.
+/// Gradients have 20 to 45. One of the 1,668 references has no keypoint: a curtain with a quality of 100.
 const FLAT: u8 = 50;
-/// The same with one or two keypoints, which cannot place one picture in another. Of the same references two have so few,
+/// The same for photos with one or two keypoints, too few for an alignment. Two of the 1,668 references have so few,
 /// with qualities of 29 and 100.
 const VERY_FLAT: u8 = 25;
 
-/// Why a reference is served by identity only: it matches the same file and the same pixels, and nothing that merely
-/// resembles it. One that is invisible on white, and nothing else, is served by identity on white and by similarity on
+/// Why a reference is matched by identity only: it matches the same file and the same pixels, and no similar photo. A
+/// reference whose only doubt is that it is invisible on white is matched by identity on white and by similarity on
 /// black.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -36,9 +36,9 @@ pub enum Doubt {
     TooSmall,
     /// Nearly all pixels have one colour.
     MostlyOneColour,
-    /// The picture has transparent parts, and what it shows nearly vanishes on white.
+    /// The photo has transparent parts, and its content nearly vanishes on white.
     InvisibleOnWhite,
-    /// The picture is flat and has hardly any keypoints.
+    /// The photo is flat and has hardly any keypoints.
     NothingToFind,
 }
 
@@ -46,7 +46,7 @@ impl Doubt {
     /// Every doubt.
     pub const ALL: [Self; 4] = [Self::TooSmall, Self::MostlyOneColour, Self::InvisibleOnWhite, Self::NothingToFind];
 
-    /// As stored and shown.
+    /// The stable kebab-case code.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -57,18 +57,18 @@ impl Doubt {
         }
     }
 
-    /// The doubt in words for people.
+    /// The problem and its remedy in words.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
-            Self::TooSmall => "The shorter side has fewer than 32 pixels. Send a larger picture.",
+            Self::TooSmall => "The shorter side has fewer than 32 pixels. Send a larger photo.",
             Self::MostlyOneColour => {
-                "Nearly all of the picture has one colour. Send a picture that shows the goods larger."
+                "Nearly all of the photo has one colour. Send a photo that shows the goods larger."
             }
             Self::InvisibleOnWhite => {
-                "The picture has transparent parts and is invisible on white. It is compared on black; on white only the identical picture matches."
+                "The photo has transparent parts and is invisible on white. It is compared on black; on white only the identical photo matches."
             }
-            Self::NothingToFind => "The picture is flat and has hardly any keypoints. Send a picture with more detail.",
+            Self::NothingToFind => "The photo is flat and has hardly any keypoints. Send a photo with more detail.",
         }
     }
 
@@ -93,13 +93,13 @@ impl FromStr for Doubt {
     }
 }
 
-/// A name of no doubt.
+/// A text that is not the code of a doubt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no doubt about a reference")]
+#[error("{0:?} is not the code of a doubt about a reference")]
 pub struct NoDoubt(String);
 
-/// The doubts about a picture as a reference, in the order of [`Doubt::ALL`]. One that is invisible on white is looked
-/// at on black. `keypoints` counts keypoints and is asked only about a flat picture.
+/// The doubts about a photo as a reference, in the order of [`Doubt::ALL`]. A photo that is invisible on white is
+/// examined on black. `keypoints` counts keypoints and is called only for a flat photo.
 #[must_use]
 pub fn doubts(photo: &Photo, keypoints: impl FnOnce(&RgbImage) -> usize) -> Vec<Doubt> {
     let rgb = photo.on_black().filter(|_| photo.is_invisible_on_white()).unwrap_or(photo.rgb());
@@ -126,7 +126,7 @@ pub fn doubts(photo: &Photo, keypoints: impl FnOnce(&RgbImage) -> usize) -> Vec<
     doubts
 }
 
-/// How many of 1,000 pixels have the commonest colour, or nearly that colour.
+/// Number of pixels of 1,000 that have the commonest colour, or nearly that colour.
 fn commonest(rgb: &RgbImage) -> usize {
     const LEVELS: usize = 16;
     let small = resized(rgb, within(rgb.dimensions(), COUNTED_SIDE), Filter::Box);

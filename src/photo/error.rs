@@ -4,57 +4,57 @@ use thiserror::Error;
 
 use super::sniff::{ACCEPTED, Format};
 
-/// Why bytes did not become a photo.
+/// Why bytes could not be decoded as a photo.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PhotoError {
-    /// No bytes at all.
+    /// No bytes.
     #[error("the photo is empty (0 bytes); send the file's bytes")]
     Empty,
     /// A known type that is not accepted.
     #[error("{found} is not accepted; convert the photo to one of {ACCEPTED}")]
     UnsupportedType {
-        /// The type's name, such as "HEIC".
+        /// Name of the type, such as "PDF".
         found: &'static str,
     },
-    /// Bytes that begin like no photo.
+    /// No known photo type begins with these bytes.
     #[error("these bytes begin like no known photo type; send one of {ACCEPTED}")]
     UnknownType,
-    /// The file is over the cap on bytes.
-    #[error("the photo has {got} bytes, the most accepted is {max}; send a smaller file")]
+    /// The file exceeds the limit on bytes.
+    #[error("the photo has {got} bytes, expected at most {max}; send a smaller file")]
     TooManyBytes {
         /// Bytes received.
         got: usize,
-        /// The cap.
+        /// The limit in bytes.
         max: usize,
     },
-    /// The picture is over a cap on width, height, pixels or memory.
-    #[error("the photo is {width} x {height} pixels, the most accepted is {limit}; scale it down")]
+    /// The photo exceeds a limit on width, height, pixels or memory.
+    #[error("the photo has {width} x {height} pixels, expected at most {limit}; scale it down")]
     TooManyPixels {
         /// Width that the header states.
         width: u32,
         /// Height that the header states.
         height: u32,
-        /// The cap that was hit, in words.
+        /// The exceeded limit, in words.
         limit: String,
     },
-    /// The decoder gave up.
+    /// The decoder failed.
     #[error("the {format} photo cannot be decoded ({reason}); open it in an image editor and save it again")]
     Broken {
-        /// What the bytes claim to be.
+        /// Name of the type that the bytes claim to be.
         format: &'static str,
-        /// The decoder's own words.
+        /// The decoder's message.
         reason: String,
     },
-    /// A part of the file is damaged. Only new references are refused for this.
+    /// A part of the file is damaged. Only new references are rejected for this.
     #[error(
         "the {format} photo is partly damaged, so a part of the picture is missing or wrong; send an undamaged copy of the file as the reference"
     )]
     PartlyDecoded {
-        /// What the bytes are.
+        /// Name of the type.
         format: &'static str,
     },
-    /// Nothing is wrong with the photo: there is no process that could decode it.
-    #[error("no process to decode photos can be started now; try again")]
+    /// No decoding process is available; nothing is known to be wrong with the photo.
+    #[error("the service cannot start a process to decode photos; try again")]
     DecoderUnavailable,
 }
 

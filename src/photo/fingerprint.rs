@@ -6,10 +6,10 @@ use super::resize::{Filter, resized};
 /// Side of the grey thumbnail that quality is measured on.
 const SIDE: u32 = 64;
 
-/// What a photo looks like from afar: a perceptual hash, and how much there is to see.
+/// A photo's perceptual hash, and how much detail it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// 256 bits: DCT, then each coefficient against the mean. Near-copies differ in few bits.
+    /// 256 bits: DCT coefficients compared with their mean. Near-duplicates differ in few bits.
     pub hash: [u8; 32],
     /// 0 (blank) to 100: PDQ's image-domain quality metric, the sum of quantised gradients of a
     /// 64 x 64 luma picture divided by 90 (Facebook, "The TMK+PDQF Video-Hashing Algorithm and the

@@ -1,7 +1,7 @@
-//! GIF: what the decoder does not tell ("Graphics Interchange Format", version 89a, sections 18 to 23).
+//! GIF fields that the decoder does not expose ("Graphics Interchange Format", version 89a, sections 18 to 23).
 
-/// Whether the first frame lies within the canvas. If it does not, browsers enlarge the canvas, and the decoder cuts the frame.
-/// A file that ends before its first frame is left to the decoder.
+/// Whether the first frame is within the canvas. If it is not, browsers enlarge the canvas, and the decoder cuts the
+/// frame. A file that ends before its first frame is left to the decoder.
 pub(super) fn first_frame_fits(gif: &[u8]) -> bool {
     first_frame(gif).is_none_or(|[canvas_width, canvas_height, left, top, width, height]| {
         left + width <= canvas_width && top + height <= canvas_height
@@ -21,7 +21,7 @@ fn first_frame(gif: &[u8]) -> Option<[u32; 6]> {
                 let [left, top, wide, high] = [1, 3, 5, 7].map(|at| number(rest, at));
                 return Some([width, height, left?, top?, wide?, high?]);
             }
-            // An extension: its label, then blocks behind their lengths.
+            // An extension: its label, then blocks prefixed by their lengths.
             0x21 => {
                 rest = rest.get(2..)?;
                 while let Some(length) = rest.first().copied().filter(|length| *length > 0) {

@@ -1,4 +1,4 @@
-//! HEIC, decoded by `heic-decoder`: still pictures, grids and the first picture of a sequence.
+//! HEIC, decoded by `heic-decoder`: still images, grids and the first image of a sequence.
 
 use heic_decoder::{ColorInfo, RgbOptions};
 use image::metadata::Orientation;
@@ -12,12 +12,12 @@ use super::{Format, Limits, PhotoError, Pixels};
 /// Bytes of memory per pixel during decoding: 4:2:0 planes of 32-bit samples, as tiles and as a whole, and RGBA.
 const BYTES_PER_PIXEL: u64 = 16;
 
-/// Decodes the primary picture. The decoder crops, rotates and mirrors it as the container says. EXIF orientation only
+/// Decodes the primary image. The decoder crops, rotates and mirrors it as the container states. EXIF orientation only
 /// repeats that and is ignored.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
     let failed = |error: heic_decoder::HeifError| PhotoError::broken(Format::Heic, error);
     if shows_a_picture(bytes) == Some(false) {
-        return Err(PhotoError::broken(Format::Heic, "its primary item is a part of another picture"));
+        return Err(PhotoError::broken(Format::Heic, "its primary item is a part of another image"));
     }
     let stated = heic_decoder::probe(bytes).map_err(failed)?;
     let size = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
@@ -51,13 +51,13 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoErro
         }),
     };
     let stored = ToSrgb::from(profile.as_ref()).picture(image, premultiplied);
-    // Of a sequence one picture is decoded, and what the others show is not known.
+    // Only one image of a sequence is decoded; the content of the others is unknown.
     let stored = Pixels { more_frames: Boxes::find(bytes, *b"moov").is_some(), ..stored };
     Ok(Decoded { stored, orientation: Orientation::NoTransforms })
 }
 
-/// Whether the primary item is a picture of its own: not hidden, and neither the transparency, nor a thumbnail, nor a tile
-/// of another one (ISO/IEC 23008-12, 6.4). `None` where the boxes that say so are missing or damaged.
+/// Whether the primary item is an image of its own: not hidden, and neither the transparency, nor a thumbnail, nor a
+/// tile of another one (ISO/IEC 23008-12, 6.4). `None` where the boxes that tell are missing or damaged.
 fn shows_a_picture(file: &[u8]) -> Option<bool> {
     let (_, _, meta) = full(Boxes::find(file, *b"meta")?)?;
     let (version, _, mut content) = full(Boxes::find(meta, *b"pitm")?)?;
@@ -75,7 +75,7 @@ fn shows_a_picture(file: &[u8]) -> Option<bool> {
             match &kind {
                 b"auxl" | b"thmb" => from == Some(primary),
                 b"dimg" => {
-                    // Behind the count, which has 2 bytes, the items stand to the end.
+                    // After the count, which has 2 bytes, the items follow to the end.
                     content = content.get(2..).unwrap_or_default();
                     std::iter::from_fn(|| number(&mut content, version > 0)).any(|to| to == primary)
                 }

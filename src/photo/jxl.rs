@@ -18,7 +18,7 @@ use super::{Format, Limits, PhotoError};
 /// Bytes of memory per pixel during decoding: three channels of 32-bit samples twice, and RGBA.
 const BYTES_PER_PIXEL: u64 = 28;
 
-/// Decodes the picture, or the frame of an animation that is shown the longest. The header says how it is rotated.
+/// Decodes the image, or the frame of an animation that is shown longest. The header states how it is rotated.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, PhotoError> {
     let mut file = Jxl::open(bytes, limits)?;
     let stored = match file.animation_ends() {
@@ -79,7 +79,7 @@ impl<'a> Jxl<'a> {
         Ok(Self { decoder, rest, width, height, alpha, to_srgb, more: true })
     }
 
-    /// Whether an animation ends; `None` for a still picture.
+    /// Whether an animation ends; `None` for a still image.
     fn animation_ends(&self) -> Option<bool> {
         let animation = self.decoder.basic_info()?.animation.as_ref()?;
         Some(animation.num_loops > 0)

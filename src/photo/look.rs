@@ -5,26 +5,27 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::resize::{Filter, resized};
 
-/// Cells a side of which the colours are kept.
+/// Cells per side whose colours are stored.
 const COLOURED: u32 = 16;
-/// Cells a side of which only the lightness is kept: text or a picture laid over another one shows in these, also where the
-/// larger ones were made to come out as before.
+/// Cells per side of which only the lightness is stored. Text or a photo laid over another one changes these, even if
+/// the larger cells were made to come out the same.
 const GREY: u32 = 32;
-/// Red, green and blue of each coloured cell.
+/// Bytes for red, green and blue of each coloured cell.
 const COLOURS: usize = (COLOURED * COLOURED * 3) as usize;
 const BYTES: usize = COLOURS + (GREY * GREY) as usize;
 
-/// Two looks are the same when no coloured cell differs by more than this in any colour, of 255,
+/// Two looks are the same if no coloured cell differs by more than this in any colour, of 255,
 const COLOUR_TOLERANCE: u8 = 16;
-/// no colour of the whole by more than this,
+/// no colour of the whole photo by more than this,
 const TINT_TOLERANCE: i64 = 4;
 /// and no grey cell by more than this. Of 200 real photos, compressed again at quality 40 to 80 or scaled to 1.4 of their
-/// size, 98 of 100 stay within 7, 1 and 12; scaled to 0.6, within 11, 1 and 20. Text in letters of a ninth of the height and
-/// another picture blended in by 55 %, both with the coloured cells made as before, differ by 42 and 41 in 95 of 100.
+/// size, 98 of 100 stay within 7, 1 and 12; scaled to 0.6, within 11, 1 and 20. Text in letters of a ninth of the
+/// height and another photo blended in by 55 %, both with the coloured cells made the same, differ by 42 and 41 in 95
+/// of 100.
 const GREY_TOLERANCE: u8 = 24;
 
-/// What a photo shows, cell by cell and in colour: two files have the same look when one is the other compressed or scaled
-/// once more. Unlike the perceptual hash, it sees colours and small changes.
+/// The appearance of a photo, cell by cell and in colour. Two files have the same look if one is the other compressed
+/// or scaled again. Unlike the perceptual hash, it detects changes of colour and small changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look([u8; BYTES]);
 
@@ -37,7 +38,7 @@ impl Look {
         Self(cells)
     }
 
-    /// From [`Look::as_bytes`]; `None` when there are more or fewer.
+    /// From [`Look::as_bytes`]; `None` if the length differs.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
@@ -49,7 +50,7 @@ impl Look {
         &self.0
     }
 
-    /// Whether somebody who sees both sees the same picture.
+    /// Whether both photos look the same to a person.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let ((colours, grey), (others, other_grey)) = (self.0.split_at(COLOURS), other.0.split_at(COLOURS));
@@ -60,7 +61,7 @@ impl Look {
     }
 }
 
-/// Whether a colour of the whole is another one.
+/// Whether a colour of the whole photo differs.
 fn is_tinted(one: &[u8], two: &[u8]) -> bool {
     (0..3).any(|channel| {
         let sum = |cells: &[u8]| cells.iter().skip(channel).step_by(3).map(|value| i64::from(*value)).sum::<i64>();

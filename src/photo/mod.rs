@@ -1,4 +1,5 @@
-//! Bytes become a [`Photo`]: sniffed, capped, decoded, turned upright, in sRGB without alpha.
+//! Decodes bytes to a [`Photo`]: detects the type, checks limits, decodes, turns upright, converts to sRGB without
+//! alpha.
 //!
 //! Works in memory only: no files, no network, no async.
 
@@ -38,7 +39,7 @@ pub use panels::Panel;
 pub(crate) use resize::{Filter, resized, within};
 pub use sniff::Format;
 
-/// What a photo may cost at most. Each cap is checked before memory is taken for pixels.
+/// Limits for one photo. Each is checked before memory for pixels is allocated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -50,7 +51,7 @@ pub struct Limits {
     pub max_height: u32,
     /// Width times height.
     pub max_pixels: u64,
-    /// Bytes that a decoder may take for one photo.
+    /// Bytes of memory that a decoder may allocate for one photo.
     pub max_memory: u64,
 }
 
@@ -66,12 +67,12 @@ impl Default for Limits {
     }
 }
 
-/// The SHA-256 sum of a file's bytes, shown as 64 lower-case hex digits.
+/// The SHA-256 of a file's bytes, shown as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Sha256(pub [u8; 32]);
 
 impl Sha256 {
-    /// The sum of `bytes`.
+    /// The SHA-256 of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
@@ -84,9 +85,9 @@ impl fmt::Display for Sha256 {
     }
 }
 
-/// Not 64 lower-case hex digits.
+/// A text that is not 64 lower-case hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a sum is 64 lower-case hex digits")]
+#[error("expected a SHA-256 of 64 lower-case hex digits")]
 pub struct NotASum;
 
 impl std::str::FromStr for Sha256 {
@@ -129,20 +130,20 @@ impl fmt::Debug for Sha256 {
     }
 }
 
-/// What a decoder makes of a file.
+/// The decoded pixels of a file, with findings about the file.
 #[derive(Debug)]
 pub(crate) struct Pixels {
-    /// Upright, in sRGB, alpha laid over white.
+    /// Upright, in sRGB, blended with white.
     pub(crate) rgb: RgbImage,
-    /// Frames of the file that were looked at; 1 for a still picture.
+    /// Number of frames compared; 1 for a still image.
     pub(crate) frames: u32,
-    /// Whether an animation shows other things, too.
+    /// Whether other frames of an animation look different.
     pub(crate) more_frames: bool,
-    /// Whether a part of the file was damaged, so that a part of the picture may be missing.
+    /// Whether a part of the file was damaged, so that a part of the photo may be missing.
     pub(crate) damaged: bool,
-    /// The same picture over black, where a part of what it shows nearly vanishes on white.
+    /// The same photo on black, if a part of its content nearly vanishes on white.
     pub(crate) on_black: Option<RgbImage>,
-    /// Whether all of it nearly vanishes on white.
+    /// Whether all content nearly vanishes on white.
     pub(crate) invisible_on_white: bool,
 }
 
@@ -152,7 +153,7 @@ impl Pixels {
     }
 }
 
-/// The pixels of a file.
+/// Decodes the pixels of a file.
 pub(crate) fn pixels(bytes: &[u8], limits: &Limits) -> Result<Pixels, PhotoError> {
     Ok(decode::decode(bytes, limits)?.1)
 }
@@ -174,7 +175,7 @@ pub(crate) fn stored_jpeg(bytes: &[u8], limits: &Limits) -> Option<(RgbImage, bo
     if bytes.len() > limits.max_bytes || pixels > limits.max_pixels { None } else { jpeg.pixels().ok() }
 }
 
-/// A decoded photo, upright, in sRGB, alpha laid over white.
+/// A decoded photo, upright, in sRGB, blended with white.
 #[derive(Debug, Clone)]
 pub struct Photo {
     rgb: RgbImage,
@@ -190,83 +191,83 @@ pub struct Photo {
 impl Photo {
     /// Decodes `bytes` under `limits`.
     ///
-    /// The type is taken from the bytes, never from a name. Of an animation the frame that is
-    /// longest in view is taken, of a document the first page.
+    /// The bytes, never a name, determine the type. An animation is represented by the frame shown longest, a document
+    /// by its first page.
     ///
     /// # Errors
-    /// [`PhotoError`] says what was wrong, what is accepted and what to do.
+    /// When the type is not accepted, a limit is exceeded, or the data are too damaged to decode.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, PhotoError> {
         let (format, pixels) = decode::decode(bytes, limits)?;
         Ok(Self::of_pixels(pixels, bytes, format))
     }
 
-    /// What `bytes` claim to be, if they are within the cap and begin like a photo.
+    /// The type that `bytes` claim, if they are within the limit and begin like a photo.
     pub(crate) fn sniff(bytes: &[u8], limits: &Limits) -> Result<Format, PhotoError> {
         decode::sniffed(bytes, limits)
     }
 
-    /// The photo of pixels that [`pixels`] has made of `bytes`.
+    /// The photo of pixels that [`pixels`] decoded from `bytes`.
     pub(crate) fn of_pixels(pixels: Pixels, bytes: &[u8], format: Format) -> Self {
         let Pixels { rgb, frames, more_frames, damaged, on_black, invisible_on_white } = pixels;
         Self { rgb, sha256: Sha256::of(bytes), format, frames, more_frames, damaged, on_black, invisible_on_white }
     }
 
-    /// The pixels, 8 bits a channel, row by row.
+    /// The pixels, 8 bits per channel, row by row.
     #[must_use]
     pub fn rgb(&self) -> &RgbImage {
         &self.rgb
     }
 
-    /// The sum of the bytes that the photo was decoded from.
+    /// The SHA-256 of the bytes that the photo was decoded from.
     #[must_use]
     pub fn sha256(&self) -> Sha256 {
         self.sha256
     }
 
-    /// What the bytes were.
+    /// The type of the bytes.
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// Frames of the file that were looked at: 1 for a still picture, at most 200.
+    /// Number of frames compared: 1 for a still image, at most 200.
     #[must_use]
     pub fn frames(&self) -> u32 {
         self.frames
     }
 
-    /// Whether an animation also shows pictures that look different from this one, or has more frames than were looked at.
+    /// Whether an animation has other frames that look different from this one, or more frames than were compared.
     #[must_use]
     pub fn has_more_frames(&self) -> bool {
         self.more_frames
     }
 
-    /// Whether a part of the file was damaged: the picture is shown as browsers show it, but a part of it may be missing
-    /// or wrong.
+    /// Whether a part of the file was damaged: the pixels are those that browsers show, but a part may be missing or
+    /// wrong.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
         self.damaged
     }
 
-    /// The same picture over black, where it has transparent parts and a part of what it shows nearly vanishes on white.
+    /// The same photo on black; `None` unless a part of its content nearly vanishes on white.
     #[must_use]
     pub fn on_black(&self) -> Option<&RgbImage> {
         self.on_black.as_ref()
     }
 
-    /// Whether all that it shows nearly vanishes on white. Then there is [`Photo::on_black`].
+    /// Whether all content nearly vanishes on white. Then [`Photo::on_black`] is present.
     #[must_use]
     pub fn is_invisible_on_white(&self) -> bool {
         self.invisible_on_white
     }
 
-    /// The photo on the ground on which it can be seen: black where it is invisible on white, else white.
+    /// The photo on the ground on which it is visible: black if it is invisible on white, else white.
     #[must_use]
     pub fn as_seen(self) -> Self {
         self.on_each_ground().0
     }
 
-    /// The photo [as it is seen](Photo::as_seen) and, where only a part of it vanishes on white, the same over black.
+    /// The photo [as it is seen](Photo::as_seen), and the same on black if only a part of it vanishes on white.
     #[must_use]
     pub fn on_each_ground(mut self) -> (Self, Option<Self>) {
         let Some(on_black) = self.on_black.take() else { return (self, None) };
@@ -277,13 +278,13 @@ impl Photo {
         (self, Some(other))
     }
 
-    /// The sum of the pixels, whatever file they came in.
+    /// The SHA-256 of size and pixels, independent of the file format.
     #[must_use]
     pub fn pixel_sum(&self) -> Sha256 {
         pixel_sum(&self.rgb)
     }
 
-    /// The sums of the pixels on every ground: [`Photo::pixel_sum`] and, where there is one, that over black.
+    /// The checksums of the pixels on every ground: [`Photo::pixel_sum`], and that on black if present.
     #[must_use]
     pub fn pixel_sums(&self) -> Vec<Sha256> {
         [&self.rgb].into_iter().chain(&self.on_black).map(pixel_sum).collect()
@@ -301,26 +302,26 @@ impl Photo {
         self.rgb.height()
     }
 
-    /// The perceptual hash and how much there is to see.
+    /// The perceptual hash and the quality.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.rgb)
     }
 
-    /// What it shows, cell by cell and in colour.
+    /// The appearance, cell by cell and in colour.
     #[must_use]
     pub fn look(&self) -> Look {
         Look::of(&self.rgb)
     }
 
-    /// How much there is to see, 0 to 100; see [`Fingerprint::quality`].
+    /// How much detail the photo has, 0 to 100; see [`Fingerprint::quality`].
     #[must_use]
     pub fn quality(&self) -> u8 {
         fingerprint::quality_of(&self.rgb)
     }
 
-    /// The photo with its longer side at most `side` pixels; one that is no larger stays as it is. It keeps the sum
-    /// and type of the bytes.
+    /// The photo scaled down so that its longer side has at most `side` pixels; never enlarged. The checksum and type
+    /// remain those of the original bytes.
     #[must_use]
     pub fn shrunk(self, side: u32) -> Self {
         let size = within(self.rgb.dimensions(), side);
@@ -330,23 +331,23 @@ impl Photo {
         Self { rgb: resized(&self.rgb, size, Filter::Bilinear), on_black: None, ..self }
     }
 
-    /// The photo as a JPEG of a quality from 1 to 100.
+    /// Encodes the photo as a JPEG with a quality from 1 to 100.
     ///
     /// # Errors
-    /// When it is too large for one.
+    /// When a side exceeds what JPEG can store.
     pub fn to_jpeg(&self, quality: u8) -> Result<Vec<u8>, image::ImageError> {
         let mut bytes = Vec::new();
         image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(&self.rgb)?;
         Ok(bytes)
     }
 
-    /// Pictures inside this one, the largest first: cells of a collage, a photo on a screenshot.
+    /// Photos inside this one, largest first: cells of a collage, a photo on a screenshot.
     #[must_use]
     pub fn panels(&self) -> Vec<Panel> {
         panels::panels(&self.rgb)
     }
 
-    /// The part of the photo inside `panel`. It keeps the sum and type of the whole photo's bytes.
+    /// The part of the photo inside `panel`. Checksum and type remain those of the whole photo's bytes.
     #[must_use]
     pub fn crop(&self, panel: &Panel) -> Self {
         let (width, height) = self.rgb.dimensions();

@@ -1,7 +1,7 @@
-//! Pictures inside a picture: the cells of a collage, the photo on a screenshot or a page.
+//! Finds photos inside a photo: the cells of a collage, the photo on a screenshot or a page.
 //!
-//! What people put together has straight borders along the pixel grid. Long runs of sharp change in
-//! one column or row are taken for borders, and rectangles are looked for that have one on each side.
+//! Composed images have straight borders along the pixel grid. Long runs of sharp change in one column or row count as
+//! borders, and every rectangle with a border on each side is a candidate.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -14,30 +14,30 @@ use image::{GrayImage, RgbImage, imageops};
 
 use super::resize::{Filter, resized, within};
 
-/// Long side of the grey picture that borders are looked for on.
+/// Longer side, in pixels, of the grey copy that is searched for borders.
 const SIDE: u32 = 256;
 /// Least change of grey value across a border.
 const STEP: i32 = 20;
 /// Least length of a border, as a share of the side along it.
 const LENGTH: f32 = 0.2;
-/// Share of a rectangle's side that a border must cover.
+/// Least share of a rectangle's side that a border covers.
 const COVERED: f32 = 0.85;
-/// Borders looked at for each direction, the longest.
+/// Most borders considered for each direction, longest first.
 const BORDERS: usize = 10;
-/// Least and greatest share of the picture that a panel covers.
+/// Least and greatest share of the photo that a panel covers.
 const AREA: std::ops::Range<f32> = 0.04..0.8;
-/// What lies on a plain ground is looked at by itself when it covers less than this share of the picture.
+/// Content on a plain ground is a panel of its own if it covers less than this share of the photo.
 const ON_PLAIN_GROUND: f32 = 0.2;
-/// A panel is at most this many times as long as wide.
+/// Greatest ratio of a panel's sides.
 const ASPECT: f32 = 3.5;
-/// Rectangles compared with each other, at most: a drawn grid has thousands.
+/// Most rectangles compared with each other, because a drawn grid has thousands.
 const RECTANGLES: usize = 100;
 /// Most panels returned.
 const PANELS: usize = 9;
-/// A border this many pixels from another is the same.
+/// Borders within this many pixels of each other count as one.
 const SAME: usize = 3;
 
-/// A part of a photo, in fractions of its width and height.
+/// A rectangle of a photo, in fractions of its width and height.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Panel {
     /// Left edge, 0 to 1.
@@ -62,7 +62,7 @@ impl Panel {
     }
 }
 
-/// A run along one column (or row): at `at`, from `from` to `to`.
+/// A border along one column (or row) at `at`, from `from` to `to`.
 #[derive(Debug, Clone, Copy)]
 struct Border {
     at: usize,
@@ -70,7 +70,7 @@ struct Border {
     to: usize,
 }
 
-/// The panels of a picture, the largest first; none where it is one picture.
+/// The panels of a photo, largest first; empty if it is a single photo.
 pub(super) fn panels(rgb: &RgbImage) -> Vec<Panel> {
     let grey = shrink(rgb);
     let (width, height) = (grey.width() as usize, grey.height() as usize);
@@ -91,7 +91,7 @@ pub(super) fn panels(rgb: &RgbImage) -> Vec<Panel> {
     atomic(&found)
 }
 
-/// What lies on a large plain ground, if it is small: the box around all that differs from the picture's rim.
+/// The box around everything that differs from the photo's rim, if it is small on a large plain ground.
 fn content(grey: &GrayImage) -> Option<Panel> {
     let (width, height) = grey.dimensions();
     let ground = i32::from(grey.get_pixel(0, 0).0[0]);
@@ -118,7 +118,7 @@ fn shrink(rgb: &RgbImage) -> GrayImage {
     imageops::grayscale(&resized(rgb, within(rgb.dimensions(), SIDE), Filter::Box))
 }
 
-/// The longest upright borders, at most one for each place.
+/// The longest upright borders, at most one for each position.
 fn borders(grey: &GrayImage) -> Vec<Border> {
     let (width, height) = (grey.width() as usize, grey.height() as usize);
     let least = (height as f32 * LENGTH) as usize;
@@ -128,7 +128,7 @@ fn borders(grey: &GrayImage) -> Vec<Border> {
     for x in 2..width - 1 {
         for (y, change) in changes.iter_mut().enumerate() {
             let row = &pixels[y * width..];
-            // Two pixels apart: scaling may have spread a border over both.
+            // Two pixels apart, because scaling may have spread a border over both.
             *change = i32::from(row[x + 1]) - i32::from(row[x - 1]);
         }
         if let Some((from, to)) = longest_run(&changes)
@@ -150,8 +150,8 @@ fn borders(grey: &GrayImage) -> Vec<Border> {
     kept
 }
 
-/// The stretch with the most change, where a few places without are forgiven (Kadane's algorithm with
-/// a reward for each place that changes and six times that as a penalty for each that does not).
+/// The stretch with the most change, with a few gaps allowed (Kadane's algorithm with a reward for each position that
+/// changes and six times that as a penalty for each that does not).
 fn longest_run(changes: &[i32]) -> Option<(usize, usize)> {
     let (mut sum, mut start, mut best, mut run) = (0, 0, 0, None);
     for (place, change) in changes.iter().enumerate() {
@@ -167,7 +167,7 @@ fn longest_run(changes: &[i32]) -> Option<(usize, usize)> {
     run
 }
 
-/// With the picture's own two sides.
+/// Adds the photo's own two sides.
 fn framed(mut borders: Vec<Border>, across: usize, along: usize) -> Vec<Border> {
     borders.push(Border { at: 0, from: 0, to: along });
     borders.push(Border { at: across, from: 0, to: along });
@@ -208,8 +208,8 @@ fn covers(border: &Border, from: usize, to: usize) -> bool {
     to > from && covered as f32 >= (to - from) as f32 * COVERED
 }
 
-/// Of nested and overlapping rectangles the largest, unless others fill most of it: the cells of a
-/// collage, not its rows.
+/// Of nested and overlapping rectangles the largest, unless others fill most of it: the cells of a collage, not its
+/// rows.
 fn atomic(found: &[Panel]) -> Vec<Panel> {
     let mut kept: Vec<Panel> = Vec::new();
     for panel in found {

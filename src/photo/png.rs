@@ -1,4 +1,4 @@
-//! PNG's chunks before its pixels, for what the decoder does not tell.
+//! PNG chunks before the pixels that the decoder does not expose.
 
 /// The data of the first chunk of a kind before the pixels.
 pub(super) fn first_chunk(png: &[u8], kind: [u8; 4]) -> Option<&[u8]> {

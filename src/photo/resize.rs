@@ -1,7 +1,7 @@
 use fast_image_resize::{FilterType, IntoImageView, IntoImageViewMut, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 
-/// How pixels are put together where a picture gets smaller; both average over all of them.
+/// How pixels are combined when a photo is scaled down; both average over all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Filter {
     /// Plain mean: cheapest.
@@ -10,7 +10,7 @@ pub(crate) enum Filter {
     Bilinear,
 }
 
-/// The picture at another size; both sides at least 1.
+/// The photo at another size; both sides at least 1.
 pub(crate) fn resized(rgb: &RgbImage, (width, height): (u32, u32), filter: Filter) -> RgbImage {
     let mut scaled = RgbImage::new(width.max(1), height.max(1));
     resize(rgb, &mut scaled, filter);
@@ -23,12 +23,12 @@ fn resize(from: &impl IntoImageView, to: &mut impl IntoImageViewMut, filter: Fil
         Filter::Bilinear => FilterType::Bilinear,
     };
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
-    // Both pictures are of one kind and not empty: the only ways for a resize to fail.
+    // Both images have one type and are not empty, which are the only causes of a failure.
     let resized = Resizer::new().resize(from, to, Some(&options));
     debug_assert!(resized.is_ok());
 }
 
-/// The size with the longer side at most `side`, in proportion; never larger.
+/// The size scaled so that the longer side is at most `side`; never larger than before.
 pub(crate) fn within((width, height): (u32, u32), side: u32) -> (u32, u32) {
     let longer = u64::from(width.max(height).max(1));
     let scaled = |length: u32| {

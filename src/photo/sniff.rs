@@ -2,13 +2,13 @@ use image::ImageFormat;
 
 use super::PhotoError;
 
-/// The accepted types, for messages.
+/// The accepted types, as messages list them.
 pub(super) const ACCEPTED: &str = "JPEG, PNG, WebP, AVIF, HEIC, JPEG XL, GIF, BMP, TIFF";
 
-/// Bytes of a `ftyp` box that are read.
+/// Most bytes of a `ftyp` box that are read.
 const MOST_BRANDS_BYTES: usize = 256;
 
-/// A photo type that is accepted.
+/// An accepted photo type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// JPEG
@@ -21,7 +21,7 @@ pub enum Format {
     Gif,
     /// BMP
     Bmp,
-    /// TIFF, of which the first page counts
+    /// TIFF; only the first page counts
     Tiff,
     /// AVIF
     Avif,
@@ -35,7 +35,7 @@ impl Format {
     /// Finds the type from the first bytes.
     ///
     /// # Errors
-    /// When it is none that is accepted.
+    /// When the type is unknown or not accepted.
     pub fn sniff(bytes: &[u8]) -> Result<Self, PhotoError> {
         if bytes.is_empty() {
             return Err(PhotoError::Empty);
@@ -63,7 +63,7 @@ impl Format {
         }
     }
 
-    /// The type's usual name.
+    /// The type's usual name, as messages show it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -79,7 +79,7 @@ impl Format {
         }
     }
 
-    /// The usual end of a file's name, without the dot.
+    /// The usual extension of a file's name, without the dot.
     #[must_use]
     pub fn extension(self) -> &'static str {
         match self {
@@ -112,8 +112,8 @@ impl Format {
     }
 }
 
-/// AVIF and HEIC are ISO base media files: a box `ftyp`, whose major brand, then its compatible brands, name what is in
-/// them (ISO/IEC 14496-12, 4.3; ISO/IEC 23008-12; AV1 Image File Format).
+/// AVIF and HEIC are ISO base media files: in a box `ftyp`, the major brand and the compatible brands name the content
+/// (ISO/IEC 14496-12, 4.3; ISO/IEC 23008-12; AV1 Image File Format).
 fn iso_media(bytes: &[u8]) -> Option<Format> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let end = usize::try_from(u32::from_be_bytes(*length)).ok()?.min(bytes.len()).min(MOST_BRANDS_BYTES);
@@ -127,7 +127,7 @@ fn iso_media(bytes: &[u8]) -> Option<Format> {
     })
 }
 
-/// Types that people do send and that are refused by name.
+/// Common types that are rejected by name.
 fn unsupported(bytes: &[u8]) -> Option<&'static str> {
     if bytes.get(4..8) == Some(b"ftyp") {
         return match bytes.get(8..12) {

@@ -67,7 +67,7 @@ pub struct PhotoAnswer {
     /// shown longest is judged. If other frames differ from it, the action is never `allow` (`frames-not-judged`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<u32>,
-    /// Perceptual hash (PDQ), 64 hex digits; absent when the photo was allowed or could not be decoded.
+    /// Perceptual hash, 64 hex digits; absent when the photo was allowed or could not be decoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub perceptual_hash: Option<String>,
     /// Verdict on this photo.

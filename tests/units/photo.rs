@@ -178,7 +178,7 @@ fn a_heic_whose_primary_item_is_a_part_of_another_picture_is_broken() {
         let primary = file.windows(4).position(|kind| kind == b"pitm").unwrap() + 9;
         assert_eq!(file[primary], 1);
         file[primary] = part;
-        assert!(error(&file).to_string().contains("a part of another picture"), "{name}");
+        assert!(error(&file).to_string().contains("a part of another image"), "{name}");
         file[primary] = 99;
         assert!(matches!(error(&file), PhotoError::Broken { .. }), "{name}");
     }

@@ -49,7 +49,7 @@ pub(in crate::http) struct ReferenceBody {
     group: Option<u64>,
     /// SHA-256 of the photo's bytes, 64 hex digits.
     sha256: String,
-    /// Perceptual hash (PDQ) of the photo, 64 hex digits.
+    /// Perceptual hash of the photo, 64 hex digits.
     perceptual_hash: String,
     /// How much detail the photo has, 0 to 100 (PDQ's quality metric).
     quality: u8,

@@ -1,4 +1,4 @@
-//! JPEG by libjpeg-turbo's decoder, so that a damaged or unusual file shows what it shows in browsers, which use it too.
+//! JPEG, decoded by libjpeg-turbo, as in browsers, so that a damaged or unusual file looks the same here and there.
 
 mod scans;
 
@@ -14,9 +14,9 @@ use mozjpeg::{Decompress, Format, Marker};
 use mozjpeg_sys::{c_int, jpeg_common_struct, jpeg_error_mgr, msg_parm_union};
 use scans::Scans;
 
-/// What precedes EXIF in its APP1 segment.
+/// Prefix of EXIF in its APP1 segment.
 pub(super) const EXIF: &[u8] = b"Exif\0\0";
-/// What precedes a part of a colour profile in its APP2 segment; the part's number and the count of parts follow
+/// Prefix of a part of a colour profile in its APP2 segment; the part's number and the number of parts follow
 /// (ICC.1:2022, annex B.4).
 const ICC: &[u8] = b"ICC_PROFILE\0";
 
@@ -29,7 +29,7 @@ thread_local! {
 pub(super) struct Jpeg<'a> {
     bytes: &'a [u8],
     decoder: Decompress<Source<'a>>,
-    /// Whether the decoder wanted more bytes than there are.
+    /// Whether the decoder wanted more bytes than the file has.
     ran_out: Rc<Cell<bool>>,
     pub(super) width: u32,
     pub(super) height: u32,
@@ -51,15 +51,14 @@ impl<'a> Jpeg<'a> {
         Ok(Self { bytes, decoder, ran_out, width, height, orientation, icc })
     }
 
-    /// Decodes the pixels of the first picture. What follows its end is not looked at: phones append films and further
-    /// pictures.
+    /// Decodes the pixels of the first image. Data after its end are ignored: phones append films and further images.
     ///
     /// A truncated file is an error. Damaged codes are not, if the decoder can resynchronise, and neither are missing
     /// scans; the second part of the result says whether there were any.
     pub(crate) fn pixels(self) -> Result<(RgbImage, bool), String> {
         let (width, height) = (self.width, self.height);
         let scans = Scans::of(self.bytes);
-        // Warnings about the header, such as an unknown version, say nothing about the pixels.
+        // Warnings about the header, such as an unknown version, are not about the pixels.
         WARNINGS.set(0);
         let rows = |picture| rows(picture, &scans, &self.ran_out);
         let raw = guarded(|| {
@@ -80,14 +79,14 @@ impl<'a> Jpeg<'a> {
     }
 }
 
-/// All rows. libjpeg warns of codes that are left over after the last one only when it reads on to the end marker.
+/// All rows. libjpeg warns about codes left over after the last row only when it reads on to the end marker.
 fn rows(mut picture: DecompressStarted<Source<'_>>, scans: &Scans, ran_out: &Cell<bool>) -> io::Result<Vec<u8>> {
     let rows = picture.read_scanlines::<u8>()?;
     if scans.ended && !ran_out.get() {
         if guarded(|| picture.finish()).is_err() {
             WARNINGS.set(WARNINGS.get().saturating_add(1));
         }
-        // There are all rows, whatever follows.
+        // All rows are there, whatever follows.
         ran_out.set(false);
     }
     Ok(rows)
@@ -106,7 +105,7 @@ fn orientation(decoder: &Decompress<Source<'_>>) -> Orientation {
     exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
 }
 
-/// The colour profile, its parts joined in the order of their numbers. One with a part missing is none.
+/// The colour profile, its parts joined in the order of their numbers. `None` if a part is missing.
 fn profile(decoder: &Decompress<Source<'_>>) -> Option<Vec<u8>> {
     let mut parts: Vec<(u8, u8, &[u8])> = decoder
         .markers()
@@ -164,7 +163,7 @@ fn in_words(bytes: &[u8]) -> Option<String> {
     guarded(|| Decompress::builder().from_reader(bytes)?.rgb()?.read_scanlines::<u8>()).err()
 }
 
-/// libjpeg's fatal errors arrive as unwinding with a message.
+/// Runs `work`, and turns libjpeg's fatal errors, which arrive as unwinding with a message, into `Err`.
 fn guarded<T>(work: impl FnOnce() -> io::Result<T>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(done) => done.map_err(|error| error.to_string()),
@@ -172,7 +171,7 @@ fn guarded<T>(work: impl FnOnce() -> io::Result<T>) -> Result<T, String> {
     }
 }
 
-/// The bytes, and whether more of them were wanted.
+/// The bytes, and whether the decoder wanted more of them.
 struct Source<'a> {
     rest: &'a [u8],
     ran_out: Rc<Cell<bool>>,

@@ -1,4 +1,4 @@
-//! Whether a JPEG has all the scans that its picture needs (ITU-T T.81). libjpeg fills what is missing and does not warn.
+//! Checks that a JPEG has all scans that it needs (ITU-T T.81). libjpeg fills missing data without a warning.
 
 const START_OF_IMAGE: u8 = 0xd8;
 const END_OF_IMAGE: u8 = 0xd9;
@@ -6,12 +6,12 @@ const START_OF_SCAN: u8 = 0xda;
 /// Coefficients of a block.
 const COEFFICIENTS: usize = 64;
 
-/// The scans of a file's first picture.
+/// The scans of a file's first image.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Scans {
     /// Whether the end marker follows the last scan. Some phones write their trailer in its place.
     pub(super) ended: bool,
-    /// Whether every coefficient of every component has been sent with all its bits.
+    /// Whether the scans contain every coefficient of every component with all its bits.
     pub(super) complete: bool,
 }
 
@@ -40,10 +40,10 @@ impl Scans {
     }
 }
 
-/// A start of frame, and which coefficients of its components have been sent.
+/// A start of frame, and the coefficients of its components received so far.
 struct Frame {
     progressive: bool,
-    /// Of each component, by its id: for each coefficient how many of its low bits are still to come.
+    /// For each component, its id, and for each coefficient the number of low bits still missing.
     components: Vec<(u8, [Option<u8>; COEFFICIENTS])>,
 }
 
@@ -76,7 +76,7 @@ impl Frame {
     }
 }
 
-/// The marker segments. Coded data after a scan's header is passed over.
+/// Iterates over the marker segments, and skips the coded data after a scan's header.
 struct Markers<'a> {
     rest: &'a [u8],
     in_scan: bool,
@@ -91,9 +91,9 @@ impl<'a> Iterator for Markers<'a> {
             let after = self.rest.get(at..)?.strip_prefix(&[0xff])?;
             let (&marker, after) = after.split_first()?;
             match marker {
-                // Fill, before a marker.
+                // Fill bytes before a marker.
                 0xff => self.rest = &self.rest[at + 1..],
-                // A coded 0xff, restart markers.
+                // A coded 0xff, or restart markers.
                 0 | 0xd0..=0xd7 => self.rest = after,
                 START_OF_IMAGE => {
                     self.rest = after;

@@ -1,4 +1,4 @@
-//! Strips and tiles, uncompressed.
+//! Uncompresses strips and tiles.
 
 use std::io::Read;
 
@@ -11,9 +11,9 @@ use weezl::{BitOrder, LzwStatus};
 use super::page::Page;
 use crate::photo::jpeg::Jpeg;
 
-/// Bit of tag 292: rows may be coded by the row above.
+/// Bit of tag 292: rows may be coded relative to the row above.
 const T4_TWO_DIMENSIONS: u32 = 1;
-/// An Adobe marker that says that the components are no YCbCr.
+/// An Adobe marker that says that the components are not YCbCr.
 const ADOBE_RGB: &[u8] = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0";
 
 /// Uncompresses `packed` into rows of `row_bytes` each. Returns whether a part of them is damaged.
@@ -83,7 +83,7 @@ fn pack_bits(mut packed: &[u8], mut rows: &mut [u8]) -> Option<()> {
 /// CCITT group 3 and 4 (TIFF 6.0, sections 10 and 11). Damaged rows are decoded as well as possible.
 fn ccitt(page: &Page, packed: &[u8], rows: &mut [u8], row_bytes: usize) -> Result<bool, String> {
     if page.bits != 1 || page.samples != 1 {
-        return Err("CCITT compression is for one bit for each pixel".to_owned());
+        return Err("CCITT compression needs pixels of one bit".to_owned());
     }
     let encoding = match page.compression {
         CompressionMethod::Fax4 => EncodingMode::Group4,
@@ -113,7 +113,7 @@ fn ccitt(page: &Page, packed: &[u8], rows: &mut [u8], row_bytes: usize) -> Resul
     Ok(!whole)
 }
 
-/// Rows of bits, of which black ones are set.
+/// Rows of bits; set bits are black.
 struct Bits<'a> {
     rows: std::slice::ChunksExactMut<'a, u8>,
     columns: u32,
@@ -131,14 +131,14 @@ impl hayro_ccitt::Decoder for Bits<'_> {
     }
 }
 
-/// A JPEG of which the tables may be in a tag, as grey or RGB, and whether a part of it is damaged.
+/// Decodes a JPEG whose tables may be in a tag, as grey or RGB, and tells whether a part of it is damaged.
 pub(super) fn jpeg(page: &Page, packed: &[u8]) -> Result<(RgbImage, bool), String> {
     let start_of_image = [0xff, 0xd8];
     let tables = page.jpeg_tables.as_deref().unwrap_or_default();
     let tables = tables.strip_prefix(&start_of_image).unwrap_or(tables);
     let tables = tables.strip_suffix(&[0xff, 0xd9]).unwrap_or(tables);
     let colours = if page.photometric == PhotometricInterpretation::RGB { ADOBE_RGB } else { &[] };
-    let rest = packed.strip_prefix(&start_of_image).ok_or("it has a strip or tile that is no JPEG")?;
+    let rest = packed.strip_prefix(&start_of_image).ok_or("it has a strip or tile that is not a JPEG")?;
     let stream = [&start_of_image, colours, tables, rest].concat();
     let jpeg = Jpeg::open(&stream)?;
     if jpeg.width > page.chunks.width || jpeg.height > page.chunks.height {

@@ -1,6 +1,6 @@
-//! TIFF: the crate `image` decodes whole bytes of grey, RGB and CMYK. This module decodes what scanners, fax programs and
-//! image editors write beside that: palettes, YCbCr, any depth of up to 16 bits, bits in reverse, CCITT, JPEG and
-//! floating-point samples. The crate `tiff` reads the tags of all of them.
+//! TIFF: the crate `image` decodes whole bytes of grey, RGB and CMYK. This module decodes the other variants that
+//! scanners, fax programs and image editors write: palettes, YCbCr, any depth up to 16 bits, reversed bits, CCITT, JPEG
+//! and floating-point samples. The crate `tiff` reads the tags of all of them.
 
 mod chunks;
 mod page;
@@ -19,7 +19,7 @@ use super::decode::{Decoded, check_size};
 use super::{Format, Limits, PhotoError, Pixels};
 use page::Page;
 
-/// Bytes of memory per pixel beside its samples: as stored, and in RGB with alpha.
+/// Bytes of memory per pixel besides its samples: as stored, and in RGB with alpha.
 const BYTES_PER_PIXEL: u64 = 8;
 
 /// Decodes the first page.
@@ -47,7 +47,7 @@ fn broken(reason: impl Display) -> PhotoError {
     PhotoError::broken(Format::Tiff, reason)
 }
 
-/// Whether the crate `image` decodes a page as it is meant.
+/// Whether the crate `image` decodes the page correctly.
 fn is_plain(page: &Page) -> bool {
     let colours = match page.photometric {
         PhotometricInterpretation::WhiteIsZero | PhotometricInterpretation::BlackIsZero => page.samples == 1,
@@ -59,7 +59,7 @@ fn is_plain(page: &Page) -> bool {
         CompressionMethod::ModernJPEG => page.photometric == PhotometricInterpretation::CMYK,
         _ => true,
     };
-    // Of tiles in planes the crate `tiff` 0.11.3 panics.
+    // The crate `tiff` 0.11.3 panics at tiles in planes.
     colours && compression && matches!(page.bits, 8 | 16) && !page.planar && !page.reversed
 }
 

@@ -1,4 +1,4 @@
-//! What the tags of a TIFF's first page say (TIFF 6.0; `BigTIFF` has the same tags).
+//! The tags of a TIFF's first page (TIFF 6.0; `BigTIFF` has the same tags).
 
 use std::io::Cursor;
 
@@ -8,21 +8,21 @@ use tiff::decoder::Decoder;
 use tiff::decoder::ifd::Value;
 use tiff::tags::{ByteOrder, CompressionMethod, ExtraSamples, PhotometricInterpretation, Predictor, SampleFormat, Tag};
 
-/// Tags 292 and 532, and 529, which the crate `tiff` does not name.
+/// Tags 292, 532 and 529, which the crate `tiff` does not name.
 const T4_OPTIONS: Tag = Tag::Unknown(292);
 const REFERENCE_BLACK_WHITE: Tag = Tag::Unknown(532);
 const YCBCR_COEFFICIENTS: Tag = Tag::Unknown(529);
 
-/// Value of tag 266 for the least significant bit first.
+/// Value of tag 266 for bytes that begin with their least significant bit.
 const LOW_BIT_FIRST: u16 = 2;
-/// Value of tag 284 for a plane for each sample.
+/// Value of tag 284 for one plane per sample.
 const PLANES: u16 = 2;
 
-/// The first page of a TIFF. Tags that are absent have their default.
+/// The first page of a TIFF. Absent tags have their default.
 pub(super) struct Page {
     pub(super) width: u32,
     pub(super) height: u32,
-    /// Bits of each sample; the crate `tiff` refuses pages whose samples differ in them.
+    /// Bits of each sample; the crate `tiff` rejects pages whose samples differ in depth.
     pub(super) bits: u16,
     /// Samples of each pixel.
     pub(super) samples: u16,
@@ -30,12 +30,12 @@ pub(super) struct Page {
     pub(super) photometric: PhotometricInterpretation,
     pub(super) compression: CompressionMethod,
     pub(super) predictor: Predictor,
-    /// Whether each sample has a plane of its own.
+    /// Whether each sample has its own plane.
     pub(super) planar: bool,
     /// Whether each byte begins with its least significant bit.
     pub(super) reversed: bool,
     pub(super) big_endian: bool,
-    /// Samples that follow the colours, the first of them.
+    /// Meaning of the first of the samples that follow the colours.
     pub(super) extra: Option<ExtraSamples>,
     /// All reds, all greens, all blues.
     pub(super) colour_map: Vec<u16>,
@@ -43,7 +43,7 @@ pub(super) struct Page {
     pub(super) t4_options: u32,
     /// Pixels across and down that share their chroma.
     pub(super) subsampling: (u32, u32),
-    /// Shares of red, green and blue in luma.
+    /// Weights of red, green and blue in luma.
     pub(super) coefficients: [f32; 3],
     /// Codes of black and white of luma and both chromas.
     pub(super) black_white: [f32; 6],
@@ -108,7 +108,7 @@ impl Page {
         matches!(self.extra, Some(ExtraSamples::AssociatedAlpha | ExtraSamples::UnassociatedAlpha))
     }
 
-    /// Whether the colours have been multiplied by their alpha (TIFF 6.0, section 18).
+    /// Whether the colours are multiplied by their alpha (TIFF 6.0, section 18).
     pub(super) fn is_premultiplied(&self) -> bool {
         self.extra == Some(ExtraSamples::AssociatedAlpha)
     }

@@ -1,4 +1,4 @@
-//! Samples become pixels of 8 bits a channel.
+//! Converts samples to pixels of 8 bits per channel.
 
 use std::io::Cursor;
 
@@ -10,24 +10,24 @@ use super::chunks;
 use super::page::Page;
 use crate::photo::Limits;
 
-/// How far floating-point samples may lie outside 0 to 1, as filters leave them.
+/// How far floating-point samples may lie outside 0 to 1, because filters overshoot.
 const OVERSHOOT: f32 = 0.01;
-/// More samples than this of a pixel are no photo.
+/// Most samples of a pixel; pages with more are not photos.
 const MOST_SAMPLES: u16 = 16;
 
-/// The picture of integer samples, and whether a part of it is damaged.
+/// Decodes integer samples, and tells whether a part is damaged.
 pub(super) fn decode(bytes: &[u8], page: &Page, limits: &Limits) -> Result<(DynamicImage, bool), String> {
     let jpeg = page.compression == CompressionMethod::ModernJPEG;
     if !(1..=16).contains(&page.bits) || jpeg && page.bits != 8 {
         return Err(format!("samples of {} bits are not supported", page.bits));
     }
     if jpeg && !page.planar && !matches!(page.samples, 1 | 3) {
-        return Err("JPEG in TIFF is supported for grey, RGB and YCbCr".to_owned());
+        return Err("JPEG in TIFF is supported only for grey, RGB and YCbCr".to_owned());
     }
     if page.chunks.width > limits.max_width || page.chunks.width == 0 || page.chunks.height == 0 {
         return Err("the size of its strips or tiles is out of range".to_owned());
     }
-    // JPEG has made RGB of YCbCr.
+    // The JPEG decoder has already converted YCbCr to RGB.
     let rgb = jpeg && !page.planar && page.photometric == PhotometricInterpretation::YCbCr;
     let colour = if rgb { of_rgb() } else { colour(page)? };
     let mut samples = Samples::of(page)?;
@@ -41,12 +41,12 @@ pub(super) fn decode(bytes: &[u8], page: &Page, limits: &Limits) -> Result<(Dyna
     Ok((samples.image(page.has_alpha(), &colour)?, damaged))
 }
 
-/// The picture of floating-point samples.
+/// Decodes floating-point samples.
 pub(super) fn from_floating_point(mut file: Decoder<Cursor<&[u8]>>, page: &Page) -> Result<DynamicImage, String> {
     let mut stored = DecodingResult::F32(Vec::new());
     let layout = file.read_image_to_buffer(&mut stored).map_err(|error| error.to_string())?;
     if stored.as_buffer(0).as_bytes().len() < layout.complete_len {
-        return Err("it takes more memory than one photo may".to_owned());
+        return Err("it needs more memory than the limit for one photo".to_owned());
     }
     #[expect(clippy::cast_possible_truncation, reason = "levels need no more than seven digits")]
     let levels: Option<Vec<u8>> = match stored {
@@ -57,7 +57,7 @@ pub(super) fn from_floating_point(mut file: Decoder<Cursor<&[u8]>>, page: &Page)
     };
     let levels = levels.ok_or("its floating-point samples are not all from 0 (black) to 1 (white)")?;
     let mut samples = Samples::of(page)?;
-    // Extra samples that are no alpha have been left out.
+    // Extra samples that are not alpha have been dropped.
     samples.per_pixel = levels.len() / (samples.width as usize * samples.height as usize);
     samples.levels = if page.planar { interleaved(&levels, samples.per_pixel) } else { levels };
     let colour = if page.photometric == PhotometricInterpretation::RGB { of_rgb() } else { of_grey(false) };
@@ -74,7 +74,7 @@ fn interleaved(planes: &[u8], count: usize) -> Vec<u8> {
     (0..plane).flat_map(|at| (0..count).map(move |sample| planes[sample * plane + at])).collect()
 }
 
-/// A strip or tile: where it is in the file, which plane it belongs to, and which pixels of the picture it shows.
+/// A strip or tile: its position in the file, its plane, and the pixels that it covers.
 struct Part {
     offset: u64,
     length: u64,
@@ -160,7 +160,7 @@ impl Samples {
         let (across, down) = page.subsampling;
         let known = [1, 2, 4].contains(&across) && [1, 2, 4].contains(&down);
         if !known || page.bits != 8 || page.samples != 3 || page.planar || page.predictor != Predictor::None {
-            return Err("YCbCr of this kind is not supported".to_owned());
+            return Err("this variant of YCbCr is not supported".to_owned());
         }
         let block = (across * down + 2) as usize;
         let row = page.chunks.width.div_ceil(across) as usize * block;
@@ -215,13 +215,13 @@ impl Samples {
     }
 }
 
-/// Bytes of rows, if one photo may take so many.
+/// Bytes of rows, if they are within the limit for one photo.
 fn size(row: usize, rows: u32, limits: &Limits) -> Result<usize, String> {
     let size = row.checked_mul(rows as usize).filter(|size| *size as u64 <= limits.max_memory);
     size.ok_or_else(|| "the size of its strips or tiles is out of range".to_owned())
 }
 
-/// Sample number `at` of a row: an index of a palette as stored, else 8 bits of it.
+/// Sample number `at` of a row: a palette's index as stored, else its highest 8 bits.
 fn sample(page: &Page, row: &[u8], at: usize) -> u8 {
     let bits = usize::from(page.bits);
     let byte = |at: usize| u32::from(row.get(at).copied().unwrap_or(0));
@@ -243,7 +243,7 @@ fn sample(page: &Page, row: &[u8], at: usize) -> u8 {
     u8::try_from((value * 255 + most / 2) / most).unwrap_or(u8::MAX)
 }
 
-/// Each sample was stored as its difference from the pixel before (TIFF 6.0, section 14).
+/// Undoes prediction: each sample was stored as its difference from the previous pixel (TIFF 6.0, section 14).
 fn undo_prediction(page: &Page, row: &mut [u8], samples: usize) -> Result<(), String> {
     match (page.predictor, page.bits) {
         (Predictor::None, _) => {}
@@ -266,10 +266,10 @@ fn undo_prediction(page: &Page, row: &mut [u8], samples: usize) -> Result<(), St
     Ok(())
 }
 
-/// From a pixel's samples to its colour.
+/// Converts a pixel's samples to its colour.
 type ToRgb<'p> = Box<dyn Fn(&[u8]) -> [u8; 3] + 'p>;
 
-/// How many samples of a pixel are its colour, and which colour they are.
+/// How many samples of a pixel are its colour, and how to convert them.
 struct Colour<'p> {
     samples: usize,
     rgb: ToRgb<'p>,
@@ -306,7 +306,7 @@ fn of_palette(map: &[u16], bits: u16) -> Result<Colour<'static>, String> {
     if bits > 8 || map.len() < 3 * count {
         return Err("its palette does not fit its samples".to_owned());
     }
-    // Some programs write levels of 8 bits, as libtiff assumes where none is larger.
+    // Some programs write levels of 8 bits; like libtiff, assume that where no level is larger.
     let shift = if map.iter().any(|level| *level > u16::from(u8::MAX)) { 8 } else { 0 };
     let entry = |at: usize| u8::try_from(map[at] >> shift).unwrap_or(u8::MAX);
     let colours: Vec<[u8; 3]> = (0..count).map(|at| [entry(at), entry(count + at), entry(2 * count + at)]).collect();
