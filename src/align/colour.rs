@@ -1,7 +1,7 @@
-//! Compares the colours of two aligned pictures: does their structure agree, and is one the same photograph in another
-//! colour?
+//! Compares the colours of two aligned photos: whether their structure agrees, and whether one is the same photograph
+//! in another colour.
 //!
-//! An edit changes the whole picture: it becomes lighter, warmer, more or less saturated, and white areas are clipped or
+//! An edit changes the whole photo: it becomes lighter, warmer, more or less saturated, and white areas are clipped or
 //! tinted with the rest. Recolouring changes only the goods and leaves background, skin and other parts alone.
 
 use std::f64::consts::FRAC_1_SQRT_2;
@@ -10,16 +10,16 @@ use nalgebra::Complex;
 
 use super::compare::{Colour, STEPS, Samples, grey};
 
-/// Cells per side of the grid over which colours are averaged, and samples per side of a cell.
+/// Cells per side of the grid over which colours are averaged; the next constant is the samples per side of a cell.
 const CELLS: usize = 16;
 const SAMPLES: usize = STEPS / CELLS;
-/// A grey gradient below this, in levels per sample, is noise. What exceeds it counts up to [`STRONG`].
+/// A grey gradient below this, in levels per sample, is noise. The excess counts up to [`STRONG`].
 const NOISE: f64 = 1.5;
 const STRONG: f64 = 12.0;
-/// Added to the sum of gradients, so that agreement on few gradients counts less: a strip of a reference proves little. Half
-/// of all copies have a sum of more than ten times this.
+/// Added to the sum of gradients, so that agreement on few gradients counts less: a strip of a reference proves little.
+/// Half of all copies have a sum of more than ten times this.
 const FEW_GRADIENTS: f64 = 500.0;
-/// A sample of the photo is clipped when all its channels lie beyond one of these.
+/// A sample of the photo is clipped if all its channels are beyond one of these.
 const WHITE: f32 = 253.0;
 const BLACK: f32 = 2.0;
 /// A cell has structure if its gradients sum to more than the first. It agrees if their mean cosine exceeds the second.
@@ -27,7 +27,7 @@ const STRUCTURED: f64 = 8.0;
 const AGREES: f64 = 0.6;
 /// A cell is unchanged if no channel differs by this or more, of 255.
 const UNCHANGED: f64 = 8.0;
-/// Rounds of a fit that gives cells less weight the more they differ.
+/// Iterations of a fit that gives cells less weight the more they differ.
 const ROUNDS: usize = 6;
 
 /// Limits of what an edit does to all colours alike.
@@ -40,11 +40,11 @@ struct Bounds {
     tint: f64,
 }
 
-/// Lightness only: its gain and offset, and the saturation that a gain brings with it.
+/// An edit of lightness only, with the change of saturation that a gain causes.
 const LIGHTNESS: Bounds = Bounds { turn: 0.02, saturation: (0.6, 1.7), tint: 1.0 };
 /// The range of colour filters.
 const FILTERS: Bounds = Bounds { turn: 0.61, saturation: (0.45, 1.9), tint: 25.0 };
-/// Gain and offset of the lightness.
+/// Range of the lightness's gain; the next constant is that of its offset.
 const GAIN: (f64, f64) = (0.5, 1.7);
 const OFFSET: f64 = 110.0;
 /// Weight of a lightness difference relative to one of hue and saturation.
@@ -58,7 +58,7 @@ const SHARE_UNCHANGED: f64 = 0.2;
 /// Second: a fifth of the agreeing cells differ by more than this even after the best filter is fitted.
 const DIFFERS_GREATLY: f64 = 30.0;
 const SHARE_DIFFERS_GREATLY: f64 = 0.2;
-/// A photo whose colours are all nearer to grey than this says nothing about hue and saturation.
+/// A photo whose colours are all nearer to grey than this has no evidence about hue and saturation.
 const GREYISH: f64 = 6.0;
 /// With fewer agreeing cells there is no decision about colour.
 const FEWEST: usize = 8;
@@ -66,9 +66,9 @@ const FEWEST: usize = 8;
 /// The same photograph in another colour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Recolour {
-    /// Mean colour of the reference where it differs: red, green, blue.
+    /// Mean colour of the reference in the differing parts: red, green, blue.
     pub reference: [u8; 3],
-    /// Mean colour of the photo there.
+    /// Mean colour of the photo in these parts.
     pub photo: [u8; 3],
 }
 
@@ -79,7 +79,7 @@ pub(super) struct Comparison {
     pub(super) structure: f64,
     /// Mean colour difference where structure agrees, after a fit of lightness; 0 to about 255.
     pub(super) difference: f64,
-    /// Set if the photo shows another colour.
+    /// Present if the photo shows another colour.
     pub(super) recolour: Option<Recolour>,
 }
 
@@ -127,7 +127,7 @@ pub(super) fn compare(samples: &Samples, coloured: bool) -> Comparison {
     Comparison { structure, difference, recolour }
 }
 
-/// Grey gradients of both pictures at a sample; `None` where a neighbour is not compared.
+/// Grey gradients of both photos at a sample; `None` where a neighbour is outside the comparison.
 fn gradients(samples: &Samples, row: usize, column: usize) -> Option<((f64, f64), (f64, f64))> {
     if !(1..STEPS - 1).contains(&row) || !(1..STEPS - 1).contains(&column) {
         return None;
@@ -152,7 +152,7 @@ impl Cell {
         self.weight <= STRUCTURED && self.seen_weight <= STRUCTURED
     }
 
-    /// Weight in a fit. Plain background gets little, because there is much of it.
+    /// Weight in a fit. Plain background gets little weight, because there is much of it.
     fn counts(&self) -> f64 {
         if self.agrees() {
             1.0
@@ -175,7 +175,7 @@ impl Cell {
         self.known().iter().zip(self.seen()).all(|(known, seen)| (known - seen).abs() < UNCHANGED)
     }
 
-    /// Whether its lightness may be clipped.
+    /// Whether the cell's lightness may be clipped.
     fn is_cut_off(&self) -> bool {
         let (known, seen) = (self.known(), self.seen());
         seen.iter().all(|value| *value >= 251.0)
@@ -216,7 +216,7 @@ fn colours(cells: &[Cell]) -> (f64, Option<Recolour>) {
     };
     let unchanged = cells.iter().filter(|cell| cell.is_unchanged()).count() as f64 / cells.len() as f64;
     let differs = if is_greyish(cells) {
-        // It may have been made grey. That keeps the lightness.
+        // The photo may have been made grey, which preserves the lightness.
         let light: Vec<f64> = lightness.iter().map(|light| LIGHTNESS_COUNTS * light).collect();
         share(&light, DIFFERS_GREATLY) >= SHARE_DIFFERS_GREATLY
     } else {
@@ -268,7 +268,7 @@ fn chroma_differences(cells: &[Cell], bounds: &Bounds) -> Vec<f64> {
             pairs.iter().zip(&weights).fold(Complex::new(0.0, 0.0), |sum, (pair, weight)| sum + value(pair) * *weight)
         };
         let (r, q) = (weighed(&|pair| pair.0) / total, weighed(&|pair| pair.1) / total);
-        // Held to no change where there is little to tell it by.
+        // Pulled towards no change where there is little evidence.
         let held = 60.0 * total;
         let covariance = weighed(&|pair| (pair.1 - q) * (pair.0 - r).conj()) + held;
         let variance = weighed(&|pair| Complex::new((pair.0 - r).norm_sqr(), 0.0)).re + held;

@@ -3,18 +3,18 @@ use image::RgbImage;
 use super::features::QueryFeatures;
 use super::geometry::{Map, project};
 
-/// Cells on a side of the grid that is laid over the reference.
+/// Cells per side of the grid over the reference.
 pub(super) const CELLS: usize = 8;
-/// Samples on a side of a cell.
+/// Samples per side of a cell.
 const SAMPLES: usize = 8;
-/// So many samples of a cell must lie inside the query.
+/// Least number of a cell's samples that must be inside the query.
 const HALF_A_CELL: f64 = (SAMPLES * SAMPLES / 2) as f64;
-/// From this correlation on a cell shows the same on both sides.
+/// A cell with a higher correlation shows the same on both sides.
 const AGREES: f64 = 0.8;
-/// A cell whose grey values deviate by less than this has nothing to see.
+/// A cell whose grey values have a smaller standard deviation has no detail.
 const FLAT: f64 = 5.0;
 
-/// What is compared of a reference: its frame's width and height, and a small picture of it.
+/// The compared data of a reference: width and height of its frame, and a thumbnail.
 #[derive(Clone, Copy)]
 pub(super) struct Face<'a> {
     pub(super) frame: (u32, u32),
@@ -25,13 +25,13 @@ pub(super) struct Face<'a> {
 /// How well the reference's pixels agree with the query's under the map.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Agreement {
-    /// Share of the reference's area that lies inside the query, 0 to 1.
+    /// Share of the reference's area that is inside the query, 0 to 1.
     pub(super) inside: f64,
-    /// Mean correlation of the cells with something to see on either side, -1 to 1.
+    /// Mean correlation of the cells with detail on either side, -1 to 1.
     pub(super) detail: f64,
-    /// How many cells of 64 that are.
+    /// Number of these cells, of 64.
     pub(super) textured: usize,
-    /// How many of them correlate by more than [`AGREES`].
+    /// Number of these cells that correlate by more than [`AGREES`].
     pub(super) agreeing: usize,
 }
 
@@ -40,7 +40,7 @@ pub(super) fn compare(query: &QueryFeatures, reference: Face<'_>, map: &Map) -> 
     (agreement(&cells), samples)
 }
 
-/// The same, where `detail` is at least this; `None` otherwise, mostly before all is compared.
+/// As [`compare`], but `None` where [`Agreement::detail`] is below `detail`, which mostly ends the comparison early.
 pub(super) fn compare_from(
     query: &QueryFeatures,
     reference: Face<'_>,
@@ -48,7 +48,7 @@ pub(super) fn compare_from(
     detail: f64,
 ) -> Option<(Agreement, Samples)> {
     let (cells, samples) = sample(query, reference, map, |cells| {
-        // Cells that count for certain; if all others counted and agreed fully, it would not be enough.
+        // Cells that count for certain; even if all others counted and agreed fully, it would not be enough.
         let counted = cells.iter().filter(|cell| cell.count >= HALF_A_CELL && cell.deviation_r() >= FLAT);
         let (count, sum) = counted.fold((0.0, 0.0), |(count, sum), cell| (count + 1.0, sum + cell.correlation()));
         let all = (CELLS * CELLS) as f64;
@@ -80,7 +80,7 @@ fn agreement(cells: &[Moments; CELLS * CELLS]) -> Agreement {
 /// Samples per side of the grid over the reference.
 pub(super) const STEPS: usize = CELLS * SAMPLES;
 
-/// The colours of both pictures at the points of the grid, row by row; `None` outside the query.
+/// The colours of both photos at the points of the grid, row by row; `None` outside the query.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Samples(pub(super) Vec<Option<(Colour, Colour)>>);
 
@@ -92,8 +92,8 @@ pub(super) fn grey(colour: Colour) -> f64 {
     f64::from(0.2126 * colour[0] + 0.7152 * colour[1] + 0.0722 * colour[2])
 }
 
-/// What the grey values of reference and query have in common in each cell, where the query has any; as far as it came
-/// until `enough`, asked with the cells of all rows so far.
+/// Moments of the grey values of reference and query in each cell that the query covers. Stops when `enough`, called
+/// after each row with the cells so far, is true.
 fn sample(
     query: &QueryFeatures,
     reference: Face<'_>,
@@ -102,7 +102,7 @@ fn sample(
 ) -> ([Moments; CELLS * CELLS], Samples) {
     let (width, height) = (f64::from(reference.frame.0), f64::from(reference.frame.1));
     let thumb = reference.thumbnail;
-    // The query is read at the halving whose pixels are nearest to the thumbnail's in size: both are then blurred
+    // The query is read from the halving whose pixels are nearest to the thumbnail's in size, so that both are blurred
     // alike.
     let pixel = width / f64::from(thumb.width()) * scale_at_centre(map, width, height);
     let level = (pixel.log2().round().max(0.0) as usize).min(query.levels.len() - 1);
@@ -148,7 +148,7 @@ pub(super) fn bilinear(image: &RgbImage, x: f64, y: f64) -> Colour {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let x = x.clamp(0.0, (width - 1) as f64);
     let y = y.clamp(0.0, (height - 1) as f64);
-    // Not below 0, so that cutting off is rounding down.
+    // Not below 0, so the cast rounds down.
     let (left, top) = (x as usize, y as usize);
     let (fx, fy) = ((x - left as f64) as f32, (y - top as f64) as f32);
     let (right, down) = (if left + 1 < width { 3 } else { 0 }, if top + 1 < height { 3 * width } else { 0 });
@@ -192,7 +192,7 @@ impl Moments {
         self.rq / n - self.r / n * (self.q / n)
     }
 
-    // Grey values are small numbers, so that differences of sums of them lose nothing that counts; below 0 by rounding only.
+    // Grey values are small numbers, so differences of their sums lose no relevant digits; below 0 only by rounding.
     fn variance_r(&self) -> f64 {
         let n = self.count.max(1.0);
         (self.rr / n - (self.r / n).powi(2)).max(0.0)

@@ -5,15 +5,15 @@ use super::matching::Descriptors;
 use super::points::{self, DESCRIPTOR};
 use crate::photo::{Filter, resized, within};
 
-/// Long side, in pixels, at which photos are looked at: a copy that fills a quarter of the frame still shows
-/// points there, and twice the side would take four times as long.
+/// Longer side, in pixels, at which photos are analysed: a copy that fills a quarter of the frame still has keypoints
+/// there, and twice the side would take four times as long.
 pub(super) const FRAME: u32 = 480;
-/// Long side of the picture that the photometric comparison reads from a reference.
+/// Longer side, in pixels, of a reference's thumbnail for the comparison of pixels.
 const THUMBNAIL: u32 = 128;
-/// Points kept, the strongest: matching costs their square.
+/// Most keypoints, the strongest first, because matching costs their square.
 const MOST_POINTS: usize = 450;
 
-/// A place in a picture that can be found again in another: position and size in pixels of the frame.
+/// A keypoint: position and size in pixels of the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Point {
     pub(super) x: f32,
@@ -24,7 +24,7 @@ pub(super) struct Point {
     pub(super) angle: f32,
 }
 
-/// What local matching knows of a picture: points with RootSIFT descriptors, and a small picture in colour.
+/// A photo's keypoints with RootSIFT descriptors, and a thumbnail in colour.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LocalFeatures {
     /// Width and height of the frame in pixels, the longer side at most 480.
@@ -32,22 +32,22 @@ pub struct LocalFeatures {
     pub(super) points: Vec<Point>,
     pub(super) descriptors: Descriptors,
     pub(super) thumbnail: RgbImage,
-    /// Whether the small picture has its colours; those kept by version 2 are grey.
+    /// Whether the thumbnail is in colour; those that version 2 stored are grey.
     pub(super) coloured: bool,
 }
 
-/// The features of a query, with the frame that its counterpart is compared with.
+/// The features of a query, with the frame that references are compared with.
 #[derive(Debug, Clone)]
 pub struct QueryFeatures {
     pub(super) features: LocalFeatures,
-    /// The descriptors of its mirror image.
+    /// The descriptors of the query's mirror image.
     pub(super) mirrored: Descriptors,
     /// The frame and its halvings in colour, finest first.
     pub(super) levels: Vec<RgbImage>,
 }
 
 impl QueryFeatures {
-    /// Looks at a picture that references are searched in.
+    /// Computes the features of a photo that references are searched in.
     #[must_use]
     pub fn of(picture: &RgbImage) -> Self {
         let (features, frame) = look(picture);
@@ -63,14 +63,14 @@ impl QueryFeatures {
     }
 }
 
-/// Counts up when points are found, paired or compared otherwise: kept features and scoring artefacts of another
-/// version are not used.
+/// Version of the keypoints, pairing and comparison. Stored features and scoring artefacts of another version are not
+/// used.
 pub const VERSION: u8 = 3;
 
-/// The version that kept a grey picture. It is read where the photo is lost; nothing is said about colours then.
+/// The version with a grey thumbnail. It is read only if the reference's photo is lost; colours are not compared then.
 const GREY_VERSION: u8 = 2;
 
-/// Features as kept on disk.
+/// Features as stored on disk.
 #[derive(Serialize, Deserialize)]
 struct Kept<'a> {
     version: u8,
@@ -82,13 +82,13 @@ struct Kept<'a> {
 }
 
 impl QueryFeatures {
-    /// How many points there are.
+    /// Number of keypoints.
     #[must_use]
     pub fn len(&self) -> usize {
         self.features.points.len()
     }
 
-    /// Whether there is no point: a blank picture.
+    /// Whether there are no keypoints, as on a blank photo.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.features.points.is_empty()
@@ -96,13 +96,13 @@ impl QueryFeatures {
 }
 
 impl LocalFeatures {
-    /// Looks at a reference's picture.
+    /// Computes the features of a reference.
     #[must_use]
     pub fn of(picture: &RgbImage) -> Self {
         look(picture).0
     }
 
-    /// The features as bytes, about 100 kB, for [`LocalFeatures::from_bytes`].
+    /// Serialises the features to about 100 kB, for [`LocalFeatures::from_bytes`].
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let descriptors: Vec<u8> = self.descriptors.as_bytes().iter().copied().map(i8::cast_unsigned).collect();
@@ -114,12 +114,12 @@ impl LocalFeatures {
             thumbnail: self.thumbnail.dimensions(),
             pixels: self.thumbnail.as_raw(),
         };
-        // Plain numbers in memory: there is nothing that could fail.
+        // Plain numbers in memory: serialising them cannot fail.
         postcard::to_stdvec(&kept).unwrap_or_default()
     }
 
-    /// Reads what [`LocalFeatures::to_bytes`] wrote. `None` for bytes of another version, cut or
-    /// contradicting themselves: the features are then taken from the photo again.
+    /// Reads bytes of [`LocalFeatures::to_bytes`]. `None` for bytes of another version, and for truncated or
+    /// contradictory ones: the features are then computed from the photo again.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let kept: Kept<'_> = postcard::from_bytes(bytes).ok()?;
@@ -140,19 +140,19 @@ impl LocalFeatures {
         Some(Self { frame: kept.frame, points: kept.points, descriptors, thumbnail, coloured })
     }
 
-    /// Whether colours can be compared; features of an earlier version are better made again from the photo.
+    /// Whether colours can be compared; features without colours should be computed again from the photo.
     #[must_use]
     pub fn is_coloured(&self) -> bool {
         self.coloured
     }
 
-    /// How many points there are.
+    /// Number of keypoints.
     #[must_use]
     pub fn len(&self) -> usize {
         self.points.len()
     }
 
-    /// Whether there is no point: a blank picture.
+    /// Whether there are no keypoints, as on a blank photo.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.points.is_empty()

@@ -5,16 +5,18 @@ use nalgebra::{DMatrix, DVector, Matrix3, Point2, SMatrix, SVector};
 use super::features::Point;
 use super::matching::Pair;
 
-/// Reprojection error in pixels of the query's frame up to which a pair agrees with a first, four-parameter guess.
+/// Greatest reprojection error, in pixels of the query's frame, of a pair that agrees with a first, four-parameter
+/// guess.
 const ROUGH: f64 = 13.0;
 /// The same after each refinement.
 const FINE: [f64; 3] = [7.5, 5.0, 4.0];
-/// Scale and direction of a pair's points may differ from the transform's by this much.
+/// Greatest factor between the scales of a pair's keypoints and of the transform; the next constant is the greatest
+/// angle.
 const SCALE_FACTOR: f32 = 1.7;
 const ANGLE: f32 = 0.6;
-/// Reprojection error up to which a pair agrees with a map that was not fitted to it.
+/// Greatest reprojection error of a pair that agrees with a map that was not fitted to it.
 pub(super) const TOLERANCE: f64 = 7.5;
-/// A homography has eight parameters; with fewer pairs than this an affine map has to do.
+/// Least number of pairs to fit a homography, which has eight parameters; with fewer, an affine map is fitted.
 const PAIRS_FOR_HOMOGRAPHY: usize = 12;
 const PAIRS_FOR_AFFINE: usize = 4;
 
@@ -25,15 +27,15 @@ pub(super) type Map = Matrix3<f64>;
 #[derive(Debug, Clone)]
 pub(super) struct Fit {
     pub(super) map: Map,
-    /// Places in the list of pairs, one for each point of either side.
+    /// Indices of the agreeing pairs, one for each keypoint of either side.
     pub(super) inliers: Vec<usize>,
-    /// Root mean square of the inliers' reprojection error, pixels of the query's frame.
+    /// Root mean square of the inliers' reprojection error, in pixels of the query's frame.
     pub(super) residual: f64,
 }
 
-/// Finds the map that most pairs agree with. Each pair of oriented points proposes a similarity by
-/// itself, so that all proposals are tried and nothing is left to chance; the best is refined to an
-/// affine map and, with pairs enough, to a homography.
+/// Finds the map that most pairs agree with. Each pair of oriented keypoints proposes a similarity transform by itself,
+/// so all proposals are tried and the result does not depend on chance. The best one is refined to an affine map and,
+/// with enough pairs, to a homography.
 pub(super) fn fit(pairs: &[Pair]) -> Option<Fit> {
     let support = |map: &Map| pairs.iter().filter(|pair| agrees(map, pair, ROUGH).is_some()).count();
     let mut map = pairs.iter().map(similarity).max_by_key(support)?;
@@ -56,13 +58,13 @@ pub(super) fn fit(pairs: &[Pair]) -> Option<Fit> {
     Some(Fit { map, inliers, residual })
 }
 
-/// Root mean square of the inliers' reprojection error; `None` where there are none.
+/// Root mean square of the inliers' reprojection error; `None` without inliers.
 pub(super) fn residual(map: &Map, pairs: &[Pair], inliers: &[usize]) -> Option<f64> {
     let squares: f64 = inliers.iter().map(|&place| error(map, &pairs[place]).powi(2)).sum();
     (!inliers.is_empty()).then(|| (squares / inliers.len() as f64).sqrt())
 }
 
-/// Where `map` takes a point; `None` on or behind the horizon.
+/// The image of a point under `map`; `None` on or behind the horizon.
 pub(super) fn project(map: &Map, x: f64, y: f64) -> Option<Point2<f64>> {
     let point = map * nalgebra::Vector3::new(x, y, 1.0);
     (point.z > 1e-6).then(|| Point2::new(point.x / point.z, point.y / point.z))
@@ -93,14 +95,14 @@ fn error(map: &Map, pair: &Pair) -> f64 {
     })
 }
 
-/// The pair's reprojection error, if it is within `tolerance` and the points have the scale and direction
-/// that the map has where they are.
+/// The pair's reprojection error, if it is within `tolerance` and the keypoints have the scale and direction that the
+/// map has at their position.
 fn agrees(map: &Map, pair: &Pair, tolerance: f64) -> Option<f64> {
     Some(error(map, pair)).filter(|&error| error <= tolerance && oriented(map, pair))
 }
 
-/// The pairs that agree with the map, one for each spot of the reference: several points may sit on one,
-/// one for each direction, and are one piece of evidence.
+/// The pairs that agree with the map, one for each position of the reference: several keypoints, one for each
+/// direction, may share a position and are one piece of evidence.
 pub(super) fn agreeing(map: &Map, pairs: &[Pair], tolerance: f64) -> Vec<usize> {
     let mut best: HashMap<(i32, i32), (f64, usize)> = HashMap::new();
     for (place, pair) in pairs.iter().enumerate() {
@@ -145,7 +147,7 @@ fn jacobian(map: &Map, x: f64, y: f64) -> Option<[f64; 4]> {
     ])
 }
 
-/// Least squares over the pairs.
+/// Fits an affine map by least squares over the pairs.
 fn affine(pairs: &[Pair], inliers: &[usize]) -> Option<Map> {
     let rows = inliers.len();
     let a = DMatrix::from_fn(rows, 3, |row, column| {
@@ -160,8 +162,8 @@ fn affine(pairs: &[Pair], inliers: &[usize]) -> Option<Map> {
     Some(Map::new(x[0], x[1], x[2], y[0], y[1], y[2], 0.0, 0.0, 1.0))
 }
 
-/// Direct linear transform with the last entry fixed at 1, over coordinates brought to about -1 to 1
-/// (Hartley, In Defense of the Eight-Point Algorithm, PAMI 1997), by normal equations.
+/// Direct linear transform with the last entry fixed at 1, over coordinates scaled to about -1 to 1 (Hartley, In
+/// Defense of the Eight-Point Algorithm, PAMI 1997), by normal equations.
 fn homography(pairs: &[Pair], inliers: &[usize]) -> Option<Map> {
     let half = f64::from(super::features::FRAME) / 2.0;
     let unit = |v: f32| f64::from(v) / half - 1.0;
@@ -186,8 +188,7 @@ fn homography(pairs: &[Pair], inliers: &[usize]) -> Option<Map> {
     (map[(2, 2)].abs() > 1e-9).then(|| map / map[(2, 2)])
 }
 
-/// Whether the map keeps the frame's corners before the horizon, its sides in order and its size
-/// within reason.
+/// Whether the map leaves the frame's corners in front of the horizon, its sides in order and its size within reason.
 fn sane(map: &Map) -> bool {
     let far = f64::from(super::features::FRAME);
     [(0.0, 0.0), (far, 0.0), (far, far), (0.0, far)]

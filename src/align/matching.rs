@@ -9,14 +9,14 @@ use simsimd::SpatialSimilarity;
 use super::features::{LocalFeatures, Point, QueryFeatures};
 use super::points::{BINS, CELLS, DESCRIPTOR};
 
-/// Lowe's ratio: the best counterpart must be this much nearer than the second.
+/// Lowe's ratio: the distance to the best counterpart must be below this share of the distance to the second.
 const RATIO: f64 = 0.85;
-/// An entry above it, about the median, is a set bit in a descriptor's sketch.
+/// An entry above this, about the median, is a set bit in a descriptor's sketch.
 const HIGH: i8 = 24;
-/// Counterparts whose sketches differ in this many bits more than the nearest one's are not compared further.
+/// Counterparts whose sketches differ in more bits than the nearest one's by more than this are not compared further.
 const SLACK: u8 = 8;
 
-/// Descriptors one after another, and for each a sketch of one bit an entry, by which most are passed over.
+/// Descriptors one after another, each with a sketch of one bit per entry, by which most are excluded.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Descriptors {
     bytes: Vec<i8>,
@@ -35,8 +35,8 @@ impl Descriptors {
         &self.bytes
     }
 
-    /// Those of the mirror image, without looking again: the rows across a point's direction change places, and the
-    /// directions their sign.
+    /// The descriptors of the mirror image, without computing them again: rows across the keypoint's direction swap
+    /// places, and directions change sign.
     pub(super) fn mirrored(&self) -> Self {
         let row = CELLS * BINS;
         let from = |place: usize| {
@@ -47,7 +47,7 @@ impl Descriptors {
         Self::new(self.all().flat_map(|descriptor| order.map(|place| descriptor[place])).collect())
     }
 
-    /// Those of the negative: all directions are opposite, and the patch with them.
+    /// The descriptors of the negative: all directions are opposite, and the patch is turned with them.
     pub(super) fn inverted(&self) -> Self {
         let from = |place: usize| (CELLS * CELLS - 1 - place / BINS) * BINS + place % BINS;
         let order: [usize; DESCRIPTOR] = std::array::from_fn(from);
@@ -63,7 +63,7 @@ impl Descriptors {
     }
 }
 
-/// In how many bits each sketch differs from one, and the fewest of each block of them.
+/// Number of bits by which each sketch differs from a given one, and the least number of each block of sketches.
 #[derive(Default)]
 struct Differences {
     bits: Vec<u8>,
@@ -74,7 +74,8 @@ struct Differences {
 const BLOCK: usize = 32;
 
 impl Differences {
-    /// The places that differ in up to [`SLACK`] bits more than the nearest. They are few: whole blocks are passed over.
+    /// Indices of the sketches that differ in at most [`SLACK`] bits more than the nearest. They are few, so whole
+    /// blocks are skipped.
     fn nearest(&self) -> impl Iterator<Item = usize> {
         let most = self.fewest.iter().min().map_or(0, |fewest| fewest + SLACK);
         let blocks = self.bits.chunks(BLOCK).zip(&self.fewest).enumerate();
@@ -86,7 +87,7 @@ impl Differences {
     }
 }
 
-/// Fills in the differences from one sketch.
+/// Computes the differences from one sketch.
 struct Differ<'a> {
     from: [u64; 2],
     sketches: &'a [[u64; 2]],
@@ -103,7 +104,7 @@ impl NullaryFnOnce for Differ<'_> {
         fewest.resize(self.sketches.len().div_ceil(BLOCK), 0);
         let blocks = self.sketches.chunks(BLOCK).zip(bits.chunks_mut(BLOCK));
         for ((sketches, bits), fewest) in blocks.zip(fewest) {
-            // Two loops, each of which is vectorised by itself.
+            // Two loops, because each is vectorised by itself.
             *fewest = u8::MAX;
             for (bits, [c, d]) in bits.iter_mut().zip(sketches) {
                 // At most 128.
@@ -116,21 +117,21 @@ impl NullaryFnOnce for Differ<'_> {
     }
 }
 
-/// A point of the reference and its counterpart in the query.
+/// A keypoint of the reference and its counterpart in the query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Pair {
     pub(super) reference: Point,
     pub(super) query: Point,
 }
 
-/// Pairs each point of the query with its clear best in the reference, or in the reference's mirror image; one of the
-/// reference may be the best of several.
+/// Pairs each keypoint of the query with its clear best in the reference, or in the reference's mirror image. One
+/// keypoint of the reference may be the best of several.
 pub(super) fn pairs(query: &QueryFeatures, reference: &LocalFeatures, flipped: bool) -> Vec<Pair> {
     if reference.points.len() < 2 {
         return Vec::new();
     }
     let points = &query.features.points;
-    // The mirror image of one has the distances to the other that it has to the other's.
+    // Distances between A and B mirrored equal those between A mirrored and B.
     let descriptors = if flipped { &query.mirrored } else { &query.features.descriptors };
     let mut pairs = Vec::new();
     let mut differences = Differences::default();
@@ -155,16 +156,16 @@ pub(super) fn pairs(query: &QueryFeatures, reference: &LocalFeatures, flipped: b
     pairs
 }
 
-/// A point where the mirror image of its frame has it.
+/// The position of a keypoint in the mirror image of its frame.
 fn mirrored(point: Point, width: f32) -> Point {
     Point { x: width - 1.0 - point.x, angle: std::f32::consts::PI - point.angle, ..point }
 }
 
-/// Counterparts of each point of the reference, the nearest first.
+/// Counterparts for each keypoint of the reference, nearest first.
 const COUNTERPARTS: usize = 3;
 
-/// Pairs each point of the reference with its nearest ones in the query, however near others are; `inverted`, with those of
-/// the query's negative.
+/// Pairs each keypoint of the reference with its nearest ones in the query, however near others are; with `inverted`,
+/// in the query's negative.
 pub(super) fn loose_pairs(
     query: &QueryFeatures,
     reference: &LocalFeatures,
@@ -172,7 +173,7 @@ pub(super) fn loose_pairs(
     inverted: bool,
 ) -> Vec<Pair> {
     let descriptors = if flipped { &query.mirrored } else { &query.features.descriptors };
-    // The negative of one has the distances to the other that it has to the other's.
+    // Distances between A and B's negative equal those between A's negative and B.
     let negative = inverted.then(|| reference.descriptors.inverted());
     let known = negative.as_ref().unwrap_or(&reference.descriptors);
     let turn = if inverted { std::f32::consts::PI } else { 0.0 };

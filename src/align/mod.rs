@@ -1,13 +1,13 @@
-//! The second, local signal: does a photo contain a reference, as a whole, under one transform?
+//! Geometric verification, the local signal: does a photo contain a reference, as a whole, under one transform?
 //!
-//! Points of both pictures (SIFT) are paired and a projective map is fitted to the pairs. Many pairs
-//! that agree say that the same printed pack or the same surface is seen. That alone is no copy: a
-//! pack on a shelf has it too, and a seller's backdrop. So the reference's pixels are then laid over the
-//! query by the map and compared: only a copy agrees in its whole structure. Plain background is no evidence. Colours are
-//! compared after a fit of what edits do to a whole picture. If only a part differs in colour, the result says so.
+//! Keypoints of both (SIFT) are paired, and a projective map is fitted to the pairs. Many agreeing pairs mean that both
+//! show the same printed pack or the same surface. That alone is no copy: a pack on a shelf has agreeing pairs, too,
+//! and so has a seller's backdrop. So the map lays the reference's pixels over the query and compares them: only a copy
+//! agrees in its whole structure. Plain background is no evidence. Colours are compared after fitting the changes that
+//! edits make to a whole photo. If only a part differs in colour, the result says so.
 //!
-//! Asymmetric: the whole reference is looked for inside the query. A reference that contains the
-//! query shows as a small [`Alignment::reference_overlap`].
+//! Asymmetric: the whole reference is searched for inside the query. A reference that contains the query has a small
+//! [`Alignment::reference_overlap`].
 
 #![expect(
     clippy::cast_precision_loss,
@@ -38,52 +38,52 @@ pub use logo::{FoundLogo, LogoChange, find_logo};
 pub use same::is_same_picture;
 pub use words::{ANGLES, Payload, SCALES, SIGNATURE_BITS, VisualWord, Vocabulary, VocabularyError};
 
-/// Share of the smaller of two places that both must cover to be the same.
+/// Least share of the smaller of two areas that both must cover to be the same place.
 const SAME_PLACE: f64 = 0.5;
 /// Fewer agreeing points than this can come by chance: then it is also tried whether the reference
 /// simply fills the frame, as it does in a blurred copy, or one of things that repeat.
 const FEW_INLIERS: usize = 12;
-/// Fewer say nothing of where the reference lies.
+/// Fewer agreeing keypoints than this do not locate the reference.
 const FEWEST_INLIERS: usize = 4;
-/// Mean correlation, or structure, from which on pixels agree.
+/// Least mean correlation, or structure, at which pixels agree.
 const PIXELS_AGREE: f64 = 0.6;
-/// From this mean correlation on, a reference that fills the frame is believed without points.
+/// From this mean correlation on, a reference that fills the frame needs no agreeing keypoints.
 const FILLS_FRAME: f64 = 0.8;
-/// With less than this it is not even considered.
+/// Below this mean correlation, the position that fills the frame is not considered.
 const MAY_FILL_FRAME: f64 = 0.3;
-/// Cells of 64 that must have something to see for that.
+/// Least number of cells, of 64, with detail for that position.
 const CELLS_TO_SEE: usize = 6;
 
-/// A reference laid over a query.
+/// The alignment of a reference with a query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Alignment {
-    /// Pairs of points that agree with the transform; where a reference was seen to fill the frame, cells
-    /// of 64 that agree, if they are more.
+    /// Number of keypoint pairs that agree with the transform; where the reference fills the frame, the number of 64
+    /// cells that agree, if that is more.
     pub inliers: usize,
-    /// Root mean square of their reprojection error, pixels of a frame with a long side of 480.
+    /// Root mean square of the pairs' reprojection error, in pixels of a frame with a longer side of 480.
     pub residual: f64,
     /// Whether the query shows the reference's mirror image.
     pub flipped: bool,
-    /// Where the reference's corners lie in the query: top left, top right, bottom right, bottom left
-    /// of the reference, in fractions of the query's width and height; beyond 0 to 1 where cut off.
+    /// The reference's corners in the query: top left, top right, bottom right and bottom left of the reference, as
+    /// fractions of the query's width and height; outside 0 to 1 where the query cuts them off.
     pub corners: [(f64, f64); 4],
     /// Share of the query's area that the reference covers, 0 to 1.
     pub query_overlap: f64,
-    /// Share of the reference's area that lies inside the query, 0 to 1.
+    /// Share of the reference's area that is inside the query, 0 to 1.
     pub reference_overlap: f64,
-    /// Mean correlation of the grid's cells with something to see, -1 to 1.
+    /// Mean correlation of the grid's cells with detail, -1 to 1.
     pub detail: f64,
-    /// Mean cosine between the gradients of both pictures, weighted by the reference's. Clipped samples of the query are
+    /// Mean cosine between the gradients of both, weighted by the reference's. Clipped samples of the query are
     /// ignored. -1 to 1; near 0 with little structure.
     pub structure: f64,
     /// Mean colour difference where structure agrees, 0 to about 255, after a fit of lightness.
     pub difference: f64,
-    /// Set if the query is the same photograph in another colour.
+    /// Present if the query is the same photograph in another colour.
     pub recolour: Option<Recolour>,
 }
 
 impl Alignment {
-    /// Whether it is more than chance: many points agree, or some and the pixels with them.
+    /// Whether the alignment is more than chance: many keypoints agree, or some keypoints and the pixels.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.inliers >= FEW_INLIERS
@@ -95,7 +95,7 @@ impl Alignment {
         self.structure * self.reference_overlap.sqrt()
     }
 
-    /// Share of the smaller one's place in the query that both cover, 0 to 1, by the upright boxes around them.
+    /// Share of the smaller alignment's area in the query that both cover, 0 to 1, by the upright boxes around them.
     #[must_use]
     pub fn shared(&self, other: &Self) -> f64 {
         let ((left, top, right, bottom), (l, t, r, b)) = (self.bounds(), other.bounds());
@@ -105,7 +105,7 @@ impl Alignment {
         if smaller > 0.0 { width * height / smaller } else { 0.0 }
     }
 
-    /// Whether both may be about the same part of the query: they share half of the smaller one's place.
+    /// Whether both may be about the same part of the query: they share half of the smaller one's area.
     #[must_use]
     pub fn is_same_place(&self, other: &Self) -> bool {
         self.shared(other) >= SAME_PLACE
@@ -117,13 +117,13 @@ impl Alignment {
         self.recolour.is_some()
     }
 
-    /// Whether answers report it. A recoloured photograph is reported even if few points agree.
+    /// Whether answers report the alignment. A recoloured photograph is reported even if few keypoints agree.
     #[must_use]
     pub fn is_reported(&self) -> bool {
         self.holds() || self.is_recoloured()
     }
 
-    /// Left, top, right and bottom of the box around it, inside the query.
+    /// Left, top, right and bottom of the box around the alignment, inside the query.
     fn bounds(&self) -> (f64, f64, f64, f64) {
         let start = (1.0, 1.0, 0.0, 0.0);
         self.corners.iter().map(|(x, y)| (x.clamp(0.0, 1.0), y.clamp(0.0, 1.0))).fold(start, |box_, (x, y)| {
@@ -132,13 +132,13 @@ impl Alignment {
     }
 }
 
-/// Lays `reference` over `query`, straight or mirrored, whichever agrees better. `None` when nothing
-/// hints at a transform.
+/// Aligns `reference` with `query`, straight or mirrored, whichever agrees better. `None` if nothing suggests a
+/// transform.
 #[must_use]
 pub fn align(query: &QueryFeatures, reference: &LocalFeatures) -> Option<Alignment> {
     let mirrored = imageops::flip_horizontal(&reference.thumbnail);
     let attempts = [attempt(query, reference, None), attempt(query, reference, Some(&mirrored))];
-    // Pixels are compared for the better of both only: that costs as much as pairing the points.
+    // Pixels are compared only for the better orientation, because that costs as much as pairing the keypoints.
     let best = attempts.iter().filter(|attempt| attempt.fit.is_some()).max_by_key(|attempt| attempt.inliers());
     let points = best.and_then(|attempt| attempt.by_points(query));
     if points.is_some_and(|points| points.inliers >= FEW_INLIERS && points.structure >= PIXELS_AGREE) {
@@ -148,7 +148,7 @@ pub fn align(query: &QueryFeatures, reference: &LocalFeatures) -> Option<Alignme
     filling.chain(points).max_by(|a, b| a.explained().total_cmp(&b.explained()))
 }
 
-/// What one orientation of the reference leads to.
+/// The result of one orientation of the reference.
 struct Attempt<'a> {
     reference: Face<'a>,
     pairs: Vec<matching::Pair>,
@@ -156,7 +156,7 @@ struct Attempt<'a> {
     fit: Option<geometry::Fit>,
 }
 
-/// Of the reference, or of its mirror image.
+/// Pairs the query with the reference, or with its mirror image.
 fn attempt<'a>(query: &QueryFeatures, reference: &'a LocalFeatures, mirrored: Option<&'a RgbImage>) -> Attempt<'a> {
     let flipped = mirrored.is_some();
     let pairs = matching::pairs(query, reference, flipped);
@@ -174,14 +174,14 @@ impl Attempt<'_> {
         self.fit.as_ref().map_or(0, |fit| fit.inliers.len())
     }
 
-    /// The reference as the points lay it.
+    /// The alignment from keypoints.
     fn by_points(&self, query: &QueryFeatures) -> Option<Alignment> {
         let fit = self.fit.as_ref().filter(|fit| fit.inliers.len() >= FEWEST_INLIERS)?;
         let (agreement, samples) = compare::compare(query, self.reference, &fit.map);
         self.alignment(query, &fit.map, (fit.inliers.len(), fit.residual), &agreement, &samples)
     }
 
-    /// The reference stretched over the whole query, if the pixels bear it out.
+    /// The reference stretched over the whole query, if the pixels agree.
     fn filling(&self, query: &QueryFeatures) -> Option<Alignment> {
         let ((width, height), (wide, high)) = (self.reference.frame, query.features.frame);
         let map = Map::new_nonuniform_scaling(&nalgebra::Vector2::new(
@@ -213,7 +213,7 @@ impl Attempt<'_> {
         let corner = |x, y| geometry::project(map, x, y).map(|at| (at.x / wide, at.y / high));
         let mut corners = [corner(0.0, 0.0)?, corner(width, 0.0)?, corner(width, height)?, corner(0.0, height)?];
         if self.flipped {
-            // The map is that of the mirrored reference: its corners lie the other way round.
+            // The map is that of the mirrored reference, whose corners are in the opposite order.
             corners = [corners[1], corners[0], corners[3], corners[2]];
         }
         Some(Alignment {

@@ -1,26 +1,26 @@
-//! Whether two whole pictures are the same except for compression, size and a slight change of tone.
+//! Decides whether two whole photos are the same except for compression, size and a slight change of tone.
 
 use super::compare::{self, Colour, STEPS};
 use super::features::{LocalFeatures, QueryFeatures};
 use super::geometry::Map;
 
-/// The aspect ratios may differ by this factor, because sizes are rounded to whole pixels.
+/// Greatest factor between the aspect ratios, because sizes are rounded to whole pixels.
 const SAME_SHAPE: f64 = 1.02;
 /// Limits of an edit's gain and offset, per channel.
 const GAIN: (f64, f64) = (0.75, 1.33);
 const OFFSET: f64 = 30.0;
 /// Samples per side of the squares over which differences are averaged.
 const SQUARE: usize = 4;
-/// Largest mean difference, of 255, that compression and scaling leave: in one square, and over all squares.
+/// Greatest mean difference, of 255, that compression and scaling leave: in one square, and over all squares.
 const SQUARE_DIFFERS: f64 = 14.0;
 const DIFFERS: f64 = 5.0;
-/// Squares that must have visible detail: two blank pictures prove nothing.
+/// Least number of squares with visible detail: two blank photos prove nothing.
 const SQUARES_TO_SEE: usize = 6;
 /// A square has visible detail if its grey values have at least this standard deviation.
 const TO_SEE: f64 = 4.0;
 
-/// Whether the query is the whole reference: compressed or scaled again, or slightly lighter or warmer. Every part is compared,
-/// so two drawings that differ in one part are not the same.
+/// Whether the query is the whole reference: compressed or scaled again, or slightly lighter or warmer. Every part is
+/// compared, so two drawings that differ in one part are not the same.
 #[must_use]
 pub fn is_same_picture(query: &QueryFeatures, reference: &LocalFeatures) -> bool {
     let ((width, height), (wide, high)) = (reference.frame, query.features.frame);

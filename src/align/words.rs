@@ -1,10 +1,10 @@
-//! Visual words: a keypoint as a number that an inverted file is looked up by, and a few bits that tell apart what shares it.
+//! Visual words: a keypoint as a number for an inverted file, with a few bits that distinguish keypoints of one word.
 //!
-//! A descriptor's rows above and below the keypoint are two halves. The lower one is mirrored, so that both are compared with
-//! the same centres, and the mirror image of a descriptor has the same two words in the other order. Ordered words make a
-//! descriptor and its mirror image one entry, with a bit that tells them apart: a mirrored query costs nothing. Products of
-//! two small codebooks: Babenko and Lempitsky, "The Inverted Multi-Index", CVPR 2012. Signatures: Jegou, Douze and Schmid,
-//! "Hamming Embedding and Weak Geometric Consistency", ECCV 2008.
+//! The rows of a descriptor above and below the keypoint are two halves. The lower one is mirrored, so that both are
+//! compared with the same centres, and the mirror image of a descriptor has the same two words in the other order.
+//! Ordered words make a descriptor and its mirror image one entry, with a bit that distinguishes them, so a mirrored
+//! query costs nothing. Products of two small codebooks: Babenko and Lempitsky, "The Inverted Multi-Index", CVPR 2012.
+//! Signatures: Jegou, Douze and Schmid, "Hamming Embedding and Weak Geometric Consistency", ECCV 2008.
 
 use std::path::{Path, PathBuf};
 
@@ -28,17 +28,17 @@ use crate::photo::Sha256;
 const HALF: usize = DESCRIPTOR / 2;
 /// Bits of a signature.
 pub const SIGNATURE_BITS: u32 = 27;
-/// Directions that are told apart.
+/// Number of distinct directions of a keypoint.
 pub const ANGLES: u32 = 64;
-/// Steps of scale, half an octave each.
+/// Number of scales, half an octave each.
 pub const SCALES: u32 = 16;
-/// Keypoints of a reference that are indexed, those of most contrast.
+/// Most indexed keypoints of a reference, those with most contrast.
 const INDEXED: usize = 100;
-/// Keypoints of a photo that are looked up.
+/// Most keypoints of a photo that are looked up.
 const LOOKED_UP: usize = 250;
-/// Words that each keypoint of a photo is looked up under.
+/// Words under which each keypoint of a photo is looked up.
 const PROBES: usize = 4;
-/// Nearest centres of a half that make them.
+/// Nearest centres of a half that are combined to these words.
 const NEAR: usize = 4;
 
 const FORMAT: u32 = 1;
@@ -47,7 +47,7 @@ const ANGLE_SHIFT: u32 = SCALE_SHIFT + 4;
 const MIRROR_SHIFT: u32 = ANGLE_SHIFT + 6;
 const WORD_SHIFT: u32 = MIRROR_SHIFT + 1;
 
-/// A keypoint as it is indexed: its word, signature, direction, scale, and whether the descriptor was mirrored.
+/// An indexed keypoint: its word, signature, direction, scale, and whether the descriptor was mirrored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct VisualWord(u64);
 
@@ -69,32 +69,32 @@ impl VisualWord {
         )
     }
 
-    /// As it was kept; `None` for a word beyond `words`.
+    /// From stored bits; `None` for a word that is not below `words`.
     #[must_use]
     pub fn from_bits(bits: u64, words: usize) -> Option<Self> {
         (bits >> WORD_SHIFT < words as u64).then_some(Self(bits))
     }
 
-    /// For [`VisualWord::from_bits`].
+    /// The bits for [`VisualWord::from_bits`].
     #[must_use]
     pub fn to_bits(self) -> u64 {
         self.0
     }
 
-    /// Its word.
+    /// Index of the word, below [`Vocabulary::len`].
     #[must_use]
     pub fn word(self) -> usize {
         (self.0 >> WORD_SHIFT) as usize
     }
 
-    /// Everything but its word.
+    /// Everything but the word.
     #[must_use]
     pub fn payload(self) -> Payload {
         Payload(self.0 & ((1 << WORD_SHIFT) - 1))
     }
 }
 
-/// A visual word without its word.
+/// A visual word without the index of the word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Payload(pub u64);
 
@@ -128,22 +128,22 @@ impl Payload {
     }
 }
 
-/// What descriptors are turned into words by. Fitted to photos; see [`Vocabulary::fit`].
+/// The codebook that turns descriptors into words. Fitted to photos; see [`Vocabulary::fit`].
 #[derive(Debug, Clone)]
 pub struct Vocabulary {
     id: String,
     fitted_on: String,
-    /// Of a half, one a row.
+    /// Centres of halves, one per row.
     centres: Array2<f32>,
-    /// Squared lengths.
+    /// Squared lengths of the centres.
     lengths: Vec<f32>,
-    /// Axes for the first and for the second half, one a column.
+    /// Axes for the first and for the second half, one per column.
     axes: [Array2<f32>; 2],
-    /// The centres on these axes.
+    /// The centres projected on these axes.
     projected: [Array2<f32>; 2],
 }
 
-/// As it is kept.
+/// The vocabulary's file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Artefact {
@@ -156,38 +156,38 @@ struct Artefact {
     axes: String,
 }
 
-/// A vocabulary that cannot be used.
+/// Why a vocabulary cannot be used.
 #[derive(Debug, Error)]
 pub enum VocabularyError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("the vocabulary {path} cannot be read: {source}; it is part of the repository and of releases")]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system reports.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Values that cannot be.
+    /// A value is out of range, or the file is for another version.
     #[error("the vocabulary {path} is invalid: {reason}")]
     Invalid {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Got and expected.
+        /// What the file has, and what was expected.
         reason: String,
     },
 }
 
 impl Vocabulary {
-    /// Where the vocabulary is, in the folder of models.
+    /// Path of the vocabulary in the folder of models.
     #[must_use]
     pub fn path(models: &Path) -> PathBuf {
         models.join("keypoints").join("vocabulary.json")
     }
 
-    /// Reads it.
+    /// Reads the vocabulary from the folder of models.
     ///
     /// # Errors
-    /// When it is missing, unreadable or contradicts itself.
+    /// When the file is missing, unreadable or invalid.
     pub fn load(models: &Path) -> Result<Self, VocabularyError> {
         let path = Self::path(models);
         let bytes =
@@ -195,10 +195,10 @@ impl Vocabulary {
         Self::parse(&bytes).map_err(|reason| VocabularyError::Invalid { path, reason })
     }
 
-    /// Reads what [`Vocabulary::to_json`] wrote.
+    /// Parses the text of [`Vocabulary::to_json`].
     ///
     /// # Errors
-    /// Got and expected.
+    /// When a field is missing or out of range; the text says what was found and expected.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let artefact: Artefact = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if artefact.format != FORMAT {
@@ -234,32 +234,32 @@ impl Vocabulary {
         Self { id, fitted_on, centres, lengths, axes, projected }
     }
 
-    /// Its identity: words of two vocabularies are not comparable.
+    /// Identity of the vocabulary: words of different vocabularies are not comparable.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// What it was fitted to, for people to read.
+    /// The data of the fit, as text for people.
     #[must_use]
     pub fn fitted_on(&self) -> &str {
         &self.fitted_on
     }
 
-    /// How many words there are.
+    /// Number of words.
     #[must_use]
     pub fn len(&self) -> usize {
         let centres = self.centres.nrows();
         centres * (centres + 1) / 2
     }
 
-    /// Never.
+    /// Always false: a vocabulary has at least two centres.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// A reference's visual words.
+    /// A reference's visual words, at most 100.
     #[must_use]
     pub fn words(&self, reference: &LocalFeatures) -> Vec<VisualWord> {
         let count = reference.points.len().min(INDEXED);
@@ -268,7 +268,7 @@ impl Vocabulary {
         reference.points[..count].iter().enumerate().map(word).collect()
     }
 
-    /// A photo's visual words: for each keypoint those under which references are looked up.
+    /// A photo's visual words: for each keypoint, the words under which references are looked up.
     #[must_use]
     pub fn probes(&self, photo: &QueryFeatures) -> Vec<Vec<VisualWord>> {
         let features = &photo.features;
@@ -312,8 +312,8 @@ impl Vocabulary {
         Seen { near, nearest, projected: [halves.dot(&self.axes[0]), halves.dot(&self.axes[1])] }
     }
 
-    /// A keypoint under the `i`-th and `j`-th nearest centres of its halves. Where both are the same, its mirror image
-    /// has the same word: that is the second answer.
+    /// The word of a keypoint under the `i`-th and `j`-th nearest centres of its halves. If both centres are the same,
+    /// the mirror image has the same word, which is the second result.
     fn word(
         &self,
         seen: &Seen,
@@ -338,13 +338,13 @@ impl Vocabulary {
         (make(a > b), (a == b).then(|| make(true)))
     }
 
-    /// Words as they are kept, eight bytes each.
+    /// Serialises words, eight bytes each.
     #[must_use]
     pub fn to_bytes(words: &[VisualWord]) -> Vec<u8> {
         words.iter().flat_map(|word| word.to_bits().to_le_bytes()).collect()
     }
 
-    /// Reads what [`Vocabulary::to_bytes`] wrote; `None` for anything else.
+    /// Reads bytes of [`Vocabulary::to_bytes`]; `None` for anything else.
     #[must_use]
     pub fn from_bytes(&self, bytes: &[u8]) -> Option<Vec<VisualWord>> {
         let (eights, rest) = bytes.as_chunks::<8>();
@@ -353,7 +353,7 @@ impl Vocabulary {
         if rest.is_empty() { words.collect() } else { None }
     }
 
-    /// The artefact's text.
+    /// The vocabulary's file as text.
     #[must_use]
     pub fn to_json(&self) -> String {
         let text = |values: ArrayView2<'_, f32>| {
@@ -368,12 +368,13 @@ impl Vocabulary {
             centres: text(self.centres.view()),
             axes: text(axes.view()),
         };
-        // Strings and two numbers: there is nothing that could fail.
+        // Strings and two numbers: serialising them cannot fail.
         serde_json::to_string_pretty(&artefact).unwrap_or_default() + "\n"
     }
 
-    /// Fits one to pictures: centres by k-means (Lloyd), axes by the principal components of what the centres leave, turned
-    /// at random so that each bit says as much. The same pictures in the same order give the same vocabulary.
+    /// Fits a vocabulary to photos: centres by k-means (Lloyd), axes by the principal components of the residuals,
+    /// turned at random so that each bit carries as much information. The same photos in the same order give the same
+    /// vocabulary.
     #[must_use]
     pub fn fit(pictures: &[LocalFeatures], centres: usize, fitted_on: &str) -> Self {
         let mut random = StdRng::seed_from_u64(1);
@@ -425,7 +426,7 @@ impl Vocabulary {
     }
 }
 
-/// Halves of keypoints held against a vocabulary, two for each: as it is, and the other one mirrored.
+/// Halves of keypoints compared with a vocabulary, two for each: as it is, and the other one mirrored.
 struct Seen {
     near: usize,
     nearest: Vec<(u16, f32)>,
@@ -450,13 +451,13 @@ fn halves(descriptors: &Descriptors, count: usize) -> Array2<f32> {
     Array2::from_shape_vec((rows, HALF), values).unwrap_or_else(|_| Array2::zeros((0, HALF)))
 }
 
-/// A number of the normal distribution (Box and Muller).
+/// A random number of the normal distribution (Box and Muller).
 fn gaussian(random: &mut StdRng) -> f64 {
     let (a, b): (f64, f64) = (random.random_range(f64::MIN_POSITIVE..1.0), random.random());
     (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos()
 }
 
-/// Halves for k-means at most, and its rounds.
+/// Most halves for k-means; the next constant is its iterations.
 const MOST_HALVES: usize = 400_000;
 const ROUNDS: usize = 25;
 

@@ -5,27 +5,29 @@ use super::Place;
 use crate::align::colour::chroma;
 use crate::align::features::LocalFeatures;
 
-/// A colour that differs from the ground's by this, of 255, is the drawing's.
+/// A colour that differs from the ground by more than this, of 255, belongs to the drawing.
 const INK: f32 = 40.0;
-/// Fewer such pixels of the small picture are no drawing.
+/// Least number of such pixels in the thumbnail that make a drawing.
 const FEWEST_PIXELS: usize = 8;
-/// The drawing's box holds what is drawn by at least this share.
+/// A pixel belongs to the drawing's box if at least this share of it is drawn.
 const DRAWN: f32 = 0.3;
-/// Inks have one hue if the mean of their chroma is so long, of the mean of their lengths; or if they are nearly grey.
+/// Inks have one hue if the length of their mean chroma is at least this share of their mean length, or if they are
+/// nearly grey.
 const ONE_HUE: f64 = 0.95;
 const GREYISH: f64 = 25.0;
-/// What is compared around the drawing, in parts of the box's shorter and longer side: what lies beyond may be other things.
+/// Margin around the drawing that is compared, as shares of the box's shorter and longer side; other things may be
+/// beyond it.
 const MARGIN: (f64, f64) = (0.2, 0.03);
 
-/// A logo's drawing, apart from its ground.
+/// A logo's drawing, separated from its ground.
 #[derive(Debug, Clone)]
 pub(super) struct Drawing {
     /// How much of each pixel is drawn, 0 to 1, and its halvings.
     levels: Vec<Coverage>,
-    /// The box around what is drawn: left, top, right and bottom in pixels of the reference's frame.
+    /// The box around the drawing: left, top, right and bottom in pixels of the reference's frame.
     bounds: [f64; 4],
     frame: (u32, u32),
-    /// The colour that it is drawn in; `None` where there are several hues.
+    /// The drawing's colour; `None` if it has several hues.
     pub(super) ink: Option<[f64; 3]>,
 }
 
@@ -37,7 +39,7 @@ struct Coverage {
 }
 
 impl Drawing {
-    /// `None` where nothing stands out from the ground.
+    /// Separates the drawing from its ground; `None` if nothing stands out from the ground.
     pub(super) fn of(reference: &LocalFeatures) -> Option<Self> {
         let picture = &reference.thumbnail;
         let ground = border_colour(picture);
@@ -47,7 +49,7 @@ impl Drawing {
             return None;
         }
         drawn.sort_by(f32::total_cmp);
-        // Half of what is drawn counts fully, so that a lighter ink counts like a darker one.
+        // The median of the drawn pixels counts fully, so that a lighter ink counts like a darker one.
         let full = drawn[drawn.len() / 2];
         let (width, height) = (picture.width() as usize, picture.height() as usize);
         let values: Vec<f32> = distances.iter().map(|distance| (distance / full).min(1.0)).collect();
@@ -71,7 +73,7 @@ impl Drawing {
         (right - left, bottom - top)
     }
 
-    /// From the box to the reference's frame.
+    /// Maps the box to the reference's frame.
     pub(super) fn to_frame(&self) -> Matrix3<f64> {
         let [left, top, right, bottom] = self.bounds;
         let (x, y) = (f64::midpoint(left, right), f64::midpoint(top, bottom));
@@ -106,16 +108,16 @@ impl Coverage {
 pub(super) struct Grid {
     pub(super) columns: usize,
     pub(super) rows: usize,
-    /// Where its points lie: -1 to 1 on both axes of the box.
+    /// Positions of the points: -1 to 1 on both axes of the box.
     pub(super) points: Vec<(f64, f64)>,
-    /// How much is drawn there, 0 to 1.
+    /// How much is drawn at each point, 0 to 1.
     pub(super) drawn: Vec<f64>,
-    /// From one column, and one row, to the next.
+    /// Distance between columns, and between rows.
     pub(super) step: (f64, f64),
 }
 
 impl Grid {
-    /// With so many points along the longer side.
+    /// A grid with `longer` points along the longer side.
     pub(super) fn over(drawing: &Drawing, longer: usize) -> Self {
         let (width, height) = drawing.size();
         let margin = MARGIN.0 * width.min(height) + MARGIN.1 * width.max(height);
@@ -124,7 +126,7 @@ impl Grid {
         let (columns, rows) = (((wide / side).round() as usize).max(6), ((high / side).round() as usize).max(6));
         let (reach_x, reach_y) = (wide / width, high / height);
         let step = (2.0 * reach_x / columns as f64, 2.0 * reach_y / rows as f64);
-        // Read where pixels are about as large as a step: the photo is read alike.
+        // Read from the halving whose pixels are about as large as a step; the photo is read alike.
         let pixel = f64::from(drawing.frame.0) / drawing.levels[0].width as f64;
         let level = ((side / pixel).log2().round().max(0.0) as usize).min(drawing.levels.len() - 1);
         let coverage = &drawing.levels[level];
@@ -144,7 +146,7 @@ impl Grid {
         Self { columns, rows, points, drawn, step }
     }
 
-    /// How much of the drawing four squares along the longer side tell, 0 to 1: a blot resembles many things.
+    /// How much of the drawing four squares along the longer side explain, 0 to 1: a blot resembles many things.
     pub(super) fn simplicity(&self) -> f64 {
         let scale = 4.0 / self.columns.max(self.rows) as f64;
         let across = (self.columns as f64 * scale).ceil() as usize;
@@ -162,7 +164,7 @@ impl Grid {
     }
 }
 
-/// The places, from the box on, where a drawing that is all that stands out from a plain ground may lie: straight and
+/// The places of a drawing that is the only content on a plain ground, from the box around that content: straight and
 /// mirrored.
 pub(super) fn filling(picture: &RgbImage, frame: (u32, u32)) -> Vec<Place> {
     let ground = border_colour(picture);
@@ -177,8 +179,8 @@ pub(super) fn filling(picture: &RgbImage, frame: (u32, u32)) -> Vec<Place> {
     vec![Place::new(wide, 0.0, x, 0.0, high, y), Place::new(-wide, 0.0, x, 0.0, high, y)]
 }
 
-/// Whether `photo` is a colour, and another one than `known`. Black, white and grey are no colours: logos are printed in them
-/// everywhere.
+/// Whether `photo` is a colour, and another one than `known`. Black, white and grey do not count as colours: logos are
+/// printed in them everywhere.
 pub(super) fn is_other_colour(known: [f64; 3], photo: [f64; 3]) -> bool {
     const COLOURED: f64 = 45.0;
     const OTHER_HUE: f64 = 0.7;
@@ -191,7 +193,7 @@ fn away(pixel: image::Rgb<u8>, ground: [f32; 3]) -> f32 {
     pixel.0.into_iter().zip(ground).map(|(value, ground)| (f32::from(value) - ground).abs()).fold(0.0, f32::max)
 }
 
-/// Left, top, right and bottom of what `is_drawn`.
+/// Left, top, right and bottom of the pixels for which `is_drawn` is true.
 fn bounds((width, height): (usize, usize), is_drawn: impl Fn(usize) -> bool) -> Option<[f64; 4]> {
     let drawn = (0..width * height).filter(|place| is_drawn(*place)).map(|place| (place % width, place / width));
     let around = drawn.fold(None, |around, (x, y)| {
@@ -201,7 +203,7 @@ fn bounds((width, height): (usize, usize), is_drawn: impl Fn(usize) -> bool) -> 
     around.map(|(left, top, right, bottom)| [left as f64, top as f64, right as f64 + 1.0, bottom as f64 + 1.0])
 }
 
-/// The colour of what is drawn most fully, if all of it has one hue.
+/// The colour of the most fully drawn pixels, if all drawn pixels have one hue.
 fn ink(picture: &RgbImage, values: &[f32]) -> Option<[f64; 3]> {
     let drawn = |least: f32| {
         let pixels = picture.pixels().zip(values).filter(move |(_, value)| **value > least);

@@ -1,4 +1,4 @@
-//! Moves a drawing over a photo until both agree best, and tells how well they do.
+//! Moves a drawing over a photo to the best agreement, and measures that agreement.
 
 use nalgebra::{Matrix3, Matrix6, Vector3, Vector6};
 
@@ -7,32 +7,32 @@ use super::drawing::Grid;
 use crate::align::compare::bilinear;
 use crate::align::features::QueryFeatures;
 
-/// Share of the grid that must lie inside the photo.
+/// Least share of the grid that must be inside the photo.
 const INSIDE: f64 = 0.75;
-/// Variance of a channel that is noise: it must not be taken for a drawing.
+/// Variance of a channel that is noise and must not count as a drawing.
 const NOISE: f64 = 4.0;
-/// The greatest change of the place in one step, in units of the drawing's box.
+/// Greatest change of the place in one step, in units of the drawing's box.
 const STRIDE: f64 = 0.15;
 
-/// Parts of a drawing along its longer side; where both sides are about as long, half as many on each.
+/// Parts of a drawing along its longer side; if both sides are about as long, half as many on each.
 const PARTS: usize = 6;
-/// A part with less than this share of what the fullest one shows says nothing.
+/// A part with less than this share of the fullest part's content is ignored.
 const FAINT: f64 = 0.2;
-/// Variance, of what is drawn from 0 to 1, that is noise.
+/// Variance, of coverage from 0 to 1, that is noise.
 const PART_NOISE: f64 = 0.005;
 
-/// What the photo shows on a grid: how much seems to be drawn at each point, judged by the channels that tell it best.
+/// What the photo shows on a grid: the apparent coverage at each point, from the channels that predict it best.
 pub(super) struct Reading {
     values: Vec<Option<f64>>,
-    /// Multiple correlation of what is drawn with the photo's colours, 0 to 1.
+    /// Multiple correlation of the drawing's coverage with the photo's colours, 0 to 1.
     pub(super) agreement: f64,
-    /// The photo's colour where all is drawn.
+    /// The photo's colour where the drawing covers fully.
     pub(super) ink: [f64; 3],
     /// Share of the grid inside the photo.
     pub(super) inside: f64,
 }
 
-/// Reads the photo where the place puts the grid. `None` where too much of it lies outside.
+/// Reads the photo at the grid's place; `None` if too much of the grid is outside.
 pub(super) fn read(query: &QueryFeatures, grid: &Grid, place: &Place) -> Option<Reading> {
     let colours = colours(query, grid, place);
     let inside = colours.iter().flatten().count();
@@ -54,7 +54,7 @@ pub(super) fn read(query: &QueryFeatures, grid: &Grid, place: &Place) -> Option<
     if variance <= 0.0 {
         return None;
     }
-    // Least squares: which mix of the channels shows what is drawn? So dark on light and light on dark are alike.
+    // Least squares over the channels, so that dark on light and light on dark count alike.
     let weights = spread.cholesky()?.solve(&cross);
     let agreement = (weights.dot(&cross) / variance).max(0.0).sqrt();
     let gain = 1.0 / agreement.max(0.5);
@@ -66,7 +66,7 @@ pub(super) fn read(query: &QueryFeatures, grid: &Grid, place: &Place) -> Option<
 fn colours(query: &QueryFeatures, grid: &Grid, place: &Place) -> Vec<Option<Vector3<f64>>> {
     let across = place.column(0).norm() * grid.step.0;
     let down = place.column(1).norm() * grid.step.1;
-    // Read where pixels are about as large as a step.
+    // Read from the halving whose pixels are about as large as a step.
     let level = ((across * down).sqrt().log2().round().max(0.0) as usize).min(query.levels.len() - 1);
     let frame = &query.levels[level];
     let (wide, high) = (f64::from(query.features.frame.0), f64::from(query.features.frame.1));
@@ -80,8 +80,8 @@ fn colours(query: &QueryFeatures, grid: &Grid, place: &Place) -> Vec<Option<Vect
     grid.points.iter().map(colour).collect()
 }
 
-/// Improves the place by at most so many affine steps (Baker and Matthews, "Lucas-Kanade 20 Years On", IJCV 2004). The best
-/// place on the way is returned.
+/// Improves the place by at most `rounds` affine steps (Baker and Matthews, "Lucas-Kanade 20 Years On", IJCV 2004), and
+/// returns the best place of all steps.
 pub(super) fn refine(query: &QueryFeatures, grid: &Grid, from: &Place, rounds: usize) -> Option<(Place, Reading)> {
     let mut place = *from;
     let mut best = (place, read(query, grid, &place)?);
@@ -118,7 +118,7 @@ fn step(grid: &Grid, reading: &Reading) -> Option<Matrix3<f64>> {
     Some(Matrix3::new(1.0 + step[0], step[1], step[2], step[3], 1.0 + step[4], step[5], 0.0, 0.0, 1.0))
 }
 
-/// Cosine between the gradients of the drawing and of the reading, all together: -1 to 1.
+/// Cosine between the gradients of the drawing and of the reading, over all points: -1 to 1.
 pub(super) fn edges(grid: &Grid, reading: &Reading) -> f64 {
     let (mut both, mut drawn, mut seen) = (0.0, 0.0, 0.0);
     for around in neighbourhoods(grid, &reading.values) {
@@ -130,7 +130,7 @@ pub(super) fn edges(grid: &Grid, reading: &Reading) -> f64 {
     both / (drawn * seen).sqrt().max(1e-9)
 }
 
-/// A point of a grid with differences of its neighbours, across and down.
+/// A point of a grid with the differences of its neighbours, across and down.
 struct Around {
     place: usize,
     value: f64,
@@ -171,7 +171,7 @@ pub(super) fn worst_part(grid: &Grid, reading: &Reading) -> f64 {
     parts.fold(1.0, f64::min)
 }
 
-/// Sums over pairs of what is drawn and what is seen.
+/// Sums over pairs of the drawing's coverage and the reading's.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
     count: f64,
@@ -192,7 +192,7 @@ impl Sums {
         self.both += a * s;
     }
 
-    /// How much there is to see of the drawing.
+    /// How much of the drawing is in the sums.
     fn drawn(&self) -> f64 {
         (self.aa - self.a * self.a / self.count.max(1.0)).max(0.0)
     }

@@ -1,8 +1,8 @@
-//! Looks for a logo in a photo: the drawing itself, on whatever ground, in whatever colour, dark on light or light on dark.
+//! Finds a logo in a photo: the drawing itself, on any ground, in any colour, dark on light or light on dark.
 //!
-//! A logo has few keypoints, and fewer of them are seen again in a small print. So each pair of keypoints proposes a place by
-//! itself. There the drawing is laid over the photo and moved until both agree best. How well they agree says whether it is
-//! this logo; how it lies there, and in what colour, says whether it was changed.
+//! A logo has few keypoints, and fewer of them are found again in a small print, so each pair of keypoints proposes a
+//! place by itself. The drawing is laid over the photo at that place and moved to the best agreement. The agreement
+//! decides whether it is this logo; its shape and colour in the photo decide whether it was changed.
 
 mod drawing;
 mod fit;
@@ -18,77 +18,77 @@ use super::{Alignment, area, geometry};
 use drawing::{Drawing, Grid, filling, is_other_colour};
 use fit::{Reading, edges, read, refine, worst_part};
 
-/// Points along the longer side of the grid: where all proposals are compared, and at most where the best ones are.
+/// Points along the grid's longer side: for comparing all proposals, and the most for comparing the best ones.
 const COARSE: usize = 20;
 const FINE: usize = 56;
-/// Proposals that are moved on the coarse grid, and of these on the fine one, in each orientation.
+/// Proposals that are moved on the coarse grid, and on the fine one, in each orientation.
 const TRIED: usize = 32;
 const KEPT: usize = 3;
-/// Steps on either grid.
+/// Steps on the coarse grid, and on the fine one.
 const COARSE_STEPS: usize = 8;
 const FINE_STEPS: usize = 12;
-/// A print with a longer or shorter side below this, in pixels of the frame, shows too little.
+/// A print whose longer or shorter side is below this, in pixels of the frame, shows too little.
 const SHORTEST: (f64, f64) = (16.0, 8.0);
-/// The longer side of the photo in which a print's whole box is looked for on a plain ground.
+/// Longer side, in pixels, of the copy of a photo in which a print on a plain ground is searched for.
 const PLAIN: u32 = 160;
 
-/// Log-odds that a photo shows the logo, changed or not: a logistic regression on prints, drawings and imitations of 60 logos,
-/// and on other logos and goods (docs/ACCURACY.md).
+/// Intercept of the log-odds that a photo shows the logo, changed or not: a logistic regression on prints, drawings and
+/// imitations of 60 logos, and on other logos and goods (docs/ACCURACY.md).
 const BIAS: f64 = -17.3;
-/// Times the negative logarithm of what the drawing does not explain, and of what the edges do not.
+/// Factors of the negative logarithm of what the drawing leaves unexplained, and of what the edges do.
 const UNEXPLAINED: f64 = 2.1;
 const UNEXPLAINED_EDGES: f64 = 2.9;
-/// Times the logarithm of the print's shorter side in pixels.
+/// Factor of the logarithm of the print's shorter side in pixels.
 const SIDE: f64 = 1.2;
-/// Times the logarithm of the stretch.
+/// Factor of the logarithm of the stretch.
 const STRETCH: f64 = -3.5;
-/// Times how simple the drawing is, 0 to 1.
+/// Factor of the drawing's simplicity, 0 to 1.
 const SIMPLICITY: f64 = -0.6;
-/// Times the logarithm of one more than the inliers.
+/// Factor of the logarithm of one more than the number of inliers.
 const INLIERS: f64 = 3.6;
 
-/// A mirror image must leave at most this share unexplained of what the drawing itself does: many logos are symmetric.
+/// Most that a mirror image may leave unexplained, as a share of what the drawing leaves: many logos are symmetric.
 const MIRRORED: f64 = 0.55;
-/// Stretched by more than this along its own axes, a logo was changed. A slanted view also shears it.
+/// A logo stretched by more than this factor along its own axes was changed. A slanted view also shears it.
 const STRETCHED: f64 = 1.25;
 const SHEARED: f64 = 0.15;
 
-/// A part that correlates by less is another one.
+/// A part with a lower correlation differs.
 const PART_DIFFERS: f64 = 0.6;
 
-/// A place in a photo: from the drawing's box, -1 to 1 on both axes, to pixels of the query's frame.
+/// A place in a photo: maps the drawing's box, -1 to 1 on both axes, to pixels of the query's frame.
 type Place = Matrix2x3<f64>;
 
-/// What differs between a logo and what was found.
+/// A difference between a logo and its print in a photo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogoChange {
-    /// It is mirrored.
+    /// The print is mirrored.
     Mirrored,
-    /// It is wider or narrower.
+    /// The print is wider or narrower.
     Stretched,
-    /// It has another colour: neither its own, nor black, white or grey.
+    /// The print has a colour that is neither the logo's own, nor black, white or grey.
     OtherColour,
-    /// Some of its parts are missing, moved, turned or other ones.
+    /// Some parts are missing, moved, turned or replaced.
     OtherParts,
 }
 
-/// A logo as it was found in a photo.
+/// A logo found in a photo.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FoundLogo {
-    /// Where the reference's picture lies; its overlap with the photo is that of the drawing alone. `detail` is the correlation
+    /// Alignment of the reference; its overlap with the photo is that of the drawing alone. `detail` is the correlation
     /// with the drawing, `structure` that of the edges.
     pub alignment: Alignment,
     /// Log-odds that it is this logo, changed or not.
     pub evidence: f64,
-    /// Whether it was stretched along its own axes.
+    /// Whether the print is stretched along its own axes.
     pub stretched: bool,
-    /// Whether some of its parts are not there, or other ones.
+    /// Whether some parts are missing or replaced.
     pub parts_differ: bool,
 }
 
 impl FoundLogo {
-    /// What differs from the logo; nothing where it is the same.
+    /// The differences from the logo; empty if it is the same.
     #[must_use]
     pub fn changes(&self) -> Vec<LogoChange> {
         let differs = [
@@ -101,7 +101,8 @@ impl FoundLogo {
     }
 }
 
-/// The place where the logo's drawing agrees best with the photo. `None` where there is no drawing, or no place for it.
+/// Finds the place where the logo's drawing agrees best with the photo. `None` if the reference has no drawing, or the
+/// photo has no place for it.
 #[must_use]
 pub fn find_logo(query: &QueryFeatures, reference: &LocalFeatures) -> Option<FoundLogo> {
     let drawing = Drawing::of(reference)?;
@@ -207,15 +208,15 @@ impl Laid {
         }
     }
 
-    /// From the reference's frame to the query's.
+    /// Maps the reference's frame to the query's.
     fn map(&self, drawing: &Drawing) -> Matrix3<f64> {
         let mut whole = Matrix3::identity();
         whole.fixed_view_mut::<2, 3>(0, 0).copy_from(&self.place);
-        // The box has two sides, so that there is a way back.
+        // The box has two sides, so the map has an inverse.
         whole * drawing.to_frame().try_inverse().unwrap_or_else(Matrix3::identity)
     }
 
-    /// Pairs of keypoints that lie there, and their reprojection error.
+    /// Number of keypoint pairs that agree with the place, and their reprojection error.
     fn agreeing(&self, drawing: &Drawing, pairs: &[(Pair, Matrix3<f64>)], side: f64) -> (usize, f64) {
         let tolerance = (0.1 * side).clamp(2.0, geometry::TOLERANCE);
         let map = self.map(drawing);
@@ -230,8 +231,8 @@ impl Laid {
     }
 }
 
-/// Pairs of keypoints, straight and mirrored, in the same tones and in opposite ones; with each the mirror through which the
-/// reference was seen.
+/// Pairs of keypoints, straight and mirrored, in the same tones and in opposite ones; each with the mirror map of the
+/// reference.
 fn pairs(query: &QueryFeatures, reference: &LocalFeatures) -> Vec<(Pair, Matrix3<f64>)> {
     let width = f64::from(reference.frame.0);
     let mirror = Matrix3::new(-1.0, 0.0, width - 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0);
@@ -245,7 +246,7 @@ fn pairs(query: &QueryFeatures, reference: &LocalFeatures) -> Vec<(Pair, Matrix3
     all.collect()
 }
 
-/// Where the drawing's box lies if both points of a pair are the same.
+/// The place of the drawing's box if both keypoints of a pair are the same.
 fn proposed(pair: &Pair, mirror: &Matrix3<f64>, drawing: &Drawing) -> Place {
     let map = geometry::similarity(pair) * mirror * drawing.to_frame();
     map.fixed_view::<2, 3>(0, 0).into_owned()
@@ -255,7 +256,7 @@ fn is_mirrored(place: &Place) -> bool {
     place.fixed_view::<2, 2>(0, 0).determinant() < 0.0
 }
 
-/// Large enough to see, not larger than the photo, and with its centre inside.
+/// Whether the place is large enough, not larger than the photo, and has its centre inside.
 fn is_possible(query: &QueryFeatures, place: &Place) -> bool {
     let (wide, high) = (f64::from(query.features.frame.0), f64::from(query.features.frame.1));
     let (across, down) = (2.0 * place.column(0).norm(), 2.0 * place.column(1).norm());
@@ -268,7 +269,7 @@ fn is_possible(query: &QueryFeatures, place: &Place) -> bool {
         && (0.0..high).contains(&y)
 }
 
-/// Points of the fine grid: about one a pixel of the print.
+/// Points of the fine grid: about one per pixel of the print.
 fn points_along(place: &Place) -> usize {
     let longer = 2.6 * place.column(0).norm().max(place.column(1).norm());
     (longer as usize).clamp(COARSE, FINE)

@@ -7,25 +7,26 @@ use super::extrema::Extremum;
 use super::plane::Plane;
 use super::{BINS, CELLS, DESCRIPTOR};
 
-/// Bins of the histogram of directions, and how much of the highest peak another must have to be a direction too.
+/// Bins of the histogram of directions; the next constant is the share of the highest peak that makes another peak a
+/// direction.
 const DIRECTIONS: usize = 36;
 const PEAK: f32 = 0.8;
-/// Standard deviation of the window that directions are counted in, in scales of the point.
+/// Standard deviation of the window in which directions are counted, in scales of the keypoint.
 const WINDOW: f32 = 1.5;
-/// Samples on a side of that window, at most about: of larger windows every second or third pixel is read.
+/// About the most samples per side of that window: of larger windows every second or third pixel is read.
 const SIDE: usize = 18;
 
-/// Side of a cell in scales of the point.
+/// Side of a cell in scales of the keypoint.
 const CELL: f32 = 3.0;
-/// Samples on a side of a cell. Those half a cell beyond the outer cells count too.
+/// Samples per side of a cell. Samples up to half a cell beyond the outer cells count too.
 const SAMPLES: usize = 4;
 const ACROSS: usize = (CELLS + 1) * SAMPLES;
-/// The patch has one sample more on each side, for the gradients.
+/// The patch has one more sample on each side, for the gradients.
 const PATCH: usize = ACROSS + 2;
-/// Of a descriptor of unit length no entry counts for more, so that one strong edge does not speak for all.
+/// Greatest entry of a descriptor of unit length, so that one strong edge does not dominate.
 const CLIP: f32 = 0.2;
 
-/// The directions of the gradients around a point: the strongest, and others almost as strong, in radians.
+/// The directions of the gradients around a keypoint: the strongest, and others almost as strong, in radians.
 pub(super) fn directions(image: &Plane, point: &Extremum) -> Vec<f32> {
     let sigma = WINDOW * point.scale;
     let radius = (3.0 * sigma).round() as isize;
@@ -69,14 +70,14 @@ pub(super) fn directions(image: &Plane, point: &Extremum) -> Vec<f32> {
     peaks.collect()
 }
 
-/// Every `step`th place of `centre ± radius` that has neighbours on both sides.
+/// Every `step`th position of `centre ± radius` that has neighbours on both sides.
 fn inside(centre: isize, radius: isize, size: usize, step: usize) -> std::iter::StepBy<std::ops::Range<usize>> {
     let first = (centre - radius).max(1).unsigned_abs();
     let past = (centre + radius + 1).min(size as isize - 1).max(1).unsigned_abs();
     (first..past.max(first)).step_by(step)
 }
 
-/// Gradients as x and y; called, x becomes the direction and y the weighted strength.
+/// Gradients as x and y; after the call, x is the direction and y the weighted strength.
 #[derive(Default)]
 struct Gradients {
     x: Vec<f32>,
@@ -107,7 +108,7 @@ impl NullaryFnOnce for &mut Gradients {
     }
 }
 
-/// The angle of (x, y), 0 to 2 pi, within 0.0004: a polynomial that compilers can vectorise, which `atan2` is not.
+/// The angle of (x, y), 0 to 2 pi, within 0.0004: a polynomial that compilers can vectorise, unlike `atan2`.
 #[inline(always)]
 fn direction(x: f32, y: f32) -> f32 {
     let (wide, high) = (x.abs(), y.abs());
@@ -119,7 +120,7 @@ fn direction(x: f32, y: f32) -> f32 {
     if y < 0.0 { TAU - angle } else { angle }
 }
 
-/// The bin below an angle of 0 to 2 pi, and how much of it belongs to the next.
+/// The bin below an angle of 0 to 2 pi, and the share of the angle's weight for the next bin.
 #[inline(always)]
 fn binned(angle: f32, bins: usize) -> (usize, f32) {
     let place = angle * (bins as f32 / TAU);
@@ -127,16 +128,17 @@ fn binned(angle: f32, bins: usize) -> (usize, f32) {
     (below % bins, place - below as f32)
 }
 
-/// What a column or row of samples gives to which cells.
+/// The weights of a column or row of samples for its cells.
 #[derive(Clone, Copy)]
 struct Share {
     cell: usize,
-    /// Of this cell, and of the next.
+    /// Weight for this cell; the next field is that for the next cell.
     own: f32,
     next: f32,
 }
 
-/// For each column, or row, of samples. A cell before the first or behind the last is not kept: its share is 0.
+/// The weights of each column, or row, of samples. A cell before the first or after the last does not exist: its weight
+/// is 0.
 static SHARES: LazyLock<[Share; ACROSS]> = LazyLock::new(|| {
     std::array::from_fn(|place| {
         let middle = (CELLS + 1) as f32 / 2.0;
@@ -154,16 +156,16 @@ static SHARES: LazyLock<[Share; ACROSS]> = LazyLock::new(|| {
     })
 });
 
-/// The descriptor of a point in one direction, as RootSIFT: the square root of the histogram of gradients, whose entries
-/// sum to 1 (Arandjelovic and Zisserman, "Three things everyone should know to improve object retrieval", CVPR 2012); as
-/// signed bytes, 1.0 being 400: the few entries above 0.3175 are cut. `None` on a flat ground.
+/// The descriptor of a keypoint in one direction, as RootSIFT: the square root of the histogram of gradients, whose
+/// entries sum to 1 (Arandjelovic and Zisserman, "Three things everyone should know to improve object retrieval", CVPR
+/// 2012); as signed bytes, with 1.0 as 400: the few entries above 0.3175 are clipped. `None` on a flat ground.
 pub(super) fn describe(image: &Plane, point: &Extremum, angle: f32) -> Option<[i8; DESCRIPTOR]> {
     let patch = patch(image, point, angle);
     let (angles, strengths) = Arch::new().dispatch(PatchGradients(&patch));
     let mut histogram = [0.0_f32; DESCRIPTOR];
     let rows = angles.iter().zip(&strengths).zip(SHARES.iter());
     for ((angles, strengths), down) in rows {
-        // One cell more than there are, so that the next one is always there.
+        // One cell more than needed, so that there is always a next one.
         let mut row = [[0.0_f32; BINS]; CELLS + 1];
         for ((&angle, &strength), across) in angles.iter().zip(strengths).zip(SHARES.iter()) {
             let (bin, share) = binned(angle, BINS);
@@ -186,7 +188,7 @@ pub(super) fn describe(image: &Plane, point: &Extremum, angle: f32) -> Option<[i
     root(histogram)
 }
 
-/// The gradients of a patch: directions, and strengths.
+/// Computes the gradients of a patch: directions, and strengths.
 struct PatchGradients<'a>(&'a [[f32; PATCH]; PATCH]);
 
 impl NullaryFnOnce for PatchGradients<'_> {
@@ -220,7 +222,7 @@ fn root(mut histogram: [f32; DESCRIPTOR]) -> Option<[i8; DESCRIPTOR]> {
     Some(histogram.map(|value| ((value / sum).sqrt() * 400.0).round().min(127.0) as i8))
 }
 
-/// The surroundings of a point, turned upright by its direction and sampled `SAMPLES` to a cell's side.
+/// The surroundings of a keypoint, turned upright by its direction, with `SAMPLES` samples per side of a cell.
 fn patch(image: &Plane, point: &Extremum, angle: f32) -> [[f32; PATCH]; PATCH] {
     let step = CELL * point.scale / SAMPLES as f32;
     let (sin, cos) = angle.sin_cos();

@@ -4,23 +4,23 @@ use pulp::{Arch, NullaryFnOnce};
 use super::plane::Plane;
 use super::{BORDER, INTERVALS, SIGMA};
 
-/// Contrast that a point must have, of grey values 0 to 1. Lowe's 0.03 leaves too few points on plain goods.
+/// Least contrast of a keypoint, of grey values 0 to 1. Lowe's 0.03 leaves too few keypoints on plain goods.
 const CONTRAST: f32 = 0.012;
-/// Principal curvatures may differ by this factor; beyond it is an edge, along which a point has no place.
+/// Greatest ratio of principal curvatures; beyond it is an edge, along which a keypoint has no definite position.
 const EDGE: f32 = 10.0;
-/// How often a candidate may move to a neighbour while its place is refined.
+/// Most moves of a candidate to a neighbour while its position is refined.
 const MOVES: usize = 5;
 
 /// An extremum of the differences of Gaussians, in pixels of its octave.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Extremum {
     pub(super) octave: usize,
-    /// The difference, and with it the Gaussian, that it was found in.
+    /// Index of the difference, and of the Gaussian, in which it was found.
     pub(super) layer: usize,
     pub(super) x: f32,
     pub(super) y: f32,
     pub(super) scale: f32,
-    /// Contrast: the difference's absolute value at the refined place.
+    /// Contrast: the absolute value of the difference at the refined position.
     pub(super) response: f32,
 }
 
@@ -45,7 +45,7 @@ pub(super) fn find(octave: usize, differences: &[Plane], found: &mut Vec<Extremu
     }
 }
 
-/// Marks what is above or below its six nearest neighbours: few are, so that the other twenty are seldom looked at.
+/// Marks pixels above or below their six nearest neighbours. They are few, so the other twenty are seldom compared.
 struct Peaks<'a> {
     three: [&'a Plane; 3],
     y: usize,
@@ -93,7 +93,7 @@ fn is_extremum(three: [&Plane; 3], x: usize, y: usize) -> bool {
     })
 }
 
-/// The place where a parabola through the neighbours has its extremum; `None` where it runs away, is faint or an edge.
+/// The extremum of a parabola through the neighbours; `None` if it diverges, is faint or is on an edge.
 fn refined(octave: usize, differences: &[Plane], (mut layer, mut x, mut y): (usize, usize, usize)) -> Option<Extremum> {
     let (width, height) = (differences[0].width, differences[0].height);
     let mut offset = Vector3::zeros();

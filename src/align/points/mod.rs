@@ -1,7 +1,7 @@
-//! Points that can be found again in another picture, and descriptors of what is around them: SIFT (Lowe, "Distinctive
-//! Image Features from Scale-Invariant Keypoints", IJCV 2004), without doubling the picture first.
+//! Finds keypoints and their descriptors: SIFT (Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", IJCV
+//! 2004), without doubling the photo first.
 //!
-//! Loops over pixels are compiled for several processors and the one that fits is taken when they run; the answer is the
+//! Loops over pixels are compiled for several processors, and the suitable one is chosen at run time; the result is the
 //! same on all of them.
 
 #![expect(
@@ -18,21 +18,21 @@ use image::GrayImage;
 use super::features::Point;
 use plane::Plane;
 
-/// Cells on a side of a descriptor, directions in each, and bytes of the whole.
+/// Cells per side of a descriptor; the next constants are the directions per cell and the bytes of the whole.
 pub(super) const CELLS: usize = 4;
 pub(super) const BINS: usize = 8;
 pub(super) const DESCRIPTOR: usize = CELLS * CELLS * BINS;
-/// Scales looked at in an octave.
+/// Scales per octave.
 const INTERVALS: usize = 3;
-/// Blur of an octave's first picture, and of a picture as it comes, in pixels.
+/// Blur of an octave's first image; the next constant is the assumed blur of a photo. In pixels.
 const SIGMA: f32 = 1.6;
 const BLUR_OF_A_PICTURE: f32 = 0.5;
-/// Pixels on each side in which no point is looked for.
+/// Pixels along each edge without keypoints.
 const BORDER: usize = 5;
-/// The side of the smallest octave is at least this.
+/// Least side of the smallest octave, in pixels.
 const SMALLEST: usize = 16;
 
-/// The points of a picture, those of most contrast first, at most `most`, and their descriptors one after another.
+/// The keypoints of a photo, most contrast first, at most `most`, and their descriptors one after another.
 pub(super) fn find(picture: &GrayImage, most: usize) -> (Vec<Point>, Vec<i8>) {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let mut scratch = Vec::new();
@@ -64,7 +64,7 @@ pub(super) fn find(picture: &GrayImage, most: usize) -> (Vec<Point>, Vec<i8>) {
     (points, descriptors)
 }
 
-/// An octave: blurred from [`SIGMA`] on, each by the same factor more than the one before, to twice that and two more.
+/// An octave: images blurred from [`SIGMA`] to twice that and two steps more, each by the same factor.
 fn gaussians(base: Plane, scratch: &mut Vec<f32>) -> Vec<Plane> {
     let factor = 2.0_f32.powf(1.0 / INTERVALS as f32);
     let mut planes = vec![base];

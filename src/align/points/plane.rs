@@ -1,8 +1,8 @@
 use pulp::{Arch, NullaryFnOnce};
 
-/// Columns that are computed together: rows are padded to a multiple of it, so that no loop has a rest.
+/// Columns computed together: rows are padded to a multiple of it, so that loops have no remainder.
 const LANES: usize = 32;
-/// A Gaussian is cut off at this many standard deviations.
+/// Standard deviations at which a Gaussian is cut off.
 const REACH: f32 = 3.0;
 
 /// Grey values as f32, row by row.
@@ -10,7 +10,7 @@ const REACH: f32 = 3.0;
 pub(super) struct Plane {
     pub(super) width: usize,
     pub(super) height: usize,
-    /// From one row to the next; what is behind `width` is padding.
+    /// Distance between rows; values beyond `width` are padding.
     pub(super) stride: usize,
     pub(super) values: Vec<f32>,
 }
@@ -21,7 +21,7 @@ impl Plane {
         Self { width, height, stride, values: vec![0.0; stride * height] }
     }
 
-    /// Grey values 0 to 255 as 0 to 1.
+    /// Scales grey values from 0 to 255 to 0 to 1.
     pub(super) fn of(width: usize, height: usize, grey: &[u8]) -> Self {
         let mut plane = Self::new(width, height);
         for (row, grey) in plane.values.chunks_exact_mut(plane.stride).zip(grey.chunks_exact(width)) {
@@ -51,7 +51,7 @@ impl Plane {
         Self { values, ..*self }
     }
 
-    /// Blurred by a Gaussian of `sigma` pixels; beyond the border the border's value goes on.
+    /// Blurs with a Gaussian of `sigma` pixels; the border's values continue beyond the border.
     pub(super) fn blurred(&self, sigma: f32, scratch: &mut Vec<f32>) -> Self {
         let taps = gaussian(sigma);
         let mut blurred = Self::new(self.width, self.height);
