@@ -40,8 +40,8 @@ pub use words::{ANGLES, Payload, SCALES, SIGNATURE_BITS, VisualWord, Vocabulary,
 
 /// Least share of the smaller of two areas that both must cover to be the same place.
 const SAME_PLACE: f64 = 0.5;
-/// Fewer agreeing points than this can come by chance: then it is also tried whether the reference
-/// simply fills the frame, as it does in a blurred copy, or one of things that repeat.
+/// Fewer agreeing keypoints than this can occur by chance; then the reference is also compared at the position that
+/// fills the frame, as in a blurred copy or a photo of things that repeat.
 const FEW_INLIERS: usize = 12;
 /// Fewer agreeing keypoints than this do not locate the reference.
 const FEWEST_INLIERS: usize = 4;

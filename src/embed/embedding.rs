@@ -1,25 +1,25 @@
 use simsimd::SpatialSimilarity;
 use thiserror::Error;
 
-/// A finite, unit-norm vector. No other can be made, so a cosine is a dot product and never NaN.
+/// A finite, unit-norm vector. No other can be constructed, so a cosine is a dot product and never NaN.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding(Box<[f32]>);
 
-/// Why numbers did not become an [`Embedding`].
+/// Why numbers are not an [`Embedding`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum EmbeddingError {
-    /// A NaN or an infinity.
-    #[error("the vector holds a number that is not finite")]
+    /// A number is NaN or infinite.
+    #[error("the vector has a number that is not finite")]
     NotFinite,
-    /// Nothing to normalise.
+    /// All numbers are zero, or there are none.
     #[error("the vector is zero or empty")]
     Zero,
-    /// Stored bytes of another length.
+    /// The stored bytes have another length.
     #[error("the stored vector has {got} bytes, expected {expected}")]
     WrongLength {
         /// Bytes found.
         got: usize,
-        /// Bytes expected: four a dimension.
+        /// Bytes expected: four per dimension.
         expected: usize,
     },
 }
@@ -44,34 +44,34 @@ impl Embedding {
         Ok(Self(values.into()))
     }
 
-    /// The numbers.
+    /// The numbers, [`Self::dimension`] of them.
     #[must_use]
     pub fn as_slice(&self) -> &[f32] {
         &self.0
     }
 
-    /// How many numbers.
+    /// Number of dimensions.
     #[must_use]
     pub fn dimension(&self) -> usize {
         self.0.len()
     }
 
-    /// Cosine similarity in [-1, 1]. Vectors of different dimension have nothing in common: 0.
+    /// Cosine similarity in [-1, 1]; 0 for embeddings of different dimensions.
     #[must_use]
     pub fn similarity(&self, other: &Self) -> f32 {
         cosine(&self.0, &other.0)
     }
 
-    /// Little-endian f32, as stored.
+    /// Serialises the numbers as little-endian f32.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         self.0.iter().flat_map(|value| value.to_le_bytes()).collect()
     }
 
-    /// Reads what [`Embedding::to_bytes`] wrote, and normalises again.
+    /// Reads bytes of [`Embedding::to_bytes`], and normalises them again if their norm is not 1.
     ///
     /// # Errors
-    /// When the length is not `dimension` numbers, or the numbers are no embedding.
+    /// When the length is not that of `dimension` numbers, or the numbers are not an embedding.
     pub fn from_bytes(bytes: &[u8], dimension: usize) -> Result<Self, EmbeddingError> {
         let (chunks, rest) = bytes.as_chunks::<4>();
         if chunks.len() != dimension || !rest.is_empty() {
@@ -79,8 +79,8 @@ impl Embedding {
         }
         let values: Vec<f32> = chunks.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect();
         let norm: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum();
-        // Stored vectors already have norm 1: dividing again would change last bits, and identical
-        // photos must stay identical.
+        // Stored embeddings already have norm 1: dividing again would change last bits, and identical photos must stay
+        // identical.
         if (norm - 1.0).abs() < 1e-5 && values.iter().all(|value| value.is_finite()) {
             return Ok(Self(values.into()));
         }
@@ -88,7 +88,7 @@ impl Embedding {
     }
 }
 
-/// Dot product of two unit vectors, clamped into [-1, 1].
+/// Dot product of two unit vectors, clamped to [-1, 1].
 pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f32 {
     #[expect(clippy::cast_possible_truncation, reason = "a cosine fits f32")]
     let dot = f32::dot(a, b).unwrap_or(0.0) as f32;

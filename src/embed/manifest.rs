@@ -3,29 +3,29 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Everything that is particular to one ONNX image encoder, read from `models/<name>.toml`.
+/// The description of one ONNX image encoder, read from `models/<name>.toml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelManifest {
-    /// Name in configuration and answers; the file's name without `.toml`.
+    /// Name in configuration and answers; the manifest's file name without `.toml`.
     pub name: String,
-    /// The ONNX file, relative to the manifest's folder.
+    /// Path of the ONNX file, relative to the manifest's folder.
     pub file: PathBuf,
-    /// Sum of the ONNX file, 64 hex digits.
+    /// SHA-256 of the ONNX file, 64 hex digits.
     pub sha256: String,
-    /// Licence of the weights, for people to read.
+    /// Licence of the weights, as text for people.
     pub licence: String,
-    /// Where set-up gets the file; read by `scripts/setup`.
+    /// Source of the ONNX file; `scripts/setup` reads it.
     pub source: toml::Table,
-    /// What the network takes.
+    /// Input of the network.
     pub input: Input,
-    /// What it gives.
+    /// Output of the network.
     pub output: Output,
-    /// At which similarity a match means what, measured for this model.
+    /// Thresholds of verdicts, measured for this model.
     pub thresholds: ScoreThresholds,
 }
 
-/// The network's input.
+/// Name, shape and scaling of the network's input.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
@@ -35,12 +35,12 @@ pub struct Input {
     pub layout: Layout,
     /// Type of the numbers.
     pub dtype: DType,
-    /// To what size a photo is scaled.
+    /// Size that a photo is scaled to.
     pub size: Size,
     /// Subtracted from each channel (0 to 255) of an f32 input.
     #[serde(default)]
     pub mean: [f32; 3],
-    /// Each channel of an f32 input is divided by this after the subtraction.
+    /// Divisor of each channel of an f32 input, after the subtraction.
     #[serde(default = "ones")]
     pub std: [f32; 3],
 }
@@ -69,24 +69,24 @@ pub enum DType {
     F32,
 }
 
-/// To what size a photo is scaled (bilinear with antialiasing, as Pillow does it).
+/// Size that a photo is scaled to (bilinear with antialiasing, as Pillow does it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Size {
-    /// Both sides to this many pixels; the aspect ratio is given up.
+    /// Both sides to this many pixels; the aspect ratio is not preserved.
     Square(u32),
-    /// The shorter side to `pixels`, the aspect ratio kept, the longer side never over `longest`.
+    /// The shorter side to `pixels`, with the aspect ratio preserved and the longer side at most `longest`.
     ShorterSide {
         /// Pixels of the shorter side.
         pixels: u32,
-        /// Cap of the longer side, so that a thin strip of a photo stays cheap.
+        /// Most pixels of the longer side, so that a thin strip of a photo stays cheap.
         longest: u32,
     },
 }
 
 impl Size {
-    /// The same for a part of a photo: with a shorter side of its own `width` x `height`, from half of the asked
-    /// one to all of it. A fixed square stays.
+    /// The size for a part of a photo: with a shorter side of the part's own `width` x `height`, but at least half of
+    /// the full size and at most all of it. A fixed square is unchanged.
     #[must_use]
     pub fn without_enlarging(self, width: u32, height: u32) -> Self {
         match self {
@@ -113,69 +113,69 @@ impl Size {
     }
 }
 
-/// The network's output.
+/// Name and length of the network's output.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
     /// Name of the output in the graph.
     pub name: String,
-    /// Length of the vector.
+    /// Length of the embedding.
     pub dimension: usize,
 }
 
-/// From where on a match means what.
+/// Thresholds of verdicts: probabilities, unless a field says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoreThresholds {
-    /// Probability of a copy of a fake reference from which on it is `known_fake_match`.
+    /// Least probability of a copy of a fake reference for `known_fake_match`.
     pub fake_match: f32,
-    /// Probability of a copy of a fake reference from which on it is `known_fake_likely`.
+    /// Least probability of a copy of a fake reference for `known_fake_likely`.
     pub fake_likely: f32,
-    /// Probability of a copy of an authentic reference from which on it is `authentic_photo_reuse`.
+    /// Least probability of a copy of an authentic reference for `authentic_photo_reuse`.
     pub authentic_reuse: f32,
-    /// Cosine similarity from which on any reference is `same_product_lookalike`.
+    /// Least cosine similarity to any reference for `same_product_lookalike`.
     pub lookalike: f32,
-    /// Agreeing points from which on any reference is `same_product_lookalike`: the same print or
-    /// surface is seen.
+    /// Least number of agreeing keypoints with any reference for `same_product_lookalike`: the same print or surface is
+    /// in both photos.
     pub lookalike_inliers: u32,
-    /// A relevant reference, and one of the other polarity whose evidence (log-odds before calibration) is this
-    /// close: `conflict`.
+    /// Greatest difference of evidence (log-odds before calibration) between a relevant reference and one of the other
+    /// polarity for `conflict`.
     pub conflict_margin: f32,
-    /// Cosine similarity from which on two references whose perceptual hashes agree too are nearly the same image.
+    /// Cosine similarity from which on two references whose perceptual hashes also agree are near-duplicates.
     pub near_copy: f32,
-    /// Cosine similarity with a generic image from which on a reference is generic too.
+    /// Least cosine similarity with a generic image that makes a reference generic, too.
     pub generic: f32,
-    /// Photos of less quality (0 to 100, see the photo's fingerprint) say too little to match.
+    /// Least quality (0 to 100, see the photo's fingerprint) of a photo whose matches mean anything.
     pub min_quality: u8,
 }
 
-/// A manifest that cannot be used.
+/// Why a manifest cannot be used.
 #[derive(Debug, Error)]
 pub enum ManifestError {
-    /// No such manifest.
+    /// No manifest has this name.
     #[error("no model manifest at {path} ({source}); manifests there: {known}")]
     Missing {
-        /// Where it was looked for.
+        /// Path of the expected file.
         path: PathBuf,
-        /// Names that would do.
+        /// Names of the manifests there.
         known: String,
-        /// The system's words.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Not TOML, or not these fields.
+    /// The file is not TOML with the expected fields.
     #[error("the model manifest {path} cannot be read: {source}")]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Line and reason.
+        /// Line and reason of the parser's error.
         source: Box<toml::de::Error>,
     },
-    /// Values that cannot be.
+    /// A value is out of range or contradicts another.
     #[error("the model manifest {path} is wrong: {reason}")]
     Invalid {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong and what was expected.
+        /// What the file has, and what was expected.
         reason: String,
     },
 }
@@ -184,7 +184,7 @@ impl ModelManifest {
     /// Reads `<models>/<name>.toml`.
     ///
     /// # Errors
-    /// When it is missing, unreadable or contradicts itself.
+    /// When the file is missing, unreadable or invalid.
     pub fn load(models: &Path, name: &str) -> Result<Self, ManifestError> {
         let path = models.join(format!("{name}.toml"));
         let text = std::fs::read_to_string(&path).map_err(|source| ManifestError::Missing {
@@ -200,7 +200,7 @@ impl ModelManifest {
         }
     }
 
-    /// Name and sum, the identity of vectors: embeddings of two models never meet.
+    /// Name and checksum: the identity of embeddings. Embeddings of different models are not comparable.
     #[must_use]
     pub fn id(&self) -> String {
         format!("{}@{}", self.name, &self.sha256[..12])
@@ -217,7 +217,7 @@ impl ModelManifest {
             return Some("output.dimension is 0".to_owned());
         }
         if self.input.std.iter().any(|&std| !std.is_finite() || std == 0.0) {
-            return Some("input.std holds a zero or a number that is not finite".to_owned());
+            return Some("input.std has a zero or a number that is not finite".to_owned());
         }
         let (w, h) = self.input.size.target(1000, 1000);
         if !(8..=4096).contains(&w) || !(8..=4096).contains(&h) {
@@ -228,7 +228,7 @@ impl ModelManifest {
 }
 
 impl ScoreThresholds {
-    /// What is wrong with these thresholds, if anything.
+    /// What is wrong with these thresholds; `None` if nothing is.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         let probabilities = [
@@ -256,7 +256,7 @@ impl ScoreThresholds {
         None
     }
 
-    /// The probability from which on a reference of this polarity says more than "looks alike".
+    /// The probability from which on a reference of this polarity means more than "looks alike".
     #[must_use]
     pub fn relevance(&self, fake: bool) -> f32 {
         if fake { self.fake_likely } else { self.authentic_reuse }

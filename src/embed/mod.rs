@@ -1,5 +1,5 @@
-//! A [`Photo`](crate::photo::Photo) becomes an [`Embedding`]: preprocess (pure), ONNX Runtime on its
-//! own threads. Knows no brand.
+//! Turns a [`Photo`](crate::photo::Photo) into an [`Embedding`]: preprocessing (pure), then ONNX Runtime on its own
+//! threads. Independent of brands.
 
 mod embedding;
 mod manifest;

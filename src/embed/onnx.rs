@@ -19,73 +19,74 @@ use super::manifest::DType;
 use super::{Embedding, EmbeddingError, ModelManifest, Tensor, preprocess};
 use crate::photo::{Limits, Photo, Sha256};
 
-/// Why a model cannot run, or did not.
+/// Why a model cannot run, or failed.
 #[derive(Debug, Error)]
 pub enum ModelError {
-    /// The shared library is not there or not loadable.
+    /// The shared library is missing or cannot be loaded.
     #[error(
         "ONNX Runtime cannot be loaded from {path}: {reason}; run touchstone model fetch, or set `runtime` to libonnxruntime"
     )]
     Runtime {
-        /// Path that was tried.
+        /// Path of the library.
         path: PathBuf,
-        /// The loader's words.
+        /// The loader's message.
         reason: String,
     },
-    /// The weights are not there.
+    /// The file of the weights cannot be read.
     #[error("the model file {path} cannot be read: {source}; run touchstone model fetch {name}")]
     MissingFile {
-        /// Path that was tried.
+        /// Path of the file.
         path: PathBuf,
-        /// The model's name.
+        /// Name of the model.
         name: String,
-        /// The system's words.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The weights are not those that the manifest names.
+    /// The file of the weights is not the one that the manifest names.
     #[error(
         "the model file {path} has sha256 {got}, expected {expected} from its manifest; run touchstone model fetch {name}"
     )]
     WrongSum {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The model's name.
+        /// Name of the model.
         name: String,
-        /// Sum found.
+        /// SHA-256 of the file.
         got: String,
-        /// Sum in the manifest.
+        /// SHA-256 in the manifest.
         expected: String,
     },
-    /// The graph is not as the manifest says.
+    /// The graph differs from the manifest.
     #[error("model {name}: {what} is {got}, expected {expected} from its manifest")]
     Mismatch {
-        /// The model's name.
+        /// Name of the model.
         name: String,
-        /// What differs.
+        /// The property that differs.
         what: &'static str,
-        /// What the graph has.
+        /// Value in the graph.
         got: String,
-        /// What the manifest says.
+        /// Value in the manifest.
         expected: String,
     },
-    /// ONNX Runtime refused or failed.
+    /// ONNX Runtime returned an error.
     #[error("ONNX Runtime failed: {0}")]
     Run(#[from] ort::Error),
-    /// No thread for a session.
+    /// A thread for a session cannot start.
     #[error("an embedding thread cannot start: {0}")]
     Thread(std::io::Error),
-    /// The network gave no usable vector.
-    #[error("the model's output is no embedding: {0}")]
+    /// The network's output is not finite, or zero.
+    #[error("the model's output is not an embedding: {0}")]
     Output(#[from] EmbeddingError),
 }
 
 static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
 
-/// Locked for reading while a thread is inside ONNX Runtime. A thread must never lock it twice: [`quiet`] may wait in between.
+/// Read-locked while a thread is inside ONNX Runtime. A thread must never lock it twice, because [`quiet`] may wait in
+/// between.
 static INSIDE: RwLock<()> = RwLock::new(());
 
-/// Waits until no thread is inside ONNX Runtime and lets none enter again. Call it before the process ends: the exit destroys
-/// the runtime's statics even while threads still use them.
+/// Waits until no thread is inside ONNX Runtime, and lets none enter again. Call it before the process ends: the exit
+/// destroys the runtime's statics even while threads still use them.
 pub fn quiet() {
     std::mem::forget(INSIDE.write());
 }
@@ -98,8 +99,9 @@ fn log(level: LogLevel, category: &str, _id: &str, _place: &str, message: &str) 
     }
 }
 
-/// The variable that keeps ONNX Runtime's own builds from noting each start, with the program's path and the machine's kind and
-/// id, and sending that to their maker. They look at it when they are loaded, before anybody can say no another way.
+/// The variable that stops ONNX Runtime's own builds from recording each start, with the program's path and the
+/// machine's kind and id, and sending it to their maker. They read it while they are loaded, before any other way to
+/// opt out.
 pub const NO_TELEMETRY: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
 
 /// Whether [`NO_TELEMETRY`] is in the environment.
@@ -112,8 +114,8 @@ pub fn telemetry_is_off() -> bool {
 /// Loads ONNX Runtime from the shared library at `path`, once for the process.
 ///
 /// # Errors
-/// [`ModelError::Runtime`] when the library is missing, of another kind or too old, and without [`NO_TELEMETRY`] in the
-/// environment.
+/// [`ModelError::Runtime`] when the library is missing, of another kind or too old, or when [`NO_TELEMETRY`] is not in
+/// the environment.
 pub fn load_runtime(path: &Path) -> Result<(), ModelError> {
     static LOADING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = LOADING.lock();
@@ -123,7 +125,7 @@ pub fn load_runtime(path: &Path) -> Result<(), ModelError> {
     let failed = |reason: String| ModelError::Runtime { path: path.to_owned(), reason };
     if !telemetry_is_off() {
         let (name, value) = NO_TELEMETRY;
-        return Err(failed(format!("it would send what it notes to its maker; set {name}={value} to load it")));
+        return Err(failed(format!("it would send usage data to its maker; set {name}={value} to load it")));
     }
     cut_off(path).map_or(Ok(()), |reason| Err(failed(reason)))?;
     let environment = ort::init_from(path)
@@ -137,12 +139,12 @@ pub fn load_runtime(path: &Path) -> Result<(), ModelError> {
     Ok(())
 }
 
-/// Detects a truncated shared library. The loader would map it anyway, and the process would die of SIGBUS.
+/// Detects a truncated shared library. The loader would map it anyway, and SIGBUS would kill the process.
 fn cut_off(path: &Path) -> Option<String> {
     let mut head = [0; 64];
     let mut file = std::fs::File::open(path).ok()?;
     file.read_exact(&mut head).ok()?;
-    // ELF, 64 bits, little-endian: the section headers are its end.
+    // ELF, 64 bits, little-endian: the section headers are at its end.
     if !head.starts_with(b"\x7fELF\x02\x01") {
         return None;
     }
@@ -150,17 +152,17 @@ fn cut_off(path: &Path) -> Option<String> {
         |at: usize, bytes: usize| head[at..at + bytes].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
     let end = number(40, 8).saturating_add(number(58, 2) * number(60, 2));
     let got = file.metadata().ok()?.len();
-    (got < end).then(|| format!("the file is cut off: it has {got} bytes, expected {end}"))
+    (got < end).then(|| format!("the file is truncated: it has {got} bytes, expected {end}"))
 }
 
-/// One session on one model. `Session::run` is exclusive, so each worker thread has its own.
+/// One session of one model. `Session::run` is exclusive, so each worker thread has its own.
 pub(super) struct OnnxModel {
     session: Session,
     manifest: ModelManifest,
 }
 
 impl OnnxModel {
-    /// Opens the model from its proven weights; proves names, type and dimension.
+    /// Opens the model from weights whose checksum was verified; verifies names, type and dimension.
     pub(super) fn from_weights(weights: &[u8], manifest: &ModelManifest, threads: usize) -> Result<Self, ModelError> {
         let environment = ENVIRONMENT.get().ok_or_else(|| ModelError::Runtime {
             path: PathBuf::new(),
@@ -175,7 +177,7 @@ impl OnnxModel {
             .map_err(ort::Error::from)?
             .with_intra_op_spinning(false)
             .map_err(ort::Error::from)?
-            // A pattern is kept for each shape of input ever seen, and photos have many.
+            // The runtime would store a pattern for each input shape, and photos have many.
             .with_memory_pattern(false)
             .map_err(ort::Error::from)?
             .commit_from_memory(weights)?;
@@ -189,7 +191,7 @@ impl OnnxModel {
     /// Embeds tensors of one shape in one run.
     ///
     /// # Errors
-    /// When the runtime fails or a vector is not finite.
+    /// When the runtime fails or an output is not finite.
     pub(super) fn embed(&mut self, tensors: &[Tensor]) -> Result<Vec<Embedding>, ModelError> {
         let name = self.manifest.output.name.clone();
         let expected = self.manifest.output.dimension;
@@ -241,7 +243,7 @@ impl OnnxModel {
         Ok(())
     }
 
-    /// Runs once on a drawn picture: the surest way to learn what comes out.
+    /// Runs once on a generated photo, the surest way to learn the output's dimension.
     fn check_dimension(&mut self) -> Result<(), ModelError> {
         let probe = probe_photo();
         let tensor = preprocess(&probe, &self.manifest.input);
@@ -249,7 +251,7 @@ impl OnnxModel {
     }
 }
 
-/// Reads the weights and proves their sum.
+/// Reads the weights and verifies their checksum.
 pub(super) fn read_weights(models: &Path, manifest: &ModelManifest) -> Result<Vec<u8>, ModelError> {
     let path = models.join(&manifest.file);
     let weights = std::fs::read(&path).map_err(|source| ModelError::MissingFile {
@@ -269,7 +271,7 @@ enum Batch {
     F32(ndarray::Array4<f32>),
 }
 
-/// Stacks tensors of one shape and type; the worker only brings such together.
+/// Stacks tensors of one shape and type; the worker batches only such tensors.
 fn join(tensors: &[Tensor]) -> Batch {
     let bytes: Vec<_> =
         tensors.iter().filter_map(|t| if let Tensor::U8(a) = t { Some(a.view()) } else { None }).collect();
@@ -282,7 +284,7 @@ fn join(tensors: &[Tensor]) -> Batch {
     }
 }
 
-/// A small picture with edges, so that no network answers zero.
+/// A small photo with edges, so that no network returns zeros.
 fn probe_photo() -> Photo {
     const BMP_HEADER: &[u8; 54] = b"BM\xf6\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x08\0\0\0\x08\0\0\0\x01\0\x18\0\0\0\0\0\xc0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
     let mut bytes = BMP_HEADER.to_vec();

@@ -3,7 +3,7 @@ use ndarray::Array3;
 use super::manifest::{DType, Input, Layout, Size};
 use crate::photo::{Filter, Photo, resized};
 
-/// One photo as a network takes it, without the batch axis.
+/// One photo as a network's input, without the batch axis.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Tensor {
     /// Bytes 0 to 255.
@@ -13,7 +13,7 @@ pub enum Tensor {
 }
 
 impl Tensor {
-    /// The three axes' lengths; photos of equal shape can share a batch.
+    /// Lengths of the three axes; photos of equal shape can share a batch.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
         match self {
@@ -23,14 +23,14 @@ impl Tensor {
     }
 }
 
-/// Scales `photo` and lays it out as `input` says.
+/// Scales `photo` and arranges its pixels as `input` says.
 #[must_use]
 pub fn preprocess(photo: &Photo, input: &Input) -> Tensor {
     laid_out(photo, input, input.size)
 }
 
-/// As [`preprocess`], but for a part of a photo: a small one is not enlarged to a whole photo's size, which would
-/// only cost time.
+/// As [`preprocess`], but for a part of a photo: a small part is not enlarged to a whole photo's size, which would only
+/// cost time.
 #[must_use]
 pub fn preprocess_view(view: &Photo, input: &Input) -> Tensor {
     laid_out(view, input, input.size.without_enlarging(view.width(), view.height()))
@@ -41,7 +41,7 @@ fn laid_out(photo: &Photo, input: &Input, size: Size) -> Tensor {
     let scaled = resized(photo.rgb(), (width, height), Filter::Bilinear);
     let (rows, columns) = (height as usize, width as usize);
     if (input.dtype, input.layout) == (DType::U8, Layout::Nhwc) {
-        // As the pixels lie already.
+        // The pixels already have this order.
         return Tensor::U8(Array3::from_shape_vec((rows, columns, 3), scaled.into_raw()).unwrap_or_default());
     }
     let pixels = scaled.as_raw();

@@ -11,17 +11,17 @@ use super::{Embedding, ModelError, ModelManifest, OnnxModel, Tensor, preprocess,
 use crate::photo::Photo;
 use crate::telemetry;
 
-/// How the embedding threads work.
+/// Threads and queue of the embedder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EmbedOptions {
-    /// Threads with a session each; 0 means one a core.
+    /// Threads with one session each; 0 means one per core.
     pub workers: usize,
     /// Threads inside one run of the network.
     pub threads_per_worker: usize,
-    /// Photos that may wait; one more is refused.
+    /// Most photos that may wait; further ones are rejected.
     pub queue: usize,
-    /// Photos of one shape that share a run at most.
+    /// Most photos of one shape in one run.
     pub max_batch: usize,
     /// Longest wait, in microseconds, for a started batch to fill. A lone photo never waits.
     pub max_wait_us: u64,
@@ -36,13 +36,13 @@ impl Default for EmbedOptions {
 /// Why a photo has no embedding.
 #[derive(Debug, Error)]
 pub enum EmbedError {
-    /// The queue is full: come again.
+    /// The queue is full; try again later.
     #[error("the embedding queue is full; try again in a second")]
     Busy,
     /// The network failed on this photo.
     #[error("the model failed: {0}")]
     Failed(String),
-    /// The threads are gone.
+    /// The threads have ended.
     #[error("the embedding threads have stopped")]
     Stopped,
 }
@@ -52,11 +52,11 @@ struct Job {
     answer: Sender<Result<Embedding, String>>,
 }
 
-/// An embedding that is being computed.
+/// An embedding in work.
 pub struct Pending(Receiver<Result<Embedding, String>>);
 
 impl Pending {
-    /// Waits for it. Blocks: not for async threads.
+    /// Waits for the embedding. Blocks: do not call it on async threads.
     ///
     /// # Errors
     /// [`EmbedError::Failed`] or [`EmbedError::Stopped`].
@@ -75,10 +75,10 @@ pub struct Embedder {
 }
 
 impl Embedder {
-    /// Opens the model once a thread and starts the threads. They end when the embedder is dropped.
+    /// Opens the model once per thread and starts the threads. They end when the embedder is dropped.
     ///
     /// # Errors
-    /// Whatever keeps the model from running, with got and expected.
+    /// When the file or the runtime cannot be used, or the graph differs from the manifest.
     pub fn start(models: &Path, manifest: ModelManifest, options: &EmbedOptions) -> Result<Self, ModelError> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let workers = if options.workers == 0 { cores } else { options.workers };
@@ -106,10 +106,10 @@ impl Embedder {
         &self.manifest
     }
 
-    /// Preprocesses here, queues the rest, and refuses when the queue is full.
+    /// Preprocesses the photo on the calling thread and queues it.
     ///
     /// # Errors
-    /// [`EmbedError::Busy`] or [`EmbedError::Stopped`].
+    /// [`EmbedError::Busy`] when the queue is full, or [`EmbedError::Stopped`].
     pub fn submit(&self, photo: &Photo) -> Result<Pending, EmbedError> {
         let (job, pending) = job(preprocess(photo, &self.manifest.input));
         match self.queue.try_send(job) {
@@ -119,7 +119,7 @@ impl Embedder {
         }
     }
 
-    /// As [`Embedder::submit`], but waits for a place in the queue: for work that nobody waits for.
+    /// As [`Embedder::submit`], but waits for a place in the queue; for background work.
     ///
     /// # Errors
     /// [`EmbedError::Stopped`].
@@ -127,7 +127,7 @@ impl Embedder {
         self.queue_patiently(preprocess(photo, &self.manifest.input))
     }
 
-    /// For a part of a photo that was accepted (see [`preprocess_view`]): waits for a place too.
+    /// Queues a part of an accepted photo (see [`preprocess_view`]), and waits for a place in the queue, too.
     ///
     /// # Errors
     /// [`EmbedError::Stopped`].
@@ -156,7 +156,7 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) {
-        // A photo of another shape that ended the last batch; it opens the next one.
+        // A photo of another shape, which ended the last batch and opens the next one.
         let mut odd_one = None;
         while let Some(first) = odd_one.take().or_else(|| self.jobs.recv().ok()) {
             let mut batch = vec![first];
@@ -165,7 +165,7 @@ impl Worker {
         }
     }
 
-    /// Takes what is already queued; only a batch that has company waits for more.
+    /// Takes photos already queued; waits for more only if the batch has more than one.
     fn fill(&self, batch: &mut Vec<Job>) -> Option<Job> {
         let deadline = Instant::now() + self.max_wait;
         while batch.len() < self.max_batch {
@@ -190,11 +190,11 @@ impl Worker {
             Ok(embeddings) => {
                 telemetry::embedded(tensors.len(), started.elapsed());
                 for (answer, embedding) in answers.into_iter().zip(embeddings) {
-                    // Whoever asked may have gone: no one to tell.
+                    // The caller may have gone; then nobody receives the embedding.
                     let _ = answer.send(Ok(embedding));
                 }
             }
-            // One photo's numbers must not fail its neighbours: run them one by one.
+            // One photo must not fail the others of its batch: run them one by one.
             Err(_) if tensors.len() > 1 => {
                 for (tensor, answer) in tensors.into_iter().zip(answers) {
                     self.embed(vec![Job { tensor, answer }]);

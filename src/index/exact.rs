@@ -5,15 +5,15 @@ use super::vectors::{push_signs, quantise};
 use super::{Hit, VectorIndex, VectorSet, sort_hits};
 use crate::embed::Embedding;
 
-/// Scans every row: where there are many, by their signs, of which the nearest `16 k + 4096` go on; these by int8, of which the
-/// best `4 k + 64` go on; these with f32.
+/// Scans every row. In large sets, signs select the nearest `16 k + 4096` rows, int8 the best `4 k + 64` of these, and
+/// f32 gives the answer.
 ///
-/// The int8 error on unit vectors is below 0.01 (512 dimensions), so a true neighbour is lost there only where more than
-/// `3 k + 64` others lie within that of it. What the signs lose is measured: docs/PERFORMANCE.md.
+/// The int8 error on unit vectors is below 0.01 (512 dimensions), so int8 loses a true neighbour only if more than
+/// `3 k + 64` others are within that error of it. The loss by signs is measured: docs/PERFORMANCE.md.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ExactIndex;
 
-/// Orders f32 by `total_cmp` for the heap.
+/// A similarity and its row, ordered by `total_cmp` for the heap.
 #[derive(PartialEq)]
 struct Score(f32, u32);
 
@@ -31,30 +31,31 @@ impl Ord for Score {
     }
 }
 
-/// Rows that go on from the signs, of a search for `k`. Of 20,000 embeddings of real photos a quarter as many lost none of
-/// 29,000 neighbours with a cosine of at least 0.46, and 37 of the 28,800 nearest sixteen, which were further away.
+/// Number of rows that signs select in a search for `k`. For 20,000 embeddings of real photos, a quarter of it lost
+/// none of 29,000 neighbours with a cosine of at least 0.46, and 37 of the 28,800 nearest sixteen, which had lower
+/// cosines.
 fn sieved(k: usize) -> usize {
     k.saturating_mul(16).saturating_add(4096)
 }
 
-/// Rows that go on from int8, of a search for `k`.
+/// Number of rows that int8 selects in a search for `k`.
 fn ordered(k: usize) -> usize {
     k.saturating_mul(4).saturating_add(64)
 }
 
-/// Fewer signs than this say too little.
+/// Least number of dimensions for selection by signs.
 const ENOUGH_SIGNS: usize = 256;
 
-/// Which rows a scan is about.
+/// The rows that a scan covers.
 #[derive(Clone, Copy)]
 enum Rows<'a> {
-    /// Those that this lets through.
+    /// The rows for which the function is true.
     Alive(&'a dyn Fn(u32) -> bool),
-    /// These.
+    /// These rows.
     These(&'a [u32]),
 }
 
-/// Those of `rows` whose signs are nearest to the query's; all, where they are few.
+/// The rows of `rows` whose signs are nearest to the query's; all rows if there are few.
 fn sieve(vectors: &VectorSet, query: &Embedding, k: usize, rows: Rows<'_>) -> Vec<u32> {
     let wanted = sieved(k);
     let count = match rows {
@@ -80,12 +81,12 @@ fn sieve(vectors: &VectorSet, query: &Embedding, k: usize, rows: Rows<'_>) -> Ve
             let mut nearest = lowest(&differing, query.dimension(), wanted);
             let all = nearest.len();
             nearest.retain(|&row| alive(row));
-            // Of what is let through, all that a search of everything would have let go on: what is near is among it, of
-            // what is far not always the nearest.
+            // The admitted rows among those that a search of everything would select: they contain the near ones, but
+            // not always the nearest of the far ones.
             if nearest.len() == all || nearest.len() >= ordered(k) {
                 return nearest;
             }
-            // What is served no more must not take the places of what is.
+            // Rows that are no longer served must not displace others.
             for (row, count) in vectors.rows().zip(&mut differing) {
                 if !alive(row) {
                     *count = GONE;
@@ -96,10 +97,10 @@ fn sieve(vectors: &VectorSet, query: &Embedding, k: usize, rows: Rows<'_>) -> Ve
     }
 }
 
-/// In place of a count: the row does not come into question.
+/// In place of a count: the row is excluded.
 const GONE: u16 = u16::MAX;
 
-/// The `wanted` rows with the lowest counts, and those that are equal to the last of them.
+/// The `wanted` rows with the lowest counts, and all rows that equal the last of them.
 fn lowest(differing: &[u16], dimension: usize, wanted: usize) -> Vec<u32> {
     let mut counts = vec![0_usize; dimension + 1];
     for &count in differing {
@@ -108,7 +109,7 @@ fn lowest(differing: &[u16], dimension: usize, wanted: usize) -> Vec<u32> {
         }
     }
     let mut left = wanted;
-    // With the count that fills the last place all rows of it go on, so that the answer does not depend on their order.
+    // All rows with the count of the last one are included, so that the answer does not depend on their order.
     let last = counts.iter().position(|&rows| {
         let full = rows >= left;
         left = left.saturating_sub(rows);

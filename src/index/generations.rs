@@ -1,4 +1,4 @@
-//! The folder of a model's generations: which there are, which one serves.
+//! The folder of a model's generations: listing them, and selecting the one that serves.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -14,41 +14,41 @@ const CURRENT: &str = "CURRENT";
 const LOCK: &str = ".publishing";
 const STAGING: &str = ".building-";
 
-/// A generation's folder and what its header says.
+/// A generation's folder and its header.
 pub(super) struct Place {
     pub(super) folder: PathBuf,
     pub(super) header: Header,
 }
 
-/// What a published generation says of itself.
+/// The header of a published generation, with its size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GenerationInfo {
-    /// Its folder's name.
+    /// Name of its folder.
     pub name: String,
-    /// Counts up.
+    /// Number of the generation; later ones have higher numbers.
     pub number: u64,
-    /// Identity of the model.
+    /// Name and checksum of the model.
     pub model: String,
-    /// Length of its vectors.
+    /// Dimension of its embeddings.
     pub dimension: usize,
-    /// The gallery's revision that it was built from.
+    /// Revision of the gallery that it was built from.
     pub revision: u64,
-    /// The run that it was built for, if it was.
+    /// Id of the run that it was built for, if any.
     pub run: Option<String>,
-    /// Distinct vectors.
+    /// Number of distinct embeddings.
     pub vectors: usize,
-    /// References.
+    /// Number of references.
     pub references: usize,
-    /// Size on disk.
+    /// Size on disk, in bytes.
     pub bytes: u64,
-    /// Whether `CURRENT` names it.
+    /// Whether the file `CURRENT` names it.
     pub current: bool,
 }
 
-/// The generations in a model's folder, oldest first; those whose header cannot be read are left out.
+/// The generations in a model's folder, oldest first; generations with an unreadable header are left out.
 ///
 /// # Errors
-/// When the folder cannot be read. A folder that is not there holds none.
+/// When the folder cannot be read. A missing folder has no generations.
 pub fn generations(root: &Path) -> Result<Vec<GenerationInfo>, SnapshotError> {
     if !root.is_dir() {
         return Ok(Vec::new());
@@ -56,8 +56,10 @@ pub fn generations(root: &Path) -> Result<Vec<GenerationInfo>, SnapshotError> {
     let current = current_line(root)?.and_then(|line| line.split_once(' ').map(|(name, _)| name.to_owned()));
     let readable = folders(root)?.into_iter().filter_map(|(_, folder)| {
         let name = folder.file_name()?.to_str()?.to_owned();
-        let header =
-            named(root, &name).map_err(|error| tracing::warn!(%error, "a generation is passed over")).ok()?.header;
+        let header = named(root, &name)
+            .map_err(|error| tracing::warn!(%error, "a generation with an unreadable header is skipped"))
+            .ok()?
+            .header;
         Some(GenerationInfo {
             current: current.as_ref() == Some(&name),
             name,
@@ -77,48 +79,48 @@ pub fn generations(root: &Path) -> Result<Vec<GenerationInfo>, SnapshotError> {
 /// The names of the generations in a model's folder, oldest first, readable or not.
 ///
 /// # Errors
-/// When the folder cannot be read. A folder that is not there holds none.
+/// When the folder cannot be read. A missing folder has no generations.
 pub fn names(root: &Path) -> Result<Vec<String>, SnapshotError> {
     let folders = if root.is_dir() { folders(root)? } else { Vec::new() };
     let name = |folder: PathBuf| folder.file_name().map(|name| name.to_string_lossy().into_owned());
     Ok(folders.into_iter().filter_map(|(_, folder)| name(folder)).collect())
 }
 
-/// The name of the generation that serves, once what `CURRENT` says of it is found to be so.
+/// The name of the generation that serves, after comparing its header with `CURRENT`.
 ///
 /// # Errors
-/// When there is none, or `CURRENT` or the generation's header is not what it should be.
+/// When there is none, or `CURRENT` or the generation's header is invalid or they differ.
 pub fn serving(root: &Path) -> Result<String, SnapshotError> {
     Ok(current(root)?.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
 }
 
-/// A model's folder, held so that another generation can be made to serve.
+/// The locked folder of a model, in which another generation can be selected.
 pub struct Held<'a>(Folder<'a>);
 
 impl<'a> Held<'a> {
-    /// Waits for whoever publishes, and tries whether the folder can be written.
+    /// Waits for publishers to finish, locks the folder, and tests that it is writable.
     ///
     /// # Errors
-    /// When it cannot.
+    /// When the folder cannot be locked or written.
     pub fn hold(root: &'a Path) -> Result<Self, SnapshotError> {
         let folder = Folder::lock(root)?;
         drop(folder.staging()?);
         Ok(Self(folder))
     }
 
-    /// Makes a generation that is there the one that serves.
+    /// Makes an existing generation the one that serves.
     ///
     /// # Errors
-    /// When it is not there or the file system refuses.
+    /// When there is no such generation, or the file system returns an error.
     pub fn point_to(&self, name: &str) -> Result<(), SnapshotError> {
         self.0.point_to(name)
     }
 }
 
-/// The line that says which generation serves, if one was ever published.
+/// The line of `CURRENT`, which names the generation that serves; `None` before the first publication.
 ///
 /// # Errors
-/// When it is there and cannot be read.
+/// When the file exists and cannot be read.
 pub fn current_line(root: &Path) -> Result<Option<String>, SnapshotError> {
     let path = root.join(CURRENT);
     match fs::read_to_string(&path) {
@@ -127,7 +129,7 @@ pub fn current_line(root: &Path) -> Result<Option<String>, SnapshotError> {
     }
 }
 
-/// What `CURRENT` names.
+/// The generation that `CURRENT` names.
 pub(super) fn current(root: &Path) -> Result<Place, SnapshotError> {
     let line = current_line(root)?.ok_or_else(|| SnapshotError::None(root.to_owned()))?;
     let (name, sum) = line.split_once(' ').unwrap_or_default();
@@ -139,7 +141,7 @@ pub(super) fn current(root: &Path) -> Result<Place, SnapshotError> {
     Err(SnapshotError::Mismatch { file: folder.join(HEADER), what: "sha256", got, expected: sum.to_owned() })
 }
 
-/// A generation by its name.
+/// The generation with this name.
 pub(super) fn named(root: &Path, name: &str) -> Result<Place, SnapshotError> {
     let (folder, bytes) = read(root, name, &|| format!("{name:?}"))?;
     place(folder, &bytes)
@@ -173,13 +175,13 @@ fn folders(root: &Path) -> Result<Vec<(u64, PathBuf)>, SnapshotError> {
     Ok(found)
 }
 
-/// The same, and what has a generation's name but no header any more: its number is not given again.
+/// As [`folders`], with folders that have a generation's name but no header any more, whose numbers are not reused.
 fn numbered(root: &Path) -> Result<Vec<(u64, PathBuf)>, SnapshotError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(root).map_err(at(root))? {
         let entry = entry.map_err(at(root))?;
         let name = entry.file_name().into_string().unwrap_or_default();
-        // Only what this file made: somebody else's folder is neither counted nor ever deleted.
+        // Only folders that this module made: others are neither counted nor ever deleted.
         let digits = name.rsplit_once('-').map(|(_, digits)| digits).filter(|digits| digits.len() == 8);
         let number = digits.and_then(|digits| digits.parse::<u32>().ok()).map(u64::from);
         if let Some(number) = number.filter(|_| entry.path().is_dir()) {
@@ -190,14 +192,14 @@ fn numbered(root: &Path) -> Result<Vec<(u64, PathBuf)>, SnapshotError> {
     Ok(found)
 }
 
-/// The folder, held against other publishers. The lock goes with the file's closing, also when the process dies.
+/// The folder, locked against other publishers. Closing the file releases the lock, also when the process dies.
 pub(super) struct Folder<'a> {
     root: &'a Path,
     _lock: File,
 }
 
 impl<'a> Folder<'a> {
-    /// Makes it when missing, waits for its lock and removes what publishers that died left behind.
+    /// Creates the folder if it is missing, waits for its lock and removes leftovers of interrupted publishers.
     pub(super) fn lock(root: &'a Path) -> Result<Self, SnapshotError> {
         fs::create_dir_all(root).map_err(at(root))?;
         let lock = File::create(root.join(LOCK)).map_err(at(root))?;

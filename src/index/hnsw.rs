@@ -1,9 +1,9 @@
 //! The only user of `hnsw_rs`.
 //!
-//! What this file guards against, all of it observed in `hnsw_rs` 0.3.5: near-identical vectors
-//! inserted in order cut the graph apart, so rows go in shuffled and a build is proven before it
-//! serves; it aborts on NaN, on another dimension and on unchecked files, so it only ever sees rows
-//! of a [`VectorSet`] and files whose checksums hold.
+//! This module guards against behaviour observed in `hnsw_rs` 0.3.5: near-identical vectors inserted in order cut the
+//! graph apart, so rows are inserted in shuffled order and a graph is verified before it serves; and it aborts on NaN,
+//! on another dimension and on corrupt files, so it receives only rows of a [`VectorSet`] and files with matching
+//! checksums.
 
 #![expect(clippy::disallowed_types, reason = "the one user of hnsw_rs")]
 
@@ -21,14 +21,14 @@ use super::vectors::{quantise, rough_dot};
 use super::{Hit, IndexOptions, VectorIndex, VectorSet, sort_hits};
 use crate::embed::Embedding;
 
-/// Base name of the two files that `hnsw_rs` writes.
+/// Names of the two files that `hnsw_rs` writes.
 pub(super) const GRAPH_FILES: [&str; 2] = ["graph.hnsw.graph", "graph.hnsw.data"];
 const BASENAME: &str = "graph";
 const LAYERS: usize = 16;
-/// Rows that a build must find by themselves, and the share of them that it must find.
+/// Rows that are searched for to verify a build; the next constant is the share that must be found.
 const PROOF_ROWS: usize = 2_000;
 const PROOF_RECALL: f64 = 0.999;
-/// Bytes of the f32 scale behind each int8 point.
+/// Bytes of the f32 scale after each int8 point.
 const SCALE_BYTES: usize = 4;
 
 /// 1 - cosine of int8 points that carry their scale in the last four bytes.
@@ -67,7 +67,7 @@ pub struct HnswIndex {
 }
 
 impl HnswIndex {
-    /// Builds over all rows, in an order shuffled by a fixed seed.
+    /// Builds a graph over all rows, in an order shuffled by a fixed seed.
     #[must_use]
     pub fn build(vectors: &VectorSet, options: &IndexOptions) -> Self {
         let m = options.m.clamp(2, 255);
@@ -81,7 +81,7 @@ impl HnswIndex {
         Self { graph, ef_search: options.ef_search, rows: vectors.len() }
     }
 
-    /// The share of sampled rows that find themselves first, or `None` when it is too low to serve.
+    /// The share of sampled rows that find themselves first; `None` when it is too low to serve.
     #[must_use]
     pub fn prove(&self, vectors: &VectorSet) -> Option<f64> {
         let step = vectors.len().div_ceil(PROOF_ROWS).max(1);
@@ -98,13 +98,13 @@ impl HnswIndex {
     /// Writes the two [`GRAPH_FILES`] into `folder`.
     pub(super) fn dump(&self, folder: &Path) -> Result<(), String> {
         let written = self.graph.file_dump(folder, BASENAME).map_err(|error| error.to_string())?;
-        if written == BASENAME { Ok(()) } else { Err(format!("files of the name {BASENAME} were there already")) }
+        if written == BASENAME { Ok(()) } else { Err(format!("files of the name {BASENAME} already exist")) }
     }
 
-    /// Loads files that [`HnswIndex::dump`] wrote and whose checksums the caller has proven.
+    /// Loads files of [`HnswIndex::dump`] whose checksums the caller has verified.
     pub(super) fn load(folder: &Path, vectors: &VectorSet, options: &IndexOptions) -> Result<Self, String> {
-        // The loaded graph borrows its reader. One reader a loaded generation, a few hundred bytes,
-        // lives as long as the process.
+        // The loaded graph borrows its reader. One reader per loaded generation, a few hundred bytes, lives as long as
+        // the process.
         let reader = Box::leak(Box::new(HnswIo::new(folder, BASENAME)));
         let graph: Hnsw<'static, i8, QuantisedCosine> = reader.load_hnsw().map_err(|error| error.to_string())?;
         if graph.get_nb_point() != vectors.len() {

@@ -6,23 +6,23 @@ use parking_lot::RwLock;
 use super::{DEEPEST_SEARCH, ExactIndex, Generation, Hit, Neighbor, Nodes, VectorIndex};
 use crate::embed::Embedding;
 
-/// One change to what is served.
+/// One change to the served keys.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// The key is served with this vector.
+    /// Serve the key with this embedding.
     Put(u64, Embedding),
-    /// The key is served no more.
+    /// Stop serving the key.
     Remove(u64),
 }
 
-/// Where to look.
+/// The keys that a search covers.
 #[derive(Clone, Copy)]
 pub enum Scope<'a> {
-    /// Everything that is served.
+    /// All served keys.
     All,
-    /// Only these keys, which should be few of all; those not served are passed over.
+    /// Only these keys, which should be few of all; keys that are not served are skipped.
     Keys(&'a [u64]),
-    /// Only keys that this admits, which should be many of all.
+    /// Only keys for which the function is true, which should be many of all.
     Where(&'a dyn Fn(u64) -> bool),
 }
 
@@ -31,40 +31,40 @@ pub enum Scope<'a> {
 pub struct Stats {
     /// Number of the generation that serves.
     pub generation: u64,
-    /// Keys served.
+    /// Number of keys served.
     pub keys: usize,
-    /// Distinct vectors in the generation.
+    /// Number of distinct embeddings in the generation.
     pub vectors: usize,
-    /// Keys that came since the generation was built.
+    /// Number of keys added since the generation was built.
     pub added: usize,
-    /// Keys of the generation that are served no more.
+    /// Number of the generation's keys that are no longer served.
     pub removed: usize,
-    /// Whether unfiltered searches go through the graph.
+    /// Whether unfiltered searches use the graph.
     pub graph: bool,
 }
 
-/// A generation and what came since; searched by many threads while changes come in.
+/// A generation with the changes since; many threads may search it while changes are applied.
 pub struct LiveIndex {
     state: RwLock<State>,
 }
 
 struct State {
     base: Arc<Generation>,
-    /// Keys that came since, scanned exactly.
+    /// Keys added since, scanned exactly.
     delta: Nodes,
-    /// Keys of base or delta that are served no more.
+    /// Keys of base or delta that are no longer served.
     removed: HashSet<u64>,
 }
 
 impl LiveIndex {
-    /// Serves `base`.
+    /// Serves `base` without changes.
     #[must_use]
     pub fn new(base: Arc<Generation>) -> Self {
         let delta = Nodes::new(base.nodes().vectors().dimension());
         Self { state: RwLock::new(State { base, delta, removed: HashSet::new() }) }
     }
 
-    /// Takes changes in; every search that starts after this returns sees them.
+    /// Applies changes; every search that starts after this returns sees them.
     pub fn apply(&self, changes: impl IntoIterator<Item = Change>) {
         let mut state = self.state.write();
         for change in changes {
@@ -72,15 +72,15 @@ impl LiveIndex {
         }
     }
 
-    /// Serves another generation and the changes since it, in one step.
+    /// Serves another generation with the changes since it was built, in one step.
     pub fn swap(&self, base: Arc<Generation>, since: impl IntoIterator<Item = Change>) {
         let next = Self::new(base);
         next.apply(since);
         *self.state.write() = next.state.into_inner();
     }
 
-    /// The keys of the `k` nearest distinct vectors, nearest first. A vector that many references
-    /// share brings all its keys, so there can be more than `k` neighbours.
+    /// The keys of the `k` nearest distinct embeddings, nearest first. An embedding that many references share brings
+    /// all its keys, so there can be more than `k` neighbours.
     #[must_use]
     pub fn search(&self, query: &Embedding, k: usize, scope: Scope<'_>) -> Vec<Neighbor> {
         let state = self.state.read();
@@ -94,10 +94,10 @@ impl LiveIndex {
         found
     }
 
-    /// Everything at or above `floor`, and at least the `k` nearest; nearest first.
+    /// All neighbours at or above `floor`, and at least the `k` nearest; nearest first.
     ///
-    /// The search goes deeper until the floor is passed: a thousand near-identical fakes must not hide
-    /// the authentic photo behind them.
+    /// The search goes deeper until it passes the floor: a thousand near-identical fakes must not hide the authentic
+    /// photo behind them.
     #[must_use]
     pub fn search_down_to(&self, query: &Embedding, k: usize, floor: f32, scope: Scope<'_>) -> Vec<Neighbor> {
         let mut depth = k.max(1);
@@ -111,7 +111,7 @@ impl LiveIndex {
         }
     }
 
-    /// The vector that a served key has.
+    /// The embedding of a served key.
     #[must_use]
     pub fn vector(&self, key: u64) -> Option<Embedding> {
         let state = self.state.read();
@@ -168,8 +168,8 @@ impl State {
         found
     }
 
-    /// Through the graph where there is one; by a scan where there is none, or where so much is left out that the graph
-    /// alone does not bring `k`.
+    /// Searches the graph if there is one; scans if there is none, or if so many keys are excluded that the graph alone
+    /// does not find `k`.
     fn search_base(&self, query: &Embedding, k: usize, alive: &dyn Fn(u32) -> bool) -> Vec<Hit> {
         let vectors = self.base.nodes().vectors();
         let graph_hits = self.base.graph().map(|graph| graph.nearest(vectors, query, k, alive));
@@ -192,7 +192,7 @@ impl State {
     }
 }
 
-/// The hits' keys, as far as they are served.
+/// The served keys of the rows found.
 fn neighbors<'a>(
     nodes: &'a Nodes,
     hits: &'a [Hit],
@@ -208,8 +208,8 @@ fn neighbor(key: u64, hit: Hit) -> Neighbor {
     Neighbor { key, distance: 1.0 - hit.similarity }
 }
 
-/// Cuts after the k-th distinct distance. Distinct vectors at the very same distance count once:
-/// more is returned rather than less.
+/// Cuts after the k-th distinct distance. Distinct embeddings at the same distance count once, so that more is returned
+/// rather than less.
 fn truncate_to_distinct(sorted: &mut Vec<Neighbor>, k: usize) {
     let mut distinct = 0;
     let mut last = f32::NAN;

@@ -1,8 +1,7 @@
-//! Vectors and `u64` keys in, nearest neighbours out. Knows no image, no brand, no label.
+//! Embeddings and `u64` keys in, nearest neighbours out. Independent of photos, brands and labels.
 //!
-//! A [`Generation`] is one built, proven, immutable set; [`LiveIndex`] serves it together with what
-//! came since. Identical vectors are one node with many keys. Every answer is re-ranked with the
-//! exact cosine.
+//! A [`Generation`] is one built, verified, immutable set; [`LiveIndex`] serves it together with later changes.
+//! Identical embeddings are one node with many keys. Every answer is re-ranked with the exact cosine.
 
 mod exact;
 mod generations;
@@ -28,25 +27,25 @@ pub use proof::{LEAST_RECALL, Neighborhoods, Proof, prove};
 pub use snapshot::{Generation, Origin, SnapshotError};
 pub use vectors::VectorSet;
 
-/// Most distinct neighbours looked at for one query.
+/// Most distinct neighbours of one query.
 pub const DEEPEST_SEARCH: usize = 4096;
 
-/// How the index is built and searched.
+/// Parameters of building and searching the index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IndexOptions {
-    /// Sets of fewer distinct vectors are scanned exactly, without a graph. The default is where the
-    /// graph overtook the scan: docs/ARCHITECTURE.md.
+    /// Sets with fewer distinct embeddings are scanned exactly, without a graph. By default, the size from which on the
+    /// graph is faster: docs/ARCHITECTURE.md.
     pub exact_below: usize,
-    /// HNSW: links a node (at most 255).
+    /// HNSW: links per node, at most 255.
     pub m: usize,
-    /// HNSW: candidates kept while building.
+    /// HNSW: candidates considered while building.
     pub ef_construction: usize,
-    /// HNSW: candidates kept while searching.
+    /// HNSW: candidates considered while searching.
     pub ef_search: usize,
-    /// A new generation is built when more than this many vectors came since the last one.
+    /// A new generation is built when more than this many embeddings were added since the last one.
     pub rebuild_after: usize,
-    /// Generations kept on disk.
+    /// Generations stored on disk.
     pub keep: usize,
 }
 
@@ -56,17 +55,17 @@ impl Default for IndexOptions {
     }
 }
 
-/// A key and how far its vector is from the query.
+/// A key and its distance from the query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Neighbor {
-    /// The key that the vector was added under.
+    /// The key that the embedding was added with.
     pub key: u64,
     /// 1 - cosine, in [0, 2].
     pub distance: f32,
 }
 
 impl Neighbor {
-    /// The cosine.
+    /// Cosine similarity, -1 to 1.
     #[must_use]
     pub fn similarity(&self) -> f32 {
         1.0 - self.distance
@@ -76,19 +75,19 @@ impl Neighbor {
 /// A row of a [`VectorSet`] and its cosine with the query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hit {
-    /// Row number.
+    /// Number of the row, from 0.
     pub row: u32,
-    /// Exact cosine.
+    /// Exact cosine, -1 to 1.
     pub similarity: f32,
 }
 
-/// Finds the rows nearest to a query among those that `alive` lets through.
+/// Finds the rows nearest to a query among those for which `alive` is true.
 pub trait VectorIndex {
-    /// At most `k` hits, nearest first, ties by row.
+    /// At most `k` rows, nearest first, ties by row number.
     fn nearest(&self, vectors: &VectorSet, query: &Embedding, k: usize, alive: &dyn Fn(u32) -> bool) -> Vec<Hit>;
 }
 
-/// Nearest first; equal similarity in row order, so that answers are repeatable.
+/// Sorts nearest first; equal similarities in row order, so that answers are repeatable.
 fn sort_hits(hits: &mut [Hit]) {
     hits.sort_unstable_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.row.cmp(&b.row)));
 }

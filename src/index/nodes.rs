@@ -6,7 +6,7 @@ use super::VectorSet;
 use crate::embed::Embedding;
 use crate::photo::Sha256;
 
-/// Distinct vectors, each with the keys that share it.
+/// Distinct embeddings, each with the keys that share it.
 #[derive(Debug, Clone)]
 pub struct Nodes {
     vectors: VectorSet,
@@ -16,7 +16,7 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// No vectors yet.
+    /// An empty set for embeddings of this dimension.
     #[must_use]
     pub fn new(dimension: usize) -> Self {
         Self {
@@ -27,8 +27,8 @@ impl Nodes {
         }
     }
 
-    /// Adds `key`. A key keeps the vector it came with first; a vector of another dimension is
-    /// passed over. Returns whether the key is new.
+    /// Adds `key`, and returns whether it is new. An existing key keeps its first embedding; an embedding of another
+    /// dimension is ignored.
     pub fn insert(&mut self, key: u64, embedding: &Embedding) -> bool {
         if self.row_of_key.contains_key(&key) {
             return false;
@@ -50,12 +50,12 @@ impl Nodes {
         true
     }
 
-    /// Leaves the f32 of all vectors so far to `file`, which holds just these.
+    /// Replaces the f32 in memory by those in `file`, which has exactly the embeddings so far.
     pub(super) fn rest_on(&mut self, file: &Arc<File>) {
         self.vectors.rest_on(file);
     }
 
-    /// The distinct vectors.
+    /// The distinct embeddings.
     #[must_use]
     pub fn vectors(&self) -> &VectorSet {
         &self.vectors
@@ -73,13 +73,13 @@ impl Nodes {
         self.row_of_key.get(&key).copied()
     }
 
-    /// How many keys.
+    /// Number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.row_of_key.len()
     }
 
-    /// Whether there is no key.
+    /// Whether there are no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.row_of_key.is_empty()

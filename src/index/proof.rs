@@ -1,4 +1,4 @@
-//! What a generation must show before it serves, against a scan that reads every f32.
+//! Verifies a generation before it serves, against a scan that reads every f32.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -6,36 +6,36 @@ use serde::Serialize;
 use super::{Generation, LiveIndex, Neighbor, Scope, VectorSet};
 use crate::embed::Embedding;
 
-/// Rows that are held against the scan of everything.
+/// Number of rows that are compared with the full scan.
 const SCANNED: usize = 400;
-/// A row's own answer is looked for among so many, and then as deep as a search goes.
+/// Number of neighbours among which a row first searches for itself; then it goes as deep as a search can.
 const NEAR: usize = 16;
-/// Vectors of at least this similarity are as good as each other.
+/// Embeddings with at least this similarity count as equal.
 pub(super) const EQUAL: f32 = 0.999;
 /// Least recall at the threshold.
 pub const LEAST_RECALL: f64 = 0.999;
 
-/// What a generation has shown.
+/// Result of verifying a generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Proof {
-    /// Distinct vectors looked up by themselves.
+    /// Number of distinct embeddings that looked themselves up.
     pub rows: usize,
-    /// Those that were found with all their keys, and those before which nothing but equals came: as many vectors as a
-    /// search may bring, all of cosine 0.999 or more with the asked one.
+    /// Number of these that were found with all their keys, or before which only equals came: as many embeddings as a
+    /// search can return, all with a cosine of at least 0.999 to it.
     pub found_themselves: usize,
-    /// Vectors held against the scan of everything.
+    /// Number of embeddings compared with the full scan.
     pub scanned: usize,
-    /// Keys at or above the threshold that the scan found for them.
+    /// Number of keys at or above the threshold that the scan found for them.
     pub expected: usize,
-    /// Those of them that the index found.
+    /// Number of these keys that the index found.
     pub found: usize,
 }
 
-/// The neighbours of the vectors that were asked for, by key.
+/// The neighbours of the requested embeddings, by key.
 pub type Neighborhoods = Vec<(u64, Vec<Neighbor>)>;
 
 impl Proof {
-    /// Share of what the scan finds at the threshold that the index finds.
+    /// Recall: the share of the keys found by the scan at the threshold that the index finds, 0 to 1.
     #[must_use]
     pub fn recall(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a share")]
@@ -43,15 +43,15 @@ impl Proof {
         if self.expected == 0 { 1.0 } else { share }
     }
 
-    /// Whether every vector found itself and recall at the threshold is high enough.
+    /// Whether every embedding found itself and recall at the threshold is at least [`LEAST_RECALL`].
     #[must_use]
     pub fn holds(&self) -> bool {
         self.found_themselves == self.rows && self.recall() >= LEAST_RECALL
     }
 }
 
-/// Looks every vector up, and holds samples against an f32 scan at `threshold`. The neighbours of rows whose first
-/// key `wanted` admits are returned, 16 or a few more for each.
+/// Looks every embedding up, and compares samples with an f32 scan at `threshold`. Returns the neighbours, 16 or a few
+/// more for each, of rows whose first key `wanted` admits.
 #[must_use]
 pub fn prove(
     generation: &LiveIndex,
@@ -60,7 +60,7 @@ pub fn prove(
     wanted: impl Fn(u64) -> bool + Sync,
 ) -> (Proof, Neighborhoods) {
     let vectors = base.nodes().vectors();
-    // An exact scan finds what it holds; there a sample shows that the answer is put together right.
+    // An exact scan always finds its rows; there a sample tests that answers are assembled correctly.
     let step = if base.graph().is_some() { 1 } else { vectors.len().div_ceil(2_000).max(1) };
     let looked: Vec<Looked> = (0..vectors.len())
         .into_par_iter()
@@ -92,7 +92,7 @@ pub fn prove(
     (proof, looked.into_iter().filter_map(|(_, wanted)| wanted).collect())
 }
 
-/// Whether a row found itself, and its neighbours where they were asked for.
+/// Whether a row found itself, and its neighbours if they were requested.
 type Looked = (bool, Option<(u64, Vec<Neighbor>)>);
 
 fn brings(found: &[Neighbor], keys: &[u64]) -> bool {
@@ -110,7 +110,7 @@ fn against_scan(generation: &LiveIndex, base: &Generation, threshold: f32) -> (u
             let at_least = |similarity: f32| similarity >= threshold;
             let mut hits: Vec<_> =
                 vectors.rows().map(|row| vectors.hit(row, &query)).filter(|hit| at_least(hit.similarity)).collect();
-            // The search stops at its greatest depth too.
+            // The search also stops at its greatest depth.
             super::sort_hits(&mut hits);
             hits.truncate(super::DEEPEST_SEARCH);
             let mut got: Vec<u64> = generation

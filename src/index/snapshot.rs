@@ -1,4 +1,4 @@
-//! A generation on disk. `index/README.md` draws the format.
+//! A generation on disk. `index/README.md` describes the format.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -22,12 +22,12 @@ pub(super) const HEADER: &str = "header.json";
 const VECTORS: &str = "vectors.f32";
 const KEYS: &str = "keys.u64";
 
-/// What a generation was built from. A snapshot of another origin is refused.
+/// The sources of a generation. A snapshot with other sources is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// Identity of the model.
+    /// Name and checksum of the model.
     pub model: String,
-    /// Length of the vectors.
+    /// Dimension of the embeddings.
     pub dimension: usize,
     /// Identity of the gallery's database.
     pub gallery: String,
@@ -38,7 +38,7 @@ pub(super) struct Header {
     pub(super) format: u32,
     pub(super) number: u64,
     pub(super) revision: u64,
-    /// The run whose staged references it holds too.
+    /// Id of the run whose staged references it also has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) run: Option<String>,
     pub(super) origin: Origin,
@@ -56,48 +56,48 @@ pub(super) struct FileSum {
 /// Why a snapshot cannot be served.
 #[derive(Debug, Error)]
 pub enum SnapshotError {
-    /// None was published yet.
+    /// No generation was published yet.
     #[error("no index was published in {0} yet")]
     None(PathBuf),
-    /// Built for something else, or damaged.
+    /// The file is for another model or gallery, or is damaged.
     #[error("{file}: {what} is {got}, expected {expected}")]
     Mismatch {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// What differs.
+        /// The property that differs.
         what: &'static str,
-        /// Found.
+        /// Value in the file.
         got: String,
-        /// Wanted.
+        /// Value expected.
         expected: String,
     },
-    /// The file system said no.
+    /// The file system returned an error.
     #[error("{file}: {source}")]
     Io {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// The system's words.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Stored numbers are no embedding.
+    /// Stored numbers are not an embedding.
     #[error("{file}: {source}")]
     Vector {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// What is wrong.
+        /// What is wrong with the numbers.
         source: EmbeddingError,
     },
-    /// The graph library refused.
+    /// The graph library returned an error.
     #[error("{file}: the graph cannot be used: {reason}")]
     Graph {
-        /// The folder.
+        /// Path of the folder.
         file: PathBuf,
-        /// Its words.
+        /// The library's message.
         reason: String,
     },
 }
 
-/// One built, proven, immutable set of vectors.
+/// One built, verified, immutable set of embeddings.
 pub struct Generation {
     number: u64,
     revision: u64,
@@ -107,8 +107,8 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Builds from `nodes` as they were at the gallery's `revision`. Large sets get a graph, which
-    /// serves only if it proves itself; otherwise the exact scan does.
+    /// Builds a generation from `nodes` as of the gallery's `revision`. Large sets get a graph, which serves only if it
+    /// passes verification; otherwise the exact scan serves.
     #[must_use]
     pub fn build(nodes: Nodes, revision: u64, options: &IndexOptions) -> Self {
         let vectors = nodes.vectors();
@@ -116,55 +116,58 @@ impl Generation {
         let graph = graph.filter(|graph| {
             let proof = graph.prove(vectors);
             match proof {
-                Some(recall) => tracing::info!(recall, vectors = vectors.len(), "graph built and proven"),
-                None => tracing::warn!(vectors = vectors.len(), "graph failed its proof: the exact scan serves"),
+                Some(recall) => tracing::info!(recall, vectors = vectors.len(), "the graph was built and verified"),
+                None => tracing::warn!(
+                    vectors = vectors.len(),
+                    "the graph failed verification; searches use the exact scan"
+                ),
             }
             proof.is_some()
         });
         Self { number: 0, revision, run: None, nodes, graph }
     }
 
-    /// Says that it holds what `run` has staged too.
+    /// Records that the generation also has the staged references of `run`.
     #[must_use]
     pub fn of_run(self, run: &str) -> Self {
         Self { run: Some(run.to_owned()), ..self }
     }
 
-    /// Takes the graph away: the exact scan serves.
+    /// Removes the graph, so that the exact scan serves.
     #[must_use]
     pub fn without_graph(self) -> Self {
         Self { graph: None, ..self }
     }
 
-    /// Its number; 0 before it is published.
+    /// Number of the generation; 0 before it is published.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// The gallery's revision that it holds.
+    /// Revision of the gallery that it was built from.
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// The vectors and keys.
+    /// The embeddings and their keys.
     #[must_use]
     pub fn nodes(&self) -> &Nodes {
         &self.nodes
     }
 
-    /// The graph, where the set is large enough and the graph proved itself.
+    /// The graph; `None` if the set is small or the graph failed verification.
     #[must_use]
     pub fn graph(&self) -> Option<&HnswIndex> {
         self.graph.as_ref()
     }
 
-    /// Writes beside the others, syncs, renames into place, calls `commit`, then points `CURRENT` to it. A crash at
-    /// any point leaves the old or the new one, whole.
+    /// Writes the generation beside the others, syncs, renames into place, calls `commit`, then points `CURRENT` to it.
+    /// After a crash at any point, the old or the new generation is there, complete.
     ///
     /// # Errors
-    /// When the file system or `commit` refuse; what was published before stays.
+    /// When the file system or `commit` returns an error; the published generation stays.
     pub fn publish<E: From<SnapshotError>>(
         mut self,
         root: &Path,
@@ -203,18 +206,18 @@ impl Generation {
         Ok(self)
     }
 
-    /// Opens what `CURRENT` names, after proving header, origin, sizes and checksums.
+    /// Opens the generation that `CURRENT` names, after verifying header, origin, sizes and checksums.
     ///
     /// # Errors
-    /// [`SnapshotError`] with got and expected; the caller rebuilds from the gallery.
+    /// When there is none, or a file is damaged or of another origin; the caller rebuilds from the gallery.
     pub fn open(root: &Path, origin: &Origin, options: &IndexOptions) -> Result<Self, SnapshotError> {
         Self::open_at(&generations::current(root)?, origin, options)
     }
 
-    /// As [`Generation::open`], one that `CURRENT` need not name.
+    /// As [`Generation::open`], for a generation that `CURRENT` need not name.
     ///
     /// # Errors
-    /// [`SnapshotError`] with got and expected.
+    /// When there is no such generation, or a file is damaged or of another origin.
     pub fn open_named(root: &Path, name: &str, origin: &Origin, options: &IndexOptions) -> Result<Self, SnapshotError> {
         Self::open_at(&generations::named(root, name)?, origin, options)
     }
@@ -297,7 +300,7 @@ impl Generation {
     }
 }
 
-/// Rows that are read before their f32 are left to the file again.
+/// Rows read before their f32 are released to the file again.
 const AT_ONCE: usize = 16_384;
 
 fn read_nodes(folder: &Path, dimension: usize) -> Result<Nodes, SnapshotError> {

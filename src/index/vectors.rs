@@ -16,61 +16,61 @@ use simsimd::SpatialSimilarity;
 use super::Hit;
 use crate::embed::{Embedding, cosine};
 
-/// Rows of unit vectors, three times: their signs, a bit a number, to pass over most rows; int8 with one scale a row,
-/// to order what is left; and f32 for the exact answer. The f32 of a published generation stay in its file: they are four
-/// fifths of all bytes, and of a search's rows only a few are read.
+/// Rows of unit vectors in three forms: signs, one bit per number, to exclude most rows; int8 with one scale per row,
+/// to order the others; and f32 for the exact answer. The f32 of a published generation stay in its file: they are four
+/// fifths of all bytes, and a search reads only a few rows of them.
 #[derive(Debug, Clone)]
 pub struct VectorSet {
     dimension: usize,
     signs: Vec<u64>,
     filed: Option<Filed>,
-    /// Of the rows behind those in the file.
+    /// The f32 of the rows after those in the file.
     floats: Vec<f32>,
     bytes: Vec<i8>,
     scales: Vec<f32>,
 }
 
-/// A file that holds the first rows as little-endian f32, one after another.
+/// A file with the first rows as little-endian f32, one after another.
 #[derive(Debug, Clone)]
 struct Filed {
     file: Arc<File>,
     rows: usize,
-    /// Whether the log has said that it is damaged.
+    /// Whether damage of the file has been logged.
     told: Arc<AtomicBool>,
 }
 
 impl VectorSet {
-    /// No rows yet.
+    /// An empty set.
     #[must_use]
     pub fn new(dimension: usize) -> Self {
         let (signs, floats, bytes, scales) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Self { dimension, signs, filed: None, floats, bytes, scales }
     }
 
-    /// Numbers a row.
+    /// Numbers per row.
     #[must_use]
     pub fn dimension(&self) -> usize {
         self.dimension
     }
 
-    /// Rows.
+    /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.scales.len()
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.scales.is_empty()
     }
 
-    /// Row numbers.
+    /// Row numbers, from 0.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = u32> + use<> {
         0..u32::try_from(self.len()).unwrap_or(u32::MAX)
     }
 
-    /// Adds a row. `None` when the dimension is another, or 2^32 rows are there.
+    /// Adds a row and returns its number. `None` if the dimension differs, or there are 2^32 rows.
     pub fn push(&mut self, embedding: &Embedding) -> Option<u32> {
         if embedding.dimension() != self.dimension {
             return None;
@@ -83,25 +83,25 @@ impl VectorSet {
         Some(row)
     }
 
-    /// Reads the f32 of all rows so far from `file` from now on, which holds just these as little-endian bytes.
+    /// Reads the f32 of all rows so far from `file` from now on, which has exactly these as little-endian bytes.
     pub(super) fn rest_on(&mut self, file: &Arc<File>) {
         self.filed = Some(Filed { file: Arc::clone(file), rows: self.len(), told: Arc::default() });
         self.floats = Vec::new();
     }
 
-    /// Logs once that the file of vectors cannot be relied on any more.
+    /// Logs once that the file of embeddings is damaged.
     fn damaged(&self, row: u32, what: &io::Error) {
         if self.filed.as_ref().is_none_or(|filed| !filed.told.swap(true, Ordering::Relaxed)) {
             tracing::error!(
                 row,
                 error = %what,
-                "the index's file of vectors is damaged: approximations serve in place of what cannot be read; restart to \
-                 have it made again"
+                "the index's file of embeddings is damaged; approximations replace unreadable ones; restart the service to \
+                 rebuild the file"
             );
         }
     }
 
-    /// The row's numbers. Where they cannot be read from the file, which is logged, those that int8 stands for: within
+    /// The row's numbers. If they cannot be read from the file, which is logged, an approximation from int8: within
     /// 0.01 of a cosine.
     #[must_use]
     pub fn floats(&self, row: u32) -> Cow<'_, [f32]> {
@@ -121,14 +121,15 @@ impl VectorSet {
         let mut bytes = vec![0; self.dimension * 4];
         filed.file.read_exact_at(&mut bytes, u64::from(row) * (self.dimension * 4) as u64)?;
         let values: Vec<f32> = bytes.as_chunks().0.iter().copied().map(f32::from_le_bytes).collect();
-        // int8 were rounded from these very numbers: the file was changed where they lie further apart, or are no numbers.
+        // The int8 values were rounded from these numbers. If they differ by more, or are not numbers, the file was
+        // changed.
         let (bytes, scale) = self.quantised(row);
         let own =
             values.iter().zip(bytes).all(|(value, &byte)| (value - f32::from(byte) * scale).abs() <= 0.51 * scale);
         if own { Ok(values) } else { Err(io::Error::other("the vector is not the one that was opened")) }
     }
 
-    /// The row as int8, and what to multiply it by.
+    /// The row as int8, and the scale to multiply it by.
     #[must_use]
     pub fn quantised(&self, row: u32) -> (&[i8], f32) {
         let start = row as usize * self.dimension;
@@ -141,7 +142,7 @@ impl VectorSet {
         Hit { row, similarity: cosine(&self.floats(row), query.as_slice()) }
     }
 
-    /// In how many signs each of `rows`, or each of all rows, differs from a query.
+    /// The number of signs in which each of `rows`, or each of all rows, differs from a query.
     pub(super) fn differing_signs(&self, query: &[u64], rows: Option<&[u32]>) -> Vec<u16> {
         Arch::new().dispatch(Differing { signs: &self.signs, query, rows })
     }
@@ -153,10 +154,10 @@ impl VectorSet {
     }
 }
 
-/// Appends one bit a number: whether it is positive.
+/// Appends one bit per number: whether it is positive.
 ///
-/// Of two vectors at an angle, a random direction's signs differ with probability angle / pi (Charikar, "Similarity
-/// Estimation Techniques from Rounding Algorithms", 2002); an embedding's own directions are about as good.
+/// The signs of a random direction differ for two vectors at an angle with probability angle / pi (Charikar,
+/// "Similarity Estimation Techniques from Rounding Algorithms", 2002); an embedding's own directions are about as good.
 pub(super) fn push_signs(values: &[f32], signs: &mut Vec<u64>) {
     let word =
         |chunk: &[f32]| chunk.iter().enumerate().fold(0, |word, (bit, value)| word | u64::from(*value > 0.0) << bit);
@@ -176,8 +177,8 @@ impl NullaryFnOnce for Differing<'_> {
     fn call(self) -> Vec<u16> {
         let words = self.query.len().max(1);
         let mut counts = vec![0; self.rows.map_or(self.signs.len() / words, <[u32]>::len)];
-        // Plain loops: the iterators' own are compiled apart, for no processor in particular. The usual length of a row is
-        // a constant, so that its loop is laid out whole.
+        // Plain loops, because iterators' own loops are compiled separately, for no particular processor. The usual
+        // length of a row is a constant, so that its loop is unrolled.
         match (self.query.as_chunks::<8>(), self.rows) {
             (([query], []), Some(rows)) => {
                 let signs = self.signs.as_chunks::<8>().0;

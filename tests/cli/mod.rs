@@ -288,5 +288,5 @@ fn a_runtime_library_that_is_cut_off_is_told_and_does_not_end_the_process() {
     let output = touchstone(folder.path(), &["check", photo_file.to_str().unwrap(), "--set", &set]);
     let said = stderr(&output);
     assert_eq!((output.status.code(), said.lines().count()), (Some(5), 1), "{said}");
-    assert!(said.contains("the file is cut off"), "{said}");
+    assert!(said.contains("the file is truncated"), "{said}");
 }

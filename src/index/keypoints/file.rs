@@ -1,4 +1,4 @@
-//! A keypoint index on disk: one file, whole or not there. docs/FORMATS.md has every field.
+//! A keypoint index on disk: one file, complete or absent. docs/FORMATS.md describes every field.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -13,10 +13,10 @@ use super::{Keys, Posting, State};
 use crate::align::VisualWord;
 
 const FORMAT: u32 = 1;
-/// A header is shorter.
+/// Greatest length of a header, in bytes.
 const LONGEST_HEADER: u64 = 4096;
 
-/// What a keypoint index was built from. A file of another origin is refused.
+/// The sources of a keypoint index. A file with other sources is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeypointOrigin {
     /// Identity of the gallery's database.
@@ -30,11 +30,11 @@ struct Header {
     format: u32,
     #[serde(flatten)]
     origin: KeypointOrigin,
-    /// The gallery's revision that it was built from.
+    /// Revision of the gallery that it was built from.
     revision: u64,
     words: u64,
     pictures: u64,
-    /// Words that have postings.
+    /// Number of words with postings.
     lists: u64,
     postings: u64,
 }
@@ -42,32 +42,32 @@ struct Header {
 /// Why a file cannot be served.
 #[derive(Debug, Error)]
 pub enum KeypointFileError {
-    /// There is none.
+    /// The file does not exist.
     #[error("there is no keypoint index at {0} yet")]
     None(PathBuf),
-    /// Built for something else, or damaged.
+    /// The file is for another gallery or vocabulary, or is damaged.
     #[error("{file}: {what} is {got}, expected {expected}")]
     Mismatch {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// What differs.
+        /// The property that differs.
         what: &'static str,
-        /// Found.
+        /// Value in the file.
         got: String,
-        /// Wanted.
+        /// Value expected.
         expected: String,
     },
-    /// The file system refused.
+    /// The file system returned an error.
     #[error("{file}: {source}")]
     Io {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// What the system reports.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// Writes through a checksum.
+/// A writer that computes a checksum.
 struct Summed<W> {
     inner: W,
     sum: Sha256,
@@ -118,7 +118,7 @@ impl<R: Read> Summed<R> {
     }
 }
 
-/// Writes a file beside `path`, syncs it and renames it into place. Pictures without keys are left out.
+/// Writes a file beside `path`, syncs it and renames it into place. Photos without keys are left out.
 pub(super) fn write(
     state: &State,
     path: &Path,
@@ -187,7 +187,7 @@ pub(super) fn write(
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(at)
 }
 
-/// Reads a file, and the revision that it was built from.
+/// Reads a file, with the revision that it was built from.
 pub(super) fn read(path: &Path, origin: &KeypointOrigin, words: usize) -> Result<(State, u64), KeypointFileError> {
     let at = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => KeypointFileError::None(path.to_owned()),

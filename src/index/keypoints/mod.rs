@@ -1,6 +1,7 @@
-//! An inverted file over visual words: which pictures share keypoints with this one, turned and scaled alike? Knows keys and
-//! words, no picture. Votes by signature, direction and scale: Jegou, Douze and Schmid, "Hamming Embedding and Weak Geometric
-//! Consistency", ECCV 2008.
+//! An inverted file over visual words: which references share keypoints with a photo, turned and scaled alike? Works
+//! with keys and words, not with photos. Votes by signature, direction and scale: Jegou, Douze and Schmid, "Hamming
+//! Embedding and Weak Geometric Consistency", ECCV 2008. A "picture" here is the set of words of one or more
+//! references.
 
 mod file;
 mod votes;
@@ -17,7 +18,7 @@ use crate::align::{Payload, VisualWord};
 pub use file::{KeypointFileError, KeypointOrigin};
 pub use votes::Vote;
 
-/// Bits of a posting above its payload: the picture.
+/// Bits of a posting above its payload: the picture's slot.
 const SLOT_BITS: u32 = u64::BITS - VisualWord::PAYLOAD_BITS;
 
 /// A keypoint of a picture, in the list of its word.
@@ -43,22 +44,22 @@ impl Posting {
 /// Figures of a [`KeypointIndex`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeypointStats {
-    /// Keys served.
+    /// Number of keys served.
     pub keys: usize,
-    /// Distinct pictures.
+    /// Number of distinct pictures.
     pub pictures: usize,
-    /// Postings.
+    /// Number of postings.
     pub postings: usize,
-    /// Bytes in memory, about.
+    /// Approximate bytes in memory.
     pub bytes: usize,
 }
 
-/// What a keypoint index has shown when pictures looked themselves up.
+/// Result of letting pictures look themselves up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct KeypointProof {
-    /// Pictures that looked themselves up.
+    /// Number of pictures that looked themselves up.
     pub pictures: usize,
-    /// Those that were found.
+    /// Number of these that found themselves.
     pub found_themselves: usize,
 }
 
@@ -70,12 +71,12 @@ impl KeypointProof {
     }
 }
 
-/// Pictures with fewer keypoints need not find themselves.
+/// Least number of keypoints of a picture that must find itself.
 const ENOUGH_WORDS: usize = 16;
-/// Votes that a picture must give itself.
+/// Least votes that a picture must give itself.
 const OWN_VOTES: f32 = 2.0;
 
-/// Searched by many threads while references come and go.
+/// The index; many threads may search it while references are added and removed.
 #[derive(Debug)]
 pub struct KeypointIndex {
     state: RwLock<State>,
@@ -84,15 +85,15 @@ pub struct KeypointIndex {
 #[derive(Debug, Clone, Default)]
 struct State {
     words: Vec<Vec<Posting>>,
-    /// The keys of each picture. One without keys is served no more.
+    /// The keys of each picture. A picture without keys is no longer served.
     slots: Vec<Keys>,
     slot_of_key: HashMap<u64, u32>,
-    /// Pictures by a hash of their words.
+    /// Slots of pictures by a hash of their words.
     slot_of_words: HashMap<u64, u32>,
     postings: usize,
 }
 
-/// Nearly every picture has one key.
+/// The keys of one picture: nearly always one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 enum Keys {
     #[default]
@@ -132,49 +133,49 @@ impl Keys {
 }
 
 impl KeypointIndex {
-    /// An empty one for so many words.
+    /// An empty index for a vocabulary of `words` words.
     #[must_use]
     pub fn new(words: usize) -> Self {
         Self { state: RwLock::new(State::new(words)) }
     }
 
-    /// Reads what [`KeypointIndex::save`] wrote, and the revision that it was built from.
+    /// Reads a file of [`KeypointIndex::save`], with the revision that it was built from.
     ///
     /// # Errors
-    /// When there is none, or it is damaged or of another origin.
+    /// When the file is missing, damaged, or for another gallery or vocabulary.
     pub fn open(path: &Path, origin: &KeypointOrigin, words: usize) -> Result<(Self, u64), KeypointFileError> {
         let (state, revision) = file::read(path, origin, words)?;
         Ok((Self { state: RwLock::new(state) }, revision))
     }
 
-    /// Writes it as it is now, without pictures that are served no more, as of the gallery's `revision`. A crash leaves the
-    /// file that was there, or the new one, whole.
+    /// Writes the current state, without pictures that are no longer served, as of the gallery's `revision`. After a
+    /// crash, either the old or the new file is there, complete.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When the file system returns an error.
     pub fn save(&self, path: &Path, origin: &KeypointOrigin, revision: u64) -> Result<(), KeypointFileError> {
         file::write(&self.state.read(), path, origin, revision)
     }
 
-    /// Serves `key` with these words from now on. A key keeps the words it came with first.
+    /// Serves `key` with these words from now on. A key that is already served keeps its first words.
     pub fn insert(&self, key: u64, words: &[VisualWord]) {
         self.state.write().insert(key, words);
     }
 
-    /// Serves `key` no more.
+    /// Stops serving `key`.
     pub fn remove(&self, key: u64) {
         self.state.write().remove(key);
     }
 
-    /// How many keys are served, and how many keypoints they have.
+    /// Number of keys served, and number of their keypoints.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         let state = self.state.read();
         (state.slot_of_key.len(), state.postings)
     }
 
-    /// Whether a quarter of the pictures are served no more. Their keypoints take memory and time until the index is written and
-    /// read again.
+    /// Whether more than a quarter of the pictures are no longer served. Their keypoints take memory and time until the
+    /// index is written and read again.
     #[must_use]
     pub fn is_sparse(&self) -> bool {
         let state = self.state.read();
@@ -182,7 +183,7 @@ impl KeypointIndex {
         unserved * 4 > state.slots.len()
     }
 
-    /// Serves what `other` holds in place of its own.
+    /// Replaces the contents by those of `other`.
     pub fn adopt(&self, other: Self) {
         *self.state.write() = other.state.into_inner();
     }
@@ -193,8 +194,8 @@ impl KeypointIndex {
         self.state.read().slot_of_key.contains_key(&key)
     }
 
-    /// The pictures that share at least `least` votes with a photo, those with most first, at most `most` of them. Only keys
-    /// that `admits` lets through.
+    /// The pictures with at least `least` votes from a photo's keypoints, most votes first, at most `most` of them.
+    /// Only keys for which `admits` is true.
     #[must_use]
     pub fn search(
         &self,
@@ -206,8 +207,8 @@ impl KeypointIndex {
         self.state.read().search(probes, least, most, admits)
     }
 
-    /// Lets pictures look themselves up by their own words. Those with fewer than 16 keypoints, and keys that are not served,
-    /// are passed over.
+    /// Lets pictures look themselves up by their own words. Pictures with fewer than 16 keypoints, and keys that are
+    /// not served, are skipped.
     #[must_use]
     pub fn prove(&self, pictures: &[(u64, Vec<VisualWord>)]) -> KeypointProof {
         let asked = pictures.iter().filter(|(key, words)| words.len() >= ENOUGH_WORDS && self.contains(*key));

@@ -13,15 +13,15 @@ use pulp::{Arch, NullaryFnOnce};
 use super::{Posting, State};
 use crate::align::{ANGLES, Payload, SCALES, VisualWord};
 
-/// Postings that a search reads at most, of the rarest words first: they say most, and the cost does not grow with the index.
+/// Most postings that a search reads, rarest words first: they tell most, and the cost does not grow with the index.
 const BUDGET: usize = 400_000;
-/// Signatures that differ in more bits are of different keypoints.
+/// Most bits by which the signatures of one keypoint may differ.
 const MOST_DIFFERING: u32 = 7;
-/// Weight of a vote falls by `exp(-(differing / this)^2)`.
+/// The weight of a vote is `exp(-(differing / SPREAD)^2)`.
 const SPREAD: f32 = 6.0;
-/// A keypoint that this many others match counts by half.
+/// A keypoint with this many matches counts half.
 const COMMON: f32 = 64.0;
-/// Steps of direction and scale, either way, within which votes count together.
+/// Steps of direction, either way, within which votes count together; the next constant is that for scale.
 const ANGLE_WINDOW: u32 = 4;
 const SCALE_WINDOW: u32 = 2;
 
@@ -30,18 +30,18 @@ const SCALE_WINDOW: u32 = 2;
 pub struct Vote {
     /// The keys of the picture.
     pub keys: Vec<u64>,
-    /// Weighted keypoints that agree in direction and scale; each counts up to 1.
+    /// Weighted number of keypoints that agree in direction and scale; each counts at most 1.
     pub votes: f32,
-    /// Whether the photo shows its mirror image.
+    /// Whether the photo shows the mirror image.
     pub mirrored: bool,
 }
 
-/// Two keypoints that look alike.
+/// A keypoint of the photo and a similar posting.
 #[derive(Clone, Copy)]
 struct Match {
-    /// Picture, and whether mirrored.
+    /// The picture's slot, and whether mirrored.
     group: u32,
-    /// Of the photo.
+    /// Index of the photo's keypoint.
     keypoint: u16,
     turn: u8,
     zoom: u8,
@@ -83,7 +83,7 @@ impl State {
             let count = &mut counts[one.group as usize];
             *count = count.saturating_add(1);
         }
-        // No vote counts for more than 1, and most pictures have one only.
+        // No vote counts more than 1, and most pictures have only one.
         matches.retain(|one| f32::from(counts[one.group as usize]) >= least.min(255.0));
         matches.sort_unstable_by_key(|one| (one.group, one.keypoint));
         let mut votes: Vec<(u32, f32)> = Vec::new();
@@ -124,7 +124,7 @@ impl State {
             matches.extend(near.iter().map(|&(posting, differing)| matched(posting, differing, from, keypoint)));
             common[keypoint] += near.len() as f32;
         }
-        // What is common in many pictures, a watermark or a letter, says little about one of them.
+        // A keypoint common in many pictures, such as a watermark or a letter, tells little about one of them.
         for count in &mut common {
             *count = std::f32::consts::LN_2 / (1.0 + *count / COMMON).ln_1p();
         }
@@ -134,7 +134,7 @@ impl State {
         matches
     }
 
-    /// The lists to read: keypoint, what it is looked up as, and the list. Shortest first, as far as the budget goes.
+    /// The lists to read: keypoint, the word to look up, and the list. Shortest first, within the budget.
     fn rarest<'a>(&'a self, probes: &[Vec<VisualWord>]) -> Vec<(usize, VisualWord, &'a [Posting])> {
         let lists = probes.iter().enumerate().flat_map(|(keypoint, probes)| {
             probes.iter().filter_map(move |&probe| {
@@ -158,7 +158,7 @@ impl State {
 fn matched(posting: Posting, differing: u8, from: Payload, keypoint: usize) -> Match {
     let to = posting.payload();
     let mirrored = from.is_mirrored() != to.is_mirrored();
-    // In the mirror image of the photo the direction a is half a turn less a.
+    // In the mirror image of the photo, the direction a becomes half a turn minus a.
     let angle = if mirrored { ANGLES + ANGLES / 2 - from.angle() } else { from.angle() };
     let differing = f32::from(differing) / SPREAD;
     Match {
@@ -184,13 +184,13 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// The greatest sum of votes within a window, each keypoint of the photo counting once.
+    /// The greatest sum of votes within a window, with each keypoint of the photo counted once.
     fn peak(&mut self, group: &[Match]) -> f32 {
         let mut best = 0.0_f32;
         let mut touched: Vec<usize> = Vec::with_capacity(group.len() * 16);
         for keypoint in group.chunk_by(|a, b| a.keypoint == b.keypoint) {
             let Some(strongest) = keypoint.iter().max_by(|a, b| a.weight.total_cmp(&b.weight)) else { continue };
-            // Every window that holds it.
+            // Every window that contains it.
             for turn in 0..=ANGLE_WINDOW {
                 let turn = (u32::from(strongest.turn) + ANGLES - turn) % ANGLES;
                 for zoom in 0..=SCALE_WINDOW {
