@@ -21,7 +21,7 @@ use super::{
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 #[derive(OpenApi)]
-#[openapi(info(title = "touchstone", description = "Checks listing photos against brands' authentic and known-fake images. \
+#[openapi(info(title = "touchstone", description = "Checks listing photos against brands' authentic and known-fake photos and logos. \
 A match to an authentic photo proves that a brand's photo is reused, nothing about the goods. \
 Errors are RFC 9457 problem+json with a stable `code`."), tags(
     (name = "checks", description = "Screen a listing's photos"),

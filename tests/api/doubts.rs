@@ -180,7 +180,7 @@ fn the_console_tells_why_a_reference_is_in_doubt() {
     assert!(!robin.page("/console/overview").contains(tile));
     let id = app.add_fake(&png(&gradient()));
     let page = robin.page(&format!("/console/references/{id}"));
-    assert!(page.contains("nothing-to-find: The picture is flat"), "{page}");
+    assert!(page.contains("nothing-to-find: The photo is flat"), "{page}");
     assert!(page.contains("in doubt: matches identical photos only"), "{page}");
     assert!(robin.page("/console/overview").contains(tile));
     // The look-up shows it beside others.

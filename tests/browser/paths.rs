@@ -59,7 +59,7 @@ fn a_case_is_taken_decided_undone_and_appealed_by_keyboard_and_never_by_two() {
     robin.press('q');
     robin.wait(&format!("location.pathname === '/console/cases/{id}' && document.querySelector('[data-key=f]')"));
     assert_eq!(state()["claimed_by"], "robin");
-    assert!(kim.page(&format!("/console/cases/{id}")).contains("robin is working on this case."));
+    assert!(kim.page(&format!("/console/cases/{id}")).contains("robin has claimed this case."));
 
     // Both pictures are there, the reference lies where it was found, and the slider shows more of it.
     robin.wait("[...document.querySelectorAll('.compare img')].every((one) => one.complete && one.naturalWidth > 0)");
@@ -76,7 +76,7 @@ fn a_case_is_taken_decided_undone_and_appealed_by_keyboard_and_never_by_two() {
     // From the queue, too, and it says so.
     robin.press('u');
     robin.wait("document.querySelector('[data-key=a]')");
-    assert!(robin.text("#notice").contains("taken back"), "{}", robin.text("#notice"));
+    assert!(robin.text("#notice").contains("is undone"), "{}", robin.text("#notice"));
     assert_eq!(state()["status"], "open");
     robin.press('f');
     robin.wait("location.pathname === '/console/queue'");

@@ -116,7 +116,7 @@ fn a_forged_decision_does_not_agree_with_the_log() {
     manifest["files"]["case.json"] = touchstone::photo::Sha256::of(&files["case.json"]).to_string().into();
     files.insert("manifest.json".to_owned(), serde_json::to_vec(&manifest).unwrap());
     let (code, said) = verify(app.folder(), &packed(&files));
-    assert!(code == Some(6) && said.contains("the last word in log.json is \"fake\""), "{said}");
+    assert!(code == Some(6) && said.contains("the last value in log.json is \"fake\""), "{said}");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_forged_case_photo_or_part_is_found_though_its_sums_were_forged_as_well() {
     let photos: Vec<&String> = files.keys().filter(|name| name.starts_with("photos/")).collect();
     assert!(photos.iter().all(|name| name.split('.').next_back() == Some("jpg")), "{photos:?}");
     let (code, said) = forged(&|files| drop(files.insert(photos[1].clone(), files[photos[0]].clone())));
-    assert!(code == Some(6) && said.contains("is no photo that answer.json speaks of"), "{said}");
+    assert!(code == Some(6) && said.contains("is not a photo that answer.json names"), "{said}");
     for name in ["../../etc/passwd", "photos/../x", "more.txt"] {
         let (code, said) = forged(&|files| drop(files.insert(name.to_owned(), vec![1])));
         assert!(code == Some(6) && said.contains("is not a part of a bundle"), "{name}: {said}");
