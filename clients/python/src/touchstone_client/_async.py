@@ -41,7 +41,7 @@ class AsyncClient:
         retries: Retries = wire.RETRIES,
         http: httpx.AsyncClient | None = None,
     ) -> None:
-        """Connects to nothing yet. `http` is for certificates and proxies of one's own."""
+        """Does not connect yet. `http` is for your own certificates and proxies."""
         self._retries = retries
         self._owns = http is None
         self._http = http or httpx.AsyncClient(timeout=timeout)
@@ -115,7 +115,7 @@ class AsyncClient:
                 await asyncio.sleep(self._retries.wait(tried, asked))
 
     async def get_check(self, check_id: str) -> CheckAnswer:
-        """The stored answer, as it was given."""
+        """The stored answer to a check."""
         return cast(CheckAnswer, await self._send(Call("GET", f"/v1/checks/{part(check_id)}")))
 
     async def case(self, check_id: str) -> Case:
@@ -156,7 +156,7 @@ class AsyncClient:
         notes: str | None = None,
         rights_basis: str | None = None,
     ) -> ReferenceBody:
-        """Adds a brand's image; the one that is there when the brand has this very photo already."""
+        """Adds a reference; returns the stored one if the brand already has this photo."""
         fields: dict[str, str | int | None] = {
             "polarity": polarity,
             "product": product,
@@ -191,11 +191,11 @@ class AsyncClient:
         await self._send(Call("DELETE", f"/v1/brands/{part(brand)}/references/{part(reference_id)}"))
 
     async def policy(self, brand: str) -> PolicyBody:
-        """How a brand's matches are answered."""
+        """A brand's policy."""
         return cast(PolicyBody, await self._send(Call("GET", f"/v1/brands/{part(brand)}/policy")))
 
     async def put_policy(self, brand: str, policy: dict[str, Any]) -> PolicyBody:
-        """Sets how a brand's matches are answered."""
+        """Replaces a brand's policy."""
         return cast(PolicyBody, await self._send(Call("PUT", f"/v1/brands/{part(brand)}/policy", json=policy)))
 
     async def certificate(self, brand: str) -> CertificateBody:
@@ -207,11 +207,11 @@ class AsyncClient:
         return cast("list[ApiKey]", (await self._send(Call("GET", "/v1/keys")))["keys"])
 
     async def index(self) -> IndexBody:
-        """What the index holds and how it answers."""
+        """State and size of the index."""
         return cast(IndexBody, await self._send(Call("GET", "/v1/index")))
 
     async def is_ready(self) -> bool:
-        """Whether checks can be trusted now. Asked once."""
+        """Whether checks can be trusted now. Asks once."""
         try:
             return (await self._http.get(self._url + "/readyz")).is_success
         except httpx.TransportError:

@@ -41,7 +41,7 @@ class Client:
         retries: Retries = wire.RETRIES,
         http: httpx.Client | None = None,
     ) -> None:
-        """Connects to nothing yet. `http` is for certificates and proxies of one's own."""
+        """Does not connect yet. `http` is for your own certificates and proxies."""
         self._retries = retries
         self._owns = http is None
         self._http = http or httpx.Client(timeout=timeout)
@@ -115,7 +115,7 @@ class Client:
                 time.sleep(self._retries.wait(tried, asked))
 
     def get_check(self, check_id: str) -> CheckAnswer:
-        """The stored answer, as it was given."""
+        """The stored answer to a check."""
         return cast(CheckAnswer, self._send(Call("GET", f"/v1/checks/{part(check_id)}")))
 
     def case(self, check_id: str) -> Case:
@@ -156,7 +156,7 @@ class Client:
         notes: str | None = None,
         rights_basis: str | None = None,
     ) -> ReferenceBody:
-        """Adds a brand's image; the one that is there when the brand has this very photo already."""
+        """Adds a reference; returns the stored one if the brand already has this photo."""
         fields: dict[str, str | int | None] = {
             "polarity": polarity,
             "product": product,
@@ -190,11 +190,11 @@ class Client:
         self._send(Call("DELETE", f"/v1/brands/{part(brand)}/references/{part(reference_id)}"))
 
     def policy(self, brand: str) -> PolicyBody:
-        """How a brand's matches are answered."""
+        """A brand's policy."""
         return cast(PolicyBody, self._send(Call("GET", f"/v1/brands/{part(brand)}/policy")))
 
     def put_policy(self, brand: str, policy: dict[str, Any]) -> PolicyBody:
-        """Sets how a brand's matches are answered."""
+        """Replaces a brand's policy."""
         return cast(PolicyBody, self._send(Call("PUT", f"/v1/brands/{part(brand)}/policy", json=policy)))
 
     def certificate(self, brand: str) -> CertificateBody:
@@ -206,11 +206,11 @@ class Client:
         return cast("list[ApiKey]", (self._send(Call("GET", "/v1/keys")))["keys"])
 
     def index(self) -> IndexBody:
-        """What the index holds and how it answers."""
+        """State and size of the index."""
         return cast(IndexBody, self._send(Call("GET", "/v1/index")))
 
     def is_ready(self) -> bool:
-        """Whether checks can be trusted now. Asked once."""
+        """Whether checks can be trusted now. Asks once."""
         try:
             return (self._http.get(self._url + "/readyz")).is_success
         except httpx.TransportError:

@@ -14,45 +14,45 @@ class AppealBody(TypedDict):
 
     text: str
     """
-    What the seller says, at most 4000 characters.
+    The seller's statement, at most 4000 characters.
     """
 
 
 class BatchEnd(TypedDict):
     """
-    What became of a batch. Without this line the answer is not whole: send the batch again with the same key.
+    The counts of a batch. An answer without this line is incomplete: send the batch again with the same key.
     """
 
     answered: int
     """
-    Lines with an answer.
+    Lines answered with a check.
     """
     failed: int
     """
-    Lines with a problem.
+    Lines answered with a problem.
     """
     lines: int
     """
-    Lines that were read, blank ones left out.
+    Lines read, without blank ones.
     """
 
 
 class BatchPhoto(TypedDict):
     """
-    A photo in a batch: either its bytes or where they are.
+    A photo in a batch: either its bytes or its URL.
     """
 
     name: NotRequired[str | None]
     """
-    Its name, for the answer only.
+    File name, repeated in the answer.
     """
     photo: NotRequired[str | None]
     """
-    Its bytes, in base64.
+    The photo's bytes, in base64.
     """
     photo_url: NotRequired[str | None]
     """
-    Where it is: an `https://` URL, or an object in a store, where the settings allow it.
+    URL of the photo: `https://`, or an object in a store, where the settings allow it.
     """
 
 
@@ -64,7 +64,7 @@ CaseStatus = Literal['open', 'decided', 'appealed']
 
 class CertificateVersions(TypedDict):
     """
-    What a certificate holds for.
+    The model and the scoring artefact that a certificate is valid for.
     """
 
     model: str
@@ -82,7 +82,7 @@ Doubt = Literal[
 
 class DoubtText(TypedDict):
     """
-    A doubt, as a stable code and in words.
+    A doubt about a reference, as a stable code and in words.
     """
 
     code: Doubt
@@ -91,14 +91,14 @@ class DoubtText(TypedDict):
     """
     text: str
     """
-    In words: what is wrong and what to do.
+    What is wrong and what to do.
     """
 
 
 class EffectiveThresholds(TypedDict):
     """
-    Thresholds in force: probabilities, but for `lookalike` (a cosine similarity) and `conflict_margin`
-    (evidence: log-odds before calibration).
+    Thresholds in force: probabilities, except `lookalike` (a cosine similarity) and `conflict_margin` (evidence:
+    log-odds before calibration).
     """
 
     authentic_reuse: float
@@ -116,7 +116,7 @@ KindFrom = Literal['brand', 'picture']
 
 class Listing(TypedDict):
     """
-    What the marketplace says of a listing. Every field is optional, at most 256 bytes.
+    The marketplace's data about a listing. Every field is optional, at most 256 bytes.
     """
 
     brand: NotRequired[str | None]
@@ -133,7 +133,7 @@ class Listing(TypedDict):
     """
     seller_id: NotRequired[str | None]
     """
-    The marketplace's id of the seller; matched with a brand's authorised sellers.
+    The marketplace's id of the seller; compared with a brand's authorised sellers.
     """
 
 
@@ -145,7 +145,7 @@ Mark = Literal['generic', 'overturned', 'disputed']
 
 class OtherColour(TypedDict):
     """
-    The mean colours of the parts that differ, as `#rrggbb`.
+    Mean colours of the differing regions, as `#rrggbb`.
     """
 
     photo: str
@@ -160,18 +160,18 @@ class OtherColour(TypedDict):
 
 class Overlay(TypedDict):
     """
-    A reference laid over the photo. The whole reference is looked for in the photo: "the photo contains
-    the reference" is not "the reference contains the photo".
+    The alignment of a reference with the photo. Verification searches the photo for the whole reference: "the photo
+    contains the reference" is not "the reference contains the photo".
     """
 
     agreement: float
     """
-    Mean correlation of their pixels where there is something to see, -1 to 1.
+    Mean correlation of the pixels where there is detail, -1 to 1.
     """
     corners: list[list[float]]
     """
-    Where the reference's corners lie: its top left, top right, bottom right and bottom left, as
-    fractions of the photo's width and height; beyond 0 to 1 where cut off.
+    The reference's corners in the photo: top left, top right, bottom right and bottom left, as fractions of the
+    photo's width and height; outside 0 to 1 where the photo cuts them off.
     """
     flipped: bool
     """
@@ -179,8 +179,8 @@ class Overlay(TypedDict):
     """
     inliers: int
     """
-    Points of both that agree with one transform; where the reference was seen to fill the photo, parts of 64
-    that agree, if they are more.
+    Number of keypoints that agree with one transform; where the reference fills the photo, the number of 64 regions
+    that agree, if that is more.
     """
     other_colour: NotRequired[OtherColour | None]
     photo_overlap: float
@@ -189,13 +189,13 @@ class Overlay(TypedDict):
     """
     reference_overlap: float
     """
-    Share of the reference that is seen in the photo, 0 to 1.
+    Share of the reference that is visible in the photo, 0 to 1.
     """
 
 
 class PhotoFault(TypedDict):
     """
-    What was wrong with a photo's bytes.
+    Why a photo's bytes could not be decoded.
     """
 
     code: str
@@ -204,7 +204,7 @@ class PhotoFault(TypedDict):
     """
     detail: str
     """
-    What was wrong, what is expected, what to do.
+    What was wrong, what was expected, what to do.
     """
 
 
@@ -222,15 +222,15 @@ class Problem(TypedDict):
     """
     detail: str
     """
-    What was wrong, what is expected, what to do.
+    What was wrong, what was expected, what to do.
     """
     photo: NotRequired[int | None]
     """
-    Which photo, from 0, where one is at fault.
+    Number of the photo that caused the error, from 0.
     """
     retry_after: NotRequired[int | None]
     """
-    Seconds after which to try again; also the header Retry-After.
+    Seconds to wait before trying again; also in the header Retry-After.
     """
     status: int
     """
@@ -238,7 +238,7 @@ class Problem(TypedDict):
     """
     title: str
     """
-    The status in words.
+    The reason phrase of the HTTP status.
     """
     type: str
     """
@@ -248,7 +248,7 @@ class Problem(TypedDict):
 
 class Quarantine(TypedDict):
     """
-    Why a reference is held back, in words for the caller.
+    Why a reference is quarantined, in words for the caller.
     """
 
     code: str
@@ -257,7 +257,8 @@ class Quarantine(TypedDict):
     """
     detail: str
     """
-    What contradicts it, or what a moderator wrote. A brand does not read what may speak of another brand's reference.
+    What contradicts the reference, or a moderator's note. A brand does not see texts that may be about another
+    brand's reference.
     """
 
 
@@ -312,7 +313,7 @@ class ReasonText(TypedDict):
     """
     text: str
     """
-    In words.
+    The reason in words.
     """
 
 
@@ -366,16 +367,16 @@ SettableState = Literal['active', 'disabled']
 
 class Settled(TypedDict):
     """
-    What a person has decided about a photo and a reference before.
+    An earlier decision of a person about a photo and a reference.
     """
 
     check_id: str
     """
-    The check in which.
+    Id of the check whose case was decided.
     """
     decision: Decision
     """
-    What was decided: `no_match`, or `authorised` for this seller.
+    The decision: `no_match`, or `authorised` for this seller.
     """
     reference_id: str
     """
@@ -385,24 +386,24 @@ class Settled(TypedDict):
 
 class StepBody(TypedDict):
     """
-    One score that is tried.
+    One score tried.
     """
 
     confirmed: int
     """
-    Confirmed counterfeits among them.
+    Confirmed counterfeits among these outcomes.
     """
     precision_bound: float
     """
-    The lower bound of the precision.
+    Lower bound of the precision at this score.
     """
     score: float
     """
-    Outcomes with at least this score are counted.
+    Outcomes with at least this score count.
     """
     wrong: int
     """
-    Listings that were in order.
+    Legitimate listings among these outcomes.
     """
 
 
@@ -447,28 +448,28 @@ Verdict = Literal[
 
 class Versions(TypedDict):
     """
-    What answered.
+    Versions of everything that produced an answer.
     """
 
     index: str
     """
-    Generation of the index, and the gallery's revision on top of it.
+    Generation of the index, and revision of the gallery applied to it.
     """
     model: str
     """
-    Name and sum of the model.
+    Name and checksum of the model.
     """
     policies: dict[str, int]
     """
-    Version of the policy of each brand looked at; 0 where the brand has none.
+    Version of the policy of each brand among the candidates; 0 where the brand has none of its own.
     """
     scoring: NotRequired[str]
     """
-    Model and sum of the scoring artefact: background set, weights and calibration.
+    Name of the model and checksum of the scoring artefact: background set, weights and calibration.
     """
     touchstone: str
     """
-    The program.
+    Version of the program.
     """
 
 
@@ -522,11 +523,11 @@ class BatchLine(TypedDict):
     """
     id: NotRequired[str | None]
     """
-    The caller's name of the line; its answer has the same.
+    The caller's name for the line; the answer repeats it.
     """
     idempotency_key: NotRequired[str | None]
     """
-    In place of the batch's key and the line's number.
+    Idempotency key of this line, in place of the batch's key with the line number.
     """
     listing_id: NotRequired[str | None]
     """
@@ -544,7 +545,7 @@ class BatchLine(TypedDict):
 
 class BrandCount(TypedDict):
     """
-    A brand's active references.
+    Number of a brand's active references.
     """
 
     authentic: int
@@ -647,12 +648,12 @@ class Case(TypedDict):
 
 class CertificateBody(TypedDict):
     """
-    What a brand's outcomes prove, and from which score on its known fakes may be blocked.
+    What a brand's outcomes prove, and the score from which on matches to its known fakes may be blocked.
     """
 
     as_of: NotRequired[str | None]
     """
-    When the newest outcome was decided; absent where there is none.
+    When the newest outcome was decided; absent where there are none.
     """
     blocks: bool
     """
@@ -661,11 +662,11 @@ class CertificateBody(TypedDict):
     brand: BrandId
     certified: bool
     """
-    Whether the brand may block.
+    Whether matches to the brand's known fakes may be blocked.
     """
     confidence: float
     """
-    The confidence of all bounds together (Bonferroni over the steps).
+    Joint confidence of all bounds (Bonferroni over the steps).
     """
     outcomes: int
     """
@@ -673,20 +674,20 @@ class CertificateBody(TypedDict):
     """
     precision_bound: NotRequired[float | None]
     """
-    The lower bound of the precision of blocks from there on (Clopper-Pearson, one-sided).
+    Lower bound of the precision of blocks at or above the threshold (Clopper-Pearson, one-sided).
     """
     required_precision: float
     """
-    The bound that is required.
+    The required lower bound.
     """
     steps: list[StepBody]
     """
-    What they prove at each score that is tried.
+    What the outcomes prove at each score tried.
     """
     threshold: NotRequired[float | None]
     """
-    The score from which on it may, 0 to 1: the lowest step that is proven, but never below the score that nineteen
-    of twenty confirmed matches from there on reach.
+    The score from which on they may be blocked, 0 to 1: the lowest proven step, but never below the score that 95%
+    of the confirmed matches at or above that step reach.
     """
     versions: CertificateVersions
 
@@ -698,7 +699,7 @@ class IndexBody(TypedDict):
 
     added: int
     """
-    References that came since the generation was built.
+    References added since the generation was built.
     """
     brands: list[BrandCount]
     """
@@ -710,7 +711,7 @@ class IndexBody(TypedDict):
     """
     model: str
     """
-    Name and sum of the model whose vectors it holds.
+    Name and checksum of the model whose embeddings the index has.
     """
     references: int
     """
@@ -718,11 +719,11 @@ class IndexBody(TypedDict):
     """
     removed: int
     """
-    References of the generation that are served no more.
+    References of the generation that are no longer served.
     """
     search: str
     """
-    `hnsw` or `exact`: how a search without filter is answered.
+    `hnsw` or `exact`: how the service answers a search without filters.
     """
     thresholds: dict[str, Any]
     """
@@ -730,27 +731,27 @@ class IndexBody(TypedDict):
     """
     vectors: int
     """
-    Distinct vectors in the generation.
+    Distinct embeddings in the generation.
     """
 
 
 class KeyRequest(TypedDict):
     """
-    A key to make.
+    A new key.
     """
 
     brand: NotRequired[BrandId | None]
     days: NotRequired[int | None]
     """
-    Days until it is refused, 1 to 36500; never when absent.
+    Days until the key expires, 1 to 36500; when absent, it never expires.
     """
     label: NotRequired[str | None]
     """
-    What it is for, in your words: 1 to 200 characters; leave it out rather than empty.
+    Purpose of the key, in your words: 1 to 200 characters; leave it out instead of sending an empty one.
     """
     rate: NotRequired[int | None]
     """
-    Requests a second at most, 1 to 1000000; the service's own limit when absent.
+    Most requests per second, 1 to 1000000; the service's own limit when absent.
     """
     scope: ScopeName
     """
@@ -777,16 +778,16 @@ class LookupRequest(TypedDict):
     brand: NotRequired[BrandId | None]
     k: NotRequired[int | None]
     """
-    How many, 1 to 1000; 10 when absent.
+    Number of answers, 1 to 1000; 10 when absent.
     """
     polarity: NotRequired[Polarity | None]
     product: NotRequired[str | None]
     """
-    Only of this product.
+    Only references of this product.
     """
     reference_id: str
     """
-    The reference to find similar ones to; it is not among the answers itself.
+    The reference whose similar references you want; it is not among the answers.
     """
 
 
@@ -797,7 +798,7 @@ class Match(TypedDict):
 
     brand: str
     """
-    Whose it is.
+    The brand that owns the reference.
     """
     kind: NotRequired[Kind]
     """
@@ -805,7 +806,7 @@ class Match(TypedDict):
     """
     logo_changes: NotRequired[list[LogoChange]]
     """
-    What differs between this logo and what was found in the photo; empty where nothing does, and for photos.
+    How the logo in the photo differs from this one; empty where it does not, and for photos.
     """
     overlay: NotRequired[Overlay | None]
     polarity: Polarity
@@ -814,8 +815,8 @@ class Match(TypedDict):
     """
     probability: NotRequired[float | None]
     """
-    Calibrated probability that the photo is a copy of this reference, 0 to 1, with what the brand's
-    outcomes add; of a logo, the probability that it is in the photo, changed or not. Absent in look-ups.
+    Calibrated probability that the photo is a copy of this reference, 0 to 1, including what the brand's outcomes
+    contribute; for a logo, the probability that it is in the photo, changed or not. Absent in look-ups.
     """
     product: NotRequired[str | None]
     """
@@ -827,33 +828,33 @@ class Match(TypedDict):
     """
     score: NotRequired[float | None]
     """
-    The same for all brands alike: what certificates are about; absent in look-ups and for logos.
+    The probability without the brand's outcomes; certificates are about this value. Absent in look-ups and for
+    logos.
     """
     similarity: float
     """
-    Cosine similarity in [-1, 1], of the view in which it was seen.
+    Cosine similarity in [-1, 1], of the view in which the reference was found.
     """
     threshold: NotRequired[float | None]
     """
-    The probability from which on a reference of this polarity says more than "looks alike"; absent
-    in look-ups.
+    The probability from which on a reference of this polarity means more than "looks alike"; absent in look-ups.
     """
 
 
 class NewKey(ApiKey):
     """
-    A key that was made. This is the only answer with its text.
+    A new key. This is the only answer with its text.
     """
 
     key: str
     """
-    What to send as `Authorization: Bearer`.
+    The text to send as `Authorization: Bearer`.
     """
 
 
 class OutcomeAnswer(TypedDict):
     """
-    An outcome as kept.
+    A stored outcome.
     """
 
     brand: BrandId
@@ -869,7 +870,7 @@ class OutcomeAnswer(TypedDict):
     """
     scoring: str
     """
-    The scoring artefact that gave it; outcomes count under this one only.
+    The scoring artefact that gave the score; outcomes count under this artefact only.
     """
 
 
@@ -893,7 +894,7 @@ class OutcomeBody(TypedDict):
     """
     polarity: NotRequired[Polarity]
     """
-    Polarity of the references that were matched.
+    Polarity of the matched references.
     """
 
 
@@ -904,13 +905,13 @@ class PhotoAnswer(TypedDict):
 
     action: Action
     """
-    What the policy answers.
+    Action that the policy decides for this photo.
     """
     fault: NotRequired[PhotoFault | None]
     frames: NotRequired[int | None]
     """
-    Frames of an animation that were looked at, at most 200; absent for a still picture. The frame that is
-    longest in view is judged. Where others look different, nothing is allowed (`frames-not-judged`).
+    Number of an animation's frames that were compared, at most 200; absent for a still photo. The frame that is
+    shown longest is judged. If other frames differ from it, the action is never `allow` (`frames-not-judged`).
     """
     height: NotRequired[int | None]
     """
@@ -918,11 +919,11 @@ class PhotoAnswer(TypedDict):
     """
     index: int
     """
-    Place among the photos sent, from 0.
+    Number of the photo in the request, from 0.
     """
     matches: list[Match]
     """
-    The references that reach a threshold or nearly, most probably copied first.
+    The references that reach or nearly reach a threshold, highest probability first.
     """
     name: NotRequired[str | None]
     """
@@ -934,29 +935,28 @@ class PhotoAnswer(TypedDict):
     """
     quality: NotRequired[int | None]
     """
-    How much there is to see, 0 to 100 (PDQ's quality metric); absent when it could not be decoded.
+    How much detail the photo has, 0 to 100 (PDQ's quality metric); absent when it could not be decoded.
     """
     reasons: list[ReasonText]
     """
-    Why.
+    Reasons of the verdict and the action.
     """
     settled: NotRequired[list[Settled]]
     """
-    References that were left out, because a person has decided about them and this photo, or one that looks the
-    same, before.
+    References left out, because a person has already decided about them and this photo, or one that looks the same.
     """
     sha256: str
     """
-    Sum of the bytes, 64 hex digits.
+    SHA-256 of the bytes, 64 hex digits.
     """
     verdict: Verdict
     """
-    What was found.
+    Verdict on this photo.
     """
     views: NotRequired[int]
     """
-    Views that were embedded: 1 for the whole photo, more where pictures inside it were looked at;
-    0 when it could not be decoded.
+    Number of views embedded: 1 for the whole photo, more where photos inside it were embedded; 0 when it could not
+    be decoded.
     """
     width: NotRequired[int | None]
     """
@@ -1008,7 +1008,7 @@ class PolicyBody(TypedDict):
 
     brand: BrandId
     """
-    Whose it is.
+    The brand's id.
     """
     effective: EffectiveThresholds
     """
@@ -1016,7 +1016,7 @@ class PolicyBody(TypedDict):
     """
     model: str
     """
-    The model that its thresholds were set for; under another `lookalike` does not hold.
+    The model that the policy's thresholds were set for; under another model its `lookalike` does not apply.
     """
     policy: Policy
     """
@@ -1024,7 +1024,7 @@ class PolicyBody(TypedDict):
     """
     version: int
     """
-    Counts up with each change; 0 when the brand has none of its own. Also the `ETag`.
+    Grows by one with each change; 0 when the brand has no policy of its own. Also the `ETag`.
     """
 
 
@@ -1035,7 +1035,7 @@ class ReferenceBody(TypedDict):
 
     brand: BrandId
     """
-    Whose it is.
+    The brand that owns it.
     """
     created_at: str
     """
@@ -1048,7 +1048,7 @@ class ReferenceBody(TypedDict):
     """
     group: NotRequired[int | None]
     """
-    Near-copies of one another within the brand have the same number; absent where there are none.
+    Near-duplicates within the brand have the same number; absent where there are none.
     """
     height: int
     """
@@ -1056,15 +1056,15 @@ class ReferenceBody(TypedDict):
     """
     id: str
     """
-    Its id.
+    Id of the reference.
     """
     kind: Kind
     """
-    Photo or logo. A logo is looked for on goods, and a copy of it is no reuse of a photo.
+    Photo or logo. The service searches goods for a logo; a copy of a logo is not a reused photo.
     """
     kind_from: KindFrom
     """
-    Who says so: `brand`, or `picture` where it was found by looking at it.
+    Source of `kind`: `brand`, or `picture` where the service determined it from the pixels.
     """
     mark: NotRequired[Mark | None]
     media_type: str
@@ -1077,7 +1077,7 @@ class ReferenceBody(TypedDict):
     """
     perceptual_hash: str
     """
-    Perceptual hash, 64 hex digits.
+    Perceptual hash of the photo, 64 hex digits.
     """
     polarity: Polarity
     """
@@ -1089,7 +1089,7 @@ class ReferenceBody(TypedDict):
     """
     quality: int
     """
-    How much there is to see, 0 to 100.
+    How much detail the photo has, 0 to 100 (PDQ's quality metric).
     """
     quarantine: NotRequired[Quarantine | None]
     rights_basis: NotRequired[str | None]
@@ -1098,15 +1098,15 @@ class ReferenceBody(TypedDict):
     """
     sha256: str
     """
-    Sum of the photo's bytes, 64 hex digits.
+    SHA-256 of the photo's bytes, 64 hex digits.
     """
     source: NotRequired[str | None]
     """
-    Where the brand has it from.
+    Where the brand got the photo from.
     """
     state: ReferenceState
     """
-    Whether it takes part in checks.
+    Whether the reference takes part in checks.
     """
     updated_at: str
     """
@@ -1129,13 +1129,13 @@ class ReferencePage(TypedDict):
     """
     references: list[ReferenceBody]
     """
-    In the order they were added.
+    In the order in which they were added.
     """
 
 
 class ReferencePatch(TypedDict):
     """
-    What to change: absent fields stay, null clears.
+    Changes to a reference: absent fields stay, null clears.
     """
 
     kind: NotRequired[Kind | None]
@@ -1153,7 +1153,7 @@ class ReferencePatch(TypedDict):
     """
     source: NotRequired[str | None]
     """
-    Where the brand has it from, at most 1024 bytes.
+    Where the brand got the photo from, at most 1024 bytes.
     """
     state: NotRequired[SettableState | None]
 
@@ -1169,7 +1169,7 @@ class CheckAnswer(TypedDict):
     """
     created_at: str
     """
-    When it was answered.
+    When the check was answered.
     """
     id: str
     """
@@ -1181,19 +1181,19 @@ class CheckAnswer(TypedDict):
     """
     photos: list[PhotoAnswer]
     """
-    One answer a photo, in the order sent.
+    One answer per photo, in the order sent.
     """
     reasons: list[ReasonText]
     """
-    Why.
+    Reasons of the verdict and the action.
     """
     verdict: Verdict
     """
-    What was found on the photo that decides.
+    Verdict on the photo that decides the action.
     """
     versions: Versions
     """
-    What answered.
+    Versions of everything that produced the answer.
     """
 
 
@@ -1210,25 +1210,25 @@ class LookupAnswer(TypedDict):
 
 class BatchAnswer(TypedDict):
     """
-    One line of the answer: a listing's, or the last one, which counts.
+    One line of the answer: the answer for a listing, or the last line, which has the counts.
     """
 
     check: NotRequired[CheckAnswer | None]
     end: NotRequired[BatchEnd | None]
     id: NotRequired[str | None]
     """
-    The line's `id`, where it has one.
+    The request line's `id`; absent where it has none.
     """
     line: NotRequired[int | None]
     """
-    Number of the line in the request, from 1; absent on the last.
+    Number of the request line, from 1; absent on the last.
     """
     problem: NotRequired[Problem | None]
     replayed: NotRequired[bool | None]
     """
-    Whether an earlier request with the same key got this answer.
+    Whether this is the stored answer to an earlier request with the same key.
     """
     status: NotRequired[int | None]
     """
-    The status that a request for this listing alone would have had.
+    The HTTP status that a request for this listing alone would get.
     """
