@@ -3,8 +3,7 @@
 //!
 //! A decoding process is this program again. It reads files from a socket and writes pixels back. Its memory is
 //! limited, it can open no file, and it is killed when a file takes too long. A filter allows only the system calls
-//! that decoding needs. Files that their first bytes already rule out are rejected before. the first bytes is refused
-//! before.
+//! that decoding needs. Files that their first bytes already rule out are rejected before.
 
 mod apart;
 mod child;

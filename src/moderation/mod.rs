@@ -34,7 +34,7 @@ pub enum DeskError {
     )]
     NoSuchPair(String),
     /// The case has no such photo, or its bytes are not stored.
-    #[error("case {id} has no photo {index}, or its bytes were not kept")]
+    #[error("case {id} has no photo {index}, or its bytes are not stored")]
     NoSuchPhoto {
         /// Id of the case.
         id: String,
@@ -61,7 +61,9 @@ pub enum DeskError {
     )]
     NoAuthenticMatch(String),
     /// The decision does not restrict the listing, so a statement of reasons has no subject.
-    #[error("case {0} is decided neither as fake nor as photo_misuse: there is no restriction to state reasons for")]
+    #[error(
+        "case {0} is decided neither as fake nor as photo_misuse; only these two decisions have a statement of reasons"
+    )]
     NothingRestricted(String),
     /// The case's entries in the log were erased.
     #[error(
@@ -69,7 +71,7 @@ pub enum DeskError {
     )]
     Erased(String),
     /// The reference to quarantine does not exist, or is not active.
-    #[error("there is no reference {0} that takes part in checks")]
+    #[error("reference {0} does not exist or is not active")]
     NoActiveReference(String),
     /// No reference has this id.
     #[error("there is no reference {0}")]
@@ -110,7 +112,7 @@ fn not_theirs(case: &Case) -> String {
                 case.decided_by.as_deref().unwrap_or("somebody")
             )
         }
-        (Some(holder), _) => format!("case {id} is being worked on by {holder}"),
+        (Some(holder), _) => format!("case {id} is claimed by {holder}"),
         _ => format!("the appeal in case {id} is against your own decision; somebody else has to decide"),
     }
 }

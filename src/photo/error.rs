@@ -47,7 +47,7 @@ pub enum PhotoError {
     },
     /// A part of the file is damaged. Only new references are rejected for this.
     #[error(
-        "the {format} photo is partly damaged, so a part of the picture is missing or wrong; send an undamaged copy of the file as the reference"
+        "the {format} photo is partly damaged, so a part of it is missing or wrong; send an undamaged copy of the file as the reference"
     )]
     PartlyDecoded {
         /// Name of the type.

@@ -78,7 +78,7 @@ fn two_moderators_never_decide_the_same_case() {
     let other = &people[(holder + 1) % 4];
     let refused = other.post(&format!("/console/cases/{id}/decide"), &[("decision", "fake")]);
     assert_eq!(refused.status(), 409);
-    assert!(refused.text().unwrap().contains("is being worked on by"));
+    assert!(refused.text().unwrap().contains("is claimed by"));
     assert!(other.page(&format!("/console/cases/{id}")).contains("has claimed this case"));
     assert_eq!(other.act("/console/queue/next", &[]), NOTHING_FREE);
     people[holder].act(&format!("/console/cases/{id}/release"), &[]);
