@@ -36,7 +36,7 @@ pub fn chosen<'a>(all: &'a [(String, String)], name: &str) -> Option<&'a str> {
     all.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
 }
 
-/// The whole page.
+/// The whole look-up page: upload form, filters and results.
 #[must_use]
 pub fn lookup(show: &LookupPage<'_>) -> Markup {
     let content = html! {

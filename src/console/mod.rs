@@ -51,7 +51,7 @@ pub struct Shell<'a> {
     pub notice: Option<&'a str>,
 }
 
-/// A whole page.
+/// A whole page: head, navigation, notice, and `content`.
 #[must_use]
 pub fn page(shell: Shell<'_>, content: &Markup) -> Markup {
     html! {
@@ -150,7 +150,7 @@ fn help() -> Markup {
     }
 }
 
-/// The sign-in page.
+/// The sign-in page; `wrong` is an error to show, `next` the page to open afterwards.
 #[must_use]
 pub fn login(wrong: Option<&str>, next: &str) -> Markup {
     let content = html! {
@@ -170,7 +170,7 @@ pub fn login(wrong: Option<&str>, next: &str) -> Markup {
     page(Shell { title: "Sign in", session: None, part: "", notice: None }, &content)
 }
 
-/// A notice.
+/// One notice as a paragraph.
 #[must_use]
 pub fn told(text: &str) -> Markup {
     html! { p { (text) } }

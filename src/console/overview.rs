@@ -37,7 +37,7 @@ pub struct OverviewPage<'a> {
     pub sellers: &'a [(String, u64, Option<Timestamp>)],
 }
 
-/// The whole page.
+/// The whole overview page: figures, charts and tables.
 #[must_use]
 pub fn overview(show: &OverviewPage<'_>) -> Markup {
     let content = html! {

@@ -11,7 +11,7 @@ use crate::verdict::Verdict;
 pub struct QueuePage<'a> {
     /// The signed-in moderator's session.
     pub session: &'a Session,
-    /// The filters.
+    /// The filters as parsed.
     pub query: &'a QueueQuery,
     /// The filters as a query string.
     pub address: &'a str,
@@ -27,7 +27,7 @@ pub struct QueuePage<'a> {
     pub notice: Option<&'a str>,
 }
 
-/// The whole page.
+/// The whole queue page: filters, counts and cases.
 #[must_use]
 pub fn queue(show: &QueuePage<'_>) -> Markup {
     let content = html! {

@@ -17,7 +17,7 @@ pub enum EmbeddingError {
     /// The stored bytes have another length.
     #[error("the stored vector has {got} bytes, expected {expected}")]
     WrongLength {
-        /// Bytes found.
+        /// Number of stored bytes.
         got: usize,
         /// Bytes expected: four per dimension.
         expected: usize,
@@ -50,7 +50,7 @@ impl Embedding {
         &self.0
     }
 
-    /// Number of dimensions.
+    /// Number of dimensions, as the model's manifest states it.
     #[must_use]
     pub fn dimension(&self) -> usize {
         self.0.len()

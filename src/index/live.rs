@@ -123,7 +123,7 @@ impl LiveIndex {
         Embedding::normalize(nodes.vectors().floats(row).into_owned()).ok()
     }
 
-    /// Current figures.
+    /// Figures of the moment, for `GET /v1/index`, metrics and the console.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let state = self.state.read();

@@ -40,7 +40,7 @@ struct Filed {
 }
 
 impl VectorSet {
-    /// An empty set.
+    /// An empty set for embeddings of this dimension.
     #[must_use]
     pub fn new(dimension: usize) -> Self {
         let (signs, floats, bytes, scales) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

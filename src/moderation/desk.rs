@@ -28,7 +28,7 @@ impl Worker {
 /// A moderator's decision about a case.
 #[derive(Debug, Clone)]
 pub struct Judgement {
-    /// The decision.
+    /// Counterfeit, misused photo, authorised, or no match.
     pub decision: Decision,
     /// The reason, in words.
     pub note: Option<String>,
@@ -41,7 +41,7 @@ pub struct Judgement {
 /// A photo of a case, and a reference that it matches.
 #[derive(Debug, Clone)]
 pub struct PairView {
-    /// The photo.
+    /// The photo as the check's answer has it.
     pub photo: PhotoAnswer,
     /// The match in the check's answer, if there is one.
     pub near: Option<Match>,
@@ -52,9 +52,9 @@ pub struct PairView {
 /// A case with everything that its page shows.
 #[derive(Debug, Clone)]
 pub struct CaseView {
-    /// The case.
+    /// The case as it is now.
     pub case: Case,
-    /// The stored answer.
+    /// The check's stored answer, with all photos.
     pub answer: CheckAnswer,
     /// The photo and the reference to show.
     pub pair: PairView,

@@ -66,9 +66,9 @@ pub struct Statement {
 pub struct Section {
     /// Letter of the item, `a` to `f`.
     pub point: char,
-    /// Heading.
+    /// Heading of the item, without its letter.
     pub title: String,
-    /// Paragraphs.
+    /// Paragraphs of the item.
     pub text: Vec<String>,
 }
 

@@ -7,7 +7,7 @@ use super::sniff::{ACCEPTED, Format};
 /// Why bytes could not be decoded as a photo.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PhotoError {
-    /// No bytes.
+    /// The file has 0 bytes.
     #[error("the photo is empty (0 bytes); send the file's bytes")]
     Empty,
     /// A known type that is not accepted.
@@ -37,12 +37,12 @@ pub enum PhotoError {
         /// The exceeded limit, in words.
         limit: String,
     },
-    /// The decoder failed.
+    /// The data are damaged, or use a feature that is not supported.
     #[error("the {format} photo cannot be decoded ({reason}); open it in an image editor and save it again")]
     Broken {
         /// Name of the type that the bytes claim to be.
         format: &'static str,
-        /// The decoder's message.
+        /// The decoder's message, or the feature.
         reason: String,
     },
     /// A part of the file is damaged. Only new references are rejected for this.

@@ -11,23 +11,23 @@ const MOST_BRANDS_BYTES: usize = 256;
 /// An accepted photo type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// JPEG
+    /// JPEG, also in CMYK
     Jpeg,
-    /// PNG
+    /// PNG, also animated
     Png,
-    /// WebP
+    /// WebP, also animated
     WebP,
-    /// GIF
+    /// GIF, also animated
     Gif,
-    /// BMP
+    /// BMP, except run-length encoded and calibrated ones
     Bmp,
     /// TIFF; only the first page counts
     Tiff,
-    /// AVIF
+    /// AVIF, also sequences
     Avif,
     /// HEIC: HEIF with HEVC
     Heic,
-    /// JPEG XL
+    /// JPEG XL, also animated; not CMYK
     JpegXl,
 }
 

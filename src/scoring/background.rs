@@ -42,7 +42,7 @@ impl Background {
         self.beta * similarities[..count].iter().sum::<f32>() / count as f32
     }
 
-    /// Number of photos.
+    /// Number of photos in the background set.
     #[must_use]
     pub fn len(&self) -> usize {
         self.vectors.len()

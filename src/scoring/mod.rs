@@ -83,9 +83,9 @@ pub struct Platt {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
-    /// For authentic references.
+    /// For matches to authentic references.
     pub authentic: Platt,
-    /// For fake references.
+    /// For matches to fake references.
     pub fake: Platt,
 }
 
@@ -265,7 +265,7 @@ impl Scoring {
         }
     }
 
-    /// Calibrated log-odds.
+    /// Log-odds after calibration, without the brand's outcomes.
     #[must_use]
     pub fn calibrated(&self, evidence: f64, polarity: Polarity) -> f64 {
         let platt = self.platt(polarity);

@@ -127,7 +127,7 @@ pub struct Answered {
 /// A search for similar references.
 #[derive(Debug)]
 pub struct Lookup<'a> {
-    /// The query's embedding.
+    /// Embedding of the photo or of the reference.
     pub embedding: &'a Embedding,
     /// Most references to return.
     pub k: usize,
@@ -140,15 +140,15 @@ pub struct Lookup<'a> {
 pub struct Screener {
     /// References, policies, outcomes and checks.
     pub gallery: Arc<Gallery>,
-    /// Finds neighbours.
+    /// Finds a photo's neighbours among the embeddings.
     pub library: Arc<Library>,
-    /// Embeds photos.
+    /// Embeds photos with the model.
     pub embedder: Arc<Embedder>,
     /// Computes the probability of a copy.
     pub scoring: Arc<Scoring>,
     /// Turns descriptors into visual words.
     pub vocabulary: Arc<Vocabulary>,
-    /// Decodes photos.
+    /// Decodes photos under limits, in separate processes unless the settings say otherwise.
     pub decoder: Arc<Decoder>,
     /// Most matches that an answer names for each photo.
     pub matches: usize,

@@ -16,7 +16,7 @@ const PART_OF_REFERENCE: f64 = 0.6;
 pub struct Candidate {
     /// The brand that owns the reference.
     pub brand: BrandId,
-    /// Authentic or fake.
+    /// Whether the brand supplied the reference as authentic or as a known fake.
     pub polarity: Polarity,
     /// Cosine similarity, -1 to 1.
     pub similarity: f32,
@@ -50,7 +50,7 @@ impl Candidate {
 /// The policy and the certificate that apply to a brand's references.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'p> {
-    /// The brand's policy.
+    /// The brand's policy, or the default one.
     pub policy: &'p Policy,
     /// The score from which on the brand's certificate covers blocks; `None` without a certificate.
     pub certified: Option<f64>,
@@ -70,7 +70,7 @@ pub struct Facts<'a> {
 /// The judgement of one photo.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
-    /// The verdict.
+    /// Verdict of the most serious finding.
     pub verdict: Verdict,
     /// The action that the policy decides.
     pub action: Action,
