@@ -1,8 +1,9 @@
-//! What earlier versions wrote is read. Schemas of the database: `units/gallery.rs`.
+//! Files that earlier versions wrote can still be read. Database schemas are tested in `units/gallery.rs`.
 //!
-//! Each file of `fixtures/formats` was written by the first version of its format and stays as it is. With a new format its name in
-//! `writes_the_formats_of_today` gets the next number, `cargo test --release -- --ignored writes_the_formats_of_today` writes
-//! the file, and a test opens it. What can be made again, such as points, need not be read in an old format.
+//! Each file of `fixtures/formats` was written by the first version of its format and never changes. When a format
+//! changes, give its name in `writes_the_formats_of_today` the next number, write the file with
+//! `cargo test --release -- --ignored writes_the_formats_of_today`, and add a test that opens it. Data that can be
+//! computed again, such as keypoints, need not be readable in an old format.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -25,7 +26,7 @@ use crate::support::moderator::Moderator;
 use crate::support::pictures::{photo, scene, stolen};
 use crate::support::{TestApp, root};
 
-/// Of the photos in the backup.
+/// Key of the photos in the backup.
 const KEY: &str = "746f75636873746f6e6520666978747572652c206e6f74207365637265742121";
 
 fn place() -> PathBuf {
@@ -47,7 +48,7 @@ fn sealed(folder: &Path) -> Gallery {
     Gallery::open_sealed(&folder.join("data"), Some(Vault::parse(KEY).unwrap())).unwrap()
 }
 
-/// The setting that names the file of the key, which this writes.
+/// Writes the key's file, and returns the setting that names it.
 fn keys(folder: &Path) -> String {
     let path = folder.join("photo.keys");
     std::fs::write(&path, KEY).unwrap();
@@ -141,7 +142,7 @@ fn evidence_of_the_first_format_is_verified() {
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
 }
 
-/// What an earlier version wrote is never written again.
+/// A file of an earlier version is never written again.
 fn keep(name: &str, bytes: &[u8]) {
     match File::create_new(place().join(name)) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}

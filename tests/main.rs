@@ -1,4 +1,4 @@
-//! Every test of touchstone in one binary. Tests read as promises.
+//! All tests of touchstone in one binary. Test names read as promises.
 //!
 //! Needs scripts/setup --demo sscd-distilled efficientnet-lite0, as scripts/test does.
 

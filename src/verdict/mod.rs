@@ -42,7 +42,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The stable code, in snake_case.
+    /// The stable code, in lower case with underscores.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -34,7 +34,7 @@ fn post(app: &TestApp, key: Option<&str>, body: String) -> Response {
     request.body(body).send().unwrap()
 }
 
-/// The answers by line, and what the last one says.
+/// The answers by line, and the last line's counts.
 fn answers(response: Response) -> (BTreeMap<u64, Value>, Value) {
     assert_eq!(response.status(), 200);
     let text = response.text().unwrap();
@@ -58,7 +58,7 @@ fn each_listing_of_a_batch_is_answered_as_it_would_be_alone() {
     assert_eq!(check["photos"][0]["matches"], alone["photos"][0]["matches"]);
     assert_eq!(check["photos"][0]["name"], "front.jpg");
     assert_eq!(answers[&2]["check"]["verdict"], "no_match");
-    // They are kept, as those of single requests are.
+    // They are stored like the answers to single requests.
     let id = check["id"].as_str().unwrap();
     assert_eq!(app.get_json(&format!("/v1/checks/{id}")), *check);
     assert_eq!(app.get(&format!("/v1/checks/{id}/case")).status(), 200);
@@ -114,11 +114,11 @@ fn a_batch_that_is_sent_again_with_its_key_does_nothing_twice() {
         assert_eq!((&again[&number]["replayed"], &again[&number]["check"]), (&json!(true), &first[&number]["check"]));
     }
     assert_eq!(again[&3]["replayed"], Value::Null);
-    // A key that was used for something else is told, line by line.
+    // A reused key is reported for each line.
     let swapped = [lines[1].clone(), lines[0].clone()];
     let (wrong, _) = answers(post(&app, Some("monday"), text(&swapped)));
     assert_eq!(wrong[&1]["problem"]["code"], "idempotency-key-reused");
-    // A line's own key is stronger, and is that of a single request, too.
+    // A line's own key takes precedence, and is shared with single requests.
     let mut own = listing("own", &photo(4));
     own["idempotency_key"] = json!("single");
     let (first, _) = answers(post(&app, Some("tuesday"), text(&[own])));
@@ -145,8 +145,8 @@ fn photos_of_a_batch_may_be_named_by_url() {
     assert_eq!((&again[&1]["replayed"], store.bytes_sent()), (&json!(true), sent));
 }
 
-/// A batch whose lines are sent one by one, on a connection that is read meanwhile: what to send, all lines of the answer in the
-/// end, and each as it comes. Clients that send and read in turn would not see this.
+/// A batch whose lines are sent one by one while the connection is read. Takes the lines to send; returns all lines of
+/// the answer, and passes on each as it arrives. Clients that first send and then read would not see this.
 fn post_slowly(
     app: &TestApp,
     key: &str,
@@ -162,7 +162,7 @@ fn post_slowly(
     let (pieces, slow) = mpsc::channel::<String>();
     std::thread::spawn(move || {
         for piece in slow {
-            // A service that stops closes the connection.
+            // A stopping service closes the connection.
             let _ = write!(connection, "{:x}\r\n{piece}\r\n", piece.len());
         }
         let _ = write!(connection, "0\r\n\r\n");
@@ -172,7 +172,7 @@ fn post_slowly(
         let mut lines = BufReader::new(answers).lines().map_while(Result::ok);
         assert_eq!(lines.next().unwrap(), "HTTP/1.1 200 OK");
         let mut all = Vec::new();
-        // The others are headers and the sizes of chunks.
+        // The other lines are headers and chunk sizes.
         for line in lines.filter(|line| line.starts_with('{')) {
             let last = line.starts_with("{\"end\"");
             let _ = heard.send(line.clone());
@@ -222,7 +222,7 @@ fn batches_beyond_what_fits_are_refused_and_lines_beyond_it_are_not_read() {
     send.send(text(&[listing("a", &photo(1))])).unwrap();
     heard.recv_timeout(Duration::from_mins(1)).unwrap();
     problem(post(&app, None, text(&[listing("b", &photo(2))])), 429, "busy");
-    // Single checks go on.
+    // Single checks are still answered.
     app.check_one(&photo(3));
     drop(send);
     reading.join().unwrap();

@@ -18,7 +18,7 @@ fn a_brand_is_certified_by_its_own_outcomes_and_by_no_fewer_than_prove_it() {
     assert_eq!((answer["verdict"].as_str(), answer["action"].as_str()), (Some("known_fake_match"), Some("review")));
     assert!(answer["reasons"].to_string().contains("no-block-certificate"), "{answer}");
 
-    // The one that is missing comes by the front door: a moderator confirms that check.
+    // The last outcome comes through the console: a moderator confirms that check.
     let path = format!("/v1/checks/{}/outcomes/acme", answer["id"].as_str().unwrap());
     let kept = app.request("PUT", &path).json(&json!({ "confirmed": true, "decided_by": "m1" })).send().unwrap();
     assert_eq!(kept.status(), 200);

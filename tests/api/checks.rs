@@ -19,7 +19,7 @@ fn a_stolen_copy_of_a_known_fake_is_found_and_goes_to_review_without_a_certifica
         (Some("acme"), Some("fake"), Some("p1"))
     );
     assert!(near["probability"].as_f64() > near["threshold"].as_f64());
-    // The rim was cut off: nine tenths of each side are left.
+    // The rim is cut off, which leaves nine tenths of each side.
     let overlay = &near["overlay"];
     assert!((overlay["reference_overlap"].as_f64().unwrap() - 0.81).abs() < 0.02, "{overlay}");
     assert!(overlay["photo_overlap"].as_f64().unwrap() > 0.97, "{overlay}");
@@ -83,12 +83,12 @@ fn many_fakes_do_not_hide_the_authentic_photo_behind_them() {
     let app = TestApp::start();
     let original = scene(7);
     app.add("rival", "authentic", &jpeg(&original, 85));
-    // Near-copies, and below the same under many brands: more of them nearer to the query than the authentic one than a
-    // first search brings.
+    // Near-duplicates, and below the same photo under many brands: more of them are nearer to the query than the
+    // authentic one than a first search returns.
     for quality in 60..100 {
         app.add("acme", "fake", &jpeg(&original, quality));
     }
-    // The same bytes under many brands: identical vectors under many keys.
+    // The same bytes under many brands: identical embeddings with many keys.
     for brand in 0..20 {
         app.add(&format!("brand-{brand}"), "fake", &jpeg(&original, 95));
     }
@@ -103,7 +103,7 @@ fn a_blank_photo_says_too_little_even_when_a_brand_calls_it_fake() {
     let other = encode(&RgbImage::from_pixel(201, 201, Rgb([255, 255, 255])), ImageFormat::Png);
     let answer = app.check_one(&other);
     assert_eq!(answer["verdict"], "generic_or_low_information", "{answer}");
-    // The very same file is that reference, and still blocks nothing.
+    // The photo is the reference's file, and still nothing is blocked.
     let answer = app.check_one(&blank());
     assert_eq!((answer["verdict"].as_str(), answer["action"].as_str()), (Some("known_fake_match"), Some("review")));
     assert_eq!(answer["photos"][0]["matches"][0]["reference_id"], id.as_str());
@@ -204,7 +204,7 @@ fn repeats_that_race_get_one_answer() {
 #[test]
 fn a_full_service_refuses_with_429_and_says_when_to_come_back() {
     refuses_with_429(|server| server.max_in_flight = 1);
-    // Bodies may come in, but no more wait for a core than this.
+    // Bodies may be received, but no more requests than this wait for a core.
     refuses_with_429(|server| server.max_waiting = 1);
 }
 
@@ -270,7 +270,7 @@ fn a_mirrored_copy_says_so() {
     assert!(answer["reasons"].to_string().contains("mirrored"));
 }
 
-/// A third of a side, turned by a quarter, on a busy ground that no reference shows.
+/// A third of a side, turned by a quarter, on a busy ground that no reference has.
 #[test]
 fn a_small_turned_copy_on_a_busy_ground_is_found_by_its_keypoints() {
     let app = TestApp::start();

@@ -1,4 +1,4 @@
-//! One photograph in several colours, seen through the whole check.
+//! One photograph in several colours, tested through whole checks.
 
 use image::ImageFormat;
 use serde_json::Value;

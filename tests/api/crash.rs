@@ -21,16 +21,17 @@ fn kill(service: &mut Service) {
     service.child.kill().unwrap();
 }
 
-/// What is answered, unless the connection breaks, as it does when the process dies, or the answer is a refusal.
+/// The answer, unless the connection breaks, as it does when the process dies, or the answer is an error.
 fn answered(sent: reqwest::Result<Response>) -> Option<Value> {
     sent.and_then(Response::error_for_status).and_then(Response::json).ok()
 }
 
-/// Ends the service again and again while two write references, each time at another moment, in no step with the writes.
+/// Kills the service again and again while two clients write references, each time at another moment, independent of
+/// the writes.
 fn no_reference_is_lost(folder: &Path, rounds: u64, end: impl Fn(&mut Service), mend: impl Fn()) {
     let kept: Mutex<Vec<(u64, String)>> = Mutex::default();
     for round in 0..rounds {
-        // Gone when the scope waits for the writers, whatever happens.
+        // Dropped when the scope waits for the writers, whatever happens.
         std::thread::scope(|scope| {
             let mut service = Service::start(folder, &[]);
             for writer in 0..2 {
@@ -62,12 +63,12 @@ fn no_reference_is_lost(folder: &Path, rounds: u64, end: impl Fn(&mut Service), 
     println!("ended {rounds} times: {} acknowledged references, none lost", kept.len());
 }
 
-/// The same while a moderator decides and somebody makes keys.
+/// The same while a moderator decides and an admin makes keys.
 fn no_deed_is_lost(folder: &Path, rounds: u64, end: impl Fn(&mut Service), mend: impl Fn()) {
     let service = Service::start(folder, &[]);
     service.send("/v1/brands/acme/references", &photo(1), &[("polarity", "fake")]);
     drop(service);
-    // Elsewhere: nobody may have a file open on a disk whose power is cut.
+    // On another disk, because nobody may have a file open on a disk whose power is cut.
     let elsewhere = TempDir::new().unwrap();
     let password = elsewhere.path().join("password");
     std::fs::write(&password, PASSWORD).unwrap();
@@ -75,7 +76,7 @@ fn no_deed_is_lost(folder: &Path, rounds: u64, end: impl Fn(&mut Service), mend:
     assert!(user.stdin(std::fs::File::open(&password).unwrap()).status().unwrap().success());
     let (checks, decisions, keys) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     for round in 0..rounds {
-        // Gone when the scope waits for the writers, whatever happens.
+        // Dropped when the scope waits for the writers, whatever happens.
         std::thread::scope(|scope| {
             let mut service = Service::start(folder, &[]);
             let (checks, decisions, keys) = (&checks, &decisions, &keys);
@@ -83,7 +84,7 @@ fn no_deed_is_lost(folder: &Path, rounds: u64, end: impl Fn(&mut Service), mend:
             scope.spawn(move || {
                 let Some(robin) = Moderator::try_sign_in(&url, "robin") else { return };
                 for number in 0.. {
-                    // Each of a seller of its own: what is authorised for one is asked again for the next.
+                    // Each from another seller: an authorisation of one seller does not apply to the next.
                     let fields = [("listing_id", "l1"), ("seller_id", &*format!("s-{round}-{number}"))];
                     let form = form(&[&photo(1)], &fields);
                     let Some(body) = answered(client.post(format!("{url}/v1/checks")).multipart(form).send()) else {
@@ -125,7 +126,7 @@ fn no_deed_is_lost(folder: &Path, rounds: u64, end: impl Fn(&mut Service), mend:
     println!("ended {rounds} times: {checks} checks, {decisions} decisions, {keys} keys, none lost");
 }
 
-/// The log holds, and a backup finds each photo as its sum says.
+/// The log's chain is valid, and a backup finds each photo with its checksum.
 fn is_whole(folder: &Path) {
     let elsewhere = TempDir::new().unwrap();
     let file = elsewhere.path().join("backup.tar");
@@ -163,7 +164,8 @@ fn no_acknowledged_check_decision_or_key_is_lost_by_a_power_cut_and_the_log_hold
     is_whole(disk.path());
 }
 
-/// A run keeps many photos before it syncs them; somebody may add one of them meanwhile, or after it was killed.
+/// A run stores many photos before it syncs them; another client may add one of them meanwhile, or after the run was
+/// killed.
 #[test]
 fn a_photo_that_a_run_has_kept_unsynced_survives_a_power_cut_once_its_reference_is_acknowledged() {
     let Some(disk) = SmallDisk::in_file() else { return };

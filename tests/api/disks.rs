@@ -1,5 +1,5 @@
-//! Disks that are full, read-only, slow or stall. What needs a file system of its own mounts one, what needs a slow one has
-//! `strace` hold its syncs up; where that is not allowed they are skipped, saying so.
+//! Disks that are full, read-only, slow or stall. Tests that need their own file system mount one; tests that need a
+//! slow disk delay its syncs with `strace`. Where that is not permitted they are skipped with a message.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
@@ -21,8 +21,8 @@ fn add(service: &Service, seed: u64) -> (u16, Value) {
     service.send("/v1/brands/acme/references", &photo(seed), &[("polarity", "fake")])
 }
 
-/// Fills or closes the disk, and sees that nothing is said that is not kept and that the state is clear. What was
-/// acknowledged.
+/// Fills or closes the disk, and checks that only stored writes are acknowledged and the state is reported. Returns the
+/// acknowledged writes.
 fn refuses(service: &Service, break_disk: impl FnOnce(&Service)) -> Vec<String> {
     let mut kept: Vec<String> = (0..3).map(|seed| add(service, seed).1["id"].as_str().unwrap().to_owned()).collect();
     break_disk(service);
@@ -53,7 +53,7 @@ fn has_all(service: &Service, kept: &[String]) {
     assert_eq!(service.send("/v1/checks", &photo(0), &[]).1["verdict"], "known_fake_match");
 }
 
-/// Fills or closes the disk, and sees that all goes on by itself afterwards.
+/// Fills or closes the disk, and checks that the service recovers by itself afterwards.
 fn outlives(folder: &Path, service: Service, break_disk: impl FnOnce(&Service), mend_disk: impl FnOnce(&Service)) {
     let kept = refuses(&service, break_disk);
     mend_disk(&service);
@@ -75,7 +75,7 @@ fn a_full_disk_loses_nothing_that_was_acknowledged_and_is_told() {
 #[test]
 fn a_disk_that_takes_no_more_writes_loses_nothing_that_was_acknowledged_and_is_told() {
     let folder = TempDir::new().unwrap();
-    // Every write of the process is refused, and the signal that would end it over that is ignored.
+    // The process may write nothing, and ignores the signal that would end it for trying.
     let service = Service::start_ready(folder.path(), |command| {
         let plain = std::mem::replace(command, Command::new("/bin/sh"));
         command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(plain.get_program()).args(plain.get_args());
@@ -100,7 +100,7 @@ fn a_disk_that_the_kernel_gives_up_loses_nothing_that_was_acknowledged_and_is_to
     has_all(&Service::start(disk.path(), &[]), &kept);
 }
 
-/// Holds up whatever syncs files in a process, as a slow disk would, until it is dropped.
+/// Delays the syncs of a process, as a slow disk would, until it is dropped.
 struct SlowSyncs {
     strace: Child,
     _words: Lines<BufReader<ChildStderr>>,
@@ -126,7 +126,7 @@ impl SlowSyncs {
 
 impl Drop for SlowSyncs {
     fn drop(&mut self) {
-        // Asked to end it may wait for what it holds up; killed, it lets go.
+        // Asked to end, strace may wait for the call that it delays; killed, it releases it.
         let _ = self.strace.kill();
         let _ = self.strace.wait();
     }
@@ -161,7 +161,7 @@ fn a_slow_disk_delays_writes_and_nothing_else() {
     });
     assert_eq!(kept.len(), 4);
     assert!(started.elapsed() > delay, "syncs were not held up");
-    // Killed, so that what was acknowledged is on the disk or nowhere.
+    // Killed, so that acknowledged writes are on the disk or nowhere.
     drop(service);
     drop(slow);
     has_all(&Service::start(folder.path(), &[]), &kept);
@@ -221,14 +221,14 @@ fn a_disk_that_stalls_delays_writes_and_nothing_else() {
             assert_eq!(check.join().unwrap(), "known_fake_match");
         }
     });
-    // One that stalls for longer than anybody waits is told; what could not be kept is not said.
+    // A disk that stalls longer than a request waits is reported; writes that were not stored are not acknowledged.
     stalled.execute_batch("BEGIN IMMEDIATE").unwrap();
     problem(app.post_form("/v1/checks", form(&[&photo(1)], &[])), 503, "storage-unavailable");
     stalled.execute_batch("ROLLBACK").unwrap();
     assert_eq!(app.verdict(&photo(1)), "known_fake_match");
 }
 
-/// The folder is renamed away, removed, or another stands in its place: open files still answer, and nobody else sees them.
+/// The folder is renamed, removed, or replaced: open files still answer, and no other database is used.
 #[test]
 fn a_data_folder_that_is_gone_is_told_at_once_and_nothing_is_answered_from_it() {
     let app = TestApp::start();
@@ -255,7 +255,7 @@ fn a_data_folder_that_is_gone_is_told_at_once_and_nothing_is_answered_from_it() 
     wait_for("readiness", || app.get("/readyz").status() == 200);
     assert_eq!(app.verdict(&photo(1)), "known_fake_match");
     app.add_fake(&photo(2));
-    // A copy in its place is another database: what is written to one is not in the other.
+    // A copy in its place is another database: writes to one are not in the other.
     std::fs::rename(&data, &aside).unwrap();
     std::fs::create_dir(&data).unwrap();
     std::fs::copy(aside.join("touchstone.db"), data.join("touchstone.db")).unwrap();

@@ -1,4 +1,4 @@
-//! References that are taken in with a doubt, and what finds them.
+//! References in doubt, and the photos that match them.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn png(image: &RgbImage) -> Vec<u8> {
     encode(image, ImageFormat::Png)
 }
 
-/// Twice as large: nearly the same picture, with other pixels.
+/// Twice as large: nearly the same photo, with other pixels.
 fn doubled(image: &RgbImage) -> Vec<u8> {
     png(&imageops::resize(image, image.width() * 2, image.height() * 2, imageops::FilterType::Triangle))
 }
@@ -42,7 +42,8 @@ fn photos_of_goods_are_taken_in_without_a_doubt() {
     }
 }
 
-/// Each in a file of its own: the same file and the same pixels find it, what resembles it does not, also after a restart.
+/// Each in a file of its own: the same file and the same pixels match it, a similar photo does not, even after a
+/// restart.
 #[test]
 fn a_reference_in_doubt_is_found_by_itself_only() {
     let folder = Arc::new(tempfile::TempDir::new().unwrap());
@@ -112,7 +113,7 @@ fn a_light_picture_on_a_transparent_ground_is_found_on_black_by_its_look_and_on_
     assert!(codes(&app.add("acme", "fake", &bytes.into_inner())).is_empty());
 }
 
-/// Whoever sends a light picture on a transparent ground cannot hide it from checks by an edge that is seen on white.
+/// A light photo on a transparent ground cannot be hidden from checks by an edge that is visible on white.
 #[test]
 fn a_light_picture_beside_a_dark_edge_is_judged_on_black_too() {
     let app = TestApp::start();
@@ -130,7 +131,7 @@ fn a_light_picture_beside_a_dark_edge_is_judged_on_black_too() {
     assert_eq!((&answer["verdict"], &answer["action"]), (&json!("known_fake_match"), &json!("review")), "{answer}");
     assert_eq!(answer["photos"][0]["matches"][0]["reference_id"], fake["id"]);
     assert_eq!(answer["photos"][0]["views"], 2);
-    // Goods that are seen on white are looked at once.
+    // Goods that are visible on white are examined once.
     let dark = image::RgbaImage::from_fn(light.width(), light.height(), |x, y| {
         image::Rgba([20, 40, 60, light.get_pixel(x, y).0[3]])
     });
@@ -146,13 +147,13 @@ fn a_jpeg_that_was_cut_and_closed_is_judged_and_is_no_reference() {
     assert!(detail.contains("JPEG") && detail.contains("undamaged"), "{detail}");
     let listed = app.get_json("/v1/brands/acme/references");
     assert_eq!(listed["references"], json!([]));
-    // Damaged codes between restart markers are the same to a reference.
+    // For a reference, damaged codes between restart markers count as damage, too.
     let mut damaged = crate::support::fixture("restarts.jpg");
     let at = damaged.windows(2).position(|pair| pair == [0xff, 0xd1]).unwrap();
     damaged[at + 4..at + 10].fill(0xfe);
     let sent = form(&[&damaged], &[("polarity", "fake")]);
     problem(app.post_form("/v1/brands/acme/references", sent), 422, "photo-partly-decoded");
-    // Whole, it is one; and what is left of it is still judged in a check.
+    // The whole file is accepted; what is left of the damaged one is still judged in a check.
     app.add_fake(&photo(9));
     assert_ne!(app.verdict(&cut), "undecidable");
 }
@@ -161,12 +162,12 @@ fn a_jpeg_that_was_cut_and_closed_is_judged_and_is_no_reference() {
 fn references_in_doubt_contradict_the_same_picture_only() {
     let app = TestApp::start();
     let first = app.add("acme", "fake", &png(&speck(190)));
-    // Much alike, and nobody's contradiction.
+    // Similar references in doubt do not contradict each other.
     let near = app.add("other", "authentic", &png(&speck(196)));
     assert_eq!((&near["state"], &near["quarantine"]), (&json!("active"), &Value::Null));
     let path = format!("/v1/brands/acme/references/{}", first["id"].as_str().unwrap());
     assert_ne!(app.get_json(&path)["mark"], "disputed");
-    // The same pixels with the other polarity are one.
+    // The same pixels with the other polarity do.
     let same = app.add("other", "authentic", &encode(&speck(190), ImageFormat::Bmp));
     assert_eq!((&same["state"], &same["quarantine"]["code"]), (&json!("quarantined"), &json!("conflict")));
     assert_eq!(app.get_json(&path)["mark"], "disputed");
@@ -183,7 +184,7 @@ fn the_console_tells_why_a_reference_is_in_doubt() {
     assert!(page.contains("nothing-to-find: The photo is flat"), "{page}");
     assert!(page.contains("in doubt: matches identical photos only"), "{page}");
     assert!(robin.page("/console/overview").contains(tile));
-    // The look-up shows it beside others.
+    // The look-up also shows references in doubt.
     let other = app.add_fake(&photo(3));
     let near = robin.page(&format!("/console/lookup?reference={other}"));
     assert!(near.contains(&format!("/console/references/{id}")), "{near}");

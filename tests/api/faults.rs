@@ -1,4 +1,4 @@
-//! Pages that are damaged, clocks that go back, requests that panic.
+//! Damaged pages, clocks that go back, and requests that panic.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -25,7 +25,7 @@ fn a_damaged_page_is_told_and_never_becomes_no_match() {
     let key = service.key.clone();
     drop(service);
     let database = folder.path().join("data/touchstone.db");
-    // What is in the log of writes comes into the pages.
+    // Writes move from the write-ahead log into the pages.
     assert!(touchstone(folder.path(), &["sweep"]).status.success());
     let whole = std::fs::read(&database).unwrap();
     let wal = folder.path().join("data/touchstone.db-wal");
@@ -54,7 +54,7 @@ fn a_damaged_page_is_told_and_never_becomes_no_match() {
             match status {
                 200 if body["verdict"] == "known_fake_match" => seen[1] += 1,
                 200 => assert_eq!(body["verdict"], "undecidable", "page {}: {body}", page / 4096),
-                // A page of keys or sessions: nobody gets in.
+                // A damaged page of keys or sessions: nobody can sign in.
                 401 | 503 => seen[2] += 1,
                 other => panic!("{other} {body}"),
             }
@@ -74,7 +74,7 @@ fn after_the_clock_was_set_back_the_last_word_still_holds() {
     let first = send();
     robin.decide(&first, "no_match");
     assert_eq!(app.verdict(&photo(1)), "no_match", "what was decided is not asked again");
-    // As if that had been said by a clock that was a year ahead.
+    // As if a clock that was a year ahead had dated that decision.
     let db = rusqlite::Connection::open(app.folder().join("data/touchstone.db")).unwrap();
     db.execute_batch("UPDATE decided_pair SET decided_at = '2099-01-01T00:00:00Z'").unwrap();
     drop(db);

@@ -1,4 +1,4 @@
-//! Files made to hurt, sent to a service that decodes in processes of its own, as it does by default.
+//! Malicious files, sent to a service that decodes in separate processes, as it does by default.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -81,7 +81,7 @@ fn tiff(width: u32, height: u32, next: u32, strip: &[u8]) -> Vec<u8> {
     [&bytes[..], strip].concat()
 }
 
-/// A progressive JPEG whose last scan comes once more, many times.
+/// A progressive JPEG that repeats its last scan many times.
 fn scans(times: usize) -> Vec<u8> {
     let whole = fixture("progressive.jpg");
     let last = whole.windows(2).rposition(|pair| pair == [0xff, 0xda]).unwrap();
@@ -147,7 +147,7 @@ fn bombs() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A file with another number, of four bytes, at a distance from the end of a box's name.
+/// A file in which the four-byte number at a distance from the end of a box's name is replaced.
 fn resized_to(file: &[u8], name: [u8; 4], distance: isize, number: u32) -> Vec<u8> {
     let name_at = file.windows(4).position(|window| window == name).unwrap();
     let at = if distance < 0 { name_at.strict_add_signed(distance) } else { name_at + 4 + distance.cast_unsigned() };
@@ -219,7 +219,7 @@ fn what_is_decoded_apart_is_what_is_decoded_here() {
     }
 }
 
-/// A program that says that it is there, and then does something else than decode.
+/// A program that answers as a decoding process at first, and then does something else.
 fn impostor(folder: &Path, does: &str) -> PathBuf {
     let path = folder.join("impostor");
     let ready = r"\001\000\000\000\000\000\000\000\000";
@@ -243,7 +243,7 @@ fn a_photo_that_ends_or_holds_up_its_process_is_broken_and_no_process_is_nobodys
     for program in ["/bin/false", "/nowhere"] {
         let decoder = Decoder::new(&Limits::default(), &apart(Path::new(program), 20));
         assert_eq!(decoder.decode(&photo(1)).unwrap_err(), PhotoError::DecoderUnavailable, "{program}");
-        // What the first bytes say needs no process.
+        // Files that their first bytes rule out need no process.
         assert!(matches!(decoder.decode(b"%PDF-1.7"), Err(PhotoError::UnsupportedType { .. })));
     }
 }
@@ -312,7 +312,7 @@ fn the_same_file_is_a_match_though_there_is_hardly_a_keypoint_in_it() {
     assert_eq!(app.verdict(&soft), "known_fake_match");
 }
 
-/// The processes that a process has started, from /proc.
+/// The child processes of a process, from /proc.
 fn children(of: u32) -> Vec<u32> {
     let parent = |pid: &u32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

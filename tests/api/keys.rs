@@ -9,7 +9,7 @@ use crate::support::pictures::photo;
 use crate::support::service::{Service, serve};
 use crate::support::{TestApp, client_with, form, problem, real_photo, wait_for};
 
-/// Who may call what, written down once more: by hand, from the promise, not from the code.
+/// The permissions, written by hand from the documented promise and not from the code.
 const PROMISED: &[(&str, &str, &[&str])] = &[
     ("POST", "/v1/checks", &["platform"]),
     ("POST", "/v1/checks:batch", &["platform"]),
@@ -53,7 +53,7 @@ fn documented() -> BTreeSet<(String, String)> {
     paths.iter().flat_map(operations).collect()
 }
 
-/// A request that names `brand`, and a reference and a check that exist.
+/// A request that names `brand`, and an existing reference and check.
 fn request(app: &TestApp, key: &str, (method, path): (&str, &str), brand: &str, id: &str) -> RequestBuilder {
     let path = path.replace("{brand}", brand).replace("{id}", id);
     let request = client_with(key).request(method.parse().unwrap(), format!("{}{path}", app.url));
@@ -90,7 +90,7 @@ fn every_route_is_closed_to_every_key_that_it_is_not_for() {
         let wrong = request(&app, &format!("tsk_{:016x}_{:064x}", 1, 2), (method, path), "acme", id).send().unwrap();
         problem(wrong, 401, "key-unknown");
         for (name, key) in &keys {
-            // What deletes comes last, with the admin's own key.
+            // Deletions come last, with the admin's own key.
             let answer = request(&app, key, (method, path), "acme", id);
             let (name, allowed) = (*name, allowed.contains(name) || *name == "admin");
             if allowed && *method == "DELETE" {
@@ -116,7 +116,7 @@ fn a_brands_key_reaches_nothing_of_another_brand() {
     for (method, path, allowed) in PROMISED.iter().filter(|(_, path, _)| path.contains("{brand}")) {
         let answer = request(&app, &key, (method, path), "globex", &theirs).send().unwrap();
         problem(answer, 403, if allowed.contains(&"brand") { "key-brand" } else { "key-scope" });
-        // Their id under one's own name is not there.
+        // Another brand's ids do not exist under one's own name.
         if allowed.contains(&"brand") && path.contains("{id}") {
             problem(request(&app, &key, (method, path), "acme", &theirs).send().unwrap(), 404, "not-found");
         }
@@ -125,7 +125,7 @@ fn a_brands_key_reaches_nothing_of_another_brand() {
     let lookup = |body: Value| client.post(format!("{}/v1/lookups", app.url)).json(&body).send().unwrap();
     problem(lookup(json!({ "reference_id": theirs })), 404, "not-found");
     problem(lookup(json!({ "reference_id": own, "brand": "globex" })), 403, "key-brand");
-    // A photo is looked for among one's own references only, also when no brand is named.
+    // A look-up by photo searches one's own references only, even when no brand is named.
     let sent = client.post(format!("{}/v1/lookups", app.url)).multipart(form(&[&photo(2)], &[])).send().unwrap();
     let found: Value = sent.json().unwrap();
     let brands: Vec<&str> =
@@ -246,7 +246,7 @@ fn answers_over_tls_are_those_over_http() {
     assert_eq!(serve(&["--set", &chain]), Some(4), "one of the two files is no setting");
 }
 
-/// Somebody with one brand's key must neither hear what another brand holds nor take it out of blocking.
+/// A brand's key must neither reveal another brand's references nor keep them from leading to blocks.
 #[test]
 fn a_brand_that_contradicts_another_hears_not_whom_and_disputes_nothing_of_it() {
     let app = TestApp::start();
@@ -267,7 +267,7 @@ fn a_brand_that_contradicts_another_hears_not_whom_and_disputes_nothing_of_it() 
     }
     let kept = app.get_json(&format!("/v1/brands/globex/references/{theirs}"));
     assert_eq!(kept["mark"], Value::Null, "the other brand's reference stands as it stood");
-    // The marketplace sees whom, and its own word disputes.
+    // The marketplace sees which reference contradicts it.
     let own = app.get_json(&own[app.url.len()..]);
     assert!(own["quarantine"]["detail"].as_str().unwrap().contains(&theirs));
 }
@@ -298,7 +298,7 @@ fn a_label_is_left_out_rather_than_empty() {
     assert_eq!(made["label"], "");
 }
 
-/// What a call changes is in the log, with its key.
+/// Changes by API calls are in the log with their key.
 #[test]
 fn policies_outcomes_and_references_that_calls_change_are_in_the_log() {
     let app = TestApp::start();
@@ -341,7 +341,7 @@ fn policies_outcomes_and_references_that_calls_change_are_in_the_log() {
 fn one_key_cannot_hold_every_place() {
     let app = TestApp::with("sscd-distilled", |config| config.server.max_in_flight = 4);
     let slow = app.new_key(Scope::Platform).1;
-    // Bodies that never come hold their places.
+    // Bodies that never arrive keep their permits.
     let held: Vec<_> = (0..4)
         .map(|_| {
             let mut socket = std::net::TcpStream::connect(app.url.strip_prefix("http://").unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Logos among a brand's references, seen through the whole check.
+//! Logos among a brand's references, tested through whole checks.
 
 use image::{ImageFormat, Rgb};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ fn a_kind_is_found_and_the_brands_word_goes_before_it() {
     assert_eq!(kinds(&found), ("logo", "picture"));
     assert_eq!(kinds(&app.add("acme", "authentic", &photo(1))), ("photo", "picture"));
     let other = Logo { order: [3, 1, 0, 2], ..Logo::new() };
-    // A fake that looks like artwork is a photo unless it is said to be a logo.
+    // A fake that looks like artwork is a photo unless the brand calls it a logo.
     assert_eq!(kinds(&app.add("acme", "fake", &png(&other))), ("photo", "picture"));
     let path = format!("/v1/brands/acme/references/{}", found["id"].as_str().unwrap());
     let patch = |kind: Value| app.request("PATCH", &path).json(&json!({ "kind": kind })).send().unwrap();

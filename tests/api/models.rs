@@ -35,7 +35,7 @@ fn another_model_over_the_same_gallery_embeds_what_it_has_not_seen() {
     }
 }
 
-/// A folder with one model that `change` has made wrong; the error that starting it gives.
+/// The error of starting a folder with one model that `change` has made invalid.
 fn start_error(change: impl Fn(&str) -> String, weights: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> String {
     let folder = tempfile::TempDir::new().unwrap();
     let text = std::fs::read_to_string(root().join("models/sscd-distilled.toml")).unwrap();

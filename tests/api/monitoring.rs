@@ -9,7 +9,7 @@ use crate::support::pictures::{photo, stolen};
 use crate::support::service::Service;
 use crate::support::{form, root};
 
-/// Every metric that a text names.
+/// All metrics that a text names.
 fn named(text: &str) -> BTreeSet<String> {
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
     words.filter(|word| word.starts_with("touchstone_")).map(str::to_owned).collect()
@@ -37,7 +37,7 @@ fn every_metric_that_the_board_and_the_alerts_name_is_told_by_the_service() {
     let service = Service::start(folder.path(), &[]);
     assert_eq!(service.send("/v1/brands/acme/references", &photo(1), &[("polarity", "fake")]).0, 201);
     assert_eq!(service.send("/v1/checks", &stolen(&photo(1)), &[]).1["verdict"], "known_fake_match");
-    // What has labels is told from its first time on: a photo by URL, a line of a batch, a key that is missing.
+    // Metrics with labels appear with their first event: a photo by URL, a line of a batch, a missing key.
     let post = |path: &str| service.client().post(format!("{}{path}", service.url));
     post("/v1/checks").multipart(form(&[], &[("photo_url", "https://a.example/1.jpg")])).send().unwrap();
     let batch = post("/v1/checks:batch").header("content-type", "application/x-ndjson").body("{}\n").send();

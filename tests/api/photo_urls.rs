@@ -7,7 +7,7 @@ use crate::support::service::Service;
 use crate::support::store::ObjectServer;
 use crate::support::{TestApp, form, problem, real_photo};
 
-/// A service that may fetch from this machine, where only tests have photos to be fetched.
+/// A service that may fetch from this machine, on which the tests serve their photos.
 fn fetching(change: impl FnOnce(&mut touchstone::config::Config)) -> TestApp {
     TestApp::with("sscd-distilled", |config| {
         config.fetch.photo_url = true;
@@ -28,7 +28,7 @@ fn a_photo_can_be_named_in_place_of_being_sent_in_checks_look_ups_and_references
     let copy = url("copy.jpg");
     let answer = app.check(&[&real_photo(0)], &[("photo_url", &copy), ("seller_id", "S1")]);
     assert_eq!(answer["verdict"], "known_fake_match");
-    // In the order sent, under the name in the path: the query may hold a secret.
+    // In the order sent, named by the path, because a query may contain a secret.
     assert_eq!(
         (&answer["photos"][0]["name"], &answer["photos"][0]["verdict"]),
         (&"copy.jpg".into(), &"known_fake_match".into())

@@ -38,7 +38,7 @@ fn thresholds_out_of_range_or_order_and_actions_that_block_are_refused() {
     problem(app.put_policy("acme", &json!({ "authorised_sellers": [""] })), 422, "policy-sellers-invalid");
     problem(app.put_policy("acme", &json!({ "colour": "red" })), 422, "json-invalid");
     problem(app.put_policy("acme", &json!([])), 422, "json-invalid");
-    // Nothing of a refused policy is kept.
+    // Nothing of a rejected policy is stored.
     assert_eq!(app.get_json("/v1/brands/acme/policy")["version"], 0);
     problem(app.put_policy("Not A Slug", &json!({})), 422, "name-invalid");
 }

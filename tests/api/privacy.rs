@@ -1,4 +1,4 @@
-//! What is encrypted, what is erased and when, and what the log still proves.
+//! Encryption, erasure and retention, and what the log still proves afterwards.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ fn with_a_key_no_photo_lies_readable_on_the_disk_and_everything_works_as_without
         assert!(bytes.starts_with(b"TSV1"), "{path} is not encrypted");
     }
     drop((app, moderator));
-    // Without the key, or with another, nothing is opened, and nothing is written in the clear.
+    // Without the key, or with another, nothing can be opened, and nothing is written in the clear.
     let file = folder.path().join("x.jpg");
     std::fs::write(&file, photo(1)).unwrap();
     for args in [&["check", file.to_str().unwrap()][..], &["user", "list"], &["key", "list"]] {
@@ -60,7 +60,7 @@ fn with_a_key_no_photo_lies_readable_on_the_disk_and_everything_works_as_without
     let keys = keep_key(folder.path(), OTHER);
     let set = format!("photo_keys={}", keys.display());
     assert_eq!(touchstone(folder.path(), &["user", "list", "--set", &set]).status.code(), Some(6));
-    // A new key in front of the old one: both open, and everything can be brought up to the new one.
+    // A new key before the old one: both open files, and all files can be encrypted again with the new one.
     keep_key(folder.path(), &format!("# new\n{OTHER}\n{KEY}\n"));
     let output = touchstone(folder.path(), &["encrypt-photos", "--set", &set]);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -118,7 +118,7 @@ fn a_sealed_file_that_was_changed_or_moved_is_not_believed() {
     assert!(gallery.photo(sum(&b)).is_err());
 }
 
-/// Whether a text is anywhere in the database's files, or in a file's name.
+/// Whether a text occurs in the database's files, or in a file's name.
 fn is_kept(folder: &Path, text: &str) -> bool {
     let found = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     files(folder).iter().any(|(path, bytes)| path.contains(text) || found(bytes))
@@ -162,10 +162,10 @@ fn a_seller_who_is_forgotten_is_nowhere_and_the_log_still_holds() {
     assert_eq!(app.get_json(&format!("/v1/checks/{shared}"))["listing"]["seller_id"], "seller-other");
     let policy = app.get_json("/v1/brands/globex/policy");
     assert_eq!(policy["policy"]["authorised_sellers"], json!(["seller-other"]));
-    // What both have sent is kept for the other.
+    // A photo that both sellers sent is kept for the other one.
     let case = robin.page(&format!("/console/cases/{shared}"));
     assert!(case.contains("/console/pictures/photo/"));
-    // What was decided about the photo goes on to hold for others.
+    // The decision about the photo still applies to others.
     assert_eq!(app.get_json(&format!("/v1/checks/{}/case", send("seller-3", "l3", &photo(1))))["decision"], "fake");
     let evidence = robin.post(&format!("/console/cases/{theirs}/evidence"), &[]);
     assert_eq!(evidence.status(), 422, "what was erased proves nothing, and says so");
@@ -174,7 +174,7 @@ fn a_seller_who_is_forgotten_is_nowhere_and_the_log_still_holds() {
     assert!(String::from_utf8_lossy(&verified.stdout).contains("with erased details"));
     drop((app, robin));
     let gallery = Gallery::open(&folder.path().join("data")).unwrap();
-    // A copy has no free pages: what is in it is what the database says.
+    // A copy has no free pages: it contains only the database's current data.
     gallery.copy_database(&folder.path().join("copy.db")).unwrap();
     drop(gallery);
     std::fs::remove_dir_all(folder.path().join("data")).unwrap();
@@ -216,7 +216,7 @@ fn what_is_older_than_it_may_be_is_swept_and_what_waits_is_not() {
     assert_eq!(gallery.verify_audit().unwrap().wrong, None);
 }
 
-/// As if the process had ended between the commit and the removal that follows it.
+/// As if the process had ended between the commit and the removal of files after it.
 #[test]
 fn photos_that_a_crash_has_left_are_removed_by_whoever_comes_next() {
     let folder = Arc::new(TempDir::new().unwrap());
@@ -235,7 +235,7 @@ fn photos_that_a_crash_has_left_are_removed_by_whoever_comes_next() {
     }
     let again = touchstone(folder.path(), &["forget-seller", "s1"]);
     assert!(stdout(&again).contains("1 photos"), "{}", stdout(&again));
-    // A file that new may be of a reference that is just being added.
+    // A file this new may belong to a reference that is being added.
     assert!(touchstone(folder.path(), &["sweep"]).status.success());
     assert_eq!(left(), 1);
     let photo = std::fs::File::open(&kept[0][0].0).unwrap();

@@ -21,7 +21,7 @@ fn adding_disabling_enabling_and_deleting_show_in_the_next_check() {
     assert_eq!(app.verdict(&fake), "no_match");
     problem(app.get(&path), 404, "not-found");
     problem(app.request("DELETE", &path).send().unwrap(), 404, "not-found");
-    // Deleted is forgotten: the same photo may come again, also with the other polarity.
+    // After deletion nothing is remembered: the same photo may be added again, even with the other polarity.
     app.add("acme", "authentic", &fake);
     assert_eq!(app.verdict(&fake), "authentic_photo_reuse");
 }

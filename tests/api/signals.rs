@@ -1,4 +1,4 @@
-//! What SIGHUP does to a running service.
+//! SIGHUP at a running service.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
@@ -14,7 +14,7 @@ use crate::support::pictures::photo;
 use crate::support::service::serve;
 use crate::support::{files, wait_for};
 
-/// A certificate of this name, at the places that the service is told of.
+/// Writes a certificate for this name to the files that the service's settings name.
 fn write_certificate(folder: &std::path::Path, name: &str) {
     let drawn = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     std::fs::write(folder.join("chain.pem"), drawn.cert.pem()).unwrap();
@@ -36,7 +36,7 @@ fn lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
     lines
 }
 
-/// Waits for a line with these words.
+/// Waits for a line that contains these words.
 fn next(lines: &Receiver<String>, words: &str) -> String {
     loop {
         let line = lines.recv_timeout(Duration::from_mins(1)).unwrap_or_else(|_| panic!("no line says {words}"));
@@ -61,7 +61,7 @@ fn sighup_reads_the_certificate_and_the_logs_filter_again_and_ends_nothing() {
     let mut service = Running(child);
     let url = next(&out, "listening on ").replace("listening on ", "");
     let pid = Pid::from_child(&service.0);
-    // A new client each time: open connections keep the certificate that they began with.
+    // A new client each time, because open connections keep their certificate.
     let trusts = |pem: &[u8]| {
         let root = reqwest::Certificate::from_pem(pem).unwrap();
         let address = url.strip_prefix("https://").unwrap().parse().unwrap();
@@ -76,7 +76,7 @@ fn sighup_reads_the_certificate_and_the_logs_filter_again_and_ends_nothing() {
     kill_process(pid, Signal::HUP).unwrap();
     next(&err, "SIGHUP");
     wait_for("the new certificate", || trusts(&new));
-    // What cannot be used changes nothing.
+    // Unusable files change nothing.
     log("touchstone=nolevel");
     std::fs::write(folder.path().join("chain.pem"), "no certificate").unwrap();
     kill_process(pid, Signal::HUP).unwrap();
@@ -92,7 +92,7 @@ fn sighup_reads_the_certificate_and_the_logs_filter_again_and_ends_nothing() {
     assert_eq!(service.0.wait().unwrap().code(), Some(0));
 }
 
-/// The runtime takes its statics away when the process ends, and threads that still run a model complained of it.
+/// The runtime destroys its statics when the process ends, and threads still inside it used to crash.
 #[test]
 fn a_service_that_stops_while_it_embeds_ends_without_a_word_of_its_runtime() {
     let folder = TempDir::new().unwrap();
@@ -110,7 +110,7 @@ fn a_service_that_stops_while_it_embeds_ends_without_a_word_of_its_runtime() {
             std::fs::create_dir_all(to.parent().unwrap()).unwrap();
             std::fs::write(to, bytes).unwrap();
         }
-        // None of the references has a vector of this model: they are embedded once it serves.
+        // None of the references has an embedding of this model: they are embedded once it serves.
         let mut command = serve(copy.path(), &["--model", "efficientnet-lite0"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (out, err) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));

@@ -62,7 +62,7 @@ fn no_page_shuts_anybody_out() {
     assert_eq!(serious, Vec::<String>::new());
 }
 
-/// A page of sixty results; what it took until it was painted is printed.
+/// Loads a page of sixty results and prints the time until it was painted.
 #[test]
 fn a_page_of_sixty_results_shows_every_picture() {
     let app = TestApp::start();

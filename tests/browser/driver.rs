@@ -13,20 +13,20 @@ use tempfile::TempDir;
 use crate::support::skipped;
 use tokio::runtime::Runtime;
 
-/// How long a page may take on a machine that does other things, too.
+/// How long a page may take on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A headless Chromium of its own.
+/// A headless Chromium for one test.
 pub struct Browser {
     runtime: Runtime,
     client: Option<Client>,
     driver: Child,
-    /// Where downloads go.
+    /// Folder of downloads.
     pub downloads: TempDir,
 }
 
 impl Browser {
-    /// `None`, with a word about it, where there is no Chromium or no driver for it.
+    /// `None`, with a message, where Chromium or its driver is missing.
     pub fn start() -> Option<Self> {
         let found = |name: &str| Command::new(name).arg("--version").output().is_ok_and(|done| done.status.success());
         if !found("chromedriver") || !found("chromium") {
@@ -87,7 +87,7 @@ impl Browser {
         self.run(self.client().execute(script, Vec::new()));
     }
 
-    /// Waits until an expression is true, also across a change of page.
+    /// Waits until an expression is true, even across a change of page.
     pub fn wait(&self, expression: &str) {
         let started = Instant::now();
         let is_true = || {
@@ -121,8 +121,8 @@ impl Browser {
         self.run(self.client().perform_actions(keys));
     }
 
-    /// Presses a key that does the same however often it is pressed until an expression is true: Chromium drops what comes
-    /// before it has given a new page the focus.
+    /// Presses a key whose effect does not add up until an expression is true, because Chromium drops keys that arrive
+    /// before a new page has the focus.
     pub fn press_until(&self, key: char, expression: &str) {
         for _ in 0..20 {
             self.press(key);
@@ -134,7 +134,7 @@ impl Browser {
         self.wait(expression);
     }
 
-    /// Shows pages on a screen of this width, as a phone does where it is narrow, in light or dark.
+    /// Sets the width of the screen, narrow for a phone, and light or dark colours.
     pub fn show(&self, width: u32, dark: bool) {
         let height = if width < 600 { 844 } else { 900 };
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });

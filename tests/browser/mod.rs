@@ -1,5 +1,5 @@
-//! What a moderator may rely on, in Debian's Chromium through its driver. Without them these tests say so and pass;
-//! scripts/test installs them where it can.
+//! The console's promises to moderators, tested in Debian's Chromium through its driver. Without them these tests print
+//! a message and pass; scripts/test installs them where it can.
 
 mod access;
 mod driver;
@@ -11,7 +11,7 @@ use crate::support::moderator::Moderator;
 use crate::support::pictures::{jpeg, photo, scene};
 use crate::support::{PASSWORD, TestApp};
 
-/// A browser that is signed in; the account is made.
+/// A browser with a signed-in moderator, whose account it creates.
 fn signed_in(app: &TestApp, name: &str) -> Option<Browser> {
     app.account(name, touchstone::gallery::Role::Admin);
     let browser = Browser::start()?;
@@ -27,7 +27,7 @@ fn sign_in(browser: &Browser, app: &TestApp, name: &str) {
     browser.wait("location.pathname === '/console/queue'");
 }
 
-/// So many cases, each of a photo of its own.
+/// Creates this many cases, each with a photo of its own.
 fn cases(app: &TestApp, seeds: std::ops::Range<u64>) -> Vec<String> {
     seeds
         .map(|seed| {

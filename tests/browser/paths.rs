@@ -61,7 +61,7 @@ fn a_case_is_taken_decided_undone_and_appealed_by_keyboard_and_never_by_two() {
     assert_eq!(state()["claimed_by"], "robin");
     assert!(kim.page(&format!("/console/cases/{id}")).contains("robin has claimed this case."));
 
-    // Both pictures are there, the reference lies where it was found, and the slider shows more of it.
+    // Both photos are there, the reference is at its aligned position, and the slider shows more of it.
     robin.wait("[...document.querySelectorAll('.compare img')].every((one) => one.complete && one.naturalWidth > 0)");
     assert_eq!(robin.value("document.querySelectorAll('.found').length"), 1);
     let pane = "Number(document.querySelector('#pane').getAttribute('width'))";
@@ -73,7 +73,7 @@ fn a_case_is_taken_decided_undone_and_appealed_by_keyboard_and_never_by_two() {
     robin.press('f');
     robin.wait("location.pathname === '/console/queue'");
     assert_eq!((&state()["decision"], &state()["decided_by"]), (&"fake".into(), &"robin".into()));
-    // From the queue, too, and it says so.
+    // Undo works from the queue, too, and the notice says so.
     robin.press('u');
     robin.wait("document.querySelector('[data-key=a]')");
     assert!(robin.text("#notice").contains("is undone"), "{}", robin.text("#notice"));
@@ -88,7 +88,7 @@ fn a_case_is_taken_decided_undone_and_appealed_by_keyboard_and_never_by_two() {
     robin.wait("document.querySelector('blockquote')");
     assert!(robin.text(".locked").contains("Another moderator must decide it"), "{}", robin.text(".locked"));
 
-    // The second moderator hears it, in a browser of their own.
+    // Another moderator decides the appeal, in another browser.
     let Some(second) = super::Browser::start() else { return };
     sign_in(&second, &app, "kim");
     second.press('q');
@@ -107,7 +107,7 @@ fn a_case_is_taken_decided_undone_and_appealed_by_keyboard_and_never_by_two() {
     assert!(verified.status.success(), "{}", stderr(&verified));
 }
 
-/// Fifty cases without a mouse; what each decision took inside the service is printed.
+/// Decides fifty cases without a mouse, and prints the time of each decision inside the service.
 #[test]
 fn fifty_cases_are_decided_by_keyboard_alone() {
     let app = TestApp::start();
@@ -121,7 +121,7 @@ fn fifty_cases_are_decided_by_keyboard_alone() {
         browser.wait("location.pathname.startsWith('/console/cases/') && document.querySelector('[data-key=f]')");
         let here = browser.value("location.pathname");
         took = browser.value("performance.getEntriesByType('resource').filter((one) => one.name.endsWith('/decide')).map((one) => one.serverTiming[0].duration)");
-        // As long as the console takes no decision about a case that has just come.
+        // As long as the console rejects decisions on a case that has just loaded.
         std::thread::sleep(std::time::Duration::from_millis(300));
         browser.press(['f', 'a', 'n'][number % 3]);
         browser.wait(&format!("location.pathname !== {here}"));

@@ -13,7 +13,8 @@ use crate::support::pictures::{photo, stolen};
 use crate::support::store::ObjectServer;
 use crate::support::{real_photo, wait_for};
 
-/// A table of three listings beside its photos: a fake's copy among two photos, one that is fine, one that has no photo.
+/// A table of three listings beside its photos: a copy of a fake among two photos, one without a match, one without a
+/// photo.
 fn listings(folder: &Path) -> String {
     brand(folder);
     assert_eq!(take_in(folder, false).status.code(), Some(3));
@@ -66,7 +67,7 @@ fn a_run_that_was_stopped_goes_on_and_what_has_changed_is_checked_again() {
     assert_eq!(run(folder.path(), &args).status.code(), Some(3));
     let first = fs::read_to_string(&out).unwrap();
     assert_eq!(first.lines().count(), 3);
-    // A stop in the middle of a line: that listing was not answered.
+    // A run that stopped in the middle of a line has not answered that listing.
     let whole: Vec<&str> = first.lines().filter(|line| line.contains("\"check\"")).collect();
     fs::write(&out, format!("{}\n{}", whole[0], &whole[1][..50])).unwrap();
     let output = run(folder.path(), &args);
@@ -75,7 +76,7 @@ fn a_run_that_was_stopped_goes_on_and_what_has_changed_is_checked_again() {
         answers(text).iter().filter(|one| one.get("check").is_some()).map(|one| one["listing_id"].to_string()).collect()
     };
     assert_eq!(ids(&fs::read_to_string(&out).unwrap()).len(), 2);
-    // What was refused is tried again, and so is a row that says something else now.
+    // Rejected rows are tried again, and so are rows that have changed.
     fs::copy(folder.path().join("other.png"), folder.path().join("missing.jpg")).unwrap();
     let rows = fs::read_to_string(&manifest).unwrap().replace("L2,S2", "L2,S9");
     fs::write(&manifest, rows).unwrap();
@@ -101,7 +102,7 @@ fn a_run_that_is_killed_loses_no_answer_that_it_wrote() {
     let lines = || fs::read_to_string(&out).unwrap_or_default().lines().count();
     let mut child = command(folder.path(), &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_for("some answers", || lines() >= 5);
-    // Two runs would write each other's lines.
+    // Two runs would mix their lines.
     let beside = touchstone(folder.path(), &args);
     assert_eq!(beside.status.code(), Some(8), "{}", stderr(&beside));
     child.kill().unwrap();

@@ -78,13 +78,13 @@ fn a_backup_that_is_cut_or_changed_anywhere_restores_nothing_and_is_told() {
         assert_eq!(left, ["backup.tar"], "nothing is left behind");
         stderr(&output)
     };
-    // Not into the two empty blocks that end a tar archive, which nobody misses.
+    // Not in the two empty blocks that end a tar archive, whose loss is harmless.
     for share in [0.0, 0.1, 0.5, 0.9, 0.95] {
         tried(&whole[..(whole.len() as f64 * share) as usize]);
     }
     for share in [0.01, 0.2, 0.4, 0.6, 0.8, 0.93] {
         let mut changed = whole.clone();
-        // Away from a header's own sum, and from padding: where the content of a file is.
+        // Outside a header's checksum and padding, in the content of a file.
         let first = (whole.len() as f64 * share) as usize;
         let place = (first..whole.len()).find(|place| whole[*place] > 1).unwrap();
         changed[place] ^= 1;
@@ -94,7 +94,7 @@ fn a_backup_that_is_cut_or_changed_anywhere_restores_nothing_and_is_told() {
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_size(4);
-    // As `append_data` refuses such names, the header's bytes are written by hand.
+    // Because `append_data` rejects such names, the header's bytes are written by hand.
     header.as_mut_bytes()[..12].copy_from_slice(b"../evil.text");
     header.set_cksum();
     builder.append(&header, &b"evil"[..]).unwrap();
@@ -155,7 +155,7 @@ fn a_backup_is_written_to_a_plain_file_or_not_at_all() {
     assert_eq!(output.status.code(), Some(6));
     assert!(stderr(&output).contains("is no plain file") && link.is_symlink(), "{}", stderr(&output));
     assert_eq!(backup(folder.path(), &folder.path().join("nowhere/backup.tar")).status.code(), Some(6));
-    // A photo that is damaged is told now, not when it is needed.
+    // A damaged photo is reported at backup, not when it is needed.
     let photos = walkdir::WalkDir::new(folder.path().join("data/photos")).into_iter().map(Result::unwrap);
     let photo = photos.into_iter().find(|entry| entry.file_type().is_file()).unwrap();
     std::fs::write(photo.path(), b"rotten").unwrap();
@@ -209,7 +209,7 @@ fn a_backup_under_load_is_whole_and_has_what_was_acknowledged_before_it() {
     let mut outputs: Vec<Output> = Vec::new();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // References come and go, and checks with photos.
+            // References and checks with photos are added and removed.
             for seed in 0.. {
                 if done.load(Ordering::Acquire) {
                     return;

@@ -28,7 +28,7 @@ fn source(folder: &Path, first: u64) {
     std::fs::write(folder.join("manifest.csv"), manifest).unwrap();
 }
 
-/// The model alone, so that a fit writes no artefact of the checkout.
+/// The model alone, so that a fit does not overwrite an artefact of the checkout.
 fn models(folder: &Path) -> String {
     let (from, to) = (root().join("models"), folder.join("models"));
     std::fs::create_dir_all(to.join("weights")).unwrap();

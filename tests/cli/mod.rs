@@ -189,7 +189,7 @@ fn what_is_wrong_is_one_line_and_an_exit_code_of_its_own() {
     insta::assert_snapshot!("cli-errors", lines.join(""));
 }
 
-/// ONNX Runtime's own builds keep a file of what they will send under the user's home.
+/// ONNX Runtime's own builds write a file of usage data under the user's home.
 #[test]
 fn nothing_is_noted_for_the_makers_of_the_runtime() {
     let folder = TempDir::new().unwrap();
@@ -249,7 +249,7 @@ fn every_photos_answer_is_told_before_a_check_fails_over_some() {
     let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!((&answer["photos"][0]["index"], &answer["photos"][0]["verdict"]), (&1.into(), &"no_match".into()));
     assert_eq!((&answer["action"], &answer["not_judged"][0]["index"]), (&"review".into(), &0.into()));
-    // Where all can be used, nothing is said of it.
+    // If every photo can be used, the answer has no `not_judged`.
     let answer: Value = serde_json::from_str(&stdout(&check(&[&other, "--json"]))).unwrap();
     assert_eq!((&answer["action"], &answer["not_judged"]), (&"allow".into(), &Value::Null));
 }

@@ -19,7 +19,7 @@ fn sum(bytes: &[u8]) -> String {
     format!("{:x}", sha2::Sha256::digest(bytes))
 }
 
-/// A wheel with one file of many bytes that do not pack.
+/// A wheel with one file of many bytes that do not compress.
 fn wheel(member: &str, bytes: &[u8]) -> Vec<u8> {
     let mut archive = ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
@@ -31,7 +31,7 @@ fn wheel(member: &str, bytes: &[u8]) -> Vec<u8> {
     archive.finish().unwrap().into_inner()
 }
 
-/// Manifests of a model and a runtime that come out of two wheels, and the wheels.
+/// Manifests of a model and a runtime that are in two wheels, and the wheels.
 fn manifests(folder: &Path) -> (Vec<u8>, Vec<u8>) {
     let models = folder.join("models");
     fs::create_dir_all(models.join("runtime")).unwrap();
@@ -62,12 +62,12 @@ fn model(folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_touchstone"));
     command.current_dir(folder).arg("model").args(args).args(["--set", &set("models", "models")]);
     command.args(["--set", &set("runtime", "rt/rt.so")]);
-    // Neither pip nor its settings.
+    // Neither pip nor its settings are used.
     command.env("HOME", folder).env("PATH", folder).env_remove("PIP_INDEX_URL").env("PIP_CONFIG_FILE", "/dev/null");
     command.output().unwrap()
 }
 
-/// A package index whose connections break after so many bytes of a file, as long as `cuts` are left.
+/// A package index that breaks connections after this many bytes of a file, as long as `cuts` are left.
 struct Index {
     url: String,
     /// The first line and range of each request.
@@ -147,7 +147,7 @@ fn a_model_and_its_runtime_come_from_an_index_and_go_on_where_they_were_cut_off(
             asked.iter().filter(|line| line.starts_with("/files/tiny") && !line.ends_with(" 0")).count() >= 1,
             "{asked:?}"
         );
-        // What is here is not fetched again, and nothing is left over.
+        // Files already present are not fetched again, and no temporary files remain.
         let again = model(folder.path(), &["fetch", "tiny", "--index", "http://127.0.0.1:1"]);
         assert!(stdout(&again).contains("model tiny is here"), "{}", stderr(&again));
         assert_eq!(fs::read_dir(folder.path().join("models/weights")).unwrap().count(), 1);

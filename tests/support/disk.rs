@@ -1,4 +1,4 @@
-//! File systems of a test's own, to be filled and broken.
+//! File systems that belong to one test, which may fill and break them.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,15 @@ use tempfile::TempDir;
 
 use super::{skipped, wait_for};
 
-/// A small file system, until it is dropped.
+/// A small file system, unmounted when dropped.
 pub struct SmallDisk {
     mounted: TempDir,
-    /// What it is in, when it is not in memory.
+    /// Folder of its image file; `None` in memory.
     file: Option<(TempDir, PathBuf)>,
 }
 
 impl SmallDisk {
-    /// In memory.
+    /// A file system in memory.
     pub fn in_memory(megabytes: u32) -> Option<Self> {
         let mounted = TempDir::new().unwrap();
         let size = format!("size={megabytes}m");
@@ -24,7 +24,7 @@ impl SmallDisk {
         disk.mount(&["-t", "tmpfs", "-o", &size, "tmpfs"])
     }
 
-    /// In a file, with a journal: one whose power can be cut.
+    /// A file system in a file, with a journal, whose power can be cut.
     pub fn in_file() -> Option<Self> {
         let (mounted, folder) = (TempDir::new().unwrap(), TempDir::new().unwrap());
         let file = folder.path().join("disk");
@@ -56,12 +56,12 @@ impl SmallDisk {
         assert!(done.unwrap().success());
     }
 
-    /// The kernel gives it up: it takes no more writes, and what was not synced is lost.
+    /// Cuts the power: the kernel accepts no more writes, and writes that were not synced are lost.
     pub fn cut_power(&self) {
         self.remount("abort");
     }
 
-    /// It is mounted again, with what had come to it, as soon as nobody has a file of it open.
+    /// Mounts it again, with the writes that reached it, as soon as no process has a file of it open.
     pub fn come_back(&self) {
         let (_, file) = self.file.as_ref().expect("what is in memory does not come back");
         wait_for("that nobody uses the disk", || {

@@ -1,4 +1,4 @@
-//! The service on port 0 over empty folders, and pictures to send it.
+//! The service on port 0 over empty folders, and images to send to it.
 
 pub mod disk;
 pub mod moderator;
@@ -36,14 +36,14 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every file below a folder, with what is in it.
+/// Every file below a folder, with its content.
 pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries =
         walkdir::WalkDir::new(folder).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file());
     entries.map(|entry| (entry.path().display().to_string(), std::fs::read(entry.path()).unwrap())).collect()
 }
 
-/// Waits until it is there, for a minute at most.
+/// Waits at most a minute until it is there.
 pub fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     let started = Instant::now();
     while !there() {
@@ -52,12 +52,12 @@ pub fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     }
 }
 
-/// Says, past whoever captures what passing tests print, what could not be tried here.
+/// Prints, even where the output of passing tests is captured, what could not be tested here.
 pub fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
-/// How often something is broken: what the variable says, or what is enough for every day.
+/// How often to break something: the variable's value, or a default for daily runs.
 pub fn times(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
@@ -67,7 +67,7 @@ pub fn demo_photo(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run scripts/setup --demo", path.display()))
 }
 
-/// One of five real photos that no model takes for each other.
+/// One of five real photos that no model takes for copies of each other.
 pub fn real_photo(number: usize) -> Vec<u8> {
     demo_photo(["coffee.png", "motorcycle_left.png", "coins.png", "chelsea.png", "rocket.jpg"][number])
 }
@@ -87,14 +87,14 @@ pub fn config(folder: &Path, model: &str) -> Config {
         runtime: root().join("models/runtime/libonnxruntime.so"),
         ..Config::default()
     };
-    // The tests' program cannot decode for itself; those about processes start touchstone.
+    // The tests' program cannot decode in separate processes; tests about processes start touchstone.
     config.decoder.apart = false;
     config.embed.workers = 1;
     config.server.max_waiting = 64;
     config
 }
 
-/// One embedder a model for the whole test run: each holds a session and a thread.
+/// One embedder per model for the whole test run, because each uses a session and a thread.
 pub fn embedder(model: &str) -> Arc<Embedder> {
     static OPEN: Mutex<Vec<(String, Arc<Embedder>)>> = Mutex::new(Vec::new());
     let mut open = OPEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -109,7 +109,7 @@ pub fn embedder(model: &str) -> Arc<Embedder> {
     embedder
 }
 
-/// As [`embedder`], the scoring artefact.
+/// The scoring artefact, shared like [`embedder`].
 pub fn vocabulary() -> Arc<Vocabulary> {
     static VOCABULARY: std::sync::LazyLock<Arc<Vocabulary>> =
         std::sync::LazyLock::new(|| Arc::new(Vocabulary::load(&root().join("models")).unwrap()));
@@ -121,7 +121,7 @@ pub fn scoring(model: &str) -> Arc<Scoring> {
     Arc::new(Scoring::load(&models, &ModelManifest::load(&models, model).unwrap()).unwrap())
 }
 
-/// As [`embedder`], the generic images.
+/// The generic images, shared like [`embedder`].
 pub fn bank(model: &str, gallery: &Gallery) -> Arc<GenericBank> {
     static OPEN: Mutex<Vec<(String, Arc<GenericBank>)>> = Mutex::new(Vec::new());
     let mut open = OPEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -138,7 +138,7 @@ pub fn bank(model: &str, gallery: &Gallery) -> Arc<GenericBank> {
 /// The fewest confirmed outcomes, with none wrong, that prove 99 %: 1 - 0.99^n >= 1 - 0.05 / 6.
 pub const ENOUGH: usize = 477;
 
-/// Of every account in tests.
+/// The password of every account in tests.
 pub const PASSWORD: &str = "correct horse battery";
 
 pub struct TestApp {
@@ -169,7 +169,7 @@ impl TestApp {
         Self::serving(folder, config, gallery, axum::Router::new())
     }
 
-    /// Starts with other routes beside its own.
+    /// Starts with further routes beside its own.
     pub fn beside(more: axum::Router<Arc<App>>) -> Self {
         let folder = Arc::new(TempDir::new().unwrap());
         let config = config(folder.path(), "sscd-distilled");
@@ -177,7 +177,7 @@ impl TestApp {
         Self::serving(folder, config, gallery, more)
     }
 
-    /// Starts over a gallery that was opened already.
+    /// Starts over a gallery that is already open.
     pub fn over_gallery(folder: Arc<TempDir>, gallery: Gallery) -> Self {
         let config = config(folder.path(), "sscd-distilled");
         Self::serving(folder, config, gallery, axum::Router::new())
@@ -289,7 +289,7 @@ impl TestApp {
         self.request("PUT", &format!("/v1/brands/{brand}/policy")).json(policy).send().unwrap()
     }
 
-    /// Outcomes of `confirmed` right and `wrong` wrong matches to the brand's fakes, all of one score.
+    /// Stores outcomes of `confirmed` right and `wrong` wrong matches to the brand's fakes, all with one score.
     pub fn outcomes(&self, brand: &str, score: f64, confirmed: usize, wrong: usize) {
         for number in 0..confirmed + wrong {
             let id = format!("chk_{brand}_{score}_{number}");
@@ -327,7 +327,7 @@ impl TestApp {
         }
     }
 
-    /// The audit log, oldest first, which must hold.
+    /// The audit log, oldest first; its chain must be valid.
     pub fn log(&self) -> Vec<AuditEntry> {
         assert_eq!(self.gallery.verify_audit().unwrap().wrong, None);
         let mut log = self.gallery.audit(None, 1000).unwrap();
@@ -347,12 +347,12 @@ impl TestApp {
         put_account(&self.gallery, "test", name, role, PASSWORD).unwrap();
     }
 
-    /// Where the service keeps everything.
+    /// Folder of everything that the service stores.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A brand that may block and wants to.
+    /// A brand that is certified to block, and whose policy asks for it.
     pub fn certify(&self, brand: &str) {
         self.outcomes(brand, 0.97, ENOUGH, 0);
         let response = self.put_policy(brand, &json!({ "block": true }));
@@ -361,7 +361,7 @@ impl TestApp {
     }
 }
 
-/// A client that sends a key with each request. Certificates are drawn anew by tests and trusted.
+/// A client that sends a key with each request. It accepts the tests' generated certificates.
 pub fn client_with(key: &str) -> Client {
     let mut headers = reqwest::header::HeaderMap::new();
     headers.insert("authorization", format!("Bearer {key}").parse().unwrap());

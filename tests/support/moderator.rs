@@ -1,4 +1,4 @@
-//! Somebody who is signed in to the console, without a browser.
+//! A moderator signed in to the console, without a browser.
 
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::redirect::Policy;
@@ -33,7 +33,7 @@ impl Moderator {
         Some(moderator)
     }
 
-    /// Decides; the status, if there was an answer.
+    /// Decides a case; returns the status, if there was an answer.
     pub fn try_decide(&self, case: &str, decision: &str) -> Option<u16> {
         let body = format!("csrf={}&decision={decision}", self.csrf);
         let request = self.request("POST", &format!("/console/cases/{case}/decide"));
@@ -68,7 +68,7 @@ impl Moderator {
         request.body(body.finish()).send().unwrap()
     }
 
-    /// Sends a form that must succeed, and returns where it leads.
+    /// Sends a form that must succeed, and returns the address that it redirects to.
     pub fn act(&self, path: &str, fields: &[(&str, &str)]) -> String {
         let answer = self.post(path, fields);
         let (status, location) = (answer.status(), answer.headers().get("location").cloned());
@@ -77,7 +77,7 @@ impl Moderator {
         location.unwrap().to_str().unwrap().to_owned()
     }
 
-    /// Decides while looking at one photo, held against one reference or against none.
+    /// Decides on one photo, with one reference or none.
     pub fn decide_on(&self, case: &str, decision: &str, photo: usize, reference: Option<&str>) -> u16 {
         let photo = photo.to_string();
         let mut fields = vec![("decision", decision), ("photo", photo.as_str())];

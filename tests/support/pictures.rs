@@ -1,5 +1,5 @@
-//! Drawn pictures: a seed gives a scene. Models find some of them alike; where a test needs photos that
-//! match nothing, it takes the demo's real ones.
+//! Drawn images: a seed gives a scene. Models find some of them alike; tests that need photos without a match use the
+//! demo's real ones.
 
 use std::io::Cursor;
 
@@ -62,7 +62,7 @@ pub fn photo(seed: u64) -> Vec<u8> {
     jpeg(&scene(seed), 92)
 }
 
-/// What a seller does to a stolen photo: cut the rim off, compress it hard.
+/// Edits a stolen photo as sellers do: cuts the rim off and compresses hard.
 pub fn stolen(bytes: &[u8]) -> Vec<u8> {
     let image = image::load_from_memory(bytes).unwrap().to_rgb8();
     let (width, height) = image.dimensions();
@@ -88,12 +88,12 @@ pub fn speck(x: i64) -> RgbImage {
     image
 }
 
-/// From dark to light, without an edge.
+/// A gradient from dark to light, without an edge.
 pub fn gradient() -> RgbImage {
     RgbImage::from_fn(300, 200, |x, _| Rgb([(x * 255 / 299) as u8; 3]))
 }
 
-/// What is light in a scene, in nearly white, on a transparent ground.
+/// The light parts of a scene, in nearly white, on a transparent ground.
 pub fn light_on_transparent(seed: u64) -> RgbaImage {
     let light = image::DynamicImage::ImageRgb8(scene(seed)).into_luma8();
     let middle =
@@ -111,7 +111,7 @@ pub fn laid_over(picture: &RgbaImage, level: u8) -> RgbImage {
     image::DynamicImage::ImageRgba8(ground).into_rgb8()
 }
 
-/// A JPEG that ends early, and says that it ends there.
+/// A JPEG that ends early, with an end marker.
 pub fn cut_short(jpeg: &[u8]) -> Vec<u8> {
     [&jpeg[..jpeg.len() * 3 / 5], b"\xff\xd9"].concat()
 }
@@ -122,7 +122,7 @@ pub fn png_chunk(kind: &[u8], data: &[u8]) -> Vec<u8> {
     [&(data.len() as u32).to_be_bytes(), &body[..], &crc32(&body).to_be_bytes()].concat()
 }
 
-/// PNG's check sum.
+/// PNG's checksum (CRC-32).
 pub fn crc32(bytes: &[u8]) -> u32 {
     let step = |crc: u32, byte: &u8| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
@@ -135,7 +135,7 @@ pub fn dyed(dye: impl Fn([u8; 3]) -> [u8; 3]) -> RgbImage {
     let goods = imageops::blur(&scene(5), 1.0);
     let mut shot = RgbImage::from_pixel(480, 400, Rgb([250, 250, 250]));
     for (x, y, Rgb(colour)) in goods.enumerate_pixels() {
-        // Goods of one colour, darker and lighter by their form.
+        // Goods of one colour, shaded by their form.
         let light = colour.iter().map(|value| u16::from(*value)).sum::<u16>() / 3;
         let light = |share: u16| u8::try_from(40 + light * share / 400).unwrap();
         shot.put_pixel(x + 80, y + 80, Rgb(dye([light(300), light(80), light(60)])));
@@ -148,9 +148,9 @@ pub struct Logo {
     pub ink: Rgb<u8>,
     pub ground: Rgb<u8>,
     pub mirrored: bool,
-    /// Of the width.
+    /// Share of the width.
     pub stretch: f32,
-    /// Which part stands where.
+    /// Index of the part at each position.
     pub order: [usize; 4],
 }
 
@@ -159,7 +159,7 @@ impl Logo {
         Self { ink: Rgb([0, 110, 120]), ground: Rgb([255; 3]), mirrored: false, stretch: 1.0, order: [0, 1, 2, 3] }
     }
 
-    /// Whether it is drawn at a place from 0 to 1 on both axes.
+    /// Whether the logo is drawn at a position, from 0 to 1 on both axes.
     fn is_drawn(&self, x: f32, y: f32) -> bool {
         let x = if self.mirrored { 1.0 - x } else { x };
         if !(0.0..1.0).contains(&x) || !(0.0..1.0).contains(&y) {
@@ -187,7 +187,7 @@ impl Logo {
         picture
     }
 
-    /// Draws it with its left, top and width in parts of the picture's width; a third as high as wide.
+    /// Draws it with its left, top and width as shares of the image's width; a third as high as wide.
     pub fn print(&self, on: &mut RgbImage, (left, top): (f32, f32), width: f32) {
         const FINER: u32 = 4;
         let scale = on.width() as f32;

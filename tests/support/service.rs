@@ -1,4 +1,4 @@
-//! The service as a process of its own: for what only a process can suffer.
+//! The service as a separate process, for tests that need one.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -13,7 +13,7 @@ use super::{client_with, form, root, wait_for};
 pub struct Service {
     pub child: Child,
     pub url: String,
-    /// The admin's, of the folder's first start.
+    /// The admin key that the folder's first start made.
     pub key: String,
 }
 
@@ -25,7 +25,7 @@ impl Service {
         })
     }
 
-    /// As [`Service::start`], by a changed command.
+    /// As [`Service::start`], with a changed command.
     pub fn start_ready(folder: &Path, change: impl FnOnce(&mut Command)) -> Self {
         let service = Self::start_unready(folder, change);
         wait_for("readiness", || service.status("/readyz").0 == 200);
@@ -41,7 +41,7 @@ impl Service {
         service.url = loop {
             let line = lines.next().expect("the service starts").unwrap();
             if let Some(key) = line.strip_prefix("first key, of scope admin, shown this once: ") {
-                // Synced, for tests cut the power of disks.
+                // Synced, because tests cut the power of disks.
                 let mut file = File::create(key_file(folder)).unwrap();
                 file.write_all(key.as_bytes()).and_then(|()| file.sync_all()).unwrap();
             }
@@ -57,13 +57,13 @@ impl Service {
         client_with(&self.key)
     }
 
-    /// Status and text of what is at a path.
+    /// Status and text of a path.
     pub fn status(&self, path: &str) -> (u16, String) {
         let answer = self.client().get(format!("{}{path}", self.url)).send().unwrap();
         (answer.status().as_u16(), answer.text().unwrap())
     }
 
-    /// Status and answer of a photo that is sent.
+    /// Status and answer of sending a photo.
     pub fn send(&self, path: &str, photo: &[u8], fields: &[(&'static str, &str)]) -> (u16, Value) {
         let sent = self.client().post(format!("{}{path}", self.url)).multipart(form(&[photo], fields)).send();
         let answer = sent.unwrap();

@@ -1,4 +1,4 @@
-//! An object store that answers as S3 does, as far as it is asked: objects, heads and listings.
+//! An object store that answers the S3 requests of these tests: objects, heads and listings.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use super::root;
 struct Shelf {
     objects: BTreeMap<String, Vec<u8>>,
     sent: AtomicUsize,
-    /// Objects that are listed, and not given: what is answered in their place. With 404 they are not listed either.
+    /// Objects that are listed but not returned, with the status answered instead. With 404 they are not listed either.
     refused: Mutex<BTreeMap<String, u16>>,
 }
 
@@ -44,12 +44,12 @@ impl ObjectServer {
         Self { url: format!("http://{}", address.recv().unwrap()), shelf }
     }
 
-    /// Where it answers.
+    /// Address of the store.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Answers an object with a status from now on.
+    /// Answers requests for an object with a status from now on.
     pub fn answer(&self, name: &str, status: u16) {
         self.shelf.refused.lock().unwrap().insert(name.to_owned(), status);
     }
@@ -71,7 +71,7 @@ impl ObjectServer {
         command
     }
 
-    /// What tells a process of this store.
+    /// Environment variables that point a process to this store.
     pub fn variables(&self) -> [(&'static str, String); 5] {
         [
             ("AWS_ENDPOINT", self.url.clone()),
@@ -92,7 +92,7 @@ async fn answer(State(shelf): State<Arc<Shelf>>, request: Request) -> Response {
     if let Some(status) = shelf.refused.lock().unwrap().get(&path) {
         return StatusCode::from_u16(*status).unwrap().into_response();
     }
-    // What lies below this holds where it leads to.
+    // Objects below this prefix contain the address that they redirect to.
     if let Some(to) = shelf.objects.get(&path).filter(|_| path.starts_with("redirect/")) {
         return (StatusCode::FOUND, [(header::LOCATION, to.clone())]).into_response();
     }

@@ -1,4 +1,4 @@
-//! A reference is found in a photo exactly where it lies.
+//! Geometric verification finds a reference exactly where it is in a photo.
 
 use image::{Rgb, RgbImage, imageops};
 use proptest::prelude::*;
@@ -36,7 +36,7 @@ fn a_mirrored_photo_is_found_in_the_mirror() {
     let photo = real("motorcycle_left.png");
     let found = lay(&imageops::flip_horizontal(&photo), &photo).unwrap();
     assert!(found.flipped && found.inliers > 100 && found.detail > 0.9, "{found:?}");
-    // The reference's top left lies at the query's top right.
+    // The reference's top left is at the query's top right.
     assert!(near(found.corners, [(1.0, 0.0), (0.0, 0.0), (0.0, 1.0), (1.0, 1.0)], 0.02), "{found:?}");
 }
 
@@ -61,7 +61,7 @@ fn turned_by_a_right_angle_it_is_found_all_the_same() {
 
 #[test]
 fn a_blurred_picture_of_repeating_things_is_found_by_its_pixels() {
-    // Sixteen times the same: each point has sixteen equal counterparts, and none is clearly the best.
+    // The same tile sixteen times: each keypoint has sixteen equal counterparts, and none is clearly the best.
     let tile = imageops::thumbnail(&scene(5), 128, 128);
     let mut sheet = RgbImage::new(512, 512);
     for place in 0..16 {
@@ -108,7 +108,7 @@ fn pictures_of_any_shape_and_any_content_are_looked_at() {
         for content in contents {
             let picture = RgbImage::from_fn(width, height, |x, y| Rgb([content(x, y); 3]));
             let features = LocalFeatures::of(&picture);
-            // What is read again is sound: finite places, directions and scales.
+            // Deserialised features are sound: finite positions, directions and scales.
             assert_eq!(LocalFeatures::from_bytes(&features.to_bytes()).as_ref(), Some(&features), "{width} x {height}");
             let found = align(&QueryFeatures::of(&picture), &features);
             assert!(found.is_none_or(|found| found.corners.iter().all(|(x, y)| x.is_finite() && y.is_finite())));
@@ -173,7 +173,7 @@ fn text_beside_the_goods_takes_nothing_from_their_agreement() {
         }
     }
     let found = lay(&query, &reference).unwrap();
-    // What is plain on the reference's side is no evidence, though cells with something to see on either side disagree.
+    // Plain parts of the reference are no evidence, even where cells with detail on either side disagree.
     assert!(found.structure > 0.8 && found.detail < 0.75, "{found:?}");
 }
 
@@ -200,7 +200,7 @@ fn a_picture_that_is_only_saved_again_is_the_same_and_another_drawing_is_not() {
         assert!(!same(&imageops::flip_vertical(&smaller), &reference));
         assert!(!same(&through(&reference, |[red, green, blue]| [blue, red, green]), &reference));
     }
-    // A ring that is open on one side, and one that is closed: few points, and nearly all pixels alike.
+    // A ring with a gap on one side, and a closed one: few keypoints, and nearly all pixels alike.
     assert!(!same(&flat(0), &flat(30)) && !same(&flat(30), &flat(0)));
     // Two blank pictures prove nothing.
     let blank = RgbImage::from_pixel(300, 200, Rgb([250, 250, 250]));

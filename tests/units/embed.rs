@@ -25,7 +25,7 @@ fn photos_in_one_batch_get_their_own_embeddings() {
 #[test]
 fn a_full_queue_refuses_at_once() {
     let config = config(std::path::Path::new("."), "sscd-distilled");
-    // Holds the runtime loaded.
+    // Keeps the runtime loaded.
     let _shared = embedder("sscd-distilled");
     let manifest = ModelManifest::load(&config.models, "sscd-distilled").unwrap();
     let options = EmbedOptions { workers: 1, queue: 1, max_batch: 1, ..EmbedOptions::default() };

@@ -27,10 +27,10 @@ fn a_gallery_of_the_first_version_keeps_sellers_and_actions_and_loses_what_means
     let strict = policy("strict");
     let actions = Policy { authentic_reuse: Action::Allow, lookalike: Action::Review, ..Policy::default() };
     assert_eq!((strict.version, strict.policy), (2, actions));
-    // What did not change keeps its version.
+    // Unchanged values keep their version.
     let plain = policy("plain");
     assert_eq!((plain.version, plain.policy), (2, sellers("S2")));
-    // Whoever follows the gallery hears of the changes, and of nothing else.
+    // The change log has these changes and no others.
     let mut changed: Vec<String> =
         gallery.policies_since(7).unwrap().into_iter().map(|(brand, _)| brand.to_string()).collect();
     changed.sort();
@@ -121,7 +121,7 @@ fn a_gallery_of_the_fourth_version_keeps_cases_and_what_was_said_of_photos() {
     assert_eq!(waiting.len(), 2);
     let pairs = gallery.decided_pairs([1]).unwrap();
     assert_eq!((pairs.len(), pairs[0].decision, &pairs[0].look), (1, Decision::Fake, &None));
-    // Without a look, a word is about the very same bytes.
+    // Without a look, a decision covers only the same bytes.
     let look =
         touchstone::photo::Photo::decode(&fixture("grey.jpg"), &touchstone::photo::Limits::default()).unwrap().look();
     assert!(pairs[0].is_about(Sha256([0x11; 32]), &look) && !pairs[0].is_about(Sha256([1; 32]), &look));
@@ -166,7 +166,8 @@ fn a_decision_of_the_fourth_version_is_undone_with_its_outcome() {
     assert!(gallery.outcomes(&acme, "small-scoring@1").unwrap().is_empty());
 }
 
-/// Who writes at once shares a transaction: what one gets wrong is nobody else's loss, and what returned is there.
+/// Concurrent writers share a transaction: an error of one does not affect the others, and every write that returned is
+/// stored.
 #[test]
 fn writers_at_once_neither_wait_for_nor_undo_each_other() {
     let folder = tempfile::TempDir::new().unwrap();
@@ -208,7 +209,7 @@ fn writers_at_once_neither_wait_for_nor_undo_each_other() {
     );
 }
 
-/// Undoing compares what is kept with what the log says: a number must come back from JSON as it went in.
+/// Undo compares stored values with the log's: a number must survive JSON unchanged.
 #[test]
 fn a_score_survives_the_log() {
     for step in 1..20_000_u16 {
@@ -226,7 +227,7 @@ fn a_gallery_of_the_fifth_version_keeps_its_decisions_and_its_log() {
     assert_eq!(decisions, [Some(Decision::Fake), Some(Decision::Fake), Some(Decision::PhotoMisuse)]);
     let proof = gallery.verify_audit().unwrap();
     assert_eq!((proof.entries, proof.wrong), (2, None));
-    // What the first form says is part of its sum: it stays, and whoever erases hears of it.
+    // Fields of the first format are part of its checksum: they stay, and erasing reports them.
     let erased = gallery.forget_seller("test", "s1").unwrap();
     assert_eq!((erased.checks, erased.entries_kept > 0), (2, true));
     assert_eq!(gallery.verify_audit().unwrap().wrong, None);
@@ -241,7 +242,7 @@ fn a_gallery_of_the_sixth_version_knows_its_small_references() {
     let doubts = |id: &str| gallery.get(&acme, id).unwrap().unwrap().photo.doubts;
     assert_eq!(doubts("ref_1"), []);
     assert_eq!([doubts("ref_2"), doubts("ref_3")], [[Doubt::TooSmall], [Doubt::TooSmall]]);
-    // Who follows the gallery hears of the one that is in force, so that it goes out of the index.
+    // Followers of the gallery hear of the active one, so that it leaves the index.
     let mut rows = Vec::new();
     let newest =
         gallery.visit_changes("small@1", 7, 7, |row| rows.push((row.key, row.active, row.is_searched()))).unwrap();
@@ -285,7 +286,7 @@ fn a_gallery_of_the_seventh_version_keeps_repeats_and_what_a_brand_must_not_read
     let acme = "acme".parse().unwrap();
     let private = |id: &str| gallery.get(&acme, id).unwrap().unwrap().quarantine.unwrap().private;
     assert_eq!(["ref_4", "ref_5", "ref_6"].map(private), [true, true, false]);
-    // Nobody knows whose API key it was: the same request gets its answer, another one does not hear of it.
+    // The old answer has no key's id: the same request gets it with any key, another request does not.
     let repeated = |api_key, request| {
         let found = gallery.repeated_check(IdempotencyKey { api_key, key: "k1" }, Sha256([request; 32])).unwrap();
         found.map(|found| found.answer.contains("\"id\":\"chk_2\""))

@@ -87,7 +87,7 @@ proptest! {
     }
 }
 
-/// So many that most rows are passed over by their signs.
+/// Enough rows that signs exclude most of them.
 #[test]
 fn a_scan_of_many_finds_all_that_is_near_and_is_served() {
     let mut random = StdRng::seed_from_u64(11);
@@ -98,7 +98,7 @@ fn a_scan_of_many_finds_all_that_is_near_and_is_served() {
     }
     for product in &products[..20] {
         let query = near(product, 0.05, &mut random);
-        // Half of what is nearest is served no more: it must not take the places of the rest.
+        // Half of the nearest rows are no longer served: they must not displace the rest.
         for alive in [&(|_: u32| true) as &dyn Fn(u32) -> bool, &|row| row % 1200 >= 600] {
             let mut wanted: Vec<Hit> =
                 vectors.rows().filter(|&row| alive(row)).map(|row| vectors.hit(row, &query)).collect();
@@ -139,7 +139,7 @@ fn a_scope_of_keys_is_searched_and_nothing_else() {
 
 #[test]
 fn the_graph_finds_every_vector_of_products_photographed_many_times() {
-    // Product by product, fifty near-identical photos each: the order in which archives come.
+    // Product by product, fifty near-identical photos each, as archives are ordered.
     let mut rng = StdRng::seed_from_u64(3);
     let vectors: Vec<Embedding> = (0..80)
         .flat_map(|_| {
@@ -207,7 +207,7 @@ fn a_file_of_vectors_that_is_damaged_while_it_serves_costs_precision_and_no_matc
             let mut open = std::fs::File::options().write(true).open(file).unwrap();
             open.write_all(&vec![0x3d; usize::try_from(length).unwrap()]).unwrap();
         },
-        // Each row is another's.
+        // Each row has another row's numbers.
         |file| {
             let mut bytes = std::fs::read(file).unwrap();
             bytes.rotate_left(DIMENSION * 4);
@@ -238,7 +238,7 @@ fn a_generation_that_has_lost_its_header_is_in_nobodys_way() {
     assert_eq!(Generation::open(folder.path(), &origin(), &options(usize::MAX)).unwrap().number(), 2);
 }
 
-/// So many that rows are passed over by their signs, and of the keys few or many come into question.
+/// Enough rows that signs exclude some, with few or many keys admitted.
 #[test]
 fn a_narrowed_search_finds_what_a_scan_of_just_that_finds() {
     let mut random = StdRng::seed_from_u64(12);
@@ -251,7 +251,7 @@ fn a_narrowed_search_finds_what_a_scan_of_just_that_finds() {
     }
     let index = LiveIndex::new(Arc::new(Generation::build(all, 1, &options(usize::MAX))));
     index.apply((1..=6_000).map(Change::Remove));
-    // Half of all, a twentieth, none near the query, none at all.
+    // Half of all keys, a twentieth, none near the query, none at all.
     let narrow: [&dyn Fn(u64) -> bool; 4] =
         [&|key| key % 2 == 1, &|key| key % 20 == 7, &|key| key % 300 == 150, &|_| false];
     for admits in narrow {

@@ -21,7 +21,7 @@ fn probes(picture: &RgbImage) -> Vec<Vec<VisualWord>> {
     vocabulary().probes(&QueryFeatures::of(picture))
 }
 
-/// Five pictures under the keys 0 to 4.
+/// Five drawings under the keys 0 to 4.
 fn five() -> KeypointIndex {
     let index = KeypointIndex::new(vocabulary().len());
     for number in 0..5 {
@@ -39,7 +39,7 @@ fn origin() -> KeypointOrigin {
     KeypointOrigin { gallery: "gal_1".to_owned(), vocabulary: vocabulary().id().to_owned() }
 }
 
-/// A third of the width and height, pasted on another picture, turned by a quarter.
+/// A third of the width and height, pasted on another drawing, turned by a quarter.
 fn pasted(number: usize, on: usize) -> RgbImage {
     let small = DynamicImage::from(picture(number)).thumbnail(300, 300).rotate90().to_rgb8();
     let mut ground = DynamicImage::from(picture(on)).thumbnail(700, 700).to_rgb8();
@@ -64,7 +64,7 @@ fn a_picture_is_found_by_its_keypoints_turned_mirrored_and_pasted_on_another() {
 
 #[test]
 fn a_mirrored_descriptor_has_the_same_words_so_that_a_mirrored_photo_costs_no_second_search() {
-    // Keypoints are found again a little elsewhere in the mirror image. So most words are the same, not all.
+    // Keypoints move a little in the mirror image, so most words are the same, but not all.
     let photo = picture(1);
     let (mut straight, mut mirrored) = (words(&photo), words(&imageops::flip_horizontal(&photo)));
     let total = straight.len();
@@ -84,7 +84,7 @@ fn a_removed_key_is_found_no_more_and_a_filter_leaves_out_others() {
     assert!(found.iter().all(|vote| !vote.keys.contains(&2)), "{found:?}");
     let found = index.search(&probes(&pasted(0, 3)), 3.0, 16, Some(&|key| key == 0));
     assert_eq!(found.iter().flat_map(|vote| vote.keys.clone()).collect::<Vec<_>>(), [0]);
-    // The same picture comes again under another key.
+    // The same drawing is added again under another key.
     index.insert(7, &words(&picture(2)));
     assert_eq!(first(&index, &picture(2)).unwrap().0, 7);
 }
@@ -94,7 +94,7 @@ fn a_thousand_near_copies_do_not_hide_another_picture() {
     let index = five();
     let copy = words(&picture(4));
     for number in 0..1000_u64 {
-        // Each lacks another keypoint, so that they are a thousand pictures.
+        // Each lacks another keypoint, so that there are a thousand different pictures.
         let mut words = copy.clone();
         words.remove(number as usize % words.len());
         words.truncate(copy.len() - 1 - (number / copy.len() as u64) as usize);
@@ -127,7 +127,7 @@ fn what_is_written_is_read_again_without_what_was_removed() {
     assert_eq!(read.search(&probes(&picture(3)), 3.0, 16, None)[0].keys, [3, 9]);
 }
 
-/// Made by `five().save(...)`. Whoever has such a file keeps it.
+/// Written by `five().save(...)`. Such files must stay readable.
 #[test]
 fn a_file_of_the_first_format_is_read() {
     let folder = tempfile::TempDir::new().unwrap();

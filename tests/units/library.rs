@@ -85,7 +85,7 @@ impl Opened {
         .unwrap()
     }
 
-    /// The key of the reference that has most votes for a photo.
+    /// The key of the reference with the most votes for a photo.
     fn voted(&self, library: &Library, number: usize) -> Option<u64> {
         let photo = touchstone::photo::Photo::decode(&real_photo(number), &Limits::default()).unwrap();
         let embedding = self.enrolment.embedder.submit(&photo).unwrap().wait().unwrap();
@@ -117,7 +117,7 @@ fn keypoints_find_references_after_a_restart_whatever_became_of_the_keypoint_fil
     std::fs::remove_file(opened.keypoint_file()).unwrap();
     assert_eq!(found(), keys, "gone");
 
-    // What changed after the file was written counts, too.
+    // Changes after the file was written count, too.
     std::fs::write(opened.keypoint_file(), &whole).unwrap();
     let acme = "acme".parse().unwrap();
     let first = opened.enrolment.gallery.by_keys(keys[0]).unwrap().remove(&keys[0].unwrap()).unwrap();

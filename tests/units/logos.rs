@@ -1,4 +1,4 @@
-//! A logo is told from photos, found where it is printed, and what was changed is told.
+//! Logos are told from photos, found where they are printed, and changes to them are reported.
 
 use image::{Rgb, RgbImage};
 use touchstone::align::{FoundLogo, LocalFeatures, LogoChange, QueryFeatures, find_logo};
@@ -17,7 +17,7 @@ fn look(photo: &RgbImage, logo: &Logo) -> Option<FoundLogo> {
     find_logo(&QueryFeatures::of(photo), &LocalFeatures::of(&logo.picture()))
 }
 
-/// It on a photo: its left, top and width in parts of the photo's width.
+/// Draws the logo on a photo: left, top and width as shares of the photo's width.
 fn printed(logo: &Logo, name: &str) -> RgbImage {
     let mut photo = real(name);
     logo.print(&mut photo, (0.3, 0.25), 0.25);
@@ -43,7 +43,7 @@ fn a_small_print_is_found_in_its_own_colour_and_in_black_and_white() {
         let place = found.alignment;
         assert!(place.query_overlap > 0.01 && place.query_overlap < 0.1, "{found:?}");
         let height = f64::from(photo.width()) / f64::from(photo.height());
-        // Those of the whole picture that the brand supplied, of which the drawing is 0.7 wide.
+        // Corners of the whole reference, of which the drawing covers 0.7 of the width.
         let expected = [(0.246, 0.107 * height), (0.604, 0.107 * height)];
         let near = place.corners[..2].iter().zip(expected).all(|(a, b)| (a.0 - b.0).hypot(a.1 - b.1) < 0.03);
         assert!(near, "{found:?}");

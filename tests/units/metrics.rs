@@ -1,4 +1,4 @@
-//! The figures of an evaluation are those worked out by hand.
+//! The figures of an evaluation match values worked out by hand.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 #![allow(

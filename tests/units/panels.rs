@@ -1,4 +1,4 @@
-//! Pictures inside a picture.
+//! Photos inside a photo.
 
 use image::{Rgb, RgbImage, imageops};
 use touchstone::photo::{Limits, Panel, Photo};

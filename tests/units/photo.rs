@@ -15,7 +15,7 @@ fn error(bytes: &[u8]) -> PhotoError {
     Photo::decode(bytes, &Limits::default()).unwrap_err()
 }
 
-/// The largest mean difference of a channel between two pictures, 0 to 255.
+/// The largest mean difference of a channel between two photos, 0 to 255.
 fn difference(a: &RgbImage, b: &RgbImage) -> f64 {
     assert_eq!(a.dimensions(), b.dimensions());
     let sum: f64 = a.as_raw().iter().zip(b.as_raw()).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
@@ -104,7 +104,7 @@ fn modern_formats_are_told_by_their_brands_and_signatures() {
     let brands = |brands: &[u8]| Format::sniff(&[&[0, 0, 0, 8 + brands.len() as u8], b"ftyp", brands].concat());
     assert_eq!(brands(b"mif1\0\0\0\0mif1avif"), Ok(Format::Avif));
     assert_eq!(brands(b"mif1\0\0\0\0mif1heic"), Ok(Format::Heic));
-    // A version is no brand.
+    // The version field is not a brand.
     assert!(brands(b"mif1avifmif1").is_err());
 }
 
@@ -163,7 +163,7 @@ fn a_picture_that_ends_in_zeros_is_damaged() {
     let end = webp.len();
     webp[end - 200..].fill(0);
     assert!(decode(&webp).is_damaged() && !decode(&fixture("lossy.webp")).is_damaged());
-    // The coded picture is the last box of the file. Most cuts are noticed by the decoder; after this one it goes on.
+    // The coded image is the last box of the file. The decoder detects most truncations, but not this one.
     let mut avif = fixture("plain.avif");
     let end = avif.len();
     avif[end - 48..].fill(0);
@@ -200,7 +200,7 @@ fn high_dynamic_range_is_shown_as_chromium_shows_it() {
         let pixels = plain.rgb().pixels().zip(pq.rgb().pixels());
         pixels.min_by_key(|(from, _)| from.0[1].abs_diff(signal)).map(|(_, to)| to.0[1]).unwrap()
     };
-    // Read from a screenshot of Chromium.
+    // Measured on a screenshot of Chromium.
     for (signal, seen) in [(60, 26), (84, 53), (108, 90), (132, 142), (156, 206), (180, 242), (204, 255)] {
         // Two of the ramp's steps are at most 6 apart where the curve is steepest.
         assert!(shown(signal).abs_diff(seen) <= 12, "{signal} shows as {}, expected {seen}", shown(signal));
@@ -289,12 +289,12 @@ fn a_tiff_whose_black_and_white_are_not_defined_says_so() {
 #[test]
 fn a_fax_with_damaged_codes_is_decoded_and_told() {
     let mut fax = fixture("group3.tif");
-    // Codes of the first rows; each row ends with a mark, after which decoding goes on.
+    // Codes of the first rows; each row ends with a marker, at which decoding resumes.
     fax[40..44].fill(0xff);
     let damaged = decode(&fax);
     assert!(damaged.is_damaged());
     let whole = decode(&fixture("group3.tif"));
-    // Rows that could not be read may be missing, so that later ones come sooner.
+    // Unreadable rows may be missing, so later ones move up.
     assert_eq!(damaged.rgb().dimensions(), whole.rgb().dimensions());
     assert!(damaged.rgb().pixels().any(|pixel| *pixel == Rgb([0, 0, 0])));
 }
@@ -320,7 +320,7 @@ fn sixteen_bits_and_transparency_become_eight_bits_over_white() {
     assert_eq!(greys, [255, 127, 0]);
 }
 
-/// A JPEG with an EXIF segment that holds nothing but an orientation.
+/// A JPEG with an EXIF segment that has only an orientation.
 fn turned(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     let mut exif = b"\xff\xe1\x00\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
     exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
@@ -367,7 +367,7 @@ fn a_wide_colour_profile_is_converted_to_srgb_and_a_broken_one_passed_over() {
 
 #[test]
 fn caps_are_checked_before_memory_is_taken() {
-    // A PNG header that claims 60,000 x 60,000 pixels: 10.8 GB if believed.
+    // A PNG header that claims 60,000 x 60,000 pixels, which would take 10.8 GB.
     let mut bomb = encode(&scene(3), ImageFormat::Png);
     bomb[16..20].copy_from_slice(&60_000_u32.to_be_bytes());
     bomb[20..24].copy_from_slice(&60_000_u32.to_be_bytes());
@@ -387,7 +387,7 @@ fn caps_are_checked_before_memory_is_taken() {
     assert!(Photo::decode(&encode(&scene(3), ImageFormat::Png), &limits).is_err());
 }
 
-/// A PNG with chunks behind its header.
+/// A PNG with chunks after its header.
 fn with_chunks(png: &[u8], chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let mut bytes = png.to_owned();
     bytes.splice(33..33, chunks.iter().flat_map(|(kind, data)| png_chunk(kind.as_slice(), data)));
@@ -428,7 +428,7 @@ fn a_png_is_shown_with_its_gamma_unless_a_better_chunk_says_otherwise() {
     assert_eq!(shown(&[(b"gAMA", &gamma(45_455))]), 128);
     assert_eq!(shown(&[(b"gAMA", &gamma(100_000)), (b"sRGB", &[0])]), 128);
     assert_eq!(shown(&[(b"gAMA", &gamma(0))]), 128);
-    // Linear by cICP (transfer 8), whatever else is said.
+    // Linear by cICP (transfer 8), whatever other chunks say.
     assert!(shown(&[(b"cICP", &[1, 8, 0, 1]), (b"sRGB", &[0])]).abs_diff(188) <= 1);
 }
 

@@ -1,4 +1,4 @@
-//! Probabilities, what outcomes add to them, and what they prove.
+//! Probabilities, the effect of outcomes on them, and the certificates that outcomes prove.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +13,7 @@ use touchstone::scoring::{
 
 use crate::support::{ENOUGH, MODELS, root, scoring};
 
-/// Each is of another photo.
+/// Outcomes of different photos.
 fn outcome(score: f64, confirmed: bool) -> Outcome {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -37,7 +37,7 @@ fn vector(values: &[f32]) -> Embedding {
 
 #[test]
 fn a_logistic_regression_finds_the_weights_that_made_its_data() {
-    // Expected counts in place of draws: each point twice, once for either answer.
+    // Expected counts in place of random draws: each point twice, once for either answer.
     let mut observations = Vec::new();
     for step in -20..=20 {
         let x = f64::from(step) / 5.0;
@@ -69,12 +69,12 @@ fn a_certificate_takes_the_lowest_score_that_is_proven() {
     let clean: Vec<Outcome> = outcomes(0.97, ENOUGH, 0).collect();
     let standing = Standing::of(&clean);
     assert_eq!(standing.certified().map(|step| step.score), Some(0.5));
-    // Nothing is known of lower scores: blocks begin where the outcomes do.
+    // Lower scores have no outcomes: blocks begin where the outcomes do.
     assert_eq!(standing.threshold(), Some(0.97));
     // The same photo listed again and again is one outcome.
     let again: Vec<Outcome> = (0..1000).map(|_| clean[0].clone()).collect();
     assert_eq!(Standing::of(&again).certified(), None);
-    // A wrong outcome of any listing of a photo counts for that photo, whatever is confirmed later.
+    // A wrong outcome of any listing with a photo counts for that photo, whatever is confirmed later.
     let mut disputed = clean.clone();
     disputed.push(Outcome { confirmed: false, ..clean[0].clone() });
     disputed.push(clean[0].clone());
@@ -82,7 +82,7 @@ fn a_certificate_takes_the_lowest_score_that_is_proven() {
     // A stray low score does not lower the threshold.
     let stray: Vec<Outcome> = clean.iter().cloned().chain([outcome(0.55, true)]).collect();
     assert_eq!(Standing::of(&stray).threshold(), Some(0.97));
-    // Wrong ones at 0.6 leave everything above them proven.
+    // Wrong outcomes at 0.6 do not affect the proof of higher scores.
     let mixed: Vec<Outcome> = outcomes(0.97, 800, 0).chain(outcomes(0.6, 10, 10)).collect();
     let standing = Standing::of(&mixed);
     let step = standing.certified().unwrap();
@@ -151,7 +151,7 @@ proptest! {
     fn a_bound_is_a_share_falls_with_wrongs_and_rises_with_right_ones(confirmed in 0_u64..5000, wrong in 0_u64..100) {
         let bound = precision_bound(confirmed, wrong);
         prop_assert!((0.0..=1.0).contains(&bound));
-        // The quantile is searched for: its last digits are not exact.
+        // The quantile is found by search, so its last digits are not exact.
         prop_assert!(precision_bound(confirmed, wrong + 1) <= bound + 1e-6);
         prop_assert!(precision_bound(confirmed + 1, wrong) >= bound - 1e-6);
     }

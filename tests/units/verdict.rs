@@ -21,7 +21,7 @@ fn brand(name: &str) -> BrandId {
     name.parse().unwrap()
 }
 
-/// A candidate of this probability, as similar as it is probable.
+/// A candidate with this probability, and the same similarity.
 fn candidate(name: &str, polarity: Polarity, probability: f32) -> Candidate {
     Candidate {
         brand: brand(name),
@@ -61,7 +61,7 @@ fn blocking() -> Policy {
     Policy { block: true, ..Policy::default() }
 }
 
-/// Judges by one policy for all brands; `certified` from this score on.
+/// Judges with one policy for all brands, and blocks certified from the score `certified` on.
 fn judged_by(candidates: &[Candidate], policy: &Policy, certified: Option<f64>) -> Judgement {
     judge(candidates, facts(), &MODEL, |_| Terms { policy, certified })
 }
@@ -186,7 +186,7 @@ fn any_name() -> impl Strategy<Value = &'static str> {
     prop::sample::select(NAMES.to_vec())
 }
 
-/// One policy a brand.
+/// Judges with one policy per brand.
 fn any_policies() -> impl Strategy<Value = Vec<Policy>> {
     prop::collection::vec(any_policy(), NAMES.len())
 }
@@ -292,7 +292,7 @@ proptest! {
     }
 }
 
-/// A logo that is in the photo with this probability.
+/// A logo found in the photo with this probability.
 fn logo(name: &str, polarity: Polarity, probability: f32, changes: &[LogoChange]) -> Candidate {
     let logo = Some(Logo { changes: changes.to_vec() });
     Candidate { kind: Kind::Logo, logo, ..candidate(name, polarity, probability) }
@@ -344,7 +344,7 @@ fn of_a_brands_logos_in_one_place_the_unchanged_one_speaks_and_of_equals_the_nea
     assert_eq!(verdict(&other_brand), Verdict::BrandMarkImitated);
     assert_eq!(verdict(&[logo("a", Authentic, 0.9, &[]), logo("a", Fake, 0.8, &[])]), Verdict::BrandMarkSeen);
     assert_eq!(verdict(&[logo("a", Authentic, 0.8, &[]), logo("a", Fake, 0.9, &[])]), Verdict::BrandMarkImitated);
-    // The photo shows an imitation of an imitation: perhaps the logo itself. That alone says nothing.
+    // The photo shows an imitation of an imitation, which may be the logo itself. That alone proves nothing.
     assert_eq!(verdict(&[logo("a", Fake, 0.9, &recoloured)]), Verdict::NoMatch);
 }
 
@@ -356,7 +356,7 @@ fn beside_a_copy_an_allowed_logo_is_silent_and_an_imitated_one_is_not() {
     let verdict = |mark: Candidate| judged(&[copy.clone(), mark], &policy).verdict;
     assert_eq!(verdict(logo("a", Authentic, 0.99, &[])), Verdict::AuthorisedUse);
     assert_eq!(verdict(logo("a", Authentic, 0.99, &[LogoChange::OtherParts])), Verdict::BrandMarkImitated);
-    // A logo on a plain ground has little to see, and is seen all the same.
+    // A logo on a plain ground has little detail, and still counts as seen.
     let facts = Facts { quality: 2, ..facts() };
     let terms = |_: &BrandId| Terms { policy: &policy, certified: None };
     let on_white = [logo("a", Authentic, 0.99, &[])];

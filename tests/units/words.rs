@@ -1,5 +1,5 @@
-//! A match to an authentic photo proves reuse of a picture, never anything about the goods: the word for that
-//! is said nowhere.
+//! A match to an authentic photo proves that a photo is reused, never anything about the goods: no text may use the
+//! word that claims it.
 
 use clap::CommandFactory;
 use serde_json::Value;
@@ -60,7 +60,7 @@ fn no_page_says_it() {
     assert!(!says_it(&page));
 }
 
-/// What a program may print stands in its string literals: no line of code says it outside a comment.
+/// A program prints its string literals: no line of code outside comments has the word.
 #[test]
 fn no_line_of_code_says_it() {
     for entry in walkdir::WalkDir::new(root().join("src")) {

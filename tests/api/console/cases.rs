@@ -105,7 +105,7 @@ fn what_is_no_match_is_not_asked_again_and_hides_nothing_else() {
         (&json!(wrong), &json!("no_match"), &json!(id))
     );
     assert_eq!(answer["reasons"].as_array().unwrap().last().unwrap()["code"], "settled-by-person");
-    // The same photo against another reference, and another photo against the same one, are asked.
+    // The same photo with another reference, and another photo with the same one, need their own decisions.
     let rim = image::imageops::crop_imm(&scene(1), 3, 3, 300, 220).to_image();
     app.add("other", "fake", &jpeg(&rim, 92));
     assert_eq!(again(1, "s2", &app)["action"], "review");
@@ -187,7 +187,7 @@ fn undo_puts_everything_back() {
     assert_eq!(app.get_json("/v1/brands/acme/certificate")["outcomes"], 0);
     assert_eq!(state(&app, again(1, "s2", &app)["id"].as_str().unwrap())["status"], "open");
     assert_eq!(robin.post("/console/undo", &[]).status(), 422, "there is nothing more");
-    // What another session did is not this one's to take back.
+    // An act of another session cannot be undone in this one.
     robin.decide(&id, "authorised");
     assert_eq!(Moderator::sign_in(&app, "robin").post("/console/undo", &[]).status(), 422);
 }
@@ -198,7 +198,7 @@ fn a_reference_whose_matches_are_overturned_blocks_no_more() {
     let robin = Moderator::new(&app, "robin");
     let id = app.add_fake(&photo(1));
     let mark = || app.get_json(&format!("/v1/brands/acme/references/{id}"))["mark"].clone();
-    // Three different edits of the one photo, so that each is asked.
+    // Three different edits of one photo, so that each needs its own decision.
     let edits = [
         scene(1),
         image::imageops::flip_horizontal(&scene(1)),
@@ -230,7 +230,7 @@ fn a_reference_can_be_held_back_and_a_photo_become_one_with_the_same_hygiene() {
     robin.act("/console/undo", &[]);
     assert_eq!(app.get_json(&format!("/v1/brands/acme/references/{fake}"))["state"], "active");
 
-    // A near-copy of a known fake as an authentic image is kept, but held back.
+    // A near-duplicate of a known fake that is added as authentic is stored, but quarantined.
     let id = app.check_one(&jpeg(&scene(1), 60))["id"].as_str().unwrap().to_owned();
     let fields = [("photo", "0"), ("brand", "acme"), ("polarity", "authentic"), ("product", "bag")];
     let added = robin.act(&format!("/console/cases/{id}/reference"), &fields);

@@ -1,4 +1,4 @@
-//! What one word about one photo says, and what it does not say.
+//! What a decision about one photo covers, and what it does not.
 
 use image::RgbImage;
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ fn each_photo_keeps_its_own_word() {
     assert_eq!(again(2, "s2", &app)["action"], "allow", "the second photo is no match");
     let followed = again(1, "s2", &app);
     assert_eq!(state(&app, followed["id"].as_str().unwrap())["precedent"], json!(id), "the first one is the fake's");
-    // Undone one by one, the newest first.
+    // Undone one by one, newest first.
     robin.act("/console/undo", &[]);
     assert_eq!(state(&app, &id)["status"], "open");
     assert_eq!(again(2, "s2", &app)["action"], "allow", "that word still stands");
@@ -86,7 +86,7 @@ fn a_photo_that_matches_nothing_says_nothing_of_the_others() {
     assert_eq!(robin.decide_on(id, "no_match", 1, None), 422, "there is nothing that it is no match of");
     assert_eq!(robin.decide_on(id, "fake", 1, None), 303);
     assert_eq!(again(1, "s2", &app)["action"], "allow", "the first photo is still no match");
-    // Half a pair is none.
+    // A photo without a reference is not a pair.
     app.add_fake(&photo(5));
     let other = case(&app, "s3", &[5, 2]);
     let half = robin.post(&format!("/console/cases/{other}/decide"), &[("decision", "fake"), ("reference", &fake)]);
@@ -240,7 +240,7 @@ fn a_mark_of_overturned_matches_goes_with_the_decisions_that_made_it() {
     let mark = || app.get_json(&format!("/v1/brands/acme/references/{fake}"))["mark"].clone();
     let edits = [scene(1), image::imageops::flip_horizontal(&scene(1)), image::imageops::flip_vertical(&scene(1))];
     let mut checks = Vec::new();
-    // One at a time, for whoever decides goes on to the next case.
+    // One at a time, because deciding opens the next case.
     for (who, edit) in [&kim, &robin, &robin].into_iter().zip(edits) {
         checks.push(app.check_one(&jpeg(&edit, 80))["id"].as_str().unwrap().to_owned());
         who.decide(checks.last().unwrap(), "no_match");
@@ -302,7 +302,7 @@ fn a_form_with_odd_content_is_refused_before_anything_is_done() {
         assert_eq!(robin.post(&path, &fields).status(), 422, "{path} {fields:?}");
         assert_eq!(state(&app, &id)["status"], "open");
     }
-    // What an address cannot hold is left out of it, or written so that it can.
+    // Characters that an address cannot contain are left out or encoded.
     let odd = "seller=nobody\n&x=\r\n&brand=\u{7f}";
     assert!(
         robin.act(&case_path("release"), &[("queue", odd)]).starts_with("/console/queue?brand=%7F&seller=nobody%0A")

@@ -37,7 +37,7 @@ fn packed(files: &Files) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// Exit code and words of `touchstone verify-evidence`.
+/// Exit code and output of `touchstone verify-evidence`.
 fn verify(folder: &Path, zip: &[u8]) -> (Option<i32>, String) {
     let path = folder.join("bundle.zip");
     std::fs::write(&path, zip).unwrap();
@@ -70,7 +70,7 @@ fn a_bundle_is_checked_without_the_service() {
     let (code, said) = verify(app.folder(), &zip);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(&format!("case {id}, fake")) && said.contains("2 photos"), "{said}");
-    // The service's log names the bundle by the same sum.
+    // The service's log has the bundle's checksum.
     let sum = said.split("sum ").nth(1).unwrap().split(';').next().unwrap();
     assert!(robin.page(&format!("/console/cases/{id}")).contains(sum), "{sum}");
     let names: Vec<String> = unpacked(&zip).into_keys().collect();
@@ -103,7 +103,7 @@ fn whatever_is_changed_in_a_bundle_is_found() {
     }
 }
 
-/// Somebody who forges the sums as well is found out by the log and by what belongs together.
+/// A forger who also recomputes checksums is detected by the log and by contradictions between the parts.
 #[test]
 fn a_forged_decision_does_not_agree_with_the_log() {
     let (app, robin, id) = decided();
@@ -168,7 +168,7 @@ fn forge(path: &Path) {
         .unwrap();
 }
 
-/// Whoever forges the sums as well can still not tell another story than the log does.
+/// A forger who also recomputes checksums cannot contradict the log.
 #[test]
 fn a_forged_case_photo_or_part_is_found_though_its_sums_were_forged_as_well() {
     let (app, robin, id) = decided();

@@ -40,7 +40,7 @@ fn a_photo_has_a_page_of_similar_images_that_can_be_shared_and_filtered() {
     assert_eq!(shown(&format!("&since={}", day(1))), [false, false, false]);
     let page = kim.page(&place);
     assert!(page.find(&fake).unwrap() < page.find(&authentic).unwrap(), "nearest first");
-    // A reference is looked up in the same way, and is not among its own answers.
+    // A look-up by reference works the same way, and leaves that reference out of its results.
     let more = kim.page(&format!("/console/lookup?reference={fake}"));
     assert!(more.contains(&authentic) && !more.contains(&format!("/console/references/{fake}")), "{more}");
 }
@@ -65,7 +65,7 @@ fn what_cannot_be_looked_up_is_told() {
         assert_eq!(answer.status(), status, "{path}");
         let page = answer.text().unwrap();
         assert!(page.contains("<h1>") && page.contains("aria-label=\"Console\""), "{path}: {page}");
-        // A script puts it into its own page: it gets the words alone.
+        // A script inserts the answer into its own page, so the answer is only the message.
         let told = robin.request("GET", path).header("hx-request", "true").send().unwrap().text().unwrap();
         assert!(told.starts_with("<p>") && !told.contains("<html"), "{path}: {told}");
     }

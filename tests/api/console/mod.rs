@@ -1,4 +1,4 @@
-//! What a marketplace may rely on when its moderators decide.
+//! The console's and the desk's promises to a marketplace.
 
 mod accounts;
 mod cases;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::support::TestApp;
 use crate::support::pictures::{jpeg, photo, stolen};
 
-/// A check of somebody's stolen photos that was not allowed; its id.
+/// The id of a check of a seller's stolen photos that was not allowed.
 fn case(app: &TestApp, seller: &str, seeds: &[u64]) -> String {
     let photos: Vec<Vec<u8>> = seeds.iter().map(|seed| stolen(&photo(*seed))).collect();
     let photos: Vec<&[u8]> = photos.iter().map(Vec::as_slice).collect();
@@ -21,16 +21,16 @@ fn case(app: &TestApp, seller: &str, seeds: &[u64]) -> String {
     answer["id"].as_str().unwrap().to_owned()
 }
 
-/// Where somebody is sent who asks for a case and there is none.
+/// Where a moderator is sent who asks for a case when there is none.
 const NOTHING_FREE: &str = "/console/queue?told=nothing-free";
 
-/// The same stolen photo, compressed once more.
+/// The same stolen photo, compressed again.
 fn again(seed: u64, seller: &str, app: &TestApp) -> Value {
     let bytes = image::load_from_memory(&stolen(&photo(seed))).unwrap().into_rgb8();
     app.check(&[&jpeg(&bytes, 70)], &[("seller_id", seller)])
 }
 
-/// What the marketplace hears of a case.
+/// The case as the marketplace sees it.
 fn state(app: &TestApp, id: &str) -> Value {
     app.get_json(&format!("/v1/checks/{id}/case"))
 }

@@ -1,4 +1,4 @@
-//! What is decided as before, and what becomes of it when the earlier decision does not hold.
+//! Cases that follow an earlier decision, and what happens to them when that decision no longer applies.
 
 use serde_json::{Value, json};
 

@@ -17,14 +17,14 @@ use crate::support::{TestApp, form, root, times, wait_for};
 /// Photos of each round.
 const PHOTOS: u64 = 12;
 
-/// Vectors by the model, of whatever bytes.
+/// Number of embeddings by the model, whatever the bytes.
 #[expect(clippy::disallowed_types, reason = "looks into the database from outside")]
 fn vectors(folder: &Path) -> u64 {
     let db = rusqlite::Connection::open(folder.join("data/touchstone.db")).unwrap();
     db.query_row("SELECT count(*) FROM vector", [], |row| row.get::<_, i64>(0)).unwrap() as u64
 }
 
-/// Whether a look-up found the very photo.
+/// Whether a look-up finds this photo's own reference.
 fn found(lookup: &Value) -> bool {
     lookup["matches"][0]["similarity"].as_f64().is_some_and(|similarity| similarity > 0.9999)
 }
@@ -51,7 +51,7 @@ impl Served {
     }
 }
 
-/// Ends with it.
+/// Stops when dropped.
 struct Killed(Child);
 
 impl Drop for Killed {
@@ -61,7 +61,7 @@ impl Drop for Killed {
     }
 }
 
-/// Starts a run, waits, cuts what it needs, and kills it.
+/// Starts a run, waits, calls `cut`, and kills the run.
 fn ended_after(folder: &Path, fakes: &Path, delay: Duration, cut: impl FnOnce()) {
     let set = |name: &str, path: &str| format!("{name}={}", folder.join(path).display());
     let child = Command::new(env!("CARGO_BIN_EXE_touchstone"))
@@ -96,7 +96,7 @@ fn a_run_killed_at_any_point_leaves_the_old_or_the_new_whole_and_goes_on_where_i
         photos(&round(number), number * PHOTOS..(number + 1) * PHOTOS);
         ended_after(folder.path(), &round(number), whole_run.mul_f64(random.random_range(0.05..1.1)), || ());
         std::thread::sleep(Duration::from_millis(60));
-        // The service that ran through it, and now and then one that starts on what was left.
+        // The service that ran meanwhile, and sometimes one that starts on the remains.
         let fresh =
             number.is_multiple_of(5).then(|| TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |_| {}));
         let app_now = fresh.as_ref().unwrap_or(&app);

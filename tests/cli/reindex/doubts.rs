@@ -47,7 +47,7 @@ fn an_archive_with_poor_references_is_told_which_and_why() {
     let page = std::fs::read_to_string(folder.path().join("data/reindex/acme-report/report.html")).unwrap();
     assert!(page.contains("In doubt: 4") && page.contains("<code>too-small</code>"), "{page}");
 
-    // In words, for who reads the terminal.
+    // In words, for people who read the terminal.
     let other = touchstone(folder.path(), &["reindex", "--brand", "other", "--fake", text(&fakes)]);
     let words = stdout(&other);
     assert!(words.lines().any(|line| line.starts_with("in doubt ") && line.ends_with("[too-small]")), "{words}");

@@ -18,12 +18,13 @@ fn current(folder: &Path) -> PathBuf {
     root.join(line.split(' ').next().unwrap())
 }
 
-/// The service comes to take a photo for a known fake, or not; it never answers with an error meanwhile.
+/// Waits until the service takes a photo for a known fake, or no longer does; it must never answer with an error
+/// meanwhile.
 fn comes_to(app: &TestApp, photo: &[u8], known_fake: bool) {
     wait_for("what was published", || is_fake(app, photo) == known_fake);
 }
 
-/// Drawn scenes may look alike: what counts is whether one is taken for a copy.
+/// Drawn scenes may look alike: only a verdict of a copy counts.
 fn is_fake(app: &TestApp, photo: &[u8]) -> bool {
     app.verdict(photo) == "known_fake_match"
 }
@@ -38,7 +39,7 @@ fn a_running_service_takes_a_generation_up_and_goes_back_with_a_rollback() {
     let app = TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |_| {});
     let generation = || app.get_json("/v1/index")["generation"].as_u64().unwrap();
     let before = generation();
-    // 1 and 2 go, 3 stays, 4 and 5 come.
+    // 1 and 2 are removed, 3 stays, 4 and 5 are added.
     let run = Run::of(folder.path(), "acme", &["--fake", text(&second), "--prune", "--yes", "--max-removed", "100"]);
     assert_eq!(run.counts(), [2, 0, 2, 1, 0, 0, 0]);
     comes_to(&app, &photo(4), true);
@@ -52,11 +53,11 @@ fn a_running_service_takes_a_generation_up_and_goes_back_with_a_rollback() {
     comes_to(&app, &photo(1), true);
     comes_to(&app, &photo(4), false);
     assert_eq!((is_fake(&app, &photo(3)), generation()), (true, before));
-    // A start says the same as the running service.
+    // A restarted service answers as the running one does.
     drop(app);
     let app = TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |_| {});
     assert_eq!((is_fake(&app, &photo(1)), is_fake(&app, &photo(4))), (true, false));
-    // The same run again brings it back, without the model.
+    // Repeating the run brings it back without embedding anything.
     let again = Run::of(folder.path(), "acme", &["--fake", text(&second), "--prune", "--yes", "--max-removed", "100"]);
     assert_eq!((again.count("added"), again.embedded()), (2, 0));
     comes_to(&app, &photo(5), true);
@@ -76,7 +77,7 @@ fn changes_made_over_http_since_outlive_a_rollback() {
     let nothing = touchstone(folder.path(), &["index", "rollback"]);
     assert_eq!(nothing.status.code(), Some(8));
     assert!(stderr(&nothing).contains("no publication that can be undone"), "{}", stderr(&nothing));
-    // What was rolled back can be sent over HTTP again.
+    // Rolled-back photos can be added over HTTP again.
     app.add_fake(&photo(1));
     assert_eq!(app.verdict(&photo(1)), "known_fake_match");
 }
@@ -97,7 +98,7 @@ fn the_last_generations_and_what_they_removed_are_kept_and_no_more() {
     let forgotten: Vec<bool> =
         publications.as_array().unwrap().iter().map(|one| one["forgotten"].as_bool().unwrap()).collect();
     assert_eq!(forgotten, [true, true, false, false, false]);
-    // Photo 1 went with the second run, which cannot be undone any more: nothing of it is left.
+    // Photo 1 belonged to the second run, which can no longer be undone: none of it is left.
     let kept = |seed: u64| {
         let sum = touchstone::photo::Sha256::of(&photo(seed)).to_string();
         folder.path().join("data/photos").join(&sum[..2]).join(sum).exists()
@@ -140,7 +141,7 @@ fn a_damaged_generation_does_not_replace_what_serves() {
     photos(&fakes, 1..3);
     Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
     let app = TestApp::over(std::sync::Arc::clone(&folder), "sscd-distilled", |config| config.server.refresh_ms = 20);
-    // Somebody breaks the newest generation before the service has looked at it.
+    // The newest generation is damaged before the service has opened it.
     let good = current(folder.path());
     let bad = good.with_file_name("sscd-distilled-00000007");
     std::fs::create_dir(&bad).unwrap();

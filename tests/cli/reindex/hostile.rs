@@ -1,4 +1,4 @@
-//! What no source, no disk and no reader of the output may do to a run.
+//! What sources, disks and readers of the output must not be able to do to a run.
 
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -24,7 +24,7 @@ fn tar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
-/// Runs with a manifest of this name and text beside the brand's photos; exit code and what stderr says.
+/// Runs with a manifest of this name and text beside the brand's photos; returns the exit code and stderr.
 fn manifest(name: &str, rows: &str) -> (i32, String) {
     let folder = TempDir::new().unwrap();
     brand(folder.path());

@@ -5,7 +5,7 @@ use super::{Run, photos, text};
 use crate::support::pictures::{blank, jpeg, photo, scene};
 use crate::support::{TestApp, real_photo, root, wait_for};
 
-/// The brightness and the file are others, the image is the same.
+/// Another brightness and another file of the same photo.
 fn nearly(bytes: &[u8]) -> Vec<u8> {
     let image = image::load_from_memory(bytes).unwrap().brighten(6).into_rgb8();
     jpeg(&image, 80)
@@ -22,12 +22,12 @@ fn app_over(folder: &std::path::Path) -> TestApp {
 fn a_poisoned_archive_is_told_and_no_check_blocks_because_of_it() {
     let folder = TempDir::new().unwrap();
     let at = |name: &str| folder.path().join(name);
-    // What is there: another brand's picture.
+    // Already there: another brand's photo.
     std::fs::create_dir_all(at("others")).unwrap();
     std::fs::write(at("others/theirs.png"), real_photo(0)).unwrap();
     Run::of(folder.path(), "others", &["--authentic", text(&at("others"))]);
-    // What comes: good ones, both polarities of one image, nearly so, another brand's as a fake, broken files,
-    // plain ones, duplicates.
+    // The run's photos: good ones, one photo with both polarities, nearly the same with both, another brand's as a
+    // fake, broken files, plain ones, duplicates.
     photos(&at("fake"), 1..4);
     std::fs::create_dir_all(at("authentic")).unwrap();
     std::fs::write(at("fake/both.jpg"), real_photo(1)).unwrap();
@@ -58,7 +58,7 @@ fn a_poisoned_archive_is_told_and_no_check_blocks_because_of_it() {
     assert_eq!(held.len(), 4, "both, near twice, theirs: {held:?}");
     assert!(held.iter().all(|one| one["quarantine"]["code"] == "conflict"));
     app.certify("acme");
-    // A brand that may block: the clean fake is blocked, what was poisoned is not.
+    // A brand that may block: the good fake leads to a block, the contradicted one does not.
     assert_eq!(app.check_one(&photo(1))["action"], "block");
     for poisoned in [real_photo(0), real_photo(1), real_photo(2), blank()] {
         let answer = app.check_one(&poisoned);
@@ -69,7 +69,7 @@ fn a_poisoned_archive_is_told_and_no_check_blocks_because_of_it() {
     assert_eq!((&answer["verdict"], &answer["action"]), (&json!("known_fake_match"), &json!("review")), "{answer}");
     let codes: Vec<&str> = answer["reasons"].as_array().unwrap().iter().map(|r| r["code"].as_str().unwrap()).collect();
     assert!(codes.contains(&"reference-never-blocks"), "{codes:?}");
-    // The other brand's picture was there first: it stays, disputed.
+    // The other brand's photo was there first: it stays, disputed.
     let theirs = app.get_json("/v1/brands/others/references");
     let theirs = &theirs["references"][0];
     assert_eq!((&theirs["state"], &theirs["mark"]), (&json!("active"), &json!("disputed")));
@@ -96,7 +96,7 @@ fn a_reference_sent_over_http_goes_through_the_same_hygiene() {
     let fake = app.add("others", "fake", &nearly(&real_photo(0)));
     assert_eq!((&fake["state"], &fake["quarantine"]["code"]), (&json!("quarantined"), &json!("conflict")), "{fake}");
     assert_eq!(app.add("acme", "fake", &blank())["mark"], "generic");
-    // What was there first stays, but is disputed from now on.
+    // The photo that was there first stays, but is disputed from now on.
     assert_eq!(app.verdict(&real_photo(0)), "conflict");
 }
 
@@ -127,7 +127,7 @@ fn near_copies_within_a_brand_are_grouped() {
 fn a_reference_that_matches_too_many_unlike_photos_is_quarantined_by_itself() {
     let app = TestApp::with("sscd-distilled", |config| config.checks.flood.listings = 5);
     let flood = app.add_fake(&real_photo(0));
-    // The reference pasted into unlike photos: each check finds it, and nothing else is common to them.
+    // The reference pasted into unlike photos: each check finds it, and they have nothing else in common.
     let piece = image::load_from_memory(&real_photo(0)).unwrap().thumbnail(300, 300).into_rgb8();
     let unlike = |seed: u64| {
         let mut canvas = image::imageops::resize(&scene(seed), 640, 480, image::imageops::FilterType::Triangle);
@@ -135,7 +135,7 @@ fn a_reference_that_matches_too_many_unlike_photos_is_quarantined_by_itself() {
         jpeg(&canvas, 90)
     };
     let state = |id: &str| app.get_json(&format!("/v1/brands/acme/references/{id}"))["state"].clone();
-    // One photo again and again, or one listing with many photos, is no flood.
+    // One photo many times, or one listing with many photos, is not a flood.
     for _ in 0..8 {
         app.check(&[&unlike(1)], &[]);
         app.check(&[&real_photo(0)], &[("listing_id", "L1")]);

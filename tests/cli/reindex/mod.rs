@@ -1,4 +1,4 @@
-//! What a brand's team may rely on when it hands its whole archive over.
+//! The promises to a brand's team that hands over its whole archive.
 
 mod crash;
 mod doubts;
@@ -53,7 +53,7 @@ impl Run {
         self.report["embedded"].as_u64().unwrap()
     }
 
-    /// Code and detail of the entry whose source has this in it.
+    /// Code and detail of the entry whose source contains this text.
     fn why(&self, source: &str) -> (String, String) {
         let has = |entry: &&Value| entry["source"].as_str().unwrap().contains(source);
         let entry = self.entries.iter().find(has).unwrap_or_else(|| panic!("{source}: {:?}", self.entries));

@@ -28,7 +28,7 @@ fn a_dry_run_says_what_would_be_done_and_why_and_does_nothing() {
     assert!(words.contains("added ") && words.contains("unchanged ") && words.contains("dry run: nothing"), "{words}");
     assert_eq!(touchstone(folder.path(), &["index", "list", "--json"]).stdout, before);
 
-    // The run itself does what was said.
+    // The run itself does what the plan said.
     let done = Run::of(folder.path(), "acme", &["--fake", text(&fakes), "--prune", "--yes", "--max-removed", "50"]);
     assert_eq!(done.counts(), planned.counts());
     assert_eq!(done.embedded(), 1);
@@ -45,7 +45,7 @@ fn the_same_bytes_are_never_embedded_twice_by_one_model() {
     let second = Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
     assert_eq!((second.counts(), second.embedded()), ([0, 0, 0, 5, 1, 0, 0], 0));
     assert!(second.report["published"].is_null(), "nothing changed, nothing is published");
-    // Nor for another brand, nor after they were gone.
+    // Nor for another brand, nor after the photos were gone.
     let other = Run::of(folder.path(), "other", &["--fake", text(&fakes)]);
     assert_eq!((other.count("added"), other.embedded()), (5, 0));
     let empty = folder.path().join("fewer");
@@ -69,7 +69,7 @@ fn nothing_is_removed_without_a_word_nor_more_than_the_guard_lets() {
         stdout(&list).lines().find(|line| line.contains("serves")).unwrap().to_owned()
     };
     remove(1..3);
-    // Without --prune nothing goes.
+    // Without --prune nothing is removed.
     assert_eq!(Run::of(folder.path(), "acme", &["--fake", text(&fakes)]).count("removed"), 0);
     let asked = run(folder.path(), "acme", &["--fake", text(&fakes), "--prune"]);
     assert_eq!(asked.status.code(), Some(8), "{}", stderr(&asked));
@@ -124,7 +124,7 @@ fn a_run_that_stopped_itself_leaves_what_could_be_undone() {
     Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
     std::fs::remove_file(fakes.join("1.jpg")).unwrap();
     Run::of(folder.path(), "acme", &["--fake", text(&fakes), "--prune", "--yes"]);
-    // The next one names it again, and is stopped by the guard; the one after that does not name it.
+    // The next run names it again, and the guard stops it; the run after that does not name it.
     let other = folder.path().join("other");
     photos(&other, 1..2);
     let stopped = run(folder.path(), "acme", &["--fake", text(&other), "--prune", "--yes"]);
@@ -154,7 +154,7 @@ fn what_a_stopped_run_has_staged_takes_the_words_of_the_run_that_publishes_it() 
     assert_eq!((run.counts(), run.embedded()), ([1, 0, 0, 2, 0, 0, 0], 0));
     let lookup = touchstone(folder.path(), &["lookup", text(&folder.path().join("fakes/3.jpg")), "-k", "1", "--json"]);
     assert!(stdout(&lookup).contains(r#""product": "watch""#), "{}", stdout(&lookup));
-    // Photo 4, staged and not named any more, is gone.
+    // Photo 4, staged and no longer named, is gone.
     let lookup = touchstone(folder.path(), &["lookup", text(&folder.path().join("fakes/4.jpg")), "-k", "9", "--json"]);
     assert!(!stdout(&lookup).contains(r#""similarity": 1.0"#), "{}", stdout(&lookup));
 }
@@ -173,7 +173,7 @@ fn an_unreadable_row_never_takes_its_reference_out() {
     rows(&|seed| format!("fakes/{seed}.jpg,{}", if seed == 3 { "fale" } else { "fake" }));
     let run_ = Run::of(folder.path(), "acme", &["--manifest", text(&manifest), "--prune", "--yes"]);
     assert_eq!(run_.counts(), [0, 0, 0, 6, 0, 0, 1]);
-    // Of a row that may name anything nothing follows but a stop.
+    // A row that may name any photo only stops the run.
     rows(&|seed| if seed == 3 { "fakes/3.jpg,fake,extra,words".to_owned() } else { format!("fakes/{seed}.jpg,fake") });
     let stopped = run(folder.path(), "acme", &["--manifest", text(&manifest), "--prune", "--yes"]);
     assert_eq!(stopped.status.code(), Some(8));
@@ -195,7 +195,7 @@ fn a_standing_conflict_publishes_once() {
     assert_eq!((second.count("conflict") > 0, second.report["published"].is_null()), (true, true), "nothing is new");
 }
 
-/// Puts a link that leads to itself where something was: it is there, and cannot be read, not even by root.
+/// Replaces a file by a link to itself: it exists, and cannot be read, not even by root.
 fn unreadable(path: &Path) {
     std::fs::rename(path, path.with_extension("aside")).unwrap();
     std::os::unix::fs::symlink(path, path).unwrap();
@@ -209,7 +209,7 @@ fn what_is_there_and_cannot_be_read_is_not_pruned_and_is_told() {
     photos(&fakes.join("watch"), 4..8);
     photos(&fakes, 8..9);
     Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
-    // A whole folder cannot be read: nothing below it is named.
+    // A whole folder cannot be read: nothing below it counts as named.
     let aside = folder.path().join("bag-aside");
     std::fs::rename(fakes.join("bag"), &aside).unwrap();
     std::os::unix::fs::symlink(fakes.join("bag"), fakes.join("bag")).unwrap();
@@ -226,7 +226,7 @@ fn what_is_there_and_cannot_be_read_is_not_pruned_and_is_told() {
     );
     let words = stdout(&touchstone(folder.path(), &[&["reindex", "--brand", "acme"], &prune[..]].concat()));
     assert!(words.contains("3 kept") && words.contains("kept ") && words.contains("/bag/2.jpg [ref_"), "{words}");
-    // Once it can be read, what is gone goes.
+    // Once it can be read, missing photos are removed.
     std::fs::remove_file(fakes.join("bag")).unwrap();
     std::fs::rename(&aside, fakes.join("bag")).unwrap();
     std::fs::remove_file(fakes.join("bag/1.jpg")).unwrap();
@@ -241,7 +241,8 @@ fn a_source_that_cannot_be_read_is_known_in_another_spelling_and_by_what_it_held
     photos(&fakes, 1..9);
     std::fs::write(fakes.join("copy.jpg"), photo(1)).unwrap();
     Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
-    // Of two files with the same bytes one is gone and the other cannot be read: which of them the reference names is chance.
+    // Of two files with the same bytes, one is gone and the other cannot be read: which of them the reference names is
+    // chance.
     std::fs::remove_file(fakes.join("1.jpg")).unwrap();
     unreadable(&fakes.join("copy.jpg"));
     unreadable(&fakes.join("2.jpg"));

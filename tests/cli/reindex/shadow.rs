@@ -44,21 +44,21 @@ fn another_model_is_tried_beside_promoted_and_gone_back_from_while_the_service_r
     );
     assert_eq!(event["report"]["examples"].as_array().unwrap().len() as u64, flips);
     assert_eq!(model(), "sscd-distilled", "nothing has changed yet");
-    // Again: nothing is embedded twice.
+    // A repeated run embeds nothing again.
     let again = touchstone(folder.path(), &["reindex", "--model", "efficientnet-lite0", "--shadow", "--json"]);
     let again: Value = serde_json::from_str(stdout(&again).lines().last().unwrap()).unwrap();
     assert_eq!(again["embedded"], 0);
 
     assert_eq!(touchstone(folder.path(), &["index", "promote", "efficientnet-lite0"]).status.code(), Some(0));
     assert!(comes_to("efficientnet-lite0"));
-    // What comes in under the one model is served by the other too.
+    // References added under one model are served by the other, too.
     app.add_fake(&photo(7));
     assert_eq!(app.verdict(&photo(7)), "known_fake_match");
     let back = touchstone(folder.path(), &["index", "rollback"]);
     assert!(stdout(&back).contains("sscd-distilled serves"), "{}", stdout(&back));
     assert!(comes_to("sscd-distilled"));
     assert_eq!(app.verdict(&photo(7)), "known_fake_match");
-    // A command without --model follows too.
+    // A command without --model follows the promoted model, too.
     let listed = stdout(&touchstone(folder.path(), &["index", "list"]));
     assert!(
         listed.starts_with("model sscd-distilled@") && listed.contains("model efficientnet-lite0, undone"),

@@ -24,7 +24,7 @@ const JSON_LINES: &str = r#"{"path": "authentic/bag/3.jpg", "polarity": "authent
 {"path": "fake/notes.txt", "polarity": "fake", "rights_basis": "evidence"}
 "#;
 
-/// What the brand has now: polarity, product, notes and rights basis of each reference, sorted.
+/// The brand's references: polarity, product, notes and rights basis of each, sorted.
 fn references(folder: &Path) -> Vec<String> {
     let app = crate::support::TestApp::over(std::sync::Arc::new(TempDir::new().unwrap()), "sscd-distilled", |config| {
         config.data = folder.join("data");
@@ -80,7 +80,7 @@ fn what_a_manifest_says_anew_changes_references_and_only_when_published() {
     let changed = Run::of(folder.path(), "acme", &["--manifest", text(&manifest)]);
     assert_eq!((changed.counts(), changed.embedded()), ([0, 1, 0, 0, 0, 0, 0], 0));
     assert!(changed.why("1.jpg").1.contains("product was bag, is tote"), "{:?}", changed.why("1.jpg"));
-    // What it is silent about stays.
+    // Fields that the manifest does not name stay.
     assert!(references(folder.path()).contains(&r#""fake" "tote" "seen in May" "evidence""#.to_owned()));
     touchstone(folder.path(), &["index", "rollback"]);
     assert!(references(folder.path()).contains(&r#""fake" "bag" "seen in May" "evidence""#.to_owned()));
@@ -166,7 +166,7 @@ fn tar_archives_are_read_without_unpacking_them() {
     let first = Run::of(folder.path(), "acme", &["--fake", text(&plain)]);
     assert_eq!(first.counts(), [2, 0, 0, 0, 0, 0, 1], "{:?}", first.entries);
     assert!(first.why("fakes.tar!notes.txt").0.starts_with("photo-"));
-    // The same bytes out of another archive.
+    // The same bytes from another archive.
     let second = Run::of(folder.path(), "acme", &["--fake", text(&packed)]);
     assert_eq!((second.counts(), second.embedded()), ([0, 0, 0, 2, 0, 0, 1], 0));
     assert!(!folder.path().join("../climbs.jpg").exists());
@@ -196,7 +196,7 @@ fn object_stores_are_read_as_folders_are() {
     let event: Value = serde_json::from_str(stdout(&output).lines().last().unwrap()).unwrap();
     assert_eq!(event["report"]["counts"]["added"], 2, "{}", stderr(&output));
     assert_eq!(event["report"]["counts"]["refused"], 0);
-    // What the store says is unchanged is not read again.
+    // Objects that the store reports as unchanged are not read again.
     let (before, _) = (server.bytes_sent(), s3(&["--fake", "s3://brand/fakes"]));
     assert!(server.bytes_sent() - before < photo(1).len(), "only listed");
     let output = s3(&["--manifest", "s3://brand/list.csv"]);
@@ -228,7 +228,7 @@ fn an_object_that_the_store_does_not_give_is_not_pruned_and_one_that_is_gone_is(
         server.answer(refused, 403);
     }
     let counts = s3(&[&both[..], &["--prune", "--yes"]].concat());
-    // The store lists 2.jpg, and its listing says that it is what it was; 9.jpg was asked for by its name.
+    // The store lists 2.jpg as unchanged; 9.jpg was requested by its name.
     assert_eq!((&counts["removed"], &counts["kept"]), (&1.into(), &1.into()), "{counts}");
     let counts = s3(&["--fake", "s3://brand/fakes", "--manifest", "s3://brand/list.csv", "--prune", "--yes"]);
     assert_eq!((&counts["removed"], &counts["kept"]), (&0.into(), &1.into()), "{counts}");
@@ -244,7 +244,7 @@ fn names_in_one_unicode_form_find_files_in_the_other() {
     // Both are there: each is found by its own bytes.
     std::fs::write(fakes.join("\u{e9}t\u{e9}.jpg"), photo(3)).unwrap();
     std::fs::write(fakes.join("e\u{301}te\u{301}.jpg"), photo(4)).unwrap();
-    // One name in two spellings, of which the manifest has neither.
+    // One name in two spellings, neither of which the manifest has.
     std::fs::write(fakes.join("Vi\u{1ec7}t.jpg"), photo(5)).unwrap();
     std::fs::write(fakes.join("Vie\u{323}\u{302}t.jpg"), photo(6)).unwrap();
     let rows = [
@@ -317,7 +317,7 @@ fn a_quoted_csv_text_may_hold_line_breaks_and_lines_are_counted_rightly() {
         let kept = references(folder.path());
         assert!(kept.iter().any(|one| one.contains(&notes)), "{kept:?}");
     }
-    // A quote that is forgotten is told where it opens, also where a later one seems to close it.
+    // A missing closing quote is reported where the quote opens, even if a later one seems to close it.
     let rows =
         "path,polarity,notes\nfake/bag/1.jpg,fake,\"a\nb\"\nfake/bag/1.jpg,fake,\"open\nfake/watch/2.jpg,fake,\"b\"\n";
     std::fs::write(&manifest, rows).unwrap();
@@ -341,7 +341,7 @@ fn archives_that_are_not_read_are_named_by_what_they_are() {
     ];
     for (name, first, kind) in kinds {
         let path = folder.path().join(name);
-        // Larger than a photo may be: that must not be what is told.
+        // Larger than a photo may be, but that must not be the reported error.
         let file = std::fs::File::create(&path).unwrap();
         (&file).write_all(first).unwrap();
         file.set_len(64 << 20).unwrap();

@@ -4,7 +4,7 @@ use super::super::{stderr, touchstone};
 use crate::support::pictures::photo;
 use crate::support::store::ObjectServer;
 
-/// Runs a reindex of one URL with settings, and gives its exit code and what it said.
+/// Runs a reindex of one URL with settings; returns its exit code and output.
 fn fetched(url: &str, settings: &[&str]) -> (i32, String) {
     let folder = TempDir::new().unwrap();
     let mut args = vec!["reindex", "--brand", "acme", "--no-points", "--fake", url];
@@ -53,7 +53,7 @@ fn a_redirect_is_held_to_the_same_hosts_and_addresses() {
         assert!(code != 0 && code != 101, "{path}: {code} {said}");
     }
     assert_eq!(other.bytes_sent(), 0, "nothing was asked of a host that nobody named");
-    // A name that leads to a private address is refused by its address, when the connection is made.
+    // A name that resolves to a private address is rejected when the connection is made.
     let sneaky = server.url().replace("http://127.0.0.1", "https://localhost") + "/photos/1.jpg";
     std::fs::write(&config, "[fetch]\nurls = true\nhosts = [\"localhost\"]\n").unwrap();
     let sent = server.bytes_sent();
