@@ -34,7 +34,8 @@
 //! * **outcome**: what people found out about a check's match; a **certificate**: what a brand's outcomes prove
 //! * **check**: one listing's photos screened once; stored, addressable, replayable
 
-pub mod align;
+pub use vision::{align, embed, index, photo};
+
 pub mod assembly;
 pub mod backfill;
 pub mod backup;
@@ -43,7 +44,6 @@ pub mod config;
 pub mod console;
 pub mod decoder;
 pub mod doctor;
-pub mod embed;
 pub mod enrolment;
 pub mod evaluate;
 pub mod fetch;
@@ -52,12 +52,10 @@ pub mod fuzzing;
 pub mod gallery;
 pub mod http;
 pub mod hygiene;
-pub mod index;
 pub mod keys;
 pub mod library;
 pub mod moderation;
 pub mod page;
-pub mod photo;
 pub mod provision;
 pub mod reindex;
 pub mod scoring;

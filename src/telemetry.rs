@@ -8,6 +8,8 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
+use crate::embed::{BATCH_SECONDS, EMBEDDED_PHOTOS};
+
 const SECONDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 
 const REQUESTS: &str = "touchstone_http_requests_total";
@@ -18,8 +20,6 @@ const REFUSED: &str = "touchstone_requests_refused_total";
 const KEPT_OUT: &str = "touchstone_requests_kept_out_total";
 const FETCHED: &str = "touchstone_photo_urls_total";
 const BATCH_LINES: &str = "touchstone_batch_lines_total";
-const EMBED_SECONDS: &str = "touchstone_embed_seconds";
-const EMBEDDED: &str = "touchstone_embedded_photos_total";
 const SEARCH_SECONDS: &str = "touchstone_search_seconds";
 const SECOND_LOOKS: &str = "touchstone_second_looks_total";
 const VIEWS: &str = "touchstone_views_total";
@@ -105,8 +105,8 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
     describe_counter!(KEPT_OUT, "Requests without a key that fits, by the problem's code");
     describe_counter!(FETCHED, "Photos that requests named by URL: fetched, or the problem's code");
     describe_counter!(BATCH_LINES, "Listings in batches, by outcome: answered or failed");
-    describe_histogram!(EMBED_SECONDS, "Time of one run of the model");
-    describe_counter!(EMBEDDED, "Photos embedded");
+    describe_histogram!(BATCH_SECONDS, "Time of one run of the model");
+    describe_counter!(EMBEDDED_PHOTOS, "Photos embedded");
     describe_histogram!(SEARCH_SECONDS, "Time of one search in the index");
     describe_counter!(SECOND_LOOKS, "Photos in which references were looked for point by point");
     describe_counter!(VIEWS, "Views embedded for checks: whole photos, and pictures inside them");
@@ -121,7 +121,7 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
     describe_gauge!(KEYPOINT_KEYS, "References in the keypoint index");
     describe_gauge!(KEYPOINT_POSTINGS, "Keypoints in the keypoint index");
     // What has not happened yet is told as zero, so that the first time is an increase.
-    for name in [REFUSED, DECODERS_LOST, EMBEDDED, SECOND_LOOKS, VIEWS] {
+    for name in [REFUSED, DECODERS_LOST, EMBEDDED_PHOTOS, SECOND_LOOKS, VIEWS] {
         counter!(name).increment(0);
     }
     Some(handle)
@@ -156,11 +156,6 @@ pub(crate) fn judged(verdict: &'static str) {
 
 pub(crate) fn checked(action: &'static str) {
     counter!(CHECKS, "action" => action).increment(1);
-}
-
-pub(crate) fn embedded(photos: usize, took: Duration) {
-    counter!(EMBEDDED).increment(photos as u64);
-    histogram!(EMBED_SECONDS).record(took);
 }
 
 pub(crate) fn searched(took: Duration) {

@@ -127,8 +127,7 @@ impl Bench<'_> {
         let outside = folder.map(|(folder, first)| outside(folder, &self.enrolment(&first.gallery))).transpose()?;
         let near = galleries.iter().map(|enrolled| {
             let screener = self.screener(enrolled, Scoring::unfitted(manifest))?;
-            let near = outside.as_ref().map(|outside| nearest(outside, &screener)).transpose()?;
-            Ok(near.unwrap_or_default())
+            Ok(outside.as_ref().map(|outside| nearest(outside, &screener)).unwrap_or_default())
         });
         let near = near.collect::<Result<Vec<_>, Failure>>()?;
         let first = unfitted(outside.as_ref(), &near, manifest);

@@ -7,8 +7,8 @@ use crate::config::Config;
 use crate::embed::ModelManifest;
 use crate::gallery::{Gallery, Publication, Published};
 use crate::index::{
-    Generation, GenerationInfo, Held, KeypointFileError, KeypointIndex, KeypointProof, LEAST_RECALL, LiveIndex, Proof,
-    SnapshotError, generations, names, prove, serving,
+    Generation, GenerationInfo, Held, KeypointIndex, KeypointProof, LEAST_RECALL, LiveIndex, Proof, SnapshotError,
+    generations, names, prove, serving,
 };
 use crate::library::{folder, keypoint_file, origin, prove_keypoints};
 
@@ -126,7 +126,7 @@ fn verify_keypoints(config: &Config, gallery: &Gallery, json: bool) -> Result<bo
     let vocabulary = Vocabulary::load(&config.models).map_err(AssemblyError::from)?;
     let (file, origin) = keypoint_file(&config.index_dir, gallery, &vocabulary);
     let opened = KeypointIndex::open(&file, &origin, vocabulary.len());
-    if let Err(KeypointFileError::None(_)) = opened {
+    if let Err(SnapshotError::None(_)) = opened {
         return Ok(true);
     }
     let proof = match &opened {

@@ -248,13 +248,22 @@ impl Gallery {
     /// # Errors
     /// When the database refuses.
     pub fn add_vectors(&self, model: &str, vectors: &[(&Reference, Embedding)]) -> Result<(), GalleryError> {
+        self.add_derived(vectors, |transaction, sha256, embedding| insert_vector(transaction, sha256, model, embedding))
+    }
+
+    /// Stores what was derived from references' photos, and gives each reference a new revision, by which readers learn of it.
+    pub(super) fn add_derived<T: Sync>(
+        &self,
+        derived: &[(&Reference, T)],
+        insert: impl Fn(&Writing<'_>, Sha256, &T) -> rusqlite::Result<()> + Send + Sync,
+    ) -> Result<(), GalleryError> {
         self.write(|transaction| {
-            for (reference, embedding) in vectors {
+            for (reference, one) in derived {
                 // A reference that was deleted meanwhile needs none.
                 if !is_needed(transaction, reference.photo.sha256)? {
                     continue;
                 }
-                insert_vector(transaction, reference.photo.sha256, model, embedding)?;
+                insert(transaction, reference.photo.sha256, one)?;
                 let revision = next_revision(transaction)?;
                 transaction
                     .prepare_cached("UPDATE reference SET revision = ?1 WHERE key = ?2 AND state <> 'staged'")?

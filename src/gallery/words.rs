@@ -3,8 +3,8 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::Reference;
-use super::rows::{COLUMNS, doubts, is_needed, reference};
-use super::store::{Gallery, GalleryError, next_revision, signed, unsigned};
+use super::rows::{COLUMNS, doubts, reference};
+use super::store::{Gallery, GalleryError, signed, unsigned};
 use super::writer::Writing;
 use crate::photo::{Doubt, Sha256};
 
@@ -105,20 +105,7 @@ impl Gallery {
     /// # Errors
     /// When the database refuses.
     pub fn add_words(&self, vocabulary: &str, words: &[(&Reference, Vec<u8>)]) -> Result<(), GalleryError> {
-        self.write(|transaction| {
-            for (reference, words) in words {
-                // A reference that was deleted meanwhile needs none.
-                if !is_needed(transaction, reference.photo.sha256)? {
-                    continue;
-                }
-                insert_words(transaction, reference.photo.sha256, vocabulary, words)?;
-                let revision = next_revision(transaction)?;
-                transaction
-                    .prepare_cached("UPDATE reference SET revision = ?1 WHERE key = ?2 AND state <> 'staged'")?
-                    .execute(params![signed(revision), signed(reference.key)])?;
-            }
-            Ok(())
-        })
+        self.add_derived(words, |transaction, sha256, words| insert_words(transaction, sha256, vocabulary, words))
     }
 }
 

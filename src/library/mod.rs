@@ -4,10 +4,12 @@
 //! database's revision says what is new.
 
 mod catalog;
+mod keypoints;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
@@ -17,8 +19,8 @@ use crate::align::{VisualWord, Vocabulary};
 use crate::embed::{Embedding, ModelManifest};
 use crate::gallery::{BrandId, ChangedRow, Gallery, GalleryError, Polarity, StoredPolicy};
 use crate::index::{
-    Change, Generation, IndexOptions, KeypointFileError, KeypointIndex, KeypointOrigin, KeypointProof, KeypointStats,
-    LiveIndex, Neighbor, Nodes, Origin, Scope, SnapshotError, Stats, current_line,
+    Change, Generation, IndexOptions, KeypointProof, LiveIndex, Neighbor, Nodes, Origin, Scope, SnapshotError, Stats,
+    current_line,
 };
 use crate::photo::Sha256;
 use crate::scoring::{Scoring, Standing};
@@ -26,9 +28,8 @@ use crate::telemetry;
 
 use catalog::Catalog;
 pub use catalog::{Entry, Filter};
-
-/// The keypoint index in the folder of generations. It is the same for every model.
-const KEYPOINTS: &str = "keypoints.bin";
+use keypoints::Keypoints;
+pub use keypoints::{keypoint_file, prove_keypoints};
 
 /// Why the library cannot follow the gallery.
 #[derive(Debug, Error)]
@@ -36,16 +37,13 @@ pub enum LibraryError {
     /// The database said no.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
-    /// The keypoint index could not be written.
-    #[error("keypoint index: {0}")]
-    Keypoints(#[from] KeypointFileError),
     /// The keypoint index does not find its own pictures.
     #[error(
         "keypoint index: {} of {} pictures found themselves, expected all; it is not written, and the next start builds it anew",
         .0.found_themselves, .0.pictures
     )]
     KeypointsUnproven(KeypointProof),
-    /// A generation could not be written.
+    /// A generation or the keypoint index could not be written.
     #[error("index: {0}")]
     Snapshot(#[from] SnapshotError),
 }
@@ -70,10 +68,7 @@ pub struct Library {
     /// The artefact whose outcomes count.
     scoring: Arc<Scoring>,
     index: LiveIndex,
-    vocabulary: Arc<Vocabulary>,
-    keypoints: KeypointIndex,
-    keypoint_file: PathBuf,
-    keypoint_origin: KeypointOrigin,
+    keypoints: Keypoints,
     catalog: RwLock<Catalog>,
     /// The gallery's revision that catalogue and index have reached.
     applied: Mutex<u64>,
@@ -83,12 +78,6 @@ pub struct Library {
     building: Mutex<()>,
     /// Whether a reference takes part that the model has not embedded.
     lacking: AtomicBool,
-    /// The gallery's revision that the keypoint index has reached.
-    worded: AtomicU64,
-    /// Changes of the keypoint index since it was written.
-    unsaved: AtomicUsize,
-    /// Whether a reference takes part that has no visual words yet.
-    wordless: AtomicBool,
     /// What `CURRENT` said when it was last looked at.
     seen: Mutex<Option<String>>,
 }
@@ -128,8 +117,7 @@ impl Library {
         };
         let built_at = base.revision();
         let base = Arc::new(base);
-        let (keypoint_file, keypoint_origin) = keypoint_file(index_dir, &gallery, &vocabulary);
-        let (keypoints, worded) = open_keypoints(&keypoint_file, &keypoint_origin, vocabulary.len(), newest);
+        let keypoints = Keypoints::open(index_dir, &gallery, vocabulary, newest);
         let library = Self {
             gallery,
             root: root.to_owned(),
@@ -138,17 +126,11 @@ impl Library {
             scoring,
             index: LiveIndex::new(Arc::clone(&base)),
             keypoints,
-            keypoint_file,
-            keypoint_origin,
-            vocabulary,
             catalog: RwLock::default(),
             applied: Mutex::new(0),
             revision: AtomicU64::new(0),
             building: Mutex::new(()),
             lacking: AtomicBool::new(false),
-            worded: AtomicU64::new(worded),
-            unsaved: AtomicUsize::new(0),
-            wordless: AtomicBool::new(false),
             seen: Mutex::new(current_line(root)?),
         };
         library.catch_up(built_at, Some(&base))?;
@@ -178,22 +160,12 @@ impl Library {
         Ok(self.stats())
     }
 
-    /// Writes the keypoint index once it has proven itself, so that the next start need not read all words from the database.
+    /// Proves the keypoint index and writes it.
     fn save_keypoints(&self) -> Result<(), LibraryError> {
-        let proof = prove_keypoints(&self.gallery, &self.vocabulary, &self.keypoints)?;
-        if !proof.holds() {
-            return Err(LibraryError::KeypointsUnproven(proof));
-        }
-        // Held to the end: what comes in meanwhile is of a later revision.
+        self.keypoints.prove()?;
+        // Locked to the end: later changes belong to a later revision.
         let _applied = self.applied.lock();
-        let revision = self.worded.load(Ordering::Acquire);
-        self.unsaved.store(0, Ordering::Release);
-        self.keypoints.save(&self.keypoint_file, &self.keypoint_origin, revision)?;
-        if self.keypoints.is_sparse() {
-            let (compact, _) = KeypointIndex::open(&self.keypoint_file, &self.keypoint_origin, self.vocabulary.len())?;
-            self.keypoints.adopt(compact);
-        }
-        Ok(())
+        self.keypoints.save()
     }
 
     fn serve(&self, generation: Generation) -> Result<(), LibraryError> {
@@ -204,7 +176,7 @@ impl Library {
         let news = self.read_news(revision.min(*applied), revision, Some(&generation))?;
         self.take(news.policies, news.standings);
         self.index.swap(Arc::new(generation), news.changes);
-        self.follow_words()?;
+        self.keypoints.follow()?;
         self.set_applied(&mut applied, news.revision);
         Ok(())
     }
@@ -244,13 +216,13 @@ impl Library {
     /// Whether references came since the last time it was asked that have no visual words.
     #[must_use]
     pub fn takes_wordless(&self) -> bool {
-        self.wordless.swap(false, Ordering::AcqRel)
+        self.keypoints.takes_wordless()
     }
 
     /// The references that share keypoints with a photo, those with most votes first, each with its votes.
     #[must_use]
     pub fn sharing(&self, probes: &[Vec<VisualWord>], query: &Embedding, least: f32, most: usize) -> Vec<(Found, f32)> {
-        let votes = self.keypoints.search(probes, least, most, None);
+        let votes = self.keypoints.search(probes, least, most);
         let catalog = self.catalog.read();
         let keys = votes.iter().flat_map(|vote| vote.keys.iter().map(|&key| (key, vote.votes)));
         let found = keys.filter_map(|(key, votes)| {
@@ -260,18 +232,11 @@ impl Library {
         found.collect()
     }
 
-    /// Figures of the keypoint index.
-    #[must_use]
-    pub fn keypoint_stats(&self) -> KeypointStats {
-        self.keypoints.stats()
-    }
-
     /// Whether so much came since the last generation that a new one is due.
     #[must_use]
     pub fn rebuild_is_due(&self) -> bool {
         let stats = self.stats();
-        let unsaved = self.unsaved.load(Ordering::Acquire);
-        stats.added.max(stats.removed).max(unsaved) > self.options.rebuild_after
+        stats.added.max(stats.removed).max(self.keypoints.unsaved()) > self.options.rebuild_after
     }
 
     /// Everything at or above `floor`, and at least the `k` nearest; nearest first.
@@ -281,6 +246,19 @@ impl Library {
         let neighbors = self.neighbors(query, k, floor, filter);
         telemetry::searched(started.elapsed());
         self.join(&neighbors)
+    }
+
+    /// The `k` references most similar to any of the embeddings, most similar first, each once.
+    #[must_use]
+    pub fn nearest(&self, queries: &[Embedding], k: usize, filter: &Filter) -> Vec<Found> {
+        // No similarity reaches this floor, so that each search returns the k nearest and no more.
+        let mut found: Vec<Found> =
+            queries.iter().flat_map(|query| self.search(query, k, f32::INFINITY, filter)).collect();
+        found.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.key.cmp(&b.key)));
+        let mut seen = HashSet::new();
+        found.retain(|found| seen.insert(found.key));
+        found.truncate(k);
+        found
     }
 
     /// Few keys are looked at one by one; where the filter lets many through, the search goes over all and leaves out what it
@@ -370,28 +348,9 @@ impl Library {
         if news.revision != *applied || base.is_some() {
             self.take(news.policies, news.standings);
             self.index.apply(news.changes);
-            self.follow_words()?;
+            self.keypoints.follow()?;
             self.set_applied(&mut applied, news.revision);
         }
-        Ok(())
-    }
-
-    /// Takes in the words of references that changed since the last time. The caller holds `applied`.
-    fn follow_words(&self) -> Result<(), LibraryError> {
-        let since = self.worded.load(Ordering::Acquire);
-        let newest = self.gallery.visit_words(self.vocabulary.id(), since, |row| {
-            self.unsaved.fetch_add(1, Ordering::AcqRel);
-            let words = row.words.as_deref().map(|words| self.vocabulary.from_bytes(words));
-            match words {
-                Some(Some(words)) if row.is_searched => self.keypoints.insert(row.key, &words),
-                Some(None) => {
-                    tracing::error!(key = row.key, "stored words cannot be read: keypoints do not find the reference");
-                }
-                _ if row.is_searched => self.wordless.store(true, Ordering::Release),
-                _ => self.keypoints.remove(row.key),
-            }
-        })?;
-        self.worded.store(newest, Ordering::Release);
         Ok(())
     }
 
@@ -448,51 +407,6 @@ impl Library {
             Some(Found { key: neighbor.key, similarity: neighbor.similarity(), entry: catalog.entry(neighbor.key)? })
         });
         found.collect()
-    }
-}
-
-/// References that look themselves up in a keypoint index.
-const PROVEN: u64 = 200;
-
-/// Lets references look themselves up by their words.
-///
-/// # Errors
-/// When the database cannot be read.
-pub fn prove_keypoints(
-    gallery: &Gallery,
-    vocabulary: &Vocabulary,
-    index: &KeypointIndex,
-) -> Result<KeypointProof, GalleryError> {
-    let sample = gallery.sample_words(vocabulary.id(), PROVEN)?;
-    let words = sample.into_iter().filter_map(|(key, words)| Some((key, vocabulary.from_bytes(&words)?)));
-    Ok(index.prove(&words.collect::<Vec<_>>()))
-}
-
-/// Where the keypoint index of a gallery is kept, and what it is built from.
-#[must_use]
-pub fn keypoint_file(index_dir: &Path, gallery: &Gallery, vocabulary: &Vocabulary) -> (PathBuf, KeypointOrigin) {
-    let origin = KeypointOrigin { gallery: gallery.id().to_owned(), vocabulary: vocabulary.id().to_owned() };
-    (index_dir.join(KEYPOINTS), origin)
-}
-
-/// The keypoint index as it was written, or an empty one, and the revision that it has reached.
-fn open_keypoints(file: &Path, origin: &KeypointOrigin, words: usize, newest: u64) -> (KeypointIndex, u64) {
-    match KeypointIndex::open(file, origin, words) {
-        Ok((index, revision)) if revision <= newest => (index, revision),
-        Ok((_, revision)) => {
-            tracing::warn!(
-                index = revision,
-                gallery = newest,
-                "the keypoint index is ahead of the gallery: building it anew"
-            );
-            (KeypointIndex::new(words), 0)
-        }
-        Err(error) => {
-            if !matches!(error, KeypointFileError::None(_)) {
-                tracing::warn!(%error, "the keypoint index cannot be used: building it anew");
-            }
-            (KeypointIndex::new(words), 0)
-        }
     }
 }
 

@@ -11,7 +11,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::Digest;
 use thiserror::Error;
 
 use crate::embed::{ManifestError, ModelManifest};
@@ -373,7 +372,5 @@ impl Pinned {
 }
 
 fn sum_of(path: &Path) -> io::Result<String> {
-    let (mut file, mut hasher) = (File::open(path)?, sha2::Sha256::new());
-    io::copy(&mut file, &mut hasher)?;
-    Ok(Sha256(hasher.finalize().into()).to_string())
+    Ok(Sha256::of_all(File::open(path)?)?.0.to_string())
 }

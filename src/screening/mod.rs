@@ -124,14 +124,15 @@ pub struct Answered {
     pub replayed: bool,
 }
 
-/// What to look up.
+/// A search for similar references.
 #[derive(Debug)]
 pub struct Lookup<'a> {
-    /// The query's vector.
-    pub embedding: &'a Embedding,
-    /// How many references at most.
+    /// The photo's embedding on each ground that it is judged on: one, or two where a part of it vanishes on white. A
+    /// reference counts by its highest similarity to any of them.
+    pub embeddings: &'a [Embedding],
+    /// The most references to return.
     pub k: usize,
-    /// Among which.
+    /// The references to search.
     pub filter: &'a Filter,
 }
 
@@ -381,23 +382,24 @@ impl Screener {
         Ok(Screened { answer, decisive, precedent })
     }
 
-    /// Decodes and embeds one photo, for a look-up.
+    /// Decodes a photo and embeds it on each ground that it is judged on, for a look-up.
     ///
     /// # Errors
-    /// When it is no photo, or the model is busy.
-    pub fn embed(&self, bytes: &[u8]) -> Result<Embedding, ScreenError> {
-        let photo = self.decode(bytes).map_err(|source| ScreenError::Photo { index: 0, source })?.as_seen();
-        Ok(self.embedder.submit(&photo)?.wait()?)
+    /// When the bytes are no photo, or the model is busy or fails.
+    pub fn embed(&self, bytes: &[u8]) -> Result<Vec<Embedding>, ScreenError> {
+        let photo = self.decode(bytes).map_err(|source| ScreenError::Photo { index: 0, source })?;
+        let (photo, on_black) = photo.on_each_ground();
+        let grounds = std::iter::once(&photo).chain(&on_black);
+        let pending = grounds.map(|ground| self.embedder.submit(ground)).collect::<Result<Vec<_>, _>>()?;
+        Ok(pending.into_iter().map(Pending::wait).collect::<Result<_, _>>()?)
     }
 
-    /// The references most similar to a vector, nearest first.
+    /// The references most similar to a photo, most similar first.
     ///
     /// # Errors
     /// When the gallery cannot be read.
     pub fn lookup(&self, lookup: &Lookup<'_>) -> Result<Vec<Match>, ScreenError> {
-        // A floor above every similarity: exactly the nearest are wanted, nothing deeper.
-        let mut found = self.library.search(lookup.embedding, lookup.k, f32::INFINITY, lookup.filter);
-        found.truncate(lookup.k);
+        let found = self.library.nearest(lookup.embeddings, lookup.k, lookup.filter);
         let references = self.gallery.by_keys(found.iter().map(|found| found.key))?;
         let joined = found.iter().filter_map(|found| {
             let reference = references.get(&found.key)?;

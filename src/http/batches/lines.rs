@@ -8,13 +8,10 @@ use bytes::BytesMut;
 use futures_util::StreamExt;
 
 use crate::http::Problem;
+use crate::http::drain::throw_away;
 
 /// How long nothing may come before the batch is ended.
 const IDLE: Duration = Duration::from_mins(1);
-
-/// What is thrown away of a body whose rest is not wanted, so that its sender sees the answer.
-const MOST_THROWN: usize = 64 << 20;
-const LONGEST_THROWN: Duration = Duration::from_secs(5);
 
 pub(super) struct Lines {
     body: BodyDataStream,
@@ -82,17 +79,8 @@ impl Lines {
         }
     }
 
-    /// Reads on without keeping anything, within bounds.
+    /// Reads on without keeping anything, within bounds, so that the sender sees the answer.
     pub(super) async fn throw_away(mut self) {
-        let rest = async {
-            let mut left = MOST_THROWN;
-            while let Some(Ok(piece)) = self.body.next().await {
-                match left.checked_sub(piece.len()) {
-                    Some(rest) => left = rest,
-                    None => return,
-                }
-            }
-        };
-        let _ = tokio::time::timeout(LONGEST_THROWN, rest).await;
+        throw_away(&mut self.body).await;
     }
 }

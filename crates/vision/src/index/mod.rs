@@ -21,7 +21,7 @@ use crate::embed::Embedding;
 pub use exact::ExactIndex;
 pub use generations::{GenerationInfo, Held, current_line, generations, names, serving};
 pub use hnsw::HnswIndex;
-pub use keypoints::{KeypointFileError, KeypointIndex, KeypointOrigin, KeypointProof, KeypointStats, Vote};
+pub use keypoints::{KeypointIndex, KeypointOrigin, KeypointProof, KeypointStats, Vote};
 pub use live::{Change, LiveIndex, Scope, Stats};
 pub use nodes::Nodes;
 pub use proof::{LEAST_RECALL, Neighborhoods, Proof, prove};

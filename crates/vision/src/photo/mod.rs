@@ -24,6 +24,7 @@ mod sniff;
 mod tiff;
 
 use std::fmt;
+use std::io;
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,16 @@ impl Sha256 {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// The SHA-256 of everything that `reader` yields, and its length in bytes.
+    ///
+    /// # Errors
+    /// Those of the reader.
+    pub fn of_all(mut reader: impl io::Read) -> io::Result<(Self, u64)> {
+        let mut hasher = sha2::Sha256::new();
+        let bytes = io::copy(&mut reader, &mut hasher)?;
+        Ok((Self(hasher.finalize().into()), bytes))
     }
 }
 
@@ -131,19 +142,19 @@ impl fmt::Debug for Sha256 {
 
 /// What a decoder makes of a file.
 #[derive(Debug)]
-pub(crate) struct Pixels {
+pub struct Pixels {
     /// Upright, in sRGB, alpha laid over white.
-    pub(crate) rgb: RgbImage,
+    pub rgb: RgbImage,
     /// Frames of the file that were looked at; 1 for a still picture.
-    pub(crate) frames: u32,
+    pub frames: u32,
     /// Whether an animation shows other things, too.
-    pub(crate) more_frames: bool,
+    pub more_frames: bool,
     /// Whether a part of the file was damaged, so that a part of the picture may be missing.
-    pub(crate) damaged: bool,
+    pub damaged: bool,
     /// The same picture over black, where a part of what it shows nearly vanishes on white.
-    pub(crate) on_black: Option<RgbImage>,
+    pub on_black: Option<RgbImage>,
     /// Whether all of it nearly vanishes on white.
-    pub(crate) invisible_on_white: bool,
+    pub invisible_on_white: bool,
 }
 
 impl Pixels {
@@ -152,8 +163,11 @@ impl Pixels {
     }
 }
 
-/// The pixels of a file.
-pub(crate) fn pixels(bytes: &[u8], limits: &Limits) -> Result<Pixels, PhotoError> {
+/// The pixels of a file, for a process that only decodes.
+///
+/// # Errors
+/// [`PhotoError`] says what was wrong, what is accepted and what to do.
+pub fn pixels(bytes: &[u8], limits: &Limits) -> Result<Pixels, PhotoError> {
     Ok(decode::decode(bytes, limits)?.1)
 }
 
@@ -168,7 +182,8 @@ fn pixel_sum(rgb: &RgbImage) -> Sha256 {
 
 /// The stored pixels of a JPEG, neither turned nor converted, and whether a part is damaged.
 #[cfg(fuzzing)]
-pub(crate) fn stored_jpeg(bytes: &[u8], limits: &Limits) -> Option<(RgbImage, bool)> {
+#[must_use]
+pub fn stored_jpeg(bytes: &[u8], limits: &Limits) -> Option<(RgbImage, bool)> {
     let jpeg = jpeg::Jpeg::open(bytes).ok()?;
     let pixels = u64::from(jpeg.width) * u64::from(jpeg.height);
     if bytes.len() > limits.max_bytes || pixels > limits.max_pixels { None } else { jpeg.pixels().ok() }
@@ -201,12 +216,13 @@ impl Photo {
     }
 
     /// What `bytes` claim to be, if they are within the cap and begin like a photo.
-    pub(crate) fn sniff(bytes: &[u8], limits: &Limits) -> Result<Format, PhotoError> {
+    pub fn sniff(bytes: &[u8], limits: &Limits) -> Result<Format, PhotoError> {
         decode::sniffed(bytes, limits)
     }
 
     /// The photo of pixels that [`pixels`] has made of `bytes`.
-    pub(crate) fn of_pixels(pixels: Pixels, bytes: &[u8], format: Format) -> Self {
+    #[must_use]
+    pub fn of_pixels(pixels: Pixels, bytes: &[u8], format: Format) -> Self {
         let Pixels { rgb, frames, more_frames, damaged, on_black, invisible_on_white } = pixels;
         Self { rgb, sha256: Sha256::of(bytes), format, frames, more_frames, damaged, on_black, invisible_on_white }
     }

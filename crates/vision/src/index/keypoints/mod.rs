@@ -12,9 +12,10 @@ use std::path::Path;
 use parking_lot::RwLock;
 use serde::Serialize;
 
+use super::SnapshotError;
 use crate::align::{Payload, VisualWord};
 
-pub use file::{KeypointFileError, KeypointOrigin};
+pub use file::KeypointOrigin;
 pub use votes::Vote;
 
 /// Bits of a posting above its payload: the picture.
@@ -142,7 +143,7 @@ impl KeypointIndex {
     ///
     /// # Errors
     /// When there is none, or it is damaged or of another origin.
-    pub fn open(path: &Path, origin: &KeypointOrigin, words: usize) -> Result<(Self, u64), KeypointFileError> {
+    pub fn open(path: &Path, origin: &KeypointOrigin, words: usize) -> Result<(Self, u64), SnapshotError> {
         let (state, revision) = file::read(path, origin, words)?;
         Ok((Self { state: RwLock::new(state) }, revision))
     }
@@ -152,7 +153,7 @@ impl KeypointIndex {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn save(&self, path: &Path, origin: &KeypointOrigin, revision: u64) -> Result<(), KeypointFileError> {
+    pub fn save(&self, path: &Path, origin: &KeypointOrigin, revision: u64) -> Result<(), SnapshotError> {
         file::write(&self.state.read(), path, origin, revision)
     }
 
