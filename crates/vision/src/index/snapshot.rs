@@ -1,4 +1,4 @@
-//! A generation on disk. `index/README.md` draws the format.
+//! A generation on disk. docs/FORMATS.md has every field.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
