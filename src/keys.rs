@@ -84,7 +84,7 @@ pub fn make(gallery: &Gallery, by: &str, wanted: Wanted) -> Result<(ApiKey, Stri
 /// A key for everything, if there never was a key; `None` when there was.
 ///
 /// # Errors
-/// When the database refuses.
+/// When the database cannot be written.
 pub fn make_first(gallery: &Gallery) -> Result<Option<(ApiKey, String)>, KeyError> {
     let wanted =
         Wanted { scope: Scope::Admin, label: Some("made at the first start".to_owned()), days: None, rate: None };

@@ -20,7 +20,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// As stored and shown.
+    /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -71,7 +71,7 @@ impl Gallery {
     /// Adds an account, or gives one that is there another role and password and lets it sign in again. Sessions end.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn put_account(&self, actor: &str, name: &str, role: Role, password: &str) -> Result<(), GalleryError> {
         self.write(|transaction| {
             let before = account(transaction, name)?.map(|known| (known.role, known.disabled));
@@ -89,7 +89,7 @@ impl Gallery {
     /// Keeps somebody out from now on. `false` when there is no such account.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn disable_account(&self, actor: &str, name: &str) -> Result<bool, GalleryError> {
         self.write(|transaction| {
             let Some(known) = account(transaction, name)? else {
@@ -129,7 +129,7 @@ impl Gallery {
     /// Signs somebody in whose password was right: the token's sum stands for the session until it ends.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn open_session(
         &self,
         name: &str,
@@ -169,7 +169,7 @@ impl Gallery {
     /// Signs out.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn close_session(&self, session: &Session, token: Sha256) -> Result<(), GalleryError> {
         self.write(|transaction| {
             transaction.execute("DELETE FROM session WHERE token_sha256 = ?1", [&token.0[..]])?;

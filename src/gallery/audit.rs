@@ -104,7 +104,7 @@ impl Gallery {
     /// Writes something down that changes nothing else.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn note(
         &self,
         (actor, session): (&str, Option<&str>),

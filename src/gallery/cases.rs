@@ -35,7 +35,7 @@ impl Decision {
         matches!(self, Self::Fake | Self::PhotoMisuse)
     }
 
-    /// As stored and shown.
+    /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -71,7 +71,7 @@ pub enum CaseStatus {
 }
 
 impl CaseStatus {
-    /// As stored and shown.
+    /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

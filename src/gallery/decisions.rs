@@ -47,7 +47,7 @@ impl Gallery {
     /// Keeps a decision, unless somebody else holds the case. `None` when there is no such case.
     ///
     /// # Errors
-    /// When the database refuses; nothing is kept then.
+    /// When the database cannot be written; then nothing is stored.
     pub fn decide(&self, (who, session): (&str, &str), new: &NewDecision<'_>) -> Result<Option<Decided>, GalleryError> {
         self.write(|transaction| {
             let Some(case) = find_case(transaction, new.check_id)? else {
@@ -115,7 +115,7 @@ impl Gallery {
     /// Holds a reference back on a person's word. `None` when there is none that takes part.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn quarantine(
         &self,
         (who, session): (&str, &str),
@@ -147,7 +147,7 @@ impl Gallery {
     /// not decided so, or was appealed already.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn appeal(
         &self,
         (who, session): (&str, Option<&str>),

@@ -110,7 +110,7 @@ impl Gallery {
     /// Undoes the newest thing that a session has done and not undone yet.
     ///
     /// # Errors
-    /// When the database refuses; nothing is undone then.
+    /// When the database cannot be written; then nothing is undone.
     pub fn undo(&self, (who, session): (&str, &str)) -> Result<Undone, GalleryError> {
         let mut gone = None;
         let undone = self.write(|transaction| {

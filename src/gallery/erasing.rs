@@ -64,7 +64,7 @@ impl Gallery {
     /// Erases what is older than it may be.
     ///
     /// # Errors
-    /// When database or file system refuse; what was erased until then stays so.
+    /// When the database or a file cannot be written; what was erased until then stays so.
     pub fn sweep(&self, retention: &Retention, now: Timestamp) -> Result<Erased, GalleryError> {
         let mut erased = Erased::default();
         self.write(|transaction| {
@@ -89,7 +89,7 @@ impl Gallery {
     /// written in cases, photos that no other check has. The verdicts and what they prove of a brand stay.
     ///
     /// # Errors
-    /// When the database refuses; nothing is erased then.
+    /// When the database cannot be written; then nothing is erased.
     pub fn forget_seller(&self, actor: &str, seller_id: &str) -> Result<Erased, GalleryError> {
         let (mut erased, gone) = self.write(|transaction| {
             let ids: Vec<String> = transaction

@@ -46,7 +46,7 @@ impl ScopeName {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Platform, Self::Brand, Self::Moderator, Self::Admin];
 
-    /// As stored and shown.
+    /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -147,7 +147,7 @@ impl Gallery {
     /// Keeps a new key.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn add_key(&self, key: &ApiKey, secret: Sha256) -> Result<(), GalleryError> {
         self.write(|transaction| insert(transaction, key, secret))
     }
@@ -155,7 +155,7 @@ impl Gallery {
     /// Keeps a key if there never was any; `false` when there was.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn add_first_key(&self, key: &ApiKey, secret: Sha256) -> Result<bool, GalleryError> {
         self.write(|transaction| {
             let none = transaction.query_row("SELECT NOT EXISTS (SELECT 1 FROM api_key)", [], |row| row.get(0))?;
@@ -189,7 +189,7 @@ impl Gallery {
     /// Refuses a key from now on. `None` when there is no such key.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn revoke_key(&self, actor: &str, id: &str) -> Result<Option<ApiKey>, GalleryError> {
         self.write(|transaction| {
             let revoked = transaction

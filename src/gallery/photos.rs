@@ -34,7 +34,7 @@ impl PhotoStore {
     /// Keeps `bytes`; once this returns they survive a crash.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be read or written.
     pub(super) fn put(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
         let path = self.path(sha256);
         let folder = path.parent().unwrap_or(&self.root);
@@ -52,7 +52,7 @@ impl PhotoStore {
     /// Keeps `bytes`; once [`PhotoStore::sync`] returns they survive a crash.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be read or written.
     pub(super) fn put_unsynced(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
         if cfg!(not(target_os = "linux")) {
             return self.put(sha256, bytes);
@@ -67,7 +67,7 @@ impl PhotoStore {
     /// Syncs whatever was put: many photos for the price of a few.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be read or written.
     #[cfg(target_os = "linux")]
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::syncfs(File::open(&self.root)?)?)
@@ -76,7 +76,7 @@ impl PhotoStore {
     /// Keeps bytes that can be made again: whole or not at all, but not synced.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be read or written.
     pub(super) fn put_derived(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
         self.written(sha256, bytes)?.persist(self.path(sha256)).map(drop).map_err(|error| error.error)
     }
@@ -193,7 +193,7 @@ impl PhotoStore {
     /// Forgets them. Nothing to forget is fine.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be read or written.
     pub(super) fn remove(&self, sha256: Sha256) -> io::Result<()> {
         match fs::remove_file(self.path(sha256)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

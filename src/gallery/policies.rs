@@ -36,7 +36,7 @@ impl Gallery {
     /// the stored version is that one; `None` says that it was not. `by`: id of the API key.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn set_policy(
         &self,
         by: &str,

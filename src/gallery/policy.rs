@@ -18,7 +18,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// As shown.
+    /// The name in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -82,7 +82,7 @@ impl Gallery {
     /// or nothing.
     ///
     /// # Errors
-    /// When the database refuses; nothing is changed then.
+    /// When the database cannot be written; then nothing is changed.
     pub fn publish_run(&self, brand: &BrandId, run: &str, changes: &RunChanges) -> Result<Publication, GalleryError> {
         self.write(|transaction| {
             let revision = next_revision(transaction)?;
@@ -123,7 +123,7 @@ impl Gallery {
     /// Makes another model serve.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn promote(&self, model: &str) -> Result<Publication, GalleryError> {
         self.write(|transaction| {
             let revision = next_revision(transaction)?;
@@ -172,7 +172,7 @@ impl Gallery {
     /// it was changed again since. `None` when there is nothing that can be undone.
     ///
     /// # Errors
-    /// When the database refuses; nothing is changed then.
+    /// When the database cannot be written; then nothing is changed.
     pub fn undo_publication(&self) -> Result<Option<Publication>, GalleryError> {
         self.write(|transaction| {
             let sql = format!("SELECT {COLUMNS} FROM publication WHERE undone_at IS NULL ORDER BY number DESC LIMIT 1");
@@ -204,7 +204,7 @@ impl Gallery {
     /// Gives up undoing all but the newest `keep` publications, and forgets what they had retired.
     ///
     /// # Errors
-    /// When database or file system refuse.
+    /// When the database or a file cannot be written.
     pub fn forget_publications(&self, keep: usize) -> Result<(), GalleryError> {
         let gone: Vec<Sha256> = self.write(|transaction| {
             let newest: u64 = transaction
@@ -231,7 +231,7 @@ impl Gallery {
     /// Drops what was staged for the brand by any other run than `run`, which will not be published any more.
     ///
     /// # Errors
-    /// When database or file system refuse.
+    /// When the database or a file cannot be written.
     pub fn drop_staged(&self, brand: &BrandId, run: &str) -> Result<(), GalleryError> {
         let stale = self.write(|transaction| {
             let stale: Vec<(u64, Sha256)> = transaction
@@ -261,7 +261,7 @@ impl Gallery {
     /// Drops one staged reference.
     ///
     /// # Errors
-    /// When database or file system refuse.
+    /// When the database or a file cannot be written.
     pub fn unstage(&self, key: u64) -> Result<(), GalleryError> {
         let staged = self.write(|transaction| {
             let found = find_key(transaction, key)?.filter(|found| found.state == ReferenceState::Staged);

@@ -103,7 +103,7 @@ impl Gallery {
     /// Takes a case, or holds it longer. `None` when there is no such.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn claim(&self, (who, session): (&str, &str), check_id: &str) -> Result<Option<Claimed>, GalleryError> {
         self.write(|transaction| {
             let found = find_case(transaction, check_id)?;
@@ -114,7 +114,7 @@ impl Gallery {
     /// Takes the case that is most urgent among those that may be taken.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn claim_next(&self, (who, session): (&str, &str), query: &QueueQuery) -> Result<Option<Case>, GalleryError> {
         self.write(|transaction| {
             let query = QueueQuery {
@@ -138,7 +138,7 @@ impl Gallery {
     /// Gives a case back. `false` when they do not hold it.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn release(&self, (who, session): (&str, &str), check_id: &str) -> Result<bool, GalleryError> {
         self.write(|transaction| {
             let released = transaction

@@ -206,7 +206,7 @@ impl Gallery {
     /// Keeps a vector of bytes that need be no reference's.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn keep_vector(&self, sha256: Sha256, model: &str, embedding: &Embedding) -> Result<(), GalleryError> {
         self.write(|transaction| insert_vector(transaction, sha256, model, embedding))
     }
@@ -246,7 +246,7 @@ impl Gallery {
     /// Keeps vectors of references that had none by `model`, and lets those who follow the gallery know.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn add_vectors(&self, model: &str, vectors: &[(&Reference, Embedding)]) -> Result<(), GalleryError> {
         self.write(|transaction| {
             for (reference, embedding) in vectors {
@@ -274,7 +274,7 @@ impl Gallery {
     /// reference needs any more.
     ///
     /// # Errors
-    /// When database or file system refuse.
+    /// When the database or a file cannot be written.
     pub fn keep_features(&self, sha256: Sha256, bytes: &[u8]) -> Result<(), GalleryError> {
         // Inside a transaction, as the deletion of a photo is.
         self.write(|transaction| {
@@ -301,7 +301,7 @@ impl Gallery {
     /// Keeps a small picture of a photo, whose longer side is one of [`THUMBNAIL_SIDES`], for as long as the photo.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be read or written.
     pub fn keep_thumbnail(&self, sha256: Sha256, side: u32, bytes: &[u8]) -> Result<(), GalleryError> {
         self.thumbnails.put_derived(thumbnail_name(sha256, side), bytes)?;
         // The photo may have gone while its picture was made.

@@ -103,7 +103,7 @@ impl Gallery {
     /// Stores words of references that had none. Readers learn of it by the references' new revision.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn add_words(&self, vocabulary: &str, words: &[(&Reference, Vec<u8>)]) -> Result<(), GalleryError> {
         self.write(|transaction| {
             for (reference, words) in words {
