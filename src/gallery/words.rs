@@ -1,4 +1,5 @@
-//! The visual words of references, by photo and vocabulary. Derived: made again from the photo where they are missing.
+//! The visual words of references, by photo and vocabulary. Derived: computed again from the photo where they are
+//! missing.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -11,11 +12,11 @@ use crate::photo::{Doubt, Sha256};
 /// A reference whose words may have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WordsRow {
-    /// Its key.
+    /// The reference's key.
     pub key: u64,
     /// Whether photos that share keypoints with it can find it.
     pub is_searched: bool,
-    /// Its visual words, eight bytes each; `None` if they were not made yet.
+    /// Its visual words, eight bytes each; `None` if they are not computed yet.
     pub words: Option<Vec<u8>>,
 }
 
