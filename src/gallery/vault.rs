@@ -38,7 +38,8 @@ impl Vault {
     pub fn parse(text: &str) -> Result<Self, String> {
         let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));
         let keys = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).map(|(number, line)| {
-            let wrong = || format!("line {number} is not a key, expected 64 lower-case hex digits (openssl rand -hex 32)");
+            let wrong =
+                || format!("line {number} is not a key, expected 64 lower-case hex digits (openssl rand -hex 32)");
             let Sha256(bytes) = line.parse().map_err(|_| wrong())?;
             let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| wrong())?;
             let Sha256(sum) = Sha256::of(&bytes);
@@ -83,7 +84,8 @@ impl Vault {
         let (head, rest) = sealed.split_at_mut(HEAD);
         let id = &head[MAGIC.len()..MAGIC.len() + size_of::<KeyId>()];
         let (_, key) = self.keys.iter().find(|(known, _)| known == id).ok_or_else(|| unknown_key(id))?;
-        let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the encrypted file is damaged, or belongs to another photo");
+        let damaged =
+            || io::Error::new(io::ErrorKind::InvalidData, "the encrypted file is damaged, or belongs to another photo");
         let nonce = Nonce::try_assume_unique_for_key(&head[HEAD - NONCE_LEN..]).map_err(|_| damaged())?;
         let length = key.open_in_place(nonce, aad(kind, sha256), rest).map_err(|_| damaged())?.len();
         sealed.truncate(HEAD + length);

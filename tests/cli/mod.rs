@@ -271,7 +271,7 @@ fn empty_ids_and_control_characters_are_wrong_usage() {
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
         assert!(
-            ["is empty", "holds the control character", "on one line"].iter().any(|words| said.contains(words)),
+            ["is empty", "contains the control character", "on one line"].iter().any(|words| said.contains(words)),
             "{said}"
         );
     }

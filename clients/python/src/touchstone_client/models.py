@@ -341,7 +341,7 @@ class Scope2(TypedDict):
 
 class Scope3(TypedDict):
     """
-    Reads what moderators read.
+    Read access to everything that moderators read.
     """
 
     scope: Literal['moderator']
@@ -349,7 +349,7 @@ class Scope3(TypedDict):
 
 class Scope4(TypedDict):
     """
-    Everything, keys too.
+    Everything, including keys.
     """
 
     scope: Literal['admin']
