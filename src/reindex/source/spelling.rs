@@ -1,4 +1,4 @@
-//! Two spellings of one place: relative or absolute, path or `file://`, NFC or NFD.
+//! The different spellings of a place: relative or absolute, path or `file://`, NFC or NFD.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

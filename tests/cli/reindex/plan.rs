@@ -112,7 +112,7 @@ fn two_runs_of_one_brand_do_not_work_at_once() {
     lock.lock().unwrap();
     let busy = run(folder.path(), "acme", &["--fake", text(&fakes)]);
     assert_eq!(busy.status.code(), Some(8));
-    assert!(stderr(&busy).contains("another reindex of acme is going on"), "{}", stderr(&busy));
+    assert!(stderr(&busy).contains("another reindex of acme is running"), "{}", stderr(&busy));
     assert_eq!(Run::of(folder.path(), "other", &["--fake", text(&fakes)]).count("added"), 2);
 }
 
