@@ -323,7 +323,11 @@ fn a_quoted_csv_text_may_hold_line_breaks_and_lines_are_counted_rightly() {
     std::fs::write(&manifest, rows).unwrap();
     let stopped = run(folder.path(), "acme", &["--manifest", text(&manifest)]);
     assert_eq!(stopped.status.code(), Some(7));
-    assert!(stderr(&stopped).contains("line 4: a quoted text continues past the end of the line"), "{}", stderr(&stopped));
+    assert!(
+        stderr(&stopped).contains("line 4: a quoted text continues past the end of the line"),
+        "{}",
+        stderr(&stopped)
+    );
 }
 
 #[test]
