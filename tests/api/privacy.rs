@@ -88,7 +88,7 @@ fn photos_that_are_there_already_are_encrypted_on_request() {
 #[test]
 fn a_file_of_keys_that_is_none_is_told_without_what_is_in_it() {
     for (text, line) in
-        [("", "there is no key"), ("# only words\n", "there is no key"), (&format!("{KEY}\nsecret!"), "line 2")]
+        [("", "contains no key"), ("# only words\n", "contains no key"), (&format!("{KEY}\nsecret!"), "line 2")]
     {
         let error = Vault::parse(text).unwrap_err();
         assert!(error.contains(line) && !error.contains("secret!"), "{error}");
