@@ -239,7 +239,7 @@ fn every_photos_answer_is_told_before_a_check_fails_over_some() {
         format!("{pdf}: PDF is not accepted"),
         format!("{broken}: undecidable (review)"),
         format!("{other}: no_match (allow)"),
-        "listing: not judged, for 2 of 5 photos cannot be used".to_owned(),
+        "listing: not judged, because 2 of 5 photos cannot be used".to_owned(),
     ];
     assert_eq!(starts.len(), begins.len(), "{said}");
     assert!(starts.iter().zip(&begins).all(|(line, begin)| line.starts_with(begin)), "{said}");

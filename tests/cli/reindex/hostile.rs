@@ -250,7 +250,7 @@ fn verify_does_not_pass_over_a_missing_or_damaged_generation() {
     let name = String::from_utf8(current).unwrap();
     std::fs::write(model.join(name.split(' ').next().unwrap()).join("header.json"), "{").unwrap();
     let (code, said) = verify();
-    assert!(code == Some(6) && said.contains("1 of 1 generations do not hold"), "{code:?} {said}");
+    assert!(code == Some(6) && said.contains("1 of 1 generations are invalid"), "{code:?} {said}");
     std::fs::remove_dir_all(folder.path().join("index")).unwrap();
     let (code, said) = verify();
     assert!(code == Some(6) && said.contains("no generation serves"), "{code:?} {said}");
