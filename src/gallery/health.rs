@@ -28,7 +28,7 @@ impl Fault {
         match self {
             Self::Damaged => "the database is damaged; stop the service and restore a backup (touchstone restore)",
             Self::Unwritable => {
-                "nothing can be written: make room on the disk of the data folder, and see whether it is read-only"
+                "nothing can be written: make room on the disk of the data folder, and check whether it is read-only"
             }
             Self::Gone => {
                 "the data folder is not the one that was opened: put the original folder back, or restart the service with the right one"
