@@ -59,10 +59,10 @@ fn main() {
     let best = |rates: &[f64]| rates.iter().copied().fold(0.0, f64::max);
     let (alone, bare, intake) = (best(&alone), best(&bare), best(&intake));
     println!("{} photos, best of {ROUNDS}", files.len());
-    println!("embedding alone      {alone:8.1} a second   1.000");
-    println!("decode and embed     {bare:8.1} a second   {:.3}", bare / alone);
+    println!("embedding alone      {alone:8.1} per second   1.000");
+    println!("decode and embed     {bare:8.1} per second   {:.3}", bare / alone);
     println!(
-        "intake of a reindex  {intake:8.1} a second   {:.3}   {:.3} of decode and embed",
+        "intake of a reindex  {intake:8.1} per second   {:.3}   {:.3} of decode and embed",
         intake / alone,
         intake / bare
     );

@@ -55,8 +55,8 @@ pub struct Hygiene<'a> {
     pub bank: &'a GenericBank,
     /// The active references.
     pub library: &'a Library,
-    /// Whether references of other brands that it contradicts become disputed. A caller with one brand's key must not take
-    /// another brand's references out of blocking: then only the new one is quarantined.
+    /// Whether references of other brands that it contradicts become disputed. A caller with one brand's key must not
+    /// take another brand's references out of blocking: then only the new one is quarantined.
     pub disputes_others: bool,
 }
 

@@ -22,10 +22,10 @@ pub const HELD_AGAINST: usize = 16;
 #[derive(Debug, Error)]
 pub enum HygieneError {
     /// The folder of generic photos cannot be read.
-    #[error("generic images: {0}")]
+    #[error("generic photos: {0}")]
     Folder(#[from] walkdir::Error),
     /// A generic photo cannot be read.
-    #[error("generic image {path}: {source}")]
+    #[error("generic photo {path}: {source}")]
     File {
         /// Path of the file.
         path: PathBuf,
@@ -33,7 +33,7 @@ pub enum HygieneError {
         source: std::io::Error,
     },
     /// A file in the folder is not a usable photo.
-    #[error("generic image {path}: {source}")]
+    #[error("generic photo {path}: {source}")]
     Photo {
         /// Path of the file.
         path: PathBuf,

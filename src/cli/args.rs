@@ -446,7 +446,8 @@ pub struct EvaluateArgs {
     /// Folder of edited copies with an edits.csv; repeatable. With several datasets, name the dataset it belongs to
     #[arg(long, value_name = "[NAME=]DIR")]
     pub edits: Vec<String>,
-    /// Folder of photos outside all datasets, with a manifest.csv (column `path`): a fit takes its background set from here
+    /// Folder of photos outside all datasets, with a manifest.csv (column `path`): a fit takes its background set from
+    /// here
     #[arg(long, value_name = "DIR")]
     pub background: Option<PathBuf>,
     /// Answers of another system: a CSV of query,reference,score; repeatable
@@ -455,8 +456,8 @@ pub struct EvaluateArgs {
     /// What the split into a fit and a test side keeps together
     #[arg(long, value_enum, default_value = "group")]
     pub split_by: SplitBy,
-    /// Fit the model's scoring artefact first, and save it. With several datasets, each is measured with an artefact fitted to
-    /// the others; the saved one is fitted to all
+    /// Fit the model's scoring artefact first, and save it. With several datasets, each is measured with an artefact
+    /// fitted to the others; the saved one is fitted to all
     #[arg(long)]
     pub fit: bool,
     /// Folder for report.html, figures.json and records.json

@@ -21,7 +21,7 @@ pub(super) fn doctor(config: &Config, args: &DoctorArgs) -> Result<Exit, Failure
 fn mark(state: State) -> &'static str {
     match state {
         State::Good => "ok",
-        State::Doubtful => "look",
+        State::Doubtful => "doubt",
         State::Wrong => "WRONG",
     }
 }

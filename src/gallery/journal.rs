@@ -95,7 +95,7 @@ pub struct JournalEntry {
     /// Key of its reference, if it has one.
     #[serde(skip)]
     pub key: Option<u64>,
-    /// What became of it.
+    /// The result for this photo.
     pub fate: Fate,
     /// Reason, as a stable kebab-case code.
     pub code: Option<String>,
@@ -157,8 +157,8 @@ impl Journal {
         Self::open_in(folder, brand, None)
     }
 
-    /// Opens a temporary copy of the brand's journal in `folder`, or an empty one if there is none. Dropping the copy deletes
-    /// it.
+    /// Opens a temporary copy of the brand's journal in `folder`, or an empty one if there is none. Dropping the copy
+    /// deletes it.
     ///
     /// # Errors
     /// When the journal cannot be read or copied.

@@ -31,7 +31,7 @@ pub struct Outcome {
     pub decided_by: Option<String>,
     /// Free text.
     pub note: Option<String>,
-    /// When.
+    /// When the outcome was decided.
     pub decided_at: Timestamp,
 }
 

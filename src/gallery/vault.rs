@@ -1,7 +1,7 @@
 //! Files encrypted at rest, with AES-256-GCM.
 //!
-//! A sealed file is `TSV1`, the first 8 bytes of the SHA-256 of its key, 12 random bytes of nonce, the ciphertext and 16
-//! bytes of tag. The file's kind and the SHA-256 of its content are authenticated with it, so that files cannot be
+//! A sealed file is `TSV1`, the first 8 bytes of the SHA-256 of its key, 12 random bytes of nonce, the ciphertext and
+//! 16 bytes of tag. The file's kind and the SHA-256 of its content are authenticated with it, so that files cannot be
 //! swapped. Random nonces are safe for 2^32 files per key (NIST SP 800-38D, 8.3).
 
 use std::fmt;

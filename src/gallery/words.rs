@@ -21,8 +21,8 @@ pub struct WordsRow {
 }
 
 impl Gallery {
-    /// Visits references that changed after the revision `since`, oldest change first, and returns the newest revision. From
-    /// 0 on, only those that are active.
+    /// Visits references that changed after the revision `since`, oldest change first, and returns the newest revision.
+    /// If `since` is 0, it visits only active references.
     ///
     /// # Errors
     /// When the database cannot be read.

@@ -99,8 +99,8 @@ fn csv(reader: Box<dyn Read + Send>, path: &str, shape: &Shape, row: Row<'_>) ->
     Ok(())
 }
 
-/// The records of a CSV file, each with the number of its first line. A quoted field may contain line breaks. An unclosed
-/// quote would swallow the records after it, so it ends the reading.
+/// The records of a CSV file, each with the number of its first line. A quoted field may contain line breaks. An
+/// unclosed quote would swallow the records after it, so it ends the reading.
 struct Records<'a> {
     reader: BufReader<Box<dyn Read + Send>>,
     path: &'a str,
