@@ -27,7 +27,7 @@ pub(super) fn lookup(config: &Config, args: &LookupArgs) -> Result<Exit, Failure
         say!("{:.3}  {}  {}  {product}  {}", near.similarity, near.polarity, near.brand, near.reference_id);
     }
     if matches.is_empty() {
-        say!("no reference");
+        say!("no reference found");
     }
     Ok(Exit::Done)
 }
