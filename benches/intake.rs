@@ -1,8 +1,8 @@
-//! What a reindex reaches of what embedding alone does, on the same photos in the same run:
+//! Compares the intake of a reindex with embedding alone, on the same photos in the same run:
 //! `cargo bench --bench intake -- FOLDER [PHOTOS]`.
 //!
-//! Embedding alone: photos decoded beforehand, in memory; preprocessing and the model, on all cores. Bare loop: reading
-//! and decoding too. Intake: all that `touchstone reindex` does until the photos are staged.
+//! Embedding alone: photos decoded beforehand, in memory; preprocessing and the model, on all cores. Bare loop: also
+//! reads and decodes them. Intake: everything that `touchstone reindex` does until the photos are staged.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark")]
 
@@ -34,7 +34,7 @@ fn main() {
     let source = PathBuf::from(args.first().map_or("demo/brand", String::as_str));
     let most = args.get(1).map_or(1_000, |text| text.parse().unwrap());
     let work = tempfile::tempdir().unwrap();
-    // The same files for all three, in one folder.
+    // All three read the same files, in one folder.
     let photos = work.path().join("photos");
     std::fs::create_dir(&photos).unwrap();
     let files = files(&source, most);
@@ -54,15 +54,15 @@ fn main() {
             rate(files.len(), || seconds = take_in(&config, &model, &work.path().join(format!("{round}")), &photos));
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
         intake.push(files.len() as f64 / seconds);
-        println!("round {round}: with build, proof and publication {whole:.1} a second");
+        println!("round {round}: with build, proof and publication {whole:.1} per second");
     }
     let best = |rates: &[f64]| rates.iter().copied().fold(0.0, f64::max);
     let (alone, bare, intake) = (best(&alone), best(&bare), best(&intake));
     println!("{} photos, best of {ROUNDS}", files.len());
-    println!("embedding alone      {alone:8.1} a second   1.000");
-    println!("decode and embed     {bare:8.1} a second   {:.3}", bare / alone);
+    println!("embedding alone      {alone:8.1} per second   1.000");
+    println!("decode and embed     {bare:8.1} per second   {:.3}", bare / alone);
     println!(
-        "intake of a reindex  {intake:8.1} a second   {:.3}   {:.3} of decode and embed",
+        "intake of a reindex  {intake:8.1} per second   {:.3}   {:.3} of decode and embed",
         intake / alone,
         intake / bare
     );
@@ -108,7 +108,7 @@ fn embed(embedder: &Embedder, count: usize, photo: impl Fn(usize) -> Photo + Syn
     });
 }
 
-/// Seconds of the intake.
+/// Duration of the intake in seconds.
 fn take_in(config: &Config, model: &Model, work: &Path, photos: &Path) -> f64 {
     let gallery = Arc::new(Gallery::open(&work.join("data")).unwrap());
     let plan = Plan {

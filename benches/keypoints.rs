@@ -1,11 +1,11 @@
-//! The keypoint index on datasets of `touchstone evaluate`: how often the true reference comes first, how many votes photos
-//! get that are no copies, and what it costs.
+//! Measures the keypoint index on datasets of `touchstone evaluate`: how often the true reference comes first, how many
+//! votes unrelated photos get, and how long it takes.
 //!
 //! `cargo bench --bench keypoints -- [--fit PHOTOS] [--filler PHOTOS N,N,...] DATASET EDITS [DATASET EDITS ...]`
 //!
-//! `--fit` learns a vocabulary from a folder of photos first and writes it to models/keypoints. `--filler` measures again beside
-//! that many other pictures: each has 100 keypoints drawn from all those of the photos, turned and scaled at random, with two
-//! bits of the signature changed.
+//! `--fit` first learns a vocabulary from a folder of photos and writes it to models/keypoints. `--filler` measures
+//! again beside that many made-up references: each has 100 keypoints drawn from all those of the photos, turned and
+//! scaled at random, with two bits of the signature changed.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, clippy::cast_precision_loss, reason = "a benchmark")]
 

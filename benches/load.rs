@@ -3,7 +3,7 @@
 //!
 //!     cargo bench --bench load -- URL PHOTOS --key KEY --rate 116 --seconds 60 [--warm 5]
 //!
-//! PHOTOS is a folder of JPEGs, one photo a listing, taken in shuffled order. Prints one JSON object: answers by status,
+//! PHOTOS is a folder of JPEGs, one photo per listing, in shuffled order. Prints one JSON object: answers by status,
 //! latency in milliseconds, and the processor time of this program itself, which the service does not have.
 
 #![expect(
@@ -46,7 +46,7 @@ struct Plan {
 struct Seen {
     statuses: BTreeMap<String, u64>,
     verdicts: BTreeMap<String, u64>,
-    /// Of those that were accepted, in milliseconds.
+    /// Latency of accepted requests in milliseconds.
     accepted: Vec<f64>,
     refused: Vec<f64>,
 }
@@ -56,7 +56,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let started = Instant::now();
     let seen = runtime.block_on(drive(&plan));
-    // Until the last answer: what was answered later than it was sent must not look like a higher rate.
+    // Measured to the last answer, so that late answers do not look like a higher rate.
     let took = (started.elapsed().as_secs_f64() - plan.warm).max(plan.seconds);
     let Seen { statuses, verdicts, mut accepted, mut refused } = Arc::into_inner(seen).unwrap().into_inner();
     let report = json!({
@@ -143,7 +143,7 @@ async fn drive(plan: &Plan) -> Arc<Mutex<Seen>> {
                 None => seen.refused.push(took),
             }
         });
-        // What is done is forgotten as it goes.
+        // Finished tasks are dropped as they end, to save memory.
         while tasks.try_join_next().is_some() {}
     }
     while tasks.join_next().await.is_some() {}
@@ -181,7 +181,8 @@ fn percentiles(times: &mut [f64]) -> Value {
     json!({ "count": times.len(), "p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "p99.9": at(0.999), "max": at(1.0) })
 }
 
-/// Processor time of this process until now, in seconds: user and system, in hundredths, behind the name in parentheses.
+/// Processor time of this process so far in seconds: user and system time, in hundredths, after the name in
+/// parentheses.
 fn own_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

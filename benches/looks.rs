@@ -1,5 +1,5 @@
-//! What each part of a check costs, as a multiple of one run of the default model on one thread:
-//! `cargo bench --bench looks -- PHOTO ...` (the demo's photos where none is named).
+//! Measures each part of a check, as a multiple of one run of the default model on one thread:
+//! `cargo bench --bench looks -- PHOTO ...` (without arguments, the demo's photos).
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark")]
 
@@ -49,7 +49,7 @@ fn main() {
     );
 }
 
-/// Mean seconds over all places, after one round to warm up.
+/// Mean seconds over all photos, after one round to warm up.
 fn time(places: usize, work: &dyn Fn(usize)) -> f64 {
     (0..places).for_each(work);
     let rounds = 3;

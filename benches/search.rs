@@ -1,14 +1,15 @@
-//! What a search costs, and what it finds, at how many vectors; with `--graph`, beside a graph of `hnsw_rs`.
+//! Measures the time and recall of searches at several numbers of vectors; with `--graph`, also of a graph of
+//! `hnsw_rs`.
 //!
 //!     cargo bench --bench search -- [--graph] [--published] [--write DIR] [VECTORS ...]
 //!
-//! Clustered vectors, as products photographed many times give them: a tenth as many products as
-//! vectors, each vector its product plus noise (cosine about 0.7 within a product). Queries are
-//! vectors of the set plus a little noise. All answer the same queries on one thread in one run; the
-//! ratio is what counts. Recall is against a scan of every f32: of the nearest 16, and of all above the threshold among
-//! them. With `--published`, the same vectors as a published generation, opened by a process of its own: how long that takes,
-//! its memory, and searches of everything, of a brand of half of all keys and of one of a hundredth. With `--write`, vectors
-//! and queries of one size as little-endian f32, for `scripts/bench/indexes`.
+//! Vectors are clustered as those of products photographed many times: a tenth as many products as vectors, each vector
+//! its product plus noise (cosine about 0.7 within a product). Queries are vectors of the set plus a little noise. All
+//! ways answer the same queries on one thread in one run; the ratio is what counts. Recall is measured against a scan
+//! of every f32: of the nearest 16, and of those above the threshold among them. With `--published`, a process of its
+//! own opens the same vectors as a published generation, and measures the time, its memory, and searches of everything,
+//! of a brand with half of all keys and of one with a hundredth. With `--write`, writes vectors and queries of one size
+//! as little-endian f32, for `scripts/bench/indexes`.
 
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints, and ends when it cannot run")]
 
@@ -28,11 +29,11 @@ use touchstone::index::{
 const DIMENSION: usize = 512;
 const QUERIES: usize = 300;
 const K: usize = 16;
-/// Of the default model: `lookalike` in models/sscd-distilled.toml.
+/// The default model's threshold: `lookalike` in models/sscd-distilled.toml.
 const THRESHOLD: f32 = 0.46;
 
 fn main() {
-    // cargo adds a word of its own.
+    // cargo adds an argument of its own.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     if let [word, folder, size] = &words[..]
         && word == "--open"
@@ -205,7 +206,7 @@ fn unit(values: Vec<f32>) -> Embedding {
     Embedding::normalize(values).expect("noise is never zero")
 }
 
-/// Milliseconds of each query, sorted, and the answers.
+/// Sorted times of the queries in milliseconds, and the answers.
 fn time(index: &impl VectorIndex, vectors: &VectorSet, queries: &[Embedding]) -> (Vec<f64>, Vec<Vec<Hit>>) {
     let one = |query| {
         let started = Instant::now();

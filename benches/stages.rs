@@ -1,5 +1,5 @@
-//! What a check is made of, and the bound that the machine sets: photos a second that all cores reach in a bare loop of
-//! decoding, resizing and the model, without HTTP, index or database.
+//! Measures the stages of a check, and the bound that the machine sets: photos per second that all cores reach in a
+//! bare loop of decoding, resizing and the model, without HTTP, index or database.
 //!
 //!     cargo bench --bench stages -- PHOTOS [COUNT]
 //!
@@ -70,7 +70,7 @@ fn main() {
     println!("{}", json!({ "photos": photos.len(), "mean_bytes": bytes, "stages_ms": report, "bare_loop": bounds }));
 }
 
-/// As many as a check looks at, of four brands.
+/// As many candidates as a check examines, of four brands.
 fn candidates() -> Vec<Candidate> {
     let one = |place: u8| Candidate {
         brand: format!("brand-{}", place % 4).parse().unwrap(),
@@ -88,7 +88,7 @@ fn candidates() -> Vec<Candidate> {
     (0..16).map(one).collect()
 }
 
-/// Photos a second of a bare loop on all cores: each thread decodes and waits for its own embedding.
+/// Photos per second of a bare loop on all cores: each thread decodes and waits for its own embedding.
 fn bound(config: &Config, manifest: &ModelManifest, photos: &[Vec<u8>], batch: usize) -> f64 {
     let options = EmbedOptions { max_batch: batch, ..EmbedOptions::default() };
     let embedder = Embedder::start(&config.models, manifest.clone(), &options).unwrap();

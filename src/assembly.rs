@@ -1,4 +1,4 @@
-//! The parts that commands and the service work with, opened from settings.
+//! Opens the parts of commands and the service from the settings.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,58 +16,58 @@ use crate::library::{Library, LibraryError};
 use crate::scoring::{Scoring, ScoringError};
 use crate::screening::Screener;
 
-/// Why the parts cannot be opened.
+/// Why a part cannot be opened.
 #[derive(Debug, Error)]
 pub enum AssemblyError {
-    /// The manifest is wrong.
+    /// The model's manifest is invalid.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The model cannot run.
+    /// The model or the runtime cannot be loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// Keypoints cannot be turned into words.
+    /// The vocabulary of visual words cannot be used.
     #[error(transparent)]
     Vocabulary(#[from] VocabularyError),
-    /// Probabilities cannot be had.
+    /// The model's scoring artefact cannot be used.
     #[error(transparent)]
     Scoring(#[from] ScoringError),
     /// The file of the photos' keys cannot be used.
     #[error("photo_keys {path}: {reason}")]
     PhotoKeys {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it, and nothing of what is in it.
+        /// What is wrong with it, without its content.
         reason: String,
     },
-    /// The gallery cannot be used.
+    /// The gallery cannot be opened.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
-    /// The index cannot be used.
+    /// The index cannot be opened or rebuilt.
     #[error(transparent)]
     Library(#[from] LibraryError),
-    /// The generic images cannot be used.
+    /// The generic photos cannot be used.
     #[error(transparent)]
     Hygiene(#[from] HygieneError),
 }
 
-/// A model that runs, and what belongs to it.
+/// A loaded model with everything that belongs to it.
 #[derive(Clone)]
 pub struct Model {
-    /// Runs it.
+    /// Embeds photos.
     pub embedder: Arc<Embedder>,
-    /// Turns what it sees into probabilities.
+    /// Turns evidence into probabilities.
     pub scoring: Arc<Scoring>,
     /// Turns keypoints into visual words. The same for every model.
     pub vocabulary: Arc<Vocabulary>,
-    /// Generic images, embedded by it.
+    /// Photos that many goods share, embedded by this model.
     pub bank: Arc<GenericBank>,
 }
 
 impl Model {
-    /// Opens a model by its name.
+    /// Opens a model by the name of its manifest.
     ///
     /// # Errors
-    /// [`AssemblyError`] says what is missing or wrong.
+    /// [`AssemblyError`] names the missing or invalid part.
     pub fn open(config: &Config, name: &str, gallery: &Gallery) -> Result<Self, AssemblyError> {
         load_runtime(&config.runtime)?;
         let manifest = ModelManifest::load(&config.models, name)?;
@@ -84,7 +84,7 @@ impl Model {
     }
 }
 
-/// Opens the gallery of the settings.
+/// Opens the gallery in the folder `data`.
 ///
 /// # Errors
 /// When the folder, or the file of the photos' keys, cannot be used.
@@ -92,10 +92,10 @@ pub fn open_gallery(config: &Config) -> Result<Gallery, AssemblyError> {
     Ok(Gallery::open_sealed(&config.data, vault(config)?)?)
 }
 
-/// The keys of the photos, where there are any.
+/// Reads the photos' keys; `None` if `photo_keys` is not set.
 ///
 /// # Errors
-/// When their file cannot be used.
+/// When the file of the keys cannot be used.
 pub fn vault(config: &Config) -> Result<Option<Vault>, AssemblyError> {
     let Some(path) = &config.photo_keys else { return Ok(None) };
     let wrong = |reason: String| AssemblyError::PhotoKeys { path: path.clone(), reason };
@@ -103,12 +103,12 @@ pub fn vault(config: &Config) -> Result<Option<Vault>, AssemblyError> {
     Ok(Some(Vault::parse(&text).map_err(wrong)?))
 }
 
-/// A gallery, its index and a model.
+/// A gallery with its index and a model, ready to answer.
 #[derive(Clone)]
 pub struct Parts {
     /// Answers checks and look-ups.
     pub screener: Screener,
-    /// Generic images.
+    /// Photos that many goods share.
     pub bank: Arc<GenericBank>,
 }
 
@@ -116,17 +116,17 @@ impl Parts {
     /// Opens the gallery, and the model that serves it.
     ///
     /// # Errors
-    /// [`AssemblyError`] says what is missing or wrong.
+    /// [`AssemblyError`] names the missing or invalid part.
     pub fn open(config: &Config) -> Result<Self, AssemblyError> {
         let gallery = Arc::new(open_gallery(config)?);
         let model = Model::open(config, &serving_model(config, &gallery)?, &gallery)?;
         Self::over(config, &config.index_dir, gallery, model)
     }
 
-    /// The parts over a gallery, with the index in `index_dir`.
+    /// Opens the index of a gallery in `index_dir`.
     ///
     /// # Errors
-    /// When the index cannot be opened or made.
+    /// When the index cannot be opened or built.
     pub fn over(config: &Config, index_dir: &Path, gallery: Arc<Gallery>, model: Model) -> Result<Self, AssemblyError> {
         let Model { embedder, scoring, vocabulary, bank } = model;
         let artefacts = (Arc::clone(&scoring), Arc::clone(&vocabulary));
@@ -144,7 +144,7 @@ impl Parts {
         Ok(Self { screener, bank })
     }
 
-    /// Embeds what this model has not seen, and serves it.
+    /// Embeds references that this model has not embedded, and serves them.
     ///
     /// # Errors
     /// When the gallery cannot be read or written.
@@ -155,7 +155,7 @@ impl Parts {
         Ok(library.refresh()?)
     }
 
-    /// For adding references.
+    /// The parts for adding references.
     #[must_use]
     pub fn enrolment(&self) -> Enrolment {
         Enrolment {
@@ -167,8 +167,7 @@ impl Parts {
     }
 }
 
-/// The name of the model that serves: the one named for this command, else the one that was promoted, else that of
-/// the settings.
+/// The name of the serving model: the one named for this command, else the promoted one, else the one in the settings.
 ///
 /// # Errors
 /// When the database cannot be read.

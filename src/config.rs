@@ -1,5 +1,4 @@
-//! Every limit, threshold and path. Read from a file, then the environment, then flags; handed on as
-//! plain values.
+//! Every limit, threshold and path. Values come from a file, then from environment variables, then from flags.
 
 use std::path::{Path, PathBuf};
 
@@ -19,43 +18,43 @@ use crate::screening::CheckOptions;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Folder of the database and the references' photos.
+    /// Folder of the database and the photos.
     pub data: PathBuf,
     /// Folder of the published generations.
     pub index_dir: PathBuf,
     /// Folder of the model manifests.
     pub models: PathBuf,
-    /// Name of the model: `<models>/<model>.toml`. It serves until another is promoted.
+    /// Name of the model: `<models>/<model>.toml`. It serves until another one is promoted.
     pub model: String,
-    /// The model that was named for this command, which then uses no other.
+    /// The model named for this command, which then uses no other.
     #[serde(skip)]
     pub model_named: Option<String>,
-    /// Folder of images that many goods share, such as size charts: a reference close to one never leads to a block.
+    /// Folder of photos that many goods share, such as size charts: a reference near one never leads to a block.
     pub generic: PathBuf,
-    /// File of the keys that photos are encrypted with, one a line, 64 hex digits: the first encrypts. None means that
-    /// photos are kept as they are.
+    /// File of the keys that encrypt photos, one per line, 64 hex digits: the first encrypts. If absent, photos are
+    /// stored unencrypted.
     pub photo_keys: Option<PathBuf>,
-    /// ONNX Runtime's shared library.
+    /// Path of ONNX Runtime's shared library.
     pub runtime: PathBuf,
-    /// The service.
+    /// Settings of the service.
     pub server: Server,
-    /// Caps on photos.
+    /// Limits on photos.
     pub photo: Limits,
-    /// Where photos are decoded.
+    /// Where photos are decoded, and with which limits.
     pub decoder: DecoderOptions,
-    /// The embedding threads.
+    /// Settings of the embedding threads.
     pub embed: EmbedOptions,
-    /// The index.
+    /// Settings of the index.
     pub index: IndexOptions,
-    /// What is kept of checks and counted on them.
+    /// Which photos of checks are stored, and the flood limits.
     pub checks: CheckOptions,
-    /// What a reindex may fetch by URL.
+    /// Rules for fetching by URL.
     pub fetch: FetchOptions,
-    /// How long what is kept.
+    /// How long photos and checks are stored.
     pub retention: Retention,
-    /// The moderators' pages.
+    /// Settings of the moderators' console.
     pub console: ConsoleOptions,
-    /// Logging.
+    /// Settings of the log.
     pub log: Log,
 }
 
@@ -84,38 +83,38 @@ impl Default for Config {
     }
 }
 
-/// The service.
+/// Settings of the service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     /// Address and port; port 0 takes a free one.
     pub listen: String,
-    /// PEM file of the certificate, with those that vouch for it; none means plain HTTP.
+    /// PEM file of the certificate chain; if absent, the service speaks plain HTTP.
     pub tls_certificate: Option<PathBuf>,
     /// PEM file of the certificate's private key.
     pub tls_key: Option<PathBuf>,
-    /// Without a certificate other addresses than loopback are refused unless this is true: keys and photos would be
-    /// readable on the way.
+    /// Whether plain HTTP is allowed on other addresses than loopback, where keys and photos can be read on the way.
     pub allow_plain_http: bool,
-    /// Requests a second that a key may make unless it has a rate of its own; 0 means any number.
+    /// Requests per second for keys without a rate of their own; 0 means no limit.
     pub key_rate: u32,
-    /// Requests with photos worked on at once; one more gets 429.
+    /// Requests with photos that are processed at once; one more gets 429.
     pub max_in_flight: usize,
-    /// Checks that wait for a core, whole in memory; one more gets 429, so that nobody waits for long. 0 means three a core.
+    /// Checks that wait for a core, whole in memory; one more gets 429, so that nobody waits long. 0 means three per
+    /// core.
     pub max_waiting: usize,
-    /// Batches that may be here at once; one more gets 429.
+    /// Batches that are processed at once; one more gets 429.
     pub max_batches: usize,
-    /// Listings in one batch at most.
+    /// The greatest number of listings in a batch.
     pub max_batch_lines: usize,
-    /// Photos in one check at most.
+    /// The greatest number of photos in a check.
     pub max_photos: usize,
-    /// Bytes of one request at most.
+    /// The greatest size of a request in bytes.
     pub max_request_bytes: usize,
-    /// Seconds until a request is given up with 503.
+    /// Seconds until a request ends with 503.
     pub timeout_s: u64,
-    /// Matches named for each photo at most.
+    /// The greatest number of matches in the answer for a photo.
     pub max_matches: usize,
-    /// Milliseconds between looks for changes that another process made.
+    /// Milliseconds between reads of changes that other processes made.
     pub refresh_ms: u64,
 }
 
@@ -140,23 +139,23 @@ impl Default for Server {
     }
 }
 
-/// The moderators' pages.
+/// Settings of the moderators' console.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConsoleOptions {
-    /// Send the session's cookie over TLS only: true where a proxy in front speaks TLS.
+    /// Whether the session's cookie is sent over TLS only: set it where a proxy in front speaks TLS.
     pub secure_cookie: bool,
-    /// What the marketplace says of itself in statements of reasons.
+    /// The marketplace's own details in statements of reasons.
     pub statement: Platform,
 }
 
-/// Logging.
+/// Settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
-    /// Least level, or a filter by module in `RUST_LOG` form.
+    /// Least level, or a filter by module in the `RUST_LOG` format.
     pub filter: String,
-    /// One JSON object a line.
+    /// Whether each line is a JSON object.
     pub json: bool,
 }
 
@@ -166,38 +165,39 @@ impl Default for Log {
     }
 }
 
-/// Settings that cannot be used.
+/// Why settings cannot be used.
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    /// The file is not there.
+    /// The configuration file cannot be read.
     #[error("the configuration file {path} cannot be read: {source}")]
     Missing {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Not TOML, an unknown name or a wrong type.
+    /// Invalid TOML, an unknown name, or a wrong type or value.
     #[error("{origin}: {reason}")]
     Invalid {
-        /// File or variable.
+        /// The file, variable or flag.
         origin: String,
-        /// What is wrong.
+        /// What is wrong, and what was expected.
         reason: String,
     },
 }
 
-/// The settings of the installed service.
+/// Configuration file of the installed service.
 const INSTALLED: &str = "/etc/touchstone/touchstone.toml";
 
 /// Prefix of environment variables; `__` stands for the dot: `TOUCHSTONE_SERVER__LISTEN`.
 const PREFIX: &str = "TOUCHSTONE_";
 
 impl Config {
-    /// Reads `file` (or `touchstone.toml` here, or that of the installed service, where there is one), then the variables.
+    /// Reads `file` (or `touchstone.toml` in the working folder, or that of the installed service, if it exists), then
+    /// the variables.
     ///
     /// # Errors
-    /// When the file is missing or something in it or in a variable is wrong.
+    /// When the file cannot be read, or it or a variable is invalid.
     pub fn load(file: Option<&Path>, variables: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let usual = [Path::new("touchstone.toml"), Path::new(INSTALLED)];
         let file = file.or_else(|| usual.into_iter().find(|path| path.exists()));
@@ -218,7 +218,7 @@ impl Config {
         config.checked(origin)
     }
 
-    /// Numbers out of range would fail much later, and less clearly.
+    /// Checks ranges here: numbers out of range would fail much later, and less clearly.
     fn checked(self, origin: impl Fn() -> String) -> Result<Self, ConfigError> {
         let ranges = [
             ("server.max_in_flight", self.server.max_in_flight, 1..=10_000),
@@ -254,7 +254,7 @@ impl Config {
     /// Sets one value by its dotted name, as the flag `--set name=value` does.
     ///
     /// # Errors
-    /// When there is no such setting or the value does not fit.
+    /// When there is no such setting, or the value is invalid.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
         let invalid = |reason: String| ConfigError::Invalid { origin: format!("--set {name}={value}"), reason };
         let mut table = toml::Table::try_from(&*self).map_err(|error| invalid(error.to_string()))?;
@@ -275,7 +275,7 @@ fn read_table(path: &Path) -> Result<toml::Table, ConfigError> {
     })
 }
 
-/// Puts a text into the table as the type that it reads as.
+/// Puts a text into the table, as the TOML type that it parses as.
 fn set(table: &mut toml::Table, path: &str, text: &str, origin: &str) -> Result<(), ConfigError> {
     let lower = path.to_ascii_lowercase();
     let parts: Vec<&str> = lower.split("__").collect();

@@ -1,4 +1,4 @@
-//! A photo becomes a reference: decode, embed, keep, serve.
+//! Enrolment: decodes and embeds a photo, and stores it as a reference.
 
 use std::sync::Arc;
 
@@ -12,25 +12,25 @@ use crate::hygiene::{GenericBank, HygieneError, conflict_with, contradicting, co
 use crate::library::{Library, LibraryError};
 use crate::photo::{Photo, PhotoError, Sha256, doubts, is_artwork};
 
-/// Photos that are embedded in one go when a model has not seen them.
+/// Number of stored photos that one step embeds for a new model.
 const BATCH: usize = 64;
 
 /// Why a photo did not become a reference.
 #[derive(Debug, Error)]
 pub enum EnrolError {
-    /// The bytes are no photo.
+    /// The bytes are not a usable photo.
     #[error(transparent)]
     Photo(#[from] PhotoError),
-    /// The model was busy or failed.
+    /// The model is busy or failed.
     #[error(transparent)]
     Embed(#[from] EmbedError),
-    /// The gallery could not keep it.
+    /// The gallery could not store it.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
-    /// It is kept, but could not be served yet.
+    /// It is stored, but the library could not follow.
     #[error(transparent)]
     Library(#[from] LibraryError),
-    /// It could not be held against other references.
+    /// It could not be compared with other references.
     #[error(transparent)]
     Hygiene(#[from] HygieneError),
 }
@@ -38,7 +38,7 @@ pub enum EnrolError {
 /// The parts that enrolment works with.
 #[derive(Clone)]
 pub struct Enrolment {
-    /// Keeps references.
+    /// Stores references.
     pub gallery: Arc<Gallery>,
     /// Embeds photos.
     pub embedder: Arc<Embedder>,
@@ -48,25 +48,25 @@ pub struct Enrolment {
     pub vocabulary: Arc<Vocabulary>,
 }
 
-/// What a new reference is held against.
+/// What a new reference is compared with.
 #[derive(Clone, Copy)]
 pub struct Hygiene<'a> {
-    /// Generic images.
+    /// Photos that many goods share.
     pub bank: &'a GenericBank,
-    /// The references that serve.
+    /// The active references.
     pub library: &'a Library,
-    /// Whether it also disputes references of other brands that it contradicts. Who speaks for one brand only may not
-    /// take another's references out of blocking: then it waits by itself for a person.
+    /// Whether references of other brands that it contradicts become disputed. A caller with one brand's key must not
+    /// take another brand's references out of blocking: then only the new one is quarantined.
     pub disputes_others: bool,
 }
 
 impl Enrolment {
-    /// Keeps `bytes` as a reference. The library serves it from its next refresh on. With `hygiene`, one that
-    /// contradicts another reference is kept, but quarantined, and the other one is disputed from then on. `by`
-    /// names somebody for the log, and their session if it can be undone there.
+    /// Stores `bytes` as a reference, which the library serves after its next refresh. With `hygiene`, a reference that
+    /// contradicts another one is quarantined, and the other one becomes disputed. `by` names the actor for the audit
+    /// log, and the session if the addition can be undone there.
     ///
     /// # Errors
-    /// [`EnrolError`]; nothing is kept then.
+    /// [`EnrolError`]; then nothing is stored.
     pub fn enrol(
         &self,
         bytes: &[u8],
@@ -106,16 +106,16 @@ impl Enrolment {
         };
         let added = self.gallery.add_one(&new, &self.embedder.manifest().id())?;
         if let Added::New(reference) = &added {
-            // When this fails, the first check that needs them makes them.
+            // If this fails, the first check that needs the keypoints computes them.
             keep_features(&self.gallery, reference.photo.sha256, &features);
         }
         Ok(added)
     }
 
-    /// Decodes a new reference. Returns the picture as it is compared, and its record.
+    /// Decodes a new reference. Returns the photo as it is compared, and its record.
     ///
     /// # Errors
-    /// When the bytes are no photo, or a part of it is damaged.
+    /// When the bytes are not a photo, or a part of it is damaged.
     pub fn take_in(&self, bytes: &[u8]) -> Result<(Photo, PhotoRecord), PhotoError> {
         let photo = self.decoder.decode(bytes)?;
         if photo.is_damaged() {
@@ -129,8 +129,8 @@ impl Enrolment {
         Ok((photo, record))
     }
 
-    /// Embeds every reference that this model has not seen, from the kept photos, and tells `told` how many are done.
-    /// Returns how many. A photo that cannot be embedded is logged and left.
+    /// Embeds every reference that has no embedding by this model, from the stored photos, and calls `told` with the
+    /// number done so far. Returns the number. A photo that cannot be embedded is logged and skipped.
     ///
     /// # Errors
     /// When the gallery cannot be read or written.
@@ -153,8 +153,8 @@ impl Enrolment {
         }
     }
 
-    /// Makes the visual words of every reference that has none, from its keypoints, and tells `told` how many are done.
-    /// Returns how many. A photo that cannot be read is logged and has no words.
+    /// Computes the visual words of every reference that has none, from its keypoints, and calls `told` with the number
+    /// done so far. Returns the number. A photo that cannot be read is logged and gets no words.
     ///
     /// # Errors
     /// When the gallery cannot be read or written.
@@ -171,7 +171,7 @@ impl Enrolment {
         }
     }
 
-    /// Makes and keeps the keypoints and visual words of references.
+    /// Computes and stores the keypoints and visual words of references. Returns how many succeeded.
     ///
     /// # Errors
     /// When the gallery cannot be written.
@@ -204,8 +204,8 @@ impl Enrolment {
     }
 }
 
-/// The points of a reference's photo: as they are kept, else made from the photo and kept. `None`, and a line in the log,
-/// when the photo cannot be used.
+/// The keypoints of a reference's photo: stored ones, else computed from the photo and stored. `None`, with a line in
+/// the log, when the photo cannot be used.
 pub fn features(gallery: &Gallery, decoder: &Decoder, sha256: Sha256) -> Option<LocalFeatures> {
     let kept = gallery.features(sha256).and_then(|bytes| LocalFeatures::from_bytes(&bytes));
     if kept.as_ref().is_some_and(LocalFeatures::is_coloured) {
@@ -218,16 +218,16 @@ pub fn features(gallery: &Gallery, decoder: &Decoder, sha256: Sha256) -> Option<
             Some(made)
         }
         Err(error) => {
-            tracing::error!(%sha256, %error, "a reference's photo cannot be read: points that were kept are all there is");
+            tracing::error!(%sha256, %error, "a reference's photo cannot be read: only stored keypoints are used");
             kept
         }
     }
 }
 
-/// A failure is logged: whoever needs them next makes them.
+/// A failure is only logged: whoever needs the keypoints next computes them.
 fn keep_features(gallery: &Gallery, sha256: Sha256, features: &LocalFeatures) {
     if let Err(error) = gallery.keep_features(sha256, &features.to_bytes()) {
-        tracing::warn!(%sha256, %error, "a reference's features cannot be kept");
+        tracing::warn!(%sha256, %error, "a reference's keypoints cannot be stored");
     }
 }
 

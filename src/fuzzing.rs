@@ -1,4 +1,4 @@
-//! What fuzz targets call; compiled for them alone. Each takes any bytes and must come back.
+//! Entry points of the fuzz targets, compiled for them alone. Each accepts any bytes and must return.
 
 use std::fs;
 use std::path::Path;
@@ -8,42 +8,42 @@ use crate::index::{Generation, IndexOptions, Origin};
 use crate::photo::{Format, Limits, Photo, Sha256};
 use crate::reindex::fuzz_manifest;
 
-/// Low caps, so that a run is quick.
+/// Low limits, so that a run is quick.
 fn limits() -> Limits {
     Limits { max_pixels: 250_000, max_memory: 16 << 20, max_bytes: 1 << 20, ..Limits::default() }
 }
 
-/// A photo of any format but AVIF, HEIC and JPEG XL. They are targets of their own, so that what is found in one of their
-/// decoders hides nothing of the others.
+/// Decodes a photo of any format but AVIF, HEIC and JPEG XL, which have targets of their own, so that faults in one of
+/// their decoders hide none in the others.
 pub fn photo(bytes: &[u8]) {
     if !matches!(Format::sniff(bytes), Ok(Format::Avif | Format::Heic | Format::JpegXl)) {
         let _ = Photo::decode(bytes, &limits());
     }
 }
 
-/// A photo of one format.
+/// Decodes a photo of one format.
 pub fn photo_of(format: Format, bytes: &[u8]) {
     if Format::sniff(bytes) == Ok(format) {
         let _ = Photo::decode(bytes, &limits());
     }
 }
 
-/// The pixels of a JPEG that decodes without a warning, for a comparison with another decoder: width, height and the
-/// colours as they are stored, or `None`.
+/// Decodes a JPEG for a comparison with another decoder. Returns width, height and the colours as stored, or `None` if
+/// it does not decode without a warning.
 pub fn clean_jpeg(bytes: &[u8]) -> Option<(u32, u32, Vec<u8>)> {
     let (rgb, damaged) = crate::photo::stored_jpeg(bytes, &limits())?;
     (!damaged).then(|| (rgb.width(), rgb.height(), rgb.into_raw()))
 }
 
-/// A multipart body.
+/// Parses a multipart body.
 pub fn multipart(bytes: &[u8]) {
     crate::http::fuzz_form(bytes);
 }
 
-/// A brand's manifest: the first byte chooses CSV, JSON Lines or Parquet.
+/// Lists a brand's manifest: the first byte chooses CSV, JSON Lines or Parquet.
 pub fn manifest(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
-    // Those of the crate `parquet` are caught; the fuzzer's own hook would end the process before.
+    // Panics of the crate `parquet` are caught; the fuzzer's own hook would end the process first.
     static QUIET: std::sync::Once = std::sync::Once::new();
     QUIET.call_once(|| std::panic::set_hook(Box::new(|_| {})));
     let name = ["rows.csv", "rows.jsonl", "rows.parquet"][usize::from(kind % 3)];
@@ -54,8 +54,8 @@ pub fn manifest(bytes: &[u8]) {
     });
 }
 
-/// The files of a generation, with sums that fit: `<length of the keys, 2 bytes><keys><vectors>`; where the length is
-/// 65535, its header.
+/// Opens the files of a generation, with matching SHA-256 values: `<length of the keys, 2 bytes><keys><vectors>`; if
+/// the length is 65535, the rest is its header.
 pub fn index_files(bytes: &[u8]) {
     let Some((length, rest)) = bytes.split_first_chunk::<2>() else { return };
     let length = u16::from_le_bytes(*length);
@@ -86,7 +86,7 @@ pub fn index_files(bytes: &[u8]) {
     });
 }
 
-/// A model's manifest.
+/// Loads a model's manifest.
 pub fn model_manifest(bytes: &[u8]) {
     with_folder(|folder| {
         if fs::write(folder.join("m.toml"), bytes).is_ok() {
@@ -95,7 +95,7 @@ pub fn model_manifest(bytes: &[u8]) {
     });
 }
 
-/// A folder in memory, where there is one.
+/// Calls `work` with a temporary folder, in memory if possible.
 fn with_folder(work: impl FnOnce(&Path)) {
     let root = Path::new("/dev/shm");
     let folder = if root.is_dir() { tempfile::tempdir_in(root) } else { tempfile::tempdir() };

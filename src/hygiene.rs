@@ -1,4 +1,5 @@
-//! What a reference must not be: nearly the same image as one of the other polarity, or an image that many goods share.
+//! Hygiene of the gallery: keeps out references that are near-duplicates of one with the other polarity, and marks
+//! those that many goods share.
 
 use std::path::{Path, PathBuf};
 
@@ -12,56 +13,56 @@ use crate::gallery::{
 use crate::library::{Filter, Library, LibraryError};
 use crate::photo::{Limits, Photo, PhotoError, Sha256};
 
-/// Nearly the same images differ in at most so many of the 256 bits of their perceptual hashes.
+/// Fingerprints of near-duplicates differ in at most this many of 256 bits.
 const NEAR_BITS: u32 = 32;
-/// References of the other polarity that a new one is held against.
+/// The number of references of the other polarity that a new one is compared with.
 pub const HELD_AGAINST: usize = 16;
 
-/// Why hygiene cannot be looked after.
+/// Why a new reference cannot be compared with others.
 #[derive(Debug, Error)]
 pub enum HygieneError {
-    /// The folder of generic images cannot be read.
-    #[error("generic images: {0}")]
+    /// The folder of generic photos cannot be read.
+    #[error("generic photos: {0}")]
     Folder(#[from] walkdir::Error),
-    /// A generic image cannot be read.
-    #[error("generic image {path}: {source}")]
+    /// A generic photo cannot be read.
+    #[error("generic photo {path}: {source}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A generic image is no photo.
-    #[error("generic image {path}: {source}")]
+    /// A file in the folder is not a usable photo.
+    #[error("generic photo {path}: {source}")]
     Photo {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why it cannot be decoded.
         source: PhotoError,
     },
-    /// The model failed.
+    /// The model failed on a generic photo.
     #[error(transparent)]
     Embed(#[from] EmbedError),
-    /// The database said no.
+    /// The database returned an error.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
-    /// The library cannot follow.
+    /// The library cannot follow the gallery.
     #[error(transparent)]
     Library(#[from] LibraryError),
 }
 
-/// Images that many goods share: blank, size charts, plain boxes, logos on white. A reference close to one of them
-/// never leads to a block by itself.
+/// Photos that many goods share: blank, size charts, plain boxes, logos on white. A reference near one of them never
+/// leads to a block by itself.
 #[derive(Debug, Default)]
 pub struct GenericBank {
     vectors: Vec<Embedding>,
 }
 
 impl GenericBank {
-    /// Embeds every file below `folder`, unless the gallery knows its vector. A folder that is not there holds none.
+    /// Embeds every file below `folder`, unless the gallery has its embedding. A missing folder makes an empty bank.
     ///
     /// # Errors
-    /// When one of them is no photo, or the model fails.
+    /// When a file is not a photo, or the model or the database fails.
     pub fn open(folder: &Path, embedder: &Embedder, limits: &Limits, gallery: &Gallery) -> Result<Self, HygieneError> {
         let manifest = embedder.manifest();
         let model = manifest.id();
@@ -95,7 +96,7 @@ impl GenericBank {
         Ok(Self { vectors })
     }
 
-    /// Similarity with the nearest of them; -1 where there is none.
+    /// The highest cosine similarity with a generic photo; -1 if there is none.
     #[must_use]
     pub fn nearest(&self, embedding: &Embedding) -> f32 {
         let same = |generic: &&Embedding| generic.dimension() == embedding.dimension();
@@ -103,7 +104,7 @@ impl GenericBank {
         self.vectors.iter().filter(same).map(similar).fold(-1.0, f32::max)
     }
 
-    /// The mark of a reference that shows too little, or what many goods share.
+    /// [`Mark::Generic`] for a reference that shows too little, or what many goods share.
     #[must_use]
     pub fn mark(&self, quality: u8, embedding: &Embedding, thresholds: &ScoreThresholds) -> Option<Mark> {
         let generic = quality < thresholds.min_quality || self.nearest(embedding) >= thresholds.generic;
@@ -111,31 +112,31 @@ impl GenericBank {
     }
 }
 
-/// Whether perceptual hashes are as near as those of near-copies.
+/// Whether fingerprints are as near as those of near-duplicates.
 #[must_use]
 pub fn is_same_group(a: &[u8; 32], b: &[u8; 32]) -> bool {
     differing_bits(a, b) <= NEAR_BITS
 }
 
-/// Whether two images are nearly the same: by their embeddings and by their perceptual hashes.
+/// Whether two photos are near-duplicates, by their embeddings and by their fingerprints.
 #[must_use]
 pub fn is_near_copy(similarity: f32, a: &[u8; 32], b: &[u8; 32], thresholds: &ScoreThresholds) -> bool {
     similarity >= thresholds.near_copy && is_same_group(a, b)
 }
 
-/// Why a reference is held back that nearly is `other`, of the other polarity.
+/// The quarantine of a reference that is a near-duplicate of `other`, which has the other polarity.
 #[must_use]
 pub fn conflict_with(claim: &Claim, other: &Reference) -> Quarantine {
     let private = claim.brand != other.claim.brand;
     let whose = if private { "another brand" } else { "this brand" };
     let detail = format!(
-        "supplied as {}, but nearly the same image is {whose}'s {} {}; decide which is right",
+        "supplied as {}, but it is a near-duplicate of {whose}'s {} {}; decide which is right",
         claim.polarity, other.claim.polarity, other.id
     );
     Quarantine { code: "conflict".to_owned(), detail, private }
 }
 
-/// The references in force that nearly are the new image, with the other polarity.
+/// Active references of the other polarity that are near-duplicates of a new photo.
 ///
 /// # Errors
 /// When the gallery cannot be read.
@@ -157,8 +158,8 @@ pub fn contradicting(
     Ok(same.collect())
 }
 
-/// The active references of the other polarity that are identical to this picture. A new image that matches by identity only
-/// is compared with these.
+/// Active references of the other polarity that are identical to a photo. A new photo that matches by file and pixels
+/// only is compared with these.
 ///
 /// # Errors
 /// When the gallery cannot be read.
@@ -178,7 +179,7 @@ pub fn contradicting_itself(
     Ok(gallery.by_keys(keys)?.into_values().collect())
 }
 
-/// The opposite polarity.
+/// The other polarity.
 #[must_use]
 pub fn opposite(polarity: Polarity) -> Polarity {
     match polarity {

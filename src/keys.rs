@@ -1,8 +1,8 @@
-//! API keys: made, told apart, checked.
+//! API keys: creation, recognition and validity.
 //!
-//! A key is `tsk_` and two parts in hexadecimal, `tsk_<id, 16 digits>_<secret, 64 digits>`, so that whoever finds one, a
-//! scanner of repositories say, knows what it is and which to revoke. The secret is 256 random bits: its plain SHA-256 is
-//! kept, for nobody can guess it, and a slow hash would only slow requests down.
+//! A key is `tsk_` and two parts in hexadecimal, `tsk_<id, 16 digits>_<secret, 64 digits>`, so that anyone who finds
+//! one, such as a scanner of repositories, can tell which key to revoke. The secret has 256 random bits. Only its
+//! SHA-256 is stored: nobody can guess the secret, and a slow hash would only slow requests down.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use jiff::{SignedDuration, Timestamp};
@@ -13,78 +13,78 @@ use crate::photo::Sha256;
 
 const PREFIX: &str = "tsk_";
 const ID_DIGITS: usize = 16;
-/// Characters of a label at most.
+/// The greatest length of a label in characters.
 pub const MOST_LABEL: usize = 200;
-/// Days that a key may live at most: a hundred years, so that dates stay dates.
+/// The longest life of a key in days: a hundred years, so that dates stay valid.
 pub const MOST_DAYS: u32 = 36_500;
-/// Requests a second that a key may be limited to at most.
+/// The highest rate of a key in requests per second.
 pub const MOST_RATE: u32 = 1_000_000;
 
-/// A key to make.
+/// A key to create.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// What it is for.
+    /// What the key may do.
     pub scope: Scope,
-    /// What it is for in words, at most [`MOST_LABEL`] characters and not blank.
+    /// Purpose of the key, at most [`MOST_LABEL`] characters and not blank.
     pub label: Option<String>,
-    /// Days until it is refused, 1 to [`MOST_DAYS`]; never where absent.
+    /// Days until the key expires, 1 to [`MOST_DAYS`]; `None` for a key that never expires.
     pub days: Option<u32>,
-    /// Requests a second at most, 1 to [`MOST_RATE`].
+    /// Requests per second, 1 to [`MOST_RATE`]; `None` for the service's own limit.
     pub rate: Option<u32>,
 }
 
-/// Why a key is not made.
+/// Why a key is not created.
 #[derive(Debug, Error)]
 pub enum KeyError {
-    /// Something asked for is none.
+    /// The label, the days, the rate or the scope is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidName),
-    /// The database said no.
+    /// The database returned an error.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
 }
 
-/// Why a call is refused.
+/// Why the service rejects a key.
 #[derive(Debug, Error)]
 pub enum KeyRefused {
-    /// Not of the form of a key, not known, or the secret is another.
-    #[error("the key is not known here; check that it was copied whole, and is of this service")]
+    /// The text is not a key, its id is unknown, or its secret is wrong.
+    #[error("the key is unknown; check that it was copied completely and belongs to this service")]
     Unknown,
-    /// Its time is over.
-    #[error("the key {id} has expired at {at:.0}; ask for a new one")]
+    /// The key has expired.
+    #[error("the key {id} expired at {at:.0}; ask for a new one")]
     Expired {
-        /// Which.
+        /// Id of the key.
         id: String,
-        /// Since when.
+        /// When it expired.
         at: Timestamp,
     },
-    /// Somebody has revoked it.
+    /// The key was revoked.
     #[error("the key {id} was revoked at {at:.0}; ask for a new one")]
     Revoked {
-        /// Which.
+        /// Id of the key.
         id: String,
-        /// When.
+        /// When it was revoked.
         at: Timestamp,
     },
-    /// The database said no.
+    /// The database returned an error.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
 }
 
-/// Makes a key and returns it with its text, which nobody can show again.
+/// Creates a key. Returns it with its text, which is stored nowhere and cannot be shown again.
 ///
 /// # Errors
-/// [`KeyError`]; nothing is kept then.
+/// [`KeyError`]; then nothing is stored.
 pub fn make(gallery: &Gallery, by: &str, wanted: Wanted) -> Result<(ApiKey, String), KeyError> {
     let (key, text) = draw(by, wanted)?;
     gallery.add_key(&key, Sha256::of(text.as_bytes()))?;
     Ok((key, text))
 }
 
-/// A key for everything, if there never was a key; `None` when there was.
+/// Creates a key of scope admin if there has never been a key; `None` if there has.
 ///
 /// # Errors
-/// When the database refuses.
+/// When the database cannot be written.
 pub fn make_first(gallery: &Gallery) -> Result<Option<(ApiKey, String)>, KeyError> {
     let wanted =
         Wanted { scope: Scope::Admin, label: Some("made at the first start".to_owned()), days: None, rate: None };
@@ -93,10 +93,10 @@ pub fn make_first(gallery: &Gallery) -> Result<Option<(ApiKey, String)>, KeyErro
     Ok(kept.then_some((key, text)))
 }
 
-/// The key that `text` is, if it may be used at `now`.
+/// The key with this text, if it is valid at `now`.
 ///
 /// # Errors
-/// [`KeyRefused`]. That a key has expired or was revoked is only told to those who have its secret.
+/// [`KeyRefused`]. Only callers with the secret learn that a key has expired or was revoked.
 pub fn recognise(gallery: &Gallery, text: &str, now: Timestamp) -> Result<ApiKey, KeyRefused> {
     let id = id_of(text).ok_or(KeyRefused::Unknown)?;
     let (key, kept) = gallery.key(&id)?.ok_or(KeyRefused::Unknown)?;
@@ -106,7 +106,7 @@ pub fn recognise(gallery: &Gallery, text: &str, now: Timestamp) -> Result<ApiKey
     Ok(key)
 }
 
-/// Whether a key that is known may be used at `now`.
+/// Whether a known key is valid at `now`.
 ///
 /// # Errors
 /// [`KeyRefused`] when it has expired or was revoked.
@@ -145,14 +145,14 @@ fn draw(by: &str, wanted: Wanted) -> Result<(ApiKey, String), KeyError> {
     Ok((ApiKey { id, scope, label, rate, created_by, created_at, expires_at, revoked_at: None }, text))
 }
 
-/// The id that stands in a key's text, if the text has the form of a key.
+/// The id in a key's text, if the text has the form of a key.
 fn id_of(text: &str) -> Option<String> {
     let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
     let is_id = id.len() == ID_DIGITS && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     (is_id && secret.parse::<Sha256>().is_ok()).then(|| format!("key_{id}"))
 }
 
-/// The id of a key that is named by its id or by its whole text, without the secret.
+/// The id of a key, given its id or its whole text; never the secret.
 #[must_use]
 pub fn id_in(named: &str) -> String {
     let id = named.strip_prefix(PREFIX).map(|rest| rest.split('_').next().unwrap_or_default());

@@ -5,36 +5,37 @@
 //! ```text
 //! bytes -> photo -> embed (preprocess -> onnx) -> index.search -> join gallery -> verdict -> http / cli
 //!            |                                       |    ^
-//!            +-- in doubt: points, panels -> align --+----+ scoring: probability
+//!            +- unclear: keypoints, views -> align --+----+ scoring: probability
 //!          \______________________ screening: the one use case ______________________/
 //! sources -> read -> decode -> embed -> gallery (staged) -> reindex: build -> prove -> publish -> swap
 //! ```
 //!
-//! # Rooms
-//! Imports run downwards only: `cli` and `http` call [`screening`], [`enrolment`], [`reindex`] and [`backfill`];
-//! [`assembly`] opens their parts; these call [`library`], which keeps [`gallery`] and [`index`] in step, and [`verdict`], which is pure and
-//! reads the gallery's words; [`scoring`] turns what was seen into probabilities; [`align`], [`embed`] and
-//! [`photo`] lie at the bottom. [`decoder`] decodes photos in other processes, [`keys`] tells callers apart, [`backup`] puts everything into
-//! one file and back. [`hygiene`] says what a reference must not be, [`page`] is the shell of reports,
-//! [`evaluate`] measures it all.
+//! # Modules
+//! Imports go downwards only. `cli` and `http` call [`screening`], [`enrolment`], [`reindex`] and [`backfill`], whose
+//! parts [`assembly`] opens. These call [`library`], which keeps [`gallery`] and [`index`] in step, and [`verdict`],
+//! which is pure and uses the gallery's types. [`scoring`] turns evidence into probabilities; [`align`], [`embed`] and
+//! [`photo`] are at the bottom. [`decoder`] decodes photos in other processes, [`keys`] recognises callers, and
+//! [`backup`] writes everything to one file and restores it. [`hygiene`] rejects unsuitable references, [`page`] is the
+//! frame of reports, and [`evaluate`] measures it all.
 //!
-//! # Words
+//! # Terms
 //! * **photo**: bytes that a seller or brand sent, decoded under limits, upright, in sRGB
 //! * **embedding**: a finite, unit-norm vector of the model's dimension
-//! * **reference**: a brand's image with a polarity, `authentic` or `fake`
+//! * **reference**: a brand's photo or logo with a polarity, `authentic` or `fake`
 //! * **gallery**: all references; the source of truth, in the database
-//! * **index**: answers nearest-neighbour queries; always rebuildable from the gallery
-//! * **publication**: a change of what is served as a whole, and undone as a whole: a reindex, another model
-//! * **generation**: one built, proven, immutable index; `CURRENT` names the one that serves
-//! * **neighbor**: a key and a distance; a **match** is a neighbor joined with its reference
+//! * **index**: answers nearest-neighbour queries; can always be rebuilt from the gallery
+//! * **publication**: a change of the gallery or the model as a whole, which can be undone as a whole
+//! * **generation**: one built, tested, immutable index; `CURRENT` names the serving one
+//! * **neighbour**: a key and a distance; a **match** is a neighbour joined with its reference
 //! * **distance** = 1 - cosine; **similarity** = cosine
-//! * **verdict**: what was found; **action** (`allow`, `review`, `block`): the policy's answer to it
+//! * **verdict**: the result of a check; **action** (`allow`, `review`, `block`): the policy's response to it
 //! * **alignment**: a reference laid over a photo by one transform; an **overlay** in answers
 //! * **score**: calibrated probability of a copy, for all brands alike; **probability**: with the brand's outcomes
 //! * **outcome**: what people found out about a check's match; a **certificate**: what a brand's outcomes prove
-//! * **check**: one listing's photos screened once; stored, addressable, replayable
+//! * **check**: one listing's photos, screened once; stored, addressable, replayable
 
-pub mod align;
+pub use vision::{align, embed, index, photo};
+
 pub mod assembly;
 pub mod backfill;
 pub mod backup;
@@ -43,7 +44,6 @@ pub mod config;
 pub mod console;
 pub mod decoder;
 pub mod doctor;
-pub mod embed;
 pub mod enrolment;
 pub mod evaluate;
 pub mod fetch;
@@ -52,12 +52,10 @@ pub mod fuzzing;
 pub mod gallery;
 pub mod http;
 pub mod hygiene;
-pub mod index;
 pub mod keys;
 pub mod library;
 pub mod moderation;
 pub mod page;
-pub mod photo;
 pub mod provision;
 pub mod reindex;
 pub mod scoring;

@@ -8,6 +8,8 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
+use crate::embed::{BATCH_SECONDS, EMBEDDED_PHOTOS};
+
 const SECONDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 
 const REQUESTS: &str = "touchstone_http_requests_total";
@@ -18,8 +20,6 @@ const REFUSED: &str = "touchstone_requests_refused_total";
 const KEPT_OUT: &str = "touchstone_requests_kept_out_total";
 const FETCHED: &str = "touchstone_photo_urls_total";
 const BATCH_LINES: &str = "touchstone_batch_lines_total";
-const EMBED_SECONDS: &str = "touchstone_embed_seconds";
-const EMBEDDED: &str = "touchstone_embedded_photos_total";
 const SEARCH_SECONDS: &str = "touchstone_search_seconds";
 const SECOND_LOOKS: &str = "touchstone_second_looks_total";
 const VIEWS: &str = "touchstone_views_total";
@@ -34,21 +34,21 @@ const KEYPOINT_POSTINGS: &str = "touchstone_keypoint_index_postings";
 const READY: &str = "touchstone_ready";
 const BUILD: &str = "touchstone_build_info";
 
-/// Which log lines are written, and how to change that while the process runs.
+/// The log filter, which can change while the process runs.
 pub struct LogFilter(Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>);
 
 impl LogFilter {
-    /// Lets other lines through from now on. `filter` is in `RUST_LOG` form.
+    /// Replaces the filter. `filter` is in the `RUST_LOG` format.
     ///
     /// # Errors
-    /// When it is no filter; what was written before goes on being written.
+    /// When the text is not a filter; then the former filter stays.
     pub fn change(&self, filter: &str) -> Result<(), String> {
         let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
         self.0(filter)
     }
 }
 
-/// Sends log lines to standard error: plain, or JSON where `json`. `filter` is in `RUST_LOG` form.
+/// Sends log lines to standard error, plain or as JSON. `filter` is in the `RUST_LOG` format.
 pub fn log_to_stderr(filter: &str, json: bool) -> LogFilter {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let logging = tracing_subscriber::fmt()
@@ -71,21 +71,21 @@ pub fn log_to_stderr(filter: &str, json: bool) -> LogFilter {
 }
 
 thread_local! {
-    /// Whether this thread does work whose panics are answered for.
+    /// Whether this thread is inside [`caught`], which handles panics itself.
     static ANSWERED_FOR: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Writes panics to the log, one line each; those inside `caught` are not written at all.
+/// Logs panics, one line each, except those that `caught` turns into errors.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         if !ANSWERED_FOR.get() {
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
-            tracing::error!(place, "a thread panicked: {}", panic.payload_as_str().unwrap_or("for no reason given"));
+            tracing::error!(place, "a thread panicked: {}", panic.payload_as_str().unwrap_or("without a message"));
         }
     }));
 }
 
-/// Does work of which a panic is an error like others; `None` after one.
+/// Runs `work` and turns a panic into `None`.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     let before = ANSWERED_FOR.replace(true);
     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
@@ -93,7 +93,7 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     done.ok()
 }
 
-/// Starts recording metrics for this process, or returns `None` when that was done already.
+/// Starts to record metrics for this process; `None` if that was done before.
 #[must_use]
 pub fn record_metrics() -> Option<PrometheusHandle> {
     let handle = PrometheusBuilder::new().set_buckets(SECONDS).ok()?.install_recorder().ok()?;
@@ -102,26 +102,26 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
     describe_counter!(PHOTOS, "Photos judged, by verdict");
     describe_counter!(CHECKS, "Checks answered, by action");
     describe_counter!(REFUSED, "Requests refused because the service was full");
-    describe_counter!(KEPT_OUT, "Requests without a key that fits, by the problem's code");
+    describe_counter!(KEPT_OUT, "Requests rejected for their key, by the problem's code");
     describe_counter!(FETCHED, "Photos that requests named by URL: fetched, or the problem's code");
     describe_counter!(BATCH_LINES, "Listings in batches, by outcome: answered or failed");
-    describe_histogram!(EMBED_SECONDS, "Time of one run of the model");
-    describe_counter!(EMBEDDED, "Photos embedded");
+    describe_histogram!(BATCH_SECONDS, "Time of one run of the model");
+    describe_counter!(EMBEDDED_PHOTOS, "Photos embedded");
     describe_histogram!(SEARCH_SECONDS, "Time of one search in the index");
-    describe_counter!(SECOND_LOOKS, "Photos in which references were looked for point by point");
-    describe_counter!(VIEWS, "Views embedded for checks: whole photos, and pictures inside them");
+    describe_counter!(SECOND_LOOKS, "Photos that were aligned with references, keypoint by keypoint");
+    describe_counter!(VIEWS, "Views embedded for checks: whole photos, and regions of them");
     describe_histogram!(DECODE_SECONDS, "Time to decode one photo");
-    describe_counter!(DECODERS_LOST, "Decoding processes that a photo has ended, or that were killed over one");
+    describe_counter!(DECODERS_LOST, "Decoding processes that crashed on a photo, or were killed over one");
     describe_gauge!(READY, "1 when checks can be trusted, else 0");
-    describe_gauge!(BUILD, "1, with the version and the model that serves");
+    describe_gauge!(BUILD, "Always 1; labels give the version and the serving model");
     describe_gauge!(INDEX_KEYS, "References served by the index");
-    describe_gauge!(INDEX_ADDED, "References that came since the generation was built");
-    describe_gauge!(INDEX_REMOVED, "References of the generation that are served no more");
-    describe_gauge!(INDEX_GENERATION, "Number of the generation that serves");
+    describe_gauge!(INDEX_ADDED, "References added since the generation was built");
+    describe_gauge!(INDEX_REMOVED, "References of the generation that are no longer served");
+    describe_gauge!(INDEX_GENERATION, "Number of the serving generation");
     describe_gauge!(KEYPOINT_KEYS, "References in the keypoint index");
     describe_gauge!(KEYPOINT_POSTINGS, "Keypoints in the keypoint index");
     // What has not happened yet is told as zero, so that the first time is an increase.
-    for name in [REFUSED, DECODERS_LOST, EMBEDDED, SECOND_LOOKS, VIEWS] {
+    for name in [REFUSED, DECODERS_LOST, EMBEDDED_PHOTOS, SECOND_LOOKS, VIEWS] {
         counter!(name).increment(0);
     }
     Some(handle)
@@ -158,11 +158,6 @@ pub(crate) fn checked(action: &'static str) {
     counter!(CHECKS, "action" => action).increment(1);
 }
 
-pub(crate) fn embedded(photos: usize, took: Duration) {
-    counter!(EMBEDDED).increment(photos as u64);
-    histogram!(EMBED_SECONDS).record(took);
-}
-
 pub(crate) fn searched(took: Duration) {
     histogram!(SEARCH_SECONDS).record(took);
 }
@@ -183,20 +178,20 @@ pub(crate) fn index(generation: u64, keys: usize, added: usize, removed: usize) 
     gauge!(INDEX_GENERATION).set(generation as f64);
 }
 
-/// Size of the keypoint index.
+/// Sets the size of the keypoint index.
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 pub(crate) fn keypoints(keys: usize, postings: usize) {
     gauge!(KEYPOINT_KEYS).set(keys as f64);
     gauge!(KEYPOINT_POSTINGS).set(postings as f64);
 }
 
-/// Told when the metrics are read.
+/// Set when the metrics are read.
 pub(crate) fn state(ready: bool, model: &str) {
     gauge!(READY).set(if ready { 1.0 } else { 0.0 });
     gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION"), "model" => model.to_owned()).set(1.0);
 }
 
-/// A photo was held against references.
+/// Counts a photo's embedded views and, if `twice`, the photo as one that was aligned with references.
 pub fn looked(twice: bool, views: u32) {
     counter!(SECOND_LOOKS).increment(u64::from(twice));
     counter!(VIEWS).increment(u64::from(views));

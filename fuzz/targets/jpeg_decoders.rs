@@ -1,10 +1,10 @@
-//! A JPEG that libjpeg-turbo's decoder and another one both accept shows the same picture.
+//! Compares two JPEG decoders: if libjpeg-turbo and `jpeg_decoder` both accept a file, they must decode the same photo.
 #![no_main]
 
 use jpeg_decoder::{Decoder, PixelFormat};
 
-/// Mean difference of the lightness of cells of 8 x 8 pixels, 0 to 255. Decoders differ in how they smooth colours and
-/// round; a wrong picture differs by tens.
+/// The greatest mean difference in lightness of cells of 8 x 8 pixels, 0 to 255. Decoders smooth colours and round
+/// differently; a wrong photo differs by tens.
 const MOST: f64 = 12.0;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! The file of answers: one a line, and what earlier runs wrote there.
+//! The answers file: one JSON object per line, including those of earlier runs.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -11,14 +11,14 @@ use serde::de::IgnoredAny;
 
 use super::{Answer, BackfillError};
 
-/// Listings that are answered already.
+/// Listings that are already answered.
 #[derive(Debug, Default)]
 pub struct Done {
     rows: HashSet<u64>,
     file: Option<(String, Mutex<File>)>,
 }
 
-/// As much of an answer as is looked at.
+/// The fields of an answer that a later run reads.
 #[derive(Deserialize)]
 struct Line {
     row: String,
@@ -26,11 +26,11 @@ struct Line {
 }
 
 impl Done {
-    /// What a file of answers holds, to which answers are added. A last line that a stop has cut off is dropped; listings
-    /// without an answer are tried again.
+    /// Opens an answers file for appending. A last line that a stop cut off is dropped; listings without an answer are
+    /// tried again.
     ///
     /// # Errors
-    /// When it cannot be read or written, or another run writes to it.
+    /// When the file cannot be read or written, or another run writes to it.
     pub fn open(path: &Path) -> Result<Self, BackfillError> {
         let name = path.display().to_string();
         let failed = |source: io::Error| BackfillError::Out { path: name.clone(), source };
@@ -52,7 +52,7 @@ impl Done {
             }
             whole += length as u64;
             let read: Line = serde_json::from_slice(&line).map_err(|error| {
-                let detail = format!("it is no file of answers: {error}; name another one");
+                let detail = format!("it is not an answers file: {error}; name another file");
                 failed(io::Error::new(io::ErrorKind::InvalidData, detail))
             })?;
             if read.check.is_some() {
@@ -64,15 +64,15 @@ impl Done {
         Ok(Self { rows, file: Some((name, Mutex::new(file))) })
     }
 
-    /// Whether a listing is answered already.
+    /// Whether a listing is already answered.
     pub(super) fn has(&self, row: &str) -> bool {
         number(row).is_some_and(|number| self.rows.contains(&number))
     }
 
-    /// Adds an answer, where there is a file.
+    /// Appends an answer, if there is a file.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the file cannot be written.
     pub fn add(&self, answer: &Answer) -> Result<(), BackfillError> {
         let Some((name, file)) = &self.file else { return Ok(()) };
         let failed = |source: io::Error| BackfillError::Out { path: name.clone(), source };

@@ -1,4 +1,5 @@
-//! The listings of a table: rows that follow each other with the same `listing_id` are one; a row without one is one by itself.
+//! The listings of a table: consecutive rows with the same `listing_id` are one listing; a row without an id is a
+//! listing of its own.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +9,7 @@ use crate::photo::Sha256;
 use crate::reindex::{Bounds, Columns, Place, ReindexError, Shape, Stores, rows};
 use crate::screening::Listing;
 
-/// Bytes of a text at most.
+/// The greatest length of a text in bytes.
 const MAX_TEXT: usize = 256;
 
 const SHAPE: Shape = Shape {
@@ -17,22 +18,22 @@ const SHAPE: Shape = Shape {
     expected: "path or url, and at most listing_id, seller_id, brand, category",
 };
 
-/// A listing, its photos not read yet.
+/// A listing whose photos are not read yet.
 pub(super) struct Listed {
     /// Number of its first row.
     pub(super) line: usize,
-    /// Of the number and what the rows say.
+    /// Beginning of a SHA-256 of its row number and contents, in hex.
     pub(super) row: String,
     pub(super) listing: Listing,
     pub(super) photos: Vec<(String, Place)>,
-    /// What is wrong with a row.
+    /// The first fault of its rows.
     pub(super) fault: Option<Fault>,
 }
 
-/// A row's listing and photo, or what is wrong with it.
+/// A row's listing and photo, or the error.
 type Read = Result<(Listing, String), String>;
 
-/// Names every listing; `tell` ends the naming with `false`.
+/// Reads every listing; `tell` returns `false` to stop.
 pub(super) fn list(plan: &Plan, stores: &Stores, tell: &mut dyn FnMut(Listed) -> bool) -> Result<(), ReindexError> {
     let bounds = Bounds::of(&plan.manifest, &plan.allowed, stores)?;
     let mut open: Option<(usize, Vec<Read>)> = None;
@@ -56,7 +57,7 @@ pub(super) fn list(plan: &Plan, stores: &Stores, tell: &mut dyn FnMut(Listed) ->
     Ok(())
 }
 
-/// How many listings there are; `None` when that was stopped, or cannot be told.
+/// The number of listings; `None` if counting was stopped or failed.
 pub(super) fn count(plan: &Plan, stores: &Stores, stop: &AtomicBool) -> Option<u64> {
     let (mut count, mut last) = (0_u64, None);
     let counted = rows(&plan.manifest, &SHAPE, stores, &mut |_, columns| {
@@ -95,7 +96,7 @@ fn read(columns: Result<Columns, String>, bounds: &Bounds<'_>) -> Read {
     };
     match (take("path")?, take("url")?) {
         (Some(source), None) | (None, Some(source)) => Ok((listing, bounds.absolute(&source))),
-        _ => Err("expected either path or url, and one of them".to_owned()),
+        _ => Err("expected either path or url".to_owned()),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Many listings out of a table, checked at the machine's full rate in a process that gives way to the service's, and gone on
-//! with where it was stopped.
+//! Backfill: checks the listings of a table at the machine's full rate, in a process that yields to the service's, and
+//! resumes where an earlier run stopped.
 
 mod done;
 mod listings;
@@ -22,21 +22,21 @@ use crate::screening::{CheckAnswer, Pace, ScreenError, Screener, Upload};
 pub use done::Done;
 use listings::{Listed, count, list};
 
-/// Stands for an API key in the idempotency keys of a backfill, which nobody sends over HTTP.
+/// Stands for an API key in a backfill's idempotency keys; nobody sends it over HTTP.
 const BY_COMMAND: &str = "backfill";
 
-/// What is to be checked.
+/// The settings of a run.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The table: `.csv`, `.jsonl` or `.parquet`.
     pub manifest: String,
-    /// Where it may point to, beside its own folder.
+    /// Where the table may point to, besides its own folder.
     pub allowed: Vec<String>,
-    /// Keep each check, and make a case of each that is not allowed.
+    /// Whether to store each check, and open a case for each that is not allowed.
     pub keep: bool,
-    /// Photos of one listing at most.
+    /// The greatest number of photos in a listing.
     pub max_photos: usize,
-    /// Listings worked on at once.
+    /// Number of listings that are checked at once.
     pub workers: usize,
 }
 
@@ -46,36 +46,36 @@ pub enum BackfillError {
     /// The table cannot be read.
     #[error(transparent)]
     Source(#[from] ReindexError),
-    /// The file of answers cannot be read or written.
+    /// The answers file cannot be read or written.
     #[error("{path}: {source}")]
     Out {
-        /// The file.
+        /// Path of the answers file.
         path: String,
-        /// The system's words.
+        /// The system's error.
         source: io::Error,
     },
-    /// Another run writes there.
-    #[error("another run writes to {0}; wait for it, or name another file")]
+    /// Another run writes to the answers file.
+    #[error("another run writes to {0}; wait until it ends, or name another file")]
     Busy(String),
     /// The model, the database or the disk fails for every listing.
     #[error(transparent)]
     Screen(ScreenError),
 }
 
-/// The answer to a listing: a line of the file of answers.
+/// The answer to a listing: a line of the answers file.
 #[derive(Debug, Serialize)]
 pub struct Answer {
-    /// Number of its first row.
+    /// Number of the listing's first row.
     pub line: usize,
-    /// Tells the listing from others, and from itself when its row has changed.
+    /// Identifies the listing by its rows; changes with them.
     pub row: String,
-    /// The marketplace's id of it.
+    /// The marketplace's id of the listing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listing_id: Option<String>,
-    /// What a single check would have answered.
+    /// The answer that a single check would have given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<CheckAnswer>,
-    /// Why there is no answer.
+    /// Why there is no check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Fault>,
 }
@@ -85,43 +85,44 @@ pub struct Answer {
 pub struct Fault {
     /// Stable kebab-case code.
     pub code: String,
-    /// What was wrong and what to do.
+    /// What was wrong, and what to do.
     pub detail: String,
-    /// Which photo, from 0, where one is at fault.
+    /// The photo at fault, counted from 0; absent if the row is at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub photo: Option<usize>,
 }
 
-/// What became of all listings.
+/// Number of listings by result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// Allowed.
+    /// Listings with the action `allow`.
     pub allow: u64,
-    /// For a person.
+    /// Listings with the action `review`.
     pub review: u64,
-    /// Blocked.
+    /// Listings with the action `block`.
     pub block: u64,
-    /// Without an answer.
+    /// Listings without an answer.
     pub refused: u64,
-    /// Answered by an earlier run.
+    /// Listings that an earlier run answered.
     pub done_before: u64,
 }
 
-/// Told how far a run is.
+/// Receives a run's progress.
 pub trait Watch: Sync {
-    /// How many listings there are.
+    /// The number of listings, once it is known.
     fn total(&self, listings: u64);
-    /// One is done, now or before.
+    /// One more listing is done, now or by an earlier run.
     fn step(&self);
 }
 
-/// Takes answers, from several threads.
+/// Receives answers, from several threads.
 pub type Tell<'a> = &'a (dyn Fn(&Answer) -> Result<(), BackfillError> + Sync);
 
 /// Checks every listing of a table that is not done yet.
 ///
 /// # Errors
-/// When the table cannot be read, an answer not be written, or nothing can be checked at all. What was answered until then was told.
+/// When the table cannot be read, an answer cannot be written, or nothing can be checked at all. `tell` has received
+/// all answers until then.
 pub fn run(
     plan: &Plan,
     stores: &Stores,
@@ -194,7 +195,7 @@ impl Totals {
     }
 }
 
-/// The outer error is of what fails for every listing.
+/// The outer error is one that every listing would meet.
 fn answer(plan: &Plan, stores: &Stores, screener: &Screener, listed: Listed) -> Result<Answer, BackfillError> {
     let Listed { line, row, listing, photos, fault } = listed;
     let told = |outcome: Result<CheckAnswer, Fault>| {
@@ -243,13 +244,13 @@ fn max_bytes(decoder: &Decoder) -> usize {
     decoder.limits().max_bytes
 }
 
-/// The same photos of the same row have the same key, so that a run that is made again keeps nothing twice.
+/// The same photos in the same row have the same key, so that a repeated run stores no check twice.
 fn key(row: &str, uploads: &[Upload]) -> String {
     let sums: Vec<String> = uploads.iter().map(|upload| Sha256::of(&upload.bytes).to_string()).collect();
     format!("backfill:{row}:{}", Sha256::of(sums.concat().as_bytes()))
 }
 
-/// This process has the lowest priority as a whole.
+/// Does not pause: this process as a whole has the lowest priority.
 struct AtOnce;
 
 impl Pace for AtOnce {

@@ -1,7 +1,8 @@
-//! Everything in one file, and back: the database, photos and the serving generations, with a sum of each file.
+//! Backup and restore: the database, photos and serving generations in one file, with a SHA-256 of each.
 //!
-//! A backup is a tar archive: `about.json`, the index, `touchstone.db`, `photos/`, `uploads/`, and last `SHA256SUMS`, as
-//! `sha256sum -c` reads it. What can be made again (points, small pictures, journals) and the photos' keys are not in it.
+//! A backup is a tar archive: `about.json`, the index, `touchstone.db`, `photos/`, `uploads/`, and last `SHA256SUMS`,
+//! in the format of `sha256sum -c`. It leaves out what can be computed again (keypoints, thumbnails, journals) and the
+//! photos' keys.
 
 mod restore;
 mod write;
@@ -23,74 +24,74 @@ const ABOUT: &str = "about.json";
 const DATABASE: &str = "touchstone.db";
 const SUMS: &str = "SHA256SUMS";
 
-/// What a backup says of itself.
+/// The file `about.json` of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
-    /// Version of the layout.
+    /// Version of the archive's layout.
     pub format: u32,
-    /// The touchstone that wrote it.
+    /// Version of the touchstone that wrote it.
     pub touchstone: String,
-    /// When it was begun.
+    /// When the backup started.
     pub created_at: jiff::Timestamp,
-    /// The database's id.
+    /// The database's id: a restored database must have it.
     pub gallery: String,
 }
 
-/// What a backup holds.
+/// Counts of a backup's contents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Contents {
     /// Photos of references.
     pub photos: u64,
-    /// Photos that were sent.
+    /// Photos that were sent to checks.
     pub uploads: u64,
     /// Generations of the index.
     pub generations: u64,
-    /// Entries of the audit log; counted when it is restored.
+    /// Events of the audit log; 0 while writing, counted by a restore.
     pub audit_entries: u64,
-    /// Bytes of all files.
+    /// Size of all files in bytes.
     pub bytes: u64,
 }
 
-/// Why there is no backup, or nothing was restored from one.
+/// Why a backup or a restore failed.
 #[derive(Debug, Error)]
 pub enum BackupError {
     /// A file cannot be read or written.
     #[error("{path}: {source}")]
     File {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error.
         source: io::Error,
     },
-    /// The database cannot be used.
+    /// The database returned an error, or cannot be opened.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
-    /// Something else is there.
-    #[error("{0} is there and is no plain file; name a new file, or a backup to replace")]
+    /// The path of the new backup is a folder, link or device.
+    #[error("{0} exists and is not a plain file; name a new file, or a backup to replace")]
     NotAFile(PathBuf),
-    /// A reference's photo is not what it was.
+    /// A reference's photo is missing or damaged.
     #[error("the photo {sha256} cannot be backed up ({source}); delete its reference and add it again")]
     Photo {
-        /// Which.
+        /// SHA-256 of the photo.
         sha256: Sha256,
-        /// What is wrong.
+        /// The error when it was read.
         source: io::Error,
     },
-    /// The folders are one, or one is in the other.
+    /// The folders are the same, or one contains the other.
     #[error("data and index_dir must be folders beside each other to restore into: {0} and {1}")]
     Nested(PathBuf, PathBuf),
-    /// Photos went faster than they could be copied.
+    /// Photos were deleted faster than they could be copied.
     #[error("references kept being deleted while their photos were copied; try again")]
     Unsteady,
-    /// It is no backup, or not whole.
-    #[error("{path} is no whole backup: {reason}; nothing was restored")]
+    /// The file is not a backup, or is not complete.
+    #[error("{path} is not a complete backup: {reason}; nothing was restored")]
     Damaged {
-        /// The backup.
+        /// Path of the backup.
         path: PathBuf,
-        /// What is wrong.
+        /// The first fault that was found.
         reason: String,
     },
-    /// There is something already.
+    /// A folder to restore into is not empty.
     #[error("{0} is not empty; a backup is restored into new folders only (data and index_dir)")]
     Occupied(PathBuf),
 }
@@ -102,7 +103,7 @@ impl BackupError {
     }
 }
 
-/// The folder that a path lies in.
+/// The folder that contains a path.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

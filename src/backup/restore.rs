@@ -11,11 +11,11 @@ use super::{ABOUT, About, BackupError, Contents, DATABASE, FORMAT, SUMS, parent}
 use crate::gallery::{Gallery, Vault};
 use crate::photo::Sha256;
 
-/// Proves a backup and puts what is in it into `data` and `index_dir`, which must be empty or not there; with `dry`, proves
-/// it only. Photos that are encrypted are proven with the vault.
+/// Verifies a backup and unpacks it into `data` and `index_dir`, which must be empty or missing; with `dry`, only
+/// verifies it. Encrypted photos are verified with the vault.
 ///
 /// # Errors
-/// [`BackupError`]; nothing is restored then.
+/// [`BackupError`]; then nothing is restored.
 pub fn restore(
     from: &Path,
     data: &Path,
@@ -23,7 +23,7 @@ pub fn restore(
     vault: Option<Vault>,
     dry: bool,
 ) -> Result<(About, Contents), BackupError> {
-    // Where a link leads, for a rename would replace the link.
+    // The target of a link, because a rename would replace the link.
     let real = |folder: &Path| fs::canonicalize(folder).or_else(|_| std::path::absolute(folder));
     let data = &real(data).map_err(BackupError::file(data))?;
     let index_dir = &real(index_dir).map_err(BackupError::file(index_dir))?;
@@ -37,7 +37,7 @@ pub fn restore(
             }
         }
     }
-    // Folders above that are made now go again where nothing is restored.
+    // Parent folders that the restore creates are removed again if it fails.
     let new: Vec<&Path> = [data.parent(), index_dir.parent()].into_iter().flatten().filter(|it| !it.exists()).collect();
     let done = proven(from, data, index_dir, vault, dry);
     if dry || done.is_err() {
@@ -55,7 +55,7 @@ fn proven(
     vault: Option<Vault>,
     dry: bool,
 ) -> Result<(About, Contents), BackupError> {
-    // Beside where it goes, so that it only has to be renamed.
+    // Unpacked beside the target folders, so that only a rename remains.
     let (data_work, index_work) = (beside(data)?, beside(index_dir)?);
     let damaged = |reason: String| BackupError::Damaged { path: from.to_owned(), reason };
     let mut sums = unpack(from, data_work.path(), index_work.path())?;
@@ -73,7 +73,7 @@ fn proven(
         Proof::Gallery(error) => BackupError::Gallery(error),
     })?;
     if !dry {
-        // The database last: without it nothing was restored.
+        // The database last: without it nothing is restored.
         put(index_work, index_dir)?;
         put(data_work, data)?;
     }
@@ -102,7 +102,7 @@ fn beside(folder: &Path) -> Result<TempDir, BackupError> {
 fn put(work: TempDir, folder: &Path) -> Result<(), BackupError> {
     sync_all(work.path()).map_err(BackupError::file(folder))?;
     let work = work.keep();
-    // Linux replaces an empty folder by a rename.
+    // On Linux a rename replaces an empty folder.
     fs::rename(&work, folder).map_err(BackupError::file(folder))?;
     let parent = parent(folder);
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(BackupError::file(parent))
@@ -118,7 +118,7 @@ fn sync_all(folder: &Path) -> io::Result<()> {
     walkdir::WalkDir::new(folder).into_iter().try_for_each(|entry| File::open(entry?.path())?.sync_all())
 }
 
-/// Unpacks every file and sums it: name by name, sum and length.
+/// Unpacks every file, and returns SHA-256 and length by name.
 fn unpack(from: &Path, data: &Path, index: &Path) -> Result<BTreeMap<String, (Sha256, u64)>, BackupError> {
     let damaged = |reason: String| BackupError::Damaged { path: from.to_owned(), reason };
     let broken = |error: io::Error| damaged(error.to_string());
@@ -131,12 +131,12 @@ fn unpack(from: &Path, data: &Path, index: &Path) -> Result<BTreeMap<String, (Sh
         let name = path.to_string_lossy().into_owned();
         let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
         if !plain || entry.header().entry_type() != tar::EntryType::Regular {
-            return Err(damaged(format!("it holds {name:?}, which no backup does")));
+            return Err(damaged(format!("it contains {name:?}, which no backup contains")));
         }
         let to = match path.strip_prefix("index") {
             Ok(below) if (2..=3).contains(&below.components().count()) => index.join(below),
             Err(_) if is_known(&name) => data.join(&path),
-            Ok(_) | Err(_) => return Err(damaged(format!("it holds {name:?}, which no backup does"))),
+            Ok(_) | Err(_) => return Err(damaged(format!("it contains {name:?}, which no backup contains"))),
         };
         if let Some(folder) = to.parent() {
             fs::create_dir_all(folder).map_err(BackupError::file(folder))?;
@@ -146,7 +146,7 @@ fn unpack(from: &Path, data: &Path, index: &Path) -> Result<BTreeMap<String, (Sh
             Either::Write(error) => BackupError::file(&to)(error),
         })?;
         if sums.insert(name.clone(), summed).is_some() {
-            return Err(damaged(format!("it holds {name} twice")));
+            return Err(damaged(format!("it contains {name} twice")));
         }
     }
     Ok(sums)
@@ -180,14 +180,14 @@ fn write_summed(from: &mut impl Read, to: &Path) -> Result<(Sha256, u64), Either
     }
 }
 
-/// Whether what is there is what is listed.
+/// Compares the unpacked files with the listed SHA-256 values.
 fn compare(listed: &str, sums: &BTreeMap<String, (Sha256, u64)>) -> Result<(), String> {
     let mut left = sums.clone();
     for line in listed.lines() {
         let (sum, name) = line.split_once("  ").ok_or_else(|| format!("{SUMS} has a line {line:?}"))?;
         let (got, _) = left.remove(name).ok_or_else(|| format!("{name} is missing"))?;
         if got.to_string() != sum {
-            return Err(format!("{name} has sum {got}, expected {sum}"));
+            return Err(format!("{name} has SHA-256 {got}, expected {sum}"));
         }
     }
     match left.keys().next() {
@@ -213,7 +213,7 @@ impl From<crate::gallery::GalleryError> for Proof {
     }
 }
 
-/// Opens what was unpacked, and holds everything in it to what it should be.
+/// Opens the unpacked database and verifies it, its photos and its audit log.
 fn prove(
     data: &Path,
     vault: Option<Vault>,
@@ -234,10 +234,10 @@ fn prove(
     let gallery = Gallery::open_sealed(data, vault)?;
     if gallery.id() != about.gallery {
         let got = gallery.id();
-        return Err(Proof::Wrong(format!("{DATABASE} is of {got}, and {ABOUT} says {}", about.gallery)));
+        return Err(Proof::Wrong(format!("{DATABASE} has the id {got}, but {ABOUT} has {}", about.gallery)));
     }
     if let Some(fault) = gallery.schema_fault()? {
-        return Err(Proof::Wrong(format!("{DATABASE} is no database of this touchstone: {fault}")));
+        return Err(Proof::Wrong(format!("{DATABASE} does not have this version's schema: {fault}")));
     }
     if let Some(fault) = gallery.fault()? {
         return Err(Proof::Wrong(format!("the database is damaged: {fault}")));
@@ -247,7 +247,7 @@ fn prove(
     }
     let audit = gallery.verify_audit()?;
     if let Some(seq) = audit.wrong {
-        return Err(Proof::Wrong(format!("entry {seq} of the audit log does not hold")));
+        return Err(Proof::Wrong(format!("event {seq} of the audit log is wrong")));
     }
     contents.audit_entries = audit.entries;
     Ok(contents)

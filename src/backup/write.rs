@@ -9,16 +9,16 @@ use crate::gallery::{Gallery, photos_of};
 use crate::index::current_line;
 use crate::photo::Sha256;
 
-/// How what is not finished is called; a backup that was killed leaves it.
+/// Prefix of unfinished files; a killed backup leaves one behind.
 const PART: &str = ".touchstone-backup-";
 
-/// How often the database is copied anew because a photo of the last copy was deleted meanwhile.
+/// How often the database is copied again because a photo of the last copy was deleted meanwhile.
 const TRIES: usize = 5;
 
-/// Writes a backup of a gallery, which may be in use, and of the generations that serve it.
+/// Writes a backup of a gallery, which may be in use, and of its serving generations.
 ///
 /// # Errors
-/// [`BackupError`]; `to` is not there then.
+/// [`BackupError`]; then `to` does not exist, or is the former backup.
 pub fn back_up(gallery: &Gallery, index_dir: &Path, to: &Path) -> Result<Contents, BackupError> {
     let other = fs::symlink_metadata(to).is_ok_and(|there| !there.is_file());
     if other {
@@ -36,7 +36,7 @@ pub fn back_up(gallery: &Gallery, index_dir: &Path, to: &Path) -> Result<Content
         contents: Contents::default(),
     };
     backup.about(gallery)?;
-    // First: a generation may be older than the database, never newer.
+    // Generations first: one may be older than the database, never newer.
     backup.generations(index_dir)?;
     backup.gallery(gallery, folder)?;
     let contents = backup.finish()?;
@@ -65,8 +65,8 @@ impl Backup {
         self.add(ABOUT, &mut &text[..], text.len() as u64)
     }
 
-    /// The generation that serves under each model. One that was replaced while it was copied would be made again, so a
-    /// missing file is no fault.
+    /// Adds each model's serving generation. If one is replaced while it is copied, a restored service rebuilds it, so
+    /// a missing file is no fault.
     fn generations(&mut self, index_dir: &Path) -> Result<(), BackupError> {
         let Ok(models) = fs::read_dir(index_dir) else { return Ok(()) };
         for model in models.filter_map(Result::ok) {
@@ -87,8 +87,8 @@ impl Backup {
         Ok(())
     }
 
-    /// The database, then the photos that it names. A photo that was deleted in between makes another copy necessary; those
-    /// that were added already are then as good as they were.
+    /// Adds the database, then the photos that it names. If a photo was deleted in between, the database is copied
+    /// again; photos already added stay valid.
     fn gallery(&mut self, gallery: &Gallery, folder: &Path) -> Result<(), BackupError> {
         let work = tempfile::Builder::new().prefix(PART).tempdir_in(folder).map_err(BackupError::file(folder))?;
         let mut added = std::collections::HashSet::new();
@@ -109,7 +109,7 @@ impl Backup {
         Err(BackupError::Unsteady)
     }
 
-    /// Whether all of them were there.
+    /// Adds the photos; `false` if one is missing.
     fn photos(
         &mut self,
         gallery: &Gallery,
@@ -120,7 +120,7 @@ impl Backup {
             if added.contains(sha256) {
                 continue;
             }
-            // What cannot be restored must be told now.
+            // A photo that could not be restored must fail the backup now.
             let photo = match gallery.kept_photo(*sha256) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 read => read.map_err(|source| BackupError::Photo { sha256: *sha256, source })?,
@@ -133,7 +133,7 @@ impl Backup {
         Ok(true)
     }
 
-    /// Adds a file; `false` when it is not there.
+    /// Adds a file; `false` if it does not exist.
     fn add_file(&mut self, name: &str, path: &Path) -> Result<bool, BackupError> {
         let mut file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -179,7 +179,7 @@ impl Read for Summed<'_> {
     }
 }
 
-/// The last two parts of a kept file's path: `ab/abcd…`.
+/// The last two parts of a stored file's path: `ab/abcd…`.
 fn name_of(path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     format!("{}/{file}", &file[..file.len().min(2)])

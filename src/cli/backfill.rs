@@ -1,4 +1,4 @@
-//! `check --manifest`: many listings at once.
+//! `check --manifest`: checks the listings of a table.
 
 use std::io::IsTerminal;
 use std::num::NonZero;
@@ -14,13 +14,13 @@ use crate::config::Config;
 use crate::gallery::Action;
 use crate::reindex::{Progress, Stores};
 
-/// Listings a core: some wait for a disk or a host while others are worked on.
+/// Listings per core: some wait for a disk or a host while others are checked.
 const A_CORE: usize = 2;
 
 pub(super) fn backfill(config: &Config, args: &CheckArgs, manifest: &str) -> Result<Exit, Failure> {
-    // Checks of the service come first, also on the same cores. All threads that are started from here on are as patient.
+    // The service's checks come first on the same cores. Threads that start from here on inherit the low priority.
     if let Err(error) = rustix::process::nice(19) {
-        tracing::warn!(%error, "this run cannot be made to wait for the service's checks");
+        tracing::warn!(%error, "this run cannot lower its priority below the service's checks");
     }
     let done = args.out.as_deref().map(Done::open).transpose()?.unwrap_or_default();
     let stores = Stores::new(&config.fetch)?;
@@ -33,7 +33,7 @@ pub(super) fn backfill(config: &Config, args: &CheckArgs, manifest: &str) -> Res
         max_photos: config.server.max_photos,
         workers: thread::available_parallelism().map_or(1, NonZero::get) * A_CORE,
     };
-    // Answers go to standard output; where that is the terminal, a bar would tear them.
+    // Answers go to standard output; if that is the terminal, a progress bar would break their lines.
     let show = Show::new(false);
     show.phase("checking");
     let told = |answer: &Answer| {
@@ -56,7 +56,7 @@ pub(super) fn backfill(config: &Config, args: &CheckArgs, manifest: &str) -> Res
     Ok(if totals.refused == 0 { Exit::Done } else { Exit::SomeRefused })
 }
 
-/// What a person would want to see pass: no listing that is allowed.
+/// Prints an answer for people, who need not see allowed listings.
 fn print(answer: &Answer) {
     let listing = answer.listing_id.as_deref().map(|id| format!(" {id}")).unwrap_or_default();
     match (&answer.check, &answer.problem) {
@@ -70,5 +70,5 @@ fn print(answer: &Answer) {
 
 fn summary(totals: &Totals) -> String {
     let Totals { allow, review, block, refused, done_before } = totals;
-    format!("{allow} allow, {review} review, {block} block, {refused} refused; {done_before} were done before")
+    format!("{allow} allow, {review} review, {block} block, {refused} refused; {done_before} done before")
 }

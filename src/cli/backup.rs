@@ -10,15 +10,15 @@ pub(super) fn backup(config: &Config, args: &BackupArgs) -> Result<Exit, Failure
     let contents = back_up(&gallery, &config.index_dir, &args.file)?;
     say!("{}: {}", args.file.display(), said(&contents));
     if config.photo_keys.is_some() {
-        tell!("the photos' keys are not in it: keep a copy of photo_keys elsewhere");
+        tell!("the backup does not contain the photos' keys: keep a copy of the photo_keys file elsewhere");
     }
     Ok(Exit::Done)
 }
 
 pub(super) fn restored(config: &Config, args: &RestoreArgs) -> Result<Exit, Failure> {
     let (about, contents) = restore(&args.file, &config.data, &config.index_dir, vault(config)?, args.dry_run)?;
-    let holds = format!("{}, {} entries of the audit log", said(&contents), contents.audit_entries);
-    say!("{} of {:.0} holds: {holds}", about.gallery, about.created_at);
+    let holds = format!("{}, {} events of the audit log", said(&contents), contents.audit_entries);
+    say!("the backup of {} from {:.0} is valid: {holds}", about.gallery, about.created_at);
     if !args.dry_run {
         say!("restored to {} and {}", config.data.display(), config.index_dir.display());
     }
@@ -27,7 +27,9 @@ pub(super) fn restored(config: &Config, args: &RestoreArgs) -> Result<Exit, Fail
 
 pub(super) fn encrypt_photos(config: &Config) -> Result<Exit, Failure> {
     if config.photo_keys.is_none() {
-        return Err(Failure::Declined("photo_keys names no file, so there is no key to encrypt with".to_owned()));
+        return Err(Failure::Declined(
+            "photo_keys is not set, so there is no key; set it to a file of keys".to_owned(),
+        ));
     }
     let sealed = open_gallery(config)?.seal_photos()?;
     say!("{sealed} files were encrypted with the newest key");

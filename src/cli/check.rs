@@ -30,7 +30,7 @@ pub(super) fn check(config: &Config, args: &CheckArgs) -> Result<Exit, Failure> 
             Err(failure) => _ = failed.insert(place, failure),
         }
     }
-    // Without a photo there is nothing to open a model for.
+    // Without a photo no model is needed.
     if !uploads.is_empty() {
         let parts = Parts::open(config)?;
         parts.catch_up()?;
@@ -43,7 +43,7 @@ pub(super) fn check(config: &Config, args: &CheckArgs) -> Result<Exit, Failure> 
             let place = places[index];
             failed.insert(place, Failure::Photo { path: args.photos[place].clone(), source });
         }
-        // A listing of which not every photo was seen is for a person.
+        // A listing with an unusable photo needs review.
         if !failed.is_empty() && answer.action == Action::Allow {
             (answer.verdict, answer.action) = (Verdict::Undecidable, Action::Review);
             answer.reasons = vec![ReasonText::from(Reason::PhotoBroken)];
@@ -73,7 +73,7 @@ fn told(answer: &CheckAnswer, failed: &BTreeMap<usize, Failure>) -> Result<serde
     Ok(told)
 }
 
-/// Reads a photo. Only a regular file has an end: a pipe may wait for ever, and a device never stops.
+/// Reads a photo. Only a regular file has an end: a pipe may block for ever, and a device never ends.
 pub(super) fn read(path: &Path, limits: &Limits) -> Result<Upload, Failure> {
     let name = path.display().to_string();
     let failed = |source| Failure::File { path: name.clone(), source };
@@ -82,7 +82,7 @@ pub(super) fn read(path: &Path, limits: &Limits) -> Result<Upload, Failure> {
         let kind = if about.is_dir() { "a folder" } else { "a pipe or a device" };
         return Err(failed(io::Error::other(format!("it is {kind}, expected the file of a photo"))));
     }
-    // One byte more than the cap is enough to see that a file grows past it.
+    // One byte more than the limit is enough to see that a file grows past it.
     let most = limits.max_bytes as u64;
     let too_large =
         |got| Failure::Photo { path: path.to_owned(), source: PhotoError::TooManyBytes { got, max: limits.max_bytes } };
@@ -118,6 +118,6 @@ fn print(answer: &CheckAnswer, failed: &BTreeMap<usize, Failure>, photos: usize)
     if failed.is_empty() {
         say!("listing: {} ({})", answer.verdict.as_str(), answer.action.as_str());
     } else {
-        say!("listing: not judged, for {} of {photos} photos cannot be used", failed.len());
+        say!("listing: not judged, because {} of {photos} photos cannot be used", failed.len());
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn doctor(config: &Config, args: &DoctorArgs) -> Result<Exit, Failure
 fn mark(state: State) -> &'static str {
     match state {
         State::Good => "ok",
-        State::Doubtful => "look",
+        State::Doubtful => "doubt",
         State::Wrong => "WRONG",
     }
 }
@@ -29,8 +29,8 @@ fn mark(state: State) -> &'static str {
 fn summary(findings: &[Finding]) -> String {
     let of = |state: State| findings.iter().filter(|finding| finding.state == state).count();
     match (of(State::Wrong), of(State::Doubtful)) {
-        (0, 0) => "all is as it should be".to_owned(),
-        (0, doubtful) => format!("the service can run; {doubtful} to look at"),
-        (wrong, doubtful) => format!("{wrong} wrong, {doubtful} to look at"),
+        (0, 0) => "everything is good".to_owned(),
+        (0, doubtful) => format!("the service can run; {doubtful} doubtful"),
+        (wrong, doubtful) => format!("{wrong} wrong, {doubtful} doubtful"),
     }
 }

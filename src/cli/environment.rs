@@ -1,4 +1,4 @@
-//! What libraries read from the environment before the first line of this program runs.
+//! The environment that libraries read before the first line of this program runs.
 
 use std::env;
 use std::num::NonZero;
@@ -8,12 +8,12 @@ use std::thread;
 
 use crate::embed::{NO_TELEMETRY, telemetry_is_off};
 
-/// How many heaps glibc's `malloc` keeps, mallopt(3). By default there are eight a core, each keeps the most that it ever held, and
-/// memory creeps up for hours. What one a core costs: docs/ARCHITECTURE.md.
+/// The number of heaps of glibc's `malloc`, mallopt(3). By default there are eight per core, each keeps its peak size,
+/// and memory creeps up for hours. docs/decisions/014-restart-with-environment.md gives the cost of one per core.
 const HEAPS: &str = "MALLOC_ARENA_MAX";
 
-/// Becomes the same program, in the same process, with what is missing in its environment. Where that cannot be, ONNX Runtime
-/// is not loaded, and whoever needs it hears why.
+/// Executes the same program again in the same process, with the missing variables set. If that fails, ONNX Runtime is
+/// not loaded, and the commands that need it report why.
 pub(super) fn put_in_order() {
     let heaps = env::var_os(HEAPS);
     if telemetry_is_off() && heaps.is_some() {
@@ -26,6 +26,6 @@ pub(super) fn put_in_order() {
     let cores = || thread::available_parallelism().map_or(2, NonZero::get).to_string().into();
     again.arg0(words.next().unwrap_or_default()).args(words);
     again.env(name, value).env(HEAPS, heaps.unwrap_or_else(cores));
-    // Comes back only where it failed.
+    // Returns only if it failed.
     let _ = again.exec();
 }

@@ -9,20 +9,20 @@ use crate::config::Config;
 
 pub(super) fn sweep(config: &Config) -> Result<Exit, Failure> {
     let erased = open_gallery(config)?.sweep(&config.retention, Timestamp::now())?;
-    say!("{} checks and {} photos were older than they may be, and are erased", erased.checks, erased.photos);
+    say!("erased {} checks and {} photos past their retention", erased.checks, erased.photos);
     Ok(Exit::Done)
 }
 
 pub(super) fn forget_seller(config: &Config, args: &ForgetArgs) -> Result<Exit, Failure> {
     let erased = open_gallery(config)?.forget_seller(ACTOR, &args.seller)?;
     say!(
-        "forgotten: {} checks no longer name the seller, {} photos and {} authorisations are erased",
+        "{} checks no longer name the seller; erased {} photos and {} authorisations",
         erased.checks,
         erased.photos,
         erased.policies
     );
     if erased.entries_kept > 0 {
-        tell!("{} entries of the audit log are of its first form and keep what they say", erased.entries_kept);
+        tell!("{} entries of the audit log have its first form, whose details cannot be erased", erased.entries_kept);
     }
     Ok(Exit::Done)
 }

@@ -67,7 +67,7 @@ pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
-/// What the runs of all sources share.
+/// The parts that all sources share.
 struct Bench<'a> {
     config: &'a Config,
     embedder: &'a Arc<Embedder>,
@@ -119,7 +119,7 @@ impl Bench<'_> {
         Ok(observed)
     }
 
-    /// Fits an artefact to all sources and saves it. Returns the artefact with which each source is measured: fitted to all
+    /// Fits an artefact to all sources and saves it. Returns the artefact that measures each source: fitted to all
     /// other sources, if there are any.
     fn fit(&self, sources: &[Source], galleries: &[Enrolled], args: &EvaluateArgs) -> Result<Vec<Scoring>, Failure> {
         let manifest = self.embedder.manifest();
@@ -127,8 +127,7 @@ impl Bench<'_> {
         let outside = folder.map(|(folder, first)| outside(folder, &self.enrolment(&first.gallery))).transpose()?;
         let near = galleries.iter().map(|enrolled| {
             let screener = self.screener(enrolled, Scoring::unfitted(manifest))?;
-            let near = outside.as_ref().map(|outside| nearest(outside, &screener)).transpose()?;
-            Ok(near.unwrap_or_default())
+            Ok(outside.as_ref().map(|outside| nearest(outside, &screener)).unwrap_or_default())
         });
         let near = near.collect::<Result<Vec<_>, Failure>>()?;
         let first = unfitted(outside.as_ref(), &near, manifest);
@@ -177,7 +176,7 @@ fn versions(embedder: &Embedder, scoring: &str) -> Vec<(String, String)> {
     pairs.map(|(name, version)| (name.to_owned(), version)).to_vec()
 }
 
-/// The figures of one source, and their inputs.
+/// The figures of a source, and their inputs.
 struct Report {
     records: Vec<Record>,
     /// The data that its artefact was fitted on.
@@ -187,7 +186,7 @@ struct Report {
     all: Figures,
 }
 
-/// What figures.json holds.
+/// The content of figures.json.
 #[derive(Serialize)]
 struct FiguresFile<'a> {
     versions: BTreeMap<&'a str, &'a str>,
@@ -197,7 +196,7 @@ struct FiguresFile<'a> {
     all: &'a Figures,
 }
 
-/// The entry of each source in sources.json.
+/// The entry of a source in sources.json.
 #[derive(Serialize)]
 struct SourceFigures<'a> {
     source: &'a str,
@@ -218,7 +217,7 @@ impl Report {
         Self { records, fitted_on, fit, test, all }
     }
 
-    /// Recall of copies at 0.1 % wrongs. Sources are ordered by it.
+    /// Recall of copies at 0.1 % wrongs, by which sources are ordered.
     fn found(&self) -> f64 {
         self.all.ranking(Signal::Evidence).and_then(|ranking| ranking.at_wrongs.overall.share).unwrap_or(0.0)
     }

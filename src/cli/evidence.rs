@@ -9,7 +9,7 @@ pub(super) fn verify_evidence(args: &EvidenceArgs) -> Result<Exit, Failure> {
     let path = args.bundle.display().to_string();
     let bytes = std::fs::read(&args.bundle).map_err(|source| Failure::File { path: path.clone(), source })?;
     let verified = verify(&bytes).map_err(|error| match error {
-        EvidenceError::Altered(what) => Failure::Damaged(format!("{path} does not hold: {what}")),
+        EvidenceError::Altered(what) => Failure::Damaged(format!("{path} is invalid: {what}")),
         other => Failure::Damaged(format!("{path}: {other}")),
     })?;
     if args.json {
@@ -17,7 +17,7 @@ pub(super) fn verify_evidence(args: &EvidenceArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     say!(
-        "{path} holds: case {}, {}, {} files, {} of {} photos, {} entries of the log; made by {} at {:.0}",
+        "{path} is valid: case {}, {}, {} files, {} of {} photos, {} events of the audit log; made by {} at {:.0}",
         verified.case,
         verified.decision.map_or("not decided", |decision| decision.as_str()),
         verified.files,
@@ -27,7 +27,7 @@ pub(super) fn verify_evidence(args: &EvidenceArgs) -> Result<Exit, Failure> {
         verified.made_by,
         verified.made_at
     );
-    say!("sum {}; compare it with the one in the log of the service that made it", verified.sum);
+    say!("SHA-256 {}; compare it with the one in the audit log of the service that made it", verified.sum);
     Ok(Exit::Done)
 }
 
@@ -35,11 +35,11 @@ pub(super) fn audit(config: &Config, args: &AuditArgs) -> Result<Exit, Failure> 
     let AuditCommand::Verify = args.command;
     let proof = open_gallery(config)?.verify_audit()?;
     if let Some(seq) = proof.wrong {
-        return Err(Failure::Damaged(format!("the audit log was changed: entry {seq} does not hold")));
+        return Err(Failure::Damaged(format!("the audit log was changed: event {seq} is invalid")));
     }
     let erased = if proof.erased == 0 { String::new() } else { format!(", {} with erased details", proof.erased) };
     say!(
-        "{} entries hold{erased}; sum of the last {}",
+        "{} events are valid{erased}; SHA-256 of the last: {}",
         proof.entries,
         if proof.last.is_empty() { "none" } else { &proof.last }
     );

@@ -22,33 +22,33 @@ use crate::reindex::ReindexError;
 use crate::scoring::ScoringError;
 use crate::screening::ScreenError;
 
-/// How a command ends, for scripts.
+/// Exit codes of the commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Done; for `check`: allow.
+    /// The command succeeded; for `check`, the action is `allow`.
     Done = 0,
-    /// Something failed that has no code of its own.
+    /// An error without a code of its own.
     Failed = 1,
-    /// Wrong usage: of flags, as clap says it, or of what they say.
+    /// Wrong flags or arguments.
     Usage = 2,
-    /// Done, but some files were refused; the report names them.
+    /// The run finished, but refused some files; the report names them.
     SomeRefused = 3,
-    /// The configuration is wrong.
+    /// The configuration is invalid.
     Config = 4,
     /// The model or the runtime cannot be used.
     Model = 5,
     /// The database, the photos or the index cannot be used.
     Storage = 6,
-    /// A photo cannot be used.
+    /// A photo or a source cannot be used.
     Photo = 7,
-    /// Not done, on purpose: a guard, a missing confirmation, another run going on.
+    /// Not done on purpose: because of a limit, a missing confirmation or another run.
     Declined = 8,
-    /// `doctor`: something is wrong.
+    /// `doctor` found something wrong.
     Unwell = 9,
-    /// `check`: a person should look.
+    /// `check`: the action is `review`.
     Review = 10,
-    /// `check`: block.
+    /// `check`: the action is `block`.
     Block = 11,
 }
 
@@ -68,34 +68,34 @@ impl From<Action> for Exit {
     }
 }
 
-/// What ends a command early, in one line.
+/// Why a command failed, in one line.
 #[derive(Debug, Error)]
 pub enum Failure {
-    /// The configuration is wrong.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The manifest is wrong.
+    /// A model's manifest is invalid.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The model cannot run.
+    /// The model or the runtime cannot be loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The parts cannot be opened.
+    /// A part cannot be opened.
     #[error(transparent)]
     Assembly(#[from] AssemblyError),
-    /// The gallery cannot be used.
+    /// The database or the photo store cannot be used.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
-    /// The index cannot be used.
+    /// A generation of the index cannot be used.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    /// What was asked for was not done, on purpose.
+    /// The command declined to act.
     #[error("{0}")]
     Declined(String),
-    /// The index cannot be used.
+    /// The library cannot follow the gallery.
     #[error(transparent)]
     Library(#[from] LibraryError),
-    /// A photo cannot be screened.
+    /// A photo or a listing cannot be screened.
     #[error(transparent)]
     Screen(#[from] ScreenError),
     /// A reindex stopped.
@@ -104,32 +104,32 @@ pub enum Failure {
     /// References cannot be embedded.
     #[error(transparent)]
     Enrol(#[from] EnrolError),
-    /// Probabilities cannot be had.
+    /// The scoring artefact cannot be used.
     #[error(transparent)]
     Scoring(#[from] ScoringError),
     /// An evaluation stopped.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
-    /// A file is no photo that can be used.
+    /// A file is not a usable photo.
     #[error("{path}: {source}")]
     Photo {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why it cannot be decoded.
         source: PhotoError,
     },
     /// Several files cannot be used.
     #[error("{} photos cannot be used: {}", .0.len(), .0.join("; "))]
     Photos(Vec<String>),
-    /// A file cannot be read.
+    /// A file cannot be read or written.
     #[error("{path}: {source}")]
     File {
-        /// The file.
+        /// Path of the file, or what stands for it.
         path: String,
-        /// The system's words.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A run over many listings stopped.
+    /// A backfill stopped.
     #[error(transparent)]
     Backfill(#[from] BackfillError),
     /// A model or the runtime was not fetched.
@@ -138,28 +138,28 @@ pub enum Failure {
     /// An answer cannot be written.
     #[error("the answer cannot be written: {0}")]
     Json(#[from] serde_json::Error),
-    /// An account cannot be made.
+    /// An account cannot be created.
     #[error(transparent)]
     Account(#[from] AccountError),
-    /// A key cannot be made.
+    /// A key cannot be created.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// There is no backup, or nothing was restored.
+    /// A backup or a restore failed.
     #[error(transparent)]
     Backup(#[from] BackupError),
-    /// Something on disk is not what it should be.
+    /// Data on disk is damaged or altered.
     #[error("{0}")]
     Damaged(String),
-    /// What the command did is done; not all of what it said got out.
+    /// The command did its work, but could not print all of its answer.
     #[error("the answer could not be written to standard output: {0}")]
     Output(std::io::Error),
-    /// The service cannot start or stopped.
+    /// The service cannot start, or stopped.
     #[error("{0}")]
     Serve(String),
 }
 
 impl Failure {
-    /// Names the file in place of its number.
+    /// Names the photo's file instead of its number.
     pub(super) fn screen(error: ScreenError, files: &[PathBuf]) -> Self {
         match error {
             ScreenError::Photo { index, source } if index < files.len() => {
@@ -169,7 +169,7 @@ impl Failure {
         }
     }
 
-    /// The exit code that belongs to it.
+    /// The exit code of this failure.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {

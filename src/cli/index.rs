@@ -7,8 +7,8 @@ use crate::config::Config;
 use crate::embed::ModelManifest;
 use crate::gallery::{Gallery, Publication, Published};
 use crate::index::{
-    Generation, GenerationInfo, Held, KeypointFileError, KeypointIndex, KeypointProof, LEAST_RECALL, LiveIndex, Proof,
-    SnapshotError, generations, names, prove, serving,
+    Generation, GenerationInfo, Held, KeypointIndex, KeypointProof, LEAST_RECALL, LiveIndex, Proof, SnapshotError,
+    generations, names, prove, serving,
 };
 use crate::library::{folder, keypoint_file, origin, prove_keypoints};
 
@@ -87,17 +87,17 @@ fn verify(
             }
             Ok(proof) => say!(
                 "{name}: {}; {} of {} vectors found themselves, recall {:.4} of {} at the threshold, expected all and {LEAST_RECALL}",
-                if holds { "holds" } else { "does not hold" },
+                if holds { "valid" } else { "invalid" },
                 proof.found_themselves,
                 proof.rows,
                 proof.recall(),
                 proof.expected
             ),
-            Err(error) => say!("{name}: does not hold; {error}"),
+            Err(error) => say!("{name}: invalid; {error}"),
         }
     }
     if broken > 0 {
-        let damaged = format!("{broken} of {} generations do not hold, as said above; {BUILT_ANEW}", names.len());
+        let damaged = format!("{broken} of {} generations are invalid, see above; {BUILT_ANEW}", names.len());
         return Err(Failure::Damaged(damaged));
     }
     if wanted.is_none() {
@@ -112,8 +112,8 @@ fn verify(
         }
         if !verify_keypoints(config, gallery, json)? {
             return Err(Failure::Damaged(
-                "the keypoint index does not hold, as said above; no reference is lost: delete keypoints.bin in the index \
-                 folder, and the next start of the service builds it anew"
+                "the keypoint index is invalid, see above; no reference is lost: delete keypoints.bin in the index \
+                 folder, and the next start of the service rebuilds it"
                     .to_owned(),
             ));
         }
@@ -121,12 +121,12 @@ fn verify(
     Ok(Exit::Done)
 }
 
-/// Whether the keypoint index on disk can be read and finds its own pictures. There need not be one.
+/// Whether the keypoint index on disk can be read and finds its own references. It need not exist.
 fn verify_keypoints(config: &Config, gallery: &Gallery, json: bool) -> Result<bool, Failure> {
     let vocabulary = Vocabulary::load(&config.models).map_err(AssemblyError::from)?;
     let (file, origin) = keypoint_file(&config.index_dir, gallery, &vocabulary);
     let opened = KeypointIndex::open(&file, &origin, vocabulary.len());
-    if let Err(KeypointFileError::None(_)) = opened {
+    if let Err(SnapshotError::None(_)) = opened {
         return Ok(true);
     }
     let proof = match &opened {
@@ -141,21 +141,21 @@ fn verify_keypoints(config: &Config, gallery: &Gallery, json: bool) -> Result<bo
             document!("{}", serde_json::json!({ "keypoints": name, "holds": holds, "error": error, "proof": proof }));
         }
         Some(proof) => say!(
-            "{name}: {}; {} of {} pictures found themselves, expected all",
-            if holds { "holds" } else { "does not hold" },
+            "{name}: {}; {} of {} references found themselves, expected all",
+            if holds { "valid" } else { "invalid" },
             proof.found_themselves,
             proof.pictures
         ),
-        None => say!("{name}: does not hold; {error}"),
+        None => say!("{name}: invalid; {error}"),
     }
     Ok(holds)
 }
 
-/// What is lost with an index, and how it comes back.
+/// What to do about a damaged index.
 const BUILT_ANEW: &str =
-    "no reference is lost: delete the model's index folder, and the next start of the service builds it anew";
+    "no reference is lost: delete the model's index folder, and the next start of the service rebuilds it";
 
-/// What a generation shows when every vector looks itself up.
+/// Looks up every embedding of a generation.
 fn proof(generation: Generation, threshold: f32) -> Proof {
     let generation = std::sync::Arc::new(generation);
     prove(&LiveIndex::new(std::sync::Arc::clone(&generation)), &generation, threshold, |_| false).0
@@ -163,16 +163,14 @@ fn proof(generation: Generation, threshold: f32) -> Proof {
 
 fn rollback(config: &Config, gallery: &Gallery, manifest: &ModelManifest) -> Result<Exit, Failure> {
     let root = folder(&config.index_dir, manifest);
-    // Held first: what is undone and then not served would be undone again by the next try.
+    // Locked first: a publication that is undone but not served would be undone again by the next try.
     let held = Held::hold(&root)?;
     let Some(undone) = gallery.undo_publication()? else {
-        return Err(Failure::Declined(
-            "there is no publication that can be undone; touchstone index list shows them".to_owned(),
-        ));
+        return Err(Failure::Declined("no publication can be undone; touchstone index list shows them".to_owned()));
     };
     say!("undone: {}", described(&undone));
     if let Published::Reindex { run, .. } = &undone.what {
-        // An older generation needs fewer corrections; with any of them the answers are the same.
+        // A generation from before the publication needs fewer corrections; with any of them the answers are the same.
         let older = |generation: &&GenerationInfo| {
             generation.revision < undone.revision && generation.run.as_ref() != Some(run)
         };
@@ -199,17 +197,17 @@ fn promote(config: &Config, gallery: &Gallery, serving: &str, name: &str, incomp
     let Model { embedder, .. } = Model::open(config, name, gallery)?;
     let manifest = embedder.manifest();
     if name == serving {
-        return Err(Failure::Declined(format!("{name} serves already")));
+        return Err(Failure::Declined(format!("{name} is already serving")));
     }
     let missing = gallery.count_without_vector(&manifest.id())?;
     if missing > 0 && !incomplete {
         return Err(Failure::Declined(format!(
-            "{missing} references were never embedded by {name}; run touchstone reindex --model {name} --shadow first. If that names photos that cannot be embedded, --incomplete goes on without them"
+            "{missing} references were never embedded by {name}; run touchstone reindex --model {name} --shadow first. If that names photos that cannot be embedded, add --incomplete to promote without them"
         )));
     }
     Generation::open(&folder(&config.index_dir, manifest), &origin(gallery, manifest), &config.index)?;
     let promoted = gallery.promote(name)?;
     say!("{}", described(&promoted));
-    say!("{name} serves; a running service follows by itself. touchstone index rollback goes back to {serving}");
+    say!("{name} serves; a running service switches by itself. touchstone index rollback switches back to {serving}");
     Ok(Exit::Done)
 }

@@ -16,16 +16,16 @@ pub(super) fn key(config: &Config, args: &KeyArgs) -> Result<Exit, Failure> {
             })?;
             let wanted = Wanted { scope, label: label.clone(), days: *days, rate: *rate };
             let (key, text) = make(&gallery, ACTOR, wanted)?;
-            tell!("{} may call as {}; the key, shown this once:", key.id, key.scope);
+            tell!("{} has scope {}; the key, shown only once:", key.id, key.scope);
             say!("{text}");
         }
         KeyCommand::Revoke { id } => {
-            // Whoever has found a key has its text; an error must not repeat that.
+            // A caller with a found key passes its whole text; an error must not repeat that.
             let id = id_in(id);
             let Some(key) = gallery.revoke_key(ACTOR, &id)? else {
-                return Err(Failure::Declined(format!("there is no key {id}; touchstone key list shows them")));
+                return Err(Failure::Declined(format!("no key has the id {id}; touchstone key list shows them")));
             };
-            say!("{} is refused from now on", key.id);
+            say!("{} is revoked", key.id);
         }
         KeyCommand::List => {
             for key in gallery.keys()? {
@@ -40,9 +40,9 @@ fn line(key: &ApiKey) -> String {
     let state = match (key.revoked_at, key.expires_at) {
         (Some(at), _) => format!("revoked {at:.0}"),
         (None, Some(at)) => format!("until {at:.0}"),
-        (None, None) => "without end".to_owned(),
+        (None, None) => "does not expire".to_owned(),
     };
-    let rate = key.rate.map(|rate| format!("  {rate} a second")).unwrap_or_default();
+    let rate = key.rate.map(|rate| format!("  {rate} per second")).unwrap_or_default();
     format!(
         "{}  {}  {state}{rate}  since {:.0} by {}  {}",
         key.id, key.scope, key.created_at, key.created_by, key.label

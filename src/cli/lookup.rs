@@ -12,9 +12,9 @@ pub(super) fn lookup(config: &Config, args: &LookupArgs) -> Result<Exit, Failure
     parts.catch_up()?;
     let screener = parts.screener;
     let embedded = screener.embed(&upload.bytes);
-    let embedding = embedded.map_err(|error| Failure::screen(error, std::slice::from_ref(&args.photo)))?;
+    let embeddings = embedded.map_err(|error| Failure::screen(error, std::slice::from_ref(&args.photo)))?;
     let matches = screener.lookup(&Lookup {
-        embedding: &embedding,
+        embeddings: &embeddings,
         k: usize::from(args.k),
         filter: &Filter { brand: args.brand.clone(), polarity: args.polarity, product: args.product.clone() },
     })?;
@@ -27,7 +27,7 @@ pub(super) fn lookup(config: &Config, args: &LookupArgs) -> Result<Exit, Failure
         say!("{:.3}  {}  {}  {product}  {}", near.similarity, near.polarity, near.brand, near.reference_id);
     }
     if matches.is_empty() {
-        say!("no reference");
+        say!("no reference found");
     }
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! Completions and manual pages, out of the same definition as the commands.
+//! Shell completions and manual pages, generated from the definition of the commands.
 
 use std::fs;
 use std::io;
@@ -28,7 +28,7 @@ pub(super) fn man(args: &ManArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Writes the page of a command, and those of the ones below it.
+/// Writes the page of a command and those of its subcommands.
 fn write(command: &clap::Command, name: &str, folder: &Path) -> io::Result<usize> {
     let mut page = Vec::new();
     clap_mangen::Man::new(command.clone().display_name(name.to_owned())).render(&mut page)?;

@@ -1,4 +1,4 @@
-//! The commands. The only place that prints.
+//! The commands. Only this module prints.
 
 mod args;
 mod backfill;
@@ -36,7 +36,7 @@ use args::Command;
 pub use exit::{Exit, Failure};
 use output::{document, lost, tell};
 
-/// Runs the command that the process was called with.
+/// Runs the command in the process's arguments.
 #[must_use]
 pub fn main() -> Exit {
     if std::env::args_os().nth(1).is_some_and(|word| word == decoder::CHILD_ARGUMENT) {
@@ -104,8 +104,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     }
 }
 
-/// Of flags that stand on both sides of the command's name clap keeps one side's only; settings must not be lost
-/// without a word.
+/// If a flag stands both before and after the command's name, clap drops one side; settings must not be lost silently.
 fn all_settings_kept(cli: &Cli) -> Result<(), clap::Error> {
     let is_set = |arg: &std::ffi::OsString| *arg == "--set" || arg.to_string_lossy().starts_with("--set=");
     if std::env::args_os().skip(1).take_while(|arg| arg != "--").filter(is_set).count() == cli.set.len() {
@@ -116,7 +115,7 @@ fn all_settings_kept(cli: &Cli) -> Result<(), clap::Error> {
 }
 
 fn config(cli: &Cli) -> Result<Config, Failure> {
-    // Others' variables may be anything; in one of ours the replacement character is refused as any wrong value is.
+    // Variables of other programs may be anything; in one of ours, the replacement character is an invalid value.
     let text = |text: OsString| text.to_string_lossy().into_owned();
     let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
     let mut config = Config::load(cli.config.as_deref(), variables)?;

@@ -31,7 +31,7 @@ fn fetch(pinned: &Pinned, from: &From) -> Result<(), Failure> {
     bar.0.finish_and_clear();
     match fetched? {
         Fetched::Here => say!("{} is here: {}", pinned.name, pinned.place.display()),
-        Fetched::New => say!("{} has come: {}", pinned.name, pinned.place.display()),
+        Fetched::New => say!("{} was fetched: {}", pinned.name, pinned.place.display()),
     }
     Ok(())
 }
@@ -57,7 +57,7 @@ fn list(config: &Config, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Shown on a terminal only.
+/// A progress bar, on a terminal only.
 struct Bar(ProgressBar);
 
 impl Bar {

@@ -1,4 +1,4 @@
-//! What a command says. A reader that went away, or a full disk behind a redirection, never stops a command half-way.
+//! Output of commands. A closed pipe, or a full disk behind a redirection, never stops a command half-way.
 
 use std::fmt::Arguments;
 use std::io::{self, Write};
@@ -7,20 +7,20 @@ use parking_lot::Mutex;
 
 use crate::page::visible;
 
-/// The first line of an answer that was lost, unless nobody wanted it.
+/// The first error of writing an answer, unless the reader closed the pipe.
 static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
 
-/// One line of an answer; what a file's name holds cannot make it two, or move the cursor.
+/// Prints a line of the answer; a file name in it cannot break the line or move the cursor.
 macro_rules! say {
     ($($words:tt)*) => { $crate::cli::output::line(format_args!($($words)*)) };
 }
 
-/// A document, as it is.
+/// Prints a document unchanged.
 macro_rules! document {
     ($($words:tt)*) => { $crate::cli::output::text(format_args!($($words)*)) };
 }
 
-/// One line beside the answer.
+/// Prints a line beside the answer, to standard error.
 macro_rules! tell {
     ($($words:tt)*) => { $crate::cli::output::aside(format_args!($($words)*)) };
 }
@@ -41,11 +41,11 @@ pub(super) fn text(words: Arguments<'_>) {
 }
 
 pub(super) fn aside(words: Arguments<'_>) {
-    // There is nowhere left to say that it could not be said.
+    // There is nowhere left to report a failure.
     let _ = writeln!(io::stderr(), "{}", visible(&words.to_string()));
 }
 
-/// Whether all of the answer got out.
+/// The first error of writing the answer, if any.
 pub(super) fn lost() -> Option<io::Error> {
     LOST.lock().take()
 }

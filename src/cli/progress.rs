@@ -1,4 +1,4 @@
-//! How far a long run is, for people and for scripts.
+//! Progress of long runs, for people and for scripts.
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,10 +14,10 @@ use crate::gallery::{Fate, JournalEntry};
 use crate::page::visible;
 use crate::reindex::Progress;
 
-/// Between lines of progress where there is no terminal.
+/// Time between lines of progress without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// A bar where there is a terminal, lines where there is none, events with `--json`.
+/// A bar on a terminal, lines without one, events with `--json`.
 pub(super) struct Show {
     bar: ProgressBar,
     json: bool,
@@ -53,7 +53,7 @@ impl Show {
         self.bar.finish_and_clear();
     }
 
-    /// At most every few seconds.
+    /// Prints a line, at most every few seconds.
     fn say(&self) {
         if !self.json && !self.lines {
             return;
@@ -75,8 +75,8 @@ impl Show {
         } else {
             let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
             let left = eta.map(|eta| format!(", {eta:.0} s left")).unwrap_or_default();
-            let held = if refused > 0 { format!(", {refused} held back") } else { String::new() };
-            tell!("{phase}: {done}{of}, {rate:.1} a second{left}{held}");
+            let held = if refused > 0 { format!(", {refused} refused or quarantined") } else { String::new() };
+            tell!("{phase}: {done}{of}, {rate:.1} per second{left}{held}");
         }
     }
 }
@@ -94,7 +94,7 @@ impl Progress for Show {
     fn done(&self, entry: &JournalEntry) {
         if matches!(entry.fate, Fate::Refused | Fate::Conflict) {
             let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
-            self.bar.set_prefix(format!("{refused} held back"));
+            self.bar.set_prefix(format!("{refused} refused or quarantined"));
             if self.json {
                 document!("{}", json!({ "event": "refused", "entry": entry }));
             } else {

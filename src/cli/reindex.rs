@@ -15,13 +15,13 @@ use crate::reindex::{
     report_folder, shadow, write_report,
 };
 
-/// References in doubt that are named on the terminal.
+/// The greatest number of references in doubt that the terminal shows.
 const DOUBTED: usize = 1000;
 
 pub(super) fn reindex(config: &Config, args: &ReindexArgs) -> Result<Exit, Failure> {
-    // Checks come first, also on the same cores. All threads that are started from here on are as patient.
+    // The service's checks come first on the same cores. Threads that start from here on inherit the low priority.
     if let Err(error) = rustix::process::nice(19) {
-        tracing::warn!(%error, "this run cannot be made to wait for checks");
+        tracing::warn!(%error, "this run cannot lower its priority below the service's checks");
     }
     let gallery = Arc::new(open_gallery(config)?);
     match &args.brand {
@@ -68,7 +68,7 @@ fn one_brand(config: &Config, args: &ReindexArgs, gallery: &Arc<Gallery>, plan: 
     Ok(if outcome.report.is_clean() { Exit::Done } else { Exit::SomeRefused })
 }
 
-/// Asked on the terminal only: a script says `--yes`.
+/// Asks on a terminal only; a script passes `--yes`.
 fn confirmed(brand: &str, removed: usize, of: usize) -> bool {
     if !std::io::stdin().is_terminal() {
         return false;
@@ -96,7 +96,7 @@ fn print(outcome: &Outcome, dry_run: bool) -> Result<(), GalleryError> {
         say!("and {} more in doubt; the report names all of them", all - doubted.len() as u64);
     }
     for polarity in &outcome.report.not_pruned {
-        say!("nothing was pruned of the {polarity} references: the sources name no {polarity} image");
+        say!("nothing was pruned of the {polarity} references: the sources name no {polarity} photo");
     }
     let Report { published, embedded, generic, logos, doubts, .. } = &outcome.report;
     let counts: Vec<String> =
@@ -116,7 +116,7 @@ fn print(outcome: &Outcome, dry_run: bool) -> Result<(), GalleryError> {
             published.publication
         ),
         None if dry_run => say!("dry run: nothing was changed"),
-        None => say!("nothing to publish: all is as it was"),
+        None => say!("nothing to publish: there were no changes"),
     }
     Ok(())
 }
@@ -133,11 +133,12 @@ fn print_doubts(entry: &JournalEntry) {
     }
 }
 
-/// Another model, beside the one that serves.
+/// Embeds and tests another model beside the serving one.
 fn beside(config: &Config, args: &ReindexArgs, gallery: &Arc<Gallery>) -> Result<Exit, Failure> {
     let serving = serving_model(&Config { model_named: None, ..config.clone() }, gallery)?;
     let name = config.model_named.as_ref().filter(|name| **name != serving);
-    let name = name.ok_or_else(|| Failure::Declined(format!("{serving} serves; name another model with --model")))?;
+    let name = name
+        .ok_or_else(|| Failure::Declined(format!("{serving} is already serving; name another model with --model")))?;
     let show = Show::new(args.json);
     let other = Model::open(config, name, gallery)?;
     let tools = Tools::new(gallery, &other, &config.index_dir, config);
@@ -159,7 +160,7 @@ fn beside(config: &Config, args: &ReindexArgs, gallery: &Arc<Gallery>) -> Result
     } else {
         say!("{embedded} references embedded by {}; recall {:.4} at the threshold", report.shadow, proof.recall());
         print_shadow(&report);
-        say!("touchstone index promote {name} makes it serve");
+        say!("run touchstone index promote {name} to make it serve");
     }
     Ok(Exit::Done)
 }

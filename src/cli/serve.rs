@@ -13,14 +13,14 @@ pub(super) fn serve(
     config: &Config,
     read_log_filter: impl Fn() -> Result<(), Failure> + Sync,
 ) -> Result<Exit, Failure> {
-    // Before the model is loaded: a wrong address or certificate is told at once.
+    // Before the model is loaded, so that a wrong address or certificate is reported at once.
     let listener = listen(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(config.server.max_in_flight.max(1) + 16)
         .build()
         .map_err(|error| Failure::Serve(format!("the async runtime cannot start: {error}")))?;
-    // From here on it ends nothing, also while the model is loaded.
+    // From here on SIGHUP no longer ends the process, not even while the model is loaded.
     let hangups = runtime.block_on(async { signal(SignalKind::hangup()) });
     let mut hangups = hangups.map_err(|error| Failure::Serve(format!("SIGHUP cannot be handled: {error}")))?;
     let certificate = runtime.block_on(certificate(config))?;
@@ -42,7 +42,7 @@ pub(super) fn serve(
                 match read_log_filter() {
                     Ok(()) => tracing::info!("SIGHUP: reread the log filter and the certificate"),
                     Err(error) => {
-                        tracing::error!(%error, "SIGHUP: the settings cannot be used: the log stays as it is");
+                        tracing::error!(%error, "SIGHUP: the settings cannot be used; the log filter stays unchanged");
                     }
                 }
                 if let Some(renewal) = &renewal {
@@ -65,7 +65,7 @@ fn listen(config: &Config) -> Result<std::net::TcpListener, Failure> {
         let reason = format!("cannot listen on {listen}: {error}; set it to a free ADDRESS:PORT");
         match error.kind() {
             std::io::ErrorKind::InvalidInput => wrong("server.listen", reason),
-            // It may be free later.
+            // The port may become free.
             _ => Failure::Serve(format!("server.listen: {reason}")),
         }
     };
@@ -80,7 +80,7 @@ fn listen(config: &Config) -> Result<std::net::TcpListener, Failure> {
     Ok(listener)
 }
 
-/// The certificate of the settings, where there is one.
+/// The certificate of the settings, if one is set.
 async fn certificate(config: &Config) -> Result<Option<Certificate>, Failure> {
     match (&config.server.tls_certificate, &config.server.tls_key) {
         (None, None) => Ok(None),
@@ -92,7 +92,7 @@ async fn certificate(config: &Config) -> Result<Option<Certificate>, Failure> {
             wrong("server.tls_certificate and server.tls_key", reason)
         }),
         _ => {
-            let reason = "tls_certificate and tls_key belong together, and one of them is missing";
+            let reason = "only one of tls_certificate and tls_key is set; set both";
             Err(wrong("server", reason.to_owned()))
         }
     }
@@ -102,7 +102,7 @@ fn wrong(origin: &str, reason: String) -> Failure {
     Failure::Config(ConfigError::Invalid { origin: origin.to_owned(), reason })
 }
 
-/// Completes when the process is asked to stop, by Ctrl-C or SIGTERM. It listens from the moment of this call.
+/// Completes when Ctrl-C or SIGTERM asks the process to stop. It listens from the moment of this call.
 fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {
@@ -110,6 +110,6 @@ fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        tracing::info!("stopping: requests in flight are finished first");
+        tracing::info!("stopping after the requests that are already running");
     })
 }

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::keys::new_secret;
 use crate::moderation::put_account;
 
-/// Who acts on the command line.
+/// The actor of command-line acts in the audit log.
 pub(super) const ACTOR: &str = "command-line";
 
 pub(super) fn user(config: &Config, args: &UserArgs) -> Result<Exit, Failure> {
@@ -21,15 +21,17 @@ pub(super) fn user(config: &Config, args: &UserArgs) -> Result<Exit, Failure> {
             put_account(&gallery, ACTOR, name, *role, &password)?;
             say!("{name} may sign in as {} at /console", role.as_str());
             if !given {
-                tell!("the password, shown this once:");
+                tell!("the password, shown only once:");
                 say!("{password}");
             }
         }
         UserCommand::Disable { name } => {
             if !gallery.disable_account(ACTOR, name)? {
-                return Err(Failure::Declined(format!("there is no account {name}; touchstone user list shows them")));
+                return Err(Failure::Declined(format!(
+                    "no account has the name {name}; touchstone user list shows them"
+                )));
             }
-            say!("{name} may not sign in any more, and is signed out");
+            say!("{name} is disabled and signed out");
         }
         UserCommand::List => {
             for account in gallery.accounts()? {

@@ -1,4 +1,4 @@
-//! The machine: processor, memory, limits, clock, disks.
+//! Checks of the machine: processor, memory, limits, clock, disks.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -12,13 +12,13 @@ use rustix::process::{Resource, getrlimit};
 use super::Finding;
 use crate::config::Config;
 
-/// Below so much room a disk is called full soon.
+/// A disk with less room than this is nearly full, in bytes.
 const LITTLE_ROOM: u64 = 2 << 30;
 
-/// From where on a write that must be on the disk is called slow.
+/// A synced write that takes longer than this is slow.
 const SLOW_SYNC: Duration = Duration::from_millis(20);
 
-/// Of a model, its runtime and a few photos in work.
+/// Memory for a model, its runtime and a few photos in work, in bytes.
 const LITTLE_MEMORY: u64 = 1 << 30;
 
 pub(super) fn processor() -> Finding {
@@ -33,7 +33,7 @@ pub(super) fn processor() -> Finding {
     let here: Vec<&str> = known.into_iter().filter(|name| features.split(' ').any(|word| word == *name)).collect();
     let detail = format!(
         "{cores} cores, {}",
-        if here.is_empty() { "no vector features known".to_owned() } else { here.join(" ") }
+        if here.is_empty() { "no known vector instructions".to_owned() } else { here.join(" ") }
     );
     let slow = cfg!(target_arch = "x86_64") && !here.contains(&"avx2");
     if slow {
@@ -67,7 +67,7 @@ pub(super) fn memory() -> Finding {
     Finding::good("memory", detail)
 }
 
-/// What the control group allows, where it says so.
+/// The memory limit of the control group, if there is one.
 fn group_limit() -> Option<u64> {
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
@@ -88,7 +88,7 @@ fn group_limit() -> Option<u64> {
 
 pub(super) fn limits(config: &Config) -> Finding {
     let files = getrlimit(Resource::Nofile).current;
-    // A connection, its photo and a decoding process each, and what the service has open itself.
+    // For each request a connection, its photo and a decoding process, plus the service's own files.
     let need = config.server.max_in_flight as u64 * 4 + 256;
     match files {
         Some(files) if files < need => Finding::doubtful(
@@ -100,26 +100,26 @@ pub(super) fn limits(config: &Config) -> Finding {
     }
 }
 
-/// Keys expire, retention counts days, and decisions carry times: a clock that is wrong does harm.
+/// Keys expire, retention counts days, and decisions carry times, so a wrong clock does harm.
 pub(super) fn clock(config: &Config) -> Finding {
     let now = SystemTime::now();
     let built = fs::metadata("/proc/self/exe").and_then(|found| found.modified());
     if built.is_ok_and(|built| built > now + Duration::from_mins(1)) {
-        return Finding::wrong("clock", "it is before this program was made; set it, and keep it right with NTP");
+        return Finding::wrong("clock", "it is before this program was built; set it, and synchronise it with NTP");
     }
     let newest = fs::metadata(config.data.join("touchstone.db")).and_then(|found| found.modified());
     if newest.is_ok_and(|newest| newest > now + Duration::from_mins(1)) {
         return Finding::wrong(
             "clock",
-            "it is before the last change of the database; set it, and keep it right with NTP",
+            "it is before the last change of the database; set it, and synchronise it with NTP",
         );
     }
     let now = jiff::Timestamp::now();
     let kept = ["/run/systemd/timesync/synchronized", "/run/chrony/chronyd.pid", "/run/ntpd.pid"];
     if kept.iter().any(|path| Path::new(path).exists()) {
-        return Finding::good("clock", format!("{now:.0}, kept by this machine's time service"));
+        return Finding::good("clock", format!("{now:.0}, synchronised by this machine's time service"));
     }
-    Finding::good("clock", format!("{now:.0}; no time service is seen here, so the host must keep it"))
+    Finding::good("clock", format!("{now:.0}; no time service was found here, so the host must synchronise it"))
 }
 
 pub(super) fn disks(config: &Config) -> Vec<Finding> {
@@ -128,11 +128,11 @@ pub(super) fn disks(config: &Config) -> Vec<Finding> {
 
 fn disk(what: &'static str, folder: &Path) -> Finding {
     let shown = folder.display();
-    // A folder that is not there yet is made in the nearest one that is.
+    // A missing folder is created in its nearest existing parent.
     let Some(near) = std::path::absolute(folder).ok().and_then(|path| existing(&path)) else {
-        return Finding::wrong(what, format!("{shown} is nowhere"));
+        return Finding::wrong(what, format!("no parent of {shown} exists"));
     };
-    let made = if near.ends_with(folder) || folder.exists() { "" } else { ", made at the first start" };
+    let made = if near.ends_with(folder) || folder.exists() { "" } else { ", created at the first start" };
     let room = match rustix::fs::statvfs(&near) {
         Ok(found) => found.f_bavail * found.f_frsize,
         Err(error) => return Finding::wrong(what, format!("{shown}: {error}")),
@@ -140,7 +140,7 @@ fn disk(what: &'static str, folder: &Path) -> Finding {
     let took = match synced(&near) {
         Ok(took) => took,
         Err(error) => {
-            return Finding::wrong(what, format!("{shown} cannot be written: {error}; give this user the folder"));
+            return Finding::wrong(what, format!("{shown} cannot be written: {error}; make this user its owner"));
         }
     };
     let detail =
@@ -149,10 +149,7 @@ fn disk(what: &'static str, folder: &Path) -> Finding {
         return Finding::doubtful(what, format!("{detail}; make room: a full disk refuses checks"));
     }
     if took > SLOW_SYNC {
-        return Finding::doubtful(
-            what,
-            format!("{detail}, which each check that is kept waits for; use a faster disk"),
-        );
+        return Finding::doubtful(what, format!("{detail}, which each stored check waits for; use a faster disk"));
     }
     Finding::good(what, detail)
 }
@@ -161,7 +158,7 @@ fn existing(path: &Path) -> Option<std::path::PathBuf> {
     path.ancestors().find(|path| path.is_dir()).map(Path::to_owned)
 }
 
-/// The median of a few writes, each on the disk before it counts.
+/// The median time of a few synced writes.
 fn synced(folder: &Path) -> std::io::Result<Duration> {
     let file = tempfile::Builder::new().prefix(".touchstone-doctor-").tempfile_in(folder)?;
     let mut took = Vec::new();
@@ -176,7 +173,7 @@ fn synced(folder: &Path) -> std::io::Result<Duration> {
     Ok(took[took.len() / 2])
 }
 
-/// A size for people.
+/// A size for people, in kB, MB or GB.
 pub(super) fn bytes(count: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "rounded")]
     let count = count as f64;

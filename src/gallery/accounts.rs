@@ -1,4 +1,4 @@
-//! People who may use the console, and their sessions.
+//! Accounts of the console, and their sessions.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -9,18 +9,18 @@ use super::audit::{Deed, append};
 use super::store::{Gallery, GalleryError, new_id, parsed};
 use crate::photo::Sha256;
 
-/// What somebody may do.
+/// What an account may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Looks up, decides, exports.
+    /// Decides cases, looks up, exports.
     Moderator,
-    /// That, and reads the whole audit log.
+    /// Everything that a moderator may, and reads the whole audit log.
     Admin,
 }
 
 impl Role {
-    /// As stored and shown.
+    /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,39 +39,39 @@ impl std::str::FromStr for Role {
     }
 }
 
-/// Somebody who may sign in.
+/// An account of the console.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// 1 to 64 of `a-z`, `0-9`, `.`, `-`, `_`.
     pub name: String,
-    /// What they may do.
+    /// What the account may do.
     pub role: Role,
-    /// Their password as a PHC string.
+    /// Hash of the password, as a PHC string.
     pub password: String,
-    /// Whether they may not sign in any more.
+    /// Whether the account may not sign in any more.
     pub disabled: bool,
-    /// When they came.
+    /// When the account was created.
     pub created_at: Timestamp,
 }
 
-/// Somebody who is signed in.
+/// A signed-in account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Its id, for the audit log. No secret.
+    /// Id of the session for the audit log, `ses_` and a UUID; not secret.
     pub id: String,
-    /// Who.
+    /// Name of the account.
     pub account: String,
-    /// What they may do.
+    /// What the account may do.
     pub role: Role,
-    /// What every form must send back.
+    /// The token that every form must send back, against cross-site requests.
     pub csrf: String,
 }
 
 impl Gallery {
-    /// Adds an account, or gives one that is there another role and password and lets it sign in again. Sessions end.
+    /// Adds an account, or gives an existing one another role and password and enables it again. Ends its sessions.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn put_account(&self, actor: &str, name: &str, role: Role, password: &str) -> Result<(), GalleryError> {
         self.write(|transaction| {
             let before = account(transaction, name)?.map(|known| (known.role, known.disabled));
@@ -86,10 +86,10 @@ impl Gallery {
         })
     }
 
-    /// Keeps somebody out from now on. `false` when there is no such account.
+    /// Disables an account, and ends its sessions and claims. `false` when there is no such account.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn disable_account(&self, actor: &str, name: &str) -> Result<bool, GalleryError> {
         self.write(|transaction| {
             let Some(known) = account(transaction, name)? else {
@@ -97,7 +97,7 @@ impl Gallery {
             };
             transaction.execute("UPDATE account SET disabled = 1 WHERE name = ?1", [name])?;
             transaction.execute("DELETE FROM session WHERE account = ?1", [name])?;
-            // What they held is for others now.
+            // Releases the cases that they had claimed.
             transaction.execute(
                 "UPDATE moderation_case SET claimed_by = NULL, claimed_until = 0 WHERE claimed_by = ?1",
                 [name],
@@ -107,7 +107,7 @@ impl Gallery {
         })
     }
 
-    /// One account.
+    /// Finds an account by name.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -115,7 +115,7 @@ impl Gallery {
         self.read(|db| account(db, name))
     }
 
-    /// All accounts by name.
+    /// All accounts, ordered by name.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -126,10 +126,10 @@ impl Gallery {
         })
     }
 
-    /// Signs somebody in whose password was right: the token's sum stands for the session until it ends.
+    /// Opens a session after the password was checked. The database stores the SHA-256 of its token.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn open_session(
         &self,
         name: &str,
@@ -149,7 +149,7 @@ impl Gallery {
         })
     }
 
-    /// The session of a token, unless it has ended or its account was disabled.
+    /// The session of a token, given the token's SHA-256; `None` if it has ended or its account is disabled.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -166,10 +166,10 @@ impl Gallery {
         })
     }
 
-    /// Signs out.
+    /// Ends a session.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn close_session(&self, session: &Session, token: Sha256) -> Result<(), GalleryError> {
         self.write(|transaction| {
             transaction.execute("DELETE FROM session WHERE token_sha256 = ?1", [&token.0[..]])?;

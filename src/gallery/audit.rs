@@ -1,6 +1,7 @@
-//! The log of what people did: appended to, never changed. Each entry holds the sum of the one before it, and of the
-//! one before it about the same subject, so that a part about one subject can be checked by itself. What was before and
-//! after can be erased, for it may hold what a seller wants forgotten: only its salted sums are chained.
+//! The audit log: appended to, never changed. Each event contains the SHA-256 of the event before it, and of the one
+//! before it about the same subject, so that the events of one subject can be verified by themselves. The states before
+//! and after can be erased, because they may contain a seller's data: only their salted SHA-256 values are part of the
+//! chain.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -10,44 +11,44 @@ use super::store::{Gallery, GalleryError, parsed, unsigned};
 use super::writer::Writing;
 use crate::photo::Sha256;
 
-/// What somebody did.
+/// One recorded act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditEntry {
-    /// Counts up.
+    /// Position in the log, from 1.
     pub seq: u64,
-    /// When.
+    /// When the act happened.
     pub at: Timestamp,
-    /// Who: the name of an account, or what stands for the marketplace or the program.
+    /// Who acted: the name of an account, the id of an API key, or a name for the program.
     pub actor: String,
-    /// The session that it was done in.
+    /// Id of the console session in which the act happened.
     pub session: Option<String>,
-    /// What: stable kebab-case code.
+    /// The act, as a stable kebab-case code.
     pub action: String,
-    /// About what: the id of a check, a reference or an account.
+    /// What the act concerned: the id of a check, a reference or an account.
     pub subject: String,
-    /// What was there before, JSON; empty where it was erased.
+    /// The state before the act, as JSON; empty if it was erased.
     pub before: String,
-    /// What was there after, JSON; empty where it was erased.
+    /// The state after the act, as JSON; empty if it was erased.
     pub after: String,
-    /// Put before both when their sums are made, so that nobody can guess them from these; erased with them.
+    /// Hashed before both states, so that nobody can guess them from their SHA-256; erased with them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub salt: Option<String>,
-    /// Sum of the salt and `before`; absent in entries of the first form.
+    /// SHA-256 of the salt and `before`; absent in events of the first form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before_sha256: Option<String>,
-    /// Sum of the salt and `after`; absent in entries of the first form.
+    /// SHA-256 of the salt and `after`; absent in events of the first form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_sha256: Option<String>,
-    /// Sum of the entry before it; empty in the first.
+    /// SHA-256 of the event before it; empty in the first event.
     pub prev: String,
-    /// Sum of the entry before it about the same subject; empty in the first.
+    /// SHA-256 of the event before it about the same subject; empty in the first one.
     pub prev_of_subject: String,
-    /// Sum of the fields above; where there are sums of before and after, of these in their place.
+    /// SHA-256 of the fields above. Where `before_sha256` and `after_sha256` exist, they stand in for the states.
     pub sha256: String,
 }
 
-/// What is to be written down.
+/// An act to record.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deed<'a> {
     pub(super) actor: &'a str,
@@ -57,7 +58,7 @@ pub(super) struct Deed<'a> {
 }
 
 impl AuditEntry {
-    /// The sum that the entry must have: over its fields as a JSON array, in the order of their declaration.
+    /// The SHA-256 that the event must have: over its fields as a JSON array, in the order of their declaration.
     #[must_use]
     pub fn expected_sha256(&self) -> String {
         let (before, after) = match (&self.before_sha256, &self.after_sha256) {
@@ -79,7 +80,7 @@ impl AuditEntry {
         Sha256::of(fields.to_string().as_bytes()).to_string()
     }
 
-    /// Whether it has the sum that it must have, and before and after theirs, unless they were erased.
+    /// Whether the event's SHA-256 is right, and those of `before` and `after`, unless they were erased.
     #[must_use]
     pub fn holds(&self) -> bool {
         let details = match (&self.before_sha256, &self.after_sha256) {
@@ -93,7 +94,7 @@ impl AuditEntry {
         details && self.sha256 == self.expected_sha256()
     }
 
-    /// Whether before and after were erased.
+    /// Whether the states before and after were erased.
     #[must_use]
     pub fn is_erased(&self) -> bool {
         self.before.is_empty() && self.after.is_empty()
@@ -101,10 +102,10 @@ impl AuditEntry {
 }
 
 impl Gallery {
-    /// Writes something down that changes nothing else.
+    /// Records an act that changes nothing else in the database.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn note(
         &self,
         (actor, session): (&str, Option<&str>),
@@ -115,7 +116,7 @@ impl Gallery {
         self.write(|transaction| append(transaction, Deed { actor, session, action, subject }, &(), after))
     }
 
-    /// The newest entries, newest first; only of one subject, where it is named.
+    /// The newest events, newest first, at most `limit`; with `subject`, only events about it.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -123,7 +124,7 @@ impl Gallery {
         self.read(|db| entries(db, subject, limit))
     }
 
-    /// Checks that each entry has its sums and follows the one before it.
+    /// Verifies the SHA-256 values of each event, and that it follows the one before it.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -141,7 +142,7 @@ impl Gallery {
         Ok(proof)
     }
 
-    /// Every entry from the first on.
+    /// Visits every event, oldest first.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -157,16 +158,16 @@ impl Gallery {
     }
 }
 
-/// What became of checking the whole log.
+/// The result of [`Gallery::verify_audit`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditProof {
-    /// Entries.
+    /// Number of events.
     pub entries: u64,
-    /// Entries whose details were erased.
+    /// Number of events whose states were erased.
     pub erased: u64,
-    /// Sum of the last one; empty where there is none.
+    /// SHA-256 of the last event; empty in an empty log.
     pub last: String,
-    /// The first that does not hold or does not follow the one before it.
+    /// Position of the first event that is wrong or does not follow the one before it.
     pub wrong: Option<u64>,
 }
 
@@ -176,8 +177,8 @@ fn salted(salt: &str, text: &str) -> String {
     Sha256::of([salt, text].concat().as_bytes()).to_string()
 }
 
-/// Erases what was before and after in every entry about a subject; how many entries are of the first form, whose
-/// details are part of their sum and stay.
+/// Erases the states of every event about a subject. Returns the number of events of the first form, whose states are
+/// part of their SHA-256 and stay.
 pub(super) fn erase_details(transaction: &Writing<'_>, subject: &str) -> rusqlite::Result<u64> {
     transaction
         .prepare_cached(
@@ -189,7 +190,7 @@ pub(super) fn erase_details(transaction: &Writing<'_>, subject: &str) -> rusqlit
         .query_row([subject], |row| unsigned(row, 0))
 }
 
-/// Erases what was before and after in every entry about a policy that names a seller.
+/// Erases the states of every event about a policy that names a seller.
 pub(super) fn erase_policies(transaction: &Writing<'_>, seller_id: &str) -> rusqlite::Result<()> {
     let named = serde_json::Value::from(seller_id).to_string();
     transaction
@@ -265,7 +266,7 @@ pub(super) fn append(
 
 pub(super) fn entries(db: &Connection, subject: Option<&str>, limit: usize) -> rusqlite::Result<Vec<AuditEntry>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    // Two statements, so that one subject's entries are found by their index.
+    // Two statements, so that SQLite finds one subject's events by their index.
     match subject {
         Some(subject) => db
             .prepare_cached(&format!("SELECT {COLUMNS} FROM audit WHERE subject = ?1 ORDER BY seq DESC LIMIT ?2"))?
@@ -278,7 +279,7 @@ pub(super) fn entries(db: &Connection, subject: Option<&str>, limit: usize) -> r
     }
 }
 
-/// The newest of a session's entries that can be undone and was not.
+/// The session's newest event that can be undone and is not undone yet.
 pub(super) fn undoable(db: &Connection, session: &str) -> rusqlite::Result<Option<AuditEntry>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM audit a WHERE session = ?1 AND action IN ('decide', 'quarantine', 'add-reference') AND before <> ''

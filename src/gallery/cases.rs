@@ -1,4 +1,4 @@
-//! Checks that were not allowed, as cases that people decide.
+//! Moderation cases: checks that were not allowed, and what moderators decided.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -11,13 +11,13 @@ use super::store::{Gallery, GalleryError, optional, parsed, signed};
 use super::writer::Writing;
 use super::{InvalidName, Polarity};
 
-/// What a person found.
+/// What a moderator decided about a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// The goods are counterfeit.
     Fake,
-    /// The photo is the brand's and the seller may not use it; of the goods nothing is said.
+    /// The photo is the brand's and the seller may not use it; the goods are not judged.
     PhotoMisuse,
     /// The photo is what the match says, and the seller may use it; the goods are in order.
     Authorised,
@@ -26,16 +26,16 @@ pub enum Decision {
 }
 
 impl Decision {
-    /// All of them.
+    /// All decisions, in the order in which the console shows them.
     pub const ALL: [Self; 4] = [Self::Fake, Self::PhotoMisuse, Self::Authorised, Self::NoMatch];
 
-    /// Whether the listing may not stay as it is: what reasons are stated for, and a seller can appeal against.
+    /// Whether the decision restricts the listing, so that it needs a statement of reasons and the seller can appeal.
     #[must_use]
     pub fn restricts(self) -> bool {
         matches!(self, Self::Fake | Self::PhotoMisuse)
     }
 
-    /// As stored and shown.
+    /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -58,20 +58,20 @@ impl std::str::FromStr for Decision {
     }
 }
 
-/// How far a case is.
+/// The state of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CaseStatus {
     /// Nobody has decided yet.
     Open,
-    /// Somebody has.
+    /// A moderator, or a precedent, has decided.
     Decided,
     /// The seller has appealed; somebody else decides again.
     Appealed,
 }
 
 impl CaseStatus {
-    /// As stored and shown.
+    /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -91,10 +91,10 @@ impl std::str::FromStr for CaseStatus {
     }
 }
 
-/// A check that was not allowed.
+/// A check that was not allowed, for moderators to decide.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Case {
-    /// The check's id, which is the case's.
+    /// Id of the check, which is also the case's.
     pub check_id: String,
     /// The marketplace's id of the listing.
     pub listing_id: Option<String>,
@@ -107,82 +107,82 @@ pub struct Case {
     pub verdict: String,
     /// The check's action: `review` or `block`.
     pub action: String,
-    /// Whose reference was matched, where one was.
+    /// Brand of the leading match; absent if nothing matched.
     pub brand: Option<String>,
-    /// Its polarity.
+    /// Polarity of the leading match's reference.
     pub polarity: Option<Polarity>,
-    /// Its id.
+    /// Id of the leading match's reference.
     pub reference: Option<String>,
-    /// The match's probability; 0.5 where there is none.
+    /// Probability of the leading match; 0.5 if nothing matched.
     pub probability: f64,
-    /// Sum of the photo that decides, in lower-case hex.
+    /// SHA-256 of the leading match's photo, in lower-case hex.
     pub photo: Option<String>,
-    /// How far it is.
+    /// Whether the case is open, decided or appealed.
     pub status: CaseStatus,
-    /// Who works on it, until `claimed_until`.
+    /// Who has claimed the case, until `claimed_until`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub claimed_by: Option<String>,
-    /// Until when, in seconds since 1970.
+    /// End of the claim, in seconds since 1970.
     #[serde(skip)]
     #[schema(ignore)]
     pub claimed_until: i64,
-    /// What was found.
+    /// What was decided; absent while the case is open.
     pub decision: Option<Decision>,
-    /// By whom; `precedent` where the same photo and reference were decided before.
+    /// Who decided; `precedent` where the same photo and reference were decided before.
     pub decided_by: Option<String>,
-    /// When.
+    /// When the case was decided.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub decided_at: Option<Timestamp>,
-    /// Why, in words.
+    /// The moderator's reason, free text.
     pub note: Option<String>,
-    /// The photo that was looked at, from 0, and the reference that it was held against.
+    /// The photo that the moderator compared, counted from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_photo: Option<u64>,
-    /// Its id.
+    /// Id of the reference that the moderator compared it with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_reference: Option<String>,
-    /// The check whose decision was followed.
+    /// Id of the check whose decision was followed.
     pub precedent: Option<String>,
-    /// What the seller says against the decision.
+    /// The seller's objection to the decision, free text.
     pub appeal: Option<String>,
-    /// When.
+    /// When the seller appealed.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub appealed_at: Option<Timestamp>,
-    /// Who decided before the appeal, or whose decision was followed.
+    /// Who decided before the appeal, or made the decision that was followed.
     pub first_decided_by: Option<String>,
 }
 
 impl Case {
-    /// Who works on it now.
+    /// Who has claimed the case; `None` once the claim has ended.
     #[must_use]
     pub fn holder(&self) -> Option<&str> {
         self.claimed_by.as_deref().filter(|_| self.claimed_until >= Timestamp::now().as_second())
     }
 
-    /// Whether it is an appeal against their own word, which somebody else has to hear.
+    /// Whether the appeal is against this person's own decision, so that somebody else has to decide.
     #[must_use]
     pub fn is_own_appeal(&self, who: &str) -> bool {
         self.status == CaseStatus::Appealed && self.first_decided_by.as_deref() == Some(who)
     }
 }
 
-/// What a check knows of the case that it makes.
+/// What a check knows of the case that it opens.
 #[derive(Debug, Clone)]
 pub struct NewCase<'a> {
-    /// The verdict.
+    /// The check's verdict.
     pub verdict: &'a str,
-    /// Brand, polarity, id and probability of the match that tells most.
+    /// Brand, polarity, reference id and probability of the leading match.
     pub lead: Option<(&'a str, Polarity, &'a str, f64)>,
-    /// Sum of the photo that decides, in lower-case hex.
+    /// SHA-256 of the leading match's photo, in lower-case hex.
     pub photo: Option<&'a str>,
-    /// An earlier check of the same photo and reference that was decided as fake: this one is, too.
+    /// An earlier check of the same photo and reference that was decided as fake, so that this one is, too.
     pub precedent: Option<&'a str>,
 }
 
 pub(super) const COLUMNS: &str = "c.check_id, c.listing_id, c.seller_id, c.created_at, c.verdict, c.action, c.brand, c.polarity, c.reference, c.probability, c.photo, c.status, c.claimed_by, c.claimed_until, c.decision, c.decided_by, c.decided_at, c.note, c.precedent, c.appeal, c.appealed_at, c.first_decided_by, c.decided_photo, c.decided_reference";
 
 impl Gallery {
-    /// A case by its check.
+    /// Finds a case by its check's id.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -190,7 +190,7 @@ impl Gallery {
         self.read(|db| find_case(db, check_id))
     }
 
-    /// A case and all that was done about it, oldest first, as they were at one moment.
+    /// A case and its audit events, oldest first, in one snapshot.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -206,7 +206,7 @@ impl Gallery {
         })
     }
 
-    /// A seller's other cases, newest first.
+    /// A seller's other cases, newest first, at most `limit`. `besides`: the check to leave out.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -222,13 +222,13 @@ impl Gallery {
     }
 }
 
-/// Makes a case of a check that was not allowed.
+/// Opens a case for a check that was not allowed.
 pub(super) fn insert_case(
     transaction: &Writing<'_>,
     check: &super::StoredCheck<'_>,
     new: &NewCase<'_>,
 ) -> rusqlite::Result<()> {
-    // It may have been undone or appealed against since it was looked for.
+    // The precedent may have been undone or appealed against since it was found.
     let stands = |case: &Case| (case.status, case.decision) == (CaseStatus::Decided, Some(Decision::Fake));
     let precedent = match new.precedent {
         Some(id) => find_case(transaction, id)?.filter(stands),
@@ -273,7 +273,7 @@ pub(super) fn insert_case(
     Ok(())
 }
 
-/// Who decides where a person has decided about the same photo and reference before.
+/// The actor of decisions that follow an earlier one about the same photo and reference.
 pub(super) const PRECEDENT: &str = "precedent";
 
 pub(super) fn find_case(db: &Connection, check_id: &str) -> rusqlite::Result<Option<Case>> {
@@ -281,7 +281,7 @@ pub(super) fn find_case(db: &Connection, check_id: &str) -> rusqlite::Result<Opt
     db.prepare_cached(&sql)?.query_row([check_id], case).optional()
 }
 
-/// Writes everything of a case that people change; what else waits of its seller is as urgent as that makes it.
+/// Writes every column of a case that people change, and ranks the seller's waiting cases again.
 pub(super) fn overwrite_case(transaction: &Writing<'_>, case: &Case) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(

@@ -10,50 +10,50 @@ use super::writer::Writing;
 use super::{NewCase, Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
 
-/// A check to keep.
+/// A check to store.
 #[derive(Debug)]
 pub struct StoredCheck<'a> {
-    /// Its id.
+    /// Public id, `chk_` and a UUID.
     pub id: &'a str,
-    /// The caller's key for repeats.
+    /// The caller's idempotency key, if one was sent.
     pub idempotency_key: Option<IdempotencyKey<'a>>,
-    /// Sum over everything that the caller sent.
+    /// SHA-256 over everything that the caller sent.
     pub request_sha256: Sha256,
-    /// The caller's listing.
+    /// The caller's id of the listing.
     pub listing_id: Option<&'a str>,
-    /// The caller's seller.
+    /// The caller's id of the seller.
     pub seller_id: Option<&'a str>,
-    /// The policy's answer.
+    /// The action that the policy decided: `allow`, `review` or `block`.
     pub action: &'a str,
-    /// When.
+    /// When the check was answered.
     pub created_at: Timestamp,
-    /// The whole answer, JSON.
+    /// The whole answer as JSON.
     pub answer: &'a str,
-    /// The photos, where they are to be kept for moderators and replays.
+    /// The photos to store for moderators and replays; empty where none are stored.
     pub photos: &'a [(Sha256, Bytes)],
-    /// Which references decided about which photos.
+    /// References that decided about photos, for the flood limits.
     pub hits: &'a [Hit<'a>],
-    /// What people are to decide, unless the check was allowed.
+    /// The case for moderators; `None` if the check was allowed.
     pub case: Option<NewCase<'a>>,
 }
 
-/// A key for repeats, which callers choose: the same of two callers are two.
+/// An idempotency key that a caller chose. Keys of two callers never collide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdempotencyKey<'a> {
     /// Id of the caller's API key.
     pub api_key: &'a str,
-    /// What the caller has chosen.
+    /// The text that the caller chose.
     pub key: &'a str,
 }
 
 /// A reference that decided about a photo.
 #[derive(Debug, Clone, Copy)]
 pub struct Hit<'a> {
-    /// Its key.
+    /// The reference's key.
     pub key: u64,
-    /// Perceptual hash of the photo.
+    /// The photo's fingerprint.
     pub perceptual_hash: [u8; 32],
-    /// The listing: its own id, or the check's.
+    /// The listing's id, or the check's id if the listing has none.
     pub listing: &'a str,
 }
 
@@ -63,9 +63,9 @@ pub struct Hit<'a> {
 pub struct FloodLimits {
     /// A reference that decides about more unlike photos of different listings than this is quarantined.
     pub listings: usize,
-    /// Within so many hours.
+    /// The hours within which those photos are counted.
     pub hours: u32,
-    /// Photos are unlike when their perceptual hashes differ in at least so many of 256 bits.
+    /// Photos are unlike when their fingerprints differ in at least this many of 256 bits.
     pub unlike_bits: u32,
 }
 
@@ -75,20 +75,20 @@ impl Default for FloodLimits {
     }
 }
 
-/// A check that is kept.
+/// A stored check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedCheck {
-    /// Sum over what the caller sent.
+    /// SHA-256 over everything that the caller sent.
     pub request_sha256: Sha256,
-    /// The whole answer, JSON.
+    /// The whole answer as JSON.
     pub answer: String,
 }
 
 impl Gallery {
-    /// Keeps a check, or returns the one that the same idempotency key has made before.
+    /// Stores a check, or returns the one that the same idempotency key made before.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn save_check(
         &self,
         check: &StoredCheck<'_>,
@@ -124,7 +124,7 @@ impl Gallery {
             }
             for (sha256, bytes) in check.photos {
                 note_upload(transaction, *sha256, check.id, check.created_at)?;
-                // A sweep may have taken it since it was written.
+                // A sweep may have removed it since it was written.
                 if self.uploads.check(*sha256).is_err() {
                     self.uploads.put(*sha256, bytes).map_err(io_error)?;
                 }
@@ -139,7 +139,7 @@ impl Gallery {
         })
     }
 
-    /// Answers of checks whose photos are kept, newest first.
+    /// Answers of checks whose photos are stored, at most `most`, newest first.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -151,10 +151,10 @@ impl Gallery {
         })
     }
 
-    /// Keeps a photo that is no check's.
+    /// Stores a photo that belongs to no check.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be read or written.
     pub fn keep_upload(&self, sha256: Sha256, bytes: &[u8]) -> Result<(), GalleryError> {
         self.write(|transaction| {
             note_upload(transaction, sha256, "", Timestamp::now())?;
@@ -162,15 +162,15 @@ impl Gallery {
         })
     }
 
-    /// The bytes of a check's photo, where they were kept.
+    /// The bytes of a check's photo.
     ///
     /// # Errors
-    /// When they were not, or cannot be read.
+    /// When the photo is not stored or cannot be read.
     pub fn upload(&self, sha256: Sha256) -> Result<Vec<u8>, GalleryError> {
         Ok(self.uploads.get_photo(sha256)?)
     }
 
-    /// The check that an idempotency key has made. The sum is that of the request that repeats it.
+    /// The check that an idempotency key made. `request`: SHA-256 of the request that repeats it.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -178,7 +178,7 @@ impl Gallery {
         self.read(|db| repeated(db, key, request))
     }
 
-    /// A check by its id.
+    /// Finds a check by its id.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -187,7 +187,7 @@ impl Gallery {
     }
 }
 
-/// Notes that a photo was sent, with a check or with none; once more is later.
+/// Records that a photo was sent, with a check or without one; sending it again renews the time.
 fn note_upload(transaction: &Writing<'_>, sha256: Sha256, check_id: &str, at: Timestamp) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
@@ -208,7 +208,7 @@ fn saved(row: &Row<'_>) -> rusqlite::Result<SavedCheck> {
     Ok(SavedCheck { request_sha256: Sha256(row.get(0)?), answer: row.get(1)? })
 }
 
-/// The check of this key. Keys of before schema 8 have no API key: they are repeated by the same request only.
+/// The check of this key. Keys from before schema 8 have no API key: only the same request repeats them.
 fn repeated(
     db: &Connection,
     IdempotencyKey { api_key, key }: IdempotencyKey<'_>,
@@ -223,8 +223,8 @@ fn repeated(
     .optional()
 }
 
-/// Counts photos that are unlike all that the reference decided about before, and holds the reference back when they
-/// are too many: a true copy's photos look alike, and what matches everything proves nothing.
+/// Counts photos that are unlike all photos that the reference decided about before, and quarantines the reference when
+/// they are too many: copies of one photo look alike, and a reference that matches everything proves nothing.
 fn count_hit(transaction: &Writing<'_>, hit: &Hit<'_>, now: Timestamp, limits: &FloodLimits) -> rusqlite::Result<()> {
     let since = now.as_second() - i64::from(limits.hours) * 3600;
     transaction
@@ -267,7 +267,7 @@ fn count_hit(transaction: &Writing<'_>, hit: &Hit<'_>, now: Timestamp, limits: &
     transaction.execute("DELETE FROM hit WHERE key = ?1", [signed(hit.key)]).map(drop)
 }
 
-/// In how many bits two perceptual hashes differ, of 256.
+/// How many of the 256 bits of two fingerprints differ.
 #[must_use]
 pub fn differing_bits(a: &[u8; 32], b: &[u8; 32]) -> u32 {
     a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum()

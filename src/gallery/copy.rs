@@ -1,4 +1,4 @@
-//! Copies of the database for backups, and the proof of one that was restored.
+//! Copies of the database for backups, and the verification of a restored one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,53 +13,53 @@ impl Gallery {
     /// Writes a consistent copy of the database to a new file, while others read and write.
     ///
     /// # Errors
-    /// When it cannot be read, or the file not written.
+    /// When the database cannot be read, or the file not written.
     pub fn copy_database(&self, to: &Path) -> Result<(), GalleryError> {
-        // A connection of its own: those for reading refuse whatever writes a file.
+        // A connection of its own: the connections for reading reject a statement that writes a file.
         self.own_connection(|db| db.execute("VACUUM INTO ?1", [&*to.to_string_lossy()]).map(drop))
     }
 
-    /// Where a reference's photo is kept.
+    /// Path of a reference's stored photo.
     #[must_use]
     pub fn photo_file(&self, sha256: Sha256) -> PathBuf {
         self.photos.path(sha256)
     }
 
-    /// A reference's photo as it is kept, sealed where it is; proven to be whole.
+    /// The stored file of a reference's photo, sealed if it is sealed there, after verifying its SHA-256.
     ///
     /// # Errors
-    /// When it is missing or damaged.
+    /// When the photo is missing or damaged.
     pub fn kept_photo(&self, sha256: Sha256) -> std::io::Result<Vec<u8>> {
         self.photos.get_file(sha256)
     }
 
-    /// The files of all photos that were sent.
+    /// The files of all photos that were sent to checks.
     pub fn upload_files(&self) -> impl Iterator<Item = PathBuf> + use<'_> {
         self.uploads.files().map(|(_, path)| path)
     }
 
-    /// The first fault of the database's pages and indexes; `None` when it has none.
+    /// SQLite's first finding in the database's pages and indexes; `None` when it has none.
     ///
     /// # Errors
-    /// When it cannot be read at all.
+    /// When the database cannot be read at all.
     pub fn fault(&self) -> Result<Option<String>, GalleryError> {
         self.checked("PRAGMA integrity_check(1)")
     }
 
-    /// What one of SQLite's own checks finds first.
+    /// The first finding of one of SQLite's own checks.
     pub(super) fn checked(&self, pragma: &str) -> Result<Option<String>, GalleryError> {
         let said: String = self.read(|db| db.query_row(pragma, [], |row| row.get(0)))?;
         Ok((said != "ok").then_some(said))
     }
 
-    /// How tables, indexes and triggers differ from those of this version; `None` when they do not.
+    /// The first table, index or trigger that differs from this version's schema; `None` when none does.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn schema_fault(&self) -> Result<Option<String>, GalleryError> {
         let fresh = || {
             let mut db = Connection::open_in_memory()?;
-            // What it refuses it would have refused when it was written.
+            // If a migration fails here, it also failed when the schema was made.
             let _ = schema::migrate(&mut db, "gal_none")?;
             shape(&db)
         };
@@ -70,7 +70,7 @@ impl Gallery {
         Ok(name.map(|name| format!("{name} is missing, or not as expected, or not expected")))
     }
 
-    /// The first reference whose photo is missing or damaged, with why.
+    /// The first reference photo that is missing or damaged, with the reason.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -83,16 +83,16 @@ impl Gallery {
     }
 }
 
-/// The photos of all references in a copy of a database.
+/// SHA-256 of the photos of all references in a copy of a database.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the database cannot be read.
 pub fn photos_of(database: &Path) -> Result<Vec<Sha256>, GalleryError> {
     let read = Connection::open(database).and_then(|db| sums(&db));
     read.map_err(|source| GalleryError::Database { path: database.to_owned(), source })
 }
 
-/// What the database is made of, by name; how it was spaced does not matter.
+/// The SQL of tables, indexes and triggers by name, with white space normalised.
 fn shape(db: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
     db.prepare("SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'")?
         .query_map([], |row| {

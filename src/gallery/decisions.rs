@@ -1,4 +1,4 @@
-//! What people decide, each decision with all that it changes in one transaction.
+//! Moderators' decisions; each makes all its changes in one transaction.
 
 use std::collections::BTreeSet;
 
@@ -15,39 +15,40 @@ use super::store::{Gallery, GalleryError};
 use super::writer::Writing;
 use super::{Case, CaseStatus, Claimed, Decision, Outcome, Quarantine, Reference, ReferenceState};
 
-/// A decision to keep.
+/// A decision to store.
 #[derive(Debug)]
 pub struct NewDecision<'a> {
-    /// The check.
+    /// Id of the check.
     pub check_id: &'a str,
-    /// What was found.
+    /// What the moderator decided.
     pub decision: Decision,
-    /// Why, in words.
+    /// The moderator's reason, free text.
     pub note: Option<&'a str>,
-    /// Whether the case is decided with it; otherwise only the pairs are.
+    /// Whether it decides the whole case; otherwise only the pairs.
     pub closes: bool,
-    /// What it says of photos and references.
+    /// The pairs of photo and reference that it decides.
     pub pairs: Vec<Pair>,
-    /// The photo, from 0, and the reference that were looked at.
+    /// The photo, counted from 0, and the id of the reference that the moderator compared.
     pub looked_at: Option<(u64, String)>,
-    /// What it says for the brands' certificates.
+    /// Outcomes for the brands' certificates.
     pub outcomes: Vec<Outcome>,
 }
 
-/// What became of a decision.
+/// The result of [`Gallery::decide`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decided {
-    /// It is kept.
+    /// The decision is stored.
     Kept(Box<Case>),
-    /// It is not theirs to decide: it is decided, somebody else works on it, or the appeal is against their decision.
+    /// The person may not decide it: it is already decided, somebody else has claimed it, or the appeal is against
+    /// their own decision.
     NotTheirs(Box<Case>),
 }
 
 impl Gallery {
-    /// Keeps a decision, unless somebody else holds the case. `None` when there is no such case.
+    /// Stores a decision, unless somebody else has claimed the case. `None` when there is no such case.
     ///
     /// # Errors
-    /// When the database refuses; nothing is kept then.
+    /// When the database cannot be written; then nothing is stored.
     pub fn decide(&self, (who, session): (&str, &str), new: &NewDecision<'_>) -> Result<Option<Decided>, GalleryError> {
         self.write(|transaction| {
             let Some(case) = find_case(transaction, new.check_id)? else {
@@ -66,12 +67,12 @@ impl Gallery {
                 decided.decided_at = Some(Timestamp::now());
                 decided.note = new.note.map(str::to_owned);
                 (decided.decided_photo, decided.decided_reference) = new.looked_at.clone().unzip();
-                // It is this person's own word now.
+                // From now on it is this person's own decision.
                 decided.precedent = None;
                 decided.claimed_by = None;
                 decided.claimed_until = 0;
                 overwrite_case(transaction, &decided)?;
-                // A second decision takes the place of the first, with all that it said.
+                // A second decision replaces the first, with its pairs and outcomes.
                 if case.status == CaseStatus::Appealed {
                     before.pairs = drop_convictions(transaction, new.check_id)?;
                     if let Some(first) = &case.first_decided_by {
@@ -80,7 +81,7 @@ impl Gallery {
                 }
                 if new.decision != Decision::Fake {
                     reopen_followers(transaction, who, new.check_id)?;
-                    // What else was decided as the same earlier case was stands no better than this did.
+                    // Other cases that followed the same precedent are as doubtful as this one was.
                     if let Some(precedent) = &case.precedent {
                         reopen_followers(transaction, who, precedent)?;
                     }
@@ -112,10 +113,10 @@ impl Gallery {
         })
     }
 
-    /// Holds a reference back on a person's word. `None` when there is none that takes part.
+    /// Quarantines a reference on a moderator's word. `None` when no active reference has this id.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn quarantine(
         &self,
         (who, session): (&str, &str),
@@ -143,11 +144,11 @@ impl Gallery {
         })
     }
 
-    /// Takes a seller's appeal against a decision that restricts. `None` when there is no such case; `false` when it was
-    /// not decided so, or was appealed already.
+    /// Records a seller's appeal against a decision that restricts. `None` when there is no such case; `false` when its
+    /// decision does not restrict, or was appealed before.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn appeal(
         &self,
         (who, session): (&str, Option<&str>),
@@ -162,7 +163,7 @@ impl Gallery {
             if case.status != CaseStatus::Decided || !restricted || case.appeal.is_some() {
                 return Ok(Some((case, false)));
             }
-            // Where an earlier decision was followed, its author is named already.
+            // If the case followed a precedent, the precedent's author is already recorded.
             let author = case.first_decided_by.clone().or_else(|| case.decided_by.clone());
             let appealed = Case {
                 status: CaseStatus::Appealed,
@@ -179,7 +180,7 @@ impl Gallery {
     }
 }
 
-/// Cases that were decided as this one was are asked again once it is decided otherwise.
+/// Reopens cases that followed this one as a precedent, once it is decided otherwise.
 pub(super) fn reopen_followers(transaction: &Writing<'_>, who: &str, check_id: &str) -> rusqlite::Result<()> {
     let followers: Vec<String> = transaction
         .prepare_cached(

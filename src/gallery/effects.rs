@@ -1,4 +1,4 @@
-//! What a deed has changed, kept in the log, so that it can be undone.
+//! What a recorded act changed, stored in the audit log, so that it can be undone.
 
 use std::collections::BTreeSet;
 
@@ -17,18 +17,18 @@ use super::writer::Writing;
 use super::{Case, CaseStatus, Decision, Mark, Outcome, Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
 
-/// What became of an undoing.
+/// The result of [`Gallery::undo`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Undone {
-    /// The newest thing that the session did is undone.
+    /// The session's newest act is undone.
     Done(Box<AuditEntry>),
-    /// There is nothing to undo.
+    /// The session has nothing to undo.
     Nothing,
-    /// Somebody has changed it since.
+    /// Somebody has changed its subject since, so it was not undone.
     ChangedSince(Box<AuditEntry>),
 }
 
-/// What a deed found or left, as far as it changed it.
+/// The rows that an act changed, as they were before it or after it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Effects {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,15 +37,15 @@ pub(super) struct Effects {
     pub(super) pairs: Vec<Pair>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) outcomes: Vec<Outcome>,
-    /// As the fourth version of the schema wrote it, one at most.
+    /// Written by schema version 4, at most one.
     #[serde(default, skip_serializing)]
     outcome: Option<Outcome>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) references: Vec<Standing>,
-    /// References whose mark follows from what people have decided; undoing works it out anew.
+    /// References whose mark follows from moderators' decisions; undoing computes it again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) restood: Vec<Standing>,
-    /// Key of a reference that was added.
+    /// Key of a reference that the act added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) added: Option<u64>,
 }
@@ -63,14 +63,13 @@ impl Effects {
         Self { references: vec![Standing::of(reference)], ..Self::default() }
     }
 
-    /// Whether the deed has changed the mark of a reference that stands so on its other side: if not, the mark is whatever
-    /// became of it since.
+    /// Whether the act changed this reference's mark. If not, the mark is whatever later acts made it.
     fn marks_otherwise(&self, standing: &Standing) -> bool {
         self.references.iter().any(|other| other.key == standing.key && other.mark != standing.mark)
     }
 }
 
-/// What people and hygiene change of a reference.
+/// The fields of a reference that people and hygiene change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Standing {
     key: u64,
@@ -94,7 +93,7 @@ impl Standing {
     }
 }
 
-/// Marks a reference, or takes its mark away; how it stood and how it stands.
+/// Sets or clears a reference's mark. Returns the reference's standing before and after.
 pub(super) fn set_mark(
     transaction: &Writing<'_>,
     found: Reference,
@@ -107,10 +106,10 @@ pub(super) fn set_mark(
 }
 
 impl Gallery {
-    /// Undoes the newest thing that a session has done and not undone yet.
+    /// Undoes the newest act of a session that is not undone yet.
     ///
     /// # Errors
-    /// When the database refuses; nothing is undone then.
+    /// When the database cannot be written; then nothing is undone.
     pub fn undo(&self, (who, session): (&str, &str)) -> Result<Undone, GalleryError> {
         let mut gone = None;
         let undone = self.write(|transaction| {
@@ -124,7 +123,7 @@ impl Gallery {
             };
             let (before, after) = (effects(&entry.before)?, effects(&entry.after)?);
             if !stands(transaction, who, (&before, &after))? {
-                // Told once; the next undo is about what was done before.
+                // Reported once; the next undo concerns the act before.
                 let deed = Deed { actor: who, session: Some(session), action: "undo-refused", subject: &entry.subject };
                 append(transaction, deed, &(), &serde_json::json!({ "undoes": entry.seq }))?;
                 return Ok(Undone::ChangedSince(Box::new(entry)));
@@ -141,9 +140,9 @@ impl Gallery {
     }
 }
 
-/// Whether everything is still as a deed has left it.
+/// Whether everything is still as the act left it.
 fn stands(transaction: &Writing<'_>, who: &str, (before, after): (&Effects, &Effects)) -> rusqlite::Result<bool> {
-    // A word about one photo can be taken back only while the case goes on, and nobody else works on it.
+    // A decision about one photo can be undone only while the case is open and nobody else has claimed it.
     if let (None, Some(pair)) = (&after.case, after.pairs.first()) {
         let goes_on =
             |case: Case| case.status != CaseStatus::Decided && case.holder().is_none_or(|holder| holder == who);
@@ -186,7 +185,7 @@ fn stands(transaction: &Writing<'_>, who: &str, (before, after): (&Effects, &Eff
     }
 }
 
-/// Puts back what a deed has changed; the sum of a photo that nobody may need any more is returned.
+/// Restores what an act changed. Returns the SHA-256 of a photo that perhaps no reference needs any more.
 fn revert(transaction: &Writing<'_>, who: &str, before: &Effects, after: &Effects) -> rusqlite::Result<Option<Sha256>> {
     for gone in &after.pairs {
         drop_pair(transaction, gone)?;
@@ -199,14 +198,14 @@ fn revert(transaction: &Writing<'_>, who: &str, before: &Effects, after: &Effect
         restand(transaction, key)?;
     }
     if let Some(case) = &before.case {
-        // Who takes it back goes on with it.
+        // The person who undoes a decision gets the case back.
         let mine = Case {
             claimed_by: Some(who.to_owned()),
             claimed_until: Timestamp::now().as_second() + CLAIM_SECONDS,
             ..case.clone()
         };
         overwrite_case(transaction, &mine)?;
-        // Where it was decided so before, too, that decision still stands.
+        // If the case was decided as fake before, too, that decision still stands.
         let is_fake = |case: &Case| case.decision == Some(Decision::Fake);
         if after.case.as_ref().is_some_and(is_fake) && !is_fake(case) {
             reopen_followers(transaction, who, &case.check_id)?;

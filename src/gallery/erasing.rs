@@ -1,5 +1,5 @@
-//! What is kept no longer: photos and checks that are old enough, and everything about a seller who wants it. The log says
-//! that something was erased and keeps its chain; see [`super::audit`].
+//! Retention and erasure: deletes photos and checks that are old enough, and a seller's data on request. The audit log
+//! records the erasure and keeps its chain; see [`super::audit`].
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use super::store::{Gallery, GalleryError, conversion, io_error, next_revision, s
 use super::writer::Writing;
 use crate::photo::Sha256;
 
-/// Rows that one transaction sweeps at most, so that checks need not wait.
+/// The greatest number of rows that one transaction deletes, so that checks need not wait.
 const AT_ONCE: u32 = 500;
 
-/// How old photos that no row names must be until a sweep takes them for left by a crash.
+/// The least age at which a sweep takes a photo without a row for one that a crash left.
 const LEFT: Duration = Duration::from_hours(1);
 
-/// How long what is kept.
+/// How long photos and checks are stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
-    /// Days that photos which were sent are kept, counted from the decision where there is one; those of cases that wait
-    /// are kept. 0 keeps them without end.
+    /// Days that photos sent to checks are stored, counted from the decision if there is one; those of waiting cases
+    /// stay. 0 stores them without end.
     pub photos_days: u32,
-    /// Days after which an allowed check is deleted, and one that was decided loses seller, listing and file names. 0 keeps
+    /// Days after which an allowed check is deleted, and a decided one loses seller, listing and file names. 0 stores
     /// them without end.
     pub checks_days: u32,
 }
@@ -39,21 +39,21 @@ impl Default for Retention {
     }
 }
 
-/// What was erased.
+/// Counts of erased data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Erased {
-    /// Checks that were deleted, or lost what names the seller.
+    /// Checks that were deleted, or lost the data that names the seller.
     pub checks: u64,
-    /// Photos.
+    /// Photos that were deleted.
     pub photos: u64,
-    /// Policies that authorised the seller.
+    /// Policies that authorised the seller and no longer do.
     pub policies: u64,
-    /// Entries of the log that are of its first form, and keep what they say.
+    /// Audit events of the first form, whose states cannot be erased.
     pub entries_kept: u64,
 }
 
 impl Erased {
-    /// Whether nothing was.
+    /// Whether nothing was erased.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
@@ -61,10 +61,10 @@ impl Erased {
 }
 
 impl Gallery {
-    /// Erases what is older than it may be.
+    /// Erases photos, checks and sessions that are past their retention.
     ///
     /// # Errors
-    /// When database or file system refuse; what was erased until then stays so.
+    /// When the database or a file cannot be written; what was erased until then stays erased.
     pub fn sweep(&self, retention: &Retention, now: Timestamp) -> Result<Erased, GalleryError> {
         let mut erased = Erased::default();
         self.write(|transaction| {
@@ -85,11 +85,11 @@ impl Gallery {
         Ok(erased)
     }
 
-    /// Erases everything about a seller but that something was: ids in checks, cases, decisions and policies, what was
-    /// written in cases, photos that no other check has. The verdicts and what they prove of a brand stay.
+    /// Erases a seller's data, keeping a record of the erasure: ids in checks, cases, decisions and policies, texts of
+    /// cases, photos that no other check has. Verdicts and outcomes stay.
     ///
     /// # Errors
-    /// When the database refuses; nothing is erased then.
+    /// When the database cannot be written; then nothing is erased.
     pub fn forget_seller(&self, actor: &str, seller_id: &str) -> Result<Erased, GalleryError> {
         let (mut erased, gone) = self.write(|transaction| {
             let ids: Vec<String> = transaction
@@ -115,12 +115,12 @@ impl Gallery {
             Ok((erased, gone))
         })?;
         self.remove_uploads(&gone)?;
-        // An earlier call may have ended before it had removed them.
+        // An earlier call may have stopped before it removed them.
         erased.photos += self.remove_left_uploads(Duration::ZERO)?;
         Ok(erased)
     }
 
-    /// Sweeps some rows in a transaction, then the photos that none needs any more. How many rows.
+    /// Erases some rows in a transaction, then the photos that no row needs any more. Returns the number of rows.
     fn sweep_some(
         &self,
         erased: &mut Erased,
@@ -132,10 +132,10 @@ impl Gallery {
         Ok(rows)
     }
 
-    /// Whether there may be more.
+    /// Returns whether more rows may be left.
     fn sweep_photos(&self, before: Timestamp, erased: &mut Erased) -> Result<bool, GalleryError> {
         let rows = self.sweep_some(erased, |transaction| {
-            // Decided cases count from the decision.
+            // For decided cases, retention counts from the decision.
             let old: Vec<(Vec<u8>, String)> = transaction
                 .prepare_cached(
                     "SELECT u.sha256, u.check_id FROM upload u LEFT JOIN moderation_case c ON c.check_id = u.check_id
@@ -158,7 +158,7 @@ impl Gallery {
         Ok(rows == AT_ONCE as usize)
     }
 
-    /// Whether there may be more.
+    /// Returns whether more rows may be left.
     fn sweep_checks(&self, before: Timestamp, erased: &mut Erased) -> Result<bool, GalleryError> {
         let rows = self.sweep_some(erased, |transaction| {
             let old: Vec<(String, bool)> = transaction
@@ -188,8 +188,8 @@ impl Gallery {
         Ok(rows == AT_ONCE as usize)
     }
 
-    /// Removes photos older than `age` that a crash has left: between a file and its row, or between a row and its file. How
-    /// many.
+    /// Removes photos older than `age` that a crash left between a file and its row, or between a row and its file.
+    /// Returns how many.
     fn remove_left_uploads(&self, age: Duration) -> Result<u64, GalleryError> {
         let old = self.uploads.files().map(|(sha256, _)| sha256).filter(|sha256| self.uploads.is_older(*sha256, age));
         let left: Vec<Sha256> = self.read(|db| {
@@ -201,8 +201,8 @@ impl Gallery {
         Ok(left.len() as u64)
     }
 
-    /// Removes files of photos that no row names, so that a crash does not bring them back. Inside a transaction, so that none
-    /// is sent meanwhile.
+    /// Removes files of photos that no row names, so that a crash does not bring them back. Inside a transaction, so
+    /// that nobody sends one of them meanwhile.
     fn remove_uploads(&self, photos: &[Sha256]) -> Result<(), GalleryError> {
         if photos.is_empty() {
             return Ok(());
@@ -226,14 +226,14 @@ fn days(days: u32) -> SignedDuration {
     SignedDuration::from_hours(i64::from(days) * 24)
 }
 
-/// The photo, if no row needs it any more.
+/// The photo's SHA-256, if no row needs the photo any more.
 fn unneeded(transaction: &Writing<'_>, sha256: &[u8]) -> rusqlite::Result<Option<Sha256>> {
     let mut statement = transaction.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM upload WHERE sha256 = ?1)")?;
     let gone: bool = statement.query_row([sha256], |row| row.get(0))?;
     Ok(<[u8; 32]>::try_from(sha256).ok().filter(|_| gone).map(Sha256))
 }
 
-/// Takes a check's photos from it; those that nobody else has.
+/// Removes a check's photos from it. Returns those that no other check has.
 fn release_uploads(transaction: &Writing<'_>, check_id: &str) -> rusqlite::Result<Vec<Sha256>> {
     let photos: Vec<Vec<u8>> = transaction
         .prepare_cached("DELETE FROM upload WHERE check_id = ?1 RETURNING sha256")?
@@ -243,7 +243,7 @@ fn release_uploads(transaction: &Writing<'_>, check_id: &str) -> rusqlite::Resul
     photos.iter().filter_map(|sha256| unneeded(transaction, sha256).transpose()).collect()
 }
 
-/// Takes from a check and its case what names the seller and the listing, and what was written about them.
+/// Removes the seller, the listing and the written texts from a check and its case.
 fn strip_check(transaction: &Writing<'_>, id: &str) -> rusqlite::Result<()> {
     let row = transaction
         .prepare_cached("SELECT answer, listing_id FROM listing_check WHERE id = ?1")?
@@ -280,7 +280,7 @@ fn stripped(answer: &str) -> serde_json::Result<String> {
     serde_json::to_string(&answer)
 }
 
-/// Takes a seller out of every policy that names it.
+/// Removes a seller from every policy that names it. Returns the number of policies.
 fn drop_authorisations(transaction: &Writing<'_>, seller_id: &str) -> rusqlite::Result<u64> {
     let naming: Vec<(String, String)> = transaction
         .prepare(

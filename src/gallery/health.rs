@@ -1,4 +1,4 @@
-//! What is wrong with the disk or the database, as far as reading and writing have shown it.
+//! Faults of the disk or the database that reading and writing have shown.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -9,14 +9,14 @@ use rusqlite::ErrorCode;
 
 use super::store::{Gallery, GalleryError, io_error};
 
-/// What keeps the gallery from being used.
+/// Why the gallery cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Pages of the database are not what they were: what is not found may be there.
+    /// Pages of the database are damaged: a query that finds nothing may be wrong.
     Damaged,
-    /// Nothing can be written: the disk is full, or read-only, or fails.
+    /// Writing fails: the disk is full, read-only or failing.
     Unwritable,
-    /// The database's file is no longer where it was opened: the data folder was removed, renamed or replaced. Only open
+    /// The database file is no longer at its path: the data folder was removed, renamed or replaced. Only open
     /// connections still reach the old file.
     Gone,
 }
@@ -28,7 +28,7 @@ impl Fault {
         match self {
             Self::Damaged => "the database is damaged; stop the service and restore a backup (touchstone restore)",
             Self::Unwritable => {
-                "nothing can be written: make room on the disk of the data folder, and see whether it is read-only"
+                "nothing can be written: make room on the disk of the data folder, and check whether it is read-only"
             }
             Self::Gone => {
                 "the data folder is not the one that was opened: put the original folder back, or restart the service with the right one"
@@ -37,7 +37,7 @@ impl Fault {
     }
 }
 
-/// The database's file by device and inode, because its path may later name another file, or none.
+/// Device and inode of the database file, because its path may later lead to another file, or to none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity(u64, u64);
 
@@ -47,7 +47,7 @@ impl Identity {
         Ok(Self(file.dev(), file.ino()))
     }
 
-    /// Whether the file is still at this path.
+    /// Whether the path still leads to the file.
     pub(super) fn is_there(self, path: &Path) -> bool {
         Self::of(path).is_ok_and(|now| now == self)
     }
@@ -57,7 +57,7 @@ impl Identity {
 pub(super) struct Health(Mutex<Option<Fault>>);
 
 impl Health {
-    /// Damage stays; what cannot be written may be written again.
+    /// Damage is permanent; a failure to write may pass.
     fn note(&self, fault: Fault) {
         let mut known = self.0.lock();
         if *known != Some(Fault::Damaged) {
@@ -88,7 +88,7 @@ impl Health {
         }
     }
 
-    /// Something was written.
+    /// A write succeeded.
     pub(super) fn wrote(&self) {
         let mut known = self.0.lock();
         if *known == Some(Fault::Unwritable) {
@@ -98,16 +98,16 @@ impl Health {
 }
 
 impl Gallery {
-    /// What keeps it from being used now, as far as is known.
+    /// The fault known from the reads and writes so far.
     #[must_use]
     pub fn known_fault(&self) -> Option<Fault> {
         if self.identity.is_there(&self.path) { *self.health.0.lock() } else { Some(Fault::Gone) }
     }
 
-    /// Tries to write to the database and beside the photos, and takes back that nothing can be written if it can.
+    /// Tries to write to the database and to the photo store; clears [`Fault::Unwritable`] if both succeed.
     ///
     /// # Errors
-    /// When it cannot.
+    /// When either cannot be written.
     pub fn try_to_write(&self) -> Result<(), GalleryError> {
         self.write(|transaction| {
             self.uploads.try_to_write().map_err(io_error)?;
@@ -115,7 +115,7 @@ impl Gallery {
         })
     }
 
-    /// Looks through the database's pages, and notes what is wrong with them.
+    /// Checks the database's pages and records damage. Returns SQLite's first finding, `None` if it has none.
     ///
     /// # Errors
     /// When it cannot be read.

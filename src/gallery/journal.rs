@@ -1,5 +1,5 @@
-//! What a run has done with each image: kept beside the database, so that a run that was stopped goes on, and so that
-//! a list of millions takes no memory.
+//! What a reindex run did with each photo. It is a file beside the database, so that a stopped run can resume and a
+//! list of millions takes no memory.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,30 +15,30 @@ use super::store::{GalleryError, parsed, signed, unsigned};
 use super::{BrandId, Polarity};
 use crate::photo::{Doubt, Sha256};
 
-/// What became of an image.
+/// What a run did with a photo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fate {
-    /// It comes in.
+    /// A new reference.
     Added,
-    /// It was in, and what the brand says of it changes.
+    /// The reference exists, and its details change.
     Changed,
-    /// It was in and stays as it is.
+    /// The reference exists and stays the same.
     Unchanged,
-    /// The same bytes came before in this run.
+    /// An earlier entry of this run has the same bytes.
     Duplicate,
-    /// It contradicts another reference: kept, but held back.
+    /// It contradicts another reference: added, but quarantined.
     Conflict,
-    /// It is no photo that can be used, or nothing that can be read.
+    /// It cannot be read, or is not a usable photo.
     Refused,
-    /// No longer named: it goes out.
+    /// The source no longer names it: the reference is removed.
     Removed,
     /// A reference that a pruning run cannot judge, because its source exists but cannot be used this time. It stays.
     Kept,
 }
 
 impl Fate {
-    /// All of them, in the order of a report.
+    /// All fates, in the order of a report.
     pub const ALL: [Self; 8] = [
         Self::Added,
         Self::Changed,
@@ -50,7 +50,7 @@ impl Fate {
         Self::Refused,
     ];
 
-    /// As stored and shown.
+    /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -75,51 +75,51 @@ impl std::str::FromStr for Fate {
     }
 }
 
-/// An image and what became of it.
+/// A photo and what a run did with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JournalEntry {
-    /// Where it is: path or URL.
+    /// Path or URL of the photo.
     pub source: String,
     /// Authentic or fake.
     pub polarity: Polarity,
-    /// What its place says of its content, such as size and time of change; the same one means the same bytes.
+    /// A version that the source gives, such as size and modification time; the same version means the same bytes.
     #[serde(skip)]
     pub version: Option<String>,
-    /// Normalised source of the reference that this entry may be about, or the folder that could not be read. `None` for a
-    /// row that cannot be read.
+    /// Normalised source of the reference that this entry may concern, or the folder that could not be read. `None` for
+    /// a row that cannot be read.
     #[serde(skip)]
     pub about: Option<String>,
-    /// Sum of its bytes, if they could be read.
+    /// SHA-256 of its bytes, if they could be read.
     #[serde(skip)]
     pub sha256: Option<Sha256>,
     /// Key of its reference, if it has one.
     #[serde(skip)]
     pub key: Option<u64>,
-    /// What became of it.
+    /// The result for this photo.
     pub fate: Fate,
-    /// Why: stable kebab-case code.
+    /// Reason, as a stable kebab-case code.
     pub code: Option<String>,
-    /// Why, in words.
+    /// Reason, as a sentence.
     pub detail: Option<String>,
-    /// Why it is a poor reference, if it is added as one.
+    /// Why it is a poor reference; empty for a good one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<Doubt>,
 }
 
-/// The journal of one brand. One process at a time holds it.
+/// The journal of one brand's runs. One process at a time may open it.
 pub struct Journal {
     path: PathBuf,
     db: Mutex<Connection>,
     brand: BrandId,
     pass: i64,
     run: String,
-    /// Held as long as the journal is.
+    /// Locked for as long as the journal is open.
     _lock: File,
-    /// A journal that nobody will go on with is gone with it.
+    /// The folder of a temporary copy, deleted with it.
     _folder: Option<tempfile::TempDir>,
 }
 
-/// Of the layout below.
+/// Version of the layout below.
 const VERSION: i64 = 2;
 /// Upgrades the previous layout.
 const FROM_1: &str =
@@ -149,16 +149,16 @@ const SCHEMA: &str = "
 ";
 
 impl Journal {
-    /// Opens the brand's journal in `folder`. `None` when another process holds it.
+    /// Opens the brand's journal in `folder`. `None` when another process has it open.
     ///
     /// # Errors
-    /// When it cannot be read or made.
+    /// When the journal cannot be read or created.
     pub fn open(folder: &Path, brand: &BrandId) -> Result<Option<Self>, GalleryError> {
         Self::open_in(folder, brand, None)
     }
 
-    /// Opens a temporary copy of the brand's journal in `folder`, or an empty one if there is none. Dropping the copy deletes
-    /// it.
+    /// Opens a temporary copy of the brand's journal in `folder`, or an empty one if there is none. Dropping the copy
+    /// deletes it.
     ///
     /// # Errors
     /// When the journal cannot be read or copied.
@@ -187,14 +187,14 @@ impl Journal {
         let path = folder.join(format!("{brand}.db"));
         let failed = |source| GalleryError::Journal { path: path.clone(), source };
         let db = Connection::open(&path).map_err(failed)?;
-        // What is lost with the power is done again; what is in the gallery is never lost.
+        // A power failure may lose journal entries, which the next run computes again; the gallery loses nothing.
         let open = || -> rusqlite::Result<(String, i64)> {
             db.pragma_update(None, "journal_mode", "WAL")?;
             db.pragma_update(None, "synchronous", "NORMAL")?;
             match db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
                 VERSION => {}
                 1 => db.execute_batch(&format!("BEGIN; {FROM_1} PRAGMA user_version = {VERSION}; COMMIT;"))?,
-                // A journal of another layout is begun anew: nothing is lost but time.
+                // A journal with an unknown layout starts empty, which costs only time.
                 _ => {
                     db.execute_batch("DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS item;")?;
                     db.pragma_update(None, "user_version", VERSION)?;
@@ -210,19 +210,19 @@ impl Journal {
         Ok(Some(Self { path, db: Mutex::new(db), brand: brand.clone(), pass, run, _lock: lock, _folder: passing }))
     }
 
-    /// Whose run it is.
+    /// The brand whose runs it records.
     #[must_use]
     pub fn brand(&self) -> &BrandId {
         &self.brand
     }
 
-    /// The run that is going on.
+    /// Id of the current run.
     #[must_use]
     pub fn run(&self) -> &str {
         &self.run
     }
 
-    /// The run was published: what comes next is another one.
+    /// Starts a new run, after the current one was published.
     ///
     /// # Errors
     /// When the journal cannot be written.
@@ -233,7 +233,7 @@ impl Journal {
         Ok(())
     }
 
-    /// The sum and version of an image's bytes as they were at an earlier look.
+    /// The SHA-256 and the version of a photo's bytes, as an earlier pass read them.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -248,7 +248,7 @@ impl Journal {
         })
     }
 
-    /// The entry of this pass that has brought the same bytes and was not refused.
+    /// The entry of this pass with the same bytes that was not refused.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -256,7 +256,7 @@ impl Journal {
         self.first("sha256 = ?2 AND fate NOT IN ('refused', 'duplicate', 'removed', 'kept')", Some(&&sha256.0[..]))
     }
 
-    /// The entry of this pass whose bytes these are and that was refused.
+    /// The refused entry of this pass with these bytes.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -264,7 +264,7 @@ impl Journal {
         self.first("sha256 = ?2 AND fate = 'refused'", Some(&&sha256.0[..]))
     }
 
-    /// Whether this pass has met these bytes.
+    /// Whether this pass has read these bytes.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -275,8 +275,8 @@ impl Journal {
         })
     }
 
-    /// A refused entry of this pass that may be about these bytes: an earlier pass read them from its source, or it is about
-    /// one of `places`.
+    /// A refused entry of this pass that may concern these bytes: an earlier pass read them from its source, or it
+    /// concerns one of `places`.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -296,7 +296,7 @@ impl Journal {
         Ok(None)
     }
 
-    /// Writes what became of an image.
+    /// Records what the run did with a photo.
     ///
     /// # Errors
     /// When the journal cannot be written.
@@ -326,7 +326,7 @@ impl Journal {
         .map(drop)
     }
 
-    /// Turns what brought a reference in into a conflict.
+    /// Turns the entries that brought this reference in into conflicts.
     ///
     /// # Errors
     /// When the journal cannot be written.
@@ -338,7 +338,7 @@ impl Journal {
         .map(drop)
     }
 
-    /// Whether an entry of this pass has brought a reference in, or met it.
+    /// Whether an entry of this pass added or found this reference.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -349,7 +349,7 @@ impl Journal {
         })
     }
 
-    /// The polarities that this pass has met.
+    /// The polarities of this pass's entries.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -363,7 +363,7 @@ impl Journal {
         })
     }
 
-    /// An entry of this pass of which nobody knows what it is about, if there is one.
+    /// An entry of this pass that may concern any reference, because its row could not be read.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -371,7 +371,7 @@ impl Journal {
         self.first("?2 IS NULL AND fate = 'refused' AND about IS NULL", None)
     }
 
-    /// Forgets what this pass has not met.
+    /// Deletes entries of earlier passes.
     ///
     /// # Errors
     /// When the journal cannot be written.
@@ -379,7 +379,7 @@ impl Journal {
         self.with(|db| db.execute("DELETE FROM item WHERE pass < ?1", [self.pass])).map(drop)
     }
 
-    /// How many of this pass have a code beside their fate.
+    /// How many entries of this pass have this code.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -391,7 +391,7 @@ impl Journal {
         })
     }
 
-    /// How many images of this pass are added with each doubt.
+    /// How many photos of this pass are added with each doubt.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -411,7 +411,8 @@ impl Journal {
         })
     }
 
-    /// The entries of this pass that are added with a doubt, ordered by source, at most `most`; and how many there are in all.
+    /// The entries of this pass that are added with a doubt, ordered by source, at most `most`; and how many there are
+    /// in all.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -428,7 +429,7 @@ impl Journal {
         })
     }
 
-    /// How many of this pass met each fate.
+    /// How many entries of this pass have each fate.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -443,7 +444,7 @@ impl Journal {
         })
     }
 
-    /// The entries of this pass that met a fate, by source, after `after`.
+    /// Entries of this pass with this fate, ordered by source, after `after`.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -464,7 +465,7 @@ impl Journal {
         })
     }
 
-    /// An entry of this pass that meets a condition on `?2`.
+    /// An entry of this pass that meets an SQL condition on `?2`.
     fn first(&self, condition: &str, value: Option<&dyn ToSql>) -> Result<Option<JournalEntry>, GalleryError> {
         self.with(|db| {
             let sql = format!("SELECT {COLUMNS} FROM item WHERE pass = ?1 AND {condition} LIMIT 1");

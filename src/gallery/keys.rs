@@ -1,4 +1,4 @@
-//! API keys as they are kept: who may call, for what, until when.
+//! Stored API keys: who may call, with which scope, until when.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use super::writer::Writing;
 use super::{BrandId, InvalidName};
 use crate::photo::Sha256;
 
-/// What a key is for.
+/// What a key may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "scope", content = "brand", rename_all = "lowercase")]
 pub enum Scope {
@@ -22,13 +22,13 @@ pub enum Scope {
     Platform,
     /// One brand: its own references, policy and certificate.
     Brand(BrandId),
-    /// Reads what moderators read.
+    /// Read access to everything that moderators read.
     Moderator,
-    /// Everything, keys too.
+    /// Everything, including keys.
     Admin,
 }
 
-/// What keys are for.
+/// The name of a scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub enum ScopeName {
@@ -36,17 +36,17 @@ pub enum ScopeName {
     Platform,
     /// One brand: its own references, policy and certificate
     Brand,
-    /// Reads what moderators read
+    /// Read access to everything that moderators read
     Moderator,
-    /// Everything, keys too
+    /// Everything, including keys
     Admin,
 }
 
 impl ScopeName {
-    /// All of them.
+    /// All scopes, in the order of the help.
     pub const ALL: [Self; 4] = [Self::Platform, Self::Brand, Self::Moderator, Self::Admin];
 
-    /// As stored and shown.
+    /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -70,10 +70,10 @@ impl FromStr for ScopeName {
 }
 
 impl Scope {
-    /// The scope called `name`, of `brand` where it is a brand's.
+    /// The scope called `name`, with the brand that a brand's key needs.
     ///
     /// # Errors
-    /// When a brand is missing, or is one too many.
+    /// When a brand's key has no brand, or another key has one.
     pub fn named(name: ScopeName, brand: Option<BrandId>) -> Result<Self, InvalidName> {
         match (name, brand) {
             (ScopeName::Platform, None) => Ok(Self::Platform),
@@ -88,7 +88,7 @@ impl Scope {
         }
     }
 
-    /// What it is called, without the brand.
+    /// The scope's name, without the brand.
     #[must_use]
     pub fn name(&self) -> ScopeName {
         match self {
@@ -99,7 +99,7 @@ impl Scope {
         }
     }
 
-    /// Whose it is, where it is a brand's.
+    /// The brand of a brand's key; `None` for other scopes.
     #[must_use]
     pub fn brand(&self) -> Option<&BrandId> {
         match self {
@@ -118,44 +118,44 @@ impl fmt::Display for Scope {
     }
 }
 
-/// A key. Its secret is not here: it was shown once, and only its sum is kept.
+/// An API key, without its secret: the secret was shown once, and only its SHA-256 is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ApiKey {
-    /// Its id; it also stands in the key itself.
+    /// Id of the key, which is also part of the key itself.
     pub id: String,
-    /// What it is for.
+    /// The scope: what the key may do.
     #[serde(flatten)]
     pub scope: Scope,
-    /// What it is for, in its maker's words.
+    /// Purpose of the key, in the words of its creator.
     pub label: String,
-    /// Requests a second at most; the service's own limit where absent.
+    /// Requests per second at most; if absent, the service's own limit applies.
     pub rate: Option<u32>,
-    /// Who made it: a key's id, or `command-line`, or `first-start`.
+    /// Who created it: the id of a key, or `command-line`, or `first-start`.
     pub created_by: String,
-    /// When it was made.
+    /// When the key was created.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// From when on it is refused.
+    /// The service rejects the key from this time on.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
-    /// Since when it is refused.
+    /// When the key was revoked.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub revoked_at: Option<Timestamp>,
 }
 
 impl Gallery {
-    /// Keeps a new key.
+    /// Stores a new key. `secret`: SHA-256 of its secret.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn add_key(&self, key: &ApiKey, secret: Sha256) -> Result<(), GalleryError> {
         self.write(|transaction| insert(transaction, key, secret))
     }
 
-    /// Keeps a key if there never was any; `false` when there was.
+    /// Stores a key if there has never been any; `false` if there has.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn add_first_key(&self, key: &ApiKey, secret: Sha256) -> Result<bool, GalleryError> {
         self.write(|transaction| {
             let none = transaction.query_row("SELECT NOT EXISTS (SELECT 1 FROM api_key)", [], |row| row.get(0))?;
@@ -166,7 +166,7 @@ impl Gallery {
         })
     }
 
-    /// The key of an id, with the sum of its secret; also one that has expired or was revoked.
+    /// The key with this id, and the SHA-256 of its secret; also one that has expired or was revoked.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -186,10 +186,10 @@ impl Gallery {
         self.read(all)
     }
 
-    /// Refuses a key from now on. `None` when there is no such key.
+    /// Revokes a key. `None` when there is no such key, or it is already revoked.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn revoke_key(&self, actor: &str, id: &str) -> Result<Option<ApiKey>, GalleryError> {
         self.write(|transaction| {
             let revoked = transaction

@@ -1,4 +1,4 @@
-//! Brands and their references: the source of truth, in SQLite, with the photos beside it.
+//! The gallery: brands and their references in SQLite, with their photos in files beside it.
 
 #![expect(clippy::disallowed_types, reason = "the one user of the database")]
 

@@ -1,22 +1,22 @@
-//! Checks of texts that others send, before they are stored: ids, names and free text.
+//! Checks of texts that callers send, before they are stored: ids, names and free text.
 
 use super::InvalidName;
 
-/// Why a text is refused.
+/// Why a text is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextFault {
     /// The text is empty or only white space.
     #[error("{field} is empty or blank; send visible text, or leave the field out")]
     Empty {
-        /// The field's name.
+        /// Name of the field in the request.
         field: String,
     },
     /// The text contains a control character.
-    #[error("{field} holds the control character U+{:04X} at byte {at}; remove it", u32::from(*.control))]
+    #[error("{field} contains the control character U+{:04X} at byte {at}; remove it", u32::from(*.control))]
     Control {
-        /// The field's name.
+        /// Name of the field in the request.
         field: String,
-        /// The character.
+        /// The control character.
         control: char,
         /// Its byte offset in the UTF-8 text, from 0.
         at: usize,
@@ -24,7 +24,7 @@ pub enum TextFault {
 }
 
 impl TextFault {
-    /// A stable kebab-case code.
+    /// Stable kebab-case code of the error.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {

@@ -12,35 +12,35 @@ use crate::photo::Sha256;
 /// What people found out about a check's match to a brand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The check.
+    /// Id of the check.
     pub check_id: String,
-    /// Whose reference was matched.
+    /// The brand whose reference was matched.
     pub brand: BrandId,
-    /// Its polarity.
+    /// The reference's polarity.
     pub polarity: Polarity,
-    /// Sum of the photo that was matched.
+    /// SHA-256 of the photo that matched.
     pub photo: Sha256,
-    /// Whether the match was right: a counterfeit, for a fake reference; the brand's picture, for an
-    /// authentic one.
+    /// Whether the match was right: for a fake reference, that the goods are counterfeit; for an authentic one, that
+    /// the photo is the brand's.
     pub confirmed: bool,
-    /// The calibrated probability that the check gave it, before the brand's shift, 0 to 1.
+    /// The calibrated score that the check gave, 0 to 1, before the brand's outcomes shifted it.
     pub score: f64,
-    /// The artefact that gave them.
+    /// Id of the scoring artefact that computed the score.
     pub scoring: String,
-    /// Who decided, as the caller names people.
+    /// Who decided, by the caller's name for that person.
     pub decided_by: Option<String>,
     /// Free text.
     pub note: Option<String>,
-    /// When.
+    /// When the outcome was decided.
     pub decided_at: Timestamp,
 }
 
 impl Gallery {
-    /// Keeps an outcome, in place of an earlier one of the same check, brand and polarity, and logs both. `by`: id of the
-    /// API key.
+    /// Stores an outcome, in place of an earlier one of the same check, brand and polarity, and logs both. `by`: id of
+    /// the API key.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn put_outcome(&self, by: &str, outcome: &Outcome) -> Result<(), GalleryError> {
         self.write(|transaction| {
             let before = Effects::of_outcomes(find_outcome(transaction, outcome)?.into_iter().collect());
@@ -51,7 +51,7 @@ impl Gallery {
         })
     }
 
-    /// A brand's outcomes under one artefact, oldest check first.
+    /// A brand's outcomes under one scoring artefact, oldest check first.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -64,7 +64,7 @@ impl Gallery {
         })
     }
 
-    /// Brands whose outcomes changed after `since`.
+    /// Brands whose outcomes changed after the revision `since`.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -103,7 +103,7 @@ pub(super) fn write_outcome(transaction: &Writing<'_>, outcome: &Outcome) -> rus
         .map(drop)
 }
 
-/// What is kept in the place of an outcome: of the same check, brand and polarity.
+/// The stored outcome of the same check, brand and polarity.
 pub(super) fn find_outcome(db: &Connection, of: &Outcome) -> rusqlite::Result<Option<Outcome>> {
     let sql =
         format!("SELECT {COLUMNS} FROM outcome WHERE check_id = ?1 AND brand = ?2 AND polarity = ?3 AND withdrawn = 0");
@@ -112,7 +112,7 @@ pub(super) fn find_outcome(db: &Connection, of: &Outcome) -> rusqlite::Result<Op
         .optional()
 }
 
-/// Takes back what somebody has said of a check, and returns it.
+/// Withdraws one person's outcomes of a check, and returns them.
 pub(super) fn withdraw_said(transaction: &Writing<'_>, check_id: &str, who: &str) -> rusqlite::Result<Vec<Outcome>> {
     let sql = format!("SELECT {COLUMNS} FROM outcome WHERE check_id = ?1 AND decided_by = ?2 AND withdrawn = 0");
     let said: Vec<Outcome> =
@@ -121,7 +121,7 @@ pub(super) fn withdraw_said(transaction: &Writing<'_>, check_id: &str, who: &str
     Ok(said)
 }
 
-/// Takes an outcome back.
+/// Withdraws an outcome. The row stays, so that readers see the change.
 pub(super) fn withdraw_outcome(transaction: &Writing<'_>, gone: &Outcome) -> rusqlite::Result<()> {
     let revision = next_revision(transaction)?;
     transaction

@@ -1,4 +1,4 @@
-//! Figures over checks and cases.
+//! Counts of checks and cases for the console.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -7,22 +7,22 @@ use serde::Serialize;
 use super::Decision;
 use super::store::{Gallery, GalleryError, optional, unsigned};
 
-/// How the console's work goes, by day and brand.
+/// Cases of one day and brand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DayCount {
     /// The day, UTC, `2026-11-24`.
     pub day: String,
-    /// The brand that was matched; `None` for cases without a match.
+    /// The brand of the leading match; `None` for cases without a match.
     pub brand: Option<String>,
-    /// Checks that were to be reviewed.
+    /// Checks with the action `review`.
     pub reviews: u64,
-    /// Checks that were to be blocked.
+    /// Checks with the action `block`.
     pub blocks: u64,
-    /// Cases of that day that are decided.
+    /// Cases of that day that are decided now.
     pub decided: u64,
-    /// Of these, by what was found, in the order of [`Decision::ALL`].
+    /// Decided cases by decision, in the order of [`Decision::ALL`].
     pub found: [u64; 4],
-    /// Of these, the ones whose match was wrong: no match, or a fake's photo of goods that were in order.
+    /// Decided cases whose match was wrong: no match, or a match to a fake reference whose goods were in order.
     pub overturned: u64,
 }
 
@@ -55,7 +55,7 @@ impl Gallery {
         })
     }
 
-    /// Checks by day from `since` on, oldest first.
+    /// Number of checks by day from `since` on, oldest first.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -69,7 +69,7 @@ impl Gallery {
         })
     }
 
-    /// Sellers with the most cases that were decided as fake, and when the last one came.
+    /// The sellers with the most cases decided as fake: id, number of these cases, and time of the newest.
     ///
     /// # Errors
     /// When the database cannot be read.

@@ -1,4 +1,4 @@
-//! What people have said of photos and references.
+//! Decisions of moderators about pairs of a photo and a reference.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -11,31 +11,32 @@ use super::writer::Writing;
 use super::{Decision, Mark};
 use crate::photo::{Look, Sha256};
 
-/// A reference whose matches were overturned in so many cases, and confirmed in fewer, never blocks by itself.
+/// A reference whose matches were overturned in at least this many cases, and confirmed in fewer, never blocks by
+/// itself.
 const OVERTURNED_ENOUGH: u64 = 3;
 
-/// A photo and a reference that somebody decided about.
+/// A photo and a reference that a moderator decided about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {
     /// Key of the reference.
     pub key: u64,
-    /// The check in which.
+    /// Id of the check that contained the photo.
     pub check_id: String,
-    /// Sum of the photo.
+    /// SHA-256 of the photo.
     pub photo: Sha256,
-    /// What it shows; `None` where that was not kept: then the pair is about the very same bytes only.
+    /// The photo's look; `None` where it was not stored: then the pair applies to the very same bytes only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub look: Option<Look>,
-    /// The seller: an authorisation holds for that one only.
+    /// The seller: an authorisation applies to this seller only.
     pub seller_id: Option<String>,
-    /// What was found.
+    /// The moderator's decision.
     pub decision: Decision,
-    /// When: of two that say different things, the later one holds.
+    /// When it was decided: of two contradictory decisions, the later one applies.
     pub decided_at: Timestamp,
 }
 
 impl Pair {
-    /// Whether a photo is the one that was decided about, perhaps compressed or scaled once more.
+    /// Whether a photo is the decided one, perhaps compressed or scaled again.
     #[must_use]
     pub fn is_about(&self, photo: Sha256, look: &Look) -> bool {
         self.photo == photo || self.look.as_ref().is_some_and(|known| known.is_same(look))
@@ -43,7 +44,7 @@ impl Pair {
 }
 
 impl Gallery {
-    /// What people have said of photos and these references.
+    /// All decided pairs of these references.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -60,7 +61,7 @@ impl Gallery {
         })
     }
 
-    /// In how many cases matches to a reference were confirmed, and in how many overturned.
+    /// The number of cases that confirmed matches to a reference, and the number that overturned them.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -83,13 +84,13 @@ fn pair(row: &Row<'_>) -> rusqlite::Result<Pair> {
     })
 }
 
-/// What stands in a pair's place.
+/// The stored pair of the same reference, check and photo.
 pub(super) fn find_pair(db: &Connection, of: &Pair) -> rusqlite::Result<Option<Pair>> {
     let sql = format!("SELECT {PAIR} FROM decided_pair WHERE key = ?1 AND check_id = ?2 AND photo = ?3");
     db.prepare_cached(&sql)?.query_row(params![signed(of.key), of.check_id, &of.photo.0[..]], pair).optional()
 }
 
-/// Writes a pair and returns what stood in its place.
+/// Writes a pair and returns the one that it replaced.
 pub(super) fn put_pair(transaction: &Writing<'_>, new: &Pair) -> rusqlite::Result<Option<Pair>> {
     let known = find_pair(transaction, new)?;
     transaction
@@ -113,7 +114,7 @@ pub(super) fn drop_pair(transaction: &Writing<'_>, gone: &Pair) -> rusqlite::Res
         .map(drop)
 }
 
-/// Drops what the decision has said that was appealed against; what was said of single photos on the way to it stands.
+/// Deletes the pairs that an appealed decision made; other decisions about single photos of the check stay.
 pub(super) fn drop_convictions(transaction: &Writing<'_>, check_id: &str) -> rusqlite::Result<Vec<Pair>> {
     let sql = format!("SELECT {PAIR} FROM decided_pair WHERE check_id = ?1 AND decision = ?2");
     let overruled: Vec<Pair> = transaction
@@ -132,7 +133,7 @@ fn record(db: &Connection, key: u64) -> rusqlite::Result<(u64, u64)> {
     .query_row([signed(key)], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))
 }
 
-/// What matches too many things that it is not proves nothing by itself, for as long as people's decisions say so.
+/// Marks a reference as overturned, or removes the mark, as moderators' decisions require.
 pub(super) fn restand(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<Option<Standing>> {
     let Some(found) = find_key(transaction, key)? else { return Ok(None) };
     let (confirmed, overturned) = record(transaction, key)?;
@@ -145,7 +146,8 @@ pub(super) fn restand(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<O
     set_mark(transaction, found, mark).map(|(_, is)| Some(is))
 }
 
-/// The pair, later than every other that is about its reference: the last word holds, also when the clock was set back.
+/// The pair with a time later than every other pair of its reference, so that the last decision applies even if the
+/// clock was set back.
 pub(super) fn last_word(transaction: &Writing<'_>, pair: &Pair) -> rusqlite::Result<Pair> {
     let known: Vec<Timestamp> = transaction
         .prepare_cached("SELECT decided_at FROM decided_pair WHERE key = ?1")?

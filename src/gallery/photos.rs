@@ -9,36 +9,36 @@ use super::Vault;
 use super::vault::{MORE, is_sealed, opened};
 use crate::photo::Sha256;
 
-/// Photos' bytes, or what was derived from them, each under the photo's sum: `<root>/ab/abcd…`. Sealed, where there is a
-/// vault.
+/// A store of photos' bytes, or of data derived from them, each under the photo's SHA-256: `<root>/ab/abcd…`. With a
+/// vault, the files are sealed.
 #[derive(Debug)]
 pub(super) struct PhotoStore {
     root: PathBuf,
-    /// What the files are, such as `photos`: sealed ones cannot be moved to another kind.
+    /// Kind of the files, such as `photos`: sealed ones cannot be moved to another kind.
     kind: &'static str,
     vault: Option<Arc<Vault>>,
 }
 
 impl PhotoStore {
-    /// Keeps files under `<folder>/<kind>`, which is made when missing.
+    /// Opens the store in `<folder>/<kind>`, and creates it if it is missing.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When the folder cannot be created.
     pub(super) fn open(folder: &Path, kind: &'static str, vault: Option<&Arc<Vault>>) -> io::Result<Self> {
         let root = folder.join(kind);
-        // For its owner alone: brands' images are confidential.
+        // Readable by the owner alone: brands' photos are confidential.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
         Ok(Self { root, kind, vault: vault.cloned() })
     }
 
-    /// Keeps `bytes`; once this returns they survive a crash.
+    /// Stores `bytes`; once this returns they survive a crash.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be read or written.
     pub(super) fn put(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
         let path = self.path(sha256);
         let folder = path.parent().unwrap_or(&self.root);
-        // What is there may have been put unsynced, a moment ago or before a crash, and its folder with it.
+        // An existing file may have been written unsynced, a moment ago or before a crash, and its folder with it.
         let synced = || File::open(&path).and_then(|file| file.sync_all());
         if !self.is_whole(sha256, bytes) || synced().is_err() {
             let file = self.written(sha256, bytes)?;
@@ -49,39 +49,39 @@ impl PhotoStore {
         File::open(&self.root)?.sync_all()
     }
 
-    /// Keeps `bytes`; once [`PhotoStore::sync`] returns they survive a crash.
+    /// Stores `bytes`; once [`PhotoStore::sync`] returns they survive a crash.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be read or written.
     pub(super) fn put_unsynced(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
         if cfg!(not(target_os = "linux")) {
             return self.put(sha256, bytes);
         }
         if self.is_whole(sha256, bytes) {
-            // As new as if it had been written: nobody takes it for one that was left.
+            // As new as a file just written, so that no sweep takes it for a left-over.
             return File::open(self.path(sha256))?.set_modified(SystemTime::now());
         }
         self.put_derived(sha256, bytes)
     }
 
-    /// Syncs whatever was put: many photos for the price of a few.
+    /// Syncs all that was put: many photos for the price of a few.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be read or written.
     #[cfg(target_os = "linux")]
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::syncfs(File::open(&self.root)?)?)
     }
 
-    /// Keeps bytes that can be made again: whole or not at all, but not synced.
+    /// Stores bytes that can be computed again: all or nothing, but not synced.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be read or written.
     pub(super) fn put_derived(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
         self.written(sha256, bytes)?.persist(self.path(sha256)).map(drop).map_err(|error| error.error)
     }
 
-    /// What [`PhotoStore::put_derived`] kept, if it is a file of at most `most` bytes.
+    /// The bytes that [`PhotoStore::put_derived`] stored, if the file has at most `most` bytes.
     #[must_use]
     pub(super) fn get_derived(&self, sha256: Sha256, most: u64) -> Option<Vec<u8>> {
         let path = self.path(sha256);
@@ -90,23 +90,23 @@ impl PhotoStore {
         opened(self.vault.as_deref(), self.kind, sha256, bytes).ok()
     }
 
-    /// Whether something is kept under `sha256`.
+    /// Checks that a file is stored under `sha256`.
     ///
     /// # Errors
-    /// When there is nothing.
+    /// When there is no such file.
     pub(super) fn check(&self, sha256: Sha256) -> io::Result<()> {
         fs::metadata(self.path(sha256)).map(drop)
     }
 
-    /// The photo of this sum, if its bytes still have it.
+    /// The photo with this SHA-256, if its bytes still have it.
     ///
     /// # Errors
-    /// When there is none, or it cannot be read, or it is damaged.
+    /// When there is none, it cannot be read, or it is damaged.
     pub(super) fn get_photo(&self, sha256: Sha256) -> io::Result<Vec<u8>> {
         self.whole(sha256, fs::read(self.path(sha256))?)
     }
 
-    /// The file of this photo as it is kept, sealed or not, if the photo in it still has its sum.
+    /// The stored file of this photo, sealed or not, if the photo in it still has its SHA-256.
     ///
     /// # Errors
     /// As [`PhotoStore::get_photo`].
@@ -121,14 +121,15 @@ impl PhotoStore {
         if Sha256::of(&bytes) == sha256 {
             return Ok(bytes);
         }
-        let detail = format!("the photo {sha256} is damaged: its bytes have another sum");
+        let detail = format!("the photo {sha256} is damaged: its bytes have another SHA-256");
         Err(io::Error::new(io::ErrorKind::InvalidData, detail))
     }
 
-    /// Writes a file anew if it is there and not sealed with the newest key. Nobody may delete it meanwhile.
+    /// Writes a file again if it exists and is not sealed with the newest key. The caller keeps others from deleting it
+    /// meanwhile.
     ///
     /// # Errors
-    /// When it cannot be read or written; it stays as it was then.
+    /// When the file cannot be read or written; then it stays unchanged.
     pub(super) fn reseal(&self, sha256: Sha256) -> io::Result<bool> {
         let Some(vault) = &self.vault else { return Ok(false) };
         let path = self.path(sha256);
@@ -145,18 +146,18 @@ impl PhotoStore {
         file.persist(&path).map(|_| true).map_err(|error| error.error)
     }
 
-    /// Writes a file and removes it.
+    /// Writes a file and removes it, to see whether the store can be written.
     pub(super) fn try_to_write(&self) -> io::Result<()> {
         let mut file = tempfile::tempfile_in(&self.root)?;
         file.write_all(&vec![0; 1 << 16])?;
         file.sync_all()
     }
 
-    /// A file with these bytes, sealed where there is a vault, in the folder that it belongs in and under no name yet.
+    /// A new file with these bytes, sealed if there is a vault, in its folder and without a name yet.
     fn written(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
         let path = self.path(sha256);
         let folder = path.parent().unwrap_or(&self.root);
-        // Not the folders above: a data folder that was renamed away must not come into being again beside it.
+        // Does not create the parent folders: if the data folder was renamed, it must not reappear.
         match fs::create_dir(folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
@@ -169,20 +170,21 @@ impl PhotoStore {
         Ok(file)
     }
 
-    /// Whether these bytes are there, undamaged, and sealed as they should be.
+    /// Whether these bytes are stored undamaged, and sealed as they should be.
     fn is_whole(&self, sha256: Sha256, bytes: &[u8]) -> bool {
         let more = if self.vault.is_some() { MORE } else { 0 };
         let file = fs::metadata(self.path(sha256));
         file.is_ok_and(|file| file.len() == bytes.len() as u64 + more) && self.get_photo(sha256).is_ok()
     }
 
-    /// Whether it is there and as old as `age`: what no row names is left by a crash then; before, its row may be on its way.
+    /// Whether the file exists and is at least `age` old: if no row names it then, a crash left it; a younger one may
+    /// still get its row.
     pub(super) fn is_older(&self, sha256: Sha256, age: Duration) -> bool {
         let modified = fs::metadata(self.path(sha256)).and_then(|file| file.modified());
         modified.is_ok_and(|when| SystemTime::now().duration_since(when).is_ok_and(|is| is >= age))
     }
 
-    /// Every file that is kept.
+    /// Every stored file.
     pub(super) fn files(&self) -> impl Iterator<Item = (Sha256, PathBuf)> {
         walkdir::WalkDir::new(&self.root).min_depth(2).max_depth(2).into_iter().filter_map(|entry| {
             let entry = entry.ok().filter(|entry| entry.file_type().is_file())?;
@@ -190,10 +192,10 @@ impl PhotoStore {
         })
     }
 
-    /// Forgets them. Nothing to forget is fine.
+    /// Removes a file. A missing file is no error.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be read or written.
     pub(super) fn remove(&self, sha256: Sha256) -> io::Result<()> {
         match fs::remove_file(self.path(sha256)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -201,20 +203,20 @@ impl PhotoStore {
         }
     }
 
-    /// As [`PhotoStore::remove`]; once this returns a crash does not bring them back.
+    /// As [`PhotoStore::remove`]; once this returns a crash does not bring the file back.
     ///
     /// # Errors
-    /// As there.
+    /// When the file cannot be removed, or its folder not synced.
     pub(super) fn remove_synced(&self, sha256: Sha256) -> io::Result<()> {
         self.remove(sha256)?;
         match self.path(sha256).parent().map(File::open) {
             Some(Ok(folder)) => folder.sync_all(),
-            // Where there is no folder there is no photo.
+            // Without the folder there is no photo.
             _ => Ok(()),
         }
     }
 
-    /// Where there is no such call, each was synced by itself.
+    /// Does nothing where the system has no such call: `put_unsynced` synced each file.
     ///
     /// # Errors
     /// None.

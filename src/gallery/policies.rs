@@ -5,7 +5,7 @@ use super::store::{Gallery, GalleryError, conversion, next_revision, parsed, sig
 use super::{BrandId, Policy, StoredPolicy};
 
 impl Gallery {
-    /// Policies that changed after `since`.
+    /// Policies that changed after the revision `since`.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -18,7 +18,7 @@ impl Gallery {
         })
     }
 
-    /// A brand's policy; version 0 and the defaults when it has none.
+    /// A brand's policy; version 0 with the defaults if it has set none.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -32,11 +32,11 @@ impl Gallery {
         })
     }
 
-    /// Puts a policy in place of the brand's, counts its version up and logs both. With `expected`, only when
-    /// the stored version is that one; `None` says that it was not. `by`: id of the API key.
+    /// Replaces a brand's policy, increments its version and logs both. With `expected`, only if the stored version
+    /// equals it; otherwise returns `None`. `by`: id of the API key.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn set_policy(
         &self,
         by: &str,

@@ -5,20 +5,20 @@ use utoipa::ToSchema;
 use super::check_name;
 use crate::embed::ScoreThresholds;
 
-/// What the marketplace should do with a listing. Ordered by severity.
+/// What the marketplace should do with a listing, ordered by severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// Let it go live.
+    /// Let the listing go live.
     Allow,
-    /// A person should look first.
+    /// Have a person check the listing first.
     Review,
-    /// Keep it from going live.
+    /// Keep the listing from going live.
     Block,
 }
 
 impl Action {
-    /// As shown.
+    /// The name in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -29,22 +29,22 @@ impl Action {
     }
 }
 
-/// How one brand wants its matches answered.
+/// How a brand wants its matches answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// Thresholds that differ from the model's own, for the model that was in use when they were set.
     pub thresholds: ThresholdOverrides,
-    /// Whether a match to a known fake may be blocked without a person. It is, from the brand's certified
-    /// threshold on; while there is no certificate it goes to review all the same.
+    /// Whether a match to a known fake may be blocked without a person, from the brand's certified threshold on.
+    /// Without a certificate such a match goes to review all the same.
     pub block: bool,
-    /// Answer to a reused authentic photo from a seller who is not authorised: `allow` or `review`.
+    /// Action for an authentic photo that a seller reuses without authorisation: `allow` or `review`.
     pub authentic_reuse: Action,
-    /// Answer to a look-alike: `allow` or `review`.
+    /// Action for a look-alike: `allow` or `review`.
     pub lookalike: Action,
-    /// Answer to the brand's logo in a photo: `allow` or `review`.
+    /// Action for the brand's logo in a photo: `allow` or `review`.
     pub brand_mark_seen: Action,
-    /// Answer to something near the brand's logo that is not the same: `allow` or `review`. A known imitation is always
+    /// Action for a sign near the brand's logo that is not the same: `allow` or `review`. A known imitation is always
     /// reviewed.
     pub brand_mark_imitated: Action,
     /// Ids of sellers who may use the brand's photos.
@@ -65,20 +65,20 @@ impl Default for Policy {
     }
 }
 
-/// A policy as stored: 0 is the version of a brand that has none and follows the defaults.
+/// A stored policy. A brand without one has version 0 and the defaults.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct StoredPolicy {
-    /// Counts up with each change.
+    /// Counts up with each change; 0 means that none is stored.
     pub version: u64,
-    /// Identity of the model that its thresholds were set for.
+    /// Identity of the model for which its thresholds were set.
     pub model: String,
-    /// The policy.
+    /// The brand's settings.
     pub policy: Policy,
 }
 
 impl StoredPolicy {
-    /// What of it holds under `model`: similarities of one model say nothing under another, so its
-    /// threshold for look-alikes is left out there. Probabilities mean the same under every model.
+    /// The part that applies under `model`: similarities of one model mean nothing under another, so the threshold for
+    /// look-alikes is left out there. Probabilities mean the same under every model.
     #[must_use]
     pub fn under(mut self, model: &str) -> Self {
         if self.model != model {
@@ -93,39 +93,39 @@ impl StoredPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ThresholdOverrides {
-    /// See the verdict `known_fake_match`.
+    /// Threshold of the verdict `known_fake_match`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fake_match: Option<f32>,
-    /// See the verdict `known_fake_likely`.
+    /// Threshold of the verdict `known_fake_likely`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fake_likely: Option<f32>,
-    /// See the verdict `authentic_photo_reuse`.
+    /// Threshold of the verdict `authentic_photo_reuse`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authentic_reuse: Option<f32>,
-    /// See the verdict `same_product_lookalike`.
+    /// Threshold of the verdict `same_product_lookalike`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lookalike: Option<f32>,
 }
 
-/// A policy that cannot be taken.
+/// Why a policy is rejected.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum PolicyError {
-    /// A threshold out of range or order.
+    /// A threshold is out of range or order.
     #[error("{0}")]
     Thresholds(String),
     /// `block` where only `allow` or `review` is possible.
     #[error("{field} is block, expected allow or review: only a certified match to a known fake blocks")]
     NeverBlocks {
-        /// The field.
+        /// Name of the field.
         field: &'static str,
     },
-    /// A list too long or an empty id.
+    /// A list of sellers is too long, or contains an empty or over-long id.
     #[error("{0}")]
     Sellers(String),
 }
 
 impl PolicyError {
-    /// A stable kebab-case code.
+    /// Stable kebab-case code of the error.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -137,7 +137,7 @@ impl PolicyError {
 }
 
 impl Policy {
-    /// The thresholds in force: the brand's own, else the model's.
+    /// The thresholds in effect: the brand's own, else the model's.
     #[must_use]
     pub fn thresholds(&self, model: &ScoreThresholds) -> ScoreThresholds {
         let own = &self.thresholds;
@@ -150,15 +150,15 @@ impl Policy {
         }
     }
 
-    /// Whether this policy may be stored for a gallery under this model.
+    /// Checks whether this policy may be stored under this model.
     ///
     /// # Errors
-    /// [`PolicyError`] with got and expected.
+    /// [`PolicyError`] with the value and what was expected.
     pub fn validate(&self, model: &ScoreThresholds) -> Result<(), PolicyError> {
         if let Some(fault) = self.thresholds(model).fault() {
             return Err(PolicyError::Thresholds(fault));
         }
-        // Searches stop at the model's own: below it lies what matches by chance.
+        // Searches stop at the model's own threshold: below it, photos match by chance.
         if self.thresholds.lookalike.is_some_and(|own| own < model.lookalike) {
             let (least, got) = (model.lookalike, self.thresholds.lookalike.unwrap_or_default());
             return Err(PolicyError::Thresholds(format!("lookalike is {got}, expected the model's {least} to 1")));

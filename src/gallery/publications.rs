@@ -1,4 +1,5 @@
-//! What changes the gallery as a whole, and can be undone as a whole: a published reindex, another model.
+//! Publications: changes of the gallery as a whole that can be undone as a whole, a published reindex or a promoted
+//! model.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -12,60 +13,60 @@ use super::writer::Writing;
 use super::{BrandId, Details, Mark, Polarity, Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
 
-/// What a publication changed.
+/// The change that a publication made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Published {
-    /// A brand's references.
+    /// A reindex run changed a brand's references.
     Reindex {
-        /// The brand.
+        /// The brand whose references changed.
         brand: BrandId,
-        /// The run.
+        /// Id of the reindex run.
         run: String,
     },
-    /// The model that serves.
+    /// Another model was promoted.
     Model {
-        /// Its name.
+        /// Name of the promoted model.
         name: String,
     },
 }
 
-/// One change of what is served as a whole.
+/// One recorded publication.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Publication {
-    /// Counts up.
+    /// Position among all publications, from 1.
     pub number: u64,
-    /// What it changed.
+    /// The change.
     #[serde(flatten)]
     pub what: Published,
-    /// The gallery's revision that it made.
+    /// The gallery revision that the publication made.
     pub revision: u64,
-    /// When.
+    /// When it was published.
     pub published_at: Timestamp,
-    /// When it was undone, if it was.
+    /// When it was undone; `None` if it still applies.
     pub undone_at: Option<Timestamp>,
-    /// Whether it is too old to be undone.
+    /// Whether the data to undo it was deleted.
     pub forgotten: bool,
 }
 
-/// What a run does to the gallery beside bringing in what it has staged.
+/// The changes of a reindex run, besides activating the references that it staged.
 #[derive(Debug, Default)]
 pub struct RunChanges {
-    /// What the brand says anew of references; what it is silent about stays.
+    /// New details by reference key, with the gaps filled from the old ones.
     pub details: HashMap<u64, Details>,
-    /// References to hold back, staged or active.
+    /// References to quarantine, staged or active, by key.
     pub quarantined: HashMap<u64, Quarantine>,
-    /// References never to block by.
+    /// References that must never block, by key.
     pub marks: HashMap<u64, Mark>,
-    /// The group of near-copies that references belong to.
+    /// Group of near-duplicates by reference key.
     pub groups: HashMap<u64, u64>,
-    /// Groups that are part of another one now.
+    /// Groups that became part of another group: old number to new.
     pub joined_groups: HashMap<u64, u64>,
-    /// References to take out.
+    /// Keys of references to remove.
     pub removed: HashSet<u64>,
 }
 
-/// What of a reference a publication may change, as it was before.
+/// The fields of a reference that a publication may change, with their values before it.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Before {
     polarity: Polarity,
@@ -78,17 +79,17 @@ struct Before {
 }
 
 impl Gallery {
-    /// Brings in what `run` has staged and makes its other changes, in one transaction: every reader sees all of it
-    /// or nothing.
+    /// Activates the references that `run` staged and makes its other changes, in one transaction: every reader sees
+    /// all of them or none.
     ///
     /// # Errors
-    /// When the database refuses; nothing is changed then.
+    /// When the database cannot be written; then nothing is changed.
     pub fn publish_run(&self, brand: &BrandId, run: &str, changes: &RunChanges) -> Result<Publication, GalleryError> {
         self.write(|transaction| {
             let revision = next_revision(transaction)?;
             let what = Published::Reindex { brand: brand.clone(), run: run.to_owned() };
             let number = insert_publication(transaction, &what, revision)?;
-            // What came by another way since it was staged is there already.
+            // If a photo was added by another way since it was staged, the staged reference is dropped.
             let overtaken = format!(
                 "UPDATE reference AS s SET state = 'deleted' WHERE state = 'staged' AND run = ?1 AND EXISTS (
                  SELECT 1 FROM reference r WHERE r.brand = s.brand AND r.sha256 = s.sha256 AND r.state IN {PRESENT})"
@@ -120,10 +121,10 @@ impl Gallery {
         })
     }
 
-    /// Makes another model serve.
+    /// Records that another model serves.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn promote(&self, model: &str) -> Result<Publication, GalleryError> {
         self.write(|transaction| {
             let revision = next_revision(transaction)?;
@@ -132,7 +133,7 @@ impl Gallery {
         })
     }
 
-    /// The name of the model that was made to serve, if one was and that is not undone.
+    /// The name of the promoted model, if a promotion still applies.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -157,7 +158,7 @@ impl Gallery {
         })
     }
 
-    /// The publication that a run made, if it was published.
+    /// The publication that a run made; `None` if it was not published.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -168,11 +169,11 @@ impl Gallery {
         })
     }
 
-    /// Undoes the newest publication that holds: what it brought in is retired, what it changed is as before, unless
-    /// it was changed again since. `None` when there is nothing that can be undone.
+    /// Undoes the newest publication that still applies: references that it activated are retired, and the others get
+    /// their former fields back, unless somebody has changed them since. `None` when nothing can be undone.
     ///
     /// # Errors
-    /// When the database refuses; nothing is changed then.
+    /// When the database cannot be written; then nothing is changed.
     pub fn undo_publication(&self) -> Result<Option<Publication>, GalleryError> {
         self.write(|transaction| {
             let sql = format!("SELECT {COLUMNS} FROM publication WHERE undone_at IS NULL ORDER BY number DESC LIMIT 1");
@@ -191,7 +192,7 @@ impl Gallery {
             )?;
             for (key, before) in changed_by(transaction, &last)? {
                 let Some(found) = find_key(transaction, key)? else { continue };
-                // The photo may have come back by another way meanwhile.
+                // The photo may have been added again by another way meanwhile.
                 let rival = before.state.is_present() && !found.state.is_present() && has_rival(transaction, &found)?;
                 if !rival {
                     overwrite(transaction, &before.restored_to(found), revision)?;
@@ -201,10 +202,10 @@ impl Gallery {
         })
     }
 
-    /// Gives up undoing all but the newest `keep` publications, and forgets what they had retired.
+    /// Deletes the data to undo all but the newest `keep` publications, and the references that they retired.
     ///
     /// # Errors
-    /// When database or file system refuse.
+    /// When the database or a file cannot be written.
     pub fn forget_publications(&self, keep: usize) -> Result<(), GalleryError> {
         let gone: Vec<Sha256> = self.write(|transaction| {
             let newest: u64 = transaction
@@ -228,10 +229,10 @@ impl Gallery {
         gone.into_iter().try_for_each(|sha256| self.drop_photo(sha256))
     }
 
-    /// Drops what was staged for the brand by any other run than `run`, which will not be published any more.
+    /// Deletes references of the brand that another run than `run` staged: that run will not be published any more.
     ///
     /// # Errors
-    /// When database or file system refuse.
+    /// When the database or a file cannot be written.
     pub fn drop_staged(&self, brand: &BrandId, run: &str) -> Result<(), GalleryError> {
         let stale = self.write(|transaction| {
             let stale: Vec<(u64, Sha256)> = transaction
@@ -246,7 +247,7 @@ impl Gallery {
         stale.into_iter().try_for_each(|(_, sha256)| self.drop_photo(sha256))
     }
 
-    /// Keys of what a run has staged.
+    /// Keys of the references that a run has staged.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -258,10 +259,10 @@ impl Gallery {
         })
     }
 
-    /// Drops one staged reference.
+    /// Deletes one staged reference.
     ///
     /// # Errors
-    /// When database or file system refuse.
+    /// When the database or a file cannot be written.
     pub fn unstage(&self, key: u64) -> Result<(), GalleryError> {
         let staged = self.write(|transaction| {
             let found = find_key(transaction, key)?.filter(|found| found.state == ReferenceState::Staged);
@@ -272,13 +273,13 @@ impl Gallery {
 }
 
 impl RunChanges {
-    /// Whether nothing would change.
+    /// Whether there are no changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys().is_empty()
     }
 
-    /// The keys that it names.
+    /// The keys of all references that change.
     fn keys(&self) -> BTreeSet<u64> {
         let keys = self.details.keys().chain(self.quarantined.keys()).chain(self.marks.keys());
         keys.chain(self.groups.keys()).chain(&self.removed).copied().collect()
@@ -331,8 +332,8 @@ impl Before {
     }
 }
 
-/// Keeps a reference as it is before the publication changes it. Of one that the publication brought in there is
-/// nothing to keep.
+/// Stores a reference's fields before the publication changes them. Does nothing for a reference that the publication
+/// activated.
 fn remember(transaction: &Writing<'_>, number: u64, found: &Reference) -> rusqlite::Result<()> {
     let before = serde_json::to_string(&Before::of(found)).map_err(|error| conversion(2, error))?;
     transaction
@@ -341,7 +342,7 @@ fn remember(transaction: &Writing<'_>, number: u64, found: &Reference) -> rusqli
     Ok(())
 }
 
-/// What a publication changed and nobody has changed since.
+/// References that a publication changed and nobody has changed since.
 fn changed_by(db: &Connection, publication: &Publication) -> rusqlite::Result<Vec<(u64, Before)>> {
     let mut statement = db.prepare(
         "SELECT e.key, e.before FROM publication_effect e JOIN reference r ON r.key = e.key
@@ -354,7 +355,7 @@ fn changed_by(db: &Connection, publication: &Publication) -> rusqlite::Result<Ve
     rows.collect()
 }
 
-/// Whether the brand has the photo by another reference.
+/// Whether another reference gives the brand this photo.
 fn has_rival(db: &Connection, reference: &Reference) -> rusqlite::Result<bool> {
     let sql = format!(
         "SELECT EXISTS (SELECT 1 FROM reference WHERE brand = ?1 AND sha256 = ?2 AND key <> ?3 AND state IN {PRESENT})"

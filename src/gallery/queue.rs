@@ -1,4 +1,4 @@
-//! Which case is next, and who works on what.
+//! The order of the moderation queue, and claims of cases.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, ToSql, params};
@@ -9,62 +9,62 @@ use super::store::{Gallery, GalleryError, optional, unsigned};
 use super::writer::Writing;
 use super::{Case, CaseStatus};
 
-/// Seconds that a claim holds without its holder doing anything.
+/// Seconds that a claim lasts without an act of its holder.
 pub(super) const CLAIM_SECONDS: i64 = 15 * 60;
 
-/// Seconds of waiting that put a case 0.1 ahead.
+/// Seconds of waiting that add 0.1 to a case's risk.
 const PATIENCE_SECONDS: f64 = 3.0 * 24.0 * 3600.0;
 
 /// A case in the queue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Queued {
-    /// The case.
+    /// The waiting, decided or appealed case.
     pub case: Case,
-    /// What the queue is ordered by: the match's probability (0.6 of it for an authentic image, which says nothing of the
-    /// goods), up to 0.3 for the share of the seller's decided cases that were counterfeit, and 0.1 for each three days of
-    /// waiting, so that none waits for ever.
+    /// The queue's order: the match's probability (times 0.6 for an authentic photo, which says nothing about the
+    /// goods), plus up to 0.3 for the share of the seller's decided cases that were counterfeit, plus 0.1 for each
+    /// three days of waiting, so that no case waits for ever.
     pub risk: f64,
-    /// The seller's cases that were decided as fake.
+    /// Number of the seller's cases that were decided as fake.
     pub seller_fakes: u64,
-    /// All decided cases of the seller.
+    /// Number of the seller's decided cases.
     pub seller_decided: u64,
 }
 
-/// Which cases to list.
+/// Which cases to list. Filters that are `None` accept every case.
 #[derive(Debug, Clone, Default)]
 pub struct QueueQuery {
-    /// Of this brand.
+    /// Only this brand.
     pub brand: Option<String>,
-    /// With this verdict.
+    /// Only this verdict.
     pub verdict: Option<String>,
-    /// With this action.
+    /// Only this action.
     pub action: Option<String>,
-    /// Of this seller.
+    /// Only this seller.
     pub seller: Option<String>,
-    /// In this status; without one, those that wait: open and appealed.
+    /// Only this status; `None` lists waiting cases: open and appealed.
     pub status: Option<CaseStatus>,
-    /// Only those that this person may decide now: not claimed by others, and no appeal against their own decision.
+    /// Only cases that this person may decide now: not claimed by others, and not an appeal against their own decision.
     pub free_for: Option<String>,
-    /// Not those that this session has given back within the time of a claim.
+    /// Leaves out cases that this session has released within the last 15 minutes.
     pub not_released_in: Option<String>,
-    /// The case or the listing with this id; without a status, also where it is decided.
+    /// Only the case or the listing with this id; without a status, decided ones too.
     pub id: Option<String>,
-    /// How many at most.
+    /// The greatest number of cases to return.
     pub limit: usize,
-    /// How many to leave out before.
+    /// The number of cases to skip first.
     pub offset: usize,
 }
 
-/// What became of claiming a case.
+/// The result of [`Gallery::claim`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Claimed {
-    /// It is theirs, for a while.
+    /// The caller has claimed the case, for 15 minutes.
     Yours(Box<Case>),
-    /// Somebody else works on it.
+    /// Somebody else has claimed it.
     Taken(Box<Case>),
-    /// They decided it before the appeal: somebody else has to.
+    /// The caller decided it before the appeal, so somebody else has to decide now.
     OwnDecision(Box<Case>),
-    /// It is decided.
+    /// It is already decided.
     Decided(Box<Case>),
 }
 
@@ -77,7 +77,7 @@ impl Gallery {
         self.read(|db| queue(db, query))
     }
 
-    /// How many cases there are by the same filters.
+    /// The number of cases that the same filters accept.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -89,7 +89,7 @@ impl Gallery {
         })
     }
 
-    /// How many cases wait, and since when the oldest does.
+    /// The number of waiting cases, and the time of the oldest one.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -100,10 +100,10 @@ impl Gallery {
         })
     }
 
-    /// Takes a case, or holds it longer. `None` when there is no such.
+    /// Claims a case, or extends the caller's claim. `None` when there is no such case.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn claim(&self, (who, session): (&str, &str), check_id: &str) -> Result<Option<Claimed>, GalleryError> {
         self.write(|transaction| {
             let found = find_case(transaction, check_id)?;
@@ -111,10 +111,10 @@ impl Gallery {
         })
     }
 
-    /// Takes the case that is most urgent among those that may be taken.
+    /// Claims the first case in the queue that the caller may decide. `None` when there is none.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn claim_next(&self, (who, session): (&str, &str), query: &QueueQuery) -> Result<Option<Case>, GalleryError> {
         self.write(|transaction| {
             let query = QueueQuery {
@@ -135,10 +135,10 @@ impl Gallery {
         })
     }
 
-    /// Gives a case back. `false` when they do not hold it.
+    /// Releases a case. `false` when the caller has not claimed it.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn release(&self, (who, session): (&str, &str), check_id: &str) -> Result<bool, GalleryError> {
         self.write(|transaction| {
             let released = transaction
@@ -153,7 +153,7 @@ impl Gallery {
     }
 }
 
-/// Only what is filtered by stands in the statement, so that an index that serves it is used.
+/// The statement contains only the filters in use, so that SQLite can use a matching index.
 fn filters(query: &QueueQuery) -> (String, Vec<(&'static str, &dyn ToSql)>) {
     let mut conditions = vec![match query.status {
         None if query.id.is_some() => "1",
@@ -178,8 +178,8 @@ fn filters(query: &QueueQuery) -> (String, Vec<(&'static str, &dyn ToSql)>) {
     (conditions.join(" AND "), values)
 }
 
-/// A case's rank changes with its seller's record only: of two cases the one that came earlier is ahead by the same at any
-/// time, so that time itself need not be in it.
+/// A case's rank changes only with its seller's record: waiting adds the same to every case, so time itself need not be
+/// in the rank.
 fn rank(which: &str) -> String {
     format!(
         "UPDATE moderation_case AS c SET rank = c.probability * iif(c.polarity = 'authentic', 0.6, 1.0)
@@ -188,12 +188,12 @@ fn rank(which: &str) -> String {
     )
 }
 
-/// Of a case that has just come.
+/// Ranks a case that was just opened.
 pub(super) fn rank_new(transaction: &Writing<'_>, check_id: &str) -> rusqlite::Result<()> {
     transaction.prepare_cached(&rank("c.check_id = ?1"))?.execute([check_id]).map(drop)
 }
 
-/// Of all that waits of a seller, once something of theirs is decided, or is not any more.
+/// Ranks all waiting cases of a seller, after a decision about one of their cases changed.
 pub(super) fn rank_seller(transaction: &Writing<'_>, seller: &str) -> rusqlite::Result<()> {
     transaction.prepare_cached(&rank("c.seller_id = ?1 AND c.status <> 'decided'"))?.execute([seller]).map(drop)
 }

@@ -21,88 +21,88 @@ use crate::photo::Sha256;
 /// A reference to add.
 #[derive(Debug)]
 pub struct NewReference<'a> {
-    /// What the brand says.
+    /// What the brand says about it.
     pub claim: &'a Claim,
-    /// What the bytes say.
+    /// What intake found in the bytes.
     pub photo: &'a PhotoRecord,
-    /// The bytes; `None` where [`Gallery::keep_photo`] has kept them.
+    /// The photo's bytes; `None` where [`Gallery::keep_photo`] has stored them.
     pub bytes: Option<&'a [u8]>,
-    /// Their embedding by the model in use.
+    /// The photo's embedding by the serving model.
     pub embedding: &'a Embedding,
-    /// The id of a vocabulary and the photo's visual words in it, if they were made.
+    /// The id of a vocabulary and the photo's visual words in it, if they were computed.
     pub words: Option<(&'a str, &'a [u8])>,
-    /// Why it shall never lead to a block by itself.
+    /// Why it must never lead to a block by itself.
     pub mark: Option<Mark>,
-    /// Why it is held back from the start.
+    /// Why it starts in quarantine.
     pub quarantine: Option<&'a Quarantine>,
-    /// References that it contradicts: disputed from now on.
+    /// Keys of references that it contradicts; they are marked as disputed.
     pub disputes: &'a [u64],
-    /// The run that it is staged for; `None` takes part at once.
+    /// The run that it is staged for; `None` makes it active at once.
     pub run: Option<&'a str>,
-    /// Who adds it, where it is to be logged; in which session, if it can be undone there.
+    /// The actor, if the addition is logged, and the session in which it can be undone.
     pub by: Option<(&'a str, Option<&'a str>)>,
 }
 
-/// What became of a [`NewReference`].
+/// What adding a [`NewReference`] did.
 #[derive(Debug)]
 pub enum Added {
-    /// It is new.
+    /// The reference is new.
     New(Reference),
-    /// The brand has this very photo with this polarity already; nothing was changed.
+    /// The brand already has this very photo with this polarity; nothing changed.
     Existing(Reference),
-    /// The brand has this very photo with the other polarity; nothing was changed.
+    /// The brand already has this very photo with the other polarity; nothing changed.
     Contradicts(Reference),
 }
 
-/// What to change on a reference. `Some(None)` clears a field.
+/// What to change on a reference: `None` leaves a field, `Some(None)` clears it.
 #[derive(Debug, Default)]
 pub struct ReferenceUpdate {
-    /// The brand's product id.
+    /// The brand's own product id.
     pub product: Option<Option<String>>,
-    /// Where the brand has it from.
+    /// Where the brand got the photo.
     pub source: Option<Option<String>>,
     /// Free text.
     pub notes: Option<Option<String>>,
-    /// Why the brand may use it.
+    /// Why the brand may use the photo.
     pub rights_basis: Option<Option<String>>,
-    /// What kind of picture the brand says it is.
+    /// The kind that the brand gives.
     pub kind: Option<Option<Kind>>,
-    /// Whether it takes part.
+    /// The new state.
     pub state: Option<ReferenceState>,
 }
 
-/// Which references to list, in the order they were added.
+/// Which references to list, in the order in which they were added.
 #[derive(Debug, Default)]
 pub struct ListQuery {
-    /// Only of this polarity.
+    /// Only this polarity.
     pub polarity: Option<Polarity>,
-    /// Only of this product.
+    /// Only this product.
     pub product: Option<String>,
-    /// Only of this kind.
+    /// Only this kind in effect.
     pub kind: Option<Kind>,
-    /// Only in this state; without one, those that the brand has now.
+    /// Only this state; `None` lists active, disabled and quarantined references.
     pub state: Option<ReferenceState>,
-    /// Only after this key.
+    /// Only keys greater than this one; 0 starts at the beginning.
     pub after: u64,
-    /// How many at most.
+    /// The greatest number of references to return.
     pub limit: usize,
 }
 
 impl Gallery {
-    /// Keeps photos and their references, all or none. Once this returns they survive a crash.
+    /// Stores photos and their references, all or none. Once it returns, they survive a crash.
     ///
     /// # Errors
-    /// When database or file system refuse; nothing is kept then.
+    /// When the database or a file cannot be written; then nothing is stored.
     pub fn add(&self, new: &[NewReference<'_>], model: &str) -> Result<Vec<Added>, GalleryError> {
-        // Photos are written inside the transaction where they are missing: SQLite's write lock then also
-        // keeps another process from removing the same photo in between.
+        // Missing photos are written inside the transaction: SQLite's write lock then also keeps another process from
+        // removing the same photo in between.
         self.write(|transaction| new.iter().map(|new| self.insert_or_find(transaction, new, model)).collect())
     }
 
-    /// As [`Gallery::add`], one.
+    /// [`Gallery::add`] for a single reference.
     ///
     /// # Errors
-    /// When database or file system refuse; nothing is kept then.
+    /// When the database or a file cannot be written; then nothing is stored.
     pub fn add_one(&self, new: &NewReference<'_>, model: &str) -> Result<Added, GalleryError> {
         self.write(|transaction| self.insert_or_find(transaction, new, model))
     }
@@ -134,13 +134,13 @@ impl Gallery {
             }
         }
         let added = match known.filter(|known| new.run.is_some() && known.state == ReferenceState::Staged) {
-            // Staged by this run before, with other words: a brand has one run at a time.
+            // This run staged it before with other details: a brand has one run at a time.
             Some(staged) => restage(transaction, new, staged),
             None => insert(transaction, new),
         }?;
         if let Some((who, session)) = new.by {
             after.added = Some(added.key);
-            // Whatever somebody else makes of it is not taken back with it.
+            // The effects on other references are undone only if nobody has changed them since.
             after.references.push(Standing::of(&added));
             let deed = Deed { actor: who, session, action: "add-reference", subject: &added.id };
             append(transaction, deed, &before, &after)?;
@@ -148,24 +148,24 @@ impl Gallery {
         Ok(Added::New(added))
     }
 
-    /// Keeps a photo's bytes before its reference, so that the transaction that adds it waits for no disk. They
-    /// survive a crash once [`Gallery::sync_photos`] was called.
+    /// Stores a photo's bytes before its reference, so that the transaction that adds it waits for no disk. They
+    /// survive a crash once [`Gallery::sync_photos`] has returned.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be read or written.
     pub fn keep_photo(&self, sha256: Sha256, bytes: &[u8]) -> Result<(), GalleryError> {
         Ok(self.photos.put_unsynced(sha256, bytes)?)
     }
 
-    /// Makes what [`Gallery::keep_photo`] kept survive a crash.
+    /// Syncs the photos that [`Gallery::keep_photo`] stored, so that they survive a crash.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be read or written.
     pub fn sync_photos(&self) -> Result<(), GalleryError> {
         Ok(self.photos.sync()?)
     }
 
-    /// One reference of a brand.
+    /// Finds a brand's reference by its public id.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -173,7 +173,7 @@ impl Gallery {
         self.read(|db| find(db, brand, id))
     }
 
-    /// A reference of any brand.
+    /// Finds a reference of any brand by its public id.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -184,7 +184,7 @@ impl Gallery {
         })
     }
 
-    /// The references of these keys; deleted ones are left out.
+    /// The references with these keys; deleted ones are left out.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -230,11 +230,11 @@ impl Gallery {
         })
     }
 
-    /// Changes a reference and logs it; `None` when the brand has no such. Putting a quarantined one back is a person's
-    /// word against what held it: the reason goes. `by`: id of the API key.
+    /// Changes a reference and logs it; `None` when the brand has no such reference. Activating a quarantined one
+    /// clears the reason: a person has decided against it. `by`: id of the API key.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn update(
         &self,
         by: &str,
@@ -262,7 +262,7 @@ impl Gallery {
             if let Some(state) = update.state {
                 changed.state = state;
                 changed.quarantine = None;
-                // A person has looked: what was disputed is decided.
+                // A person has decided the dispute.
                 changed.mark = changed.mark.filter(|mark| *mark != Mark::Disputed);
             }
             changed.publication = None;
@@ -274,11 +274,11 @@ impl Gallery {
         })
     }
 
-    /// Deletes a reference, its vectors and, where no other reference needs it, its photo, and logs it. `false`
-    /// when the brand has no such. `by`: id of the API key.
+    /// Deletes a reference, its embeddings and, if no other reference needs it, its photo, and logs it. `false` when
+    /// the brand has no such reference. `by`: id of the API key.
     ///
     /// # Errors
-    /// When database or file system refuse.
+    /// When the database or a file cannot be written.
     pub fn delete(&self, by: &str, brand: &BrandId, id: &str) -> Result<bool, GalleryError> {
         let deleted = self.write(|transaction| {
             let found = find(transaction, brand, id)?.filter(|found| found.state.is_present());
@@ -296,9 +296,9 @@ impl Gallery {
         }
     }
 
-    /// Forgets a photo and what was derived from it, unless a reference needs it. After [`bury`], in a second
-    /// transaction: a crash in between leaves a photo that nobody needs, never a reference without its photo. The photo goes
-    /// last: as long as it is there, [`Gallery::drop_left_photos`] finds what a crash has left.
+    /// Removes a photo and what was derived from it, unless a reference needs it. Runs after [`bury`], in a second
+    /// transaction: a crash in between leaves a photo that nobody needs, never a reference without its photo. The photo
+    /// goes last: while it exists, [`Gallery::drop_left_photos`] finds what a crash has left.
     pub(super) fn drop_photo(&self, sha256: Sha256) -> Result<(), GalleryError> {
         self.write(|transaction| {
             if is_needed(transaction, sha256)? {
@@ -313,7 +313,7 @@ impl Gallery {
         })
     }
 
-    /// Forgets photos of deleted references that are older than `age`, which a crash has left, and counts them.
+    /// Removes photos of deleted references that a crash has left, if they are older than `age`, and returns how many.
     pub(super) fn drop_left_photos(&self, age: Duration) -> Result<u64, GalleryError> {
         let unneeded: Vec<Sha256> = self.read(|db| {
             db.prepare(
@@ -331,8 +331,8 @@ impl Gallery {
         Ok(left)
     }
 
-    /// The brand's reference that has this very photo, if any: the one that it has now, else one that is staged, else one
-    /// that was retired.
+    /// The brand's reference with this very photo: first the one that it has now, else a staged one, else a retired
+    /// one.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -341,7 +341,7 @@ impl Gallery {
     }
 }
 
-/// What a call may change of a reference, for the log.
+/// The fields of a reference that an API call may change, for the audit log.
 #[derive(Serialize)]
 struct Logged<'a> {
     references: [Standing; 1],
@@ -354,7 +354,7 @@ impl<'a> Logged<'a> {
     }
 }
 
-/// Says that somebody has supplied nearly the same image with the other polarity.
+/// Marks a reference as disputed: somebody has supplied a near-duplicate with the other polarity.
 fn dispute(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<Option<(Standing, Standing)>> {
     let found = find_key(transaction, key)?.filter(|found| found.mark != Some(Mark::Disputed));
     found.map(|found| set_mark(transaction, found, Some(Mark::Disputed))).transpose()
@@ -389,7 +389,7 @@ fn insert(transaction: &Writing<'_>, new: &NewReference<'_>) -> rusqlite::Result
     };
     let pixels: Vec<u8> = reference.photo.pixels.iter().flat_map(|sum| sum.0).collect();
     let pixels = Some(pixels).filter(|pixels| !pixels.is_empty());
-    // Nobody who follows the gallery need hear of what is only staged.
+    // A staged reference is invisible to readers, so it needs no revision.
     let revision = if new.run.is_some() { 0 } else { next_revision(transaction)? };
     transaction
         .prepare_cached(

@@ -1,4 +1,4 @@
-//! References as rows: how they are read, found and written.
+//! Reading, finding and writing references as database rows.
 
 use jiff::Timestamp;
 use rusqlite::types::ValueRef;
@@ -9,10 +9,10 @@ use super::writer::Writing;
 use super::{BrandId, Claim, Details, Kind, Mark, PhotoRecord, Quarantine, Reference};
 use crate::photo::{Doubt, Sha256};
 
-/// States of references that a brand has now, as [`ReferenceState::is_present`] says.
+/// SQL list of the states in which a brand has a reference now; must agree with [`ReferenceState::is_present`].
 pub(super) const PRESENT: &str = "('active', 'disabled', 'quarantined')";
 
-/// [`Kind::of`] a row.
+/// SQL of [`Kind::of`] for a row.
 pub(super) const KIND: &str = "coalesce(kind, iif(polarity = 'authentic', kind_found, 'photo'))";
 
 pub(super) const COLUMNS: &str = "key, id, brand, polarity, product, source, notes, rights_basis, state, quarantine_code, quarantine_detail, mark, near_group, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, run, publication, doubts, pixels, kind, kind_found, quarantine_private";
@@ -64,7 +64,7 @@ pub(super) fn mark(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Mark>
     }
 }
 
-/// What the brand says, if it does.
+/// The kind that the brand gave, if any.
 pub(super) fn kind(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Kind>> {
     match row.get_ref(index)? {
         ValueRef::Null => Ok(None),
@@ -72,12 +72,12 @@ pub(super) fn kind(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Kind>
     }
 }
 
-/// Codes of doubts as one text, separated by spaces.
+/// Codes of doubts in one text, separated by spaces.
 pub(super) fn doubts_text(doubts: &[Doubt]) -> String {
     doubts.iter().map(|doubt| doubt.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-/// As [`doubts_text`] writes them.
+/// Reads the form that [`doubts_text`] writes.
 pub(super) fn doubts(row: &Row<'_>, index: usize) -> rusqlite::Result<Vec<Doubt>> {
     let text = row.get_ref(index)?.as_str()?;
     text.split_whitespace().map(|code| code.parse().map_err(|error| conversion(index, error))).collect()
@@ -107,13 +107,13 @@ pub(super) fn find_key(db: &Connection, key: u64) -> rusqlite::Result<Option<Ref
     db.prepare_cached(&sql)?.query_row([signed(key)], reference).optional()
 }
 
-/// Whether a reference that is not deleted has this photo.
+/// Whether any reference that is not deleted has this photo.
 pub(super) fn is_needed(transaction: &Writing<'_>, sha256: Sha256) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM reference WHERE sha256 = ?1 AND state <> 'deleted')";
     transaction.query_row(sql, [&sha256.0[..]], |row| row.get(0))
 }
 
-/// Makes a row that only its key, its photo's sum and its revision are left of.
+/// Turns a row into a tombstone: only its key, its photo's SHA-256 and its revision remain.
 pub(super) fn bury(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<()> {
     let revision = next_revision(transaction)?;
     transaction
@@ -131,7 +131,7 @@ pub(super) fn change(transaction: &Writing<'_>, changed: &Reference) -> rusqlite
     overwrite(transaction, changed, revision)
 }
 
-/// Writes everything of a reference that may change.
+/// Writes every column of a reference that may change.
 pub(super) fn overwrite(transaction: &Writing<'_>, changed: &Reference, revision: u64) -> rusqlite::Result<()> {
     let (Claim { polarity, details, .. }, quarantine) = (&changed.claim, changed.quarantine.as_ref());
     transaction

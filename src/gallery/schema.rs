@@ -4,7 +4,7 @@ use super::audit::{Deed, append};
 use super::queue::rank_all;
 use super::writer::Writing;
 
-/// One script a version; the database's `user_version` counts those that have run.
+/// One script per version; the database's `user_version` is the number of scripts that have run.
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/1.sql"),
     include_str!("migrations/2.sql"),
@@ -18,18 +18,18 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/10.sql"),
 ];
 
-/// Opens for reading and writing with the settings that every connection needs.
+/// Applies the settings that every connection for reading and writing needs.
 pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // Acknowledged means on disk, also when the power goes.
+    // Acknowledged means on disk, even after a power failure.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
 
-/// Brings the database to the newest version. `Err(version)` inside when a newer touchstone wrote it.
+/// Migrates the database to the newest version. Returns `Ok(Err(version))` when a newer touchstone wrote it.
 pub(super) fn migrate(connection: &mut Connection, new_id: &str) -> rusqlite::Result<Result<(), i64>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -51,10 +51,10 @@ pub(super) fn migrate(connection: &mut Connection, new_id: &str) -> rusqlite::Re
     Ok(Ok(()))
 }
 
-/// The version that ordered cases by a rank that is kept.
+/// The version that first ordered cases by a stored rank.
 const RANKS_SINCE: i64 = 5;
 
-/// The version that made cases of checks, decided ones where there was an outcome.
+/// The version that first made cases of checks, decided ones where an outcome existed.
 const CASES_SINCE: i64 = 4;
 
 fn log_migrated_cases(transaction: &Writing<'_>) -> rusqlite::Result<()> {

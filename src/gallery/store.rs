@@ -1,4 +1,4 @@
-//! The connections to the database, and the errors it may give.
+//! The connections to the database, and the gallery's errors.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,35 +17,35 @@ use super::{PhotoStore, Vault, schema};
 /// Why the gallery could not answer.
 #[derive(Debug, Error)]
 pub enum GalleryError {
-    /// SQLite said no.
+    /// SQLite returned an error.
     #[error("database {path}: {source}")]
     Database {
-        /// The file.
+        /// The database file.
         path: PathBuf,
-        /// SQLite's words.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
-    /// A journal of reindex runs cannot be used.
+    /// A journal of reindex runs cannot be opened, read or written.
     #[error(
         "journal {path}: {source}; delete that file if it is damaged: the next run reads everything anew, and nothing is lost"
     )]
     Journal {
-        /// The file.
+        /// The journal file.
         path: PathBuf,
-        /// SQLite's words.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
-    /// A newer touchstone wrote it.
+    /// A newer touchstone wrote the database.
     #[error("database {path} has version {got}, expected at most {newest}; run a newer touchstone")]
     TooNew {
-        /// The file.
+        /// The database file.
         path: PathBuf,
-        /// Version found.
+        /// Schema version of the database.
         got: i64,
-        /// Newest version known here.
+        /// Newest schema version that this program knows.
         newest: usize,
     },
-    /// Its photos are encrypted.
+    /// The photos are encrypted with a key that the vault does not have.
     #[error("photos are encrypted with key {0}, which photo_keys does not hold; name the file with that key in it")]
     Sealed(String),
     /// The data folder was removed, renamed or replaced after it was opened.
@@ -53,44 +53,43 @@ pub enum GalleryError {
         "database {0} is not the file that was opened; put the original data folder back, or restart to use the current one"
     )]
     Gone(PathBuf),
-    /// A photo could not be kept or read.
+    /// A file of the photo store could not be read or written.
     #[error("photo store: {0}")]
     Photos(#[from] io::Error),
 }
 
-/// The database and the photos beside it. Many threads may share one; several processes may open the
-/// same folder.
+/// The database and the photo store beside it. Threads may share one; several processes may open the same folder.
 pub struct Gallery {
     pub(super) path: PathBuf,
     pub(super) identity: Identity,
     id: String,
     pub(super) photos: PhotoStore,
-    /// Local features of the photos, under the photos' sums: derived, and made again when missing.
+    /// Keypoints of the photos, under the photos' SHA-256: derived, and computed again when missing.
     pub(super) features: PhotoStore,
-    /// Photos of checks.
+    /// Photos that were sent to checks.
     pub(super) uploads: PhotoStore,
-    /// Small pictures of both, for people: derived, and made again when missing.
+    /// Thumbnails of both, for people: derived, and made again when missing.
     pub(super) thumbnails: PhotoStore,
     writer: Writer,
     pub(super) health: Health,
-    /// Idle connections for reading; one is opened when all are busy.
+    /// Idle connections for reading; another one is opened when all are busy.
     readers: Mutex<Vec<Connection>>,
 }
 
 impl Gallery {
     /// Opens `<folder>/touchstone.db`, `<folder>/photos`, `<folder>/features`, `<folder>/uploads` and
-    /// `<folder>/thumbnails`, making them when missing.
+    /// `<folder>/thumbnails`, and creates what is missing.
     ///
     /// # Errors
-    /// When the folder cannot be used, a newer touchstone wrote the database, or its photos are encrypted.
+    /// When the folder cannot be used, a newer touchstone wrote the database, or the photos are encrypted.
     pub fn open(folder: &Path) -> Result<Self, GalleryError> {
         Self::open_sealed(folder, None)
     }
 
-    /// As [`Gallery::open`]; photos and what is made of them are kept encrypted, where there is a vault.
+    /// As [`Gallery::open`]. With a vault, photos and everything derived from them are encrypted.
     ///
     /// # Errors
-    /// As there; also when photos are encrypted with a key that the vault does not hold.
+    /// As [`Gallery::open`]; also when photos are encrypted with a key that the vault does not have.
     pub fn open_sealed(folder: &Path, vault: Option<Vault>) -> Result<Self, GalleryError> {
         let vault = vault.map(Arc::new);
         let store = |kind| PhotoStore::open(folder, kind, vault.as_ref());
@@ -124,7 +123,7 @@ impl Gallery {
         Ok(gallery)
     }
 
-    /// Photos that were encrypted once are never read or written without their key.
+    /// Once photos have been encrypted, they are never read or written without their key.
     fn note_vault(&self, vault: Option<&Vault>) -> Result<(), GalleryError> {
         let noted: Option<String> =
             self.read(|db| db.query_row("SELECT photo_key FROM gallery", [], |row| row.get(0)))?;
@@ -138,7 +137,7 @@ impl Gallery {
         }
     }
 
-    /// Encrypts every file anew that is not encrypted with the newest key, and counts them.
+    /// Encrypts every file again that is not encrypted with the newest key, and returns how many.
     ///
     /// # Errors
     /// At the first file that cannot be read or written.
@@ -146,7 +145,7 @@ impl Gallery {
         let mut sealed = 0;
         for store in [&self.photos, &self.uploads, &self.features, &self.thumbnails] {
             for (sha256, _) in store.files() {
-                // Inside a transaction, as deletions are, so that none brings a deleted photo back.
+                // Inside a transaction, as deletions are, so that it does not bring back a deleted photo.
                 sealed += u64::from(self.write(|_| store.reseal(sha256).map_err(io_error))?);
             }
             store.sync()?;
@@ -154,19 +153,19 @@ impl Gallery {
         Ok(sealed)
     }
 
-    /// Where journals of runs are kept.
+    /// The folder of the reindex journals.
     #[must_use]
     pub fn journals(&self) -> PathBuf {
         self.path.with_file_name("reindex")
     }
 
-    /// The database's own id: an index of another database is refused.
+    /// The database's own id, `gal_` and a UUID. An index that was built for another id is rejected.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Counts up with each change of a reference, policy or outcome.
+    /// A counter that every change of a reference, policy or outcome increments.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -181,18 +180,18 @@ impl Gallery {
             None => self.open_reader().map_err(|source| self.failed(source))?,
         };
         let answer = query(&connection).map_err(|source| self.failed(source));
-        // If another database has taken its place, the connection may be to that one and must not be kept.
+        // If another database has replaced it, the connection may be to that one and must not be reused.
         self.still_there()?;
         self.readers.lock().push(connection);
         answer
     }
 
-    /// Fails if the open database is no longer the file that others would open.
+    /// Fails if the path now leads to another file than the open database.
     fn still_there(&self) -> Result<(), GalleryError> {
         if self.identity.is_there(&self.path) { Ok(()) } else { Err(GalleryError::Gone(self.path.clone())) }
     }
 
-    /// Opens another connection. Does not create a file that is gone.
+    /// Opens another connection. Does not create a missing file.
     fn connect(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::default().difference(OpenFlags::SQLITE_OPEN_CREATE);
         let connection = Connection::open_with_flags(&self.path, flags)?;
@@ -226,7 +225,7 @@ impl Gallery {
 
     pub(super) fn failed(&self, source: rusqlite::Error) -> GalleryError {
         match source {
-            // Only `io_error` puts anything there.
+            // Only `io_error` puts an error there.
             rusqlite::Error::ToSqlConversionFailure(inner) => match inner.downcast::<io::Error>() {
                 Ok(error) => {
                     self.health.note_files(&error);
@@ -244,12 +243,12 @@ impl Gallery {
     }
 }
 
-/// A new public id: a prefix that says what it names, and a UUID of version 7.
+/// A new public id: a prefix that names its type, and a UUID of version 7.
 pub(crate) fn new_id(prefix: &str) -> String {
     format!("{prefix}_{}", Uuid::now_v7().simple())
 }
 
-/// SQLite's integers are signed; keys and revisions count up from 1 and stay far below the border.
+/// SQLite's integers are signed; keys and revisions count up from 1 and stay far below 2^63.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -279,7 +278,7 @@ pub(super) fn conversion(index: usize, error: impl std::error::Error + Send + Sy
     rusqlite::Error::FromSqlConversionFailure(index, Value::Null.data_type(), Box::new(error))
 }
 
-/// Carries a file system's refusal out of a transaction, which it ends.
+/// Carries a file error out of a transaction, which it rolls back.
 pub(super) fn io_error(error: io::Error) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(Box::new(error))
 }

@@ -8,18 +8,18 @@ use utoipa::ToSchema;
 
 use crate::photo::{Doubt, Photo, Sha256};
 
-/// What a brand has shown its image to be.
+/// What a reference proves about a photo that matches it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Polarity {
-    /// The brand's own picture.
+    /// The brand's own photo.
     Authentic,
-    /// A picture of known counterfeit goods, or from a known counterfeit listing.
+    /// A photo of known counterfeit goods, or from a known counterfeit listing.
     Fake,
 }
 
 impl Polarity {
-    /// As stored and shown.
+    /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -47,20 +47,20 @@ impl FromStr for Polarity {
     }
 }
 
-/// What kind of picture a reference is.
+/// Whether a reference is a photo or a logo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// A photograph, or a picture like one: a copy of it is the brand's picture, used again.
+    /// A photo, or a drawing like one: a copy of it reuses the brand's work.
     #[default]
     Photo,
-    /// Artwork, such as a logo: it is drawn and printed everywhere, so that seeing it is no copy of a picture.
+    /// Artwork, such as a logo. It is drawn and printed everywhere, so a photo that shows it copies no other photo.
     Logo,
 }
 
 impl Kind {
-    /// What the brand says, else what was found. A fake of which its brand says nothing is a photo: otherwise copies of it
-    /// would no longer be known fakes.
+    /// The kind that the brand gave, else the kind that intake found. A fake without a kind from its brand is a photo:
+    /// otherwise copies of it would no longer count as known fakes.
     #[must_use]
     pub fn of(polarity: Polarity, said: Option<Self>, found: Self) -> Self {
         let found = match polarity {
@@ -70,7 +70,7 @@ impl Kind {
         said.unwrap_or(found)
     }
 
-    /// As stored and shown.
+    /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -96,20 +96,20 @@ impl FromStr for Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReferenceState {
-    /// Takes part.
+    /// Takes part in checks.
     Active,
-    /// Kept, but takes no part.
+    /// Stored, but takes no part in checks. The brand can activate it again.
     Disabled,
-    /// Held back because something contradicts it; a person decides.
+    /// Held back because it contradicts other references or matched too much; a moderator or the brand decides.
     Quarantined,
-    /// Taken in by a reindex that has not been published yet.
+    /// Added by a reindex run that is not published yet.
     Staged,
-    /// Taken out by a reindex or its rollback; kept as long as that can be undone.
+    /// Removed by a reindex run or its rollback; stored for as long as that can be undone.
     Retired,
 }
 
 impl ReferenceState {
-    /// As stored and shown.
+    /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -121,7 +121,7 @@ impl ReferenceState {
         }
     }
 
-    /// Whether the brand has it, now: neither still to come nor taken out.
+    /// Whether the brand has the reference now: active, disabled or quarantined, neither staged nor retired.
     #[must_use]
     pub fn is_present(self) -> bool {
         !matches!(self, Self::Staged | Self::Retired)
@@ -145,7 +145,7 @@ impl FromStr for ReferenceState {
     }
 }
 
-/// A name that does not have the form asked for.
+/// A text that is not a valid name or code. The message says what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct InvalidName(pub String);
@@ -156,7 +156,7 @@ pub struct InvalidName(pub String);
 pub struct BrandId(String);
 
 impl BrandId {
-    /// As stored and shown.
+    /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -188,20 +188,20 @@ impl<'de> Deserialize<'de> for BrandId {
     }
 }
 
-/// Why a reference that takes part never leads to a block by itself. A match to a disputed one is a `conflict`.
+/// Why an active reference never leads to a block by itself. A match to a disputed one gets the verdict `conflict`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mark {
     /// It shows too little, or what many goods share: blank, a size chart, a plain box, a logo on white.
     Generic,
-    /// Its matches were overturned in several cases, and confirmed in fewer.
+    /// Moderators overturned its matches in at least three cases, and confirmed them in fewer.
     Overturned,
-    /// Somebody supplied nearly the same image with the other polarity.
+    /// Another reference with the other polarity is a near-duplicate of it.
     Disputed,
 }
 
 impl Mark {
-    /// As stored and shown.
+    /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -225,24 +225,24 @@ impl FromStr for Mark {
     }
 }
 
-/// Why a reference is held back.
+/// Why a reference is quarantined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StoredQuarantine")]
 pub struct Quarantine {
     /// Stable kebab-case code: `conflict`, `flood` or `moderator`.
     pub code: String,
-    /// What contradicts it, or what a moderator wrote.
+    /// What contradicts it, or the moderator's note.
     pub detail: String,
-    /// Whether the detail may speak of another brand's reference, so that this brand must not read it.
+    /// Whether the detail may name another brand's reference, so that this brand must not read it.
     pub private: bool,
 }
 
 impl Quarantine {
-    /// Code of what a moderator has held back.
+    /// Code of a quarantine by a moderator.
     pub const MODERATOR: &'static str = "moderator";
 }
 
-/// As entries of the log and publications hold it. Before schema 8 they did not say whether it is private.
+/// The form stored in audit events and publications. Before schema 8 it had no `private`.
 #[derive(Deserialize)]
 struct StoredQuarantine {
     code: String,
@@ -258,24 +258,24 @@ impl From<StoredQuarantine> for Quarantine {
     }
 }
 
-/// What a brand says of a photo, beside its polarity.
+/// What a brand says about a photo, besides its polarity.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
-    /// The brand's own product id.
+    /// The brand's own product id, at most 256 bytes.
     pub product: Option<String>,
-    /// Where the brand has it from.
+    /// Where the brand got the photo: a path, URL or free text, at most 1024 bytes.
     pub source: Option<String>,
-    /// Free text.
+    /// Free text, at most 4096 bytes.
     pub notes: Option<String>,
-    /// Why the brand may use the photo: its own work, a licence, evidence of an infringement.
+    /// Why the brand may use the photo: its own work, a licence, evidence of an infringement. At most 256 bytes.
     pub rights_basis: Option<String>,
-    /// What kind of picture the brand says it is; `None` leaves it to what was found.
+    /// The kind that the brand gave; `None` uses the kind that intake found.
     #[serde(default)]
     pub kind: Option<Kind>,
 }
 
 impl Details {
-    /// What is said here, and where nothing is, what was said before.
+    /// These details, with the gaps filled from `before`.
     #[must_use]
     pub fn over(&self, before: &Self) -> Self {
         let or = |new: &Option<String>, old: &Option<String>| new.clone().or_else(|| old.clone());
@@ -288,61 +288,61 @@ impl Details {
         }
     }
 
-    /// Each text with its name and greatest length in bytes.
+    /// Each text with its field name and its greatest length in bytes.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, usize, Option<&str>)> {
         let texts = [&self.product, &self.source, &self.notes, &self.rights_basis];
         DETAIL_CAPS.into_iter().zip(texts).map(|((name, cap), text)| (name, cap, text.as_deref()))
     }
 }
 
-/// Names and greatest lengths in bytes of the texts of [`Details`].
+/// Field names and greatest lengths in bytes of the texts of [`Details`].
 pub const DETAIL_CAPS: [(&str, usize); 4] =
     [("product", 256), ("source", 1024), ("notes", 4096), ("rights_basis", 256)];
 
-/// What a brand says of a photo.
+/// A brand's claim about a photo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Whose it is.
+    /// The brand that makes the claim.
     pub brand: BrandId,
-    /// Authentic or fake.
+    /// Whether the brand calls the photo its own or a fake.
     pub polarity: Polarity,
-    /// The rest.
+    /// Product, source, notes, rights and kind.
     pub details: Details,
 }
 
-/// What a photo's own bytes say.
+/// What intake found in a photo's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PhotoRecord {
-    /// Sum of the bytes, under which the photo is kept.
+    /// SHA-256 of the bytes; the photo is stored under it.
     pub sha256: Sha256,
-    /// Perceptual hash of 256 bits.
+    /// The fingerprint: a perceptual hash (PDQ) of 256 bits.
     pub perceptual_hash: [u8; 32],
-    /// How much there is to see, 0 to 100.
+    /// Quality of the fingerprint, 0 (flat) to 100 (full of detail).
     pub quality: u8,
     /// Width in pixels, upright.
     pub width: u32,
     /// Height in pixels, upright.
     pub height: u32,
-    /// Media type of the bytes.
+    /// Media type of the bytes, such as `image/jpeg`.
     pub media_type: String,
-    /// Why it is a poor reference, if it is.
+    /// Why the photo is a poor reference; empty for a good one.
     pub doubts: Vec<Doubt>,
-    /// SHA-256 of its pixels over white and, if that picture is kept, over black. They identify the same picture in another
-    /// file. Empty if nothing is in doubt.
+    /// SHA-256 of the pixels over white and, for transparent photos where it is stored, over black. They identify the
+    /// same photo in another file. Empty if nothing is in doubt.
     pub pixels: Vec<Sha256>,
-    /// What kind of picture it seems to be.
+    /// The kind that intake found.
     pub kind: Kind,
 }
 
 impl PhotoRecord {
-    /// Whether it matches only the same file and the same pixels.
+    /// Whether only the same file or the same pixels match it.
     #[must_use]
     pub fn is_by_identity_only(&self) -> bool {
         Doubt::leave_identity_only(&self.doubts)
     }
 }
 
-/// Without doubts, and as a photograph.
+/// Without doubts, of kind photo.
 impl From<&Photo> for PhotoRecord {
     fn from(photo: &Photo) -> Self {
         let fingerprint = photo.fingerprint();
@@ -360,28 +360,28 @@ impl From<&Photo> for PhotoRecord {
     }
 }
 
-/// A brand's image.
+/// A brand's photo or logo in the gallery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
-    /// Key in the index; never used again after a deletion.
+    /// Its key in the index; never reused after a deletion.
     pub key: u64,
-    /// Public id.
+    /// Public id, `ref_` and a UUID.
     pub id: String,
-    /// What its brand says of it.
+    /// What the brand says about it.
     pub claim: Claim,
-    /// What its bytes say.
+    /// What intake found in its bytes.
     pub photo: PhotoRecord,
-    /// Whether it takes part.
+    /// Whether it takes part in checks.
     pub state: ReferenceState,
-    /// Why it is held back, if it is.
+    /// Why it is quarantined; `None` in every other state.
     pub quarantine: Option<Quarantine>,
-    /// Why it never leads to a block by itself, if it does not.
+    /// Why it never leads to a block by itself; `None` if it may.
     pub mark: Option<Mark>,
-    /// Near-copies of one another within a brand have the same number.
+    /// Near-duplicates within a brand share this number.
     pub group: Option<u64>,
-    /// The run that brought it in, if one did.
+    /// The reindex run that added it; `None` if the API or a person did.
     pub run: Option<String>,
-    /// The publication that changed it last; `None` when somebody has changed it by itself since.
+    /// The publication that changed it last; `None` if the API or a person has changed it since.
     pub publication: Option<u64>,
     /// When it was added.
     pub created_at: Timestamp,
@@ -390,7 +390,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// What kind of picture it is.
+    /// The kind in effect: see [`Kind::of`].
     #[must_use]
     pub fn kind(&self) -> Kind {
         Kind::of(self.claim.polarity, self.claim.details.kind, self.photo.kind)

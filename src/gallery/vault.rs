@@ -1,8 +1,8 @@
 //! Files encrypted at rest, with AES-256-GCM.
 //!
-//! A sealed file is `TSV1`, the first 8 bytes of the SHA-256 of its key, 12 random bytes of nonce, the ciphertext and 16
-//! bytes of tag. What it is kept as and under which sum is authenticated with it, so that files cannot be swapped. Random
-//! nonces are safe for 2^32 files a key (NIST SP 800-38D, 8.3).
+//! A sealed file is `TSV1`, the first 8 bytes of the SHA-256 of its key, 12 random bytes of nonce, the ciphertext and
+//! 16 bytes of tag. The file's kind and the SHA-256 of its content are authenticated with it, so that files cannot be
+//! swapped. Random nonces are safe for 2^32 files per key (NIST SP 800-38D, 8.3).
 
 use std::fmt;
 use std::io;
@@ -13,13 +13,13 @@ use crate::photo::Sha256;
 
 const MAGIC: &[u8; 4] = b"TSV1";
 const HEAD: usize = MAGIC.len() + size_of::<KeyId>() + NONCE_LEN;
-/// Bytes that a sealed file has more than what is in it.
+/// Bytes that sealing adds to a file.
 pub(super) const MORE: u64 = (HEAD + 16) as u64;
 
-/// The beginning of a key's sum: it says which key a file was sealed with, and nothing about the key.
+/// The first 8 bytes of a key's SHA-256: they say which key sealed a file, and nothing about the key.
 type KeyId = [u8; 8];
 
-/// Keys for files: the first seals, each opens what it has sealed.
+/// Keys for files: the first seals, and each opens the files that it has sealed.
 pub struct Vault {
     keys: Vec<(KeyId, RandomizedNonceKey)>,
 }
@@ -31,14 +31,15 @@ impl fmt::Debug for Vault {
 }
 
 impl Vault {
-    /// The keys of a text: one a line, 64 hex digits; empty lines and those that begin with `#` are passed over.
+    /// Parses keys from a text: one per line, 64 hex digits. Empty lines and lines that begin with `#` are skipped.
     ///
     /// # Errors
-    /// Which line is wrong, never what is in it.
+    /// The number of the wrong line, never its content.
     pub fn parse(text: &str) -> Result<Self, String> {
         let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));
         let keys = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).map(|(number, line)| {
-            let wrong = || format!("line {number} is no key, expected 64 lower-case hex digits (openssl rand -hex 32)");
+            let wrong =
+                || format!("line {number} is not a key, expected 64 lower-case hex digits (openssl rand -hex 32)");
             let Sha256(bytes) = line.parse().map_err(|_| wrong())?;
             let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| wrong())?;
             let Sha256(sum) = Sha256::of(&bytes);
@@ -48,22 +49,22 @@ impl Vault {
         });
         let keys = keys.collect::<Result<Vec<_>, String>>()?;
         if keys.is_empty() {
-            return Err("there is no key in it, expected 64 lower-case hex digits on a line".to_owned());
+            return Err("it contains no key, expected 64 lower-case hex digits on a line".to_owned());
         }
         Ok(Self { keys })
     }
 
-    /// Names the key that seals.
+    /// Hex name of the key that seals.
     pub(super) fn newest(&self) -> String {
         self.keys.first().map(|(id, _)| name(id)).unwrap_or_default()
     }
 
-    /// Whether a key is among these, by its name.
+    /// Whether the vault has the key with this name.
     pub(super) fn holds(&self, key: &str) -> bool {
         self.keys.iter().any(|(id, _)| name(id) == key)
     }
 
-    /// Whether a sealed file was sealed with the key that seals now.
+    /// Whether the newest key sealed this file.
     pub(super) fn sealed_newest(&self, sealed: &[u8]) -> bool {
         let newest = self.keys.first().map(|(id, _)| &id[..]);
         newest.is_some_and(|id| sealed[MAGIC.len()..].starts_with(id))
@@ -83,7 +84,8 @@ impl Vault {
         let (head, rest) = sealed.split_at_mut(HEAD);
         let id = &head[MAGIC.len()..MAGIC.len() + size_of::<KeyId>()];
         let (_, key) = self.keys.iter().find(|(known, _)| known == id).ok_or_else(|| unknown_key(id))?;
-        let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the encrypted file is damaged, or another's");
+        let damaged =
+            || io::Error::new(io::ErrorKind::InvalidData, "the encrypted file is damaged, or belongs to another photo");
         let nonce = Nonce::try_assume_unique_for_key(&head[HEAD - NONCE_LEN..]).map_err(|_| damaged())?;
         let length = key.open_in_place(nonce, aad(kind, sha256), rest).map_err(|_| damaged())?.len();
         sealed.truncate(HEAD + length);
@@ -91,7 +93,7 @@ impl Vault {
     }
 }
 
-/// The bytes that a file holds, opened where they are sealed.
+/// A file's content, decrypted if the file is sealed.
 pub(super) fn opened(vault: Option<&Vault>, kind: &str, sha256: Sha256, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
     match (is_sealed(&bytes), vault) {
         (false, _) => Ok(bytes),

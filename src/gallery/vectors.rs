@@ -8,80 +8,80 @@ use super::{BrandId, Kind, Mark, Polarity, Reference, ReferenceState};
 use crate::embed::Embedding;
 use crate::photo::{Doubt, Sha256};
 
-/// Bytes of a photo's features at most; they are about 100 kB.
+/// The greatest size of a photo's keypoints in bytes; they usually take about 100 kB.
 const MOST_FEATURES: u64 = 1 << 20;
 
-/// A reference that changed.
+/// A reference that changed, for the index.
 #[derive(Debug)]
 pub struct ChangedRow {
-    /// Its key.
+    /// The reference's key.
     pub key: u64,
-    /// Whose it is.
+    /// The reference's brand.
     pub brand: BrandId,
     /// Authentic or fake.
     pub polarity: Polarity,
-    /// The brand's product id.
+    /// The brand's own product id.
     pub product: Option<String>,
-    /// What kind of picture it is.
+    /// The kind in effect: see [`Kind::of`].
     pub kind: Kind,
-    /// Whether it takes part now.
+    /// Whether it takes part in checks now.
     pub active: bool,
-    /// Why it never leads to a block by itself, if it does not.
+    /// Why it never leads to a block by itself; `None` if it may.
     pub mark: Option<Mark>,
-    /// How it is recognised, if there is a doubt about it.
+    /// How the file and the pixels identify it, if it is in doubt.
     pub identity: Option<Identity>,
-    /// The revision that its last change made.
+    /// The revision of its last change.
     pub revision: u64,
-    /// Its vector, if the model has embedded it.
+    /// Its embedding as bytes, if the model has embedded it.
     pub vector: Option<Vec<u8>>,
 }
 
-/// How a reference in doubt is recognised.
+/// What identifies a reference in doubt: its file and its pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// SHA-256 of the file.
     pub sha256: Sha256,
-    /// Width and height in pixels.
+    /// Width and height in pixels, upright.
     pub size: (u32, u32),
-    /// SHA-256 values of the pixels.
+    /// SHA-256 of the pixels over white and, where stored, over black.
     pub pixels: Vec<Sha256>,
-    /// Whether it is recognised in no other way. It is then not indexed.
+    /// Whether nothing else identifies it. Then it is not indexed.
     pub only: bool,
 }
 
 impl ChangedRow {
-    /// Whether similar photos can find it.
+    /// Whether neighbour search can find it: active, and not identified by file and pixels only.
     #[must_use]
     pub fn is_searched(&self) -> bool {
         self.active && self.identity.as_ref().is_none_or(|identity| !identity.only)
     }
 }
 
-/// Longer sides of the small pictures that are kept: in a grid, and to look at closely.
+/// Longer sides of the stored thumbnails in pixels: for a grid, and for a close look.
 pub const THUMBNAIL_SIDES: [u32; 2] = [320, 1200];
-/// Bytes of one at most.
+/// The greatest size of a thumbnail in bytes.
 const MOST_THUMBNAIL: u64 = 8 << 20;
 
 fn thumbnail_name(sha256: Sha256, side: u32) -> Sha256 {
     Sha256::of(format!("{side} {sha256}").as_bytes())
 }
 
-/// Which references' vectors to visit.
+/// Which references' embeddings to visit.
 #[derive(Debug, Clone)]
 pub struct VectorQuery {
-    /// In this state.
+    /// Only this state.
     pub state: ReferenceState,
-    /// Only of this brand.
+    /// Only this brand.
     pub brand: Option<BrandId>,
-    /// Only of this polarity.
+    /// Only this polarity.
     pub polarity: Option<Polarity>,
-    /// Only of this product.
+    /// Only this product.
     pub product: Option<String>,
-    /// Only those that were added then or later.
+    /// Only references added at this time or later.
     pub since: Option<Timestamp>,
-    /// Only those that were added before.
+    /// Only references added before this time.
     pub until: Option<Timestamp>,
-    /// Only those in doubt.
+    /// Only references in doubt.
     pub in_doubt: bool,
 }
 
@@ -89,8 +89,8 @@ const ROW: &str =
     "r.key, r.brand, r.polarity, r.product, r.mark, r.revision, r.doubts, r.sha256, r.pixels, r.width, r.height";
 
 impl Gallery {
-    /// Visits what changed after `since`, oldest change first, and returns the newest revision. Rows
-    /// carry their vector by `model` only when they changed after `vectors_since`.
+    /// Visits references that changed after the revision `since`, oldest change first, and returns the newest revision.
+    /// Rows include their embedding by `model` only if they changed after `vectors_since`.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -102,7 +102,7 @@ impl Gallery {
         mut visit: impl FnMut(ChangedRow),
     ) -> Result<u64, GalleryError> {
         self.read(|db| {
-            // One read transaction, so that rows and revision belong together.
+            // One read transaction, so that rows and revision agree.
             let snapshot = db.unchecked_transaction()?;
             let newest = snapshot.query_row("SELECT revision FROM gallery", [], |row| unsigned(row, 0))?;
             if newest == since {
@@ -122,7 +122,7 @@ impl Gallery {
         })
     }
 
-    /// Visits everything that takes part, and what `run` has staged, and returns the newest revision.
+    /// Visits all active references, and those that `run` has staged, and returns the newest revision.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -147,7 +147,7 @@ impl Gallery {
         })
     }
 
-    /// Visits the vectors of references in one state, also of those that take no part in checks.
+    /// Visits the embeddings of references in one state, also of those that take no part in checks.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -182,7 +182,7 @@ impl Gallery {
         })
     }
 
-    /// The vector that `model` has made of a photo's bytes, if any.
+    /// The embedding of a photo by `model` as bytes, if it is stored.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -194,7 +194,7 @@ impl Gallery {
         })
     }
 
-    /// The same as an embedding; one that is none counts as missing.
+    /// [`Gallery::vector`] as an embedding; bytes that are not one count as missing.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -203,15 +203,15 @@ impl Gallery {
         Ok(kept.and_then(|bytes| Embedding::from_bytes(&bytes, dimension).ok()))
     }
 
-    /// Keeps a vector of bytes that need be no reference's.
+    /// Stores the embedding of a photo, which need not belong to a reference.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn keep_vector(&self, sha256: Sha256, model: &str, embedding: &Embedding) -> Result<(), GalleryError> {
         self.write(|transaction| insert_vector(transaction, sha256, model, embedding))
     }
 
-    /// References after the key `after` without a vector by `model`, in any state but deleted.
+    /// References with keys greater than `after` and without an embedding by `model`, in any state but deleted.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -228,7 +228,7 @@ impl Gallery {
         })
     }
 
-    /// How many references have no vector by `model`.
+    /// The number of references without an embedding by `model`.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -243,18 +243,28 @@ impl Gallery {
         })
     }
 
-    /// Keeps vectors of references that had none by `model`, and lets those who follow the gallery know.
+    /// Stores embeddings of references that had none by `model`, and gives the references a new revision, so that
+    /// readers see them.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn add_vectors(&self, model: &str, vectors: &[(&Reference, Embedding)]) -> Result<(), GalleryError> {
+        self.add_derived(vectors, |transaction, sha256, embedding| insert_vector(transaction, sha256, model, embedding))
+    }
+
+    /// Stores what was derived from references' photos, and gives each reference a new revision, by which readers learn of it.
+    pub(super) fn add_derived<T: Sync>(
+        &self,
+        derived: &[(&Reference, T)],
+        insert: impl Fn(&Writing<'_>, Sha256, &T) -> rusqlite::Result<()> + Send + Sync,
+    ) -> Result<(), GalleryError> {
         self.write(|transaction| {
-            for (reference, embedding) in vectors {
+            for (reference, one) in derived {
                 // A reference that was deleted meanwhile needs none.
                 if !is_needed(transaction, reference.photo.sha256)? {
                     continue;
                 }
-                insert_vector(transaction, reference.photo.sha256, model, embedding)?;
+                insert(transaction, reference.photo.sha256, one)?;
                 let revision = next_revision(transaction)?;
                 transaction
                     .prepare_cached("UPDATE reference SET revision = ?1 WHERE key = ?2 AND state <> 'staged'")?
@@ -264,17 +274,17 @@ impl Gallery {
         })
     }
 
-    /// What was kept with [`Gallery::keep_features`], if anything.
+    /// The bytes that [`Gallery::keep_features`] stored, if any.
     #[must_use]
     pub fn features(&self, sha256: Sha256) -> Option<Vec<u8>> {
         self.features.get_derived(sha256, MOST_FEATURES)
     }
 
-    /// Keeps what was derived from a photo, to be made again when it is lost. Nothing is kept of a photo that no
-    /// reference needs any more.
+    /// Stores a photo's keypoints, which can be computed again when they are lost. Stores nothing if no reference needs
+    /// the photo any more.
     ///
     /// # Errors
-    /// When database or file system refuse.
+    /// When the database or a file cannot be written.
     pub fn keep_features(&self, sha256: Sha256, bytes: &[u8]) -> Result<(), GalleryError> {
         // Inside a transaction, as the deletion of a photo is.
         self.write(|transaction| {
@@ -286,25 +296,25 @@ impl Gallery {
         })
     }
 
-    /// A small picture that [`Gallery::keep_thumbnail`] kept, if any.
+    /// The thumbnail that [`Gallery::keep_thumbnail`] stored, if any.
     #[must_use]
     pub fn thumbnail(&self, sha256: Sha256, side: u32) -> Option<Vec<u8>> {
         self.thumbnails.get_derived(thumbnail_name(sha256, side), MOST_THUMBNAIL)
     }
 
-    /// Whether a reference's photo is kept; or, if asked for, one that was sent.
+    /// Whether a reference's photo is stored or, with `or_sent`, a photo that was sent to a check.
     #[must_use]
     pub fn has_photo(&self, sha256: Sha256, or_sent: bool) -> bool {
         self.photos.check(sha256).is_ok() || (or_sent && self.uploads.check(sha256).is_ok())
     }
 
-    /// Keeps a small picture of a photo, whose longer side is one of [`THUMBNAIL_SIDES`], for as long as the photo.
+    /// Stores a thumbnail of a photo for as long as the photo. `side`: one of [`THUMBNAIL_SIDES`].
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be read or written.
     pub fn keep_thumbnail(&self, sha256: Sha256, side: u32, bytes: &[u8]) -> Result<(), GalleryError> {
         self.thumbnails.put_derived(thumbnail_name(sha256, side), bytes)?;
-        // The photo may have gone while its picture was made.
+        // The photo may have been deleted while its thumbnail was made.
         if !self.has_photo(sha256, true) {
             self.drop_thumbnails(sha256)?;
         }
@@ -318,7 +328,7 @@ impl Gallery {
     /// The bytes of a reference's photo.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When the photo is missing, damaged or encrypted with an unknown key.
     pub fn photo(&self, sha256: Sha256) -> Result<Vec<u8>, GalleryError> {
         Ok(self.photos.get_photo(sha256)?)
     }

@@ -1,27 +1,28 @@
-//! The visual words of references, by photo and vocabulary. Derived: made again from the photo where they are missing.
+//! The visual words of references, by photo and vocabulary. Derived: computed again from the photo where they are
+//! missing.
 
 use rusqlite::{OptionalExtension, params};
 
 use super::Reference;
-use super::rows::{COLUMNS, doubts, is_needed, reference};
-use super::store::{Gallery, GalleryError, next_revision, signed, unsigned};
+use super::rows::{COLUMNS, doubts, reference};
+use super::store::{Gallery, GalleryError, signed, unsigned};
 use super::writer::Writing;
 use crate::photo::{Doubt, Sha256};
 
 /// A reference whose words may have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WordsRow {
-    /// Its key.
+    /// The reference's key.
     pub key: u64,
     /// Whether photos that share keypoints with it can find it.
     pub is_searched: bool,
-    /// Its visual words, eight bytes each; `None` if they were not made yet.
+    /// Its visual words, eight bytes each; `None` if they are not computed yet.
     pub words: Option<Vec<u8>>,
 }
 
 impl Gallery {
-    /// Visits references that changed after the revision `since`, oldest change first, and returns the newest revision. From
-    /// 0 on, only those that are active.
+    /// Visits references that changed after the revision `since`, oldest change first, and returns the newest revision.
+    /// If `since` is 0, it visits only active references.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -103,22 +104,9 @@ impl Gallery {
     /// Stores words of references that had none. Readers learn of it by the references' new revision.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database cannot be written.
     pub fn add_words(&self, vocabulary: &str, words: &[(&Reference, Vec<u8>)]) -> Result<(), GalleryError> {
-        self.write(|transaction| {
-            for (reference, words) in words {
-                // A reference that was deleted meanwhile needs none.
-                if !is_needed(transaction, reference.photo.sha256)? {
-                    continue;
-                }
-                insert_words(transaction, reference.photo.sha256, vocabulary, words)?;
-                let revision = next_revision(transaction)?;
-                transaction
-                    .prepare_cached("UPDATE reference SET revision = ?1 WHERE key = ?2 AND state <> 'staged'")?
-                    .execute(params![signed(revision), signed(reference.key)])?;
-            }
-            Ok(())
-        })
+        self.add_derived(words, |transaction, sha256, words| insert_words(transaction, sha256, vocabulary, words))
     }
 }
 

@@ -1,5 +1,5 @@
-//! The one connection that writes. Who writes at the same time shares a transaction, and so a sync of the disk: each does
-//! its work in a savepoint of its own, and none returns before all of it is committed.
+//! The one connection that writes. Threads that write at the same time share a transaction, and so one disk sync: each
+//! works in a savepoint of its own, and none returns before the transaction is committed.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, Transaction};
 
-/// Pieces of work that share a transaction at most, so that the first one need not wait for ever.
+/// The greatest number of writes that share a transaction, so that the first one need not wait for ever.
 const MOST_TOGETHER: usize = 64;
 
 /// A connection inside a transaction that writes.
@@ -63,7 +63,7 @@ struct State {
 }
 
 impl State {
-    /// Ends the open transaction and tells everybody who has a part in it.
+    /// Ends the open transaction and tells every thread that shares it.
     fn finish(&mut self) {
         let Some(open) = self.open.take() else { return };
         let committed = self.connection.execute_batch("COMMIT").map_err(|error| error.to_string());
@@ -74,7 +74,7 @@ impl State {
     }
 }
 
-/// Ends the shared transaction where a piece of work panics, of which nothing is kept: others wait for it.
+/// Ends the shared transaction if a write panics, without that write: the others wait for it.
 struct Turn<'a> {
     state: &'a mut State,
     done: bool,
@@ -90,7 +90,7 @@ impl Drop for Turn<'_> {
 
 pub(super) struct Writer {
     state: Mutex<State>,
-    /// Who is about to take `state`: while there is somebody, the transaction is left open for them.
+    /// Number of threads about to lock `state`; while it is above 0, the transaction stays open for them.
     coming: AtomicUsize,
 }
 
@@ -99,7 +99,7 @@ impl Writer {
         Self { state: Mutex::new(State { connection, open: None }), coming: AtomicUsize::new(0) }
     }
 
-    /// Does `work` and returns once it is committed. What fails leaves nothing behind, and nothing of others undone.
+    /// Does `work` and returns once it is committed. A failed write leaves nothing behind and undoes no other.
     pub(super) fn write<T>(&self, work: impl FnOnce(&Writing<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         self.coming.fetch_add(1, Ordering::AcqRel);
         let mut state = self.state.lock();
@@ -115,7 +115,7 @@ impl Writer {
         let Some(open) = state.open.as_mut() else { return answer };
         open.pieces += 1;
         let (batch, full) = (Arc::clone(&open.batch), open.pieces >= MOST_TOGETHER);
-        // A full disk ends a transaction by itself: then nobody's work is kept, and all are told.
+        // A full disk ends a transaction by itself: then no write is stored, and every thread is told.
         let lost = state.connection.is_autocommit();
         if full || lost || self.coming.load(Ordering::Acquire) == 0 {
             state.finish();
@@ -130,7 +130,7 @@ impl Writer {
 
 impl State {
     fn piece<T>(&mut self, work: impl FnOnce(&Writing<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-        // Dropped without a commit, it is rolled back.
+        // Dropping a savepoint without a commit rolls it back.
         let savepoint = self.connection.savepoint()?;
         let answer = work(&Writing(&savepoint))?;
         savepoint.commit()?;

@@ -52,19 +52,23 @@ pub(super) async fn drain(request: Request, next: Next) -> Response {
     let mut body = Shared(Arc::new(Mutex::new(body)));
     let response = next.run(Request::from_parts(parts, Body::new(body.clone()))).await;
     if response.extensions().get::<HandlerReads>().is_none() && !body.is_end_stream() {
-        // A timeout is no error: the connection is closed then.
-        let _ = tokio::time::timeout(LONGEST, throw_away(&mut body)).await;
+        throw_away(&mut body).await;
     }
     response
 }
 
-async fn throw_away(body: &mut Shared) {
-    let mut left = MOST_BYTES;
-    while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
-        let size = frame.data_ref().map_or(0, Bytes::len);
-        match left.checked_sub(size) {
-            Some(rest) => left = rest,
-            None => return,
+/// Reads a body and drops it, up to [`MOST_BYTES`] and [`LONGEST`]; beyond them the connection is closed.
+pub(super) async fn throw_away(body: &mut (impl HttpBody<Data = Bytes> + Unpin)) {
+    let rest = async {
+        let mut left = MOST_BYTES;
+        while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+            let size = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(size) {
+                Some(rest) => left = rest,
+                None => return,
+            }
         }
-    }
+    };
+    // Running out of time is no error.
+    let _ = tokio::time::timeout(LONGEST, rest).await;
 }

@@ -151,7 +151,7 @@ fn lookup(
     filter: &Filter,
     own: Option<&BrandId>,
 ) -> Result<Vec<Match>, Problem> {
-    let (embedding, itself) = match subject {
+    let (embeddings, itself) = match subject {
         Subject::Photo(bytes) => (screener.embed(bytes)?, None),
         Subject::Reference(id) => {
             let reference = screener.gallery.find(id)?;
@@ -159,11 +159,11 @@ fn lookup(
             let reference = reference.ok_or_else(|| Problem::not_found("reference", id))?;
             let vector = screener.library.vector(reference.key);
             let embedding = vector.ok_or_else(|| Problem::not_found("active reference", id))?;
-            (embedding, Some(id))
+            (vec![embedding], Some(id))
         }
     };
     let mut matches =
-        screener.lookup(&Lookup { embedding: &embedding, k: k + usize::from(itself.is_some()), filter })?;
+        screener.lookup(&Lookup { embeddings: &embeddings, k: k + usize::from(itself.is_some()), filter })?;
     matches.retain(|near| Some(&near.reference_id) != itself);
     matches.truncate(k);
     Ok(matches)

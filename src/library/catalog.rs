@@ -5,34 +5,34 @@ use crate::gallery::{BrandId, ChangedRow, Identity, Kind, Mark, Polarity, Stored
 use crate::photo::Sha256;
 use crate::scoring::Standing;
 
-/// What an answer of the index needs to know of a reference at once.
+/// The fields of a reference that searches filter and judge by, in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Whose it is.
+    /// The reference's brand.
     pub brand: Arc<BrandId>,
     /// Authentic or fake.
     pub polarity: Polarity,
-    /// The brand's product id.
+    /// The brand's own product id.
     pub product: Option<Arc<str>>,
-    /// What kind of picture it is.
+    /// The kind in effect.
     pub kind: Kind,
-    /// Why it never leads to a block by itself, if it does not.
+    /// Why it never leads to a block by itself; `None` if it may.
     pub mark: Option<Mark>,
 }
 
-/// Which references to look among.
+/// Which references a search may return. Fields that are `None` accept every reference.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Only of this brand.
+    /// Only this brand.
     pub brand: Option<BrandId>,
-    /// Only of this polarity.
+    /// Only this polarity.
     pub polarity: Option<Polarity>,
-    /// Only of this product.
+    /// Only this product.
     pub product: Option<String>,
 }
 
 impl Filter {
-    /// Whether it leaves anything out.
+    /// Whether it leaves any reference out.
     #[must_use]
     pub fn is_narrow(&self) -> bool {
         self.brand.is_some() || self.polarity.is_some() || self.product.is_some()
@@ -45,12 +45,12 @@ impl Filter {
     }
 }
 
-/// So many keys, or a smaller share of all than one in so many, are looked at one by one: finding a key's vector costs about
-/// this many times what passing over one does.
+/// At most this many keys, or less than one in this many of all, are scanned one by one: finding a key's embedding
+/// costs about this many times what skipping one does.
 const FEW: usize = 4096;
 const FEW_OF_ALL: usize = 16;
 
-/// Active references by key and by brand, and the brands' policies and standings.
+/// Active references by key and by brand, and the brands' policies and certificates.
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
     entries: HashMap<u64, Entry>,
@@ -71,7 +71,7 @@ impl Catalog {
             }
             return;
         }
-        // One shared name a brand, not one a reference.
+        // References share one name per brand.
         let brand = match self.by_brand.get_key_value(&row.brand) {
             Some((brand, _)) => Arc::clone(brand),
             None => Arc::new(row.brand.clone()),
@@ -102,12 +102,12 @@ impl Catalog {
         self.entries.get(&key).cloned()
     }
 
-    /// Whether `filter` lets a key through.
+    /// Whether the filter accepts the reference with this key.
     pub(super) fn admits(&self, filter: &Filter, key: u64) -> bool {
         self.entries.get(&key).is_some_and(|entry| filter.admits(entry))
     }
 
-    /// The keys that `filter` admits, where it names a brand with few of all.
+    /// The keys that the filter accepts, if it names a brand with a small share of all references.
     pub(super) fn few_keys(&self, filter: &Filter) -> Option<Vec<u64>> {
         let Some(keys) = self.by_brand.get(filter.brand.as_ref()?) else {
             return Some(Vec::new());
@@ -140,7 +140,7 @@ impl Catalog {
     }
 }
 
-/// References that are recognised by their file or their pixels.
+/// References that are identified by their file or their pixels.
 #[derive(Debug, Default)]
 pub(super) struct InDoubt {
     identities: HashMap<u64, Identity>,
@@ -161,17 +161,17 @@ impl InDoubt {
         }
     }
 
-    /// How many of them are found in no other way.
+    /// The number of references that nothing else identifies.
     pub(super) fn count(&self) -> usize {
         self.identities.values().filter(|identity| identity.only).count()
     }
 
-    /// Whether one of them has this size in pixels.
+    /// Whether any of them has this size in pixels.
     pub(super) fn has_size(&self, size: (u32, u32)) -> bool {
         self.by_size.contains_key(&size)
     }
 
-    /// The keys of those that are this file or have these pixels.
+    /// The keys of those with this file or these pixels.
     pub(super) fn same(&self, file: Sha256, size: (u32, u32), pixels: Option<Sha256>) -> BTreeSet<u64> {
         let of_file = self.by_file.get(&file).into_iter().flatten();
         let has_pixels = |key: &&u64| {
@@ -183,7 +183,7 @@ impl InDoubt {
     }
 }
 
-/// Removes a key from a set, and the set itself if it is then empty.
+/// Removes a key from a set, and the set if it is then empty.
 fn take_out<K: Eq + std::hash::Hash>(sets: &mut HashMap<K, BTreeSet<u64>>, of: &K, key: u64) {
     if let Some(keys) = sets.get_mut(of) {
         keys.remove(&key);

@@ -1,13 +1,15 @@
 //! The gallery in memory: a catalogue and the live index, kept in step with the database.
 //!
-//! Every change, by this process or another, becomes visible through [`Library::refresh`]: the
-//! database's revision says what is new.
+//! Every change, by this process or another, becomes visible through [`Library::refresh`], which reads the rows with
+//! newer revisions.
 
 mod catalog;
+mod keypoints;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
@@ -17,8 +19,8 @@ use crate::align::{VisualWord, Vocabulary};
 use crate::embed::{Embedding, ModelManifest};
 use crate::gallery::{BrandId, ChangedRow, Gallery, GalleryError, Polarity, StoredPolicy};
 use crate::index::{
-    Change, Generation, IndexOptions, KeypointFileError, KeypointIndex, KeypointOrigin, KeypointProof, KeypointStats,
-    LiveIndex, Neighbor, Nodes, Origin, Scope, SnapshotError, Stats, current_line,
+    Change, Generation, IndexOptions, KeypointProof, LiveIndex, Neighbor, Nodes, Origin, Scope, SnapshotError, Stats,
+    current_line,
 };
 use crate::photo::Sha256;
 use crate::scoring::{Scoring, Standing};
@@ -26,38 +28,34 @@ use crate::telemetry;
 
 use catalog::Catalog;
 pub use catalog::{Entry, Filter};
-
-/// The keypoint index in the folder of generations. It is the same for every model.
-const KEYPOINTS: &str = "keypoints.bin";
+use keypoints::Keypoints;
+pub use keypoints::{keypoint_file, prove_keypoints};
 
 /// Why the library cannot follow the gallery.
 #[derive(Debug, Error)]
 pub enum LibraryError {
-    /// The database said no.
+    /// The database returned an error.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
-    /// The keypoint index could not be written.
-    #[error("keypoint index: {0}")]
-    Keypoints(#[from] KeypointFileError),
-    /// The keypoint index does not find its own pictures.
+    /// The keypoint index does not find some of its own references.
     #[error(
-        "keypoint index: {} of {} pictures found themselves, expected all; it is not written, and the next start builds it anew",
+        "keypoint index: {} of {} references found themselves, expected all; it is not written, and the next start rebuilds it",
         .0.found_themselves, .0.pictures
     )]
     KeypointsUnproven(KeypointProof),
-    /// A generation could not be written.
+    /// A generation or the keypoint index could not be written.
     #[error("index: {0}")]
     Snapshot(#[from] SnapshotError),
 }
 
-/// A neighbour that the catalogue knows.
+/// A neighbour with its catalogue entry.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
     /// Key of the reference.
     pub key: u64,
-    /// Cosine.
+    /// Cosine similarity, -1 to 1.
     pub similarity: f32,
-    /// What the catalogue says of it.
+    /// The reference's catalogue entry.
     pub entry: Entry,
 }
 
@@ -67,35 +65,26 @@ pub struct Library {
     root: PathBuf,
     origin: Origin,
     options: IndexOptions,
-    /// The artefact whose outcomes count.
+    /// The scoring artefact whose outcomes count.
     scoring: Arc<Scoring>,
     index: LiveIndex,
-    vocabulary: Arc<Vocabulary>,
-    keypoints: KeypointIndex,
-    keypoint_file: PathBuf,
-    keypoint_origin: KeypointOrigin,
+    keypoints: Keypoints,
     catalog: RwLock<Catalog>,
-    /// The gallery's revision that catalogue and index have reached.
+    /// The gallery revision that catalogue and index have reached.
     applied: Mutex<u64>,
-    /// The same, for answers that must not wait for a change that is coming in.
+    /// A copy of `applied` for answers, which must not wait while a change is applied.
     revision: AtomicU64,
-    /// One build at a time.
+    /// Locked while a generation is built, so that only one is.
     building: Mutex<()>,
-    /// Whether a reference takes part that the model has not embedded.
+    /// Whether an active reference has no embedding by this model.
     lacking: AtomicBool,
-    /// The gallery's revision that the keypoint index has reached.
-    worded: AtomicU64,
-    /// Changes of the keypoint index since it was written.
-    unsaved: AtomicUsize,
-    /// Whether a reference takes part that has no visual words yet.
-    wordless: AtomicBool,
-    /// What `CURRENT` said when it was last looked at.
+    /// The content of `CURRENT` when it was last read.
     seen: Mutex<Option<String>>,
 }
 
 impl Library {
-    /// Opens the published generation and brings it up to date, or rebuilds it from the gallery when
-    /// it is missing, damaged or of another model.
+    /// Opens the published generation and brings it up to date, or rebuilds it from the gallery when it is missing,
+    /// damaged or of another model.
     ///
     /// # Errors
     /// When the database cannot be read, or a rebuilt generation not written.
@@ -128,8 +117,7 @@ impl Library {
         };
         let built_at = base.revision();
         let base = Arc::new(base);
-        let (keypoint_file, keypoint_origin) = keypoint_file(index_dir, &gallery, &vocabulary);
-        let (keypoints, worded) = open_keypoints(&keypoint_file, &keypoint_origin, vocabulary.len(), newest);
+        let keypoints = Keypoints::open(index_dir, &gallery, vocabulary, newest);
         let library = Self {
             gallery,
             root: root.to_owned(),
@@ -138,17 +126,11 @@ impl Library {
             scoring,
             index: LiveIndex::new(Arc::clone(&base)),
             keypoints,
-            keypoint_file,
-            keypoint_origin,
-            vocabulary,
             catalog: RwLock::default(),
             applied: Mutex::new(0),
             revision: AtomicU64::new(0),
             building: Mutex::new(()),
             lacking: AtomicBool::new(false),
-            worded: AtomicU64::new(worded),
-            unsaved: AtomicUsize::new(0),
-            wordless: AtomicBool::new(false),
             seen: Mutex::new(current_line(root)?),
         };
         library.catch_up(built_at, Some(&base))?;
@@ -158,10 +140,10 @@ impl Library {
         Ok(library)
     }
 
-    /// Takes in what changed in the database since the last time.
+    /// Applies what changed in the database since the last call.
     ///
     /// # Errors
-    /// When the database cannot be read; what was served stays.
+    /// When the database cannot be read; then answers stay as they were.
     pub fn refresh(&self) -> Result<(), LibraryError> {
         self.catch_up(0, None)
     }
@@ -169,7 +151,7 @@ impl Library {
     /// Builds a generation from the gallery, publishes it and serves it.
     ///
     /// # Errors
-    /// When it cannot be read or written; what was served stays.
+    /// When the gallery cannot be read or the generation not written; then the old one stays in use.
     pub fn rebuild(&self) -> Result<Stats, LibraryError> {
         let _one_at_a_time = self.building.lock();
         self.serve(build(&self.gallery, &self.root, &self.origin, &self.options)?)?;
@@ -178,44 +160,34 @@ impl Library {
         Ok(self.stats())
     }
 
-    /// Writes the keypoint index once it has proven itself, so that the next start need not read all words from the database.
+    /// Verifies and writes the keypoint index, so that the next start need not read all words from the database.
     fn save_keypoints(&self) -> Result<(), LibraryError> {
-        let proof = prove_keypoints(&self.gallery, &self.vocabulary, &self.keypoints)?;
-        if !proof.holds() {
-            return Err(LibraryError::KeypointsUnproven(proof));
-        }
-        // Held to the end: what comes in meanwhile is of a later revision.
+        self.keypoints.prove()?;
+        // Locked to the end: later changes belong to a later revision.
         let _applied = self.applied.lock();
-        let revision = self.worded.load(Ordering::Acquire);
-        self.unsaved.store(0, Ordering::Release);
-        self.keypoints.save(&self.keypoint_file, &self.keypoint_origin, revision)?;
-        if self.keypoints.is_sparse() {
-            let (compact, _) = KeypointIndex::open(&self.keypoint_file, &self.keypoint_origin, self.vocabulary.len())?;
-            self.keypoints.adopt(compact);
-        }
-        Ok(())
+        self.keypoints.save()
     }
 
     fn serve(&self, generation: Generation) -> Result<(), LibraryError> {
         let revision = generation.revision();
-        // The generation may be ahead of what was applied, or behind it: the catalogue takes what is newer
-        // than what it has, the index what is newer than the generation.
+        // The generation may be ahead of what was applied, or behind it: the catalogue applies rows newer than its own,
+        // the index rows newer than the generation.
         let mut applied = self.applied.lock();
         let news = self.read_news(revision.min(*applied), revision, Some(&generation))?;
         self.take(news.policies, news.standings);
         self.index.swap(Arc::new(generation), news.changes);
-        self.follow_words()?;
+        self.keypoints.follow()?;
         self.set_applied(&mut applied, news.revision);
         Ok(())
     }
 
-    /// Serves the generation that another process has published since the last look, if one has. One that cannot be
-    /// used is said in the log, once; what was served stays.
+    /// Serves the generation that another process has published since the last call, if any. One that cannot be used is
+    /// logged once, and the old one stays in use.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn adopt_published(&self) -> Result<(), LibraryError> {
-        // While one is built here, what others publish waits, and what changed one by one does not.
+        // While this process builds a generation, those of other processes wait; single changes do not.
         let Some(_one_at_a_time) = self.building.try_lock() else {
             return Ok(());
         };
@@ -229,28 +201,28 @@ impl Library {
             Ok(generation) if generation.number() == self.stats().generation => Ok(()),
             Ok(generation) => self.serve(generation),
             Err(error) => {
-                tracing::error!(%error, "the published generation cannot be used: what serves goes on");
+                tracing::error!(%error, "the published generation cannot be used: the serving one stays in use");
                 Ok(())
             }
         }
     }
 
-    /// Whether references came since the last time it was asked that this model has not embedded.
+    /// Whether references came since the last call that this model has not embedded. Resets the flag.
     #[must_use]
     pub fn takes_lacking(&self) -> bool {
         self.lacking.swap(false, Ordering::AcqRel)
     }
 
-    /// Whether references came since the last time it was asked that have no visual words.
+    /// Whether references came since the last call that have no visual words. Resets the flag.
     #[must_use]
     pub fn takes_wordless(&self) -> bool {
-        self.wordless.swap(false, Ordering::AcqRel)
+        self.keypoints.takes_wordless()
     }
 
-    /// The references that share keypoints with a photo, those with most votes first, each with its votes.
+    /// References that share keypoints with a photo, most votes first, each with its votes.
     #[must_use]
     pub fn sharing(&self, probes: &[Vec<VisualWord>], query: &Embedding, least: f32, most: usize) -> Vec<(Found, f32)> {
-        let votes = self.keypoints.search(probes, least, most, None);
+        let votes = self.keypoints.search(probes, least, most);
         let catalog = self.catalog.read();
         let keys = votes.iter().flat_map(|vote| vote.keys.iter().map(|&key| (key, vote.votes)));
         let found = keys.filter_map(|(key, votes)| {
@@ -260,21 +232,14 @@ impl Library {
         found.collect()
     }
 
-    /// Figures of the keypoint index.
-    #[must_use]
-    pub fn keypoint_stats(&self) -> KeypointStats {
-        self.keypoints.stats()
-    }
-
-    /// Whether so much came since the last generation that a new one is due.
+    /// Whether enough has changed since the last generation to build a new one.
     #[must_use]
     pub fn rebuild_is_due(&self) -> bool {
         let stats = self.stats();
-        let unsaved = self.unsaved.load(Ordering::Acquire);
-        stats.added.max(stats.removed).max(unsaved) > self.options.rebuild_after
+        stats.added.max(stats.removed).max(self.keypoints.unsaved()) > self.options.rebuild_after
     }
 
-    /// Everything at or above `floor`, and at least the `k` nearest; nearest first.
+    /// All neighbours with a similarity of at least `floor`, and at least the `k` nearest; nearest first.
     #[must_use]
     pub fn search(&self, query: &Embedding, k: usize, floor: f32, filter: &Filter) -> Vec<Found> {
         let started = Instant::now();
@@ -283,8 +248,21 @@ impl Library {
         self.join(&neighbors)
     }
 
-    /// Few keys are looked at one by one; where the filter lets many through, the search goes over all and leaves out what it
-    /// does not admit. Either way a narrowed search costs no more than one of everything.
+    /// The `k` references most similar to any of the embeddings, most similar first, each once.
+    #[must_use]
+    pub fn nearest(&self, queries: &[Embedding], k: usize, filter: &Filter) -> Vec<Found> {
+        // No similarity reaches this floor, so that each search returns the k nearest and no more.
+        let mut found: Vec<Found> =
+            queries.iter().flat_map(|query| self.search(query, k, f32::INFINITY, filter)).collect();
+        found.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.key.cmp(&b.key)));
+        let mut seen = HashSet::new();
+        found.retain(|found| seen.insert(found.key));
+        found.truncate(k);
+        found
+    }
+
+    /// A filter that accepts few keys is scanned key by key; with any other, the search visits the whole index and
+    /// skips what the filter rejects. Either way a filtered search costs no more than an unfiltered one.
     fn neighbors(&self, query: &Embedding, k: usize, floor: f32, filter: &Filter) -> Vec<Neighbor> {
         if !filter.is_narrow() {
             return self.index.search_down_to(query, k, floor, Scope::All);
@@ -297,8 +275,8 @@ impl Library {
         self.index.search_down_to(query, k, floor, Scope::Where(&|key| catalog.admits(filter, key)))
     }
 
-    /// The references in doubt that are identical to this picture: the same file, or the same pixels. Calls `pixel_sum` only
-    /// if one of them has this size in pixels. Their similarity is 1.
+    /// References in doubt that are identical to a photo: the same file, or the same pixels. Calls `pixel_sum` only if
+    /// one of them has this size in pixels. Their similarity is 1.
     #[must_use]
     pub fn same(&self, file: Sha256, size: (u32, u32), pixel_sum: impl FnOnce() -> Sha256) -> Vec<Found> {
         let has_size = self.catalog.read().in_doubt().has_size(size);
@@ -309,31 +287,31 @@ impl Library {
         found.collect()
     }
 
-    /// How many active references match by identity only.
+    /// The number of active references that match by file and pixels only.
     #[must_use]
     pub fn by_identity_only(&self) -> usize {
         self.catalog.read().in_doubt().count()
     }
 
-    /// The vector of a reference that is served.
+    /// The embedding of an indexed reference.
     #[must_use]
     pub fn vector(&self, key: u64) -> Option<Embedding> {
         self.index.vector(key)
     }
 
-    /// The brand's policy as last seen.
+    /// The brand's policy, as of the last refresh.
     #[must_use]
     pub fn policy(&self, brand: &BrandId) -> Arc<StoredPolicy> {
         self.catalog.read().policy(brand)
     }
 
-    /// What the brand's outcomes prove, as last seen.
+    /// What the brand's outcomes prove, as of the last refresh.
     #[must_use]
     pub fn standing(&self, brand: &BrandId) -> Arc<Standing> {
         self.catalog.read().standing(brand)
     }
 
-    /// Figures of the index.
+    /// Size, generation and memory of the index.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.index.stats()
@@ -351,13 +329,13 @@ impl Library {
         self.catalog.read().brands()
     }
 
-    /// Generation and revision that answers come from.
+    /// Generation and revision of the index, `generation+revision`, for answers.
     #[must_use]
     pub fn version(&self) -> String {
         format!("{}+{}", self.stats().generation, self.revision.load(Ordering::Acquire))
     }
 
-    /// Identity of the model that the vectors are of.
+    /// Identity of the model that computed the embeddings.
     #[must_use]
     pub fn model(&self) -> &str {
         &self.origin.model
@@ -366,40 +344,21 @@ impl Library {
     fn catch_up(&self, vectors_since: u64, base: Option<&Generation>) -> Result<(), LibraryError> {
         let mut applied = self.applied.lock();
         let news = self.read_news(*applied, vectors_since.max(*applied), base)?;
-        // At the start the keypoint index may be behind though nothing else is.
+        // At the start the keypoint index may be behind although the rest is up to date.
         if news.revision != *applied || base.is_some() {
             self.take(news.policies, news.standings);
             self.index.apply(news.changes);
-            self.follow_words()?;
+            self.keypoints.follow()?;
             self.set_applied(&mut applied, news.revision);
         }
         Ok(())
     }
 
-    /// Takes in the words of references that changed since the last time. The caller holds `applied`.
-    fn follow_words(&self) -> Result<(), LibraryError> {
-        let since = self.worded.load(Ordering::Acquire);
-        let newest = self.gallery.visit_words(self.vocabulary.id(), since, |row| {
-            self.unsaved.fetch_add(1, Ordering::AcqRel);
-            let words = row.words.as_deref().map(|words| self.vocabulary.from_bytes(words));
-            match words {
-                Some(Some(words)) if row.is_searched => self.keypoints.insert(row.key, &words),
-                Some(None) => {
-                    tracing::error!(key = row.key, "stored words cannot be read: keypoints do not find the reference");
-                }
-                _ if row.is_searched => self.wordless.store(true, Ordering::Release),
-                _ => self.keypoints.remove(row.key),
-            }
-        })?;
-        self.worded.store(newest, Ordering::Release);
-        Ok(())
-    }
-
-    /// Takes references that changed after `since` into the catalogue, and returns what is new for the
-    /// index after `vectors_since`. The catalogue comes first: an answer of the index must find its
-    /// reference. The caller holds `applied`.
+    /// Applies references that changed after `since` to the catalogue, and returns the changes of the index after
+    /// `vectors_since`. The catalogue comes first: a neighbour from the index must find its entry. The caller has
+    /// locked `applied`.
     ///
-    /// What `base` has already is no news to it, though its row is newer: so it is with what a run has published.
+    /// A row that `base` already contains changes nothing, even if its revision is newer: publishing a run does that.
     fn read_news(&self, since: u64, vectors_since: u64, base: Option<&Generation>) -> Result<News, LibraryError> {
         let mut changes = Vec::new();
         let revision = self.gallery.visit_changes(&self.origin.model, since, vectors_since, |row| {
@@ -451,64 +410,20 @@ impl Library {
     }
 }
 
-/// References that look themselves up in a keypoint index.
-const PROVEN: u64 = 200;
-
-/// Lets references look themselves up by their words.
-///
-/// # Errors
-/// When the database cannot be read.
-pub fn prove_keypoints(
-    gallery: &Gallery,
-    vocabulary: &Vocabulary,
-    index: &KeypointIndex,
-) -> Result<KeypointProof, GalleryError> {
-    let sample = gallery.sample_words(vocabulary.id(), PROVEN)?;
-    let words = sample.into_iter().filter_map(|(key, words)| Some((key, vocabulary.from_bytes(&words)?)));
-    Ok(index.prove(&words.collect::<Vec<_>>()))
-}
-
-/// Where the keypoint index of a gallery is kept, and what it is built from.
-#[must_use]
-pub fn keypoint_file(index_dir: &Path, gallery: &Gallery, vocabulary: &Vocabulary) -> (PathBuf, KeypointOrigin) {
-    let origin = KeypointOrigin { gallery: gallery.id().to_owned(), vocabulary: vocabulary.id().to_owned() };
-    (index_dir.join(KEYPOINTS), origin)
-}
-
-/// The keypoint index as it was written, or an empty one, and the revision that it has reached.
-fn open_keypoints(file: &Path, origin: &KeypointOrigin, words: usize, newest: u64) -> (KeypointIndex, u64) {
-    match KeypointIndex::open(file, origin, words) {
-        Ok((index, revision)) if revision <= newest => (index, revision),
-        Ok((_, revision)) => {
-            tracing::warn!(
-                index = revision,
-                gallery = newest,
-                "the keypoint index is ahead of the gallery: building it anew"
-            );
-            (KeypointIndex::new(words), 0)
-        }
-        Err(error) => {
-            if !matches!(error, KeypointFileError::None(_)) {
-                tracing::warn!(%error, "the keypoint index cannot be used: building it anew");
-            }
-            (KeypointIndex::new(words), 0)
-        }
-    }
-}
-
 /// What generations of this gallery under this model are built from.
 #[must_use]
 pub fn origin(gallery: &Gallery, manifest: &ModelManifest) -> Origin {
     Origin { model: manifest.id(), dimension: manifest.output.dimension, gallery: gallery.id().to_owned() }
 }
 
-/// Where they are: each model has its own folder, so that trying another one does not replace what serves.
+/// The folder of a model's generations. Each model has its own, so that trying another one does not replace the serving
+/// one.
 #[must_use]
 pub fn folder(root: &Path, manifest: &ModelManifest) -> PathBuf {
     root.join(&manifest.name)
 }
 
-/// What came in the database after a revision.
+/// Changes of the database after a revision.
 struct News {
     revision: u64,
     changes: Vec<Change>,
@@ -516,8 +431,8 @@ struct News {
     standings: Vec<(BrandId, Standing)>,
 }
 
-/// The change to an index that a row causes; `None` if its vector is missing or no embedding. References that match by
-/// identity only are not indexed.
+/// The index change that a row causes; `None` if its embedding is missing or invalid. References that match by file and
+/// pixels only are not indexed.
 pub(crate) fn change(row: &ChangedRow, dimension: usize) -> Option<Change> {
     if !row.is_searched() {
         return Some(Change::Remove(row.key));
@@ -526,7 +441,7 @@ pub(crate) fn change(row: &ChangedRow, dimension: usize) -> Option<Change> {
     match Embedding::from_bytes(bytes, dimension) {
         Ok(embedding) => Some(Change::Put(row.key, embedding)),
         Err(error) => {
-            tracing::error!(key = row.key, %error, "a stored vector is no embedding: the reference is not served");
+            tracing::error!(key = row.key, %error, "a stored embedding is invalid: the reference is not served");
             None
         }
     }

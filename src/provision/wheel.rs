@@ -8,7 +8,7 @@ use zip::ZipArchive;
 
 use super::ProvisionError;
 
-/// Hands a member of a wheel to `take`.
+/// Passes a member of a wheel to `take`.
 pub(super) fn read(
     wheel: &Path,
     member: &str,

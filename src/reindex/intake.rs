@@ -1,5 +1,5 @@
-//! Images are read, decoded and embedded side by side, in order of nothing but their coming, and written down by one
-//! thread. Every channel is bounded: memory does not grow with the number of images.
+//! Reads, decodes and embeds photos in parallel, in no particular order, and records them in one thread. Every channel
+//! is bounded: memory does not grow with the number of photos.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,52 +18,52 @@ use crate::enrolment::{EnrolError, Enrolment};
 use crate::gallery::{Journal, PhotoRecord, Polarity, ReferenceState};
 use crate::photo::{Photo, PhotoError, Sha256};
 
-/// Readers: more than cores, because an object store answers late.
+/// Reading threads: more than cores, because an object store answers late.
 const READERS: usize = 8;
-/// Images whose bytes wait for a core.
+/// Photos that wait for a core.
 const WAITING: usize = 16;
-/// Images that wait for their embedding or their turn to be written.
+/// Photos that wait for their embedding, or to be recorded.
 const UNWRITTEN: usize = 128;
-/// Images that are written in one transaction, and the longest wait for so many.
+/// Photos that one transaction records, and the longest wait for that many.
 const BATCH: usize = 64;
 const BATCH_WAIT: Duration = Duration::from_millis(250);
 
-/// An image as far as it has come.
+/// A photo that was read and, if it is new, decoded.
 pub(super) struct Seen {
     pub(super) item: Item,
     pub(super) version: Option<String>,
     pub(super) content: Content,
 }
 
-/// What is known of an image's bytes.
+/// What reading found out about a photo's bytes.
 pub(super) enum Content {
-    /// They are no photo, or cannot be read.
+    /// They cannot be read, or are not a photo.
     Refused(Refusal, Option<Sha256>),
-    /// The brand has a reference of these bytes.
+    /// The brand already has a reference with these bytes.
     Known(Sha256),
-    /// The same bytes are on their way already.
+    /// This run is already processing the same bytes.
     Twin(Sha256),
     /// They are new.
     New(Box<Fresh>),
 }
 
-/// A photo that is no reference yet.
+/// A photo that is not a reference yet.
 pub(super) struct Fresh {
     pub(super) record: PhotoRecord,
     pub(super) embedding: Vector,
 }
 
-/// Its vector.
+/// The embedding of a new photo.
 pub(super) enum Vector {
-    /// Being computed.
+    /// The model is computing it.
     Pending(Pending),
-    /// Known from an earlier run, or from another brand.
+    /// Stored by an earlier run, or for another brand.
     Kept(Embedding),
-    /// Not asked for: nothing will be kept.
+    /// Not needed: a dry run stores nothing.
     Unasked,
 }
 
-/// Bytes that no reference has, as they were read.
+/// The bytes of a new photo, not decoded yet.
 struct Raw {
     item: Item,
     version: Option<String>,
@@ -71,29 +71,29 @@ struct Raw {
     bytes: Bytes,
 }
 
-/// What became of reading an image.
+/// The result of reading a photo.
 enum Reading {
     Raw(Raw),
     Seen(Seen),
 }
 
-/// What the threads share.
+/// What all threads of the intake share.
 pub(super) struct Intake<'a, P: Progress> {
     pub(super) sources: &'a Sources,
     pub(super) stores: &'a Stores,
     pub(super) enrolment: &'a Enrolment,
     pub(super) journal: &'a Journal,
     pub(super) progress: &'a P,
-    /// Whether vectors are wanted.
+    /// Whether photos are embedded; a dry run does not.
     pub(super) embed: bool,
     pub(super) embedded: AtomicU64,
     pub(super) stop: AtomicBool,
-    /// Bytes that are on their way to the writer.
+    /// SHA-256 of photos that are on their way to the writer.
     pub(super) under_way: Mutex<HashSet<Sha256>>,
 }
 
 impl<P: Progress> Intake<'_, P> {
-    /// Takes everything in and returns how many images the model was run for.
+    /// Takes in every photo and returns how many the model embedded.
     pub(super) fn run(&self, ledger: &mut Ledger<'_>) -> Result<u64, ReindexError> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let (name, named) = bounded::<Item>(WAITING);
@@ -116,7 +116,7 @@ impl<P: Progress> Intake<'_, P> {
             }
             drop((named, send_read, to_decode, send_seen));
             let written = self.write(&to_write, ledger);
-            // Whatever still runs finds its channel closed.
+            // Threads that still run find their channels closed.
             self.stop.store(true, Ordering::Release);
             drop(to_write);
             let listed = lister.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -135,7 +135,7 @@ impl<P: Progress> Intake<'_, P> {
         for item in named {
             let sent = match self.read_one(item) {
                 Ok(Reading::Raw(one)) => raw.send(one).is_ok(),
-                // What needs no core goes straight to the writer.
+                // A photo that needs no decoding goes straight to the writer.
                 Ok(Reading::Seen(one)) => seen.send(Ok(one)).is_ok(),
                 Err(error) => seen.send(Err(error)).is_ok(),
             };
@@ -168,7 +168,7 @@ impl<P: Progress> Intake<'_, P> {
             Err(refusal) => return Ok(Reading::Seen(Seen { item, version, content: Content::Refused(refusal, None) })),
             Ok(bytes) => bytes,
         };
-        // Known bytes, and bytes that are under way, are not decoded again.
+        // Known bytes, and bytes in process, are not decoded again.
         let sha256 = Sha256::of(&bytes);
         let content = if self.is_known(sha256, item.polarity)? {
             Content::Known(sha256)
@@ -180,7 +180,7 @@ impl<P: Progress> Intake<'_, P> {
         Ok(Reading::Seen(Seen { item, version, content }))
     }
 
-    /// The sum and version of what an earlier look has read, when the store says that it is the same still.
+    /// The SHA-256 and version from an earlier pass, if the store reports the same version now.
     fn unchanged(&self, item: &Item, spot: &Spot) -> Result<Option<(Sha256, String)>, ReindexError> {
         let Some((sha256, known)) = self.journal.known_sum(&item.source, item.polarity)? else {
             return Ok(None);
@@ -189,7 +189,7 @@ impl<P: Progress> Intake<'_, P> {
         Ok((same && self.is_known(sha256, item.polarity)?).then_some((sha256, known)))
     }
 
-    /// Whether the brand has a reference of these bytes, or this run has staged one with this polarity.
+    /// Whether the brand has a reference with these bytes, or this run has staged one with this polarity.
     fn is_known(&self, sha256: Sha256, polarity: Polarity) -> Result<bool, ReindexError> {
         let known = self.enrolment.gallery.find_photo(self.journal.brand(), sha256)?;
         Ok(known.is_some_and(|known| {
@@ -212,7 +212,7 @@ impl<P: Progress> Intake<'_, P> {
     fn look_at(&self, sha256: Sha256, bytes: &Bytes) -> Result<Content, ReindexError> {
         let (photo, record) = match self.enrolment.take_in(bytes) {
             Ok(taken) => taken,
-            // Nothing is wrong with the image: it is not refused, and the run goes on where it was another time.
+            // The decoder is missing, not the photo wrong: the run stops, and the next one resumes here.
             Err(error @ PhotoError::DecoderUnavailable) => return Err(EnrolError::Photo(error).into()),
             Err(error) => {
                 let refusal = Refusal { code: error.code(), detail: error.to_string() };
@@ -238,7 +238,7 @@ impl<P: Progress> Intake<'_, P> {
         Ok(Vector::Pending(pending))
     }
 
-    /// A twin may come before the image that it is a twin of: it is put off until that one is written.
+    /// A duplicate may arrive before its original: it waits until the original is recorded.
     fn write(&self, seen: &Receiver<Result<Seen, ReindexError>>, ledger: &mut Ledger<'_>) -> Result<(), ReindexError> {
         let mut put_off = Vec::new();
         let mut batch = Vec::new();
@@ -257,7 +257,7 @@ impl<P: Progress> Intake<'_, P> {
         }
         batch.append(&mut put_off);
         let left = self.write_batch(batch, ledger)?;
-        // What they are twins of is written now, or was refused.
+        // The originals are recorded now, or were refused.
         self.write_batch(left, ledger).map(drop)
     }
 

@@ -1,4 +1,5 @@
-//! Which of the new images nearly are others: of the other polarity, which contradicts; of the same, which groups.
+//! Finds near-duplicates of new photos: of the other polarity, they contradict; of the same polarity, they form a
+//! group.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -10,23 +11,24 @@ use crate::gallery::{Gallery, Mark, Polarity, Quarantine, Reference, RunChanges}
 use crate::hygiene::{HELD_AGAINST, conflict_with, is_near_copy, opposite};
 use crate::index::{ExactIndex, Generation, Neighborhoods, VectorIndex};
 
-/// Two references that may nearly be the same image.
+/// Two references that may be near-duplicates.
 struct Pair {
     new: u64,
     other: u64,
     similarity: f32,
 }
 
-/// What is known of the keys in a generation.
+/// Facts about the keys of a generation.
 pub(super) struct Keys {
-    /// Polarity of each.
+    /// Polarity of each key.
     pub(super) polarities: HashMap<u64, Polarity>,
-    /// Those that the run brings in.
+    /// Keys that this run adds.
     pub(super) staged: HashSet<u64>,
 }
 
-/// Holds new references against all of the other polarity: a newcomer that contradicts is held back; what was there
-/// before it is disputed, and stays. Two newcomers hold each other back.
+/// Compares new references with all of the other polarity. A new reference that contradicts an older one is
+/// quarantined; the older one is marked as disputed and stays active. Two new references that contradict are both
+/// quarantined.
 pub(super) fn contradictions(
     generation: &Generation,
     keys: &Keys,
@@ -53,8 +55,8 @@ pub(super) fn contradictions(
     Ok(held_back)
 }
 
-/// One scan for each vector that is new, and one pair for each key: of vectors that many keys share, each new key is
-/// paired with the first of the other vector, and each other key with the first new one.
+/// One scan for each new embedding, and one pair for each key: where many keys share an embedding, each new key is
+/// paired with the first key of the other embedding, and each other key with the first new key.
 fn opposite_pairs(generation: &Generation, keys: &Keys, least: f32) -> Vec<Pair> {
     let nodes = generation.nodes();
     let vectors = nodes.vectors();
@@ -97,8 +99,8 @@ fn same_image<'r>(
     })
 }
 
-/// Groups near-copies within a brand: each group has the number of its oldest reference. Returns how many groups the
-/// new references are in.
+/// Groups near-duplicates within a brand: each group has the key of its oldest reference. Returns the number of groups
+/// with new references.
 pub(super) fn groups(
     neighborhoods: &Neighborhoods,
     generation: &Generation,
@@ -111,7 +113,7 @@ pub(super) fn groups(
     for (new, neighbors) in neighborhoods {
         let own = nodes.row(*new);
         let mut rows = HashSet::new();
-        // Of another vector that many references share, one stands for all.
+        // Where many references share another embedding, one stands for all.
         let near = neighbors.iter().filter(|near| {
             let row = nodes.row(near.key);
             near.key != *new && near.similarity() >= thresholds.near_copy && (row == own || rows.insert(row))
@@ -150,7 +152,7 @@ pub(super) fn groups(
     Ok(sizes.len())
 }
 
-/// Joined keys, under the smallest of them.
+/// Sets of joined keys, each named by its smallest key.
 #[derive(Default)]
 struct Union {
     parents: HashMap<u64, u64>,

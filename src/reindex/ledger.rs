@@ -1,5 +1,5 @@
-//! Decides what becomes of each image and writes it down. One thread, so that of two images with the same bytes one
-//! is the first.
+//! Decides the fate of each photo and records it. One thread, so that of two photos with the same bytes one is the
+//! first.
 
 use super::ReindexError;
 use super::intake::{Content, Fresh, Seen, Vector};
@@ -13,17 +13,17 @@ use crate::gallery::{
 use crate::hygiene::GenericBank;
 use crate::photo::Sha256;
 
-/// What a run does to the gallery, as far as it is known.
+/// The changes that a run makes to the gallery, so far.
 pub(super) struct Ledger<'a> {
     pub(super) enrolment: &'a Enrolment,
     pub(super) bank: &'a GenericBank,
     pub(super) journal: &'a Journal,
-    /// Nothing is staged: what would come in is only counted.
+    /// Stages nothing: new photos are only counted.
     pub(super) dry: bool,
     pub(super) changes: RunChanges,
 }
 
-/// What was written, and what cannot be yet.
+/// Entries that were recorded, and photos that must wait.
 #[derive(Default)]
 pub(super) struct Written {
     pub(super) entries: Vec<JournalEntry>,
@@ -71,7 +71,7 @@ impl Ledger<'_> {
     }
 
     fn record(&self, entry: JournalEntry) -> Result<JournalEntry, ReindexError> {
-        // Of a source that is named twice the first word stands.
+        // For a source that is named twice, the first entry counts.
         let again = entry.fate == Fate::Duplicate
             && entry
                 .sha256
@@ -93,7 +93,7 @@ impl Ledger<'_> {
         Ok(refused.map(|twin| JournalEntry { fate: Fate::Refused, code: twin.code, detail: twin.detail, ..entry }))
     }
 
-    /// What becomes of an image whose bytes this run has met before; `None` when it has not.
+    /// The fate of a photo whose bytes this run has already read; `None` for other bytes.
     fn same_bytes(
         &mut self,
         item: &Item,
@@ -114,7 +114,8 @@ impl Ledger<'_> {
                 ..entry
             }));
         }
-        let words = |other: &str| format!("the very same bytes are {} and {}: {other}", first.polarity, item.polarity);
+        let words =
+            |other: &str| format!("the very same bytes are called {} and {}: {other}", first.polarity, item.polarity);
         let conflict = Quarantine { code: "conflict".to_owned(), detail: words(&first.source), private: false };
         if let Some(key) = first.key {
             self.contradict(key, Quarantine { detail: words(&item.source), ..conflict.clone() })?;
@@ -122,7 +123,7 @@ impl Ledger<'_> {
         Ok(Some(held_back(entry, conflict, first.key)))
     }
 
-    /// What is staged is held back; what was there before the run is disputed, and stays.
+    /// Quarantines a staged reference; marks one from before the run as disputed, which stays active.
     fn contradict(&mut self, key: u64, conflict: Quarantine) -> Result<(), ReindexError> {
         let known = self.enrolment.gallery.by_keys([key])?.remove(&key);
         match known {
@@ -155,16 +156,16 @@ impl Ledger<'_> {
         }
     }
 
-    /// What becomes of an image whose reference is there.
+    /// The fate of a photo that already has a reference.
     fn beside(&mut self, item: &Item, entry: JournalEntry, known: Reference) -> JournalEntry {
         let entry = JournalEntry { key: Some(known.key), ..entry };
         if known.claim.polarity != item.polarity {
             self.dispute(&known);
             let detail = format!(
-                "this very photo is {} already as {}; delete that reference first if it is wrong",
+                "the brand already has this very photo as {}, in {}; delete that reference first if it is wrong",
                 known.claim.polarity, known.id
             );
-            // The reference itself stays: there is none to hold back.
+            // The reference itself stays active: the quarantine is only the entry's.
             return held_back(
                 entry,
                 Quarantine { code: "reference-contradicts".to_owned(), detail, private: false },
@@ -284,7 +285,7 @@ fn entry(item: &Item, version: Option<String>, sha256: Option<Sha256>, fate: Fat
 }
 
 fn refused(entry: JournalEntry, Refusal { code, detail }: Refusal) -> JournalEntry {
-    // What could not be read or decoded is looked at again next time.
+    // A photo that could not be read or decoded is read again in the next run.
     JournalEntry { fate: Fate::Refused, version: None, code: Some(code.to_owned()), detail: Some(detail), ..entry }
 }
 
@@ -292,14 +293,14 @@ fn held_back(entry: JournalEntry, Quarantine { code, detail, .. }: Quarantine, k
     JournalEntry { fate: Fate::Conflict, key, code: Some(code), detail: Some(detail), ..entry }
 }
 
-/// With what is worth telling of a new reference.
+/// Adds a note to the entry of a generic reference or a logo.
 fn as_added(entry: JournalEntry, mark: Option<Mark>, kind: Kind) -> JournalEntry {
     let told = match (mark, kind) {
         (Some(_), _) => {
             Some(("generic", "it shows too little, or what many goods share: it never leads to a block by itself"))
         }
         (None, Kind::Logo) => {
-            Some(("logo", "a logo, and no photo: it is looked for on goods, and a copy of it is no reuse"))
+            Some(("logo", "a logo, not a photo: it is searched for on goods, and a copy of it is not a reused photo"))
         }
         (None, Kind::Photo) => None,
     };
@@ -307,7 +308,7 @@ fn as_added(entry: JournalEntry, mark: Option<Mark>, kind: Kind) -> JournalEntry
     JournalEntry { fate: Fate::Added, code, detail, ..entry }
 }
 
-/// What the brand says otherwise than before, in words. That the same bytes lie elsewhere too is no change.
+/// The details that differ from the reference's, as a sentence. Another source of the same bytes is no difference.
 fn said_anew(known: &Details, new: &Details) -> Option<String> {
     let said = new.over(known);
     let shown = |text: Option<&str>| text.unwrap_or("nothing").to_owned();

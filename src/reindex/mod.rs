@@ -1,7 +1,7 @@
-//! A brand's archive becomes references, and a new generation that serves once it has proven itself.
+//! Reindex: turns a brand's archive into references, and publishes them with a verified index.
 //!
-//! take in (read, decode, embed, stage) -> decide what goes -> build -> prove -> publish: until the last step nothing
-//! that is served changes, and a run that was stopped goes on where it was.
+//! The steps are: take in (read, decode, embed, stage), decide removals, build, prove, publish. Until the last step
+//! nothing that is served changes, and a stopped run resumes where it was.
 
 mod intake;
 mod kin;
@@ -41,7 +41,7 @@ pub use shadow::{Flip, Replay, ShadowReport, shadow};
 pub(crate) use source::{Bounds, Columns, Place, Shape, rows};
 pub use source::{Sources, Stores};
 
-/// Lists a manifest, for fuzz targets.
+/// Lists a manifest, for the fuzz targets.
 #[cfg(fuzzing)]
 pub(crate) fn fuzz_manifest(path: &str) {
     let sources = Sources { manifest: Some(path.to_owned()), ..Sources::default() };
@@ -50,44 +50,44 @@ pub(crate) fn fuzz_manifest(path: &str) {
     }
 }
 
-/// References listed at once.
+/// Number of references that one query lists.
 const PAGE: usize = 1000;
 
-/// What a run is to do.
+/// The settings of a run.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Whose images they are.
+    /// The brand whose photos are taken in.
     pub brand: BrandId,
-    /// Where they come from.
+    /// Folders, archives or a manifest to read.
     pub sources: Sources,
-    /// Take out what the sources no longer name.
+    /// Whether to remove references that the sources no longer name.
     pub prune: bool,
-    /// Share of the brand's references that a run may take out, 0 to 1.
+    /// The greatest share of the brand's references that a run may remove, 0 to 1.
     pub max_removed: f64,
-    /// Say what would be done and do nothing.
+    /// Whether to report the changes without making them.
     pub dry_run: bool,
-    /// Make the points for second looks at once; otherwise the first checks that need them do.
+    /// Whether to compute keypoints after publishing; otherwise the first checks that need them do.
     pub points: bool,
 }
 
-/// What a run works with.
+/// Everything a run works with, for one gallery and model.
 pub struct Tools {
-    /// Decodes, embeds, keeps.
+    /// Decodes, embeds and stores photos.
     pub enrolment: Enrolment,
-    /// Images that many goods share.
+    /// Photos that many goods share, such as size charts.
     bank: Arc<GenericBank>,
-    /// What generations are built from.
+    /// Gallery and model that the generations belong to.
     origin: Origin,
-    /// Where the model's generations are.
+    /// Folder of the model's generations.
     root: PathBuf,
-    /// How they are built.
+    /// Settings of the index.
     options: IndexOptions,
-    /// What may be fetched by URL.
+    /// Rules for fetching photos from URLs.
     fetch: FetchOptions,
 }
 
 impl Tools {
-    /// For a gallery under a model, with the generations below `index_dir`.
+    /// Tools for a gallery under a model, with the generations below `index_dir`.
     #[must_use]
     pub fn new(gallery: &Arc<Gallery>, model: &Model, index_dir: &Path, config: &Config) -> Self {
         let manifest = model.embedder.manifest();
@@ -107,85 +107,83 @@ impl Tools {
     }
 }
 
-/// Told of what goes on, from many threads.
+/// Receives a run's progress, from many threads.
 pub trait Progress: Sync {
-    /// How many images there are.
+    /// The number of photos, once it is known.
     fn total(&self, images: u64);
-    /// One is decided.
+    /// The fate of one photo is decided.
     fn done(&self, entry: &JournalEntry);
-    /// One more of whatever is counted.
+    /// One more step of the current phase is done.
     fn step(&self);
-    /// Another part of the work begins.
+    /// Another phase of the run begins.
     fn phase(&self, name: &'static str);
 }
 
-/// What ends a whole run.
+/// Why a run stops.
 #[derive(Debug, Error)]
 pub enum ReindexError {
     /// A source cannot be listed or read.
     #[error("{path}: {reason}")]
     Source {
-        /// The source.
+        /// Path or URL of the source.
         path: String,
-        /// What is wrong.
+        /// What went wrong, and what to do.
         reason: String,
     },
     /// The report cannot be written.
     #[error("the report cannot be written to {folder}: {reason}; name another folder with --report")]
     Report {
-        /// Its folder.
+        /// Folder of the report.
         folder: PathBuf,
-        /// What is wrong.
+        /// The file system's error.
         reason: String,
     },
-    /// Another process works on the brand.
-    #[error("another reindex of {0} is going on; wait for it")]
+    /// Another process runs a reindex of this brand.
+    #[error("another reindex of {0} is running; wait until it ends")]
     Busy(BrandId),
-    /// The guard.
+    /// The run would remove more references than its limit.
     #[error(
-        "this would remove {removed} of {of} {polarity} references of {brand}, more than {most:.0} %; nothing was published. Look at the sources, or allow it with --max-removed"
+        "this would remove {removed} of {of} {polarity} references of {brand}, more than {most:.0} %; nothing was published. Check the sources, or allow it with --max-removed"
     )]
     TooManyRemoved {
-        /// The brand.
+        /// The brand whose references would be removed.
         brand: BrandId,
-        /// Authentic or fake.
+        /// Polarity of the references that would be removed.
         polarity: Polarity,
-        /// How many would go.
+        /// Number of references that would be removed.
         removed: usize,
-        /// Of how many.
+        /// Number of references that the brand has of this polarity.
         of: usize,
-        /// Percent allowed.
+        /// The limit in percent.
         most: f64,
     },
-    /// A row that may name anything.
-    #[error(
-        "{row} cannot be read ({detail}), so that nobody knows which image it names; mend it, or run without --prune"
-    )]
+    /// A pruning run met a row that may name any reference.
+    #[error("{row} cannot be read ({detail}), so it may name any reference; fix it, or run without --prune")]
     UnknownRow {
-        /// The row.
+        /// The manifest and line of the row.
         row: String,
-        /// What is wrong with it.
+        /// What is wrong with the row.
         detail: String,
     },
-    /// Nobody said yes.
-    #[error("nothing was removed or published; say yes, or run again with --yes")]
+    /// Nobody confirmed the removal.
+    #[error("nothing was removed or published; answer yes, or run again with --yes")]
     NotConfirmed,
-    /// The new generation is not what it should be.
+    /// The new generation does not find its own embeddings.
     #[error(
-        "the new index did not prove itself: {} of {} vectors found themselves, recall {:.4} at the threshold, expected all and at least 0.999; what serves goes on",
+        "the new index failed its test: {} of {} vectors found themselves, recall {:.4} at the threshold, expected all and at least 0.999; the serving index stays in use",
         .0.found_themselves, .0.rows, .0.recall()
     )]
     Unproven(Proof),
-    /// The gallery cannot be written.
+    /// The gallery cannot be read or written.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
-    /// The index cannot be written.
+    /// The index cannot be read or written.
     #[error("index: {0}")]
     Snapshot(#[from] SnapshotError),
-    /// The library cannot follow.
+    /// The library cannot follow the gallery.
     #[error(transparent)]
     Library(#[from] LibraryError),
-    /// The model has stopped.
+    /// The model failed.
     #[error(transparent)]
     Enrol(#[from] EnrolError),
 }
@@ -200,11 +198,11 @@ impl ReindexError {
     }
 }
 
-/// Runs a plan. `confirm` is asked before anything is removed, with how many of how many.
+/// Runs a plan. Calls `confirm` before anything is removed, with the number of removed references and of all.
 ///
 /// # Errors
-/// When a source, the gallery or the index fails, or the run stops itself. A bad image never ends a run: the report
-/// names it. What was staged before a stop is not embedded again by the next run.
+/// When a source, the gallery or the index fails, or a limit stops the run. A bad photo never ends a run: the report
+/// names it. The next run does not embed staged photos again.
 pub fn reindex(
     plan: &Plan,
     tools: &Tools,
@@ -212,11 +210,11 @@ pub fn reindex(
     confirm: &dyn Fn(usize, usize) -> bool,
 ) -> Result<Outcome, ReindexError> {
     let gallery = &tools.enrolment.gallery;
-    // A dry run knows what earlier runs have read, and leaves their journal as it is.
+    // A dry run reads the journal of earlier runs, and leaves it unchanged.
     let open = if plan.dry_run { Journal::open_copy } else { Journal::open };
     let journal = open(&gallery.journals(), &plan.brand)?;
     let mut journal = journal.ok_or_else(|| ReindexError::Busy(plan.brand.clone()))?;
-    // Stopped between its publication and the word of it: that run is done.
+    // The process stopped between the publication and its record in the journal: that run is done.
     if gallery.publication_of(journal.run())?.is_some() {
         journal.next_run()?;
     }
@@ -252,13 +250,13 @@ pub fn reindex(
     Ok(Outcome { report, journal, changes })
 }
 
-/// What a run has left, for its report.
+/// A finished run, for its report.
 pub struct Outcome {
-    /// The figures.
+    /// Counts and times.
     pub report: Report,
-    /// What became of each image.
+    /// The fate of each photo.
     pub journal: Journal,
-    /// What was changed beside.
+    /// Other changes of references.
     pub changes: RunChanges,
 }
 
@@ -286,7 +284,7 @@ fn take_in(
     Ok((ledger.changes, embedded))
 }
 
-/// Drops what an earlier go of this run has staged and this one has not met.
+/// Deletes references that an earlier pass of this run staged and this pass has not met.
 fn drop_unnamed(gallery: &Gallery, journal: &Journal) -> Result<(), ReindexError> {
     for key in gallery.staged(journal.run())? {
         if !journal.has_key(key)? {
@@ -296,7 +294,7 @@ fn drop_unnamed(gallery: &Gallery, journal: &Journal) -> Result<(), ReindexError
     Ok(journal.forget_left_behind()?)
 }
 
-/// Keypoints and visual words take about as long as the rest of the run, and references are found by their embedding without
+/// Keypoints and visual words take about as long as the rest of the run, and neighbour search finds references without
 /// them. So they come after the publication.
 fn make_features(
     enrolment: &Enrolment,
@@ -315,7 +313,7 @@ fn make_features(
     Ok(())
 }
 
-/// Where the report of a plan is put when nothing else is said: a dry run's does not replace a real one's.
+/// The default folder of a plan's report. A dry run has its own, so that it does not replace the report of a real run.
 #[must_use]
 pub fn report_folder(gallery: &Gallery, plan: &Plan) -> PathBuf {
     gallery.journals().join(format!("{}-{}", plan.brand, if plan.dry_run { "plan" } else { "report" }))

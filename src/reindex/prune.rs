@@ -1,4 +1,4 @@
-//! What the sources no longer name goes out, but never too much of it, and never unasked.
+//! Pruning: removes references that the sources no longer name, within a limit and after confirmation.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use super::source::{above, one_spelling};
 use super::{PAGE, Plan, ReindexError};
 use crate::gallery::{Fate, Gallery, Journal, JournalEntry, ListQuery, Polarity, Reference, RunChanges};
 
-/// How many references would be removed, of how many, of each polarity.
+/// The number of references to remove, and of all, by polarity.
 #[derive(Default)]
 pub(super) struct Shares {
     removed: BTreeMap<Polarity, (usize, usize)>,
-    /// Polarities of which there are references, and none in the sources: nothing of them goes.
+    /// Polarities that have references but do not occur in the sources: none of them is removed.
     pub(super) unnamed: Vec<Polarity>,
 }
 
-/// Marks references that the sources no longer name. Keeps all references of a polarity that the sources do not contain, and
-/// references whose source exists but cannot be used this time.
+/// Marks references that the sources no longer name. Keeps all references of a polarity that the sources do not
+/// contain, and references whose source exists but cannot be used this time.
 pub(super) fn mark_removed(
     plan: &Plan,
     gallery: &Gallery,
@@ -60,7 +60,7 @@ pub(super) fn mark_removed(
 }
 
 fn removal(reference: &Reference) -> JournalEntry {
-    about(reference, Fate::Removed, "not-named", "the sources do not name it any more".to_owned())
+    about(reference, Fate::Removed, "not-named", "the sources no longer name it".to_owned())
 }
 
 fn kept(reference: &Reference, refused: &JournalEntry) -> JournalEntry {

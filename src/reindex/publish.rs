@@ -1,4 +1,4 @@
-//! A generation is built, proven, and published together with what the run changes.
+//! Builds a generation, verifies it, and publishes it together with the run's changes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::gallery::{Journal, Publication, RunChanges};
 use crate::index::{Change, Generation, LiveIndex, Neighborhoods, Nodes, Proof, prove};
 use crate::library::change;
 
-/// Builds what will take part, proves it, and makes it take part.
+/// Builds a generation with the run's changes, verifies it, and publishes both.
 pub(super) fn publish(
     tools: &Tools,
     journal: &Journal,
@@ -57,7 +57,7 @@ pub(super) fn publish(
     })
 }
 
-/// What will take part: what does now and what the run has staged, without what it removes.
+/// The embeddings of the new generation: of active references and those the run has staged, without those it removes.
 fn nodes(
     tools: &Tools,
     run: &str,
@@ -78,7 +78,7 @@ fn nodes(
     Ok((nodes, keys, revision))
 }
 
-/// A generation that has proven itself: with its graph, or else without.
+/// A verified generation, with its graph if that passes, else without.
 fn proven(
     built: Generation,
     threshold: f32,
@@ -97,17 +97,17 @@ fn proven(
             recall = proof.recall(),
             found = proof.found_themselves,
             of = proof.rows,
-            "the graph did not prove itself: the exact scan serves"
+            "the graph failed its test: the exact scan serves"
         );
         let bare = Arc::into_inner(built).ok_or(ReindexError::Unproven(proof))?;
         built = Arc::new(bare.without_graph());
     }
 }
 
-/// Builds a generation of what takes part now, proves it and publishes it.
+/// Builds a generation of the active references, verifies it and publishes it.
 ///
 /// # Errors
-/// When it cannot be read or written, or does not prove itself.
+/// When the gallery cannot be read or the generation not written, or its test fails.
 pub fn build_proven(tools: &Tools) -> Result<Proof, ReindexError> {
     let (nodes, _, revision) = nodes(tools, "", &HashSet::new(), &HashSet::new())?;
     let threshold = tools.enrolment.embedder.manifest().thresholds.lookalike;

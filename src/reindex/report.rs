@@ -1,4 +1,4 @@
-//! What became of a run, as figures, as JSON and as a page.
+//! Reports of runs: counts, JSON and an HTML page.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,72 +14,72 @@ use crate::index::Proof;
 use crate::page::{head, thumbnail, visible};
 use crate::photo::Doubt;
 
-/// Entries read at once.
+/// Number of journal entries that one query reads.
 const PAGE: usize = 500;
-/// Entries of one fate on the page; all of them are in the JSON.
+/// Number of entries per fate on the page; the JSON has all of them.
 const SHOWN: usize = 200;
 
-/// A run in figures.
+/// Counts and times of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Whose images.
+    /// The brand whose photos were taken in.
     pub brand: BrandId,
-    /// The run.
+    /// Id of the run, `run_` and a UUID.
     pub run: String,
-    /// Whether nothing was done.
+    /// Whether it was a dry run, which changes nothing.
     pub dry_run: bool,
-    /// Images that met each fate.
+    /// Number of photos by fate.
     pub counts: BTreeMap<Fate, u64>,
-    /// Images that the model was run for.
+    /// Number of photos that the model embedded.
     pub embedded: u64,
     /// New references that never lead to a block by themselves, because they show what many goods share.
     pub generic: u64,
-    /// New references that are logos: what the brand says, or what was found.
+    /// New references that are logos, as the brand says or intake found.
     pub logos: u64,
-    /// New references with each doubt. But for those that are only invisible on white, they match the same file and the
-    /// same pixels only.
+    /// New references by doubt. They match the same file and the same pixels only, except those that are only invisible
+    /// on white.
     pub doubts: BTreeMap<Doubt, u64>,
-    /// References that are disputed from now on: others contradict them.
+    /// References that became disputed, because others contradict them.
     pub disputed: u64,
-    /// Polarities that were to be pruned and were not, because the sources name no image of them.
+    /// Polarities that were not pruned, because the sources name no photo of them.
     pub not_pruned: Vec<Polarity>,
-    /// What was published, if anything was.
+    /// What was published; `None` for a dry run or a run without changes.
     pub published: Option<PublishedRun>,
-    /// Where the time went.
+    /// Seconds that each phase took.
     pub phases: Phases,
 }
 
-/// What a run has published.
+/// What a run published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PublishedRun {
-    /// The generation that serves.
+    /// The generation that serves now.
     pub generation: u64,
     /// The publication's number, for a rollback.
     pub publication: u64,
-    /// References that it serves, of all brands.
+    /// References in the generation, of all brands.
     pub references: usize,
-    /// Their distinct vectors.
+    /// Distinct embeddings of these references.
     pub vectors: usize,
     /// How they are searched: `exact` or `hnsw`.
     pub search: &'static str,
-    /// Groups of near-copies that the new references are in.
+    /// Groups of near-duplicates that contain new references.
     pub groups: usize,
-    /// What the generation has shown.
+    /// The result of the generation's test.
     pub proof: Proof,
 }
 
 /// Seconds that each part took.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Phases {
-    /// Reading, decoding, embedding, staging.
+    /// Reading, decoding, embedding and staging.
     pub take_in_s: f64,
     /// Building the index.
     pub build_s: f64,
-    /// Holding it against the exact scan, and the new references against all others.
+    /// Testing the index against the exact scan, and comparing new references with all others.
     pub prove_s: f64,
-    /// Writing, syncing, swapping.
+    /// Writing, syncing and switching to the generation.
     pub publish_s: f64,
-    /// Making points for second looks.
+    /// Computing keypoints.
     pub points_s: f64,
 }
 
@@ -105,23 +105,23 @@ impl Report {
         })
     }
 
-    /// How many met a fate.
+    /// Number of photos with this fate.
     #[must_use]
     pub fn count(&self, fate: Fate) -> u64 {
         self.counts.get(&fate).copied().unwrap_or_default()
     }
 
-    /// Whether everything that was named could be used.
+    /// Whether every named photo could be used.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.count(Fate::Refused) == 0 && self.count(Fate::Conflict) == 0
     }
 }
 
-/// Makes the folder of a report and tries whether it can be written, before anything is done that it would tell of.
+/// Creates the folder of a report and tests whether it can be written, before the run changes anything.
 ///
 /// # Errors
-/// When it cannot.
+/// When the folder cannot be created or written.
 pub fn prepare(folder: &Path) -> Result<(), ReindexError> {
     let tried = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
     tried.map(drop).map_err(|error| ReindexError::report(folder, &error))
@@ -141,7 +141,7 @@ pub fn write(outcome: &Outcome, gallery: &Gallery, folder: &Path) -> Result<Path
     Ok(page)
 }
 
-/// One entry a line, so that a report of a million lines can be read as it is written.
+/// One entry per line, so that a report with a million lines can be read while it is written.
 fn write_json(outcome: &Outcome, path: &Path) -> Result<io::Result<()>, GalleryError> {
     let mut lines = match Lines::begin(path, &outcome.report) {
         Ok(lines) => lines,
@@ -194,16 +194,16 @@ fn page_of(outcome: &Outcome, gallery: &Gallery) -> Result<Markup, GalleryError>
     let report = &outcome.report;
     let title = format!("touchstone reindex of {}", report.brand);
     let sections = [
-        (Fate::Conflict, "Conflicts", "Held back: a person has to decide. None of them takes part in checks."),
-        (Fate::Refused, "Refused", "No photo that can be used. Mend the source and run again."),
-        (Fate::Removed, "Removed", "The sources do not name them any more. A rollback brings them back."),
+        (Fate::Conflict, "Conflicts", "Quarantined: a moderator has to decide. None of them takes part in checks."),
+        (Fate::Refused, "Refused", "Unusable photos. Fix the source and run again."),
+        (Fate::Removed, "Removed", "The sources no longer name them. A rollback restores them."),
         (
             Fate::Kept,
             "Kept",
             "Not pruned: their sources exist but could not be used in this run. Fix the sources and run again.",
         ),
-        (Fate::Changed, "Changed", "What the brand says of them is new; the photos are the same."),
-        (Fate::Duplicate, "Duplicates", "The same bytes came before: one reference stands for all of them."),
+        (Fate::Changed, "Changed", "Their details changed; the photos are the same."),
+        (Fate::Duplicate, "Duplicates", "Earlier entries have the same bytes: one reference stands for all of them."),
     ];
     let listed = sections.map(|(fate, name, note)| {
         let entries = outcome.journal.entries(fate, None, SHOWN)?;
@@ -236,7 +236,7 @@ fn facts(report: &Report) -> Markup {
             if report.dry_run {
                 "nothing: this was a dry run".to_owned()
             } else {
-                "nothing: all is as it was".to_owned()
+                "nothing: there were no changes".to_owned()
             }
         },
         |published| {
@@ -307,16 +307,16 @@ fn groups(changes: &RunChanges, gallery: &Gallery) -> Result<Markup, GalleryErro
         Some((thumbnail(&gallery.photo(reference.photo.sha256).ok()?)?, reference.id.clone()))
     };
     Ok(html! {
-        h2 { "Groups of near-copies: " (groups.len()) }
+        h2 { "Groups of near-duplicates: " (groups.len()) }
         @if !groups.is_empty() {
-            p.note { "New or changed groups within the brand, with up to four of their images." }
+            p.note { "New or changed groups within the brand, with up to four of their photos." }
             ol.pairs {
                 @for keys in groups.values().take(SHOWN) {
                     li {
                         div.two {
                             @for (uri, id) in keys.iter().take(4).filter_map(picture) { img src=(uri) alt=(id); }
                         }
-                        p { (keys.len()) " images" }
+                        p { (keys.len()) " photos" }
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! Another model beside the one that serves: stored checks are answered by both, and what would change is told.
+//! Shadow mode: answers stored checks with another model beside the serving one, and reports the differences.
 
 use std::collections::BTreeMap;
 
@@ -9,51 +9,51 @@ use crate::gallery::{Action, Gallery};
 use crate::screening::{CheckAnswer, ScreenError, Screener, Upload};
 use crate::verdict::Verdict;
 
-/// Changed answers that are named.
+/// Number of changed answers in the report.
 const EXAMPLES: usize = 20;
 
 /// One model's answer to a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Replay {
-    /// What was found.
+    /// The verdict under this model.
     pub verdict: Verdict,
-    /// What the policy answers.
+    /// The action that the brand's policy decides.
     pub action: Action,
 }
 
-/// A check that both models answer differently.
+/// A check that the two models answer differently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Flip {
-    /// The check.
+    /// Id of the check.
     pub check_id: String,
-    /// By the model that serves.
+    /// The serving model's answer.
     pub serving: Replay,
-    /// By the other one.
+    /// The other model's answer.
     pub shadow: Replay,
 }
 
-/// What would change if the other model served.
+/// The differences between a serving model and another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ShadowReport {
-    /// The model that serves.
+    /// Name of the serving model.
     pub serving: String,
-    /// The other one.
+    /// Name of the other model.
     pub shadow: String,
-    /// Checks that both have answered.
+    /// Number of checks that both models answered.
     pub replayed: usize,
-    /// Checks that could not be answered again, because their photos are gone or broken.
+    /// Checks that could not be answered again, because their photos are missing or damaged.
     pub unreplayable: usize,
-    /// Verdicts that would change.
+    /// Number of checks with another verdict.
     pub verdict_flips: usize,
-    /// Actions that would change: the most that a seller or moderator would see.
+    /// Number of checks with another action, which sellers and moderators would notice.
     pub action_flips: usize,
-    /// How often each change of action and verdict comes.
+    /// Number of checks by change of verdict and action.
     pub by_change: BTreeMap<String, usize>,
-    /// Some of them, changed actions first.
+    /// Up to 20 changed answers, changed actions first.
     pub examples: Vec<Flip>,
 }
 
-/// Answers the newest `most` checks whose photos are kept with both models.
+/// Answers the newest `most` checks with stored photos under both models.
 ///
 /// # Errors
 /// When the gallery cannot be read or a model fails.
@@ -106,13 +106,13 @@ impl ShadowReport {
 }
 
 impl Flip {
-    /// Whether a seller or moderator would see it.
+    /// Whether the action differs, so that a seller or moderator would notice.
     #[must_use]
     pub fn changes_action(&self) -> bool {
         self.serving.action != self.shadow.action
     }
 
-    /// In words.
+    /// The change as text: `verdict (action) -> verdict (action)`.
     #[must_use]
     pub fn change(&self) -> String {
         let one = |replay: &Replay| format!("{} ({})", replay.verdict.as_str(), replay.action.as_str());
@@ -126,7 +126,7 @@ fn answer(screener: &Screener, check: &CheckAnswer, uploads: &[Upload]) -> Resul
     Ok(Replay { verdict: answer.verdict, action: answer.action })
 }
 
-/// A stored check with its photos; `None` when one is gone.
+/// A stored check with its photos; `None` when a photo is missing.
 fn uploads(stored: &str, gallery: &Gallery) -> Option<(CheckAnswer, Vec<Upload>)> {
     let check: CheckAnswer = serde_json::from_str(stored).ok()?;
     let uploads = check.photos.iter().map(|photo| {

@@ -129,16 +129,17 @@ impl Screener {
         embedding: &Embedding,
         same: Vec<Found>,
     ) -> Result<Examination, ScreenError> {
-        let mut examination = self.first_look(embedding);
+        let level = self.scoring.level(embedding);
+        let mut examination = self.first_look(embedding, level);
         let started = Instant::now();
         let features = QueryFeatures::of(photo.rgb());
-        self.add_voted(&features, embedding, &mut examination);
+        self.add_voted(&features, (embedding, level), &mut examination);
         let similar = examination.held.iter().any(|held| self.scoring.look_from.reached(&held.sighting, 0.0));
         if similar || examination.held.iter().any(|held| held.votes > 0.0) {
             self.verify(&features, similar, &mut examination)?;
         }
         for found in same {
-            let sighting = seen(found.similarity, self.scoring.level(embedding));
+            let sighting = seen(found.similarity, level);
             let held = self.hold(found, sighting, None);
             let evidence = held.evidence.max(SAME_FILE_EVIDENCE);
             merge(&mut examination.held, Held { evidence, ..held });
@@ -206,9 +207,8 @@ impl Screener {
         self.prefer_own_colour(examination);
     }
 
-    fn first_look(&self, embedding: &Embedding) -> Examination {
+    fn first_look(&self, embedding: &Embedding, level: f32) -> Examination {
         let floor = self.embedder.manifest().thresholds.lookalike;
-        let level = self.scoring.level(embedding);
         let found = self.library.search(embedding, NEIGHBORS, floor, &Filter::default());
         let held = found.into_iter().map(|found| {
             let sighting = seen(found.similarity, level);
@@ -218,8 +218,12 @@ impl Screener {
     }
 
     /// Adds the references that share visual words with the photo.
-    fn add_voted(&self, features: &QueryFeatures, embedding: &Embedding, examination: &mut Examination) {
-        let level = self.scoring.level(embedding);
+    fn add_voted(
+        &self,
+        features: &QueryFeatures,
+        (embedding, level): (&Embedding, f32),
+        examination: &mut Examination,
+    ) {
         let probes = self.vocabulary.probes(features);
         for (found, votes) in self.library.sharing(&probes, embedding, LEAST_VOTES, MOST_VOTED) {
             match examination.held.iter_mut().find(|held| held.found.key == found.key) {

@@ -127,11 +127,12 @@ pub struct Answered {
 /// A search for similar references.
 #[derive(Debug)]
 pub struct Lookup<'a> {
-    /// Embedding of the photo or of the reference.
-    pub embedding: &'a Embedding,
-    /// Most references to return.
+    /// The photo's embedding on each ground that it is judged on: one, or two where a part of it vanishes on white. A
+    /// reference counts by its highest similarity to any of them.
+    pub embeddings: &'a [Embedding],
+    /// The most references to return.
     pub k: usize,
-    /// Restricts the references searched.
+    /// The references to search.
     pub filter: &'a Filter,
 }
 
@@ -382,23 +383,24 @@ impl Screener {
         Ok(Screened { answer, decisive, precedent })
     }
 
-    /// Decodes and embeds one photo, for a look-up.
+    /// Decodes a photo and embeds it on each ground that it is judged on, for a look-up.
     ///
     /// # Errors
     /// When the bytes are not a photo, or the model is busy or fails.
-    pub fn embed(&self, bytes: &[u8]) -> Result<Embedding, ScreenError> {
-        let photo = self.decode(bytes).map_err(|source| ScreenError::Photo { index: 0, source })?.as_seen();
-        Ok(self.embedder.submit(&photo)?.wait()?)
+    pub fn embed(&self, bytes: &[u8]) -> Result<Vec<Embedding>, ScreenError> {
+        let photo = self.decode(bytes).map_err(|source| ScreenError::Photo { index: 0, source })?;
+        let (photo, on_black) = photo.on_each_ground();
+        let grounds = std::iter::once(&photo).chain(&on_black);
+        let pending = grounds.map(|ground| self.embedder.submit(ground)).collect::<Result<Vec<_>, _>>()?;
+        Ok(pending.into_iter().map(Pending::wait).collect::<Result<_, _>>()?)
     }
 
-    /// The references most similar to an embedding, nearest first.
+    /// The references most similar to a photo, most similar first.
     ///
     /// # Errors
     /// When the gallery cannot be read.
     pub fn lookup(&self, lookup: &Lookup<'_>) -> Result<Vec<Match>, ScreenError> {
-        // The bound is above every similarity: exactly the nearest are wanted, nothing deeper.
-        let mut found = self.library.search(lookup.embedding, lookup.k, f32::INFINITY, lookup.filter);
-        found.truncate(lookup.k);
+        let found = self.library.nearest(lookup.embeddings, lookup.k, lookup.filter);
         let references = self.gallery.by_keys(found.iter().map(|found| found.key))?;
         let joined = found.iter().filter_map(|found| {
             let reference = references.get(&found.key)?;

@@ -127,10 +127,13 @@ fn a_light_picture_beside_a_dark_edge_is_judged_on_black_too() {
     let edged = image::RgbaImage::from_fn(light.width(), light.height(), |x, y| {
         if y < 12 { image::Rgba([30, 30, 30, 255]) } else { *light.get_pixel(x, y) }
     });
-    let answer = app.check_one(&png(edged));
+    let edged = png(edged);
+    let answer = app.check_one(&edged);
     assert_eq!((&answer["verdict"], &answer["action"]), (&json!("known_fake_match"), &json!("review")), "{answer}");
     assert_eq!(answer["photos"][0]["matches"][0]["reference_id"], fake["id"]);
     assert_eq!(answer["photos"][0]["views"], 2);
+    let near: Value = app.post_form("/v1/lookups", form(&[&edged], &[("k", "1")])).json().unwrap();
+    assert!(near["matches"][0]["similarity"].as_f64().unwrap() > 0.85, "a look-up sees it on black too: {near}");
     // Goods that are visible on white are examined once.
     let dark = image::RgbaImage::from_fn(light.width(), light.height(), |x, y| {
         image::Rgba([20, 40, 60, light.get_pixel(x, y).0[3]])

@@ -133,7 +133,7 @@ fn control_characters_and_empty_ids_are_refused_in_every_field() {
         }
         for text in ["a\0", "a\nb", "\u{1b}[2J", "a\u{85}", "a\u{202e}b", "a\u{2028}b", "\t"] {
             let detail = problem(app.post_form("/v1/checks", form(&[&one], &[(field, text)])), 422, "field-invalid");
-            assert!(detail.starts_with(&format!("{field} holds the control character U+")), "{detail}");
+            assert!(detail.starts_with(&format!("{field} contains the control character U+")), "{detail}");
         }
     }
     let path = "/v1/brands/acme/references";

@@ -88,7 +88,7 @@ fn photos_that_are_there_already_are_encrypted_on_request() {
 #[test]
 fn a_file_of_keys_that_is_none_is_told_without_what_is_in_it() {
     for (text, line) in
-        [("", "there is no key"), ("# only words\n", "there is no key"), (&format!("{KEY}\nsecret!"), "line 2")]
+        [("", "contains no key"), ("# only words\n", "contains no key"), (&format!("{KEY}\nsecret!"), "line 2")]
     {
         let error = Vault::parse(text).unwrap_err();
         assert!(error.contains(line) && !error.contains("secret!"), "{error}");
@@ -110,7 +110,7 @@ fn a_sealed_file_that_was_changed_or_moved_is_not_believed() {
     let (first, second) = (gallery.photo_file(sum(&a)), gallery.photo_file(sum(&b)));
     assert!(gallery.photo(sum(&a)).is_ok());
     std::fs::copy(&second, &first).unwrap();
-    assert!(gallery.photo(sum(&a)).unwrap_err().to_string().contains("damaged, or another's"));
+    assert!(gallery.photo(sum(&a)).unwrap_err().to_string().contains("damaged, or belongs to another photo"));
     let mut bytes = std::fs::read(&second).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

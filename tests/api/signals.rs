@@ -80,7 +80,7 @@ fn sighup_reads_the_certificate_and_the_logs_filter_again_and_ends_nothing() {
     log("touchstone=nolevel");
     std::fs::write(folder.path().join("chain.pem"), "no certificate").unwrap();
     kill_process(pid, Signal::HUP).unwrap();
-    next(&err, "the log stays as it is");
+    next(&err, "the log filter stays unchanged");
     next(&err, "the old one stays in use");
     assert!(trusts(&new));
     for _ in 0..20 {

@@ -90,7 +90,7 @@ fn a_backup_that_is_cut_or_changed_anywhere_restores_nothing_and_is_told() {
         changed[place] ^= 1;
         tried(&changed);
     }
-    assert!(tried(b"no archive at all").contains("is no whole backup"));
+    assert!(tried(b"no archive at all").contains("is not a complete backup"));
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_size(4);
@@ -98,7 +98,7 @@ fn a_backup_that_is_cut_or_changed_anywhere_restores_nothing_and_is_told() {
     header.as_mut_bytes()[..12].copy_from_slice(b"../evil.text");
     header.set_cksum();
     builder.append(&header, &b"evil"[..]).unwrap();
-    assert!(tried(&builder.into_inner().unwrap()).contains("which no backup does"));
+    assert!(tried(&builder.into_inner().unwrap()).contains("which no backup contains"));
     assert!(!elsewhere.path().parent().unwrap().join("evil.text").exists());
 }
 
@@ -153,7 +153,7 @@ fn a_backup_is_written_to_a_plain_file_or_not_at_all() {
     std::os::unix::fs::symlink(folder.path().join("target"), &link).unwrap();
     let output = backup(folder.path(), &link);
     assert_eq!(output.status.code(), Some(6));
-    assert!(stderr(&output).contains("is no plain file") && link.is_symlink(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("is not a plain file") && link.is_symlink(), "{}", stderr(&output));
     assert_eq!(backup(folder.path(), &folder.path().join("nowhere/backup.tar")).status.code(), Some(6));
     // A damaged photo is reported at backup, not when it is needed.
     let photos = walkdir::WalkDir::new(folder.path().join("data/photos")).into_iter().map(Result::unwrap);

@@ -20,7 +20,7 @@ fn the_doctor_looks_at_everything_and_makes_nothing() {
         all.iter().find(|(name, _, _)| name == what).map(|(_, state, detail)| (state.clone(), detail.clone())).unwrap()
     };
     let (state, detail) = of(&findings(&fresh), "database");
-    assert!(state == "doubtful" && detail.contains("the first start or reindex makes it"), "{detail}");
+    assert!(state == "doubtful" && detail.contains("the first start or reindex creates it"), "{detail}");
 
     brand(folder.path());
     take_in(folder.path(), false);

@@ -239,7 +239,7 @@ fn every_photos_answer_is_told_before_a_check_fails_over_some() {
         format!("{pdf}: PDF is not accepted"),
         format!("{broken}: undecidable (review)"),
         format!("{other}: no_match (allow)"),
-        "listing: not judged, for 2 of 5 photos cannot be used".to_owned(),
+        "listing: not judged, because 2 of 5 photos cannot be used".to_owned(),
     ];
     assert_eq!(starts.len(), begins.len(), "{said}");
     assert!(starts.iter().zip(&begins).all(|(line, begin)| line.starts_with(begin)), "{said}");
@@ -271,7 +271,7 @@ fn empty_ids_and_control_characters_are_wrong_usage() {
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
         assert!(
-            ["is empty", "holds the control character", "on one line"].iter().any(|words| said.contains(words)),
+            ["is empty", "contains the control character", "on one line"].iter().any(|words| said.contains(words)),
             "{said}"
         );
     }

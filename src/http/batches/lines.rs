@@ -8,13 +8,10 @@ use bytes::BytesMut;
 use futures_util::StreamExt;
 
 use crate::http::Problem;
+use crate::http::drain::throw_away;
 
 /// How long the sender may pause before the batch ends.
 const IDLE: Duration = Duration::from_mins(1);
-
-/// Most bytes of an unwanted rest of the body that are read and dropped, so that the sender sees the answer.
-const MOST_THROWN: usize = 64 << 20;
-const LONGEST_THROWN: Duration = Duration::from_secs(5);
 
 pub(super) struct Lines {
     body: BodyDataStream,
@@ -83,17 +80,8 @@ impl Lines {
         }
     }
 
-    /// Reads and drops the rest of the body, at most [`MOST_THROWN`] bytes.
+    /// Reads and drops the rest of the body, within bounds, so that the sender sees the answer.
     pub(super) async fn throw_away(mut self) {
-        let rest = async {
-            let mut left = MOST_THROWN;
-            while let Some(Ok(piece)) = self.body.next().await {
-                match left.checked_sub(piece.len()) {
-                    Some(rest) => left = rest,
-                    None => return,
-                }
-            }
-        };
-        let _ = tokio::time::timeout(LONGEST_THROWN, rest).await;
+        throw_away(&mut self.body).await;
     }
 }

@@ -11,10 +11,10 @@ use tar::EntryType;
 use super::{Place, Refusal, Spot, Stores, is_hidden};
 use crate::reindex::ReindexError;
 
-/// Bytes that lie between two members at most: a member's header, with a name and attributes of any sane length.
+/// The greatest number of bytes between two members: a header, with a name and attributes of any sane length.
 const MAX_HEADER: u64 = 1 << 20;
 
-/// How many bytes from the start of a file are enough to recognise an archive.
+/// The number of bytes from the start of a file that suffice to recognise an archive.
 pub(super) const TOLD_BY: u64 = 512;
 
 /// The kind of archive that begins with these bytes, if touchstone cannot read that kind.
@@ -38,14 +38,14 @@ pub(in crate::reindex) fn unread_kind(first: &[u8]) -> Option<&'static str> {
     KINDS.iter().find(|(magic, _)| first.starts_with(magic)).map(|(_, kind)| *kind)
 }
 
-/// The message about an archive of that kind.
+/// The error for an archive of that kind.
 pub(in crate::reindex) fn not_read(kind: &str) -> String {
     format!(
         "archive type not read: {kind}; unpack it into a folder, or pack its files as .tar, .tar.gz or .tgz, which are read"
     )
 }
 
-/// What is wrong with a single file given as a source, if it is an archive that would not be read as one.
+/// The error for a single file given as a source, if it is an archive but not named as one.
 pub(super) fn misgiven(first: &[u8]) -> Option<String> {
     let read_by_name = |what: &str, ending: &str| {
         Some(format!("it is {what}, but its name does not end in {ending}; rename it so that its files are read"))
@@ -58,13 +58,14 @@ pub(super) fn misgiven(first: &[u8]) -> Option<String> {
     }
 }
 
-/// Whether a name is that of a tar archive.
+/// Whether a file name is that of a tar archive.
 pub(super) fn is_archive(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     [".tar", ".tar.gz", ".tgz"].iter().any(|ending| name.ends_with(ending))
 }
 
-/// Every file of an archive, from front to back, with at most one byte over the cap. Nothing is written to disk.
+/// Lists every file of an archive, from front to back, with at most one byte over the size limit. Writes nothing to
+/// disk.
 pub(super) fn list(
     name: &str,
     spot: &Spot,
@@ -73,7 +74,7 @@ pub(super) fn list(
     tell: &mut dyn FnMut(String, Place) -> bool,
 ) -> Result<(), ReindexError> {
     let failed = |error: io::Error| {
-        let hint = "is it a tar archive? One that gzip has packed must be named .tar.gz or .tgz";
+        let hint = "is it a tar archive? A gzip-compressed one must be named .tar.gz or .tgz";
         ReindexError::source(name, &format!("{error}; {hint}"))
     };
     if let Some(kind) = unread_kind(&stores.first_bytes(spot, TOLD_BY)) {
@@ -93,7 +94,7 @@ pub(super) fn list(
         left.store(u64::MAX, Ordering::Relaxed);
         let path = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_owned();
         let place = place(&mut entry, max_bytes).map_err(failed)?;
-        // What is left of it is read here, where it is not taken for a header.
+        // The rest of the member is read here, so that it does not count as a header.
         io::copy(&mut entry, &mut io::sink()).map_err(failed)?;
         if let Some(place) = place.filter(|_| !is_hidden(&path))
             && !tell(names.own(&path), place)
@@ -118,7 +119,8 @@ fn place(entry: &mut tar::Entry<'_, impl Read>, max_bytes: usize) -> io::Result<
     }
 }
 
-/// An archive may hold a name many times; each member is an image of its own, under the same name on every run.
+/// Gives each member its own name: an archive may contain a name many times, and each member is a photo of its own with
+/// the same name on every run.
 #[derive(Default)]
 struct Names {
     hashes: HashSet<u64>,
@@ -138,7 +140,7 @@ impl Names {
     }
 }
 
-/// A reader that gives out no more than what is `left`, which its owner sets anew for each part.
+/// A reader that returns at most `left` bytes; its owner resets `left` for each part.
 struct Bounded<R> {
     inner: R,
     left: Arc<AtomicU64>,

@@ -7,14 +7,14 @@ use super::{Item, Place, Refusal, Spot, Stores, Tell, unfit};
 use crate::gallery::{Details, Kind, Polarity};
 use crate::reindex::ReindexError;
 
-/// What a brand's manifest holds.
+/// The columns of a brand's manifest.
 const SHAPE: Shape = Shape {
     known: &["path", "url", "polarity", "product", "notes", "rights_basis", "kind"],
     required: Some("polarity"),
     expected: "path or url, polarity, and at most product, notes, rights_basis, kind",
 };
 
-/// What the manifest may point to.
+/// The places that a manifest's rows may point to.
 pub(crate) struct Bounds<'a> {
     stores: &'a Stores,
     /// The manifest's own folder, as text.
@@ -23,7 +23,7 @@ pub(crate) struct Bounds<'a> {
     names: Names,
 }
 
-/// Every row of a manifest. A row that cannot be used is an item nowhere.
+/// Lists every row of a manifest. An unusable row is an item with [`Place::Nowhere`].
 pub(super) fn list(path: &str, allowed: &[String], stores: &Stores, tell: Tell<'_>) -> Result<(), ReindexError> {
     let bounds = Bounds::of(path, allowed, stores)?;
     let mut rows = Rows::default();
@@ -40,7 +40,7 @@ fn folder(path: &str) -> String {
     }
 }
 
-/// The images that rows have named. A million of them is eight megabytes.
+/// The photos that rows have named, by hash: a million of them take eight megabytes.
 #[derive(Default)]
 struct Rows {
     hashes: HashSet<u64>,
@@ -48,23 +48,23 @@ struct Rows {
 }
 
 impl Rows {
-    /// Which of two rows about the same image counts must not depend on which is read first.
+    /// The first of two rows about the same photo counts, whichever is read first.
     fn once(&mut self, item: Item, manifest: &str, number: usize) -> Item {
         let is_image = matches!(item.place, Place::Spot(_));
         if !is_image || self.hashes.insert(self.hasher.hash_one((&item.source, item.polarity))) {
             return item;
         }
-        let detail = format!("a row before it names {} as {} already; that one counts", item.source, item.polarity);
+        let detail = format!("an earlier row already names {} as {}; that one counts", item.source, item.polarity);
         let place = Place::Nowhere(Refusal { code: "manifest-row-repeated", detail });
         Item { source: format!("{manifest}:{number}"), place, ..item }
     }
 }
 
 impl<'a> Bounds<'a> {
-    /// The manifest's own folder, and other places.
+    /// Allows the manifest's own folder, and the places in `allowed`.
     ///
     /// # Errors
-    /// When a place is none.
+    /// When a place is not a path or a URL that touchstone reads.
     pub(crate) fn of(manifest: &str, allowed: &[String], stores: &'a Stores) -> Result<Self, ReindexError> {
         let base = folder(manifest);
         let places = std::iter::once(&base).chain(allowed).map(|place| stores.spot(place));
@@ -95,7 +95,7 @@ impl<'a> Bounds<'a> {
         };
         let kind = take("kind");
         let (Some(source), true) = (path.clone().or(url.clone()), path.is_none() || url.is_none()) else {
-            return nowhere(None, None, "expected either path or url, and one of them".to_owned());
+            return nowhere(None, None, "expected either path or url".to_owned());
         };
         let source = self.absolute(&source);
         let details = Details { source: Some(source.clone()), ..details };
@@ -120,7 +120,7 @@ impl<'a> Bounds<'a> {
         Item { source, about, polarity, details, place }
     }
 
-    /// Where the bytes of a source are, if it may be read.
+    /// Where the bytes of a source are, if the manifest may point there.
     pub(crate) fn place(&self, source: &str) -> Place {
         let spot = match self.stores.spot(source).map(|spot| self.as_on_disk(spot)) {
             Ok(Err(detail)) => return Place::Nowhere(Refusal { code: "name-ambiguous", detail }),
@@ -132,7 +132,7 @@ impl<'a> Bounds<'a> {
             Ok(_) => Place::Nowhere(Refusal {
                 code: "place-not-allowed",
                 detail: format!(
-                    "it lies outside of {}; name its folder with --allow if the manifest may point there",
+                    "it is outside {}; name its folder with --allow if the manifest may point there",
                     self.base
                 ),
             }),
@@ -140,7 +140,7 @@ impl<'a> Bounds<'a> {
         }
     }
 
-    /// Names come in NFC or NFD, whichever system wrote them down; a disk may have the other.
+    /// A manifest may spell a name in NFC or NFD, and the disk in the other form.
     fn as_on_disk(&self, spot: Spot) -> Result<Spot, String> {
         let Some(path) = spot.disk() else { return Ok(spot) };
         let found = self.names.on_disk(&path)?;
@@ -150,12 +150,12 @@ impl<'a> Bounds<'a> {
         }
     }
 
-    /// A source as it is named in answers.
+    /// A source as answers name it: an absolute path or a URL.
     pub(crate) fn absolute(&self, text: &str) -> String {
         if text.contains("://") || text.starts_with('/') { text.to_owned() } else { super::joined(&self.base, text) }
     }
 
-    /// Where the spot truly lies counts: a link may lead out of its folder.
+    /// The target of a link counts, because a link may lead out of its folder.
     fn admits(&self, spot: &Spot) -> bool {
         let same_store = |place: &&Spot| std::sync::Arc::ptr_eq(&place.store, &spot.store);
         let truly = spot.resolved();

@@ -1,5 +1,5 @@
-//! Where a brand's images come from: folders, tar archives and manifests, on disk or in an object store. Images are
-//! named one by one; none is read before somebody asks for it.
+//! The sources of a brand's photos: folders, tar archives and manifests, on disk or in an object store. Photos are
+//! listed one by one, and read only when they are needed.
 
 mod archive;
 mod manifest;
@@ -23,56 +23,56 @@ pub use store::Stores;
 pub(super) use store::{Fetched, Spot};
 pub(crate) use table::{Columns, Shape, rows};
 
-/// Where the images of a run come from.
+/// The sources of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// Folders, files and tar archives of authentic images: paths or URLs.
+    /// Folders, files and tar archives of authentic photos: paths or URLs.
     pub authentic: Vec<String>,
-    /// The same of known-fake images.
+    /// Folders, files and tar archives of photos of known fakes: paths or URLs.
     pub fake: Vec<String>,
     /// A manifest: `.csv`, `.jsonl` or `.parquet`.
     pub manifest: Option<String>,
-    /// Where the manifest may point to, beside its own folder: paths or URLs.
+    /// Where the manifest may point to, besides its own folder: paths or URLs.
     pub allowed: Vec<String>,
 }
 
-/// One image, named.
+/// A listed photo.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
-    /// Path or URL; the same one on every run.
+    /// Path or URL; the same on every run.
     pub(super) source: String,
-    /// The source that a reference of it has; unknown of a row that cannot be read.
+    /// The source that its reference would have; `None` for an unreadable row.
     pub(super) about: Option<String>,
     pub(super) polarity: Polarity,
     pub(super) details: Details,
     pub(super) place: Place,
 }
 
-/// Where the bytes of an image are.
+/// Where a photo's bytes are.
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
-    /// At a spot that can be read.
+    /// In a file or an object.
     Spot(Spot),
-    /// Here: they came out of an archive.
+    /// In memory: they came out of an archive.
     Bytes(Bytes),
-    /// Nowhere: what was said about them is wrong.
+    /// Nowhere: the row or name is wrong.
     Nowhere(Refusal),
 }
 
-/// Why an image is refused.
+/// Why a photo is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// Stable kebab-case code.
     pub(crate) code: &'static str,
-    /// What was wrong and what to do.
+    /// What was wrong, and what to do.
     pub(crate) detail: String,
 }
 
-/// Told of each item; `false` ends the listing.
+/// Receives each item; returns `false` to end the listing.
 pub(super) type Tell<'a> = &'a mut dyn FnMut(Item) -> bool;
 
 impl Sources {
-    /// Names every image.
+    /// Lists every photo.
     ///
     /// # Errors
     /// When a source cannot be listed or read.
@@ -105,7 +105,7 @@ impl Sources {
         }
     }
 
-    /// How many images there are, where that can be told without reading them.
+    /// The number of photos, if listing them suffices to count them.
     pub(super) fn count(&self, stores: &Stores, stop: &AtomicBool) -> Option<u64> {
         let archives = self.authentic.iter().chain(&self.fake).any(|root| archive::is_archive(root));
         if archives {
@@ -120,13 +120,13 @@ impl Sources {
     }
 }
 
-/// What is wrong with a source that is one file, if that is an archive.
+/// The error for a source that is a single file, if it is an archive.
 fn wrong_kind(place: &Place, stores: &Stores) -> Option<String> {
     let Place::Spot(spot) = place else { return None };
     archive::misgiven(&stores.first_bytes(spot, archive::TOLD_BY))
 }
 
-/// The folders between the root and the file name the product: `<root>/<product>/photo.jpg`.
+/// An item from a folder. The folders between the root and the file name the product: `<root>/<product>/photo.jpg`.
 fn found(source: String, polarity: Polarity, below: &str, place: Place) -> Item {
     let product = below.rsplit_once('/').map(|(product, _)| product.to_owned());
     let details = Details { product, source: Some(source.clone()), ..Details::default() };
@@ -134,7 +134,7 @@ fn found(source: String, polarity: Polarity, below: &str, place: Place) -> Item 
     Item { about: Some(source.clone()), source, polarity, details, place }
 }
 
-/// What a brand says must fit into a reference, and be text that can be shown.
+/// The refusal of details that are too long or contain control characters.
 fn unfit(details: &Details) -> Option<Refusal> {
     for (name, cap, text) in details.named() {
         let Some(text) = text else { continue };
@@ -156,7 +156,7 @@ fn joined(root: &str, below: &str) -> String {
     }
 }
 
-/// Hidden files are what operating systems leave behind.
+/// Hidden files are left behind by operating systems.
 fn is_hidden(path: &str) -> bool {
     path.split('/').any(|part| part.starts_with('.') && part != "." && part != "..")
 }

@@ -1,4 +1,4 @@
-//! Two spellings of one place: relative or absolute, path or `file://`, NFC or NFD.
+//! The different spellings of a place: relative or absolute, path or `file://`, NFC or NFD.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -38,14 +38,14 @@ pub(in crate::reindex) fn above(source: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(source), move |place| longer(place).map(|at| &place[..at]))
 }
 
-/// Entries of folders whose names are not plain ASCII, by the names' NFC form. Only folders in which a name was missing are
-/// read.
+/// Entries of folders whose names are not plain ASCII, by the names' NFC form. Only folders in which a name was missing
+/// are read.
 #[derive(Default)]
 pub(super) struct Names(Mutex<HashMap<PathBuf, HashMap<String, Vec<String>>>>);
 
 impl Names {
-    /// The path as the disk spells it: unchanged if such a file exists, else the one file whose name is the same in NFC. If
-    /// there is no such file either, the path stays as it is.
+    /// The path as the disk spells it: unchanged if such a file exists, else the one file whose name is the same in
+    /// NFC. If there is no such file either, the path stays unchanged.
     ///
     /// # Errors
     /// When several files have the same name in NFC, so that the path is ambiguous.

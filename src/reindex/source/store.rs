@@ -16,52 +16,52 @@ use super::{Place, Refusal, is_hidden, web};
 use crate::fetch::{FetchOptions, with_causes};
 use crate::reindex::ReindexError;
 
-/// An object in a store.
+/// An object in a store, or a file on disk.
 #[derive(Debug, Clone)]
 pub(crate) struct Spot {
-    /// The store.
+    /// The store that has the object.
     pub(super) store: Arc<dyn ObjectStore>,
-    /// Where in it.
+    /// The object's path in the store.
     pub(super) path: Path,
-    /// What the store's listing says of the content; the same as long as the content is.
+    /// The version from the store's listing: the same for as long as the content is.
     version: Option<String>,
     /// Whether it is a file at an `http(s)://` URL.
     web: bool,
 }
 
 impl Spot {
-    /// The file's path, where it is on this machine's disk.
+    /// The file's path, if it is on this machine's disk.
     pub(super) fn disk(&self) -> Option<PathBuf> {
         is_local(&self.store).then(|| on_disk(&self.path))
     }
 
-    /// The path that a local spot's links lead to; of any other, its own.
+    /// For a local file, the path that its links lead to; otherwise the object's own path.
     pub(super) fn resolved(&self) -> Path {
         let local = is_local(&self.store).then(|| std::fs::canonicalize(on_disk(&self.path)).ok()).flatten();
         local.and_then(|path| Path::from_absolute_path(path).ok()).unwrap_or_else(|| self.path.clone())
     }
 }
 
-/// All of an object: on disk, or in memory.
+/// A whole object: on disk, or in memory.
 pub(super) enum Whole {
     File(std::fs::File),
     Bytes(Bytes),
 }
 
-/// An object's bytes, once they were asked for.
+/// The answer to a request for an object's bytes.
 pub(in crate::reindex) enum Fetched {
-    /// They can be read; `version` stays the same as long as they do.
+    /// The store sends them; `version` is the same for as long as they are.
     Here {
-        /// As in [`Spot`].
+        /// See [`Spot`].
         version: Option<String>,
         /// The rest of the answer.
         answer: Box<GetResult>,
     },
-    /// They cannot.
+    /// The store does not send them, or they are too large.
     Refused(Refusal),
 }
 
-/// Opens paths and URLs, each store once. `AWS_*`, `GOOGLE_*` and `AZURE_*` variables say how.
+/// Opens paths and URLs, each store once. `AWS_*`, `GOOGLE_*` and `AZURE_*` variables configure the stores.
 pub struct Stores {
     runtime: Runtime,
     fetch: FetchOptions,
@@ -69,20 +69,20 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// No store is open yet. `fetch` says whether URLs are read.
+    /// Opens no store yet. `fetch`: whether and how files at URLs are read.
     ///
     /// # Errors
-    /// When the system gives no threads.
+    /// When the system cannot start threads.
     pub fn new(fetch: &FetchOptions) -> Result<Self, ReindexError> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| ReindexError::source("object store", &error))?;
         Ok(Self { runtime, fetch: fetch.clone(), open: Mutex::default() })
     }
 
-    /// The spot that a path or URL names.
+    /// Parses a path or URL.
     ///
     /// # Errors
-    /// When it is neither, or of an unknown scheme.
+    /// When it is neither, or has an unknown scheme.
     pub(super) fn spot(&self, text: &str) -> Result<Spot, ReindexError> {
         let failed = |error: &dyn std::fmt::Display| ReindexError::source(text, error);
         if text.starts_with("file://") {
@@ -91,7 +91,7 @@ impl Stores {
             return self.spot(&path.ok_or_else(|| failed(&"expected file:///ABSOLUTE/PATH"))?);
         }
         if !text.contains("://") {
-            // Only a path that climbs is resolved on disk: stores know no `..`.
+            // Only a path with `..` is resolved on disk: stores do not know `..`.
             let climbs = FilePath::new(text).components().any(|part| part == Component::ParentDir);
             let absolute = if climbs { std::fs::canonicalize(text) } else { std::path::absolute(text) };
             let absolute = absolute.map_err(|error| failed(&error))?;
@@ -111,7 +111,7 @@ impl Stores {
             Some((name.into_string().ok()?.to_ascii_lowercase(), value.into_string().ok()?))
         });
         let (_, path) = object_store::ObjectStoreScheme::parse(&url).map_err(|error| failed(&error))?;
-        // A store may be named by the first parts of the path, too.
+        // The first parts of the path may name the store, too.
         let whole = readable(url.path());
         let bucket = whole.trim_end_matches('/').strip_suffix(&readable(path.as_ref())).unwrap_or(&whole);
         let name = format!("{}://{}/{}", url.scheme(), url.authority(), bucket.trim_matches('/'));
@@ -140,7 +140,7 @@ impl Stores {
         Ok(store)
     }
 
-    /// Every object at or below a spot, with its path below it; hidden ones are passed over.
+    /// Lists every object at or below a spot, with its path below the spot; skips hidden ones.
     pub(super) fn list(&self, spot: &Spot, tell: &mut dyn FnMut(String, Place) -> bool) -> Result<(), ReindexError> {
         let failed = |error: object_store::Error| ReindexError::source(spot.path.as_ref(), &with_causes(&error));
         if is_local(&spot.store) {
@@ -154,7 +154,7 @@ impl Stores {
             Err(object_store::Error::NotFound { .. }) => None,
             Err(error) => Some(Place::Nowhere(unreadable(&error))),
         };
-        // Over plain HTTP there are single files only.
+        // Over plain HTTP there are only single files.
         if let Some(refused) = unanswered.clone().filter(|_| spot.web) {
             tell(String::new(), refused);
             return Ok(());
@@ -175,19 +175,23 @@ impl Stores {
                 return Ok(());
             }
         }
-        // Stores know no folders: a misspelt one is an empty one. An object that the store did not answer for may be there.
+        // Stores have no folders: a misspelt one is an empty one. An object for which the store gave no answer may
+        // exist.
         match unanswered.filter(|_| !some) {
             _ if some => Ok(()),
             Some(refused) => {
                 tell(String::new(), refused);
                 Ok(())
             }
-            None => Err(ReindexError::source(spot.path.as_ref(), &"there is no such object, nor any below it")),
+            None => Err(ReindexError::source(
+                spot.path.as_ref(),
+                &"no object has this name or lies below it; check the spelling",
+            )),
         }
     }
 
-    /// The same on disk, where a name may be one that no store knows, and a folder one that cannot be read: such an
-    /// entry is refused, and the others are not.
+    /// The same on disk, where a name may be unknown to every store and a folder unreadable: such an entry is refused,
+    /// and the others are listed.
     fn walk(&self, root: &FilePath, tell: &mut dyn FnMut(String, Place) -> bool) -> Result<(), ReindexError> {
         let shown = root.display().to_string();
         let missing = |error: &dyn std::fmt::Display| ReindexError::source(&shown, error);
@@ -220,18 +224,18 @@ impl Stores {
             Some(Ok(spot)) => Place::Spot(spot),
             _ => Place::Nowhere(Refusal {
                 code: "name-unusable",
-                detail: "its name is not UTF-8, or holds control characters; rename it".to_owned(),
+                detail: "its name is not UTF-8, or contains control characters; rename it".to_owned(),
             }),
         }
     }
 
-    /// What the store says of an object's content, where it answers.
+    /// The store's version of an object's content, if the store answers.
     pub(in crate::reindex) fn version(&self, spot: &Spot) -> Option<String> {
         let asked = || self.runtime.block_on(spot.store.head(&spot.path)).ok().and_then(|meta| version(&meta));
         spot.version.clone().or_else(asked)
     }
 
-    /// Asks for an object's bytes, without reading them yet.
+    /// Requests an object, without reading its bytes yet.
     pub(in crate::reindex) fn fetch(&self, spot: &Spot, max_bytes: usize) -> Fetched {
         if let Err(detail) = plain_file(spot) {
             return Fetched::Refused(Refusal { code: "not-a-file", detail });
@@ -249,7 +253,7 @@ impl Stores {
         }
     }
 
-    /// Reads an answer; never more than the cap and one piece, whatever the store had said.
+    /// Reads an answer; never more than the limit and one piece, whatever size the store reported.
     pub(in crate::reindex) fn read(&self, answer: GetResult, max_bytes: usize) -> Result<Bytes, Refusal> {
         let read = async {
             let mut pieces = answer.into_stream();
@@ -266,7 +270,7 @@ impl Stores {
         self.runtime.block_on(read)
     }
 
-    /// All bytes at a place.
+    /// All bytes of a place.
     pub(crate) fn bytes(&self, place: &Place, max_bytes: usize) -> Result<Bytes, Refusal> {
         match place {
             Place::Bytes(bytes) => Ok(bytes.clone()),
@@ -278,7 +282,7 @@ impl Stores {
         }
     }
 
-    /// The first bytes of an object, at most `most`; none where they cannot be had by themselves.
+    /// The first bytes of an object, at most `most`; none if the store cannot send only a part.
     pub(super) fn first_bytes(&self, spot: &Spot, most: u64) -> Vec<u8> {
         if plain_file(spot).is_err() {
             return Vec::new();
@@ -295,7 +299,7 @@ impl Stores {
         }
     }
 
-    /// A reader over an object, for what is read from front to back.
+    /// A reader over an object, to read it from front to back.
     pub(super) fn reader(&self, spot: &Spot, name: &str) -> Result<Box<dyn Read + Send>, ReindexError> {
         let failed = |error: object_store::Error| ReindexError::source(name, &with_causes(&error));
         plain_file(spot).map_err(|detail| ReindexError::source(name, &detail))?;
@@ -308,7 +312,7 @@ impl Stores {
         })
     }
 
-    /// All of an object, for what must be read here and there.
+    /// A whole object, to read it in any order.
     pub(super) fn whole(&self, spot: &Spot, name: &str) -> Result<Whole, ReindexError> {
         plain_file(spot).map_err(|detail| ReindexError::source(name, &detail))?;
         let read = async {
@@ -324,7 +328,7 @@ impl Stores {
     }
 }
 
-/// Opening a pipe or a device may never return.
+/// Opening a pipe or a device may block for ever.
 fn plain_file(spot: &Spot) -> Result<(), String> {
     let other = is_local(&spot.store)
         && std::fs::metadata(on_disk(&spot.path)).is_ok_and(|found| !found.is_file() && !found.is_dir());
@@ -340,7 +344,7 @@ fn on_disk(path: &Path) -> PathBuf {
     FilePath::new("/").join(decoded.join("/"))
 }
 
-/// `None` when the store says nothing but a size.
+/// `None` when the store reports only a size.
 fn version(meta: &ObjectMeta) -> Option<String> {
     let tag = meta.e_tag.as_ref().or(meta.version.as_ref());
     let changed = meta.last_modified.timestamp_micros();
@@ -351,12 +355,12 @@ fn unreadable(error: &object_store::Error) -> Refusal {
     Refusal { code: "file-unreadable", detail: with_causes(error) }
 }
 
-/// A store's name of a part, as people write it: stores escape some letters.
+/// A store's name of a path part, unescaped, as people write it.
 fn readable(part: &str) -> String {
     percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned()
 }
 
-/// A stream, read as a file.
+/// A stream as a reader.
 struct Pieces {
     handle: Handle,
     stream: futures_util::stream::BoxStream<'static, object_store::Result<Bytes>>,

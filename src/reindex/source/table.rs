@@ -12,38 +12,39 @@ use super::store::Whole;
 use crate::reindex::ReindexError;
 use crate::telemetry::caught;
 
-/// Bytes of one line at most.
+/// The greatest length of a line in bytes.
 const MAX_LINE: u64 = 1 << 20;
 
-/// A row's columns by name; empty and null ones are left out.
+/// A row's columns by name, without empty and null ones.
 pub(crate) type Columns = BTreeMap<String, String>;
 
-/// Which columns a table has.
+/// The columns that a table may have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
-    /// All that it may have; of `path` and `url` it has one at least.
+    /// All allowed columns; a table has `path` or `url` or both.
     pub(crate) known: &'static [&'static str],
-    /// One that it must have.
+    /// A column that the table must have.
     pub(crate) required: Option<&'static str>,
-    /// The same in words.
+    /// The expected columns, for messages.
     pub(crate) expected: &'static str,
 }
 
 impl Shape {
-    /// What is wrong with a row's names, if anything is: in JSON Lines each row has its own.
+    /// The error for an unknown column of a row: in JSON Lines each row has its own columns.
     pub(crate) fn fault(&self, columns: &Columns) -> Option<String> {
         let unknown = columns.keys().find(|name| !self.known.contains(&name.as_str()));
-        unknown.map(|name| format!("{name} is no column, expected {}", self.expected))
+        unknown.map(|name| format!("{name} is not a known column, expected {}", self.expected))
     }
 }
 
-/// Told of each row's number and columns, or of what is wrong with it; `false` ends the reading.
+/// Receives each row's number and its columns or error; returns `false` to end the reading.
 pub(crate) type Row<'a> = &'a mut dyn FnMut(usize, Result<Columns, String>) -> bool;
 
-/// Every row of a table. A row that cannot be read is told as such; a header of the wrong shape is refused.
+/// Reads every row of a table. An unreadable row is passed on as an error; a header with the wrong columns ends the
+/// reading.
 ///
 /// # Errors
-/// When the table cannot be read.
+/// When the table cannot be read, or its header is wrong.
 pub(crate) fn rows(path: &str, shape: &Shape, stores: &Stores, row: Row<'_>) -> Result<(), ReindexError> {
     let spot = stores.spot(path)?;
     match path.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).as_deref() {
@@ -57,7 +58,7 @@ pub(crate) fn rows(path: &str, shape: &Shape, stores: &Stores, row: Row<'_>) -> 
     }
 }
 
-/// The crate `parquet` panics on some damaged files.
+/// Turns a panic into an error: the crate `parquet` panics on some damaged files.
 fn unharmed(path: &str, read: impl FnOnce() -> Result<(), ReindexError>) -> Result<(), ReindexError> {
     caught(read)
         .unwrap_or_else(|| Err(ReindexError::source(path, &"the file is damaged: it cannot be read as Parquet")))
@@ -98,15 +99,15 @@ fn csv(reader: Box<dyn Read + Send>, path: &str, shape: &Shape, row: Row<'_>) ->
     Ok(())
 }
 
-/// The records of a CSV file, each with the number of its first line. A quoted field may contain line breaks. An unclosed
-/// quote would swallow the records after it, so it ends the reading.
+/// The records of a CSV file, each with the number of its first line. A quoted field may contain line breaks. An
+/// unclosed quote would swallow the records after it, so it ends the reading.
 struct Records<'a> {
     reader: BufReader<Box<dyn Read + Send>>,
     path: &'a str,
     line: usize,
 }
 
-/// The state of the parser within a record.
+/// The parser's position in a record.
 #[derive(Clone, Copy, PartialEq)]
 enum Within {
     FieldStart,
@@ -150,7 +151,7 @@ impl<'a> Records<'a> {
                 (Within::Quoted, b'"') | (Within::Closed, b' ' | b'\t' | b'\r') => Within::Closed,
                 (Within::Closed, b'"') | (Within::Quoted, _) => Within::Quoted,
                 (_, b',') => Within::FieldStart,
-                // Between two quotes that are no pair lie rows of which one has forgotten its own.
+                // Text between two quotes that do not belong together means that a row above lacks its closing quote.
                 (Within::Closed, _) if quote != Some(self.line) => return Err(self.not_closed(quote)),
                 _ => Within::Plain,
             };
@@ -164,7 +165,7 @@ impl<'a> Records<'a> {
     fn not_closed(&self, quote: Option<usize>) -> ReindexError {
         let line = quote.unwrap_or(self.line);
         let detail = format!(
-            "line {line}: a quoted text goes on over the line's end and is not closed; close its quote, and write a quote inside it twice"
+            "line {line}: a quoted text continues past the end of the line and is not closed; close it, and double the quotes inside it"
         );
         ReindexError::source(self.path, &detail)
     }
@@ -182,7 +183,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// The reader of a text file, past its byte order mark if it has one.
+/// A reader of a text file after its byte order mark, if it has one.
 fn text(reader: Box<dyn Read + Send>, path: &str) -> Result<BufReader<Box<dyn Read + Send>>, ReindexError> {
     const MARK: &[u8] = b"\xef\xbb\xbf";
     let failed = |error: std::io::Error| ReindexError::source(path, &error);
@@ -222,7 +223,7 @@ fn json_lines(reader: Box<dyn Read + Send>, path: &str, row: Row<'_>) -> Result<
 
 fn json_columns(line: &[u8]) -> Result<Columns, String> {
     let Object(fields) =
-        serde_json::from_slice(line).map_err(|error| format!("{error}; expected one JSON object a line"))?;
+        serde_json::from_slice(line).map_err(|error| format!("{error}; expected one JSON object per line"))?;
     let mut columns = Columns::new();
     for (name, value) in fields {
         let text = match value {
@@ -232,13 +233,13 @@ fn json_columns(line: &[u8]) -> Result<Columns, String> {
             other => return Err(format!("{name} is {other}, expected a text")),
         };
         if columns.insert(name.clone(), text).is_some() {
-            return Err(format!("{name} is there twice"));
+            return Err(format!("{name} occurs twice"));
         }
     }
     Ok(columns)
 }
 
-/// A JSON object with every field, also one that comes twice.
+/// The fields of a JSON object in order, including repeated ones.
 struct Object(Vec<(String, Value)>);
 
 impl<'de> serde::Deserialize<'de> for Object {
@@ -280,7 +281,7 @@ fn parquet(file: impl ChunkReader + 'static, path: &str, shape: &Shape, row: Row
     Ok(())
 }
 
-/// A misspelt column would be lost without a word.
+/// Checks the header, because a misspelt column would be ignored silently.
 fn checked_header<'a>(
     names: &(impl Iterator<Item = &'a str> + Clone),
     shape: &Shape,
@@ -295,7 +296,7 @@ fn checked_header<'a>(
     } else if !unknown.is_empty() {
         format!("it has the columns {}", unknown.join(", "))
     } else if !has("path") && !has("url") {
-        "it has neither a column path nor url".to_owned()
+        "it has neither a path column nor a url column".to_owned()
     } else if let Some(missing) = shape.required.filter(|name| !has(name)) {
         format!("it has no column {missing}")
     } else {

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::fetch::{self, FetchOptions};
 
-/// The store of a URL's host.
+/// Opens the store of a URL's host.
 pub(super) fn store(url: &Url, options: &FetchOptions) -> Result<Arc<dyn ObjectStore>, String> {
     if let Some(refusal) = options.refusal(url) {
         return Err(refusal);

@@ -76,8 +76,8 @@ fn changes_made_over_http_since_outlive_a_rollback() {
     assert_eq!(app.verdict(&photo(9)), "known_fake_match");
     let nothing = touchstone(folder.path(), &["index", "rollback"]);
     assert_eq!(nothing.status.code(), Some(8));
-    assert!(stderr(&nothing).contains("no publication that can be undone"), "{}", stderr(&nothing));
-    // Rolled-back photos can be added over HTTP again.
+    assert!(stderr(&nothing).contains("no publication can be undone"), "{}", stderr(&nothing));
+    // What was rolled back can be sent over HTTP again.
     app.add_fake(&photo(1));
     assert_eq!(app.verdict(&photo(1)), "known_fake_match");
 }
@@ -118,7 +118,7 @@ fn verify_proves_what_is_whole_and_names_what_is_not() {
     Run::of(folder.path(), "acme", &["--fake", text(&fakes)]);
     let whole = touchstone(folder.path(), &["index", "verify"]);
     assert_eq!(whole.status.code(), Some(0));
-    assert!(stdout(&whole).contains("holds; 3 of 3 vectors found themselves, recall 1.0000"), "{}", stdout(&whole));
+    assert!(stdout(&whole).contains("valid; 3 of 3 vectors found themselves, recall 1.0000"), "{}", stdout(&whole));
     let file = current(folder.path()).join("vectors.f32");
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[100] ^= 1;
@@ -127,7 +127,7 @@ fn verify_proves_what_is_whole_and_names_what_is_not() {
     assert_eq!(broken.status.code(), Some(6));
     let words = stdout(&broken);
     assert!(
-        words.contains("does not hold")
+        words.contains("invalid")
             && words.contains("size and checksum is 6144 bytes")
             && words.contains("expected 6144 bytes"),
         "{words}"

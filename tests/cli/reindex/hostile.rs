@@ -122,7 +122,7 @@ fn what_is_no_archive_is_told_so() {
 #[test]
 fn rows_are_never_swallowed() {
     let quote = manifest("a.csv", "path,polarity,notes\nfake/bag/1.jpg,fake,\"open\nfake/watch/2.jpg,fake,b\n");
-    assert!(quote.0 == 7 && quote.1.contains("line 2: a quoted text goes on over the line's end"), "{quote:?}");
+    assert!(quote.0 == 7 && quote.1.contains("line 2: a quoted text continues past the end of the line"), "{quote:?}");
     let column = manifest("a.csv", "path,polarity,path\nfake/bag/1.jpg,fake,fake/watch/2.jpg\n");
     assert!(column.0 == 7 && column.1.contains("it has the column path twice"), "{column:?}");
 }
@@ -141,7 +141,7 @@ fn a_row_that_says_a_thing_twice_is_refused() {
     for counts in [[1, 0, 0, 0, 0, 0, 3], [0, 0, 0, 1, 0, 0, 3]] {
         let run = Run::of(folder.path(), "acme", &["--manifest", text(&path)]);
         assert_eq!((run.counts(), run.code), (counts, 3));
-        assert_eq!(run.why("a.jsonl:2").1, "path is there twice");
+        assert_eq!(run.why("a.jsonl:2").1, "path occurs twice");
         assert_eq!(run.why("a.jsonl:3").1, "path is 7, expected a text");
         assert_eq!(run.why("a.jsonl:4").0, "manifest-row-repeated");
     }
@@ -250,7 +250,7 @@ fn verify_does_not_pass_over_a_missing_or_damaged_generation() {
     let name = String::from_utf8(current).unwrap();
     std::fs::write(model.join(name.split(' ').next().unwrap()).join("header.json"), "{").unwrap();
     let (code, said) = verify();
-    assert!(code == Some(6) && said.contains("1 of 1 generations do not hold"), "{code:?} {said}");
+    assert!(code == Some(6) && said.contains("1 of 1 generations are invalid"), "{code:?} {said}");
     std::fs::remove_dir_all(folder.path().join("index")).unwrap();
     let (code, said) = verify();
     assert!(code == Some(6) && said.contains("no generation serves"), "{code:?} {said}");

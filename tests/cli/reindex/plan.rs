@@ -22,7 +22,7 @@ fn a_dry_run_says_what_would_be_done_and_why_and_does_nothing() {
     assert_eq!(planned.counts(), [1, 0, 1, 2, 1, 0, 1]);
     assert_eq!((planned.embedded(), planned.code), (0, 3));
     assert_eq!(planned.why("broken.jpg").0, "photo-broken");
-    assert!(planned.why("/1.jpg").1.contains("do not name it"), "{:?}", planned.why("/1.jpg"));
+    assert!(planned.why("/1.jpg").1.contains("no longer name it"), "{:?}", planned.why("/1.jpg"));
     let words = touchstone(folder.path(), &["reindex", "--brand", "acme", "--fake", text(&fakes), "--dry-run"]);
     let words = stdout(&words);
     assert!(words.contains("added ") && words.contains("unchanged ") && words.contains("dry run: nothing"), "{words}");
@@ -112,7 +112,7 @@ fn two_runs_of_one_brand_do_not_work_at_once() {
     lock.lock().unwrap();
     let busy = run(folder.path(), "acme", &["--fake", text(&fakes)]);
     assert_eq!(busy.status.code(), Some(8));
-    assert!(stderr(&busy).contains("another reindex of acme is going on"), "{}", stderr(&busy));
+    assert!(stderr(&busy).contains("another reindex of acme is running"), "{}", stderr(&busy));
     assert_eq!(Run::of(folder.path(), "other", &["--fake", text(&fakes)]).count("added"), 2);
 }
 

@@ -323,7 +323,11 @@ fn a_quoted_csv_text_may_hold_line_breaks_and_lines_are_counted_rightly() {
     std::fs::write(&manifest, rows).unwrap();
     let stopped = run(folder.path(), "acme", &["--manifest", text(&manifest)]);
     assert_eq!(stopped.status.code(), Some(7));
-    assert!(stderr(&stopped).contains("line 4: a quoted text goes on over the line's end"), "{}", stderr(&stopped));
+    assert!(
+        stderr(&stopped).contains("line 4: a quoted text continues past the end of the line"),
+        "{}",
+        stderr(&stopped)
+    );
 }
 
 #[test]
@@ -379,9 +383,9 @@ fn rows_with_control_characters_are_refused_and_notes_may_have_lines() {
     std::fs::write(&manifest, rows.join("\n")).unwrap();
     let run = Run::of(folder.path(), "acme", &["--manifest", text(&manifest)]);
     assert_eq!(run.counts(), [1, 0, 0, 0, 0, 0, 3], "{:?}", run.entries);
-    assert!(run.why("brand.jsonl:1").1.contains("product holds the control character U+0007 at byte 3"));
-    assert!(run.why("brand.jsonl:2").1.contains("rights_basis holds the control character U+000A"));
-    assert!(run.why("brand.jsonl:3").1.contains("source holds the control character U+001B"));
+    assert!(run.why("brand.jsonl:1").1.contains("product contains the control character U+0007 at byte 3"));
+    assert!(run.why("brand.jsonl:2").1.contains("rights_basis contains the control character U+000A"));
+    assert!(run.why("brand.jsonl:3").1.contains("source contains the control character U+001B"));
 }
 
 #[test]

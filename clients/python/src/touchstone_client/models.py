@@ -342,7 +342,7 @@ class Scope2(TypedDict):
 
 class Scope3(TypedDict):
     """
-    Reads what moderators read.
+    Read access to everything that moderators read.
     """
 
     scope: Literal['moderator']
@@ -350,7 +350,7 @@ class Scope3(TypedDict):
 
 class Scope4(TypedDict):
     """
-    Everything, keys too.
+    Everything, including keys.
     """
 
     scope: Literal['admin']
@@ -415,19 +415,19 @@ class ThresholdOverrides(TypedDict):
 
     authentic_reuse: NotRequired[float | None]
     """
-    See the verdict `authentic_photo_reuse`.
+    Threshold of the verdict `authentic_photo_reuse`.
     """
     fake_likely: NotRequired[float | None]
     """
-    See the verdict `known_fake_likely`.
+    Threshold of the verdict `known_fake_likely`.
     """
     fake_match: NotRequired[float | None]
     """
-    See the verdict `known_fake_match`.
+    Threshold of the verdict `known_fake_match`.
     """
     lookalike: NotRequired[float | None]
     """
-    See the verdict `same_product_lookalike`.
+    Threshold of the verdict `same_product_lookalike`.
     """
 
 
@@ -475,36 +475,36 @@ class Versions(TypedDict):
 
 class ApiKey(TypedDict):
     """
-    A key. Its secret is not here: it was shown once, and only its sum is kept.
+    An API key, without its secret: the secret was shown once, and only its SHA-256 is stored.
     """
 
     created_at: str
     """
-    When it was made.
+    When the key was created.
     """
     created_by: str
     """
-    Who made it: a key's id, or `command-line`, or `first-start`.
+    Who created it: the id of a key, or `command-line`, or `first-start`.
     """
     expires_at: NotRequired[str | None]
     """
-    From when on it is refused.
+    The service rejects the key from this time on.
     """
     id: str
     """
-    Its id; it also stands in the key itself.
+    Id of the key, which is also part of the key itself.
     """
     label: str
     """
-    What it is for, in its maker's words.
+    Purpose of the key, in the words of its creator.
     """
     rate: NotRequired[int | None]
     """
-    Requests a second at most; the service's own limit where absent.
+    Requests per second at most; if absent, the service's own limit applies.
     """
     revoked_at: NotRequired[str | None]
     """
-    Since when it is refused.
+    When the key was revoked.
     """
 
 
@@ -555,7 +555,7 @@ class BrandCount(TypedDict):
 
 class Case(TypedDict):
     """
-    A check that was not allowed.
+    A check that was not allowed, for moderators to decide.
     """
 
     action: str
@@ -564,23 +564,23 @@ class Case(TypedDict):
     """
     appeal: NotRequired[str | None]
     """
-    What the seller says against the decision.
+    The seller's objection to the decision, free text.
     """
     appealed_at: NotRequired[str | None]
     """
-    When.
+    When the seller appealed.
     """
     brand: NotRequired[str | None]
     """
-    Whose reference was matched, where one was.
+    Brand of the leading match; absent if nothing matched.
     """
     check_id: str
     """
-    The check's id, which is the case's.
+    Id of the check, which is also the case's.
     """
     claimed_by: NotRequired[str | None]
     """
-    Who works on it, until `claimed_until`.
+    Who has claimed the case, until `claimed_until`.
     """
     created_at: str
     """
@@ -588,24 +588,24 @@ class Case(TypedDict):
     """
     decided_at: NotRequired[str | None]
     """
-    When.
+    When the case was decided.
     """
     decided_by: NotRequired[str | None]
     """
-    By whom; `precedent` where the same photo and reference were decided before.
+    Who decided; `precedent` where the same photo and reference were decided before.
     """
     decided_photo: NotRequired[int | None]
     """
-    The photo that was looked at, from 0, and the reference that it was held against.
+    The photo that the moderator compared, counted from 0.
     """
     decided_reference: NotRequired[str | None]
     """
-    Its id.
+    Id of the reference that the moderator compared it with.
     """
     decision: NotRequired[Decision | None]
     first_decided_by: NotRequired[str | None]
     """
-    Who decided before the appeal, or whose decision was followed.
+    Who decided before the appeal, or made the decision that was followed.
     """
     listing_id: NotRequired[str | None]
     """
@@ -613,24 +613,24 @@ class Case(TypedDict):
     """
     note: NotRequired[str | None]
     """
-    Why, in words.
+    The moderator's reason, free text.
     """
     photo: NotRequired[str | None]
     """
-    Sum of the photo that decides, in lower-case hex.
+    SHA-256 of the leading match's photo, in lower-case hex.
     """
     polarity: NotRequired[Polarity | None]
     precedent: NotRequired[str | None]
     """
-    The check whose decision was followed.
+    Id of the check whose decision was followed.
     """
     probability: float
     """
-    The match's probability; 0.5 where there is none.
+    Probability of the leading match; 0.5 if nothing matched.
     """
     reference: NotRequired[str | None]
     """
-    Its id.
+    Id of the leading match's reference.
     """
     seller_id: NotRequired[str | None]
     """
@@ -638,7 +638,7 @@ class Case(TypedDict):
     """
     status: CaseStatus
     """
-    How far it is.
+    Whether the case is open, decided or appealed.
     """
     verdict: str
     """
@@ -966,12 +966,12 @@ class PhotoAnswer(TypedDict):
 
 class Policy(TypedDict):
     """
-    How one brand wants its matches answered.
+    How a brand wants its matches answered.
     """
 
     authentic_reuse: NotRequired[Action]
     """
-    Answer to a reused authentic photo from a seller who is not authorised: `allow` or `review`.
+    Action for an authentic photo that a seller reuses without authorisation: `allow` or `review`.
     """
     authorised_sellers: NotRequired[list[str]]
     """
@@ -979,21 +979,21 @@ class Policy(TypedDict):
     """
     block: NotRequired[bool]
     """
-    Whether a match to a known fake may be blocked without a person. It is, from the brand's certified
-    threshold on; while there is no certificate it goes to review all the same.
+    Whether a match to a known fake may be blocked without a person, from the brand's certified threshold on.
+    Without a certificate such a match goes to review all the same.
     """
     brand_mark_imitated: NotRequired[Action]
     """
-    Answer to something near the brand's logo that is not the same: `allow` or `review`. A known imitation is always
+    Action for a sign near the brand's logo that is not the same: `allow` or `review`. A known imitation is always
     reviewed.
     """
     brand_mark_seen: NotRequired[Action]
     """
-    Answer to the brand's logo in a photo: `allow` or `review`.
+    Action for the brand's logo in a photo: `allow` or `review`.
     """
     lookalike: NotRequired[Action]
     """
-    Answer to a look-alike: `allow` or `review`.
+    Action for a look-alike: `allow` or `review`.
     """
     thresholds: NotRequired[ThresholdOverrides]
     """

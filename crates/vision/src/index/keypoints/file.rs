@@ -2,15 +2,15 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
-use thiserror::Error;
 
 use super::{Keys, Posting, State};
 use crate::align::VisualWord;
+use crate::index::SnapshotError;
 
 const FORMAT: u32 = 1;
 /// Greatest length of a header, in bytes.
@@ -39,35 +39,7 @@ struct Header {
     postings: u64,
 }
 
-/// Why a file cannot be served.
-#[derive(Debug, Error)]
-pub enum KeypointFileError {
-    /// The file does not exist.
-    #[error("there is no keypoint index at {0} yet")]
-    None(PathBuf),
-    /// The file is for another gallery or vocabulary, or is damaged.
-    #[error("{file}: {what} is {got}, expected {expected}")]
-    Mismatch {
-        /// Path of the file.
-        file: PathBuf,
-        /// The property that differs.
-        what: &'static str,
-        /// Value in the file.
-        got: String,
-        /// Value expected.
-        expected: String,
-    },
-    /// The file system returned an error.
-    #[error("{file}: {source}")]
-    Io {
-        /// Path of the file.
-        file: PathBuf,
-        /// The error of the operating system.
-        source: io::Error,
-    },
-}
-
-/// A writer that computes a checksum.
+/// A reader or writer that computes a checksum.
 struct Summed<W> {
     inner: W,
     sum: Sha256,
@@ -118,14 +90,9 @@ impl<R: Read> Summed<R> {
     }
 }
 
-/// Writes a file beside `path`, syncs it and renames it into place. Photos without keys are left out.
-pub(super) fn write(
-    state: &State,
-    path: &Path,
-    origin: &KeypointOrigin,
-    revision: u64,
-) -> Result<(), KeypointFileError> {
-    let at = |source| KeypointFileError::Io { file: path.to_owned(), source };
+/// Writes a file beside `path`, syncs it and renames it into place. Pictures without keys are left out.
+pub(super) fn write(state: &State, path: &Path, origin: &KeypointOrigin, revision: u64) -> Result<(), SnapshotError> {
+    let at = |source| SnapshotError::Io { file: path.to_owned(), source };
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(at)?;
     let file = NamedTempFile::new_in(folder).map_err(at)?;
@@ -188,12 +155,12 @@ pub(super) fn write(
 }
 
 /// Reads a file, with the revision that it was built from.
-pub(super) fn read(path: &Path, origin: &KeypointOrigin, words: usize) -> Result<(State, u64), KeypointFileError> {
+pub(super) fn read(path: &Path, origin: &KeypointOrigin, words: usize) -> Result<(State, u64), SnapshotError> {
     let at = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => KeypointFileError::None(path.to_owned()),
-        _ => KeypointFileError::Io { file: path.to_owned(), source },
+        io::ErrorKind::NotFound => SnapshotError::None(path.to_owned()),
+        _ => SnapshotError::Io { file: path.to_owned(), source },
     };
-    let mismatch = |what, got: &dyn ToString, expected: &dyn ToString| KeypointFileError::Mismatch {
+    let mismatch = |what, got: &dyn ToString, expected: &dyn ToString| SnapshotError::Mismatch {
         file: path.to_owned(),
         what,
         got: got.to_string(),

@@ -3,13 +3,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use metrics::{counter, histogram};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::onnx::read_weights;
 use super::{Embedding, ModelError, ModelManifest, OnnxModel, Tensor, preprocess, preprocess_view};
 use crate::photo::Photo;
-use crate::telemetry;
+
+/// Histogram: seconds that one run of the model took, over a batch of photos.
+pub const BATCH_SECONDS: &str = "touchstone_embed_seconds";
+/// Counter: photos and views embedded.
+pub const EMBEDDED_PHOTOS: &str = "touchstone_embedded_photos_total";
 
 /// Threads and queue of the embedder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,7 +193,8 @@ impl Worker {
         let (tensors, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|job| (job.tensor, job.answer)).unzip();
         match self.model.embed(&tensors) {
             Ok(embeddings) => {
-                telemetry::embedded(tensors.len(), started.elapsed());
+                counter!(EMBEDDED_PHOTOS).increment(tensors.len() as u64);
+                histogram!(BATCH_SECONDS).record(started.elapsed());
                 for (answer, embedding) in answers.into_iter().zip(embeddings) {
                     // The caller may have gone; then nobody receives the embedding.
                     let _ = answer.send(Ok(embedding));

@@ -7,10 +7,9 @@ mod onnx;
 mod preprocess;
 mod worker;
 
-pub(crate) use embedding::cosine;
-pub use embedding::{Embedding, EmbeddingError};
+pub use embedding::{Embedding, EmbeddingError, cosine};
 pub use manifest::{ManifestError, ModelManifest, ScoreThresholds, Size};
 use onnx::OnnxModel;
 pub use onnx::{ModelError, NO_TELEMETRY, load_runtime, quiet, telemetry_is_off};
 pub use preprocess::{Tensor, preprocess, preprocess_view};
-pub use worker::{EmbedError, EmbedOptions, Embedder, Pending};
+pub use worker::{BATCH_SECONDS, EMBEDDED_PHOTOS, EmbedError, EmbedOptions, Embedder, Pending};

@@ -13,9 +13,10 @@ use std::path::Path;
 use parking_lot::RwLock;
 use serde::Serialize;
 
+use super::SnapshotError;
 use crate::align::{Payload, VisualWord};
 
-pub use file::{KeypointFileError, KeypointOrigin};
+pub use file::KeypointOrigin;
 pub use votes::Vote;
 
 /// Bits of a posting above its payload: the picture's slot.
@@ -143,7 +144,7 @@ impl KeypointIndex {
     ///
     /// # Errors
     /// When the file is missing, damaged, or for another gallery or vocabulary.
-    pub fn open(path: &Path, origin: &KeypointOrigin, words: usize) -> Result<(Self, u64), KeypointFileError> {
+    pub fn open(path: &Path, origin: &KeypointOrigin, words: usize) -> Result<(Self, u64), SnapshotError> {
         let (state, revision) = file::read(path, origin, words)?;
         Ok((Self { state: RwLock::new(state) }, revision))
     }
@@ -153,7 +154,7 @@ impl KeypointIndex {
     ///
     /// # Errors
     /// When the file system returns an error.
-    pub fn save(&self, path: &Path, origin: &KeypointOrigin, revision: u64) -> Result<(), KeypointFileError> {
+    pub fn save(&self, path: &Path, origin: &KeypointOrigin, revision: u64) -> Result<(), SnapshotError> {
         file::write(&self.state.read(), path, origin, revision)
     }
 

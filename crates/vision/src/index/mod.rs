@@ -20,7 +20,7 @@ use crate::embed::Embedding;
 pub use exact::ExactIndex;
 pub use generations::{GenerationInfo, Held, current_line, generations, names, serving};
 pub use hnsw::HnswIndex;
-pub use keypoints::{KeypointFileError, KeypointIndex, KeypointOrigin, KeypointProof, KeypointStats, Vote};
+pub use keypoints::{KeypointIndex, KeypointOrigin, KeypointProof, KeypointStats, Vote};
 pub use live::{Change, LiveIndex, Scope, Stats};
 pub use nodes::Nodes;
 pub use proof::{LEAST_RECALL, Neighborhoods, Proof, prove};
@@ -35,7 +35,7 @@ pub const DEEPEST_SEARCH: usize = 4096;
 #[serde(deny_unknown_fields, default)]
 pub struct IndexOptions {
     /// Sets with fewer distinct embeddings are scanned exactly, without a graph. By default, the size from which on the
-    /// graph is faster: docs/ARCHITECTURE.md.
+    /// graph is faster: docs/decisions/005-exact-scan.md.
     pub exact_below: usize,
     /// HNSW: links per node, at most 255.
     pub m: usize,

@@ -60,7 +60,7 @@ pub enum PhotoError {
 
 impl PhotoError {
     /// A photo of this type that cannot be decoded.
-    pub(crate) fn broken(format: Format, reason: impl Display) -> Self {
+    pub fn broken(format: Format, reason: impl Display) -> Self {
         Self::Broken { format: format.name(), reason: reason.to_string() }
     }
 

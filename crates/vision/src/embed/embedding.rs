@@ -89,7 +89,7 @@ impl Embedding {
 }
 
 /// Dot product of two unit vectors, clamped to [-1, 1].
-pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f32 {
+pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
     #[expect(clippy::cast_possible_truncation, reason = "a cosine fits f32")]
     let dot = f32::dot(a, b).unwrap_or(0.0) as f32;
     dot.clamp(-1.0, 1.0)

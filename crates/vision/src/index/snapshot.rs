@@ -1,4 +1,4 @@
-//! A generation on disk. `index/README.md` describes the format.
+//! A generation on disk. docs/FORMATS.md has every field.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::Digest;
 use thiserror::Error;
 
 use super::generations::{self, Folder, Place};
@@ -328,19 +327,8 @@ fn read_nodes(folder: &Path, dimension: usize) -> Result<Nodes, SnapshotError> {
 }
 
 fn sum_file(path: &Path) -> Result<FileSum, SnapshotError> {
-    let mut file = File::open(path).map_err(at(path))?;
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut bytes = 0;
-    loop {
-        let read = file.read(&mut buffer).map_err(at(path))?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(&buffer[..read]);
-        bytes += read as u64;
-    }
-    Ok(FileSum { bytes, sha256: Sha256(hasher.finalize().into()).to_string() })
+    let (sha256, bytes) = File::open(path).and_then(Sha256::of_all).map_err(at(path))?;
+    Ok(FileSum { bytes, sha256: sha256.to_string() })
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), SnapshotError> {

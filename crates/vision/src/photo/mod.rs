@@ -25,6 +25,7 @@ mod sniff;
 mod tiff;
 
 use std::fmt;
+use std::io;
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,16 @@ impl Sha256 {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// The SHA-256 of everything that `reader` yields, and its length in bytes.
+    ///
+    /// # Errors
+    /// Those of the reader.
+    pub fn of_all(mut reader: impl io::Read) -> io::Result<(Self, u64)> {
+        let mut hasher = sha2::Sha256::new();
+        let bytes = io::copy(&mut reader, &mut hasher)?;
+        Ok((Self(hasher.finalize().into()), bytes))
     }
 }
 
@@ -132,19 +143,19 @@ impl fmt::Debug for Sha256 {
 
 /// The decoded pixels of a file, with findings about the file.
 #[derive(Debug)]
-pub(crate) struct Pixels {
+pub struct Pixels {
     /// Upright, in sRGB, blended with white.
-    pub(crate) rgb: RgbImage,
+    pub rgb: RgbImage,
     /// Number of frames compared; 1 for a still image.
-    pub(crate) frames: u32,
+    pub frames: u32,
     /// Whether other frames of an animation look different.
-    pub(crate) more_frames: bool,
+    pub more_frames: bool,
     /// Whether a part of the file was damaged, so that a part of the photo may be missing.
-    pub(crate) damaged: bool,
+    pub damaged: bool,
     /// The same photo on black, if a part of its content nearly vanishes on white.
-    pub(crate) on_black: Option<RgbImage>,
+    pub on_black: Option<RgbImage>,
     /// Whether all content nearly vanishes on white.
-    pub(crate) invisible_on_white: bool,
+    pub invisible_on_white: bool,
 }
 
 impl Pixels {
@@ -153,8 +164,11 @@ impl Pixels {
     }
 }
 
-/// Decodes the pixels of a file.
-pub(crate) fn pixels(bytes: &[u8], limits: &Limits) -> Result<Pixels, PhotoError> {
+/// Decodes the pixels of a file, for a process that does nothing else.
+///
+/// # Errors
+/// [`PhotoError`] says what was wrong, what is accepted and what to do.
+pub fn pixels(bytes: &[u8], limits: &Limits) -> Result<Pixels, PhotoError> {
     Ok(decode::decode(bytes, limits)?.1)
 }
 
@@ -169,7 +183,8 @@ fn pixel_sum(rgb: &RgbImage) -> Sha256 {
 
 /// The stored pixels of a JPEG, neither turned nor converted, and whether a part is damaged.
 #[cfg(fuzzing)]
-pub(crate) fn stored_jpeg(bytes: &[u8], limits: &Limits) -> Option<(RgbImage, bool)> {
+#[must_use]
+pub fn stored_jpeg(bytes: &[u8], limits: &Limits) -> Option<(RgbImage, bool)> {
     let jpeg = jpeg::Jpeg::open(bytes).ok()?;
     let pixels = u64::from(jpeg.width) * u64::from(jpeg.height);
     if bytes.len() > limits.max_bytes || pixels > limits.max_pixels { None } else { jpeg.pixels().ok() }
@@ -201,13 +216,17 @@ impl Photo {
         Ok(Self::of_pixels(pixels, bytes, format))
     }
 
-    /// The type that `bytes` claim, if they are within the limit and begin like a photo.
-    pub(crate) fn sniff(bytes: &[u8], limits: &Limits) -> Result<Format, PhotoError> {
+    /// The type that `bytes` claim to have.
+    ///
+    /// # Errors
+    /// When they exceed [`Limits::max_bytes`], or do not begin like a photo.
+    pub fn sniff(bytes: &[u8], limits: &Limits) -> Result<Format, PhotoError> {
         decode::sniffed(bytes, limits)
     }
 
     /// The photo of pixels that [`pixels`] decoded from `bytes`.
-    pub(crate) fn of_pixels(pixels: Pixels, bytes: &[u8], format: Format) -> Self {
+    #[must_use]
+    pub fn of_pixels(pixels: Pixels, bytes: &[u8], format: Format) -> Self {
         let Pixels { rgb, frames, more_frames, damaged, on_black, invisible_on_white } = pixels;
         Self { rgb, sha256: Sha256::of(bytes), format, frames, more_frames, damaged, on_black, invisible_on_white }
     }
