@@ -210,7 +210,7 @@ impl Serving {
         match built {
             Ok(Ok(_)) => {}
             Ok(Err(ref error)) => {
-                tracing::error!(%error, "a new generation could not be built; the current one goes on serving")
+                tracing::error!(%error, "a new generation could not be built; the current one goes on serving");
             }
             Err(_) => tracing::error!("building a new generation panicked; the current one goes on serving"),
         }
