@@ -16,7 +16,7 @@ use std::time::Instant;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rayon::prelude::*;
-use touchstone::align::{LocalFeatures, QueryFeatures, VisualWord, Vocabulary};
+use touchstone::align::{LocalFeatures, StrongestKeypoints, VisualWord, Vocabulary};
 use touchstone::evaluate::{Class, Dataset, QueryRow, SplitBy};
 use touchstone::index::KeypointIndex;
 use touchstone::photo::{Limits, Photo};
@@ -60,7 +60,7 @@ fn main() {
     let seen: Vec<Seen<'_>> = queries
         .par_iter()
         .filter_map(|(root, query)| {
-            let probes = vocabulary.probes(&QueryFeatures::of(photo(&query.file)?.rgb()));
+            let probes = vocabulary.probes(&mut StrongestKeypoints::of(photo(&query.file)?.rgb()));
             Some(Seen { root, query, probes })
         })
         .collect();

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use touchstone::align::{LocalFeatures, QueryFeatures, align};
+use touchstone::align::{LocalFeatures, QueryFeatures, StrongestKeypoints, Vocabulary, align};
 use touchstone::config::Config;
 use touchstone::embed::{EmbedOptions, Embedder, ModelManifest, load_runtime};
 use touchstone::photo::{Limits, Photo};
@@ -37,9 +37,19 @@ fn main() {
         time(photos.len(), &|place| drop(black_box(Photo::decode(&files[place], &Limits::default()).unwrap()))),
     );
     show("panels", time(photos.len(), &|place| drop(black_box(photos[place].panels()))));
-    show("points of a photo", time(photos.len(), &|place| drop(black_box(QueryFeatures::of(photos[place].rgb())))));
+    let vocabulary = Vocabulary::load(&config.models).unwrap();
     show(
-        "read a reference's points",
+        "strongest keypoints of a photo, as words",
+        time(photos.len(), &|place| {
+            drop(black_box(vocabulary.probes(&mut StrongestKeypoints::of(photos[place].rgb()))));
+        }),
+    );
+    show(
+        "all keypoints of a photo",
+        time(photos.len(), &|place| drop(black_box(QueryFeatures::of(photos[place].rgb())))),
+    );
+    show(
+        "read a reference's keypoints",
         time(photos.len(), &|place| drop(black_box(LocalFeatures::from_bytes(&kept[place])))),
     );
     show("align with itself", time(photos.len(), &|place| _ = black_box(align(&queries[place], &references[place]))));

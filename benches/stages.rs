@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use touchstone::align::{LocalFeatures, QueryFeatures, align};
+use touchstone::align::{LocalFeatures, QueryFeatures, StrongestKeypoints, Vocabulary, align};
 use touchstone::config::Config;
 use touchstone::embed::{EmbedOptions, Embedder, ModelManifest, load_runtime, preprocess};
 use touchstone::gallery::{BrandId, Kind, Polarity, Policy};
@@ -55,7 +55,11 @@ fn main() {
     drop(single);
     let queries: Vec<QueryFeatures> = decoded.iter().map(|photo| QueryFeatures::of(photo.rgb())).collect();
     let references: Vec<LocalFeatures> = decoded.iter().map(|photo| LocalFeatures::of(photo.rgb())).collect();
-    stage("points", &mut |place| drop(black_box(QueryFeatures::of(decoded[place].rgb()))));
+    let vocabulary = Vocabulary::load(&config.models).unwrap();
+    stage("keypoints and visual words", &mut |place| {
+        drop(black_box(vocabulary.probes(&mut StrongestKeypoints::of(decoded[place].rgb()))));
+    });
+    stage("all keypoints", &mut |place| drop(black_box(QueryFeatures::of(decoded[place].rgb()))));
     stage("one reference held against it", &mut |place| {
         black_box(align(&queries[place], &references[(place + 7) % references.len()]));
     });

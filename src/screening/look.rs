@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::align::{Alignment, FoundLogo, LocalFeatures, QueryFeatures, align, find_logo, is_same_picture};
+use crate::align::{
+    Alignment, FoundLogo, LocalFeatures, QueryFeatures, StrongestKeypoints, align, find_logo, is_same_picture,
+};
 use crate::embed::{EmbedError, Embedding};
 use crate::enrolment::features;
 use crate::gallery::{BrandId, Kind, Polarity, Reference};
@@ -132,11 +134,11 @@ impl Screener {
         let level = self.scoring.level(embedding);
         let mut examination = self.first_look(embedding, level);
         let started = Instant::now();
-        let features = QueryFeatures::of(photo.rgb());
-        self.add_voted(&features, (embedding, level), &mut examination);
+        let mut keypoints = StrongestKeypoints::of(photo.rgb());
+        self.add_voted(&mut keypoints, (embedding, level), &mut examination);
         let similar = examination.held.iter().any(|held| self.scoring.look_from.reached(&held.sighting, 0.0));
         if similar || examination.held.iter().any(|held| held.votes > 0.0) {
-            self.verify(&features, similar, &mut examination)?;
+            self.verify(&keypoints.into_features(), similar, &mut examination)?;
         }
         for found in same {
             let sighting = seen(found.similarity, level);
@@ -220,11 +222,11 @@ impl Screener {
     /// Adds the references that share visual words with the photo.
     fn add_voted(
         &self,
-        features: &QueryFeatures,
+        keypoints: &mut StrongestKeypoints,
         (embedding, level): (&Embedding, f32),
         examination: &mut Examination,
     ) {
-        let probes = self.vocabulary.probes(features);
+        let probes = self.vocabulary.probes(keypoints);
         for (found, votes) in self.library.sharing(&probes, embedding, LEAST_VOTES, MOST_VOTED) {
             match examination.held.iter_mut().find(|held| held.found.key == found.key) {
                 Some(held) => held.votes = votes,

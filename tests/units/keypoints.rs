@@ -1,6 +1,6 @@
 use image::imageops;
 use image::{DynamicImage, RgbImage};
-use touchstone::align::{LocalFeatures, QueryFeatures, VisualWord, Vocabulary};
+use touchstone::align::{LocalFeatures, StrongestKeypoints, VisualWord, Vocabulary};
 use touchstone::index::{KeypointIndex, KeypointOrigin, SnapshotError};
 
 use crate::support::{fixture, real_photo, root};
@@ -18,7 +18,7 @@ fn words(picture: &RgbImage) -> Vec<VisualWord> {
 }
 
 fn probes(picture: &RgbImage) -> Vec<Vec<VisualWord>> {
-    vocabulary().probes(&QueryFeatures::of(picture))
+    vocabulary().probes(&mut StrongestKeypoints::of(picture))
 }
 
 /// Five drawings under the keys 0 to 4.

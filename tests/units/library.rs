@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use touchstone::align::QueryFeatures;
+use touchstone::align::StrongestKeypoints;
 use touchstone::decoder::Decoder;
 use touchstone::embed::ModelManifest;
 use touchstone::enrolment::Enrolment;
@@ -89,7 +89,7 @@ impl Opened {
     fn voted(&self, library: &Library, number: usize) -> Option<u64> {
         let photo = touchstone::photo::Photo::decode(&real_photo(number), &Limits::default()).unwrap();
         let embedding = self.enrolment.embedder.submit(&photo).unwrap().wait().unwrap();
-        let probes = vocabulary().probes(&QueryFeatures::of(photo.rgb()));
+        let probes = vocabulary().probes(&mut StrongestKeypoints::of(photo.rgb()));
         library.sharing(&probes, &embedding, 2.0, 10).first().map(|(found, _)| found.key)
     }
 

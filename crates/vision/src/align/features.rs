@@ -1,8 +1,8 @@
-use image::{RgbImage, imageops};
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use super::matching::Descriptors;
-use super::points::{self, DESCRIPTOR};
+use super::points::{DESCRIPTOR, Keypoints};
 use crate::photo::{Filter, resized, within};
 
 /// Longer side, in pixels, at which photos are analysed: a copy that fills a quarter of the frame still has keypoints
@@ -50,8 +50,38 @@ impl QueryFeatures {
     /// Computes the features of a photo that references are searched in.
     #[must_use]
     pub fn of(picture: &RgbImage) -> Self {
-        let (features, frame) = look(picture);
-        let mut levels = vec![frame];
+        StrongestKeypoints::of(picture).into_features()
+    }
+}
+
+/// The strongest keypoints of a photo, which find candidates. Alignment with a candidate needs all of them.
+#[derive(Debug)]
+pub struct StrongestKeypoints {
+    frame: RgbImage,
+    keypoints: Keypoints,
+}
+
+impl StrongestKeypoints {
+    /// Finds a photo's keypoints.
+    #[must_use]
+    pub fn of(picture: &RgbImage) -> Self {
+        let frame = framed(picture);
+        let keypoints = Keypoints::of(&frame, MOST_POINTS);
+        Self { frame, keypoints }
+    }
+
+    /// The strongest keypoints, `most` of them, and their descriptors.
+    pub(super) fn first(&mut self, most: usize) -> (&[Point], Descriptors) {
+        let (points, descriptors) = self.keypoints.describe(most);
+        let count = points.len().min(most);
+        (&points[..count], Descriptors::new(descriptors[..count * DESCRIPTOR].to_vec()))
+    }
+
+    /// All features of the photo.
+    #[must_use]
+    pub fn into_features(self) -> QueryFeatures {
+        let features = described(&self.frame, self.keypoints);
+        let mut levels = vec![self.frame];
         while let Some(last) = levels.last()
             && last.width().min(last.height()) >= 32
         {
@@ -59,7 +89,7 @@ impl QueryFeatures {
             levels.push(halved);
         }
         let mirrored = features.descriptors.mirrored();
-        Self { features, mirrored, levels }
+        QueryFeatures { features, mirrored, levels }
     }
 }
 
@@ -99,7 +129,8 @@ impl LocalFeatures {
     /// Computes the features of a reference.
     #[must_use]
     pub fn of(picture: &RgbImage) -> Self {
-        look(picture).0
+        let frame = framed(picture);
+        described(&frame, Keypoints::of(&frame, MOST_POINTS))
     }
 
     /// Serialises the features to about 100 kB, for [`LocalFeatures::from_bytes`].
@@ -165,11 +196,14 @@ impl Point {
     }
 }
 
-fn look(picture: &RgbImage) -> (LocalFeatures, RgbImage) {
-    let (width, height) = within(picture.dimensions(), FRAME);
-    let frame = resized(picture, (width, height), Filter::Bilinear);
-    let thumbnail = resized(&frame, within((width, height), THUMBNAIL), Filter::Box);
-    let (points, descriptors) = points::find(&imageops::grayscale(&frame), MOST_POINTS);
+/// The photo at the size at which it is analysed.
+fn framed(picture: &RgbImage) -> RgbImage {
+    resized(picture, within(picture.dimensions(), FRAME), Filter::Bilinear)
+}
+
+fn described(frame: &RgbImage, keypoints: Keypoints) -> LocalFeatures {
+    let thumbnail = resized(frame, within(frame.dimensions(), THUMBNAIL), Filter::Box);
+    let (points, descriptors) = keypoints.into_described();
     let descriptors = Descriptors::new(descriptors);
-    (LocalFeatures { frame: (width, height), points, descriptors, thumbnail, coloured: true }, frame)
+    LocalFeatures { frame: frame.dimensions(), points, descriptors, thumbnail, coloured: true }
 }

@@ -33,7 +33,7 @@ use compare::Face;
 use geometry::Map;
 
 pub use colour::Recolour;
-pub use features::{LocalFeatures, QueryFeatures, VERSION};
+pub use features::{LocalFeatures, QueryFeatures, StrongestKeypoints, VERSION};
 pub use logo::{FoundLogo, LogoChange, find_logo};
 pub use same::is_same_picture;
 pub use words::{ANGLES, Payload, SCALES, SIGNATURE_BITS, VisualWord, Vocabulary, VocabularyError};

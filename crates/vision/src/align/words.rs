@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::features::{LocalFeatures, Point, QueryFeatures, VERSION};
+use super::features::{LocalFeatures, Point, StrongestKeypoints, VERSION};
 use super::matching::Descriptors;
 use super::points::DESCRIPTOR;
 use crate::photo::Sha256;
@@ -270,10 +270,9 @@ impl Vocabulary {
 
     /// A photo's visual words: for each keypoint, the words under which references are looked up.
     #[must_use]
-    pub fn probes(&self, photo: &QueryFeatures) -> Vec<Vec<VisualWord>> {
-        let features = &photo.features;
-        let count = features.points.len().min(LOOKED_UP);
-        let seen = self.see(&features.descriptors, count, NEAR);
+    pub fn probes(&self, photo: &mut StrongestKeypoints) -> Vec<Vec<VisualWord>> {
+        let (points, descriptors) = photo.first(LOOKED_UP);
+        let seen = self.see(&descriptors, points.len(), NEAR);
         let probes = |(place, point): (usize, &Point)| {
             let mut pairs: Vec<(f32, usize, usize)> = Vec::with_capacity(NEAR * NEAR);
             for (i, first) in seen.near(2 * place).iter().enumerate() {
@@ -290,7 +289,7 @@ impl Vocabulary {
             }
             probes
         };
-        features.points[..count].iter().enumerate().map(probes).collect()
+        points.iter().enumerate().map(probes).collect()
     }
 
     fn see(&self, descriptors: &Descriptors, count: usize, near: usize) -> Seen {

@@ -222,28 +222,84 @@ fn root(mut histogram: [f32; DESCRIPTOR]) -> Option<[i8; DESCRIPTOR]> {
     Some(histogram.map(|value| ((value / sum).sqrt() * 400.0).round().min(127.0) as i8))
 }
 
-/// The surroundings of a keypoint, turned upright by its direction, with `SAMPLES` samples per side of a cell.
+/// The surroundings of a keypoint, rotated by its direction and sampled `SAMPLES` times per side of a cell.
 fn patch(image: &Plane, point: &Extremum, angle: f32) -> [[f32; PATCH]; PATCH] {
     let step = CELL * point.scale / SAMPLES as f32;
     let (sin, cos) = angle.sin_cos();
     let (right, down) = ((step * cos, step * sin), (-step * sin, step * cos));
     let half = (PATCH as f32 - 1.0) / 2.0;
     let (left, top) = (point.x - half * (right.0 + down.0), point.y - half * (right.1 + down.1));
-    let (most_x, most_y) = (image.width as f32 - 1.001, image.height as f32 - 1.001);
     let mut patch = [[0.0; PATCH]; PATCH];
     for (row, values) in patch.iter_mut().enumerate() {
-        let (x, y) = (left + row as f32 * down.0, top + row as f32 * down.1);
-        for (column, value) in values.iter_mut().enumerate() {
-            let x = (x + column as f32 * right.0).clamp(0.0, most_x);
-            let y = (y + column as f32 * right.1).clamp(0.0, most_y);
-            let (whole_x, whole_y) = (x as usize, y as usize);
-            let (fx, fy) = (x - whole_x as f32, y - whole_y as f32);
-            let start = whole_y * image.stride + whole_x;
+        let from = (left + row as f32 * down.0, top + row as f32 * down.1);
+        let places = Arch::new().dispatch(Places { from, right, image });
+        let mut corners = [[0.0; PATCH]; 4];
+        for (sample, &start) in places.starts.iter().enumerate() {
+            let start = start as usize;
             let (above, below) = (&image.values[start..start + 2], &image.values[start + image.stride..][..2]);
-            let upper = above[0] + (above[1] - above[0]) * fx;
-            let lower = below[0] + (below[1] - below[0]) * fx;
-            *value = upper + (lower - upper) * fy;
+            corners[0][sample] = above[0];
+            corners[1][sample] = above[1];
+            corners[2][sample] = below[0];
+            corners[3][sample] = below[1];
         }
+        *values = Arch::new().dispatch(Between { corners: &corners, places: &places });
     }
     patch
+}
+
+/// Where a row of samples lies: the pixels above and to the left, and the rest of the way to the next ones, 0 to 1.
+struct RowPlaces {
+    starts: [u32; PATCH],
+    across: [f32; PATCH],
+    down: [f32; PATCH],
+}
+
+struct Places<'a> {
+    from: (f32, f32),
+    right: (f32, f32),
+    image: &'a Plane,
+}
+
+impl NullaryFnOnce for Places<'_> {
+    type Output = RowPlaces;
+
+    #[inline(always)]
+    fn call(self) -> RowPlaces {
+        let Self { from, right, image } = self;
+        let (most_x, most_y) = (image.width as f32 - 1.001, image.height as f32 - 1.001);
+        let stride = image.stride as u32;
+        let mut places = RowPlaces { starts: [0; PATCH], across: [0.0; PATCH], down: [0.0; PATCH] };
+        for column in 0..PATCH {
+            let x = (from.0 + column as f32 * right.0).clamp(0.0, most_x);
+            let y = (from.1 + column as f32 * right.1).clamp(0.0, most_y);
+            // Below 2^31, and conversions to i32 are vectorised.
+            let (whole_x, whole_y) = (x as i32, y as i32);
+            places.across[column] = x - whole_x as f32;
+            places.down[column] = y - whole_y as f32;
+            places.starts[column] = whole_y.cast_unsigned() * stride + whole_x.cast_unsigned();
+        }
+        places
+    }
+}
+
+/// Bilinear interpolation of a row of samples.
+struct Between<'a> {
+    corners: &'a [[f32; PATCH]; 4],
+    places: &'a RowPlaces,
+}
+
+impl NullaryFnOnce for Between<'_> {
+    type Output = [f32; PATCH];
+
+    #[inline(always)]
+    fn call(self) -> [f32; PATCH] {
+        let Self { corners: [a, b, c, d], places } = self;
+        let mut values = [0.0; PATCH];
+        for sample in 0..PATCH {
+            let upper = a[sample] + (b[sample] - a[sample]) * places.across[sample];
+            let lower = c[sample] + (d[sample] - c[sample]) * places.across[sample];
+            values[sample] = upper + (lower - upper) * places.down[sample];
+        }
+        values
+    }
 }

@@ -11,6 +11,9 @@ const EDGE: f32 = 10.0;
 /// Most moves of a candidate to a neighbour while its position is refined.
 const MOVES: usize = 5;
 
+/// Pixels that are passed over together.
+const BLOCK: usize = 32;
+
 /// An extremum of the differences of Gaussians, in pixels of its octave.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Extremum {
@@ -36,9 +39,16 @@ pub(super) fn find(octave: usize, differences: &[Plane], found: &mut Vec<Extremu
         let three = [&differences[layer - 1], &differences[layer], &differences[layer + 1]];
         for y in BORDER..height - BORDER {
             Arch::new().dispatch(Peaks { three, y, candidates: &mut candidates });
-            for (x, &candidate) in candidates.iter().enumerate().take(width - BORDER).skip(BORDER) {
-                if candidate != 0 && is_extremum(three, x, y) {
-                    found.extend(refined(octave, differences, (layer, x, y)));
+            for (block, marks) in candidates.chunks(BLOCK).enumerate() {
+                // Nearly all blocks have no candidate.
+                if marks.iter().fold(0, |any, mark| any | mark) == 0 {
+                    continue;
+                }
+                for (column, _) in marks.iter().enumerate().filter(|(_, mark)| **mark != 0) {
+                    let x = block * BLOCK + column;
+                    if (BORDER..width - BORDER).contains(&x) && is_extremum(three, x, y) {
+                        found.extend(refined(octave, differences, (layer, x, y)));
+                    }
                 }
             }
         }

@@ -13,9 +13,10 @@ mod descriptor;
 mod extrema;
 mod plane;
 
-use image::GrayImage;
+use image::RgbImage;
 
 use super::features::Point;
+use extrema::Extremum;
 use plane::Plane;
 
 /// Cells per side of a descriptor; the next constants are the directions per cell and the bytes of the whole.
@@ -32,47 +33,73 @@ const BORDER: usize = 5;
 /// Least side of the smallest octave, in pixels.
 const SMALLEST: usize = 16;
 
-/// The keypoints of a photo, most contrast first, at most `most`, and their descriptors one after another.
-pub(super) fn find(picture: &GrayImage, most: usize) -> (Vec<Point>, Vec<i8>) {
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
-    let mut scratch = Vec::new();
-    let blur = (SIGMA * SIGMA - BLUR_OF_A_PICTURE * BLUR_OF_A_PICTURE).sqrt();
-    let mut base = Plane::of(width, height, picture.as_raw()).blurred(blur, &mut scratch);
-    let (mut octaves, mut extrema) = (Vec::new(), Vec::new());
-    while base.width.min(base.height) >= SMALLEST {
-        let gaussians = gaussians(base, &mut scratch);
-        let differences: Vec<Plane> = gaussians.windows(2).map(|two| two[1].less(&two[0])).collect();
-        extrema::find(octaves.len(), &differences, &mut extrema);
-        base = gaussians[INTERVALS].halved();
-        octaves.push(gaussians);
-    }
-    extrema.sort_by(|a, b| b.response.total_cmp(&a.response));
-    let (mut points, mut descriptors) = (Vec::new(), Vec::new());
-    for extremum in extrema.iter().take(most) {
-        let image = &octaves[extremum.octave][extremum.layer];
-        let size = 2.0_f32.powi(extremum.octave as i32);
-        for angle in descriptor::directions(image, extremum) {
-            if let Some(descriptor) = descriptor::describe(image, extremum, angle)
-                && points.len() < most
-            {
-                let (x, y, scale) = (extremum.x * size, extremum.y * size, extremum.scale * size);
-                points.push(Point { x, y, scale, angle });
-                descriptors.extend_from_slice(&descriptor);
-            }
-        }
-    }
-    (points, descriptors)
+/// The keypoints of a photo, most contrast first. Most of their cost is the description, which is computed on demand.
+#[derive(Debug)]
+pub(super) struct Keypoints {
+    octaves: Vec<Vec<Plane>>,
+    /// Keypoints not described yet.
+    extrema: std::vec::IntoIter<Extremum>,
+    most: usize,
+    points: Vec<Point>,
+    descriptors: Vec<i8>,
 }
 
-/// An octave: images blurred from [`SIGMA`] to twice that and two steps more, each by the same factor.
-fn gaussians(base: Plane, scratch: &mut Vec<f32>) -> Vec<Plane> {
+impl Keypoints {
+    /// Finds at most `most` keypoints.
+    pub(super) fn of(picture: &RgbImage, most: usize) -> Self {
+        let blur = (SIGMA * SIGMA - BLUR_OF_A_PICTURE * BLUR_OF_A_PICTURE).sqrt();
+        let mut base = Plane::of(picture).blurred(blur);
+        let (mut octaves, mut extrema) = (Vec::new(), Vec::new());
+        while base.width.min(base.height) >= SMALLEST {
+            let (gaussians, differences) = octave(base);
+            extrema::find(octaves.len(), &differences, &mut extrema);
+            base = gaussians[INTERVALS].halved();
+            octaves.push(gaussians);
+        }
+        extrema.sort_by(|a, b| b.response.total_cmp(&a.response));
+        extrema.truncate(most);
+        Self { octaves, extrema: extrema.into_iter(), most, points: Vec::new(), descriptors: Vec::new() }
+    }
+
+    /// Describes the strongest keypoints, at least `least` if there are as many. Returns all that are described, and
+    /// their descriptors one after another.
+    pub(super) fn describe(&mut self, least: usize) -> (&[Point], &[i8]) {
+        while self.points.len() < least.min(self.most)
+            && let Some(extremum) = self.extrema.next()
+        {
+            let image = &self.octaves[extremum.octave][extremum.layer];
+            let size = 2.0_f32.powi(extremum.octave as i32);
+            for angle in descriptor::directions(image, &extremum) {
+                if let Some(descriptor) = descriptor::describe(image, &extremum, angle)
+                    && self.points.len() < self.most
+                {
+                    let (x, y, scale) = (extremum.x * size, extremum.y * size, extremum.scale * size);
+                    self.points.push(Point { x, y, scale, angle });
+                    self.descriptors.extend_from_slice(&descriptor);
+                }
+            }
+        }
+        (&self.points, &self.descriptors)
+    }
+
+    /// Describes all keypoints.
+    pub(super) fn into_described(mut self) -> (Vec<Point>, Vec<i8>) {
+        self.describe(self.most);
+        (self.points, self.descriptors)
+    }
+}
+
+/// The images of an octave and their differences. Each image is blurred by the same factor more than the one before: from
+/// [`SIGMA`] to twice that, and two more.
+fn octave(base: Plane) -> (Vec<Plane>, Vec<Plane>) {
     let factor = 2.0_f32.powf(1.0 / INTERVALS as f32);
-    let mut planes = vec![base];
+    let (mut gaussians, mut differences) = (vec![base], Vec::new());
     for place in 0..INTERVALS + 2 {
         let before = SIGMA * factor.powi(place as i32);
         let more = before * (factor * factor - 1.0).sqrt();
-        let next = planes[place].blurred(more, scratch);
-        planes.push(next);
+        let (next, difference) = gaussians[place].blurred_further(more);
+        gaussians.push(next);
+        differences.push(difference);
     }
-    planes
+    (gaussians, differences)
 }

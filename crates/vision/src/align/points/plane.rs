@@ -1,3 +1,5 @@
+use image::RgbImage;
+use parking_lot::Mutex;
 use pulp::{Arch, NullaryFnOnce};
 
 /// Columns computed together: rows are padded to a multiple of it, so that loops have no remainder.
@@ -5,27 +7,60 @@ const LANES: usize = 32;
 /// Standard deviations at which a Gaussian is cut off.
 const REACH: f32 = 3.0;
 
+/// Buffers of planes that were dropped, smallest first. A photo needs about sixty, up to a megabyte each; to get and zero
+/// them anew takes a tenth of the time that computing their values takes.
+static UNUSED: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
+/// Most values in all unused buffers: enough for two photos at once.
+const MOST_UNUSED: usize = 8 << 20;
+
+/// A buffer of at least `length` arbitrary values, and not of more than twice as many.
+fn buffer(length: usize) -> Vec<f32> {
+    let mut unused = UNUSED.lock();
+    let place = unused.partition_point(|buffer| buffer.capacity() < length);
+    let fits = unused.get(place).is_some_and(|buffer| buffer.capacity() <= 2 * length);
+    let mut values = if fits { unused.remove(place) } else { Vec::new() };
+    drop(unused);
+    values.resize(length, 0.0);
+    values
+}
+
 /// Grey values as f32, row by row.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Plane {
     pub(super) width: usize,
     pub(super) height: usize,
-    /// Distance between rows; values beyond `width` are padding.
+    /// Distance between rows. Values from `width` on are padding.
     pub(super) stride: usize,
     pub(super) values: Vec<f32>,
 }
 
+impl Drop for Plane {
+    fn drop(&mut self) {
+        let mut unused = UNUSED.lock();
+        if unused.iter().map(Vec::capacity).sum::<usize>() + self.values.capacity() <= MOST_UNUSED {
+            let place = unused.partition_point(|buffer| buffer.capacity() < self.values.capacity());
+            unused.insert(place, std::mem::take(&mut self.values));
+        }
+    }
+}
+
 impl Plane {
-    pub(super) fn new(width: usize, height: usize) -> Self {
+    /// A plane of arbitrary values.
+    fn new(width: usize, height: usize) -> Self {
         let stride = width.next_multiple_of(LANES);
-        Self { width, height, stride, values: vec![0.0; stride * height] }
+        Self { width, height, stride, values: buffer(stride * height) }
     }
 
-    /// Scales grey values from 0 to 255 to 0 to 1.
-    pub(super) fn of(width: usize, height: usize, grey: &[u8]) -> Self {
-        let mut plane = Self::new(width, height);
-        for (row, grey) in plane.values.chunks_exact_mut(plane.stride).zip(grey.chunks_exact(width)) {
-            row.iter_mut().zip(grey).for_each(|(value, &grey)| *value = f32::from(grey) / 255.0);
+    /// The luma of each pixel, 0 to 1: ITU-R BT.709 weights, in whole 255ths.
+    pub(super) fn of(picture: &RgbImage) -> Self {
+        let mut plane = Self::new(picture.width() as usize, picture.height() as usize);
+        let stride = plane.stride;
+        let rows = picture.as_raw().chunks_exact(3 * plane.width.max(1));
+        for (row, pixels) in plane.values.chunks_exact_mut(stride.max(1)).zip(rows) {
+            for (value, &[red, green, blue]) in row.iter_mut().zip(pixels.as_chunks().0) {
+                let luma = (2126 * u32::from(red) + 7152 * u32::from(green) + 722 * u32::from(blue)) / 10_000;
+                *value = luma as f32 / 255.0;
+            }
         }
         plane
     }
@@ -44,36 +79,21 @@ impl Plane {
         half
     }
 
-    /// `self - other`, both of one size.
-    pub(super) fn less(&self, other: &Self) -> Self {
-        let mut values = vec![0.0; self.values.len()];
-        Arch::new().dispatch(Difference { of: &self.values, and: &other.values, into: &mut values });
-        Self { values, ..*self }
+    /// Blurred by a Gaussian of `sigma` pixels. Beyond the edges, the values at the edges continue.
+    pub(super) fn blurred(&self, sigma: f32) -> Self {
+        self.blurred_further(sigma).0
     }
 
-    /// Blurs with a Gaussian of `sigma` pixels; the border's values continue beyond the border.
-    pub(super) fn blurred(&self, sigma: f32, scratch: &mut Vec<f32>) -> Self {
+    /// As [`Plane::blurred`], with the blurred plane minus this one.
+    pub(super) fn blurred_further(&self, sigma: f32) -> (Self, Self) {
         let taps = gaussian(sigma);
-        let mut blurred = Self::new(self.width, self.height);
-        scratch.resize(self.values.len(), 0.0);
-        Arch::new().dispatch(BlurRows { of: self, taps: &taps, into: scratch });
-        Arch::new().dispatch(BlurColumns { of: scratch, taps: &taps, into: &mut blurred });
-        blurred
-    }
-}
-
-struct Difference<'a> {
-    of: &'a [f32],
-    and: &'a [f32],
-    into: &'a mut [f32],
-}
-
-impl NullaryFnOnce for Difference<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        self.into.iter_mut().zip(self.of.iter().zip(self.and)).for_each(|(value, (a, b))| *value = a - b);
+        let plane = || Self::new(self.width, self.height);
+        let (mut rows, mut blurred, mut difference) = (plane(), plane(), plane());
+        Arch::new().dispatch(BlurRows { of: self, taps: &taps, into: &mut rows.values });
+        let (into, difference_into) = (&mut blurred, &mut difference);
+        let columns = BlurColumns { of: &rows.values, before: self, taps: &taps, into, difference: difference_into };
+        Arch::new().dispatch(columns);
+        (blurred, difference)
     }
 }
 
@@ -109,8 +129,10 @@ impl NullaryFnOnce for BlurRows<'_> {
 
 struct BlurColumns<'a> {
     of: &'a [f32],
+    before: &'a Plane,
     taps: &'a [f32],
     into: &'a mut Plane,
+    difference: &'a mut Plane,
 }
 
 impl NullaryFnOnce for BlurColumns<'_> {
@@ -119,8 +141,10 @@ impl NullaryFnOnce for BlurColumns<'_> {
     #[inline(always)]
     fn call(self) {
         let (stride, last) = (self.into.stride, self.into.height - 1);
-        for (y, out) in self.into.values.chunks_exact_mut(stride).enumerate() {
-            for (block, out) in out.as_chunks_mut().0.iter_mut().enumerate() {
+        let differences = self.difference.values.chunks_exact_mut(stride).zip(self.before.values.chunks_exact(stride));
+        for ((y, out), (difference, before)) in self.into.values.chunks_exact_mut(stride).enumerate().zip(differences) {
+            let blocks = out.as_chunks_mut().0.iter_mut().zip(difference.as_chunks_mut().0);
+            for (block, (out, difference)) in blocks.enumerate() {
                 let column = block * LANES;
                 let mut sum = [0.0; LANES];
                 let middle = lanes(self.of, y * stride + column);
@@ -132,6 +156,7 @@ impl NullaryFnOnce for BlurColumns<'_> {
                     add(&mut sum, weight, above, below);
                 }
                 *out = sum;
+                *difference = subtracted(&sum, lanes(before, column));
             }
         }
     }
@@ -148,6 +173,15 @@ fn add(sum: &mut [f32; LANES], weight: f32, before: &[f32; LANES], after: &[f32;
     for ((sum, before), after) in sum.iter_mut().zip(before).zip(after) {
         *sum += weight * (before + after);
     }
+}
+
+#[inline(always)]
+fn subtracted(from: &[f32; LANES], values: &[f32; LANES]) -> [f32; LANES] {
+    let mut left = *from;
+    for (left, value) in left.iter_mut().zip(values) {
+        *left -= value;
+    }
+    left
 }
 
 /// One half of a Gaussian kernel whose whole sums to 1, the middle first.
