@@ -129,12 +129,12 @@ impl Enrolment {
         Ok((photo, record))
     }
 
-    /// Embeds every reference that has no embedding by this model, from the stored photos, and calls `told` with the
+    /// Embeds every reference that has no embedding by this model, from the stored photos, and calls `progress` with the
     /// number done so far. Returns the number. A photo that cannot be embedded is logged and skipped.
     ///
     /// # Errors
     /// When the gallery cannot be read or written.
-    pub fn embed_missing(&self, told: &dyn Fn(usize)) -> Result<usize, EnrolError> {
+    pub fn embed_missing(&self, progress: &dyn Fn(usize)) -> Result<usize, EnrolError> {
         let model = self.embedder.manifest().id();
         let (mut done, mut after) = (0, 0);
         loop {
@@ -149,16 +149,16 @@ impl Enrolment {
             let vectors = self.embed_kept(&missing);
             self.gallery.add_vectors(&model, &vectors)?;
             done += vectors.len();
-            told(done);
+            progress(done);
         }
     }
 
-    /// Computes the visual words of every reference that has none, from its keypoints, and calls `told` with the number
+    /// Computes the visual words of every reference that has none, from its keypoints, and calls `progress` with the number
     /// done so far. Returns the number. A photo that cannot be read is logged and gets no words.
     ///
     /// # Errors
     /// When the gallery cannot be read or written.
-    pub fn word_missing(&self, told: &dyn Fn(usize)) -> Result<usize, EnrolError> {
+    pub fn word_missing(&self, progress: &dyn Fn(usize)) -> Result<usize, EnrolError> {
         let (mut done, mut after) = (0, 0);
         loop {
             let missing = self.gallery.without_words(self.vocabulary.id(), after, BATCH)?;
@@ -167,7 +167,7 @@ impl Enrolment {
             };
             after = last.key;
             done += self.word(&missing, &|| {})?;
-            told(done);
+            progress(done);
         }
     }
 
@@ -175,11 +175,11 @@ impl Enrolment {
     ///
     /// # Errors
     /// When the gallery cannot be written.
-    pub fn word(&self, references: &[Reference], told: &(dyn Fn() + Sync)) -> Result<usize, EnrolError> {
+    pub fn word(&self, references: &[Reference], each: &(dyn Fn() + Sync)) -> Result<usize, EnrolError> {
         use rayon::prelude::*;
         let made = references.par_iter().filter_map(|reference| {
             let features = features(&self.gallery, &self.decoder, reference.photo.sha256);
-            told();
+            each();
             Some((reference, Vocabulary::to_bytes(&self.vocabulary.words(&features?))))
         });
         let made: Vec<(&Reference, Vec<u8>)> = made.collect();
@@ -194,12 +194,12 @@ impl Enrolment {
             let photo = kept_photo(&self.gallery, &self.decoder, reference.photo.sha256)?;
             Ok((reference, self.embedder.submit_patiently(&photo)?.wait()?))
         };
-        let told = |reference: &Reference, error: &EnrolError| {
+        let warned = |reference: &Reference, error: &EnrolError| {
             tracing::error!(reference = reference.id, %error, "this reference cannot be embedded and is not served");
         };
         let embedded = references
             .par_iter()
-            .filter_map(|reference| embed(reference).map_err(|error: EnrolError| told(reference, &error)).ok());
+            .filter_map(|reference| embed(reference).map_err(|error: EnrolError| warned(reference, &error)).ok());
         embedded.collect()
     }
 }

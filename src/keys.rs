@@ -97,7 +97,7 @@ pub fn make_first(gallery: &Gallery) -> Result<Option<(ApiKey, String)>, KeyErro
 ///
 /// # Errors
 /// [`KeyRefused`]. Only callers with the secret learn that a key has expired or was revoked.
-pub fn recognise(gallery: &Gallery, text: &str, now: Timestamp) -> Result<ApiKey, KeyRefused> {
+pub fn authenticate(gallery: &Gallery, text: &str, now: Timestamp) -> Result<ApiKey, KeyRefused> {
     let id = id_of(text).ok_or(KeyRefused::Unknown)?;
     let (key, kept) = gallery.key(&id)?.ok_or(KeyRefused::Unknown)?;
     let given = Sha256::of(text.as_bytes());

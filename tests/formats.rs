@@ -17,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use touchstone::align::LocalFeatures;
 use touchstone::embed::Embedding;
-use touchstone::gallery::{Fate, Gallery, Journal, JournalEntry, Polarity, Vault};
+use touchstone::gallery::{Gallery, ImportStatus, Journal, JournalEntry, Polarity, Vault};
 use touchstone::index::{Generation, IndexOptions, LiveIndex, Nodes, Origin, Scope, SnapshotError};
 use touchstone::photo::Sha256;
 
@@ -72,7 +72,7 @@ fn entry() -> JournalEntry {
         about: None,
         sha256: Some(Sha256([7; 32])),
         key: Some(1),
-        fate: Fate::Added,
+        status: ImportStatus::Added,
         code: None,
         detail: None,
         doubts: vec![],

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{Fault, Plan};
 use crate::gallery::check_field;
 use crate::photo::Sha256;
-use crate::reindex::{Bounds, Columns, Place, ReindexError, Shape, Stores, rows};
+use crate::reindex::{Bounds, Columns, Location, ReindexError, Shape, Stores, rows};
 use crate::screening::Listing;
 
 /// The greatest length of a text in bytes.
@@ -25,7 +25,7 @@ pub(super) struct Listed {
     /// Beginning of a SHA-256 of its row number and contents, in hex.
     pub(super) row: String,
     pub(super) listing: Listing,
-    pub(super) photos: Vec<(String, Place)>,
+    pub(super) photos: Vec<(String, Location)>,
     /// The first fault of its rows.
     pub(super) fault: Option<Fault>,
 }

@@ -49,7 +49,7 @@ pub(super) fn check(config: &Config, args: &CheckArgs) -> Result<Exit, Failure> 
             answer.reasons = vec![ReasonText::from(Reason::PhotoBroken)];
         }
         if args.json {
-            document!("{}", serde_json::to_string_pretty(&told(&answer, &failed)?)?);
+            document!("{}", serde_json::to_string_pretty(&to_json(&answer, &failed)?)?);
         } else {
             print(&answer, &failed, args.photos.len());
         }
@@ -64,7 +64,7 @@ pub(super) fn check(config: &Config, args: &CheckArgs) -> Result<Exit, Failure> 
 }
 
 /// The answer, with a list of the files that could not be judged, if there are any.
-fn told(answer: &CheckAnswer, failed: &BTreeMap<usize, Failure>) -> Result<serde_json::Value, serde_json::Error> {
+fn to_json(answer: &CheckAnswer, failed: &BTreeMap<usize, Failure>) -> Result<serde_json::Value, serde_json::Error> {
     let mut told = serde_json::to_value(answer)?;
     if !failed.is_empty() {
         let files = failed.iter().map(|(index, failure)| json!({ "index": index, "detail": failure.to_string() }));

@@ -14,7 +14,7 @@ const HEAPS: &str = "MALLOC_ARENA_MAX";
 
 /// Executes the same program again in the same process, with the missing variables set. If that fails, ONNX Runtime is
 /// not loaded, and the commands that need it report why.
-pub(super) fn put_in_order() {
+pub(super) fn reexec_with_env() {
     let heaps = env::var_os(HEAPS);
     if telemetry_is_off() && heaps.is_some() {
         return;

@@ -42,7 +42,7 @@ pub fn main() -> Exit {
     if std::env::args_os().nth(1).is_some_and(|word| word == decoder::CHILD_ARGUMENT) {
         return decoder::child_main().map_or(Exit::Failed, |()| Exit::Done);
     }
-    environment::put_in_order();
+    environment::reexec_with_env();
     let cli = Cli::parse();
     if let Err(error) = all_settings_kept(&cli) {
         error.exit();

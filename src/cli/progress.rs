@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::output::{document, tell};
 use crate::backfill::Watch;
-use crate::gallery::{Fate, JournalEntry};
+use crate::gallery::{ImportStatus, JournalEntry};
 use crate::page::visible;
 use crate::reindex::Progress;
 
@@ -92,14 +92,14 @@ impl Progress for Show {
     }
 
     fn done(&self, entry: &JournalEntry) {
-        if matches!(entry.fate, Fate::Refused | Fate::Conflict) {
+        if matches!(entry.status, ImportStatus::Refused | ImportStatus::Conflict) {
             let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
             self.bar.set_prefix(format!("{refused} refused or quarantined"));
             if self.json {
                 document!("{}", json!({ "event": "refused", "entry": entry }));
             } else {
                 let code = entry.code.as_deref().unwrap_or_default();
-                self.bar.println(visible(&format!("{} {}: {code}", entry.fate.as_str(), entry.source)));
+                self.bar.println(visible(&format!("{} {}: {code}", entry.status.as_str(), entry.source)));
             }
         }
         Progress::step(self);

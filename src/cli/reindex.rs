@@ -9,7 +9,7 @@ use super::progress::Show;
 use super::{Exit, Failure};
 use crate::assembly::{Model, Parts, open_gallery, serving_model};
 use crate::config::Config;
-use crate::gallery::{Fate, Gallery, GalleryError, JournalEntry};
+use crate::gallery::{Gallery, GalleryError, ImportStatus, JournalEntry};
 use crate::reindex::{
     Outcome, Plan, Progress, Report, ShadowReport, Sources, Tools, build_proven, prepare_report, reindex as run,
     report_folder, shadow, write_report,
@@ -79,12 +79,18 @@ fn confirmed(brand: &str, removed: usize, of: usize) -> bool {
 }
 
 fn print(outcome: &Outcome, dry_run: bool) -> Result<(), GalleryError> {
-    const NAMED: [Fate; 5] = [Fate::Refused, Fate::Conflict, Fate::Removed, Fate::Kept, Fate::Changed];
-    let named: &[Fate] = if dry_run { &Fate::ALL } else { &NAMED };
-    for fate in named.iter().copied() {
+    const NAMED: [ImportStatus; 5] = [
+        ImportStatus::Refused,
+        ImportStatus::Conflict,
+        ImportStatus::Removed,
+        ImportStatus::Kept,
+        ImportStatus::Changed,
+    ];
+    let named: &[ImportStatus] = if dry_run { &ImportStatus::ALL } else { &NAMED };
+    for status in named.iter().copied() {
         let mut last: Option<JournalEntry> = None;
         loop {
-            let page = outcome.journal.entries(fate, last.as_ref(), 1000)?;
+            let page = outcome.journal.entries(status, last.as_ref(), 1000)?;
             page.iter().for_each(print_entry);
             let Some(end) = page.into_iter().last() else { break };
             last = Some(end);
@@ -99,8 +105,10 @@ fn print(outcome: &Outcome, dry_run: bool) -> Result<(), GalleryError> {
         say!("nothing was pruned of the {polarity} references: the sources name no {polarity} photo");
     }
     let Report { published, embedded, generic, logos, doubts, .. } = &outcome.report;
-    let counts: Vec<String> =
-        Fate::ALL.iter().map(|fate| format!("{} {}", outcome.report.count(*fate), fate.as_str())).collect();
+    let counts: Vec<String> = ImportStatus::ALL
+        .iter()
+        .map(|status| format!("{} {}", outcome.report.count(*status), status.as_str()))
+        .collect();
     say!("{}; {embedded} embedded, {generic} generic, {logos} logos", counts.join(", "));
     if !doubts.is_empty() {
         let counts: Vec<String> = doubts.iter().map(|(doubt, count)| format!("{count} {doubt}")).collect();
@@ -124,7 +132,7 @@ fn print(outcome: &Outcome, dry_run: bool) -> Result<(), GalleryError> {
 fn print_entry(entry: &JournalEntry) {
     let why = entry.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
     let code = entry.code.as_ref().map(|code| format!(" [{code}]")).unwrap_or_default();
-    say!("{} {}{why}{code}", entry.fate.as_str(), entry.source);
+    say!("{} {}{why}{code}", entry.status.as_str(), entry.source);
 }
 
 fn print_doubts(entry: &JournalEntry) {

@@ -70,7 +70,7 @@ pub fn page(shell: Shell<'_>, content: &Markup) -> Markup {
             body {
                 a.skip href="#main" { "Skip to the content" }
                 header { (navigation(shell)) }
-                (notice(shell.notice))
+                (notice_area(shell.notice))
                 main #main tabindex="-1" { (content) }
                 @if shell.session.is_some() { (help()) }
             }
@@ -83,13 +83,13 @@ pub fn page(shell: Shell<'_>, content: &Markup) -> Markup {
 pub fn fragment(shell: Shell<'_>, content: &Markup) -> Markup {
     html! {
         title { (shell.title) " · touchstone" }
-        div hx-swap-oob="innerHTML:#notice" { @if let Some(text) = shell.notice { (told(text)) } }
+        div hx-swap-oob="innerHTML:#notice" { @if let Some(text) = shell.notice { (notice(text)) } }
         (content)
     }
 }
 
-fn notice(text: Option<&str>) -> Markup {
-    html! { div #notice role="status" { @if let Some(text) = text { (told(text)) } } }
+fn notice_area(text: Option<&str>) -> Markup {
+    html! { div #notice role="status" { @if let Some(text) = text { (notice(text)) } } }
 }
 
 fn navigation(shell: Shell<'_>) -> Markup {
@@ -172,7 +172,7 @@ pub fn login(wrong: Option<&str>, next: &str) -> Markup {
 
 /// One notice as a paragraph.
 #[must_use]
-pub fn told(text: &str) -> Markup {
+pub fn notice(text: &str) -> Markup {
     html! { p { (text) } }
 }
 

@@ -5,9 +5,9 @@
 //! limited, it can open no file, and it is killed when a file takes too long. A filter allows only the system calls
 //! that decoding needs. Files that their first bytes already rule out are rejected before.
 
-mod apart;
 mod child;
 mod confine;
+mod process;
 mod protocol;
 
 use std::path::PathBuf;
@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::photo::{Limits, Photo, PhotoError};
-use apart::Pool;
 pub use child::main as child_main;
+use process::Pool;
 
 /// The first argument of a decoding process.
 pub const CHILD_ARGUMENT: &str = "decode-photos";

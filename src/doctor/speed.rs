@@ -32,12 +32,12 @@ pub(super) fn measure(config: &Config, model: &Embedder) -> Vec<Finding> {
     let embedding = median(|| model.submit_patiently(&photo).and_then(crate::embed::Pending::wait).is_ok());
     let place = if config.decoder.apart { "in a process of its own" } else { "in the service's own process" };
     vec![
-        told("decoding", decoding, SLOW_DECODE, &format!("for a JPEG of {WIDTH} x {HEIGHT}, {place}")),
-        told("embedding", embedding, SLOW_EMBED, "for one photo on one core"),
+        finding("decoding", decoding, SLOW_DECODE, &format!("for a JPEG of {WIDTH} x {HEIGHT}, {place}")),
+        finding("embedding", embedding, SLOW_EMBED, "for one photo on one core"),
     ]
 }
 
-fn told(what: &'static str, took: Option<Duration>, slow: Duration, of: &str) -> Finding {
+fn finding(what: &'static str, took: Option<Duration>, slow: Duration, of: &str) -> Finding {
     let Some(took) = took else { return Finding::wrong(what, "it failed; the log has the cause".to_owned()) };
     let detail = format!("{:.1} ms {of}", took.as_secs_f64() * 1e3);
     if took > slow {

@@ -38,11 +38,11 @@ pub struct Seen {
     pub view: Arc<Embedding>,
 }
 
-/// Adds the dataset's references to an empty gallery. `told` is called once for each.
+/// Adds the dataset's references to an empty gallery. `done` is called once for each.
 ///
 /// # Errors
 /// When a photo cannot be read, enrolled or stored.
-pub fn enrol(dataset: &Dataset, enrolment: &Enrolment, told: &(dyn Fn() + Sync)) -> Result<(), EvaluateError> {
+pub fn enrol(dataset: &Dataset, enrolment: &Enrolment, done: &(dyn Fn() + Sync)) -> Result<(), EvaluateError> {
     each(&dataset.references, |row| {
         let bytes = read(&dataset.root.join(&row.path))?;
         let claim = Claim {
@@ -56,7 +56,7 @@ pub fn enrol(dataset: &Dataset, enrolment: &Enrolment, told: &(dyn Fn() + Sync))
         };
         let added =
             enrolment.enrol(&bytes, &claim, None, None).map_err(|error| EvaluateError::file(&row.path, &error))?;
-        told();
+        done();
         match added {
             Added::New(_) => Ok(()),
             Added::Existing(_) | Added::Contradicts(_) => Err(EvaluateError::file(
@@ -109,18 +109,18 @@ pub fn nearest(outside: &Outside, screener: &Screener) -> Vec<f32> {
     outside.clean.par_iter().map(one).collect()
 }
 
-/// Checks all queries, on all cores; the results are in the dataset's order. `told` is called once for each.
+/// Checks all queries, on all cores; the results are in the dataset's order. `done` is called once for each.
 ///
 /// # Errors
 /// When a query cannot be read, decoded or embedded.
 pub fn observe(
     dataset: &Dataset,
     screener: &Screener,
-    told: &(dyn Fn() + Sync),
+    done: &(dyn Fn() + Sync),
 ) -> Result<Vec<Observed>, EvaluateError> {
     each(&dataset.queries, |query| {
         let observed = observe_one(query, dataset, screener)?;
-        told();
+        done();
         Ok(observed)
     })
 }

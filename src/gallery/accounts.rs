@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::InvalidName;
-use super::audit::{Deed, append};
+use super::audit::{AuditEvent, append};
 use super::store::{Gallery, GalleryError, new_id, parsed};
 use crate::photo::Sha256;
 
@@ -81,8 +81,8 @@ impl Gallery {
                 params![name, role.as_str(), password, Timestamp::now().to_string()],
             )?;
             transaction.execute("DELETE FROM session WHERE account = ?1", [name])?;
-            let deed = Deed { actor, session: None, action: "put-account", subject: name };
-            append(transaction, deed, &before, &(role, false)).map(drop)
+            let event = AuditEvent { actor, session: None, action: "put-account", subject: name };
+            append(transaction, event, &before, &(role, false)).map(drop)
         })
     }
 
@@ -102,8 +102,8 @@ impl Gallery {
                 "UPDATE moderation_case SET claimed_by = NULL, claimed_until = 0 WHERE claimed_by = ?1",
                 [name],
             )?;
-            let deed = Deed { actor, session: None, action: "disable-account", subject: name };
-            append(transaction, deed, &(known.role, known.disabled), &(known.role, true)).map(|_| true)
+            let event = AuditEvent { actor, session: None, action: "disable-account", subject: name };
+            append(transaction, event, &(known.role, known.disabled), &(known.role, true)).map(|_| true)
         })
     }
 
@@ -144,8 +144,8 @@ impl Gallery {
                 "INSERT INTO session (token_sha256, id, account, csrf, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![&token.0[..], id, name, csrf, expires_at.as_second()],
             )?;
-            let deed = Deed { actor: name, session: Some(&id), action: "sign-in", subject: name };
-            append(transaction, deed, &(), &()).map(drop)
+            let event = AuditEvent { actor: name, session: Some(&id), action: "sign-in", subject: name };
+            append(transaction, event, &(), &()).map(drop)
         })
     }
 
@@ -174,8 +174,8 @@ impl Gallery {
         self.write(|transaction| {
             transaction.execute("DELETE FROM session WHERE token_sha256 = ?1", [&token.0[..]])?;
             let (actor, id) = (session.account.as_str(), session.id.as_str());
-            let deed = Deed { actor, session: Some(id), action: "sign-out", subject: actor };
-            append(transaction, deed, &(), &()).map(drop)
+            let event = AuditEvent { actor, session: Some(id), action: "sign-out", subject: actor };
+            append(transaction, event, &(), &()).map(drop)
         })
     }
 }

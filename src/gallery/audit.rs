@@ -50,7 +50,7 @@ pub struct AuditEntry {
 
 /// An act to record.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Deed<'a> {
+pub(super) struct AuditEvent<'a> {
     pub(super) actor: &'a str,
     pub(super) session: Option<&'a str>,
     pub(super) action: &'a str,
@@ -113,7 +113,7 @@ impl Gallery {
         subject: &str,
         after: &impl Serialize,
     ) -> Result<AuditEntry, GalleryError> {
-        self.write(|transaction| append(transaction, Deed { actor, session, action, subject }, &(), after))
+        self.write(|transaction| append(transaction, AuditEvent { actor, session, action, subject }, &(), after))
     }
 
     /// The newest events, newest first, at most `limit`; with `subject`, only events about it.
@@ -204,7 +204,7 @@ pub(super) fn erase_policies(transaction: &Writing<'_>, seller_id: &str) -> rusq
 
 pub(super) fn append(
     transaction: &Writing<'_>,
-    deed: Deed<'_>,
+    event: AuditEvent<'_>,
     before: &impl Serialize,
     after: &impl Serialize,
 ) -> rusqlite::Result<AuditEntry> {
@@ -221,16 +221,16 @@ pub(super) fn append(
     };
     let newest = last("SELECT seq, sha256 FROM audit ORDER BY seq DESC LIMIT 1", None)?;
     let of_subject =
-        last("SELECT seq, sha256 FROM audit WHERE subject = ?1 ORDER BY seq DESC LIMIT 1", Some(deed.subject))?;
+        last("SELECT seq, sha256 FROM audit WHERE subject = ?1 ORDER BY seq DESC LIMIT 1", Some(event.subject))?;
     let (before, after) = (json(serde_json::to_string(before))?, json(serde_json::to_string(after))?);
     let salt = format!("{:032x}", rand::random::<u128>());
     let mut entry = AuditEntry {
         seq: newest.as_ref().map_or(1, |(seq, _)| seq + 1),
         at: Timestamp::now(),
-        actor: deed.actor.to_owned(),
-        session: deed.session.map(str::to_owned),
-        action: deed.action.to_owned(),
-        subject: deed.subject.to_owned(),
+        actor: event.actor.to_owned(),
+        session: event.session.map(str::to_owned),
+        action: event.action.to_owned(),
+        subject: event.subject.to_owned(),
         before_sha256: Some(salted(&salt, &before)),
         after_sha256: Some(salted(&salt, &after)),
         before,

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::audit::{AuditEntry, Deed, append, entries};
+use super::audit::{AuditEntry, AuditEvent, append, entries};
 use super::queue::{rank_new, rank_seller};
 use super::store::{Gallery, GalleryError, optional, parsed, signed};
 use super::writer::Writing;
@@ -267,8 +267,8 @@ pub(super) fn insert_case(
     rank_new(transaction, check.id)?;
     if let Some(precedent) = precedent.map(|case| case.check_id) {
         check.seller_id.map_or(Ok(()), |seller| rank_seller(transaction, seller))?;
-        let deed = Deed { actor: PRECEDENT, session: None, action: "decide-as-before", subject: check.id };
-        append(transaction, deed, &(), &serde_json::json!({ "decision": "fake", "precedent": precedent }))?;
+        let event = AuditEvent { actor: PRECEDENT, session: None, action: "decide-as-before", subject: check.id };
+        append(transaction, event, &(), &serde_json::json!({ "decision": "fake", "precedent": precedent }))?;
     }
     Ok(())
 }

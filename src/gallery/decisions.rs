@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::audit::{Deed, append};
+use super::audit::{AuditEvent, append};
 use super::cases::{PRECEDENT, find_case, overwrite_case};
 use super::effects::Effects;
 use super::outcomes::{find_outcome, withdraw_said, write_outcome};
-use super::pairs::{Pair, drop_convictions, last_word, put_pair, restand};
+use super::pairs::{Pair, drop_convictions, last_word, put_pair, recompute_mark};
 use super::queue::claim;
 use super::rows::{change, find_key};
 use super::store::{Gallery, GalleryError};
@@ -100,15 +100,15 @@ impl Gallery {
             }
             let keys: BTreeSet<u64> = before.pairs.iter().chain(&new.pairs).map(|pair| pair.key).collect();
             for key in keys {
-                after.restood.extend(restand(transaction, key)?);
+                after.recomputed.extend(recompute_mark(transaction, key)?);
             }
             for outcome in &new.outcomes {
                 before.outcomes.extend(find_outcome(transaction, outcome)?);
                 write_outcome(transaction, outcome)?;
                 after.outcomes.push(outcome.clone());
             }
-            let deed = Deed { actor: who, session: Some(session), action: "decide", subject: new.check_id };
-            append(transaction, deed, &before, &after)?;
+            let event = AuditEvent { actor: who, session: Some(session), action: "decide", subject: new.check_id };
+            append(transaction, event, &before, &after)?;
             Ok(Some(Decided::Kept(Box::new(decided))))
         })
     }
@@ -138,8 +138,8 @@ impl Gallery {
                 ..found.clone()
             };
             change(transaction, &held)?;
-            let deed = Deed { actor: who, session: Some(session), action: "quarantine", subject: &held.id };
-            append(transaction, deed, &Effects::of_reference(&found), &Effects::of_reference(&held))?;
+            let event = AuditEvent { actor: who, session: Some(session), action: "quarantine", subject: &held.id };
+            append(transaction, event, &Effects::of_reference(&found), &Effects::of_reference(&held))?;
             Ok(Some(held))
         })
     }
@@ -173,8 +173,8 @@ impl Gallery {
                 ..case.clone()
             };
             overwrite_case(transaction, &appealed)?;
-            let deed = Deed { actor: who, session, action: "appeal", subject: check_id };
-            append(transaction, deed, &Effects::of_case(&case), &Effects::of_case(&appealed))?;
+            let event = AuditEvent { actor: who, session, action: "appeal", subject: check_id };
+            append(transaction, event, &Effects::of_case(&case), &Effects::of_case(&appealed))?;
             Ok(Some((appealed, true)))
         })
     }
@@ -202,8 +202,8 @@ pub(super) fn reopen_followers(transaction: &Writing<'_>, who: &str, check_id: &
             ..case.clone()
         };
         overwrite_case(transaction, &reopened)?;
-        let deed = Deed { actor: who, session: None, action: "reopen", subject: &follower };
-        append(transaction, deed, &Effects::of_case(&case), &Effects::of_case(&reopened))?;
+        let event = AuditEvent { actor: who, session: None, action: "reopen", subject: &follower };
+        append(transaction, event, &Effects::of_case(&case), &Effects::of_case(&reopened))?;
     }
     Ok(())
 }

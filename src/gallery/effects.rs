@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::audit::{AuditEntry, Deed, append, undoable};
+use super::audit::{AuditEntry, AuditEvent, append, undoable};
 use super::cases::{find_case, overwrite_case};
 use super::decisions::reopen_followers;
 use super::outcomes::{find_outcome, withdraw_outcome, write_outcome};
-use super::pairs::{Pair, drop_pair, find_pair, put_pair, restand};
+use super::pairs::{Pair, drop_pair, find_pair, put_pair, recompute_mark};
 use super::queue::CLAIM_SECONDS;
-use super::rows::{bury, change, find_key};
+use super::rows::{change, find_key, tombstone};
 use super::store::{Gallery, GalleryError, conversion};
 use super::writer::Writing;
 use super::{Case, CaseStatus, Decision, Mark, Outcome, Quarantine, Reference, ReferenceState};
@@ -44,7 +44,7 @@ pub(super) struct Effects {
     pub(super) references: Vec<Standing>,
     /// References whose mark follows from moderators' decisions; undoing computes it again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) restood: Vec<Standing>,
+    pub(super) recomputed: Vec<Standing>,
     /// Key of a reference that the act added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) added: Option<u64>,
@@ -124,13 +124,14 @@ impl Gallery {
             let (before, after) = (effects(&entry.before)?, effects(&entry.after)?);
             if !stands(transaction, who, (&before, &after))? {
                 // Reported once; the next undo concerns the act before.
-                let deed = Deed { actor: who, session: Some(session), action: "undo-refused", subject: &entry.subject };
-                append(transaction, deed, &(), &serde_json::json!({ "undoes": entry.seq }))?;
+                let event =
+                    AuditEvent { actor: who, session: Some(session), action: "undo-refused", subject: &entry.subject };
+                append(transaction, event, &(), &serde_json::json!({ "undoes": entry.seq }))?;
                 return Ok(Undone::ChangedSince(Box::new(entry)));
             }
             gone = revert(transaction, who, &before, &after)?;
-            let deed = Deed { actor: who, session: Some(session), action: "undo", subject: &entry.subject };
-            append(transaction, deed, &after, &serde_json::json!({ "undoes": entry.seq, "restored": before }))?;
+            let event = AuditEvent { actor: who, session: Some(session), action: "undo", subject: &entry.subject };
+            append(transaction, event, &after, &serde_json::json!({ "undoes": entry.seq, "restored": before }))?;
             Ok(Undone::Done(Box::new(entry)))
         })?;
         if let Some(sha256) = gone {
@@ -195,7 +196,7 @@ fn revert(transaction: &Writing<'_>, who: &str, before: &Effects, after: &Effect
     }
     let keys: BTreeSet<u64> = after.pairs.iter().chain(&before.pairs).map(|pair| pair.key).collect();
     for key in keys {
-        restand(transaction, key)?;
+        recompute_mark(transaction, key)?;
     }
     if let Some(case) = &before.case {
         // The person who undoes a decision gets the case back.
@@ -232,6 +233,6 @@ fn revert(transaction: &Writing<'_>, who: &str, before: &Effects, after: &Effect
     }
     let Some(key) = after.added else { return Ok(None) };
     let sha256 = find_key(transaction, key)?.map(|added| added.photo.sha256);
-    bury(transaction, key)?;
+    tombstone(transaction, key)?;
     Ok(sha256)
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Policy;
-use super::audit::{Deed, append, erase_details, erase_policies};
+use super::audit::{AuditEvent, append, erase_details, erase_policies};
 use super::store::{Gallery, GalleryError, conversion, io_error, next_revision, signed};
 use super::writer::Writing;
 use crate::photo::Sha256;
@@ -110,8 +110,8 @@ impl Gallery {
             erased.policies = drop_authorisations(transaction, seller_id)?;
             erase_policies(transaction, seller_id)?;
             erased.photos = gone.len() as u64;
-            let deed = Deed { actor, session: None, action: "forget-seller", subject: "seller" };
-            append(transaction, deed, &(), &erased)?;
+            let event = AuditEvent { actor, session: None, action: "forget-seller", subject: "seller" };
+            append(transaction, event, &(), &erased)?;
             Ok((erased, gone))
         })?;
         self.remove_uploads(&gone)?;

@@ -18,7 +18,7 @@ use crate::photo::{Doubt, Sha256};
 /// What a run did with a photo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Fate {
+pub enum ImportStatus {
     /// A new reference.
     Added,
     /// The reference exists, and its details change.
@@ -37,8 +37,8 @@ pub enum Fate {
     Kept,
 }
 
-impl Fate {
-    /// All fates, in the order of a report.
+impl ImportStatus {
+    /// All statuses, in the order of a report.
     pub const ALL: [Self; 8] = [
         Self::Added,
         Self::Changed,
@@ -66,12 +66,12 @@ impl Fate {
     }
 }
 
-impl std::str::FromStr for Fate {
+impl std::str::FromStr for ImportStatus {
     type Err = super::InvalidName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.into_iter().find(|fate| fate.as_str() == text);
-        found.ok_or_else(|| super::InvalidName(format!("fate is {text:?}, which is none")))
+        let found = Self::ALL.into_iter().find(|status| status.as_str() == text);
+        found.ok_or_else(|| super::InvalidName(format!("status is {text:?}, which is none")))
     }
 }
 
@@ -96,7 +96,7 @@ pub struct JournalEntry {
     #[serde(skip)]
     pub key: Option<u64>,
     /// The result for this photo.
-    pub fate: Fate,
+    pub status: ImportStatus,
     /// Reason, as a stable kebab-case code.
     pub code: Option<String>,
     /// Reason, as a sentence.
@@ -317,7 +317,7 @@ impl Journal {
                 entry.about,
                 entry.sha256.as_ref().map(|sum| &sum.0[..]),
                 entry.key.map(signed),
-                entry.fate.as_str(),
+                entry.status.as_str(),
                 entry.code,
                 entry.detail,
                 doubts_text(&entry.doubts),
@@ -429,28 +429,28 @@ impl Journal {
         })
     }
 
-    /// How many entries of this pass have each fate.
+    /// How many entries of this pass have each status.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn counts(&self) -> Result<Vec<(Fate, u64)>, GalleryError> {
+    pub fn counts(&self) -> Result<Vec<(ImportStatus, u64)>, GalleryError> {
         self.with(|db| {
             let mut statement = db.prepare_cached("SELECT count(*) FROM item WHERE fate = ?1 AND pass = ?2")?;
-            let count = |fate: Fate| {
-                let count = statement.query_row(params![fate.as_str(), self.pass], |row| unsigned(row, 0))?;
-                Ok((fate, count))
+            let count = |status: ImportStatus| {
+                let count = statement.query_row(params![status.as_str(), self.pass], |row| unsigned(row, 0))?;
+                Ok((status, count))
             };
-            Fate::ALL.into_iter().map(count).collect()
+            ImportStatus::ALL.into_iter().map(count).collect()
         })
     }
 
-    /// Entries of this pass with this fate, ordered by source, after `after`.
+    /// Entries of this pass with this status, ordered by source, after `after`.
     ///
     /// # Errors
     /// When the journal cannot be read.
     pub fn entries(
         &self,
-        fate: Fate,
+        status: ImportStatus,
         after: Option<&JournalEntry>,
         most: usize,
     ) -> Result<Vec<JournalEntry>, GalleryError> {
@@ -460,7 +460,7 @@ impl Journal {
             );
             let (source, polarity) = after.map_or(("", ""), |entry| (entry.source.as_str(), entry.polarity.as_str()));
             db.prepare_cached(&sql)?
-                .query_map(params![fate.as_str(), self.pass, source, polarity, i64::try_from(most).unwrap_or(i64::MAX)], entry)?
+                .query_map(params![status.as_str(), self.pass, source, polarity, i64::try_from(most).unwrap_or(i64::MAX)], entry)?
                 .collect()
         })
     }
@@ -491,7 +491,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
             _ => Some(Sha256(row.get(4)?)),
         },
         key: row.get::<_, Option<i64>>(5)?.map(i64::unsigned_abs),
-        fate: parsed(row, 6)?,
+        status: parsed(row, 6)?,
         code: row.get(7)?,
         detail: row.get(8)?,
         doubts: doubts(row, 9)?,

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::audit::{Deed, append};
+use super::audit::{AuditEvent, append};
 use super::store::{Gallery, GalleryError, conversion, optional, parsed};
 use super::writer::Writing;
 use super::{BrandId, InvalidName};
@@ -199,7 +199,7 @@ impl Gallery {
                 .query_row(params![id, Timestamp::now().to_string()], row_key)
                 .optional()?;
             if let Some(key) = &revoked {
-                append(transaction, Deed { actor, session: None, action: "revoke-key", subject: id }, &(), key)?;
+                append(transaction, AuditEvent { actor, session: None, action: "revoke-key", subject: id }, &(), key)?;
                 return Ok(revoked);
             }
             transaction
@@ -229,8 +229,8 @@ fn insert(transaction: &Writing<'_>, key: &ApiKey, secret: Sha256) -> rusqlite::
             key.revoked_at.map(|at| at.to_string()),
             &secret.0[..],
         ])?;
-    let deed = Deed { actor: &key.created_by, session: None, action: "add-key", subject: &key.id };
-    append(transaction, deed, &(), key).map(drop)
+    let event = AuditEvent { actor: &key.created_by, session: None, action: "add-key", subject: &key.id };
+    append(transaction, event, &(), key).map(drop)
 }
 
 fn all(db: &Connection) -> rusqlite::Result<Vec<ApiKey>> {

@@ -41,7 +41,7 @@ pub use decisions::{Decided, NewDecision};
 pub use effects::Undone;
 pub use erasing::{Erased, Retention};
 pub use health::Fault;
-pub use journal::{Fate, Journal, JournalEntry};
+pub use journal::{ImportStatus, Journal, JournalEntry};
 pub use keys::{ApiKey, Scope, ScopeName};
 pub use names::{TextFault, check_field, check_name, check_text};
 pub use outcomes::Outcome;

@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::audit::{Deed, append};
+use super::audit::{AuditEvent, append};
 use super::effects::Effects;
 use super::store::{Gallery, GalleryError, next_revision, parsed, signed};
 use super::writer::Writing;
@@ -46,8 +46,8 @@ impl Gallery {
             let before = Effects::of_outcomes(find_outcome(transaction, outcome)?.into_iter().collect());
             write_outcome(transaction, outcome)?;
             let after = Effects::of_outcomes(vec![outcome.clone()]);
-            let deed = Deed { actor: by, session: None, action: "put-outcome", subject: &outcome.check_id };
-            append(transaction, deed, &before, &after).map(drop)
+            let event = AuditEvent { actor: by, session: None, action: "put-outcome", subject: &outcome.check_id };
+            append(transaction, event, &before, &after).map(drop)
         })
     }
 

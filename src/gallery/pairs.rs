@@ -134,7 +134,7 @@ fn record(db: &Connection, key: u64) -> rusqlite::Result<(u64, u64)> {
 }
 
 /// Marks a reference as overturned, or removes the mark, as moderators' decisions require.
-pub(super) fn restand(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<Option<Standing>> {
+pub(super) fn recompute_mark(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<Option<Standing>> {
     let Some(found) = find_key(transaction, key)? else { return Ok(None) };
     let (confirmed, overturned) = record(transaction, key)?;
     let proves_nothing = overturned >= OVERTURNED_ENOUGH && overturned > confirmed;

@@ -1,6 +1,6 @@
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::audit::{Deed, append};
+use super::audit::{AuditEvent, append};
 use super::store::{Gallery, GalleryError, conversion, next_revision, parsed, signed, unsigned};
 use super::{BrandId, Policy, StoredPolicy};
 
@@ -61,8 +61,8 @@ impl Gallery {
                  ON CONFLICT (brand) DO UPDATE SET version = excluded.version, policy = excluded.policy, revision = excluded.revision, model = excluded.model",
                 params![brand.as_str(), signed(after.version), text, signed(revision), model],
             )?;
-            let deed = Deed { actor: by, session: None, action: "set-policy", subject: brand.as_str() };
-            append(transaction, deed, &before, &after)?;
+            let event = AuditEvent { actor: by, session: None, action: "set-policy", subject: brand.as_str() };
+            append(transaction, event, &before, &after)?;
             Ok(Some(after))
         })
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::rows::{PRESENT, bury, find_key, overwrite};
+use super::rows::{PRESENT, find_key, overwrite, tombstone};
 use super::store::{Gallery, GalleryError, conversion, next_revision, parsed, signed, unsigned};
 use super::writer::Writing;
 use super::{BrandId, Details, Mark, Polarity, Quarantine, Reference, ReferenceState};
@@ -220,7 +220,7 @@ impl Gallery {
                 .query_map([signed(last)], |row| Ok((unsigned(row, 0)?, Sha256(row.get(1)?))))?
                 .collect::<rusqlite::Result<_>>()?;
             for (key, _) in &retired {
-                bury(transaction, *key)?;
+                tombstone(transaction, *key)?;
             }
             transaction.execute("DELETE FROM publication_effect WHERE number <= ?1", [signed(last)])?;
             transaction.execute("UPDATE publication SET forgotten = 1 WHERE number <= ?1", [signed(last)])?;
@@ -240,7 +240,7 @@ impl Gallery {
                 .query_map([brand.as_str(), run], |row| Ok((unsigned(row, 0)?, Sha256(row.get(1)?))))?
                 .collect::<rusqlite::Result<_>>()?;
             for (key, _) in &stale {
-                bury(transaction, *key)?;
+                tombstone(transaction, *key)?;
             }
             Ok(stale)
         })?;
@@ -266,7 +266,7 @@ impl Gallery {
     pub fn unstage(&self, key: u64) -> Result<(), GalleryError> {
         let staged = self.write(|transaction| {
             let found = find_key(transaction, key)?.filter(|found| found.state == ReferenceState::Staged);
-            found.map(|found| bury(transaction, key).map(|()| found.photo.sha256)).transpose()
+            found.map(|found| tombstone(transaction, key).map(|()| found.photo.sha256)).transpose()
         })?;
         staged.map_or(Ok(()), |sha256| self.drop_photo(sha256))
     }

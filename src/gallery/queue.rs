@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, ToSql, params};
 
-use super::audit::{Deed, append};
+use super::audit::{AuditEvent, append};
 use super::cases::{COLUMNS, case, find_case};
 use super::store::{Gallery, GalleryError, optional, unsigned};
 use super::writer::Writing;
@@ -145,8 +145,8 @@ impl Gallery {
                 .prepare_cached("UPDATE moderation_case SET claimed_by = NULL, claimed_until = 0 WHERE check_id = ?1 AND claimed_by = ?2")?
                 .execute([check_id, who])?;
             if released == 1 {
-                let deed = Deed { actor: who, session: Some(session), action: "release", subject: check_id };
-                append(transaction, deed, &(), &())?;
+                let event = AuditEvent { actor: who, session: Some(session), action: "release", subject: check_id };
+                append(transaction, event, &(), &())?;
             }
             Ok(released == 1)
         })
@@ -260,8 +260,8 @@ pub(super) fn claim(
         .prepare_cached("UPDATE moderation_case SET claimed_by = ?1, claimed_until = ?2 WHERE check_id = ?3")?
         .execute(params![who, case.claimed_until, case.check_id])?;
     if !held_already {
-        let deed = Deed { actor: who, session: Some(session), action: "claim", subject: &case.check_id };
-        append(transaction, deed, &(), &())?;
+        let event = AuditEvent { actor: who, session: Some(session), action: "claim", subject: &case.check_id };
+        append(transaction, event, &(), &())?;
     }
     Ok(Claimed::Yours(Box::new(case)))
 }

@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, named_params, params};
 use serde::Serialize;
 
-use super::audit::{Deed, append};
+use super::audit::{AuditEvent, append};
 use super::effects::{Effects, Standing, set_mark};
 use super::rows::{
-    COLUMNS, KIND, PRESENT, bury, change, doubts_text, find, find_key, find_photo, is_needed, overwrite, reference,
+    COLUMNS, KIND, PRESENT, change, doubts_text, find, find_key, find_photo, is_needed, overwrite, reference, tombstone,
 };
 use super::store::{Gallery, GalleryError, io_error, new_id, next_revision, signed};
 use super::vectors::insert_vector;
@@ -142,8 +142,8 @@ impl Gallery {
             after.added = Some(added.key);
             // The effects on other references are undone only if nobody has changed them since.
             after.references.push(Standing::of(&added));
-            let deed = Deed { actor: who, session, action: "add-reference", subject: &added.id };
-            append(transaction, deed, &before, &after)?;
+            let event = AuditEvent { actor: who, session, action: "add-reference", subject: &added.id };
+            append(transaction, event, &before, &after)?;
         }
         Ok(Added::New(added))
     }
@@ -268,8 +268,8 @@ impl Gallery {
             changed.publication = None;
             changed.updated_at = Timestamp::now();
             change(transaction, &changed)?;
-            let deed = Deed { actor: by, session: None, action: "change-reference", subject: id };
-            append(transaction, deed, &Logged::of(&found), &Logged::of(&changed))?;
+            let event = AuditEvent { actor: by, session: None, action: "change-reference", subject: id };
+            append(transaction, event, &Logged::of(&found), &Logged::of(&changed))?;
             Ok(Some(changed))
         })
     }
@@ -285,9 +285,9 @@ impl Gallery {
             let Some(reference) = found else {
                 return Ok(None);
             };
-            bury(transaction, reference.key)?;
-            let deed = Deed { actor: by, session: None, action: "delete-reference", subject: id };
-            append(transaction, deed, &Logged::of(&reference), &())?;
+            tombstone(transaction, reference.key)?;
+            let event = AuditEvent { actor: by, session: None, action: "delete-reference", subject: id };
+            append(transaction, event, &Logged::of(&reference), &())?;
             Ok(Some(reference.photo.sha256))
         })?;
         match deleted {
@@ -296,7 +296,7 @@ impl Gallery {
         }
     }
 
-    /// Removes a photo and what was derived from it, unless a reference needs it. Runs after [`bury`], in a second
+    /// Removes a photo and what was derived from it, unless a reference needs it. Runs after [`tombstone`], in a second
     /// transaction: a crash in between leaves a photo that nobody needs, never a reference without its photo. The photo
     /// goes last: while it exists, [`Gallery::drop_left_photos`] finds what a crash has left.
     pub(super) fn drop_photo(&self, sha256: Sha256) -> Result<(), GalleryError> {

@@ -114,7 +114,7 @@ pub(super) fn is_needed(transaction: &Writing<'_>, sha256: Sha256) -> rusqlite::
 }
 
 /// Turns a row into a tombstone: only its key, its photo's SHA-256 and its revision remain.
-pub(super) fn bury(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<()> {
+pub(super) fn tombstone(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<()> {
     let revision = next_revision(transaction)?;
     transaction
         .prepare_cached(

@@ -1,6 +1,6 @@
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::audit::{Deed, append};
+use super::audit::{AuditEvent, append};
 use super::queue::rank_all;
 use super::writer::Writing;
 
@@ -63,8 +63,8 @@ fn log_migrated_cases(transaction: &Writing<'_>) -> rusqlite::Result<()> {
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (check_id, decision) in decided {
-        let deed = Deed { actor: "touchstone", session: None, action: "migrate", subject: &check_id };
-        append(transaction, deed, &(), &serde_json::json!({ "case": { "decision": decision } }))?;
+        let event = AuditEvent { actor: "touchstone", session: None, action: "migrate", subject: &check_id };
+        append(transaction, event, &(), &serde_json::json!({ "case": { "decision": decision } }))?;
     }
     Ok(())
 }

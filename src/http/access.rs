@@ -22,7 +22,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response as
 
 use super::{App, Problem};
 use crate::gallery::{ApiKey, BrandId, Gallery, ScopeName};
-use crate::keys::{KeyRefused, recognise, usable};
+use crate::keys::{KeyRefused, authenticate, usable};
 use crate::telemetry;
 
 /// Who may call a route.
@@ -132,7 +132,7 @@ async fn admitted(
     brand: Option<&str>,
 ) -> Result<Caller, Problem> {
     let text = bearer(headers)?.to_owned();
-    let found = app.work_beside(move |app| Ok(recognise(&app.screener().gallery, &text, Timestamp::now()))).await?;
+    let found = app.work_beside(move |app| Ok(authenticate(&app.screener().gallery, &text, Timestamp::now()))).await?;
     let key = found.map_err(refused)?;
     app.limits.take(&key, app.server.key_rate)?;
     if !scopes.contains(&key.scope.name()) {

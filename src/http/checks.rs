@@ -77,7 +77,7 @@ pub(super) async fn create(
     };
     if form.photos.iter().any(|photo| photo.url.is_some()) {
         if let Some(answer) = answered_before(&app, &caller, &listing, &form.photos, key.as_deref()).await? {
-            return Ok(told(answer));
+            return Ok(to_response(answer));
         }
         fetched::fetch(&app, &mut form.photos).await?;
     }
@@ -88,7 +88,7 @@ pub(super) async fn create(
             Ok(app.screener().check(&listing, &form.photos, repeats)?)
         })
         .await?;
-    Ok(told(answer))
+    Ok(to_response(answer))
 }
 
 /// The stored answer to an earlier request with the same key, whose photos are not fetched again.
@@ -108,7 +108,7 @@ pub(super) async fn answered_before(
     .await
 }
 
-fn told(answer: Answered) -> Response {
+fn to_response(answer: Answered) -> Response {
     let mut response = json(answer.json);
     if answer.replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));

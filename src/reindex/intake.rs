@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 
 use super::ledger::Ledger;
-use super::source::{Fetched, Item, Place, Refusal, Sources, Spot, Stores, not_read, unread_kind};
+use super::source::{Fetched, Item, Location, Refusal, Sources, Spot, Stores, not_read, unread_kind};
 use super::{Progress, ReindexError};
 use crate::embed::{Embedding, Pending};
 use crate::enrolment::{EnrolError, Enrolment};
@@ -148,9 +148,9 @@ impl<P: Progress> Intake<'_, P> {
     fn read_one(&self, item: Item) -> Result<Reading, ReindexError> {
         let limit = self.enrolment.decoder.limits().max_bytes;
         let (version, bytes) = match &item.place {
-            Place::Nowhere(refusal) => (None, Err(refusal.clone())),
-            Place::Bytes(bytes) => (None, Ok(bytes.clone())),
-            Place::Spot(spot) => {
+            Location::Unreadable(refusal) => (None, Err(refusal.clone())),
+            Location::Bytes(bytes) => (None, Ok(bytes.clone())),
+            Location::Spot(spot) => {
                 if let Some((sha256, version)) = self.unchanged(&item, spot)? {
                     return Ok(Reading::Seen(Seen { item, version: Some(version), content: Content::Known(sha256) }));
                 }

@@ -1,4 +1,4 @@
-//! Decides the fate of each photo and records it. One thread, so that of two photos with the same bytes one is the
+//! Decides the status of each photo and records it. One thread, so that of two photos with the same bytes one is the
 //! first.
 
 use super::ReindexError;
@@ -7,7 +7,7 @@ use super::source::{Item, Refusal, one_spelling};
 use crate::embed::{EmbedError, Embedding};
 use crate::enrolment::{EnrolError, Enrolment};
 use crate::gallery::{
-    Added, Claim, Details, Fate, Journal, JournalEntry, Kind, Mark, NewReference, Quarantine, Reference,
+    Added, Claim, Details, ImportStatus, Journal, JournalEntry, Kind, Mark, NewReference, Quarantine, Reference,
     ReferenceState, RunChanges,
 };
 use crate::hygiene::GenericBank;
@@ -46,21 +46,23 @@ impl Ledger<'_> {
         let mut staging = Vec::new();
         for Seen { item, version, content } in batch {
             let sha256 = content.sha256();
-            let entry = |fate| entry(&item, version.clone(), sha256, fate);
+            let entry = |status| entry(&item, version.clone(), sha256, status);
             let decided = match content {
-                Content::Refused(refusal, _) => Some(refused(entry(Fate::Refused), refusal)),
-                Content::Known(sha256) => Some(self.known(&item, entry(Fate::Unchanged), sha256)?),
-                Content::Twin(sha256) => match self.twin(&item, entry(Fate::Duplicate), sha256)? {
+                Content::Refused(refusal, _) => Some(refused(entry(ImportStatus::Refused), refusal)),
+                Content::Known(sha256) => Some(self.known(&item, entry(ImportStatus::Unchanged), sha256)?),
+                Content::Twin(sha256) => match self.twin(&item, entry(ImportStatus::Duplicate), sha256)? {
                     Some(decided) => Some(decided),
                     None => {
                         written.put_off.push(Seen { item, version, content: Content::Twin(sha256) });
                         continue;
                     }
                 },
-                Content::New(fresh) => match self.same_bytes(&item, entry(Fate::Duplicate), fresh.record.sha256)? {
-                    Some(decided) => Some(decided),
-                    None => self.prepare((item, version), *fresh, &mut staging)?,
-                },
+                Content::New(fresh) => {
+                    match self.same_bytes(&item, entry(ImportStatus::Duplicate), fresh.record.sha256)? {
+                        Some(decided) => Some(decided),
+                        None => self.prepare((item, version), *fresh, &mut staging)?,
+                    }
+                }
             };
             written.entries.extend(decided.map(|entry| self.record(entry)).transpose()?);
         }
@@ -72,7 +74,7 @@ impl Ledger<'_> {
 
     fn record(&self, entry: JournalEntry) -> Result<JournalEntry, ReindexError> {
         // For a source that is named twice, the first entry counts.
-        let again = entry.fate == Fate::Duplicate
+        let again = entry.status == ImportStatus::Duplicate
             && entry
                 .sha256
                 .map(|sum| self.journal.same_bytes(sum))
@@ -90,10 +92,15 @@ impl Ledger<'_> {
             return Ok(Some(decided));
         }
         let refused = self.journal.refused_bytes(sha256)?;
-        Ok(refused.map(|twin| JournalEntry { fate: Fate::Refused, code: twin.code, detail: twin.detail, ..entry }))
+        Ok(refused.map(|twin| JournalEntry {
+            status: ImportStatus::Refused,
+            code: twin.code,
+            detail: twin.detail,
+            ..entry
+        }))
     }
 
-    /// The fate of a photo whose bytes this run has already read; `None` for other bytes.
+    /// The status of a photo whose bytes this run has already read; `None` for other bytes.
     fn same_bytes(
         &mut self,
         item: &Item,
@@ -107,7 +114,7 @@ impl Ledger<'_> {
             let detail = format!("the same bytes as {}", first.source);
             let code = Some("duplicate".to_owned());
             return Ok(Some(JournalEntry {
-                fate: Fate::Duplicate,
+                status: ImportStatus::Duplicate,
                 key: first.key,
                 code,
                 detail: Some(detail),
@@ -156,7 +163,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// The fate of a photo that already has a reference.
+    /// The status of a photo that already has a reference.
     fn beside(&mut self, item: &Item, entry: JournalEntry, known: Reference) -> JournalEntry {
         let entry = JournalEntry { key: Some(known.key), ..entry };
         if known.claim.polarity != item.polarity {
@@ -186,7 +193,7 @@ impl Ledger<'_> {
         match said {
             Some(what) => {
                 self.changes.details.insert(known.key, item.details.clone());
-                JournalEntry { fate: Fate::Changed, detail: Some(what), ..entry }
+                JournalEntry { status: ImportStatus::Changed, detail: Some(what), ..entry }
             }
             None => entry,
         }
@@ -198,7 +205,7 @@ impl Ledger<'_> {
         mut fresh: Fresh,
         staging: &mut Vec<Staging>,
     ) -> Result<Option<JournalEntry>, ReindexError> {
-        let entry = entry(&item, version.clone(), Some(fresh.record.sha256), Fate::Added);
+        let entry = entry(&item, version.clone(), Some(fresh.record.sha256), ImportStatus::Added);
         let entry = JournalEntry { doubts: fresh.record.doubts.clone(), ..entry };
         let embedding = match std::mem::replace(&mut fresh.embedding, Vector::Unasked) {
             Vector::Unasked => {
@@ -243,7 +250,7 @@ impl Ledger<'_> {
         self.enrolment.gallery.sync_photos()?;
         let added = self.enrolment.gallery.add(&new, &self.enrolment.embedder.manifest().id())?;
         let entries = staging.into_iter().zip(added).map(|(one, added)| {
-            let entry = entry(&one.item, one.version, Some(one.fresh.record.sha256), Fate::Unchanged);
+            let entry = entry(&one.item, one.version, Some(one.fresh.record.sha256), ImportStatus::Unchanged);
             match added {
                 Added::New(reference) => {
                     let kind = reference.kind();
@@ -267,7 +274,7 @@ impl Content {
     }
 }
 
-fn entry(item: &Item, version: Option<String>, sha256: Option<Sha256>, fate: Fate) -> JournalEntry {
+fn entry(item: &Item, version: Option<String>, sha256: Option<Sha256>, status: ImportStatus) -> JournalEntry {
     let (source, polarity) = (item.source.clone(), item.polarity);
     let about = item.about.as_deref().map(one_spelling);
     JournalEntry {
@@ -277,7 +284,7 @@ fn entry(item: &Item, version: Option<String>, sha256: Option<Sha256>, fate: Fat
         about,
         sha256,
         key: None,
-        fate,
+        status,
         code: None,
         detail: None,
         doubts: Vec::new(),
@@ -286,11 +293,17 @@ fn entry(item: &Item, version: Option<String>, sha256: Option<Sha256>, fate: Fat
 
 fn refused(entry: JournalEntry, Refusal { code, detail }: Refusal) -> JournalEntry {
     // A photo that could not be read or decoded is read again in the next run.
-    JournalEntry { fate: Fate::Refused, version: None, code: Some(code.to_owned()), detail: Some(detail), ..entry }
+    JournalEntry {
+        status: ImportStatus::Refused,
+        version: None,
+        code: Some(code.to_owned()),
+        detail: Some(detail),
+        ..entry
+    }
 }
 
 fn held_back(entry: JournalEntry, Quarantine { code, detail, .. }: Quarantine, key: Option<u64>) -> JournalEntry {
-    JournalEntry { fate: Fate::Conflict, key, code: Some(code), detail: Some(detail), ..entry }
+    JournalEntry { status: ImportStatus::Conflict, key, code: Some(code), detail: Some(detail), ..entry }
 }
 
 /// Adds a note to the entry of a generic reference or a logo.
@@ -305,7 +318,7 @@ fn as_added(entry: JournalEntry, mark: Option<Mark>, kind: Kind) -> JournalEntry
         (None, Kind::Photo) => None,
     };
     let (code, detail) = told.map(|(code, detail)| (code.to_owned(), detail.to_owned())).unzip();
-    JournalEntry { fate: Fate::Added, code, detail, ..entry }
+    JournalEntry { status: ImportStatus::Added, code, detail, ..entry }
 }
 
 /// The details that differ from the reference's, as a sentence. Another source of the same bytes is no difference.

@@ -4,8 +4,8 @@
 //! nothing that is served changes, and a stopped run resumes where it was.
 
 mod intake;
-mod kin;
 mod ledger;
+mod near_duplicates;
 mod prune;
 mod publish;
 mod report;
@@ -38,7 +38,7 @@ pub use publish::build_proven;
 use publish::publish;
 pub use report::{Phases, PublishedRun, Report, prepare as prepare_report, write as write_report};
 pub use shadow::{Flip, Replay, ShadowReport, shadow};
-pub(crate) use source::{Bounds, Columns, Place, Shape, rows};
+pub(crate) use source::{Bounds, Columns, Location, Shape, rows};
 pub use source::{Sources, Stores};
 
 /// Lists a manifest, for the fuzz targets.
@@ -111,7 +111,7 @@ impl Tools {
 pub trait Progress: Sync {
     /// The number of photos, once it is known.
     fn total(&self, images: u64);
-    /// The fate of one photo is decided.
+    /// The status of one photo is decided.
     fn done(&self, entry: &JournalEntry);
     /// One more step of the current phase is done.
     fn step(&self);
@@ -254,7 +254,7 @@ pub fn reindex(
 pub struct Outcome {
     /// Counts and times.
     pub report: Report,
-    /// The fate of each photo.
+    /// The status of each photo.
     pub journal: Journal,
     /// Other changes of references.
     pub changes: RunChanges,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::source::{above, one_spelling};
 use super::{PAGE, Plan, ReindexError};
-use crate::gallery::{Fate, Gallery, Journal, JournalEntry, ListQuery, Polarity, Reference, RunChanges};
+use crate::gallery::{Gallery, ImportStatus, Journal, JournalEntry, ListQuery, Polarity, Reference, RunChanges};
 
 /// The number of references to remove, and of all, by polarity.
 #[derive(Default)]
@@ -60,16 +60,16 @@ pub(super) fn mark_removed(
 }
 
 fn removal(reference: &Reference) -> JournalEntry {
-    about(reference, Fate::Removed, "not-named", "the sources no longer name it".to_owned())
+    about(reference, ImportStatus::Removed, "not-named", "the sources no longer name it".to_owned())
 }
 
 fn kept(reference: &Reference, refused: &JournalEntry) -> JournalEntry {
     let why = refused.detail.as_deref().or(refused.code.as_deref()).unwrap_or("refused");
     let detail = format!("its source cannot be used now, so it was not pruned: {}: {why}", refused.source);
-    about(reference, Fate::Kept, "source-unusable", detail)
+    about(reference, ImportStatus::Kept, "source-unusable", detail)
 }
 
-fn about(reference: &Reference, fate: Fate, code: &str, detail: String) -> JournalEntry {
+fn about(reference: &Reference, status: ImportStatus, code: &str, detail: String) -> JournalEntry {
     JournalEntry {
         source: format!("{} [{}]", reference.claim.details.source.as_deref().unwrap_or("no source"), reference.id),
         polarity: reference.claim.polarity,
@@ -77,7 +77,7 @@ fn about(reference: &Reference, fate: Fate, code: &str, detail: String) -> Journ
         about: None,
         sha256: Some(reference.photo.sha256),
         key: Some(reference.key),
-        fate,
+        status,
         code: Some(code.to_owned()),
         detail: Some(detail),
         doubts: Vec::new(),

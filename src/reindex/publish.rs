@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::kin::{self, Keys};
+use super::near_duplicates::{self, Keys};
 use super::{Phases, Progress, PublishedRun, ReindexError, Tools};
 use crate::gallery::{Journal, Publication, RunChanges};
 use crate::index::{Change, Generation, LiveIndex, Neighborhoods, Nodes, Proof, prove};
@@ -29,10 +29,10 @@ pub(super) fn publish(
     let started = Instant::now();
     progress.phase("proving");
     let (built, proof, near) = proven(built, thresholds.lookalike, |key| staged.contains(&key))?;
-    for (key, quarantine) in kin::contradictions(&built, &keys, gallery, thresholds, changes)? {
+    for (key, quarantine) in near_duplicates::contradictions(&built, &keys, gallery, thresholds, changes)? {
         journal.contradict(key, &quarantine.code, &quarantine.detail)?;
     }
-    let groups = kin::groups(&near, &built, gallery, thresholds, changes)?;
+    let groups = near_duplicates::groups(&near, &built, gallery, thresholds, changes)?;
     phases.prove_s = started.elapsed().as_secs_f64();
 
     let started = Instant::now();

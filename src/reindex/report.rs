@@ -9,14 +9,14 @@ use maud::{DOCTYPE, Markup, html};
 use serde::Serialize;
 
 use super::{Outcome, Plan, ReindexError};
-use crate::gallery::{BrandId, Fate, Gallery, GalleryError, Journal, JournalEntry, Mark, Polarity, RunChanges};
+use crate::gallery::{BrandId, Gallery, GalleryError, ImportStatus, Journal, JournalEntry, Mark, Polarity, RunChanges};
 use crate::index::Proof;
 use crate::page::{head, thumbnail, visible};
 use crate::photo::Doubt;
 
 /// Number of journal entries that one query reads.
 const PAGE: usize = 500;
-/// Number of entries per fate on the page; the JSON has all of them.
+/// Number of entries per status on the page; the JSON has all of them.
 const SHOWN: usize = 200;
 
 /// Counts and times of a run.
@@ -28,8 +28,8 @@ pub struct Report {
     pub run: String,
     /// Whether it was a dry run, which changes nothing.
     pub dry_run: bool,
-    /// Number of photos by fate.
-    pub counts: BTreeMap<Fate, u64>,
+    /// Number of photos by status.
+    pub counts: BTreeMap<ImportStatus, u64>,
     /// Number of photos that the model embedded.
     pub embedded: u64,
     /// New references that never lead to a block by themselves, because they show what many goods share.
@@ -105,16 +105,16 @@ impl Report {
         })
     }
 
-    /// Number of photos with this fate.
+    /// Number of photos with this status.
     #[must_use]
-    pub fn count(&self, fate: Fate) -> u64 {
-        self.counts.get(&fate).copied().unwrap_or_default()
+    pub fn count(&self, status: ImportStatus) -> u64 {
+        self.counts.get(&status).copied().unwrap_or_default()
     }
 
     /// Whether every named photo could be used.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.count(Fate::Refused) == 0 && self.count(Fate::Conflict) == 0
+        self.count(ImportStatus::Refused) == 0 && self.count(ImportStatus::Conflict) == 0
     }
 }
 
@@ -147,10 +147,10 @@ fn write_json(outcome: &Outcome, path: &Path) -> Result<io::Result<()>, GalleryE
         Ok(lines) => lines,
         Err(error) => return Ok(Err(error)),
     };
-    for fate in Fate::ALL.into_iter().filter(|fate| *fate != Fate::Unchanged) {
+    for status in ImportStatus::ALL.into_iter().filter(|status| *status != ImportStatus::Unchanged) {
         let mut last: Option<JournalEntry> = None;
         loop {
-            let page = outcome.journal.entries(fate, last.as_ref(), PAGE)?;
+            let page = outcome.journal.entries(status, last.as_ref(), PAGE)?;
             if let Err(error) = page.iter().try_for_each(|entry| lines.add(entry)) {
                 return Ok(Err(error));
             }
@@ -194,20 +194,28 @@ fn page_of(outcome: &Outcome, gallery: &Gallery) -> Result<Markup, GalleryError>
     let report = &outcome.report;
     let title = format!("touchstone reindex of {}", report.brand);
     let sections = [
-        (Fate::Conflict, "Conflicts", "Quarantined: a moderator has to decide. None of them takes part in checks."),
-        (Fate::Refused, "Refused", "Unusable photos. Fix the source and run again."),
-        (Fate::Removed, "Removed", "The sources no longer name them. A rollback restores them."),
         (
-            Fate::Kept,
+            ImportStatus::Conflict,
+            "Conflicts",
+            "Quarantined: a moderator has to decide. None of them takes part in checks.",
+        ),
+        (ImportStatus::Refused, "Refused", "Unusable photos. Fix the source and run again."),
+        (ImportStatus::Removed, "Removed", "The sources no longer name them. A rollback restores them."),
+        (
+            ImportStatus::Kept,
             "Kept",
             "Not pruned: their sources exist but could not be used in this run. Fix the sources and run again.",
         ),
-        (Fate::Changed, "Changed", "Their details changed; the photos are the same."),
-        (Fate::Duplicate, "Duplicates", "Earlier entries have the same bytes: one reference stands for all of them."),
+        (ImportStatus::Changed, "Changed", "Their details changed; the photos are the same."),
+        (
+            ImportStatus::Duplicate,
+            "Duplicates",
+            "Earlier entries have the same bytes: one reference stands for all of them.",
+        ),
     ];
-    let listed = sections.map(|(fate, name, note)| {
-        let entries = outcome.journal.entries(fate, None, SHOWN)?;
-        Ok(section(name, note, report.count(fate), &entries, gallery))
+    let listed = sections.map(|(status, name, note)| {
+        let entries = outcome.journal.entries(status, None, SHOWN)?;
+        Ok(section(name, note, report.count(status), &entries, gallery))
     });
     let listed = listed.into_iter().collect::<Result<Vec<_>, GalleryError>>()?;
     let groups = groups(&outcome.changes, gallery)?;
@@ -252,7 +260,7 @@ fn facts(report: &Report) -> Markup {
     );
     html! {
         dl.versions {
-            @for (fate, count) in &report.counts { dt { (fate.as_str()) } dd { (count) } }
+            @for (status, count) in &report.counts { dt { (status.as_str()) } dd { (count) } }
             dt { "embedded" } dd { (report.embedded) }
             dt { "generic" } dd { (report.generic) }
             dt { "logos" } dd { (report.logos) }

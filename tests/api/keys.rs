@@ -177,19 +177,19 @@ fn a_revoked_key_is_refused_at_once_and_a_revocation_stays() {
 #[test]
 fn an_expired_key_is_refused_only_whoever_has_its_secret_hears_why() {
     use touchstone::gallery::Gallery;
-    use touchstone::keys::{KeyRefused, Wanted, make, recognise};
+    use touchstone::keys::{KeyRefused, Wanted, authenticate, make};
     let folder = tempfile::TempDir::new().unwrap();
     let gallery = Gallery::open(folder.path()).unwrap();
     let wanted = Wanted { scope: Scope::Platform, label: None, days: Some(1), rate: None };
     let (key, text) = make(&gallery, "test", wanted).unwrap();
     let ends = key.expires_at.unwrap();
     let second = jiff::SignedDuration::from_secs(1);
-    assert_eq!(recognise(&gallery, &text, ends - second).unwrap().id, key.id);
-    assert!(matches!(recognise(&gallery, &text, ends), Err(KeyRefused::Expired { .. })));
+    assert_eq!(authenticate(&gallery, &text, ends - second).unwrap().id, key.id);
+    assert!(matches!(authenticate(&gallery, &text, ends), Err(KeyRefused::Expired { .. })));
     let other = format!("{}{:064x}", &text[..21], 0);
-    assert!(matches!(recognise(&gallery, &other, ends), Err(KeyRefused::Unknown)));
+    assert!(matches!(authenticate(&gallery, &other, ends), Err(KeyRefused::Unknown)));
     for broken in ["", "tsk_", &text[1..], &format!("{text}0"), &text.to_uppercase(), &text.replace("tsk_", "tsk-")] {
-        assert!(matches!(recognise(&gallery, broken, ends - second), Err(KeyRefused::Unknown)), "{broken}");
+        assert!(matches!(authenticate(&gallery, broken, ends - second), Err(KeyRefused::Unknown)), "{broken}");
     }
 }
 

@@ -118,7 +118,7 @@ pub(super) async fn refusals_as_pages(State(app): State<Arc<App>>, request: Requ
     };
     let status = response.status();
     let text = if htmx {
-        console::told(&detail)
+        console::notice(&detail)
     } else {
         let session = session(&app, &jar).await.ok().flatten().map(|(session, _)| session);
         console::problem(session.as_ref(), status.canonical_reason().unwrap_or("Error"), &detail)

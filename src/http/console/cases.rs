@@ -6,8 +6,8 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::auth::{HX_REDIRECT, Moderator, Nothing, Path, Query, Refusal, Signed};
+use super::flash::{Flash, flash_text};
 use super::queue::{FromQueue, QueueFilter, case_address, queue_address, to_case};
-use super::told::{Told, told};
 use crate::console::{self, CasePage};
 use crate::gallery::{
     Added, BrandId, CaseStatus, Claimed, Decision, Polarity, ReferenceState, VectorQuery, check_name, check_text,
@@ -38,7 +38,8 @@ pub(super) async fn case(
     Path(id): Path<String>,
     Query(query): Query<CaseQuery>,
 ) -> Result<Html<String>, Refusal> {
-    app.page(move |app| Ok(Html(render(&app.desk(), &moderator, &id, &query, told(query.told.as_deref()))?))).await
+    app.page(move |app| Ok(Html(render(&app.desk(), &moderator, &id, &query, flash_text(query.told.as_deref()))?)))
+        .await
 }
 
 fn render(
@@ -147,10 +148,10 @@ pub(super) async fn decide(
         let closed = decided.status == CaseStatus::Decided;
         let next = if closed { desk.claim_next(&worker, &query)?.map(|case| case.check_id) } else { Some(id) };
         if !moderator.htmx {
-            return Ok(to_case(next.as_deref(), &queue, Told::DecidedLast));
+            return Ok(to_case(next.as_deref(), &queue, Flash::DecidedLast));
         }
         let Some(next) = next else {
-            let page = Told::DecidedLast.at(&queue_address(&queue));
+            let page = Flash::DecidedLast.at(&queue_address(&queue));
             return Ok(([(HX_REDIRECT, page)], "").into_response());
         };
         let notice = format!("Decided: {}. Press u to undo.", console::decision_words(decision));
@@ -193,9 +194,9 @@ pub(super) async fn undo(
     app.page(move |app| {
         let (action, subject) = app.desk().undo(&moderator.worker())?;
         let (back, told) = match action.as_str() {
-            "decide" => (format!("/console/cases/{subject}"), Told::DecisionUndone),
-            "quarantine" => (format!("/console/references/{subject}"), Told::QuarantineUndone),
-            _ => ("/console/queue".to_owned(), Told::AddedUndone),
+            "decide" => (format!("/console/cases/{subject}"), Flash::DecisionUndone),
+            "quarantine" => (format!("/console/references/{subject}"), Flash::QuarantineUndone),
+            _ => ("/console/queue".to_owned(), Flash::AddedUndone),
         };
         Ok(told.redirect(&back))
     })

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use super::auth::{Moderator, Path, Query, Refusal};
-use super::told::told;
+use super::flash::flash_text;
 use crate::console::{self, LookupPage, Picture, chosen};
 use crate::gallery::{InvalidName, ReferenceState, VectorQuery};
 use crate::http::App;
@@ -132,7 +132,7 @@ pub(super) async fn reference(
     app.page(move |app| {
         let desk = app.desk();
         let gallery = &desk.parts().screener.gallery;
-        let notice = told(chosen(&all, "told"));
+        let notice = flash_text(chosen(&all, "told"));
         let reference = gallery.find(&id)?.ok_or(DeskError::NoSuchReference(id))?;
         let record = gallery.reference_record(reference.key)?;
         Ok(Html(console::reference(&moderator.session, &reference, record, notice).into_string()))

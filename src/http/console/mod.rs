@@ -3,10 +3,10 @@
 
 mod auth;
 mod cases;
+mod flash;
 mod lookup;
 mod pictures;
 mod queue;
-mod told;
 mod views;
 
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::auth::{Moderator, Query, Refusal, Signed, form};
-use super::told::{Told, told};
+use super::flash::{Flash, flash_text};
 use crate::console::{self, QueuePage};
 use crate::gallery::{CaseStatus, QueueQuery};
 use crate::http::App;
@@ -97,7 +97,7 @@ pub(super) async fn queue(
             all: gallery.queue_length(&query)?,
             page: filter.page(),
             brands: &desk.parts().screener.library.brand_ids(),
-            notice: told(filter.told.as_deref()),
+            notice: flash_text(filter.told.as_deref()),
         };
         let page = if moderator.htmx { console::queue_rows(&show) } else { console::queue(&show) };
         Ok(Html(page.into_string()))
@@ -123,13 +123,13 @@ pub(super) async fn next(
             app.desk().release(&moderator.worker(), &skipped)?;
         }
         let found = app.desk().claim_next(&moderator.worker(), &query)?;
-        Ok(to_case(found.map(|case| case.check_id).as_deref(), &queue, Told::NothingFree))
+        Ok(to_case(found.map(|case| case.check_id).as_deref(), &queue, Flash::NothingFree))
     })
     .await
 }
 
 /// Redirects to a case, or, where there is none, to the queue with `otherwise` as the notice.
-pub(super) fn to_case(id: Option<&str>, queue: &str, otherwise: Told) -> Response {
+pub(super) fn to_case(id: Option<&str>, queue: &str, otherwise: Flash) -> Response {
     match id {
         Some(id) => Redirect::to(&case_address(id, queue)).into_response(),
         None => otherwise.redirect(&queue_address(queue)),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use tar::EntryType;
 
-use super::{Place, Refusal, Spot, Stores, is_hidden};
+use super::{Location, Refusal, Spot, Stores, is_hidden};
 use crate::reindex::ReindexError;
 
 /// The greatest number of bytes between two members: a header, with a name and attributes of any sane length.
@@ -71,7 +71,7 @@ pub(super) fn list(
     spot: &Spot,
     stores: &Stores,
     max_bytes: usize,
-    tell: &mut dyn FnMut(String, Place) -> bool,
+    tell: &mut dyn FnMut(String, Location) -> bool,
 ) -> Result<(), ReindexError> {
     let failed = |error: io::Error| {
         let hint = "is it a tar archive? A gzip-compressed one must be named .tar.gz or .tgz";
@@ -104,17 +104,17 @@ pub(super) fn list(
     }
 }
 
-fn place(entry: &mut tar::Entry<'_, impl Read>, max_bytes: usize) -> io::Result<Option<Place>> {
+fn place(entry: &mut tar::Entry<'_, impl Read>, max_bytes: usize) -> io::Result<Option<Location>> {
     match entry.header().entry_type() {
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
             let mut bytes = Vec::new();
             entry.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
-            Ok(Some(Place::Bytes(Bytes::from(bytes))))
+            Ok(Some(Location::Bytes(Bytes::from(bytes))))
         }
         EntryType::Directory | EntryType::XGlobalHeader => Ok(None),
         other => {
             let detail = format!("it is a member of type {other:?}, expected a plain file; pack what it points to");
-            Ok(Some(Place::Nowhere(Refusal { code: "not-a-file", detail })))
+            Ok(Some(Location::Unreadable(Refusal { code: "not-a-file", detail })))
         }
     }
 }

@@ -3,7 +3,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::spelling::Names;
 use super::table::{self, Columns, Shape};
-use super::{Item, Place, Refusal, Spot, Stores, Tell, unfit};
+use super::{Item, Location, Refusal, Spot, Stores, Tell, unfit};
 use crate::gallery::{Details, Kind, Polarity};
 use crate::reindex::ReindexError;
 
@@ -23,7 +23,7 @@ pub(crate) struct Bounds<'a> {
     names: Names,
 }
 
-/// Lists every row of a manifest. An unusable row is an item with [`Place::Nowhere`].
+/// Lists every row of a manifest. An unusable row is an item with [`Location::Unreadable`].
 pub(super) fn list(path: &str, allowed: &[String], stores: &Stores, tell: Tell<'_>) -> Result<(), ReindexError> {
     let bounds = Bounds::of(path, allowed, stores)?;
     let mut rows = Rows::default();
@@ -50,12 +50,12 @@ struct Rows {
 impl Rows {
     /// The first of two rows about the same photo counts, whichever is read first.
     fn once(&mut self, item: Item, manifest: &str, number: usize) -> Item {
-        let is_image = matches!(item.place, Place::Spot(_));
+        let is_image = matches!(item.place, Location::Spot(_));
         if !is_image || self.hashes.insert(self.hasher.hash_one((&item.source, item.polarity))) {
             return item;
         }
         let detail = format!("an earlier row already names {} as {}; that one counts", item.source, item.polarity);
-        let place = Place::Nowhere(Refusal { code: "manifest-row-repeated", detail });
+        let place = Location::Unreadable(Refusal { code: "manifest-row-repeated", detail });
         Item { source: format!("{manifest}:{number}"), place, ..item }
     }
 }
@@ -77,7 +77,7 @@ impl<'a> Bounds<'a> {
             about,
             polarity: polarity.unwrap_or(Polarity::Authentic),
             details: Details::default(),
-            place: Place::Nowhere(Refusal { code: "manifest-row-invalid", detail }),
+            place: Location::Unreadable(Refusal { code: "manifest-row-invalid", detail }),
         };
         let mut columns = match columns {
             Ok(columns) => columns,
@@ -121,22 +121,22 @@ impl<'a> Bounds<'a> {
     }
 
     /// Where the bytes of a source are, if the manifest may point there.
-    pub(crate) fn place(&self, source: &str) -> Place {
+    pub(crate) fn place(&self, source: &str) -> Location {
         let spot = match self.stores.spot(source).map(|spot| self.as_on_disk(spot)) {
-            Ok(Err(detail)) => return Place::Nowhere(Refusal { code: "name-ambiguous", detail }),
+            Ok(Err(detail)) => return Location::Unreadable(Refusal { code: "name-ambiguous", detail }),
             Ok(Ok(spot)) => Ok(spot),
             Err(error) => Err(error),
         };
         match spot {
-            Ok(spot) if self.admits(&spot) => Place::Spot(spot),
-            Ok(_) => Place::Nowhere(Refusal {
+            Ok(spot) if self.admits(&spot) => Location::Spot(spot),
+            Ok(_) => Location::Unreadable(Refusal {
                 code: "place-not-allowed",
                 detail: format!(
                     "it is outside {}; name its folder with --allow if the manifest may point there",
                     self.base
                 ),
             }),
-            Err(error) => Place::Nowhere(Refusal { code: "file-unreadable", detail: error.to_string() }),
+            Err(error) => Location::Unreadable(Refusal { code: "file-unreadable", detail: error.to_string() }),
         }
     }
 

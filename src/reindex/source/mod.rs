@@ -45,18 +45,18 @@ pub(super) struct Item {
     pub(super) about: Option<String>,
     pub(super) polarity: Polarity,
     pub(super) details: Details,
-    pub(super) place: Place,
+    pub(super) place: Location,
 }
 
 /// Where a photo's bytes are.
 #[derive(Debug, Clone)]
-pub(crate) enum Place {
+pub(crate) enum Location {
     /// In a file or an object.
     Spot(Spot),
     /// In memory: they came out of an archive.
     Bytes(Bytes),
     /// Nowhere: the row or name is wrong.
-    Nowhere(Refusal),
+    Unreadable(Refusal),
 }
 
 /// Why a photo is refused.
@@ -121,16 +121,16 @@ impl Sources {
 }
 
 /// The error for a source that is a single file, if it is an archive.
-fn wrong_kind(place: &Place, stores: &Stores) -> Option<String> {
-    let Place::Spot(spot) = place else { return None };
+fn wrong_kind(place: &Location, stores: &Stores) -> Option<String> {
+    let Location::Spot(spot) = place else { return None };
     archive::misgiven(&stores.first_bytes(spot, archive::TOLD_BY))
 }
 
 /// An item from a folder. The folders between the root and the file name the product: `<root>/<product>/photo.jpg`.
-fn found(source: String, polarity: Polarity, below: &str, place: Place) -> Item {
+fn found(source: String, polarity: Polarity, below: &str, place: Location) -> Item {
     let product = below.rsplit_once('/').map(|(product, _)| product.to_owned());
     let details = Details { product, source: Some(source.clone()), ..Details::default() };
-    let place = unfit(&details).map_or(place, Place::Nowhere);
+    let place = unfit(&details).map_or(place, Location::Unreadable);
     Item { about: Some(source.clone()), source, polarity, details, place }
 }
 

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, Runtime};
 use url::Url;
 
-use super::{Place, Refusal, is_hidden, web};
+use super::{Location, Refusal, is_hidden, web};
 use crate::fetch::{FetchOptions, with_causes};
 use crate::reindex::ReindexError;
 
@@ -141,18 +141,18 @@ impl Stores {
     }
 
     /// Lists every object at or below a spot, with its path below the spot; skips hidden ones.
-    pub(super) fn list(&self, spot: &Spot, tell: &mut dyn FnMut(String, Place) -> bool) -> Result<(), ReindexError> {
+    pub(super) fn list(&self, spot: &Spot, tell: &mut dyn FnMut(String, Location) -> bool) -> Result<(), ReindexError> {
         let failed = |error: object_store::Error| ReindexError::source(spot.path.as_ref(), &with_causes(&error));
         if is_local(&spot.store) {
             return self.walk(&on_disk(&spot.path), tell);
         }
         let unanswered = match self.runtime.block_on(spot.store.head(&spot.path)) {
             Ok(_) => {
-                tell(String::new(), Place::Spot(spot.clone()));
+                tell(String::new(), Location::Spot(spot.clone()));
                 return Ok(());
             }
             Err(object_store::Error::NotFound { .. }) => None,
-            Err(error) => Some(Place::Nowhere(unreadable(&error))),
+            Err(error) => Some(Location::Unreadable(unreadable(&error))),
         };
         // Over plain HTTP there are only single files.
         if let Some(refused) = unanswered.clone().filter(|_| spot.web) {
@@ -171,7 +171,7 @@ impl Stores {
             let below = below.join("/");
             some = true;
             let found = Spot { store: Arc::clone(&spot.store), path: location, version, web: spot.web };
-            if !below.is_empty() && !is_hidden(&below) && !tell(below, Place::Spot(found)) {
+            if !below.is_empty() && !is_hidden(&below) && !tell(below, Location::Spot(found)) {
                 return Ok(());
             }
         }
@@ -192,11 +192,11 @@ impl Stores {
 
     /// The same on disk, where a name may be unknown to every store and a folder unreadable: such an entry is refused,
     /// and the others are listed.
-    fn walk(&self, root: &FilePath, tell: &mut dyn FnMut(String, Place) -> bool) -> Result<(), ReindexError> {
+    fn walk(&self, root: &FilePath, tell: &mut dyn FnMut(String, Location) -> bool) -> Result<(), ReindexError> {
         let shown = root.display().to_string();
         let missing = |error: &dyn std::fmt::Display| ReindexError::source(&shown, error);
         if !std::fs::metadata(root).map_err(|error| missing(&error))?.is_dir() {
-            tell(String::new(), Place::Spot(self.spot(&shown)?));
+            tell(String::new(), Location::Spot(self.spot(&shown)?));
             return Ok(());
         }
         for entry in walkdir::WalkDir::new(root).follow_links(true).sort_by_file_name() {
@@ -207,7 +207,7 @@ impl Stores {
                 Err(error) => {
                     let path = error.path().unwrap_or(root).to_owned();
                     let detail = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
-                    (path, Place::Nowhere(Refusal { code: "file-unreadable", detail }))
+                    (path, Location::Unreadable(Refusal { code: "file-unreadable", detail }))
                 }
             };
             let below = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
@@ -218,11 +218,11 @@ impl Stores {
         Ok(())
     }
 
-    fn on_disk_place(&self, path: &FilePath) -> Place {
+    fn on_disk_place(&self, path: &FilePath) -> Location {
         let named = path.to_str().filter(|name| !name.chars().any(char::is_control));
         match named.map(|name| self.spot(name)) {
-            Some(Ok(spot)) => Place::Spot(spot),
-            _ => Place::Nowhere(Refusal {
+            Some(Ok(spot)) => Location::Spot(spot),
+            _ => Location::Unreadable(Refusal {
                 code: "name-unusable",
                 detail: "its name is not UTF-8, or contains control characters; rename it".to_owned(),
             }),
@@ -271,11 +271,11 @@ impl Stores {
     }
 
     /// All bytes of a place.
-    pub(crate) fn bytes(&self, place: &Place, max_bytes: usize) -> Result<Bytes, Refusal> {
+    pub(crate) fn bytes(&self, place: &Location, max_bytes: usize) -> Result<Bytes, Refusal> {
         match place {
-            Place::Bytes(bytes) => Ok(bytes.clone()),
-            Place::Nowhere(refusal) => Err(refusal.clone()),
-            Place::Spot(spot) => match self.fetch(spot, max_bytes) {
+            Location::Bytes(bytes) => Ok(bytes.clone()),
+            Location::Unreadable(refusal) => Err(refusal.clone()),
+            Location::Spot(spot) => match self.fetch(spot, max_bytes) {
                 Fetched::Here { answer, .. } => self.read(*answer, max_bytes),
                 Fetched::Refused(refusal) => Err(refusal),
             },

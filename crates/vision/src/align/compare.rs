@@ -1,7 +1,7 @@
 use image::RgbImage;
 
 use super::features::QueryFeatures;
-use super::geometry::{Map, project};
+use super::geometry::{Homography, project};
 
 /// Cells per side of the grid over the reference.
 pub(super) const CELLS: usize = 8;
@@ -35,7 +35,7 @@ pub(super) struct Agreement {
     pub(super) agreeing: usize,
 }
 
-pub(super) fn compare(query: &QueryFeatures, reference: Face<'_>, map: &Map) -> (Agreement, Samples) {
+pub(super) fn compare(query: &QueryFeatures, reference: Face<'_>, map: &Homography) -> (Agreement, Samples) {
     let (cells, samples) = sample(query, reference, map, |_| false);
     (agreement(&cells), samples)
 }
@@ -44,7 +44,7 @@ pub(super) fn compare(query: &QueryFeatures, reference: Face<'_>, map: &Map) -> 
 pub(super) fn compare_from(
     query: &QueryFeatures,
     reference: Face<'_>,
-    map: &Map,
+    map: &Homography,
     detail: f64,
 ) -> Option<(Agreement, Samples)> {
     let (cells, samples) = sample(query, reference, map, |cells| {
@@ -97,7 +97,7 @@ pub(super) fn grey(colour: Colour) -> f64 {
 fn sample(
     query: &QueryFeatures,
     reference: Face<'_>,
-    map: &Map,
+    map: &Homography,
     enough: impl Fn(&[Moments]) -> bool,
 ) -> ([Moments; CELLS * CELLS], Samples) {
     let (width, height) = (f64::from(reference.frame.0), f64::from(reference.frame.1));
@@ -133,7 +133,7 @@ fn sample(
     (cells, Samples(samples))
 }
 
-fn scale_at_centre(map: &Map, width: f64, height: f64) -> f64 {
+fn scale_at_centre(map: &Homography, width: f64, height: f64) -> f64 {
     let (x, y) = (width / 2.0, height / 2.0);
     match (project(map, x, y), project(map, x + 1.0, y), project(map, x, y + 1.0)) {
         (Some(at), Some(right), Some(down)) => {

@@ -1,8 +1,8 @@
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use super::keypoints::{DESCRIPTOR, Keypoints};
 use super::matching::Descriptors;
-use super::points::{DESCRIPTOR, Keypoints};
 use crate::photo::{Filter, resized, within};
 
 /// Longer side, in pixels, at which photos are analysed: a copy that fills a quarter of the frame still has keypoints
@@ -15,7 +15,7 @@ const MOST_POINTS: usize = 450;
 
 /// A keypoint: position and size in pixels of the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) struct Point {
+pub(super) struct Keypoint {
     pub(super) x: f32,
     pub(super) y: f32,
     /// Gaussian scale in pixels.
@@ -29,7 +29,7 @@ pub(super) struct Point {
 pub struct LocalFeatures {
     /// Width and height of the frame in pixels, the longer side at most 480.
     pub(super) frame: (u32, u32),
-    pub(super) points: Vec<Point>,
+    pub(super) points: Vec<Keypoint>,
     pub(super) descriptors: Descriptors,
     pub(super) thumbnail: RgbImage,
     /// Whether the thumbnail is in colour; those that version 2 stored are grey.
@@ -71,7 +71,7 @@ impl StrongestKeypoints {
     }
 
     /// The strongest keypoints, `most` of them, and their descriptors.
-    pub(super) fn first(&mut self, most: usize) -> (&[Point], Descriptors) {
+    pub(super) fn first(&mut self, most: usize) -> (&[Keypoint], Descriptors) {
         let (points, descriptors) = self.keypoints.describe(most);
         let count = points.len().min(most);
         (&points[..count], Descriptors::new(descriptors[..count * DESCRIPTOR].to_vec()))
@@ -105,7 +105,7 @@ const GREY_VERSION: u8 = 2;
 struct Kept<'a> {
     version: u8,
     frame: (u32, u32),
-    points: Vec<Point>,
+    points: Vec<Keypoint>,
     descriptors: &'a [u8],
     thumbnail: (u32, u32),
     pixels: &'a [u8],
@@ -162,7 +162,7 @@ impl LocalFeatures {
             && (1..=FRAME).contains(&kept.frame.1)
             && (1..=THUMBNAIL).contains(&kept.thumbnail.0)
             && (1..=THUMBNAIL).contains(&kept.thumbnail.1)
-            && kept.points.iter().all(Point::is_sound);
+            && kept.points.iter().all(Keypoint::is_sound);
         let (width, height) = kept.thumbnail;
         let pixels =
             if coloured { kept.pixels.to_vec() } else { kept.pixels.iter().flat_map(|grey| [*grey; 3]).collect() };
@@ -190,7 +190,7 @@ impl LocalFeatures {
     }
 }
 
-impl Point {
+impl Keypoint {
     fn is_sound(&self) -> bool {
         self.x.is_finite() && self.y.is_finite() && self.angle.is_finite() && self.scale.is_finite() && self.scale > 0.0
     }

@@ -6,8 +6,8 @@
 use pulp::{Arch, NullaryFnOnce};
 use simsimd::SpatialSimilarity;
 
-use super::features::{LocalFeatures, Point, QueryFeatures};
-use super::points::{BINS, CELLS, DESCRIPTOR};
+use super::features::{Keypoint, LocalFeatures, QueryFeatures};
+use super::keypoints::{BINS, CELLS, DESCRIPTOR};
 
 /// Lowe's ratio: the distance to the best counterpart must be below this share of the distance to the second.
 const RATIO: f64 = 0.85;
@@ -120,8 +120,8 @@ impl NullaryFnOnce for Differ<'_> {
 /// A keypoint of the reference and its counterpart in the query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Pair {
-    pub(super) reference: Point,
-    pub(super) query: Point,
+    pub(super) reference: Keypoint,
+    pub(super) query: Keypoint,
 }
 
 /// Pairs each keypoint of the query with its clear best in the reference, or in the reference's mirror image. One
@@ -157,8 +157,8 @@ pub(super) fn pairs(query: &QueryFeatures, reference: &LocalFeatures, flipped: b
 }
 
 /// The position of a keypoint in the mirror image of its frame.
-fn mirrored(point: Point, width: f32) -> Point {
-    Point { x: width - 1.0 - point.x, angle: std::f32::consts::PI - point.angle, ..point }
+fn mirrored(point: Keypoint, width: f32) -> Keypoint {
+    Keypoint { x: width - 1.0 - point.x, angle: std::f32::consts::PI - point.angle, ..point }
 }
 
 /// Counterparts for each keypoint of the reference, nearest first.
@@ -190,7 +190,7 @@ pub(super) fn loose_pairs(
         }
         nearest.into_iter().filter_map(move |(_, query)| {
             let query = query?;
-            Some(Pair { reference: point, query: Point { angle: query.angle + turn, ..query } })
+            Some(Pair { reference: point, query: Keypoint { angle: query.angle + turn, ..query } })
         })
     });
     nearest.collect()

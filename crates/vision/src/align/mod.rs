@@ -21,16 +21,16 @@ mod colour;
 mod compare;
 mod features;
 mod geometry;
+mod keypoints;
 mod logo;
 mod matching;
-mod points;
 mod same;
 mod words;
 
 use image::{RgbImage, imageops};
 
 use compare::Face;
-use geometry::Map;
+use geometry::Homography;
 
 pub use colour::Recolour;
 pub use features::{LocalFeatures, QueryFeatures, StrongestKeypoints, VERSION};
@@ -184,7 +184,7 @@ impl Attempt<'_> {
     /// The reference stretched over the whole query, if the pixels agree.
     fn filling(&self, query: &QueryFeatures) -> Option<Alignment> {
         let ((width, height), (wide, high)) = (self.reference.frame, query.features.frame);
-        let map = Map::new_nonuniform_scaling(&nalgebra::Vector2::new(
+        let map = Homography::new_nonuniform_scaling(&nalgebra::Vector2::new(
             f64::from(wide) / f64::from(width),
             f64::from(high) / f64::from(height),
         ));
@@ -202,7 +202,7 @@ impl Attempt<'_> {
     fn alignment(
         &self,
         query: &QueryFeatures,
-        map: &Map,
+        map: &Homography,
         (inliers, residual): (usize, f64),
         agreement: &compare::Agreement,
         samples: &compare::Samples,

@@ -2,7 +2,7 @@
 
 use super::compare::{self, Colour, STEPS};
 use super::features::{LocalFeatures, QueryFeatures};
-use super::geometry::Map;
+use super::geometry::Homography;
 
 /// Greatest factor between the aspect ratios, because sizes are rounded to whole pixels.
 const SAME_SHAPE: f64 = 1.02;
@@ -28,7 +28,7 @@ pub fn is_same_picture(query: &QueryFeatures, reference: &LocalFeatures) -> bool
     if !reference.coloured || !(1.0 / SAME_SHAPE..=SAME_SHAPE).contains(&shapes) {
         return false;
     }
-    let map = Map::new_nonuniform_scaling(&nalgebra::Vector2::new(
+    let map = Homography::new_nonuniform_scaling(&nalgebra::Vector2::new(
         f64::from(wide) / f64::from(width),
         f64::from(high) / f64::from(height),
     ));

@@ -19,9 +19,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::features::{LocalFeatures, Point, StrongestKeypoints, VERSION};
+use super::features::{Keypoint, LocalFeatures, StrongestKeypoints, VERSION};
+use super::keypoints::DESCRIPTOR;
 use super::matching::Descriptors;
-use super::points::DESCRIPTOR;
 use crate::photo::Sha256;
 
 /// Entries of half a descriptor.
@@ -55,7 +55,7 @@ impl VisualWord {
     /// Bits below the word: signature, scale, direction, mirrored.
     pub const PAYLOAD_BITS: u32 = WORD_SHIFT;
 
-    fn new(word: u32, signature: u32, mirrored: bool, point: Point) -> Self {
+    fn new(word: u32, signature: u32, mirrored: bool, point: Keypoint) -> Self {
         let turns = point.angle / std::f32::consts::TAU;
         let angle = (turns * ANGLES as f32).round() as i64;
         let angle = angle.rem_euclid(i64::from(ANGLES)).cast_unsigned();
@@ -264,7 +264,7 @@ impl Vocabulary {
     pub fn words(&self, reference: &LocalFeatures) -> Vec<VisualWord> {
         let count = reference.points.len().min(INDEXED);
         let seen = self.see(&reference.descriptors, count, 1);
-        let word = |(place, point): (usize, &Point)| self.word(&seen, place, (0, 0), *point).0;
+        let word = |(place, point): (usize, &Keypoint)| self.word(&seen, place, (0, 0), *point).0;
         reference.points[..count].iter().enumerate().map(word).collect()
     }
 
@@ -273,7 +273,7 @@ impl Vocabulary {
     pub fn probes(&self, photo: &mut StrongestKeypoints) -> Vec<Vec<VisualWord>> {
         let (points, descriptors) = photo.first(LOOKED_UP);
         let seen = self.see(&descriptors, points.len(), NEAR);
-        let probes = |(place, point): (usize, &Point)| {
+        let probes = |(place, point): (usize, &Keypoint)| {
             let mut pairs: Vec<(f32, usize, usize)> = Vec::with_capacity(NEAR * NEAR);
             for (i, first) in seen.near(2 * place).iter().enumerate() {
                 for (j, second) in seen.near(2 * place + 1).iter().enumerate() {
@@ -318,7 +318,7 @@ impl Vocabulary {
         seen: &Seen,
         place: usize,
         (i, j): (usize, usize),
-        point: Point,
+        point: Keypoint,
     ) -> (VisualWord, Option<VisualWord>) {
         let (first, second) = (2 * place, 2 * place + 1);
         let (a, b) = (usize::from(seen.near(first)[i].0), usize::from(seen.near(second)[j].0));

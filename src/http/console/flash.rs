@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 /// What the last act did, or why it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Flash {
     DecidedLast,
     DecisionUndone,
     QuarantineUndone,
@@ -12,7 +12,7 @@ pub(super) enum Told {
     NothingFree,
 }
 
-impl Told {
+impl Flash {
     const ALL: [Self; 5] =
         [Self::DecidedLast, Self::DecisionUndone, Self::QuarantineUndone, Self::AddedUndone, Self::NothingFree];
 
@@ -48,6 +48,6 @@ impl Told {
 }
 
 /// The notice for a code; `None` for an unknown one.
-pub(super) fn told(code: Option<&str>) -> Option<&'static str> {
-    Told::ALL.into_iter().find(|told| Some(told.code()) == code).map(Told::text)
+pub(super) fn flash_text(code: Option<&str>) -> Option<&'static str> {
+    Flash::ALL.into_iter().find(|flash| Some(flash.code()) == code).map(Flash::text)
 }

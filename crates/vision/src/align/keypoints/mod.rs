@@ -15,7 +15,7 @@ mod plane;
 
 use image::RgbImage;
 
-use super::features::Point;
+use super::features::Keypoint;
 use extrema::Extremum;
 use plane::Plane;
 
@@ -40,7 +40,7 @@ pub(super) struct Keypoints {
     /// Keypoints not described yet.
     extrema: std::vec::IntoIter<Extremum>,
     most: usize,
-    points: Vec<Point>,
+    points: Vec<Keypoint>,
     descriptors: Vec<i8>,
 }
 
@@ -63,7 +63,7 @@ impl Keypoints {
 
     /// Describes the strongest keypoints, at least `least` if there are as many. Returns all that are described, and
     /// their descriptors one after another.
-    pub(super) fn describe(&mut self, least: usize) -> (&[Point], &[i8]) {
+    pub(super) fn describe(&mut self, least: usize) -> (&[Keypoint], &[i8]) {
         while self.points.len() < least.min(self.most)
             && let Some(extremum) = self.extrema.next()
         {
@@ -74,7 +74,7 @@ impl Keypoints {
                     && self.points.len() < self.most
                 {
                     let (x, y, scale) = (extremum.x * size, extremum.y * size, extremum.scale * size);
-                    self.points.push(Point { x, y, scale, angle });
+                    self.points.push(Keypoint { x, y, scale, angle });
                     self.descriptors.extend_from_slice(&descriptor);
                 }
             }
@@ -83,7 +83,7 @@ impl Keypoints {
     }
 
     /// Describes all keypoints.
-    pub(super) fn into_described(mut self) -> (Vec<Point>, Vec<i8>) {
+    pub(super) fn into_described(mut self) -> (Vec<Keypoint>, Vec<i8>) {
         self.describe(self.most);
         (self.points, self.descriptors)
     }
