@@ -15,8 +15,8 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use touchstone::align::{LocalFeatures, QueryFeatures, StrongestKeypoints, Vocabulary, align};
 use touchstone::config::Config;
+use touchstone::domain::{BrandId, Kind, Polarity, Policy};
 use touchstone::embed::{EmbedOptions, Embedder, ModelManifest, load_runtime, preprocess};
-use touchstone::gallery::{BrandId, Kind, Polarity, Policy};
 use touchstone::photo::{Limits, Photo};
 use touchstone::verdict::{Candidate, Facts, Terms, judge};
 

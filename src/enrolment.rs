@@ -6,8 +6,9 @@ use thiserror::Error;
 
 use crate::align::{LocalFeatures, Vocabulary};
 use crate::decoder::Decoder;
+use crate::domain::{Claim, Kind, PhotoRecord, Reference};
 use crate::embed::{EmbedError, Embedder, Embedding};
-use crate::gallery::{Added, Claim, Gallery, GalleryError, Kind, NewReference, PhotoRecord, Reference};
+use crate::gallery::{Added, Gallery, GalleryError, NewReference};
 use crate::hygiene::{GenericBank, HygieneError, conflict_with, contradicting, contradicting_itself};
 use crate::library::{Library, LibraryError};
 use crate::photo::{Photo, PhotoError, Sha256, doubts, is_artwork};

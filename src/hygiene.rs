@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use walkdir::WalkDir;
 
+use crate::domain::{Claim, Mark, PhotoRecord, Polarity, Quarantine, Reference};
 use crate::embed::{EmbedError, Embedder, Embedding, ScoreThresholds, cosine};
-use crate::gallery::{
-    Claim, Gallery, GalleryError, Mark, PhotoRecord, Polarity, Quarantine, Reference, differing_bits,
-};
+use crate::gallery::{Gallery, GalleryError, differing_bits};
 use crate::library::{Filter, Library, LibraryError};
 use crate::photo::{Limits, Photo, PhotoError, Sha256};
 

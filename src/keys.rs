@@ -8,7 +8,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
-use crate::gallery::{ApiKey, Gallery, GalleryError, InvalidName, Scope, check_name};
+use crate::domain::{InvalidName, Scope, check_name};
+use crate::gallery::{ApiKey, Gallery, GalleryError};
 use crate::photo::Sha256;
 
 const PREFIX: &str = "tsk_";

@@ -44,6 +44,7 @@ pub mod config;
 pub mod console;
 pub mod decoder;
 pub mod doctor;
+pub mod domain;
 pub mod enrolment;
 pub mod evaluate;
 pub mod fetch;

@@ -16,8 +16,9 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 use tempfile::TempDir;
 use touchstone::align::LocalFeatures;
+use touchstone::domain::{ImportStatus, Polarity};
 use touchstone::embed::Embedding;
-use touchstone::gallery::{Gallery, ImportStatus, Journal, JournalEntry, Polarity, Vault};
+use touchstone::gallery::{Gallery, Journal, JournalEntry, Vault};
 use touchstone::index::{Generation, IndexOptions, LiveIndex, Nodes, Origin, Scope, SnapshotError};
 use touchstone::photo::Sha256;
 

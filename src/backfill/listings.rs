@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Fault, Plan};
-use crate::gallery::check_field;
+use crate::domain::check_field;
 use crate::photo::Sha256;
 use crate::reindex::{Bounds, Columns, Location, ReindexError, Shape, Stores, rows};
 use crate::screening::Listing;

@@ -14,7 +14,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::decoder::Decoder;
-use crate::gallery::{Action, IdempotencyKey};
+use crate::domain::Action;
+use crate::gallery::IdempotencyKey;
 use crate::photo::{PhotoError, Sha256};
 use crate::reindex::{ReindexError, Stores};
 use crate::screening::{CheckAnswer, Pace, ScreenError, Screener, Upload};

@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::domain::{BrandId, Polarity, Role, ScopeName, TextFault, check_name};
 use crate::evaluate::{Dataset, EvaluateError, Source, SplitBy};
-use crate::gallery::{BrandId, Polarity, Role, ScopeName, TextFault, check_name};
 
 /// The examples at the end of a command's help.
 macro_rules! examples {

@@ -11,7 +11,7 @@ use super::{Exit, Failure};
 use crate::assembly::Parts;
 use crate::backfill::{Answer, Done, Plan, Totals, run};
 use crate::config::Config;
-use crate::gallery::Action;
+use crate::domain::Action;
 use crate::reindex::{Progress, Stores};
 
 /// Listings per core: some wait for a disk or a host while others are checked.

@@ -11,7 +11,7 @@ use super::output::{document, say};
 use super::{Exit, Failure};
 use crate::assembly::Parts;
 use crate::config::Config;
-use crate::gallery::Action;
+use crate::domain::Action;
 use crate::photo::{Limits, PhotoError};
 use crate::screening::{CheckAnswer, Listing, ReasonText, Upload};
 use crate::verdict::{Reason, Verdict};

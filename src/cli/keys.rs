@@ -4,7 +4,8 @@ use super::users::ACTOR;
 use super::{Exit, Failure};
 use crate::assembly::open_gallery;
 use crate::config::Config;
-use crate::gallery::{ApiKey, InvalidName, Scope};
+use crate::domain::{InvalidName, Scope};
+use crate::gallery::ApiKey;
 use crate::keys::{KeyError, Wanted, id_in, make};
 
 pub(super) fn key(config: &Config, args: &KeyArgs) -> Result<Exit, Failure> {

@@ -20,6 +20,7 @@ mod progress;
 mod reindex;
 mod serve;
 mod users;
+mod values;
 
 use std::ffi::OsString;
 

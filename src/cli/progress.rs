@@ -10,7 +10,8 @@ use serde_json::json;
 
 use super::output::{document, tell};
 use crate::backfill::Watch;
-use crate::gallery::{ImportStatus, JournalEntry};
+use crate::domain::ImportStatus;
+use crate::gallery::JournalEntry;
 use crate::page::visible;
 use crate::reindex::Progress;
 

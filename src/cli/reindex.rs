@@ -9,7 +9,8 @@ use super::progress::Show;
 use super::{Exit, Failure};
 use crate::assembly::{Model, Parts, open_gallery, serving_model};
 use crate::config::Config;
-use crate::gallery::{Gallery, GalleryError, ImportStatus, JournalEntry};
+use crate::domain::ImportStatus;
+use crate::gallery::{Gallery, GalleryError, JournalEntry};
 use crate::reindex::{
     Outcome, Plan, Progress, Report, ShadowReport, Sources, Tools, build_proven, prepare_report, reindex as run,
     report_folder, shadow, write_report,

@@ -6,9 +6,8 @@ use super::parts::{
 use super::queue::queue_part;
 use super::{Shell, csrf, fragment, page};
 use crate::align::LogoChange;
-use crate::gallery::{
-    AuditEntry, BrandId, Case, CaseStatus, Decision, Kind, Mark, Polarity, Reference, ReferenceState, Session,
-};
+use crate::domain::{BrandId, CaseStatus, Decision, Kind, Mark, Polarity, Reference, ReferenceState};
+use crate::gallery::{AuditEntry, Case, Session};
 use crate::moderation::{CaseView, Near, PairView};
 use crate::page::visible;
 use crate::screening::{CheckAnswer, Match, Overlay, PhotoAnswer};

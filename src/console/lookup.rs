@@ -3,7 +3,8 @@ use maud::{Markup, html};
 use super::cases::standing;
 use super::parts::{Picture, as_they_are, choice, small, text_field, time};
 use super::{Shell, csrf, page};
-use crate::gallery::{BrandId, Reference, ReferenceState, Session};
+use crate::domain::{BrandId, Reference, ReferenceState};
+use crate::gallery::Session;
 use crate::moderation::Near;
 use crate::page::visible;
 

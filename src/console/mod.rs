@@ -11,7 +11,8 @@ mod statement;
 
 use maud::{DOCTYPE, Markup, html};
 
-use crate::gallery::{Role, Session};
+use crate::domain::Role;
+use crate::gallery::Session;
 
 pub use cases::{CasePage, case, near};
 pub use lookup::{LookupPage, chosen, lookup, reference, results};

@@ -6,7 +6,8 @@ use maud::{Markup, html};
 use super::graph::{Series, bars};
 use super::parts::{age, as_they_are, audit_rows, choice, time};
 use super::{Shell, page};
-use crate::gallery::{AuditEntry, BrandId, DayCount, Session};
+use crate::domain::BrandId;
+use crate::gallery::{AuditEntry, DayCount, Session};
 use crate::index::Stats;
 use crate::page::visible;
 

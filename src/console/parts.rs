@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use crate::gallery::{AuditEntry, Case, CaseStatus, Decision};
+use crate::domain::{CaseStatus, Decision};
+use crate::gallery::{AuditEntry, Case};
 use crate::page::visible;
 
 /// The source of a small photo, by the SHA-256 of its bytes.

@@ -2,7 +2,8 @@ use maud::{Markup, html};
 
 use super::parts::{Picture, age, alike, as_they_are, choice, encoded, small, state, text_field, words};
 use super::{Shell, csrf, page};
-use crate::gallery::{BrandId, CaseStatus, QueueQuery, Queued, Session};
+use crate::domain::{BrandId, CaseStatus};
+use crate::gallery::{QueueQuery, Queued, Session};
 use crate::page::visible;
 use crate::verdict::Verdict;
 

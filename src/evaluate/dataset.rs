@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::metrics::Baseline;
 use super::record::{Class, Split};
-use crate::gallery::{BrandId, Polarity};
+use crate::domain::{BrandId, Polarity};
 use crate::photo::Sha256;
 
 /// Why a dataset cannot be evaluated.

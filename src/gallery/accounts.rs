@@ -2,42 +2,11 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::{Deserialize, Serialize};
 
-use super::InvalidName;
 use super::audit::{AuditEvent, append};
 use super::store::{Gallery, GalleryError, new_id, parsed};
+use crate::domain::Role;
 use crate::photo::Sha256;
-
-/// What an account may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Decides cases, looks up, exports.
-    Moderator,
-    /// Everything that a moderator may, and reads the whole audit log.
-    Admin,
-}
-
-impl Role {
-    /// The name in the database and in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Moderator => "moderator",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-impl std::str::FromStr for Role {
-    type Err = InvalidName;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = [Self::Moderator, Self::Admin].into_iter().find(|role| role.as_str() == text);
-        found.ok_or_else(|| InvalidName(format!("role is {text:?}, expected moderator or admin")))
-    }
-}
 
 /// An account of the console.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,11 +3,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
+use super::NewCase;
 use super::cases::insert_case;
 use super::rows::{change, find_key};
 use super::store::{Gallery, GalleryError, io_error, signed};
 use super::writer::Writing;
-use super::{NewCase, Quarantine, Reference, ReferenceState};
+use crate::domain::{Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
 
 /// A check to store.

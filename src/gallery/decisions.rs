@@ -13,7 +13,8 @@ use super::queue::claim;
 use super::rows::{change, find_key};
 use super::store::{Gallery, GalleryError};
 use super::writer::Writing;
-use super::{Case, CaseStatus, Claimed, Decision, Outcome, Quarantine, Reference, ReferenceState};
+use super::{Case, Claimed};
+use crate::domain::{CaseStatus, Decision, Outcome, Quarantine, Reference, ReferenceState};
 
 /// A decision to store.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Case;
 use super::audit::{AuditEntry, AuditEvent, append, undoable};
 use super::cases::{find_case, overwrite_case};
 use super::decisions::reopen_followers;
@@ -14,7 +15,7 @@ use super::queue::CLAIM_SECONDS;
 use super::rows::{change, find_key, tombstone};
 use super::store::{Gallery, GalleryError, conversion};
 use super::writer::Writing;
-use super::{Case, CaseStatus, Decision, Mark, Outcome, Quarantine, Reference, ReferenceState};
+use crate::domain::{CaseStatus, Decision, Mark, Outcome, Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
 
 /// The result of [`Gallery::undo`].

@@ -8,10 +8,10 @@ use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Policy;
 use super::audit::{AuditEvent, append, erase_details, erase_policies};
 use super::store::{Gallery, GalleryError, conversion, io_error, next_revision, signed};
 use super::writer::Writing;
+use crate::domain::Policy;
 use crate::photo::Sha256;
 
 /// The greatest number of rows that one transaction deletes, so that checks need not wait.

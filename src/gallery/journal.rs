@@ -12,68 +12,8 @@ use serde::Serialize;
 
 use super::rows::{doubts, doubts_text};
 use super::store::{GalleryError, parsed, signed, unsigned};
-use super::{BrandId, Polarity};
+use crate::domain::{BrandId, ImportStatus, Polarity};
 use crate::photo::{Doubt, Sha256};
-
-/// What a run did with a photo.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ImportStatus {
-    /// A new reference.
-    Added,
-    /// The reference exists, and its details change.
-    Changed,
-    /// The reference exists and stays the same.
-    Unchanged,
-    /// An earlier entry of this run has the same bytes.
-    Duplicate,
-    /// It contradicts another reference: added, but quarantined.
-    Conflict,
-    /// It cannot be read, or is not a usable photo.
-    Refused,
-    /// The source no longer names it: the reference is removed.
-    Removed,
-    /// A reference that a pruning run cannot judge, because its source exists but cannot be used this time. It stays.
-    Kept,
-}
-
-impl ImportStatus {
-    /// All statuses, in the order of a report.
-    pub const ALL: [Self; 8] = [
-        Self::Added,
-        Self::Changed,
-        Self::Removed,
-        Self::Kept,
-        Self::Unchanged,
-        Self::Duplicate,
-        Self::Conflict,
-        Self::Refused,
-    ];
-
-    /// The name in the database and in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::Changed => "changed",
-            Self::Unchanged => "unchanged",
-            Self::Duplicate => "duplicate",
-            Self::Conflict => "conflict",
-            Self::Refused => "refused",
-            Self::Removed => "removed",
-            Self::Kept => "kept",
-        }
-    }
-}
-
-impl std::str::FromStr for ImportStatus {
-    type Err = super::InvalidName;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.into_iter().find(|status| status.as_str() == text);
-        found.ok_or_else(|| super::InvalidName(format!("status is {text:?}, which is none")))
-    }
-}
 
 /// A photo and what a run did with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

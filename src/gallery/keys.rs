@@ -1,8 +1,5 @@
 //! Stored API keys: who may call, with which scope, until when.
 
-use std::fmt;
-use std::str::FromStr;
-
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -11,112 +8,8 @@ use utoipa::ToSchema;
 use super::audit::{AuditEvent, append};
 use super::store::{Gallery, GalleryError, conversion, optional, parsed};
 use super::writer::Writing;
-use super::{BrandId, InvalidName};
+use crate::domain::{BrandId, Scope};
 use crate::photo::Sha256;
-
-/// What a key may do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(tag = "scope", content = "brand", rename_all = "lowercase")]
-pub enum Scope {
-    /// The marketplace: checks, look-ups, outcomes, appeals.
-    Platform,
-    /// One brand: its own references, policy and certificate.
-    Brand(BrandId),
-    /// Read access to everything that moderators read.
-    Moderator,
-    /// Everything, including keys.
-    Admin,
-}
-
-/// The name of a scope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub enum ScopeName {
-    /// The marketplace: checks, look-ups, outcomes, appeals
-    Platform,
-    /// One brand: its own references, policy and certificate
-    Brand,
-    /// Read access to everything that moderators read
-    Moderator,
-    /// Everything, including keys
-    Admin,
-}
-
-impl ScopeName {
-    /// All scopes, in the order of the help.
-    pub const ALL: [Self; 4] = [Self::Platform, Self::Brand, Self::Moderator, Self::Admin];
-
-    /// The name in the database and in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Platform => "platform",
-            Self::Brand => "brand",
-            Self::Moderator => "moderator",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-impl FromStr for ScopeName {
-    type Err = InvalidName;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.into_iter().find(|name| name.as_str() == text);
-        let wrong =
-            || InvalidName(format!("scope is {text:?}, expected one of {}", Self::ALL.map(Self::as_str).join(", ")));
-        found.ok_or_else(wrong)
-    }
-}
-
-impl Scope {
-    /// The scope called `name`, with the brand that a brand's key needs.
-    ///
-    /// # Errors
-    /// When a brand's key has no brand, or another key has one.
-    pub fn named(name: ScopeName, brand: Option<BrandId>) -> Result<Self, InvalidName> {
-        match (name, brand) {
-            (ScopeName::Platform, None) => Ok(Self::Platform),
-            (ScopeName::Brand, Some(brand)) => Ok(Self::Brand(brand)),
-            (ScopeName::Moderator, None) => Ok(Self::Moderator),
-            (ScopeName::Admin, None) => Ok(Self::Admin),
-            (ScopeName::Brand, None) => Err(InvalidName("a key of scope brand needs the brand".to_owned())),
-            (name, Some(brand)) => {
-                let name = name.as_str();
-                Err(InvalidName(format!("brand is {brand}, but a key of scope {name} is for no brand")))
-            }
-        }
-    }
-
-    /// The scope's name, without the brand.
-    #[must_use]
-    pub fn name(&self) -> ScopeName {
-        match self {
-            Self::Platform => ScopeName::Platform,
-            Self::Brand(_) => ScopeName::Brand,
-            Self::Moderator => ScopeName::Moderator,
-            Self::Admin => ScopeName::Admin,
-        }
-    }
-
-    /// The brand of a brand's key; `None` for other scopes.
-    #[must_use]
-    pub fn brand(&self) -> Option<&BrandId> {
-        match self {
-            Self::Brand(brand) => Some(brand),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Brand(brand) => write!(f, "brand {brand}"),
-            other => f.write_str(other.name().as_str()),
-        }
-    }
-}
 
 /// An API key, without its secret: the secret was shown once, and only its SHA-256 is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

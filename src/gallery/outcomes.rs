@@ -1,39 +1,11 @@
-use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::{Deserialize, Serialize};
 
 use super::audit::{AuditEvent, append};
 use super::effects::Effects;
 use super::store::{Gallery, GalleryError, next_revision, parsed, signed};
 use super::writer::Writing;
-use super::{BrandId, Polarity};
+use crate::domain::{BrandId, Outcome};
 use crate::photo::Sha256;
-
-/// What people found out about a check's match to a brand.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// Id of the check.
-    pub check_id: String,
-    /// The brand whose reference was matched.
-    pub brand: BrandId,
-    /// The reference's polarity.
-    pub polarity: Polarity,
-    /// SHA-256 of the photo that matched.
-    pub photo: Sha256,
-    /// Whether the match was right: for a fake reference, that the goods are counterfeit; for an authentic one, that
-    /// the photo is the brand's.
-    pub confirmed: bool,
-    /// The calibrated score that the check gave, 0 to 1, before the brand's outcomes shifted it.
-    pub score: f64,
-    /// Id of the scoring artefact that computed the score.
-    pub scoring: String,
-    /// Who decided, by the caller's name for that person.
-    pub decided_by: Option<String>,
-    /// Free text.
-    pub note: Option<String>,
-    /// When the outcome was decided.
-    pub decided_at: Timestamp,
-}
 
 impl Gallery {
     /// Stores an outcome, in place of an earlier one of the same check, brand and polarity, and logs both. `by`: id of

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-#[cfg(doc)]
-use super::Decision;
 use super::store::{Gallery, GalleryError, optional, unsigned};
+#[cfg(doc)]
+use crate::domain::Decision;
 
 /// Cases of one day and brand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

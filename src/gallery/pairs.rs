@@ -8,7 +8,7 @@ use super::effects::{Standing, set_mark};
 use super::rows::find_key;
 use super::store::{Gallery, GalleryError, parsed, signed, unsigned};
 use super::writer::Writing;
-use super::{Decision, Mark};
+use crate::domain::{Decision, Mark};
 use crate::photo::{Look, Sha256};
 
 /// A reference whose matches were overturned in at least this many cases, and confirmed in fewer, never blocks by

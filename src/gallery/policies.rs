@@ -2,7 +2,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::audit::{AuditEvent, append};
 use super::store::{Gallery, GalleryError, conversion, next_revision, parsed, signed, unsigned};
-use super::{BrandId, Policy, StoredPolicy};
+use crate::domain::{BrandId, Policy, StoredPolicy};
 
 impl Gallery {
     /// Policies that changed after the revision `since`.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::rows::{PRESENT, find_key, overwrite, tombstone};
 use super::store::{Gallery, GalleryError, conversion, next_revision, parsed, signed, unsigned};
 use super::writer::Writing;
-use super::{BrandId, Details, Mark, Polarity, Quarantine, Reference, ReferenceState};
+use crate::domain::{BrandId, Details, Mark, Polarity, Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
 
 /// The change that a publication made.

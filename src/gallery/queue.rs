@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, ToSql, params};
 
+use super::Case;
 use super::audit::{AuditEvent, append};
 use super::cases::{COLUMNS, case, find_case};
 use super::store::{Gallery, GalleryError, optional, unsigned};
 use super::writer::Writing;
-use super::{Case, CaseStatus};
+use crate::domain::CaseStatus;
 
 /// Seconds that a claim lasts without an act of its holder.
 pub(super) const CLAIM_SECONDS: i64 = 15 * 60;

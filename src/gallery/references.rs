@@ -14,7 +14,9 @@ use super::store::{Gallery, GalleryError, io_error, new_id, next_revision, signe
 use super::vectors::insert_vector;
 use super::words::insert_words;
 use super::writer::Writing;
-use super::{BrandId, Claim, Details, Kind, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState};
+use crate::domain::{
+    BrandId, Claim, Details, Kind, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState,
+};
 use crate::embed::Embedding;
 use crate::photo::Sha256;
 

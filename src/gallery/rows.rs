@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::store::{conversion, next_revision, parsed, signed, unsigned};
 use super::writer::Writing;
-use super::{BrandId, Claim, Details, Kind, Mark, PhotoRecord, Quarantine, Reference};
+use crate::domain::{BrandId, Claim, Details, Kind, Mark, PhotoRecord, Quarantine, Reference};
 use crate::photo::{Doubt, Sha256};
 
 /// SQL list of the states in which a brand has a reference now; must agree with [`ReferenceState::is_present`].

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Row, named_params, params};
 use super::rows::{COLUMNS, KIND, doubts, is_needed, mark, reference, sums};
 use super::store::{Gallery, GalleryError, io_error, next_revision, parsed, signed, unsigned};
 use super::writer::Writing;
-use super::{BrandId, Kind, Mark, Polarity, Reference, ReferenceState};
+use crate::domain::{BrandId, Kind, Mark, Polarity, Reference, ReferenceState};
 use crate::embed::Embedding;
 use crate::photo::{Doubt, Sha256};
 

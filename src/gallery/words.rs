@@ -3,10 +3,10 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::Reference;
 use super::rows::{COLUMNS, doubts, reference};
 use super::store::{Gallery, GalleryError, signed, unsigned};
 use super::writer::Writing;
+use crate::domain::Reference;
 use crate::photo::{Doubt, Sha256};
 
 /// A reference whose words may have changed.

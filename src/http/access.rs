@@ -21,7 +21,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response as Documented, ResponseBuilder};
 
 use super::{App, Problem};
-use crate::gallery::{ApiKey, BrandId, Gallery, ScopeName};
+use crate::domain::{BrandId, ScopeName};
+use crate::gallery::{ApiKey, Gallery};
 use crate::keys::{KeyRefused, authenticate, usable};
 use crate::telemetry;
 

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use super::access::Called;
 use super::form::{Json, Path, too_long};
 use super::{App, Problem};
-use crate::gallery::{Case, check_text};
+use crate::domain::check_text;
+use crate::gallery::Case;
 use crate::moderation::DeskError;
 
 /// Actor in the audit log for appeals that the marketplace submits.

@@ -5,10 +5,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::domain::{InvalidName, PolicyError, TextFault};
 use crate::embed::EmbedError;
 use crate::enrolment::EnrolError;
 use crate::fetch::FetchFault;
-use crate::gallery::{GalleryError, InvalidName, PolicyError, TextFault};
+use crate::gallery::GalleryError;
 use crate::library::LibraryError;
 use crate::photo::PhotoError;
 use crate::screening::{OutcomeError, ScreenError};

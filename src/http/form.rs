@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Problem;
-use crate::gallery::check_field;
+use crate::domain::check_field;
 use crate::photo::PhotoError;
 use crate::screening::Upload;
 

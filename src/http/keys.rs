@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use super::access::{Called, Caller};
 use super::form::{Json, Path};
 use super::{App, Problem};
-use crate::gallery::{ApiKey, BrandId, Scope, ScopeName, check_name};
+use crate::domain::{BrandId, Scope, ScopeName, check_name};
+use crate::gallery::ApiKey;
 use crate::keys::{KeyError, Wanted, make};
 
 /// A new key.

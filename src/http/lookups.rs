@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::access::Called;
 use super::form::{Form, Json, Parts, Rules};
 use super::{App, Problem, fetched};
-use crate::gallery::{BrandId, Polarity, check_name};
+use crate::domain::{BrandId, Polarity, check_name};
 use crate::library::Filter;
 use crate::screening::{Lookup, Match, Screener};
 

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::access::Called;
 use super::form::{Json, Path};
 use super::{App, Problem};
-use crate::gallery::{BrandId, Outcome, Polarity, check_field};
+use crate::domain::{BrandId, Outcome, Polarity, check_field};
 use crate::scoring::{CONFIDENCE, REQUIRED_PRECISION, Standing, Step};
 use crate::screening::Finding;
 

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::access::Called;
 use super::form::{Json, Path};
 use super::{App, Problem};
-use crate::gallery::{BrandId, Policy, StoredPolicy};
+use crate::domain::{BrandId, Policy, StoredPolicy};
 
 /// A brand's policy and its version.
 #[derive(Debug, Serialize, ToSchema)]

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::form::Json;
 use super::{App, Problem};
+use crate::domain::BrandId;
 use crate::embed::ScoreThresholds;
-use crate::gallery::BrandId;
 use crate::telemetry;
 
 /// State of the index.

@@ -1,7 +1,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::gallery::{BrandId, ChangedRow, Identity, Kind, Mark, Polarity, StoredPolicy};
+use crate::domain::{BrandId, Kind, Mark, Polarity, StoredPolicy};
+use crate::gallery::{ChangedRow, Identity};
 use crate::photo::Sha256;
 use crate::scoring::Standing;
 

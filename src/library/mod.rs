@@ -16,8 +16,9 @@ use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 
 use crate::align::{VisualWord, Vocabulary};
+use crate::domain::{BrandId, Polarity, StoredPolicy};
 use crate::embed::{Embedding, ModelManifest};
-use crate::gallery::{BrandId, ChangedRow, Gallery, GalleryError, Polarity, StoredPolicy};
+use crate::gallery::{ChangedRow, Gallery, GalleryError};
 use crate::index::{
     Change, Generation, IndexOptions, KeypointProof, LiveIndex, Neighbor, Nodes, Origin, Scope, SnapshotError, Stats,
     current_line,

@@ -8,7 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use crate::gallery::{Gallery, GalleryError, InvalidName, Role};
+use crate::domain::{InvalidName, Role};
+use crate::gallery::{Gallery, GalleryError};
 use crate::keys::new_secret;
 use crate::photo::Sha256;
 

@@ -2,11 +2,9 @@ use std::sync::Arc;
 
 use super::DeskError;
 use crate::assembly::Parts;
+use crate::domain::{BrandId, CaseStatus, Claim, Decision, Details, Kind, Polarity, Reference};
 use crate::enrolment::Hygiene;
-use crate::gallery::{
-    Added, BrandId, Case, CaseStatus, Claim, Claimed, Decided, Decision, Details, Kind, Polarity, QueueQuery,
-    Reference, Undone,
-};
+use crate::gallery::{Added, Case, Claimed, Decided, QueueQuery, Undone};
 use crate::photo::Sha256;
 use crate::screening::{CheckAnswer, Match, PhotoAnswer};
 

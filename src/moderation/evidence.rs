@@ -12,7 +12,8 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::desk::Worker;
 use super::{Desk, DeskError, Platform, Statement};
-use crate::gallery::{AuditEntry, Case, Decision};
+use crate::domain::Decision;
+use crate::gallery::{AuditEntry, Case};
 use crate::photo::{Format, Sha256};
 use crate::screening::{CheckAnswer, PhotoAnswer};
 

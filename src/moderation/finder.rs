@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use super::{Desk, DeskError};
+use crate::domain::{Reference, ReferenceState};
 use crate::embed::{Embedding, cosine};
-use crate::gallery::{Reference, ReferenceState, VectorQuery};
+use crate::gallery::VectorQuery;
 use crate::library::Filter;
 use crate::photo::Sha256;
 

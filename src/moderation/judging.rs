@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::desk::{Judgement, PairView, Worker};
 use super::{Desk, DeskError};
-use crate::gallery::{Action, BrandId, Decision, Kind, NewDecision, Outcome, Pair, Polarity, Reference};
+use crate::domain::{Action, BrandId, Decision, Kind, Outcome, Polarity, Reference};
+use crate::gallery::{NewDecision, Pair};
 use crate::photo::{Look, Sha256};
 use crate::screening::{CheckAnswer, Finding, Match, PhotoAnswer};
 

@@ -9,8 +9,9 @@ mod statement;
 
 use thiserror::Error;
 
+use crate::domain::InvalidName;
 use crate::enrolment::EnrolError;
-use crate::gallery::{Case, GalleryError, InvalidName};
+use crate::gallery::{Case, GalleryError};
 use crate::library::LibraryError;
 
 pub use accounts::{AccountError, LoginGuard, SignIn, put_account, sign_in, token_sum};
@@ -105,7 +106,7 @@ pub enum DeskError {
 fn not_theirs(case: &Case) -> String {
     let id = &case.check_id;
     match (case.holder(), case.decision) {
-        (_, Some(decision)) if case.status == crate::gallery::CaseStatus::Decided => {
+        (_, Some(decision)) if case.status == crate::domain::CaseStatus::Decided => {
             format!(
                 "case {id} was decided as {} by {}",
                 decision.as_str(),

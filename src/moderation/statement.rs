@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::DeskError;
-use crate::gallery::{Case, Decision};
+use crate::domain::Decision;
+use crate::gallery::Case;
 use crate::screening::{CheckAnswer, Match, PhotoAnswer};
 
 /// The marketplace's texts for statements, from `[console.statement]`.

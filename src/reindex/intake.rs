@@ -13,9 +13,10 @@ use parking_lot::Mutex;
 use super::ledger::Ledger;
 use super::source::{Fetched, Item, Location, Refusal, Sources, Spot, Stores, not_read, unread_kind};
 use super::{Progress, ReindexError};
+use crate::domain::{PhotoRecord, Polarity, ReferenceState};
 use crate::embed::{Embedding, Pending};
 use crate::enrolment::{EnrolError, Enrolment};
-use crate::gallery::{Journal, PhotoRecord, Polarity, ReferenceState};
+use crate::gallery::Journal;
 use crate::photo::{Photo, PhotoError, Sha256};
 
 /// Reading threads: more than cores, because an object store answers late.

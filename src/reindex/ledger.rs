@@ -4,12 +4,10 @@
 use super::ReindexError;
 use super::intake::{Content, Fresh, Seen, Vector};
 use super::source::{Item, Refusal, one_spelling};
+use crate::domain::{Claim, Details, ImportStatus, Kind, Mark, Quarantine, Reference, ReferenceState};
 use crate::embed::{EmbedError, Embedding};
 use crate::enrolment::{EnrolError, Enrolment};
-use crate::gallery::{
-    Added, Claim, Details, ImportStatus, Journal, JournalEntry, Kind, Mark, NewReference, Quarantine, Reference,
-    ReferenceState, RunChanges,
-};
+use crate::gallery::{Added, Journal, JournalEntry, NewReference, RunChanges};
 use crate::hygiene::GenericBank;
 use crate::photo::Sha256;
 

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use rayon::prelude::*;
 
 use super::ReindexError;
+use crate::domain::{Mark, Polarity, Quarantine, Reference};
 use crate::embed::{Embedding, ScoreThresholds};
-use crate::gallery::{Gallery, Mark, Polarity, Quarantine, Reference, RunChanges};
+use crate::gallery::{Gallery, RunChanges};
 use crate::hygiene::{HELD_AGAINST, conflict_with, is_near_copy, opposite};
 use crate::index::{ExactIndex, Generation, Neighborhoods, VectorIndex};
 

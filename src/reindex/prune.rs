@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::source::{above, one_spelling};
 use super::{PAGE, Plan, ReindexError};
-use crate::gallery::{Gallery, ImportStatus, Journal, JournalEntry, ListQuery, Polarity, Reference, RunChanges};
+use crate::domain::{ImportStatus, Polarity, Reference};
+use crate::gallery::{Gallery, Journal, JournalEntry, ListQuery, RunChanges};
 
 /// The number of references to remove, and of all, by polarity.
 #[derive(Default)]

@@ -9,7 +9,8 @@ use maud::{DOCTYPE, Markup, html};
 use serde::Serialize;
 
 use super::{Outcome, Plan, ReindexError};
-use crate::gallery::{BrandId, Gallery, GalleryError, ImportStatus, Journal, JournalEntry, Mark, Polarity, RunChanges};
+use crate::domain::{BrandId, ImportStatus, Mark, Polarity};
+use crate::gallery::{Gallery, GalleryError, Journal, JournalEntry, RunChanges};
 use crate::index::Proof;
 use crate::page::{head, thumbnail, visible};
 use crate::photo::Doubt;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::ReindexError;
-use crate::gallery::{Action, Gallery};
+use crate::domain::Action;
+use crate::gallery::Gallery;
 use crate::screening::{CheckAnswer, ScreenError, Screener, Upload};
 use crate::verdict::Verdict;
 

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::align::{Alignment, VERSION};
+use crate::domain::Polarity;
 use crate::embed::{Embedding, ModelManifest};
-use crate::gallery::Polarity;
 use crate::photo::Sha256;
 
 pub use background::Background;

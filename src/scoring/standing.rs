@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{clopper_pearson, log_odds, shift};
-use crate::gallery::{Outcome, Polarity};
+use crate::domain::{Outcome, Polarity};
 use crate::photo::Sha256;
 
 /// The precision that blocks must have.

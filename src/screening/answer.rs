@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::align::{Alignment, LogoChange, Recolour};
-use crate::gallery::{Action, Decision, Kind, Polarity, Reference};
+use crate::domain::{Action, Decision, Kind, Polarity, Reference};
 use crate::photo::{PhotoError, Sha256};
 use crate::verdict::{Candidate, Judgement, LOGO_SEEN, Reason, Verdict};
 

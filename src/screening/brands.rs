@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use crate::gallery::{BrandId, Polarity, Policy, StoredPolicy};
+use crate::domain::{BrandId, Polarity, Policy, StoredPolicy};
 use crate::library::Library;
 use crate::scoring::Standing;
 use crate::verdict::Terms;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use crate::align::{
     Alignment, FoundLogo, LocalFeatures, QueryFeatures, StrongestKeypoints, align, find_logo, is_same_picture,
 };
+use crate::domain::{BrandId, Kind, Polarity, Reference};
 use crate::embed::{EmbedError, Embedding};
 use crate::enrolment::features;
-use crate::gallery::{BrandId, Kind, Polarity, Reference};
 use crate::library::{Filter, Found};
 use crate::photo::{Panel, Photo};
 use crate::scoring::Sighting;

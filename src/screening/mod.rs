@@ -16,11 +16,9 @@ use thiserror::Error;
 
 use crate::align::Vocabulary;
 use crate::decoder::Decoder;
+use crate::domain::{Action, Decision, Kind, Polarity};
 use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
-use crate::gallery::{
-    Action, Decision, FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, Kind, NewCase, Pair, Polarity,
-    StoredCheck, new_id,
-};
+use crate::gallery::{FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, NewCase, Pair, StoredCheck, new_id};
 use crate::library::{Filter, Found, Library};
 use crate::photo::{Photo, PhotoError, Sha256};
 use crate::scoring::{Scoring, logo_probability};

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use super::{CheckAnswer, Match, PhotoAnswer, Screener};
-use crate::gallery::{BrandId, GalleryError, Outcome, Polarity};
+use crate::domain::{BrandId, Outcome, Polarity};
+use crate::gallery::GalleryError;
 use crate::library::LibraryError;
 use crate::scoring::Standing;
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::{Examination, Listing, ScreenError, Screener, Settled};
-use crate::gallery::{Decision, Pair};
+use crate::domain::Decision;
+use crate::gallery::Pair;
 use crate::photo::Photo;
 
 impl Screener {

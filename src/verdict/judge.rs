@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use super::marks::{Logo, marks};
 use super::{Reason, Verdict};
 use crate::align::Alignment;
+use crate::domain::{Action, BrandId, Kind, Mark, Polarity, Policy};
 use crate::embed::ScoreThresholds;
-use crate::gallery::{Action, BrandId, Kind, Mark, Polarity, Policy};
 
 /// A copy that covers a smaller share of the photo than this is reported as a part of it.
 const PART_OF_PHOTO: f64 = 0.5;

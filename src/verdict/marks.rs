@@ -4,7 +4,7 @@
 use super::judge::{Candidate, Judgement, Terms};
 use super::{Reason, Verdict};
 use crate::align::LogoChange;
-use crate::gallery::{Action, BrandId, Kind, Polarity};
+use crate::domain::{Action, BrandId, Kind, Polarity};
 
 /// The probability from which on a logo counts as seen.
 pub const LOGO_SEEN: f32 = 0.5;

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::blocking::Response;
 use serde_json::{Value, json};
-use touchstone::gallery::Scope;
+use touchstone::domain::Scope;
 
 use crate::support::pictures::{photo, stolen};
 use crate::support::store::ObjectServer;

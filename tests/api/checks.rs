@@ -1,5 +1,5 @@
 use image::{ImageFormat, Rgb, RgbImage};
-use touchstone::gallery::Scope;
+use touchstone::domain::Scope;
 
 use crate::support::pictures::{blank, encode, jpeg, photo, scene, stolen};
 use crate::support::{TestApp, client_with, form, problem, real_photo};

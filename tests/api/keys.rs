@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use reqwest::blocking::{RequestBuilder, Response};
 use serde_json::{Value, json};
-use touchstone::gallery::Scope;
+use touchstone::domain::Scope;
 
 use crate::support::moderator::Moderator;
 use crate::support::pictures::photo;

@@ -13,7 +13,7 @@ use crate::support::{PASSWORD, TestApp};
 
 /// A browser with a signed-in moderator, whose account it creates.
 fn signed_in(app: &TestApp, name: &str) -> Option<Browser> {
-    app.account(name, touchstone::gallery::Role::Admin);
+    app.account(name, touchstone::domain::Role::Admin);
     let browser = Browser::start()?;
     sign_in(&browser, app, name);
     Some(browser)

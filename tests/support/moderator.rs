@@ -15,7 +15,7 @@ pub struct Moderator {
 impl Moderator {
     /// Makes the account and signs it in.
     pub fn new(app: &TestApp, name: &str) -> Self {
-        app.account(name, touchstone::gallery::Role::Moderator);
+        app.account(name, touchstone::domain::Role::Moderator);
         Self::sign_in(app, name)
     }
 

@@ -1,7 +1,5 @@
-use touchstone::gallery::{
-    Action, CaseStatus, Decision, Gallery, IdempotencyKey, Kind, ListQuery, Policy, QueueQuery, ReferenceState,
-    ReferenceUpdate,
-};
+use touchstone::domain::{Action, CaseStatus, Decision, Kind, Policy, ReferenceState};
+use touchstone::gallery::{Gallery, IdempotencyKey, ListQuery, QueueQuery, ReferenceUpdate};
 use touchstone::photo::{Doubt, Sha256};
 
 use crate::support::fixture;

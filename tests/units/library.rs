@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use touchstone::align::StrongestKeypoints;
 use touchstone::decoder::Decoder;
+use touchstone::domain::{Claim, Details, Polarity, Policy};
 use touchstone::embed::ModelManifest;
 use touchstone::enrolment::Enrolment;
-use touchstone::gallery::{Claim, Details, Gallery, Polarity, Policy};
+use touchstone::gallery::Gallery;
 use touchstone::index::IndexOptions;
 use touchstone::library::{Filter, Library};
 use touchstone::photo::Limits;

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
+use touchstone::domain::{Outcome, Polarity};
 use touchstone::embed::{Embedding, ModelManifest};
-use touchstone::gallery::{Outcome, Polarity};
 use touchstone::photo::Sha256;
 use touchstone::scoring::{
     Background, Logistic, Observation, REQUIRED_PRECISION, Scoring, Sighting, Standing, log_odds, precision_bound,

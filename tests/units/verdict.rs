@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use touchstone::align::{Alignment, LogoChange, Recolour};
+use touchstone::domain::{Action, BrandId, Kind, Polarity, Policy, ThresholdOverrides};
 use touchstone::embed::ScoreThresholds;
-use touchstone::gallery::{Action, BrandId, Kind, Polarity, Policy, ThresholdOverrides};
 use touchstone::scoring::log_odds;
 use touchstone::verdict::{Candidate, Facts, Judgement, Logo, Reason, Terms, Verdict, judge, undecidable, worst};
 

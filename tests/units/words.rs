@@ -4,7 +4,7 @@
 use clap::CommandFactory;
 use serde_json::Value;
 use touchstone::cli::Cli;
-use touchstone::gallery::Action;
+use touchstone::domain::Action;
 use touchstone::http::openapi_json;
 use touchstone::verdict::{Reason, Verdict};
 

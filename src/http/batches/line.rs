@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::gallery::check_field;
+use crate::domain::check_field;
 use crate::http::Problem;
 use crate::http::form::too_long;
 use crate::photo::PhotoError;

@@ -9,9 +9,8 @@ use super::auth::{HX_REDIRECT, Moderator, Nothing, Path, Query, Refusal, Signed}
 use super::flash::{Flash, flash_text};
 use super::queue::{FromQueue, QueueFilter, case_address, queue_address, to_case};
 use crate::console::{self, CasePage};
-use crate::gallery::{
-    Added, BrandId, CaseStatus, Claimed, Decision, Polarity, ReferenceState, VectorQuery, check_name, check_text,
-};
+use crate::domain::{BrandId, CaseStatus, Decision, Polarity, ReferenceState, check_name, check_text};
+use crate::gallery::{Added, Claimed, VectorQuery};
 use crate::http::App;
 use crate::http::cases::MAX_APPEAL;
 use crate::moderation::{Desk, DeskError, Finder, Judgement, Subject};

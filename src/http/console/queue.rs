@@ -7,7 +7,8 @@ use serde::Deserialize;
 use super::auth::{Moderator, Query, Refusal, Signed, form};
 use super::flash::{Flash, flash_text};
 use crate::console::{self, QueuePage};
-use crate::gallery::{CaseStatus, QueueQuery};
+use crate::domain::CaseStatus;
+use crate::gallery::QueueQuery;
 use crate::http::App;
 use crate::moderation::DeskError;
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::auth::{Moderator, Nothing, Path, Query, Refusal, Signed};
 use super::lookup::midnight;
 use crate::console::{self, OverviewPage};
-use crate::gallery::Role;
+use crate::domain::Role;
 use crate::http::App;
 use crate::moderation::{Statement, bundle};
 

@@ -4,9 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::gallery::{
-    BrandId, DETAIL_CAPS, Kind, Mark, Polarity, Quarantine, Reference, ReferenceState, ReferenceUpdate, check_field,
-};
+use crate::domain::{BrandId, DETAIL_CAPS, Kind, Mark, Polarity, Quarantine, Reference, ReferenceState, check_field};
+use crate::gallery::ReferenceUpdate;
 use crate::http::Problem;
 use crate::http::access::Caller;
 use crate::http::form::too_long;

@@ -12,8 +12,9 @@ use axum::response::{IntoResponse, Response};
 use super::access::{Called, Caller};
 use super::form::{Form, Json, Parts, Path, Query, Rules};
 use super::{App, Problem, fetched};
+use crate::domain::{BrandId, Claim, DETAIL_CAPS, Details, Reference, check_name};
 use crate::enrolment::Hygiene;
-use crate::gallery::{Added, BrandId, Claim, DETAIL_CAPS, Details, ListQuery, Reference, check_name};
+use crate::gallery::{Added, ListQuery};
 
 use bodies::{PageQuery, ReferenceBody, ReferenceForm, ReferencePage, ReferencePatch};
 

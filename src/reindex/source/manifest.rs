@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use super::spelling::Names;
 use super::table::{self, Columns, Shape};
 use super::{Item, Location, Refusal, Spot, Stores, Tell, unfit};
-use crate::gallery::{Details, Kind, Polarity};
+use crate::domain::{Details, Kind, Polarity};
 use crate::reindex::ReindexError;
 
 /// The columns of a brand's manifest.

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 
 use super::ReindexError;
-use crate::gallery::{Details, Polarity, check_field};
+use crate::domain::{Details, Polarity, check_field};
 
 pub(super) use archive::{not_read, unread_kind};
 pub(crate) use manifest::Bounds;

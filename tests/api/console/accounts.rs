@@ -1,4 +1,4 @@
-use touchstone::gallery::Role;
+use touchstone::domain::Role;
 
 use crate::support::moderator::{Moderator, client, login};
 use crate::support::{PASSWORD, TestApp};

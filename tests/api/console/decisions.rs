@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 use serde_json::{Value, json};
-use touchstone::gallery::Role;
+use touchstone::domain::Role;
 
 use super::{again, case, state};
 use crate::support::TestApp;

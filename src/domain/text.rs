@@ -1,9 +1,68 @@
-//! Checks of texts that callers send, before they are stored: ids, names and free text.
+//! Texts that callers send: names, ids and free text.
 
-use super::InvalidName;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
+use utoipa::ToSchema;
+
+/// A text that is not a valid name or code. The message says what was expected.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct InvalidName(pub String);
+
+impl InvalidName {
+    /// `text` is not one of the names of `what`.
+    pub(super) fn expected(what: &str, text: &str, names: &[&str]) -> Self {
+        let names = match names {
+            [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+            names => names.concat(),
+        };
+        Self(format!("{what} is {text:?}, expected {names}"))
+    }
+}
+
+/// A brand's short name: 1 to 64 of `a-z`, `0-9`, `-`, `_`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
+#[schema(value_type = String, pattern = "^[a-z0-9_-]{1,64}$", example = "acme")]
+pub struct BrandId(String);
+
+impl BrandId {
+    /// The name in the database and in JSON.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BrandId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for BrandId {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+        if (1..=64).contains(&text.len()) && text.bytes().all(fits) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName(format!("brand is {text:?}, expected 1 to 64 characters of a-z, 0-9, - and _")))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for BrandId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
 
 /// Why a text is rejected.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TextFault {
     /// The text is empty or only white space.
     #[error("{field} is empty or blank; send visible text, or leave the field out")]

@@ -1,4 +1,7 @@
+//! Policies: how a brand wants its matches answered.
+
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr};
 use thiserror::Error;
 use utoipa::ToSchema;
 
@@ -6,8 +9,11 @@ use super::check_name;
 use crate::embed::ScoreThresholds;
 
 /// What the marketplace should do with a listing, ordered by severity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema, Display, IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Action {
     /// Let the listing go live.
     Allow,
@@ -21,11 +27,7 @@ impl Action {
     /// The name in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Review => "review",
-            Self::Block => "block",
-        }
+        self.into()
     }
 }
 
@@ -178,7 +180,7 @@ impl Policy {
             || self.authorised_sellers.iter().any(|id| id.is_empty() || id.len() > 256)
         {
             return Err(PolicyError::Sellers(
-                "authorised_sellers holds an empty or over-long id or too many, expected at most 10000 ids of 1 to 256 bytes".to_owned(),
+                "authorised_sellers has an empty or over-long id or too many ids, expected at most 10000 ids of 1 to 256 bytes".to_owned(),
             ));
         }
         for id in &self.authorised_sellers {

@@ -1,16 +1,33 @@
-use std::fmt;
-use std::str::FromStr;
+//! References: what brands say about photos, and what intake found in them.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
-use thiserror::Error;
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
 
+use super::{BrandId, InvalidName};
 use crate::photo::{Doubt, Photo, Sha256};
 
 /// What a reference proves about a photo that matches it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = InvalidName, parse_err_fn = not_polarity)]
 pub enum Polarity {
     /// The brand's own photo.
     Authentic,
@@ -22,34 +39,35 @@ impl Polarity {
     /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Authentic => "authentic",
-            Self::Fake => "fake",
-        }
+        self.into()
     }
 }
 
-impl fmt::Display for Polarity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Polarity {
-    type Err = InvalidName;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "authentic" => Ok(Self::Authentic),
-            "fake" => Ok(Self::Fake),
-            other => Err(InvalidName(format!("polarity is {other:?}, expected authentic or fake"))),
-        }
-    }
+fn not_polarity(text: &str) -> InvalidName {
+    InvalidName::expected("polarity", text, Polarity::VARIANTS)
 }
 
 /// Whether a reference is a photo or a logo.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Default,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = InvalidName, parse_err_fn = not_kind)]
 pub enum Kind {
     /// A photo, or a drawing like one: a copy of it reuses the brand's work.
     #[default]
@@ -73,28 +91,31 @@ impl Kind {
     /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Photo => "photo",
-            Self::Logo => "logo",
-        }
+        self.into()
     }
 }
 
-impl FromStr for Kind {
-    type Err = InvalidName;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "photo" => Ok(Self::Photo),
-            "logo" => Ok(Self::Logo),
-            other => Err(InvalidName(format!("kind is {other:?}, expected photo or logo"))),
-        }
-    }
+fn not_kind(text: &str) -> InvalidName {
+    InvalidName::expected("kind", text, Kind::VARIANTS)
 }
 
 /// Whether a reference takes part in checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = InvalidName, parse_err_fn = not_state)]
 pub enum ReferenceState {
     /// Takes part in checks.
     Active,
@@ -112,13 +133,7 @@ impl ReferenceState {
     /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Disabled => "disabled",
-            Self::Quarantined => "quarantined",
-            Self::Staged => "staged",
-            Self::Retired => "retired",
-        }
+        self.into()
     }
 
     /// Whether the brand has the reference now: active, disabled or quarantined, neither staged nor retired.
@@ -128,69 +143,27 @@ impl ReferenceState {
     }
 }
 
-impl FromStr for ReferenceState {
-    type Err = InvalidName;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "active" => Ok(Self::Active),
-            "disabled" => Ok(Self::Disabled),
-            "quarantined" => Ok(Self::Quarantined),
-            "staged" => Ok(Self::Staged),
-            "retired" => Ok(Self::Retired),
-            other => Err(InvalidName(format!(
-                "state is {other:?}, expected active, disabled, quarantined, staged or retired"
-            ))),
-        }
-    }
-}
-
-/// A text that is not a valid name or code. The message says what was expected.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0}")]
-pub struct InvalidName(pub String);
-
-/// A brand's short name: 1 to 64 of `a-z`, `0-9`, `-`, `_`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
-#[schema(value_type = String, pattern = "^[a-z0-9_-]{1,64}$", example = "acme")]
-pub struct BrandId(String);
-
-impl BrandId {
-    /// The name in the database and in JSON.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for BrandId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for BrandId {
-    type Err = InvalidName;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
-        if (1..=64).contains(&text.len()) && text.bytes().all(fits) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidName(format!("brand is {text:?}, expected 1 to 64 characters of a-z, 0-9, - and _")))
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for BrandId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
+fn not_state(text: &str) -> InvalidName {
+    InvalidName::expected("state", text, ReferenceState::VARIANTS)
 }
 
 /// Why an active reference never leads to a block by itself. A match to a disputed one gets the verdict `conflict`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = InvalidName, parse_err_fn = not_mark)]
 pub enum Mark {
     /// It shows too little, or what many goods share: blank, a size chart, a plain box, a logo on white.
     Generic,
@@ -204,25 +177,12 @@ impl Mark {
     /// The name in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Generic => "generic",
-            Self::Overturned => "overturned",
-            Self::Disputed => "disputed",
-        }
+        self.into()
     }
 }
 
-impl FromStr for Mark {
-    type Err = InvalidName;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "generic" => Ok(Self::Generic),
-            "overturned" => Ok(Self::Overturned),
-            "disputed" => Ok(Self::Disputed),
-            other => Err(InvalidName(format!("mark is {other:?}, expected generic, overturned or disputed"))),
-        }
-    }
+fn not_mark(text: &str) -> InvalidName {
+    InvalidName::expected("mark", text, Mark::VARIANTS)
 }
 
 /// Why a reference is quarantined.
@@ -315,7 +275,7 @@ pub struct Claim {
 pub struct PhotoRecord {
     /// SHA-256 of the bytes; the photo is stored under it.
     pub sha256: Sha256,
-    /// The fingerprint: a perceptual hash (PDQ) of 256 bits.
+    /// The fingerprint: a perceptual hash of 256 bits.
     pub perceptual_hash: [u8; 32],
     /// Quality of the fingerprint, 0 (flat) to 100 (full of detail).
     pub quality: u8,

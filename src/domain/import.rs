@@ -1,0 +1,67 @@
+//! Imports of brands' archives.
+
+use serde::Serialize;
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
+
+use super::InvalidName;
+
+/// What a run did with a photo.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = InvalidName, parse_err_fn = not_status)]
+pub enum ImportStatus {
+    /// A new reference.
+    Added,
+    /// The reference exists, and its details change.
+    Changed,
+    /// The reference exists and stays the same.
+    Unchanged,
+    /// An earlier entry of this run has the same bytes.
+    Duplicate,
+    /// It contradicts another reference: added, but quarantined.
+    Conflict,
+    /// It cannot be read, or is not a usable photo.
+    Refused,
+    /// The source no longer names it: the reference is removed.
+    Removed,
+    /// A reference that a pruning run cannot judge, because its source exists but cannot be used this time. It stays.
+    Kept,
+}
+
+impl ImportStatus {
+    /// All statuses, in the order of a report.
+    pub const ALL: [Self; 8] = [
+        Self::Added,
+        Self::Changed,
+        Self::Removed,
+        Self::Kept,
+        Self::Unchanged,
+        Self::Duplicate,
+        Self::Conflict,
+        Self::Refused,
+    ];
+
+    /// The name in the database and in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+fn not_status(text: &str) -> InvalidName {
+    InvalidName::expected("status", text, ImportStatus::VARIANTS)
+}

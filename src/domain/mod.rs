@@ -1,0 +1,17 @@
+//! The words of the trade: brands, references, policies, decisions, permissions. Knows no database, no HTTP and no command line.
+
+mod access;
+mod case;
+mod import;
+mod policy;
+mod reference;
+mod text;
+
+pub use access::{Role, Scope, ScopeName};
+pub use case::{CaseStatus, Decision, Outcome};
+pub use import::ImportStatus;
+pub use policy::{Action, Policy, PolicyError, StoredPolicy, ThresholdOverrides};
+pub use reference::{
+    Claim, DETAIL_CAPS, Details, Kind, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState,
+};
+pub use text::{BrandId, InvalidName, TextFault, check_field, check_name, check_text};
