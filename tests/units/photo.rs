@@ -320,6 +320,24 @@ fn sixteen_bits_and_transparency_become_eight_bits_over_white() {
     assert_eq!(greys, [255, 127, 0]);
 }
 
+/// The length of a chunk is not believed: it may be 4 GB in a file of a few hundred bytes.
+#[test]
+fn metadata_that_extends_beyond_the_file_is_missing() {
+    let picture = scene(3);
+    let plain = encode(&picture, ImageFormat::WebP);
+    let side = |length: u32| (length - 1).to_le_bytes()[..3].to_vec();
+    for kind in [b"EXIF", b"ICCP"] {
+        let flags = if kind == b"EXIF" { 0x08 } else { 0x20 };
+        let header = [&[flags, 0, 0, 0], side(picture.width()).as_slice(), &side(picture.height())].concat();
+        let overlong = [kind.as_slice(), &0xffff_fff0_u32.to_le_bytes(), b"II*\0"].concat();
+        let chunks = [b"WEBPVP8X", 10_u32.to_le_bytes().as_slice(), &header, &plain[12..], &overlong].concat();
+        let size = u32::try_from(chunks.len()).unwrap().to_le_bytes();
+        let file = [b"RIFF", size.as_slice(), &chunks].concat();
+        let photo = Photo::decode(&file, &Limits::default()).unwrap();
+        assert_eq!(*photo.rgb(), picture);
+    }
+}
+
 /// A JPEG with an EXIF segment that has only an orientation.
 fn turned(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     let mut exif = b"\xff\xe1\x00\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();

@@ -84,10 +84,13 @@ fn other(bytes: &[u8], format: Format, decoder: ImageFormat, limits: &Limits) ->
     check_size(width, height, decoder.total_bytes(), limits)?;
 
     let orientation = match format {
-        Format::WebP => webp_orientation(&mut decoder),
+        Format::WebP => webp_orientation(bytes),
         _ => decoder.orientation().unwrap_or(Orientation::NoTransforms),
     };
-    let icc = decoder.icc_profile().ok().flatten();
+    let icc = match format {
+        Format::WebP => webp_chunk(bytes, *b"ICCP").map(<[u8]>::to_vec),
+        _ => decoder.icc_profile().ok().flatten(),
+    };
     let profile = match format {
         Format::Png => png_profile(bytes, icc.as_deref()),
         _ => icc.as_deref().and_then(icc_profile),
@@ -100,7 +103,7 @@ fn other(bytes: &[u8], format: Format, decoder: ImageFormat, limits: &Limits) ->
     if format == Format::Bmp {
         image = bmp::opaque_if_invisible(image);
     }
-    let damaged = format == Format::WebP && lossy_data(bytes).is_some_and(ends_in_zeros);
+    let damaged = format == Format::WebP && webp_chunk(bytes, *b"VP8 ").is_some_and(ends_in_zeros);
     Ok(Decoded { stored: Pixels { damaged, ..to_srgb.picture(image, false) }, orientation })
 }
 
@@ -143,15 +146,16 @@ pub(super) fn ends_in_zeros(coded: &[u8]) -> bool {
     coded.iter().rev().take(ZEROS).filter(|byte| **byte == 0).count() == ZEROS
 }
 
-/// The VP8 data of a still WebP picture (RFC 9649, section 2.5).
-fn lossy_data(webp: &[u8]) -> Option<&[u8]> {
+/// The data of a WebP's first chunk of this kind (RFC 9649, section 2.5). The crate `image` reserves the length that a chunk
+/// claims, which may be 4 GB in a small file; here a chunk that extends beyond the file is missing.
+fn webp_chunk(webp: &[u8], kind: [u8; 4]) -> Option<&[u8]> {
     let mut rest = webp.get(12..)?;
     loop {
-        let (kind, after) = rest.split_first_chunk::<4>()?;
+        let (found, after) = rest.split_first_chunk::<4>()?;
         let (length, after) = after.split_first_chunk::<4>()?;
         let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
         let (data, after) = after.split_at_checked(length)?;
-        if kind == b"VP8 " {
+        if *found == kind {
             return Some(data);
         }
         // Chunks have an even length.
@@ -160,9 +164,8 @@ fn lossy_data(webp: &[u8]) -> Option<&[u8]> {
 }
 
 /// Some programs write the prefix [`EXIF`] before EXIF in a WebP file.
-fn webp_orientation(decoder: &mut impl ImageDecoder) -> Orientation {
-    let exif = decoder.exif_metadata().ok().flatten();
-    let exif = exif.as_deref().map(|exif| exif.strip_prefix(EXIF).unwrap_or(exif));
+fn webp_orientation(webp: &[u8]) -> Orientation {
+    let exif = webp_chunk(webp, *b"EXIF").map(|exif| exif.strip_prefix(EXIF).unwrap_or(exif));
     exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
 }
 
