@@ -13,7 +13,7 @@
 //! # Modules
 //! Imports go downwards only. `cli` and `http` call [`screening`], [`enrolment`], [`reindex`] and [`backfill`], whose
 //! parts [`assembly`] opens. These call [`library`], which keeps [`gallery`] and [`index`] in step, and [`verdict`],
-//! which is pure and uses the gallery's types. [`scoring`] turns evidence into probabilities; [`align`], [`embed`] and
+//! which is pure. [`domain`] has the types that all of them share. [`scoring`] turns evidence into probabilities; [`align`], [`embed`] and
 //! [`photo`] are at the bottom. [`decoder`] decodes photos in other processes, [`keys`] recognises callers, and
 //! [`backup`] writes everything to one file and restores it. [`hygiene`] rejects unsuitable references, [`page`] is the
 //! frame of reports, and [`evaluate`] measures it all.
