@@ -151,7 +151,7 @@ fn compare(photo: &PhotoAnswer, near: Option<&Match>, reference: Option<&Referen
         section.compare aria-label="Comparison" {
             figure {
                 svg.laid viewBox=(format!("0 0 {width} {height}")) role="img" aria-label=(shown) {
-                    image href=(Picture::Photo(&photo.sha256).address(1200)) width=(width) height=(height) preserveAspectRatio="none" {}
+                    image href=(Picture::Photo(photo.sha256).address(1200)) width=(width) height=(height) preserveAspectRatio="none" {}
                     @if let Some(reference) = reference { (laid(reference, overlay, (width, height))) }
                 }
                 figcaption {
@@ -164,7 +164,7 @@ fn compare(photo: &PhotoAnswer, near: Option<&Match>, reference: Option<&Referen
             @if let (Some(reference), Some(near)) = (reference, near) {
                 figure {
                     a href=(format!("/console/references/{}", reference.id)) {
-                        img src=(Picture::Reference(&reference.photo.sha256.to_string()).address(1200)) alt=(format!("The {name}"))
+                        img src=(Picture::Reference(reference.photo.sha256).address(1200)) alt=(format!("The {name}"))
                             width=(reference.photo.width) height=(reference.photo.height);
                     }
                     figcaption {
@@ -195,7 +195,7 @@ fn laid(reference: &Reference, overlay: Option<&Overlay>, (width, height): (f64,
         top_left.1
     );
     let outline: Vec<String> = corners.iter().map(|[x, y]| format!("{:.1},{:.1}", x * width, y * height)).collect();
-    let picture = Picture::Reference(&reference.photo.sha256.to_string()).address(1200);
+    let picture = Picture::Reference(reference.photo.sha256).address(1200);
     html! {
         defs {
             clipPath #window { rect #pane width=(width / 2.0) height=(height) data-width=(width) {} }
@@ -292,7 +292,7 @@ fn photos(show: &CasePage<'_>) -> Markup {
                 @for photo in &answer.photos {
                     li {
                         a href=(link(photo.index, None)) aria-current=[(photo.index == pair.photo.index).then_some("true")] {
-                            (small(Picture::Photo(&photo.sha256), &format!("Photo {}", photo.index + 1)))
+                            (small(Picture::Photo(photo.sha256), &format!("Photo {}", photo.index + 1)))
                             span { (photo.index + 1) ": " (words(photo.verdict.as_str())) }
                         }
                     }

@@ -14,7 +14,7 @@ pub struct LookupPage<'a> {
     /// The signed-in moderator's session.
     pub session: &'a Session,
     /// The photo or reference to look up, with its description; `None` before one is chosen.
-    pub subject: Option<(Picture<'a>, String)>,
+    pub subject: Option<(Picture, String)>,
     /// The filters' values by name; `photo` or `reference` names the subject.
     pub chosen: &'a [(String, String)],
     /// The results, nearest first.
@@ -103,7 +103,7 @@ pub(super) fn result(near: &Near) -> Markup {
     html! {
         li {
             a data-row href=(format!("/console/references/{}", reference.id)) {
-                (small(Picture::Reference(&reference.photo.sha256.to_string()), &alt))
+                (small(Picture::Reference(reference.photo.sha256), &alt))
                 span.similarity { (format!("{similarity:.3}")) }
             }
             p {
@@ -126,12 +126,12 @@ pub fn reference(
 ) -> Markup {
     let (claim, photo) = (&reference.claim, &reference.photo);
     let details = claim.details.named().filter_map(|(name, _, text)| Some((name, text?)));
-    let sum = photo.sha256.to_string();
+    let sum = photo.sha256;
     let content = html! {
         h1 { (claim.polarity) " reference of " (claim.brand) }
         div.columns {
             figure {
-                img src=(Picture::Reference(&sum).address(1200)) alt=(format!("The {} reference of {}", claim.polarity, claim.brand)) width=(photo.width) height=(photo.height);
+                img src=(Picture::Reference(sum).address(1200)) alt=(format!("The {} reference of {}", claim.polarity, claim.brand)) width=(photo.width) height=(photo.height);
             }
             section {
                 dl.figures {

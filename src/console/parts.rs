@@ -6,17 +6,18 @@ use maud::{Markup, html};
 use crate::domain::{CaseStatus, Decision};
 use crate::gallery::{AuditEntry, Case};
 use crate::page::visible;
+use crate::photo::Sha256;
 
 /// The source of a small photo, by the SHA-256 of its bytes.
 #[derive(Debug, Clone, Copy)]
-pub enum Picture<'a> {
+pub enum Picture {
     /// A photo that a check or a look-up sent.
-    Photo(&'a str),
+    Photo(Sha256),
     /// A reference's photo.
-    Reference(&'a str),
+    Reference(Sha256),
 }
 
-impl Picture<'_> {
+impl Picture {
     /// The address of the version whose longer side has `side` pixels.
     #[must_use]
     pub fn address(self, side: u32) -> String {
@@ -34,7 +35,7 @@ pub fn encoded(text: &str) -> String {
 }
 
 /// A small photo in a grid.
-pub(super) fn small(picture: Picture<'_>, alt: &str) -> Markup {
+pub(super) fn small(picture: Picture, alt: &str) -> Markup {
     html! { img src=(picture.address(320)) alt=(alt) loading="lazy" decoding="async" width="320" height="320"; }
 }
 

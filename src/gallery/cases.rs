@@ -10,6 +10,7 @@ use super::queue::{rank_new, rank_seller};
 use super::store::{Gallery, GalleryError, optional, parsed, signed};
 use super::writer::Writing;
 use crate::domain::{CaseStatus, Decision, Polarity};
+use crate::photo::Sha256;
 
 /// A check that was not allowed, for moderators to decide.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -93,8 +94,8 @@ pub struct NewCase<'a> {
     pub verdict: &'a str,
     /// Brand, polarity, reference id and probability of the leading match.
     pub lead: Option<(&'a str, Polarity, &'a str, f64)>,
-    /// SHA-256 of the leading match's photo, in lower-case hex.
-    pub photo: Option<&'a str>,
+    /// SHA-256 of the leading match's photo.
+    pub photo: Option<Sha256>,
     /// An earlier check of the same photo and reference that was decided as fake, so that this one is, too.
     pub precedent: Option<&'a str>,
 }
@@ -176,7 +177,7 @@ pub(super) fn insert_case(
             polarity,
             reference,
             probability,
-            new.photo,
+            new.photo.map(|photo| photo.to_string()),
             if precedent.is_some() { "decided" } else { "open" },
             precedent.as_ref().map(|_| "fake"),
             precedent.as_ref().map(|_| PRECEDENT),

@@ -5,7 +5,6 @@ use crate::assembly::Parts;
 use crate::domain::{BrandId, CaseStatus, Claim, Decision, Details, Kind, Polarity, Reference};
 use crate::enrolment::Hygiene;
 use crate::gallery::{Added, Case, Claimed, Decided, QueueQuery, Undone};
-use crate::photo::Sha256;
 use crate::screening::{CheckAnswer, Match, PhotoAnswer};
 
 /// The account that acts, and its session.
@@ -223,8 +222,7 @@ impl Desk {
         let gallery = &self.parts.screener.gallery;
         let none = || DeskError::NoSuchPhoto { id: check_id.to_owned(), index };
         let photo = answer.photos.get(index).ok_or_else(none)?;
-        let sum: Sha256 = photo.sha256.parse().map_err(|_| none())?;
-        let bytes = gallery.upload(sum).map_err(|_| none())?;
+        let bytes = gallery.upload(photo.sha256).map_err(|_| none())?;
         let details = Details {
             product,
             source: Some(format!("case {check_id}, photo {index}")),

@@ -144,7 +144,6 @@ impl Desk {
         let gallery = &self.parts.screener.gallery;
         let now = Timestamp::now();
         for (photo, near) in of {
-            let Ok(sum) = photo.sha256.parse() else { continue };
             let Some(reference) = gallery.find(&near.reference_id)? else { continue };
             let mut keys = vec![reference.key];
             for other in &photo.matches {
@@ -153,12 +152,12 @@ impl Desk {
                 keys.extend(other.filter(same_group).map(|other| other.key));
             }
             // A listing may show one photo twice, and near-duplicates refer to each other.
-            keys.retain(|&key| !pairs.iter().any(|pair| (pair.key, pair.photo) == (key, sum)));
-            let look = self.look(sum);
+            keys.retain(|&key| !pairs.iter().any(|pair| (pair.key, pair.photo) == (key, photo.sha256)));
+            let look = self.look(photo.sha256);
             pairs.extend(keys.into_iter().map(|key| Pair {
                 key,
                 check_id: answer.id.clone(),
-                photo: sum,
+                photo: photo.sha256,
                 look: look.clone(),
                 seller_id: answer.listing.seller_id.clone(),
                 decision,
@@ -200,7 +199,7 @@ impl Desk {
         let known = gallery.decided_pairs([reference.key])?;
         Ok(known.iter().chain(new).any(|pair| {
             (&pair.check_id, pair.key, pair.decision) == (&answer.id, reference.key, Decision::NoMatch)
-                && pair.photo.to_string() == photo.sha256
+                && pair.photo == photo.sha256
         }))
     }
 }

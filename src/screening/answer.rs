@@ -53,7 +53,8 @@ pub struct PhotoAnswer {
     /// The file's name as sent.
     pub name: Option<String>,
     /// SHA-256 of the bytes, 64 hex digits.
-    pub sha256: String,
+    #[schema(value_type = String)]
+    pub sha256: Sha256,
     /// Width in pixels, upright; absent when it could not be decoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
@@ -227,7 +228,7 @@ impl PhotoAnswer {
         Self {
             index,
             name,
-            sha256: sha256.to_string(),
+            sha256,
             width: None,
             height: None,
             quality: None,
@@ -260,17 +261,14 @@ impl PhotoAnswer {
         self.matches.iter().find(decides)
     }
 
-    pub(super) fn see(&mut self, (width, height): (u32, u32), quality: u8, frames: u32) {
-        self.width = Some(width);
-        self.height = Some(height);
-        self.quality = Some(quality);
-        self.frames = (frames > 1).then_some(frames);
+    pub(super) fn decoded(self, (width, height): (u32, u32), quality: u8, frames: u32) -> Self {
+        let frames = (frames > 1).then_some(frames);
+        Self { width: Some(width), height: Some(height), quality: Some(quality), frames, ..self }
     }
 
-    pub(super) fn judged(&mut self, judgement: &Judgement) {
-        self.verdict = judgement.verdict;
-        self.action = judgement.action;
-        self.reasons = judgement.reasons.iter().copied().map(ReasonText::from).collect();
+    pub(super) fn judged(self, judgement: &Judgement) -> Self {
+        let reasons = judgement.reasons.iter().copied().map(ReasonText::from).collect();
+        Self { verdict: judgement.verdict, action: judgement.action, reasons, ..self }
     }
 }
 

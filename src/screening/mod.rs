@@ -3,11 +3,11 @@
 mod answer;
 mod brands;
 mod look;
+mod one_photo;
 mod outcomes;
 mod settled;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -16,20 +16,21 @@ use thiserror::Error;
 
 use crate::align::Vocabulary;
 use crate::decoder::Decoder;
-use crate::domain::{Action, Decision, Kind, Polarity};
-use crate::embed::{EmbedError, Embedder, Embedding, Pending, ScoreThresholds};
-use crate::gallery::{FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, NewCase, Pair, StoredCheck, new_id};
-use crate::library::{Filter, Found, Library};
-use crate::photo::{Photo, PhotoError, Sha256};
-use crate::scoring::{Scoring, logo_probability};
+use crate::domain::Action;
+use crate::embed::{EmbedError, Embedder, Embedding, Pending};
+use crate::gallery::{FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, NewCase, StoredCheck, new_id};
+use crate::library::{Filter, Library};
+use crate::photo::{PhotoError, Sha256};
+use crate::scoring::Scoring;
 use crate::telemetry;
-use crate::verdict::{Candidate, Facts, Judgement, LOGO_SEEN, Logo, Reason, Verdict, judge, undecidable, worst};
+use crate::verdict::{Judgement, Reason, undecidable, worst};
 
 pub use answer::{
     CheckAnswer, Listing, Match, OtherColour, Overlay, PhotoAnswer, PhotoFault, ReasonText, Settled, Versions,
 };
 use brands::Brands;
 pub use look::{Examination, Held, Inside, LOOK_BELOW};
+use one_photo::{Decisive, Started};
 pub use outcomes::{Finding, OutcomeError};
 
 /// Longer side, in pixels, of the copy of a photo stored while its embedding is computed.
@@ -263,7 +264,7 @@ impl Screener {
                     let probability = near.probability.map_or(0.5, f64::from);
                     (near.brand.as_str(), near.polarity, near.reference_id.as_str(), probability)
                 }),
-                photo: answer.leading_photo().map(|photo| photo.sha256.as_str()),
+                photo: answer.leading_photo().map(|photo| photo.sha256),
                 precedent: precedent.as_deref(),
             }),
         };
@@ -407,192 +408,6 @@ impl Screener {
         Ok(joined.collect())
     }
 
-    fn decode(&self, bytes: &[u8]) -> Result<Photo, PhotoError> {
-        let started = Instant::now();
-        let photo = self.decoder.decode(bytes);
-        telemetry::decoded(started.elapsed());
-        photo
-    }
-
-    fn start(&self, index: usize, upload: &Upload, patient: bool) -> Result<Started, ScreenError> {
-        match self.decode(&upload.bytes) {
-            Ok(photo) => {
-                let same = self.same(&photo);
-                // A photo that is invisible on white is judged on black, where its references are compared. A photo of
-                // which a part vanishes on white is judged on both: on white alone, a dark edge would hide a picture in
-                // white.
-                let (photo, on_black) = photo.on_each_ground();
-                let quality = photo.quality().max(on_black.as_ref().map_or(0, Photo::quality));
-                let size = (photo.width(), photo.height());
-                let ground = self.submit(photo, patient)?;
-                let on_black = on_black.map(|photo| self.submit(photo, patient)).transpose()?;
-                Ok(Started::Seen { ground, on_black, quality, size, same })
-            }
-            Err(broken @ PhotoError::Broken { .. }) => Ok(Started::Broken(PhotoFault::from(&broken))),
-            Err(source) => Err(ScreenError::Photo { index, source }),
-        }
-    }
-
-    fn submit(&self, photo: Photo, patient: bool) -> Result<Ground, ScreenError> {
-        let pending = if patient { self.embedder.submit_patiently(&photo)? } else { self.embedder.submit(&photo)? };
-        // Twenty photos of a request may wait here: each is stored at the size that verification uses.
-        Ok(Ground { photo: Box::new(photo.shrunk(KEPT_SIDE)), pending })
-    }
-
-    /// Examines a photo on one ground, or on both.
-    fn seen(
-        &self,
-        photo: &Photo,
-        pending: Pending,
-        on_black: Option<Ground>,
-        same: Vec<Found>,
-    ) -> Result<Examination, ScreenError> {
-        let mut examination = self.examine_beside(photo, &pending.wait()?, same)?;
-        if let Some(Ground { photo, pending }) = on_black {
-            examination.add(self.examine_beside(&photo, &pending.wait()?, Vec::new())?);
-        }
-        Ok(examination)
-    }
-
-    fn finish(
-        &self,
-        index: usize,
-        look: Started,
-        upload: &Upload,
-        listing: &Listing,
-        brands: &mut Brands,
-    ) -> Result<Finished, ScreenError> {
-        let (mut hit, mut precedent) = (None, None);
-        let mut answer = PhotoAnswer::unseen(index, upload.name.clone(), Sha256::of(&upload.bytes));
-        let judgement = match look {
-            Started::Broken(fault) => {
-                answer.fault = Some(fault);
-                undecidable(Reason::PhotoBroken)
-            }
-            Started::Seen { ground: Ground { photo, pending }, on_black, quality, size, same } => {
-                answer.see(size, quality, photo.frames());
-                let by_look = on_black.is_none();
-                match self.seen(&photo, pending, on_black, same) {
-                    Ok(mut examination) => {
-                        answer.views = examination.views;
-                        let decided = self.decided_before(&examination, (&photo, by_look), listing)?;
-                        answer.settled = self.leave_out_settled(&mut examination, &decided)?;
-                        let (mut judgement, matches) = self.judge(&examination, &answer, listing, brands)?;
-                        answer.matches = matches;
-                        if !answer.settled.is_empty() {
-                            judgement.reasons.push(Reason::SettledByPerson);
-                        }
-                        if judgement.action == Action::Allow && photo.has_more_frames() {
-                            judgement = undecidable(Reason::FramesNotJudged);
-                        }
-                        if judgement.action != Action::Allow {
-                            let hash = photo.fingerprint().hash;
-                            answer.perceptual_hash = Some(Sha256(hash).to_string());
-                            let decisive = judgement.decisive.map(|place| &examination.held[place]);
-                            let key = decisive.map(|held| held.found.key);
-                            // A logo is on many unlike photos; that is not suspicious.
-                            hit = key
-                                .filter(|_| decisive.is_some_and(|held| held.kind() == Kind::Photo))
-                                .map(|key| (key, hash));
-                            // Only the photo of a known fake, beyond doubt, follows an earlier decision.
-                            let plain = judgement.verdict == Verdict::KnownFakeMatch
-                                && judgement.decisive.is_some_and(|at| examination.held[at].found.entry.mark.is_none());
-                            let fake = |pair: &&Pair| pair.decision == Decision::Fake && Some(pair.key) == key;
-                            let found = decided.iter().find(fake).filter(|_| plain);
-                            precedent = found.map(|pair| pair.check_id.clone());
-                        }
-                        judgement
-                    }
-                    Err(ScreenError::Embed(EmbedError::Failed(reason))) => {
-                        tracing::error!(%reason, "a photo is undecidable because the model failed");
-                        undecidable(Reason::ModelFailed)
-                    }
-                    Err(other) => return Err(other),
-                }
-            }
-        };
-        telemetry::judged(judgement.verdict.as_str());
-        answer.judged(&judgement);
-        Ok(Finished { judgement, answer, hit, precedent })
-    }
-
-    fn judge(
-        &self,
-        examination: &Examination,
-        photo: &PhotoAnswer,
-        listing: &Listing,
-        brands: &mut Brands,
-    ) -> Result<(Judgement, Vec<Match>), ScreenError> {
-        let model = self.embedder.manifest().thresholds;
-        let facts = Facts {
-            quality: photo.quality.unwrap_or_default(),
-            seller_id: listing.seller_id.as_deref(),
-            claimed_brand: listing.brand.as_deref(),
-        };
-        let (candidates, judgement) = self.weigh(examination, facts, brands);
-        let shown = shown(&candidates, &judgement, &model, self.matches);
-        let references = self.gallery.by_keys(shown.iter().map(|&place| examination.held[place].found.key))?;
-        let named = shown.into_iter().filter_map(|place| {
-            let held = &examination.held[place];
-            let reference = references.get(&held.found.key)?;
-            let candidate = &candidates[place];
-            let thresholds = brands.terms(&candidate.brand).policy.thresholds(&model);
-            let threshold = match candidate.kind {
-                Kind::Photo => thresholds.relevance(candidate.polarity == Polarity::Fake),
-                Kind::Logo => LOGO_SEEN,
-            };
-            Some(Match::held(reference, candidate, threshold))
-        });
-        let matches = named.collect();
-        Ok((judgement, matches))
-    }
-
-    /// The judgement of a photo without data about its listing.
-    #[must_use]
-    pub fn verdict_on(&self, photo: &Photo, examination: &Examination) -> Judgement {
-        let facts = Facts { quality: photo.quality(), ..Facts::default() };
-        self.weigh(examination, facts, &mut Brands::new()).1
-    }
-
-    /// The candidates of an examination, in its order, and the judgement on them.
-    fn weigh(&self, examination: &Examination, facts: Facts<'_>, brands: &mut Brands) -> (Vec<Candidate>, Judgement) {
-        for held in &examination.held {
-            brands.meet(&held.found.entry.brand, &self.library);
-        }
-        let candidates: Vec<Candidate> = examination.held.iter().map(|held| self.candidate(held, brands)).collect();
-        let model = &self.embedder.manifest().thresholds;
-        let judgement = judge(&candidates, facts, model, |brand| brands.terms(brand));
-        (candidates, judgement)
-    }
-
-    fn candidate(&self, held: &Held, brands: &Brands) -> Candidate {
-        let (brand, polarity) = (&held.found.entry.brand, held.found.polarity());
-        let shift = brands.shift(brand, polarity);
-        let kind = held.kind();
-        let (score, probability) = match kind {
-            Kind::Photo => (
-                self.scoring.probability(held.evidence, polarity, 0.0),
-                self.scoring.probability(held.evidence, polarity, shift),
-            ),
-            // Outcomes and certificates are about copies of photos.
-            Kind::Logo => (logo_probability(held.evidence), logo_probability(held.evidence)),
-        };
-        Candidate {
-            brand: (**brand).clone(),
-            polarity,
-            similarity: held.sighting.similarity,
-            evidence: held.evidence,
-            score,
-            probability,
-            alignment: held.sighting.alignment,
-            mark: held.found.entry.mark,
-            same_file: held.same_file,
-            kind,
-            logo: (kind == Kind::Logo)
-                .then(|| Logo { changes: held.logo.map(|found| found.changes()).unwrap_or_default() }),
-        }
-    }
-
     fn versions(&self, brands: &Brands) -> Versions {
         Versions {
             touchstone: env!("CARGO_PKG_VERSION").to_owned(),
@@ -604,9 +419,6 @@ impl Screener {
     }
 }
 
-/// Key of the reference that decided a photo's verdict, and the photo's perceptual hash.
-type Decisive = (u64, [u8; 32]);
-
 /// The results of screening a listing.
 struct Screened {
     answer: CheckAnswer,
@@ -616,53 +428,9 @@ struct Screened {
     precedent: Option<String>,
 }
 
-/// The results of screening one photo.
-struct Finished {
-    judgement: Judgement,
-    answer: PhotoAnswer,
-    hit: Option<Decisive>,
-    precedent: Option<String>,
-}
-
-/// A photo in work; `on_black` is present if a part of the photo vanishes on white.
-enum Started {
-    Seen { ground: Ground, on_black: Option<Ground>, quality: u8, size: (u32, u32), same: Vec<Found> },
-    Broken(PhotoFault),
-}
-
-/// A photo on one ground, and its pending embedding.
-struct Ground {
-    photo: Box<Photo>,
-    pending: Pending,
-}
-
-/// Indices of the candidates that an answer names: those that reach or nearly reach a threshold, most probable first,
-/// and always the decisive one.
-fn shown(candidates: &[Candidate], judgement: &Judgement, model: &ScoreThresholds, most: usize) -> Vec<usize> {
-    let worth = |candidate: &Candidate| {
-        candidate.probability >= WORTH_NAMING
-            || candidate.similarity >= model.lookalike
-            || (candidate.kind == Kind::Photo
-                && candidate.alignment.is_some_and(|found| found.inliers >= model.lookalike_inliers as usize))
-    };
-    let mut shown: Vec<usize> = (0..candidates.len()).filter(|&place| worth(&candidates[place])).collect();
-    shown.sort_by(|&a, &b| {
-        let (a, b) = (&candidates[a], &candidates[b]);
-        b.evidence.total_cmp(&a.evidence).then(b.similarity.total_cmp(&a.similarity))
-    });
-    shown.truncate(most);
-    if let Some(decisive) = judgement.decisive
-        && !shown.contains(&decisive)
-    {
-        shown.truncate(most.saturating_sub(1));
-        shown.push(decisive);
-    }
-    shown
-}
-
 /// Each photo with its SHA-256.
 fn photos(uploads: &[Upload], answer: &CheckAnswer) -> Vec<(Sha256, Bytes)> {
-    let sums = answer.photos.iter().filter_map(|photo| photo.sha256.parse().ok());
+    let sums = answer.photos.iter().map(|photo| photo.sha256);
     sums.zip(uploads).map(|(sum, upload)| (sum, upload.bytes.clone())).collect()
 }
 

@@ -107,7 +107,7 @@ impl CheckAnswer {
             check_id: self.id.clone(),
             brand: near.brand.parse().ok()?,
             polarity: near.polarity,
-            photo: photo.sha256.parse().ok()?,
+            photo: photo.sha256,
             confirmed: finding.confirmed,
             score: f64::from(near.score?),
             scoring: self.versions.scoring.clone(),

@@ -72,8 +72,7 @@ pub(super) async fn near(
     app.page(move |app| {
         let desk = app.desk();
         let photo = desk.view(&id, query.photo.map(|photo| (photo, None)))?.pair.photo;
-        let none = || DeskError::NoSuchPhoto { id: id.clone(), index: photo.index };
-        let subject = Subject::Photo(photo.sha256.parse().map_err(|_| none())?);
+        let subject = Subject::Photo(photo.sha256);
         let mut groups = Vec::new();
         for (name, polarity) in [("Known fakes", Polarity::Fake), ("Authentic", Polarity::Authentic)] {
             let query = VectorQuery {

@@ -32,20 +32,18 @@ pub(super) async fn page(
             Some(subject) => Finder(&desk).find(subject, &query(&all)?, SHOWN)?,
             None => Vec::new(),
         };
-        let sum = match &subject {
-            Some(Subject::Photo(sum)) => Some((sum.to_string(), true)),
+        let shown = match &subject {
+            Some(Subject::Photo(sum)) => Some((Picture::Photo(*sum), "The photo that you look up")),
             Some(Subject::Reference(id)) => {
                 let reference = desk.parts().screener.gallery.find(id)?;
-                reference.map(|reference| (reference.photo.sha256.to_string(), false))
+                let picture = reference.map(|reference| Picture::Reference(reference.photo.sha256));
+                picture.map(|picture| (picture, "The reference that you look up"))
             }
             None => None,
         };
         let show = LookupPage {
             session: &moderator.session,
-            subject: sum.as_ref().map(|(sum, sent)| match sent {
-                true => (Picture::Photo(sum), "The photo that you look up".to_owned()),
-                false => (Picture::Reference(sum), "The reference that you look up".to_owned()),
-            }),
+            subject: shown.map(|(picture, alt)| (picture, alt.to_owned())),
             chosen: &all,
             found: &found,
             brands: &desk.parts().screener.library.brand_ids(),
