@@ -236,6 +236,7 @@ impl Config {
             ("index.ef_search", self.index.ef_search, 1..=10_000),
             ("index.keep", self.index.keep, 1..=1_000),
             ("decoder.max_seconds", usize::try_from(self.decoder.max_seconds).unwrap_or(usize::MAX), 1..=3_600),
+            ("decoder.max_photos", usize::try_from(self.decoder.max_photos).unwrap_or(usize::MAX), 1..=1_000_000_000),
             ("retention.photos_days", self.retention.photos_days as usize, 0..=36_500),
             ("retention.checks_days", self.retention.checks_days as usize, 0..=36_500),
             ("checks.flood.listings", self.checks.flood.listings, 1..=100_000),

@@ -29,6 +29,8 @@ pub struct DecoderOptions {
     pub apart: bool,
     /// Seconds that one photo may take before its process is killed.
     pub max_seconds: u64,
+    /// Photos that a process decodes before a new one replaces it: a decoder may lose memory with each.
+    pub max_photos: u32,
     /// The program to start; `None` for this program. Tests set another.
     #[serde(skip)]
     pub program: Option<PathBuf>,
@@ -36,7 +38,7 @@ pub struct DecoderOptions {
 
 impl Default for DecoderOptions {
     fn default() -> Self {
-        Self { apart: true, max_seconds: 20, program: None }
+        Self { apart: true, max_seconds: 20, max_photos: 10_000, program: None }
     }
 }
 

@@ -26,6 +26,8 @@ const STARTS: usize = 3;
 pub(super) struct Pool {
     limits: Limits,
     longest: Duration,
+    /// Photos per process.
+    most: u32,
     program: PathBuf,
     idle: Mutex<Vec<Process>>,
 }
@@ -37,6 +39,7 @@ impl Pool {
         Self {
             limits: limits.clone(),
             longest: Duration::from_secs(options.max_seconds.max(1)),
+            most: options.max_photos.max(1),
             program: options.program.clone().unwrap_or_else(own),
             idle: Mutex::default(),
         }
@@ -70,7 +73,10 @@ impl Pool {
         let answer = process.pixels(bytes, Instant::now() + self.longest, self.limits.max_pixels);
         match answer {
             Ok(answer) => {
-                self.idle.lock().push(process);
+                process.photos += 1;
+                if process.photos < self.most {
+                    self.idle.lock().push(process);
+                }
                 Ok(answer.map_err(|said| said.error(format)))
             }
             Err(error) => {
@@ -110,6 +116,8 @@ impl Pool {
 struct Process {
     child: Child,
     socket: UnixStream,
+    /// Photos decoded so far.
+    photos: u32,
 }
 
 impl Process {
@@ -124,7 +132,7 @@ impl Process {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let process = Self { child, socket };
+        let process = Self { child, socket, photos: 0 };
         let terms = Terms { limits: limits.clone(), seconds: longest.as_secs() };
         let mut timed = Timed { socket: &process.socket, until: Instant::now() + START };
         write_message(&mut timed, &terms)?;

@@ -16,7 +16,7 @@ use crate::support::service::Service;
 use crate::support::{TestApp, fixture, form};
 
 fn apart(program: &Path, max_seconds: u64) -> DecoderOptions {
-    DecoderOptions { apart: true, max_seconds, program: Some(program.to_owned()) }
+    DecoderOptions { max_seconds, program: Some(program.to_owned()), ..DecoderOptions::default() }
 }
 
 fn touchstone() -> PathBuf {
@@ -254,6 +254,23 @@ fn without_a_process_to_decode_a_check_fails_and_never_says_no_match() {
     let answer = app.post_form("/v1/checks", form(&[&photo(1)], &[]));
     assert_eq!(answer.headers()["retry-after"], "5");
     crate::support::problem(answer, 503, "decoder-unavailable");
+}
+
+/// A decoder may lose a little memory with each photo, and a service decodes millions.
+#[test]
+fn a_decoding_process_is_replaced_after_so_many_photos() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (program, started) = (folder.path().join("decoder"), folder.path().join("started"));
+    let script =
+        format!("#!/bin/sh\necho >> '{}'\nexec '{}' \"$@\"\n", started.display(), env!("CARGO_BIN_EXE_touchstone"));
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let options = DecoderOptions { max_photos: 2, program: Some(program), ..DecoderOptions::default() };
+    let decoder = Decoder::new(&Limits::default(), &options);
+    for seed in 0..5 {
+        decoder.decode(&photo(seed)).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&started).unwrap().lines().count(), 3);
 }
 
 #[test]
