@@ -45,6 +45,7 @@ pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> Result<Exit, Fai
         Some(kept) => vec![kept; sources.len()],
         None => bench.fit(&sources, &galleries, args)?,
     };
+    let decoder = Decoder::new(&config.photo, &config.decoder);
     let mut reports = Vec::new();
     for (((source, gallery), scoring), baselines) in sources.iter().zip(&galleries).zip(scorings).zip(&baselines) {
         let (id, fitted_on) = (scoring.id().to_owned(), scoring.fitted_on.clone());
@@ -52,7 +53,7 @@ pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> Result<Exit, Fai
         let records: Vec<Record> = observed.into_iter().map(|one| one.record).collect();
         let report = Report::of(records, source, baselines, fitted_on);
         let out = if sources.len() == 1 { args.out.clone() } else { args.out.join(&source.name) };
-        report.write(&out, &versions(&embedder, &id), &source.dataset)?;
+        report.write(&out, &versions(&embedder, &id), (&source.dataset, &decoder))?;
         report.print(&source.name, &out);
         reports.push((source.name.as_str(), report));
     }
@@ -226,7 +227,12 @@ impl Report {
         SourceFigures { source, photos: self.records.len(), fitted_on: &self.fitted_on, all: &self.all }
     }
 
-    fn write(&self, out: &Path, versions: &[(String, String)], dataset: &Dataset) -> Result<(), Failure> {
+    fn write(
+        &self,
+        out: &Path,
+        versions: &[(String, String)],
+        (dataset, decoder): (&Dataset, &Decoder),
+    ) -> Result<(), Failure> {
         let failed = |path: &Path, source| Failure::File { path: path.display().to_string(), source };
         std::fs::create_dir_all(out).map_err(|source| failed(out, source))?;
         let write = |name: &str, bytes: &[u8]| {
@@ -243,7 +249,7 @@ impl Report {
             all: &self.all,
         };
         write("figures.json", &serde_json::to_vec_pretty(&file)?)?;
-        let picture = |path: &str| thumbnail(&std::fs::read(dataset.file(path)).ok()?);
+        let picture = |path: &str| thumbnail(decoder, &std::fs::read(dataset.file(path)).ok()?);
         let page = render("touchstone evaluation", versions, &self.fit, &self.test, &self.all, &self.records, &picture);
         write("report.html", page.as_bytes())
     }

@@ -12,8 +12,8 @@ use crate::config::Config;
 use crate::domain::ImportStatus;
 use crate::gallery::{Gallery, GalleryError, JournalEntry};
 use crate::reindex::{
-    Outcome, Plan, Progress, Report, ShadowReport, Sources, Tools, build_proven, prepare_report, reindex as run,
-    report_folder, shadow, write_report,
+    Outcome, Photos, Plan, Progress, Report, ShadowReport, Sources, Tools, build_proven, prepare_report,
+    reindex as run, report_folder, shadow, write_report,
 };
 
 /// The greatest number of references in doubt that the terminal shows.
@@ -60,7 +60,8 @@ fn one_brand(config: &Config, args: &ReindexArgs, gallery: &Arc<Gallery>, plan: 
     if !args.json {
         print(&outcome, plan.dry_run)?;
     }
-    let page = write_report(&outcome, gallery, &place)?;
+    let photos = Photos { gallery, decoder: &tools.enrolment.decoder };
+    let page = write_report(&outcome, photos, &place)?;
     if args.json {
         document!("{}", json!({ "event": "report", "report": outcome.report, "page": page }));
     } else {

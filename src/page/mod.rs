@@ -6,6 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, PreEscaped, html};
 
+use crate::decoder::Decoder;
+
 /// Content-Security-Policy: nothing is fetched and no script runs, whatever a path or an image contains.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
@@ -38,11 +40,9 @@ pub fn visible(path: &str) -> String {
     path.chars().map(|c| if hidden(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
-/// A small JPEG of an image as a `data:` URI; `None` if the bytes cannot be decoded.
+/// A small JPEG of a photo as a `data:` URI; `None` if the bytes cannot be decoded.
 #[must_use]
-pub fn thumbnail(bytes: &[u8]) -> Option<String> {
-    let picture = image::load_from_memory(bytes).ok()?.thumbnail(160, 160).into_rgb8();
-    let mut small = Vec::new();
-    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut small, 75).encode_image(&picture).ok()?;
+pub fn thumbnail(decoder: &Decoder, bytes: &[u8]) -> Option<String> {
+    let small = decoder.decode(bytes).ok()?.as_seen().shrunk(160).to_jpeg(75).ok()?;
     Some(format!("data:image/jpeg;base64,{}", STANDARD.encode(small)))
 }

@@ -37,7 +37,7 @@ use ledger::Ledger;
 use prune::{Shares, guard, mark_removed};
 pub use publish::build_proven;
 use publish::publish;
-pub use report::{Phases, PublishedRun, Report, prepare as prepare_report, write as write_report};
+pub use report::{Phases, Photos, PublishedRun, Report, prepare as prepare_report, write as write_report};
 pub use shadow::{Flip, Replay, ShadowReport, shadow};
 pub(crate) use source::{Bounds, Columns, Location, Shape, rows};
 pub use source::{Sources, Stores};

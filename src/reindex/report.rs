@@ -9,11 +9,12 @@ use maud::{DOCTYPE, Markup, html};
 use serde::Serialize;
 
 use super::{Outcome, Plan, ReindexError};
+use crate::decoder::Decoder;
 use crate::domain::{BrandId, ImportStatus, Mark, Polarity};
 use crate::gallery::{Gallery, GalleryError, Journal, JournalEntry, RunChanges};
 use crate::index::Proof;
 use crate::page::{head, thumbnail, visible};
-use crate::photo::Doubt;
+use crate::photo::{Doubt, Sha256};
 
 /// Number of journal entries that one query reads.
 const PAGE: usize = 500;
@@ -128,16 +129,31 @@ pub fn prepare(folder: &Path) -> Result<(), ReindexError> {
     tried.map(drop).map_err(|error| ReindexError::report(folder, &error))
 }
 
+/// The photos that a report shows.
+#[derive(Clone, Copy)]
+pub struct Photos<'a> {
+    /// The gallery that stores them.
+    pub gallery: &'a Gallery,
+    /// Decodes them.
+    pub decoder: &'a Decoder,
+}
+
+impl Photos<'_> {
+    fn thumbnail(self, sha256: Sha256) -> Option<String> {
+        thumbnail(self.decoder, &self.gallery.photo(sha256).ok()?)
+    }
+}
+
 /// Writes `report.json` and `report.html` into a folder and returns the page's path.
 ///
 /// # Errors
 /// When the journal cannot be read or the folder not be written.
-pub fn write(outcome: &Outcome, gallery: &Gallery, folder: &Path) -> Result<PathBuf, ReindexError> {
+pub fn write(outcome: &Outcome, photos: Photos<'_>, folder: &Path) -> Result<PathBuf, ReindexError> {
     let failed = |error: io::Error| ReindexError::report(folder, &error);
     let json = folder.join("report.json");
     write_json(outcome, &json)?.map_err(failed)?;
     let page = folder.join("report.html");
-    let text = page_of(outcome, gallery)?.into_string();
+    let text = page_of(outcome, photos)?.into_string();
     std::fs::write(&page, text).map_err(failed)?;
     Ok(page)
 }
@@ -191,7 +207,7 @@ impl Lines {
     }
 }
 
-fn page_of(outcome: &Outcome, gallery: &Gallery) -> Result<Markup, GalleryError> {
+fn page_of(outcome: &Outcome, photos: Photos<'_>) -> Result<Markup, GalleryError> {
     let report = &outcome.report;
     let title = format!("touchstone reindex of {}", report.brand);
     let sections = [
@@ -216,10 +232,10 @@ fn page_of(outcome: &Outcome, gallery: &Gallery) -> Result<Markup, GalleryError>
     ];
     let listed = sections.map(|(status, name, note)| {
         let entries = outcome.journal.entries(status, None, SHOWN)?;
-        Ok(section(name, note, report.count(status), &entries, gallery))
+        Ok(section(name, note, report.count(status), &entries, photos))
     });
     let listed = listed.into_iter().collect::<Result<Vec<_>, GalleryError>>()?;
-    let groups = groups(&outcome.changes, gallery)?;
+    let groups = groups(&outcome.changes, photos)?;
     let (doubted, all_doubted) = outcome.journal.doubted(SHOWN)?;
     let note =
         "They were added, but similarity to them proves nothing: they match only the same file and the same pixels.";
@@ -231,7 +247,7 @@ fn page_of(outcome: &Outcome, gallery: &Gallery) -> Result<Markup, GalleryError>
                 header { h1 { (title) } (facts(report)) }
                 main {
                     @for section in listed { (section) }
-                    (section("In doubt", note, all_doubted, &doubted, gallery))
+                    (section("In doubt", note, all_doubted, &doubted, photos))
                     (groups)
                 }
             }
@@ -273,13 +289,13 @@ fn facts(report: &Report) -> Markup {
     }
 }
 
-fn section(name: &str, note: &str, count: u64, entries: &[JournalEntry], gallery: &Gallery) -> Markup {
+fn section(name: &str, note: &str, count: u64, entries: &[JournalEntry], photos: Photos<'_>) -> Markup {
     html! {
         h2 { (name) ": " (count) }
         @if count > 0 {
             p.note { (note) }
             ol.pairs {
-                @for entry in entries { (item(entry, gallery)) }
+                @for entry in entries { (item(entry, photos)) }
             }
             @if count > entries.len() as u64 {
                 p.note { "and " (count - entries.len() as u64) " more, in report.json" }
@@ -288,8 +304,8 @@ fn section(name: &str, note: &str, count: u64, entries: &[JournalEntry], gallery
     }
 }
 
-fn item(entry: &JournalEntry, gallery: &Gallery) -> Markup {
-    let photo = entry.sha256.and_then(|sha256| gallery.photo(sha256).ok()).and_then(|bytes| thumbnail(&bytes));
+fn item(entry: &JournalEntry, photos: Photos<'_>) -> Markup {
+    let photo = entry.sha256.and_then(|sha256| photos.thumbnail(sha256));
     html! {
         li {
             @if let Some(uri) = photo { img src=(uri) alt=(visible(&entry.source)); }
@@ -304,16 +320,16 @@ fn item(entry: &JournalEntry, gallery: &Gallery) -> Markup {
     }
 }
 
-fn groups(changes: &RunChanges, gallery: &Gallery) -> Result<Markup, GalleryError> {
+fn groups(changes: &RunChanges, photos: Photos<'_>) -> Result<Markup, GalleryError> {
     let mut groups: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     for (key, group) in &changes.groups {
         groups.entry(*group).or_default().push(*key);
     }
     let shown: Vec<u64> = groups.values().take(SHOWN).flat_map(|keys| keys.iter().take(4)).copied().collect();
-    let references = gallery.by_keys(shown)?;
+    let references = photos.gallery.by_keys(shown)?;
     let picture = |key: &u64| {
         let reference = references.get(key)?;
-        Some((thumbnail(&gallery.photo(reference.photo.sha256).ok()?)?, reference.id.clone()))
+        Some((photos.thumbnail(reference.photo.sha256)?, reference.id.clone()))
     };
     Ok(html! {
         h2 { "Groups of near-duplicates: " (groups.len()) }
