@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use strum::{Display, EnumString, IntoStaticStr, VariantNames};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
 
 use super::{BrandId, InvalidName};
@@ -23,8 +23,9 @@ pub enum Scope {
 }
 
 /// The name of a scope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema, Display, EnumString, IntoStaticStr, VariantNames)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "lowercase")]
+#[derive(EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase", parse_err_ty = InvalidName, parse_err_fn = not_scope)]
 pub enum ScopeName {
     /// The marketplace: checks, look-ups, outcomes, appeals
@@ -40,17 +41,9 @@ pub enum ScopeName {
 impl ScopeName {
     /// All scopes, in the order of the help.
     pub const ALL: [Self; 4] = [Self::Platform, Self::Brand, Self::Moderator, Self::Admin];
-
-    /// The name in the database and in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
 }
 
-fn not_scope(text: &str) -> InvalidName {
-    InvalidName::expected("scope", text, ScopeName::VARIANTS)
-}
+named!(ScopeName, "scope", not_scope);
 
 impl Scope {
     /// The scope called `name`, with the brand that a brand's key needs.
@@ -102,22 +95,9 @@ impl fmt::Display for Scope {
 }
 
 /// What an account may do.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    Display,
-    EnumString,
-    IntoStaticStr,
-    VariantNames,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[derive(EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase", parse_err_ty = InvalidName, parse_err_fn = not_role)]
 pub enum Role {
     /// Decides cases, looks up, exports.
@@ -129,14 +109,6 @@ pub enum Role {
 impl Role {
     /// All roles, in the order of the help.
     pub const ALL: [Self; 2] = [Self::Moderator, Self::Admin];
-
-    /// The name in the database and in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
 }
 
-fn not_role(text: &str) -> InvalidName {
-    InvalidName::expected("role", text, Role::VARIANTS)
-}
+named!(Role, "role", not_role);

@@ -2,31 +2,16 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use strum::{Display, EnumString, IntoStaticStr, VariantNames};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
 
 use super::{BrandId, InvalidName, Polarity};
 use crate::photo::Sha256;
 
 /// What a moderator decided about a case.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    Display,
-    EnumString,
-    IntoStaticStr,
-    VariantNames,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case", parse_err_ty = InvalidName, parse_err_fn = not_decision)]
 pub enum Decision {
     /// The goods are counterfeit.
@@ -48,34 +33,14 @@ impl Decision {
     pub fn restricts(self) -> bool {
         matches!(self, Self::Fake | Self::PhotoMisuse)
     }
-
-    /// The name in the database and in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
 }
 
-fn not_decision(text: &str) -> InvalidName {
-    InvalidName::expected("decision", text, Decision::VARIANTS)
-}
+named!(Decision, "decision", not_decision);
 
 /// The state of a case.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    Display,
-    EnumString,
-    IntoStaticStr,
-    VariantNames,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[derive(EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase", parse_err_ty = InvalidName, parse_err_fn = not_status)]
 pub enum CaseStatus {
     /// Nobody has decided yet.
@@ -86,17 +51,7 @@ pub enum CaseStatus {
     Appealed,
 }
 
-impl CaseStatus {
-    /// The name in the database and in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
-}
-
-fn not_status(text: &str) -> InvalidName {
-    InvalidName::expected("status", text, CaseStatus::VARIANTS)
-}
+named!(CaseStatus, "status", not_status);
 
 /// What people found out about a check's match to a brand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

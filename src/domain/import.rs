@@ -1,27 +1,14 @@
 //! Imports of brands' archives.
 
 use serde::Serialize;
-use strum::{Display, EnumString, IntoStaticStr, VariantNames};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::InvalidName;
 
 /// What a run did with a photo.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Display,
-    EnumString,
-    IntoStaticStr,
-    VariantNames,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[derive(EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase", parse_err_ty = InvalidName, parse_err_fn = not_status)]
 pub enum ImportStatus {
     /// A new reference.
@@ -54,14 +41,6 @@ impl ImportStatus {
         Self::Conflict,
         Self::Refused,
     ];
-
-    /// The name in the database and in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
 }
 
-fn not_status(text: &str) -> InvalidName {
-    InvalidName::expected("status", text, ImportStatus::VARIANTS)
-}
+named!(ImportStatus, "status", not_status);

@@ -1,5 +1,22 @@
 //! The words of the trade: brands, references, policies, decisions, permissions. Knows no database, no HTTP and no command line.
 
+/// Gives an enum its names: `as_str`, and the error that its `FromStr` returns for another text.
+macro_rules! named {
+    ($name:ident, $what:literal, $error:ident) => {
+        impl $name {
+            /// The name in the database and in JSON.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                self.into()
+            }
+        }
+
+        fn $error(text: &str) -> InvalidName {
+            InvalidName::expected($what, text, $name::VARIANTS)
+        }
+    };
+}
+
 mod access;
 mod case;
 mod import;

@@ -9,24 +9,9 @@ use super::{BrandId, InvalidName};
 use crate::photo::{Doubt, Photo, Sha256};
 
 /// What a reference proves about a photo that matches it.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    Display,
-    EnumString,
-    IntoStaticStr,
-    VariantNames,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[derive(Display, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase", parse_err_ty = InvalidName, parse_err_fn = not_polarity)]
 pub enum Polarity {
     /// The brand's own photo.
@@ -35,38 +20,12 @@ pub enum Polarity {
     Fake,
 }
 
-impl Polarity {
-    /// The name in the database and in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
-}
-
-fn not_polarity(text: &str) -> InvalidName {
-    InvalidName::expected("polarity", text, Polarity::VARIANTS)
-}
+named!(Polarity, "polarity", not_polarity);
 
 /// Whether a reference is a photo or a logo.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Default,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    Display,
-    EnumString,
-    IntoStaticStr,
-    VariantNames,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[derive(EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase", parse_err_ty = InvalidName, parse_err_fn = not_kind)]
 pub enum Kind {
     /// A photo, or a drawing like one: a copy of it reuses the brand's work.
@@ -87,34 +46,14 @@ impl Kind {
         };
         said.unwrap_or(found)
     }
-
-    /// The name in the database and in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
 }
 
-fn not_kind(text: &str) -> InvalidName {
-    InvalidName::expected("kind", text, Kind::VARIANTS)
-}
+named!(Kind, "kind", not_kind);
 
 /// Whether a reference takes part in checks.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    Display,
-    EnumString,
-    IntoStaticStr,
-    VariantNames,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[derive(EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase", parse_err_ty = InvalidName, parse_err_fn = not_state)]
 pub enum ReferenceState {
     /// Takes part in checks.
@@ -130,12 +69,6 @@ pub enum ReferenceState {
 }
 
 impl ReferenceState {
-    /// The name in the database and in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
-
     /// Whether the brand has the reference now: active, disabled or quarantined, neither staged nor retired.
     #[must_use]
     pub fn is_present(self) -> bool {
@@ -143,26 +76,12 @@ impl ReferenceState {
     }
 }
 
-fn not_state(text: &str) -> InvalidName {
-    InvalidName::expected("state", text, ReferenceState::VARIANTS)
-}
+named!(ReferenceState, "state", not_state);
 
 /// Why an active reference never leads to a block by itself. A match to a disputed one gets the verdict `conflict`.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    Display,
-    EnumString,
-    IntoStaticStr,
-    VariantNames,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[derive(EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase", parse_err_ty = InvalidName, parse_err_fn = not_mark)]
 pub enum Mark {
     /// It shows too little, or what many goods share: blank, a size chart, a plain box, a logo on white.
@@ -173,17 +92,7 @@ pub enum Mark {
     Disputed,
 }
 
-impl Mark {
-    /// The name in the database and in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
-}
-
-fn not_mark(text: &str) -> InvalidName {
-    InvalidName::expected("mark", text, Mark::VARIANTS)
-}
+named!(Mark, "mark", not_mark);
 
 /// Why a reference is quarantined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

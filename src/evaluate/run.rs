@@ -44,7 +44,7 @@ pub struct Seen {
 /// # Errors
 /// When a photo cannot be read, enrolled or stored.
 pub fn enrol(dataset: &Dataset, enrolment: &Enrolment, done: &(dyn Fn() + Sync)) -> Result<(), EvaluateError> {
-    each(&dataset.references, |row| {
+    dataset.references.par_iter().try_for_each(|row| {
         let bytes = read(&dataset.root.join(&row.path))?;
         let claim = Claim {
             brand: row.brand.clone(),
@@ -66,7 +66,6 @@ pub fn enrol(dataset: &Dataset, enrolment: &Enrolment, done: &(dyn Fn() + Sync))
             )),
         }
     })
-    .map(drop)
 }
 
 /// Number of photos of the background set, before the clean photos: see [`Outside`].
@@ -89,13 +88,17 @@ pub fn outside(folder: &Path, enrolment: &Enrolment) -> Result<Outside, Evaluate
     }
     paths.sort_by_key(|path| Sha256::of(path.as_bytes()));
     paths.truncate(BACKGROUND + CLEAN);
-    let mut background = each(&paths, |path| {
-        let failed = |error: &dyn std::fmt::Display| EvaluateError::file(path, error);
-        let bytes = read(&folder.join(path))?;
-        let photo = enrolment.decoder.decode(&bytes).map_err(|error| failed(&error))?;
-        let embedding = enrolment.embedder.submit_patiently(&photo).and_then(crate::embed::Pending::wait);
-        embedding.map_err(|error| failed(&error))
-    })?;
+    let embedded: Result<Vec<Embedding>, EvaluateError> = paths
+        .par_iter()
+        .map(|path| {
+            let failed = |error: &dyn std::fmt::Display| EvaluateError::file(path, error);
+            let bytes = read(&folder.join(path))?;
+            let photo = enrolment.decoder.decode(&bytes).map_err(|error| failed(&error))?;
+            let embedding = enrolment.embedder.submit_patiently(&photo).and_then(crate::embed::Pending::wait);
+            embedding.map_err(|error| failed(&error))
+        })
+        .collect();
+    let mut background = embedded?;
     let clean = background.split_off(BACKGROUND.min(background.len() / 2));
     Ok(Outside { background, clean })
 }
@@ -119,11 +122,12 @@ pub fn observe(
     screener: &Screener,
     done: &(dyn Fn() + Sync),
 ) -> Result<Vec<Observed>, EvaluateError> {
-    each(&dataset.queries, |query| {
+    let one = |query| {
         let observed = observe_one(query, dataset, screener)?;
         done();
         Ok(observed)
-    })
+    };
+    dataset.queries.par_iter().map(one).collect()
 }
 
 fn observe_one(query: &QueryRow, dataset: &Dataset, screener: &Screener) -> Result<Observed, EvaluateError> {
@@ -216,12 +220,4 @@ fn expected(query: &QueryRow, dataset: &Dataset) -> &'static str {
 
 fn read(path: &Path) -> Result<Vec<u8>, EvaluateError> {
     std::fs::read(path).map_err(|error| EvaluateError::file(&path.display().to_string(), &error))
-}
-
-/// Applies `work` to all items on all cores and preserves their order; the first error ends it.
-fn each<T: Sync, R: Send>(
-    items: &[T],
-    work: impl Fn(&T) -> Result<R, EvaluateError> + Send + Sync,
-) -> Result<Vec<R>, EvaluateError> {
-    items.par_iter().map(work).collect()
 }

@@ -102,15 +102,16 @@ impl Screener {
         listing: &Listing,
         brands: &mut Brands,
     ) -> Result<Finished, ScreenError> {
-        let unseen = PhotoAnswer::unseen(index, upload.name.clone(), Sha256::of(&upload.bytes));
+        let unseen = |sha256| PhotoAnswer::unseen(index, upload.name.clone(), sha256);
         let decoded = match started {
             Started::Broken(fault) => {
-                return Ok(Finished::undecidable(PhotoAnswer { fault: Some(fault), ..unseen }, Reason::PhotoBroken));
+                let answer = PhotoAnswer { fault: Some(fault), ..unseen(Sha256::of(&upload.bytes)) };
+                return Ok(Finished::undecidable(answer, Reason::PhotoBroken));
             }
             Started::Decoded(decoded) => *decoded,
         };
         let Decoded { ground: Ground { photo, pending }, on_black, quality, size, same } = decoded;
-        let answer = unseen.decoded(size, quality, photo.frames());
+        let answer = unseen(photo.sha256()).decoded(size, quality, photo.frames());
         let by_look = on_black.is_none();
         match self.examine_grounds(&photo, pending, on_black, same) {
             Ok(examination) => self.conclude((&photo, by_look), examination, answer, listing, brands),
@@ -149,7 +150,7 @@ impl Screener {
     ) -> Result<Finished, ScreenError> {
         let decided = self.decided_before(&examination, (photo, by_look), listing)?;
         let settled = self.leave_out_settled(&mut examination, &decided)?;
-        let (mut judgement, matches) = self.judge(&examination, quality(&answer), listing, brands)?;
+        let (mut judgement, matches) = self.judge(&examination, answer.quality.unwrap_or_default(), listing, brands)?;
         if !settled.is_empty() {
             judgement.reasons.push(Reason::SettledByPerson);
         }
@@ -241,10 +242,6 @@ impl Screener {
                 .then(|| Logo { changes: held.logo.map(|found| found.changes()).unwrap_or_default() }),
         }
     }
-}
-
-fn quality(answer: &PhotoAnswer) -> u8 {
-    answer.quality.unwrap_or_default()
 }
 
 /// The check whose decision this photo follows. Only the photo of a known fake, beyond doubt, follows one.

@@ -7,6 +7,7 @@ mod marks;
 mod reason;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
 pub use judge::{Candidate, Facts, Judgement, Terms, judge, undecidable, worst};
@@ -14,8 +15,9 @@ pub use marks::{LOGO_SEEN, Logo};
 pub use reason::Reason;
 
 /// The verdict on a photo or a listing. Ordered from the least to the most serious.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Verdict {
     /// No reference reaches a threshold.
     NoMatch,
@@ -45,18 +47,6 @@ impl Verdict {
     /// The stable code, in lower case with underscores.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NoMatch => "no_match",
-            Self::GenericOrLowInformation => "generic_or_low_information",
-            Self::AuthorisedUse => "authorised_use",
-            Self::SameProductLookalike => "same_product_lookalike",
-            Self::BrandMarkSeen => "brand_mark_seen",
-            Self::BrandMarkImitated => "brand_mark_imitated",
-            Self::AuthenticPhotoReuse => "authentic_photo_reuse",
-            Self::Undecidable => "undecidable",
-            Self::Conflict => "conflict",
-            Self::KnownFakeLikely => "known_fake_likely",
-            Self::KnownFakeMatch => "known_fake_match",
-        }
+        self.into()
     }
 }
