@@ -209,7 +209,7 @@ impl Enrolment {
 /// the log, when the photo cannot be used.
 pub fn features(gallery: &Gallery, decoder: &Decoder, sha256: Sha256) -> Option<LocalFeatures> {
     let kept = gallery.features(sha256).and_then(|bytes| LocalFeatures::from_bytes(&bytes));
-    if kept.as_ref().is_some_and(LocalFeatures::is_coloured) {
+    if kept.as_ref().is_some_and(LocalFeatures::is_current) {
         return kept;
     }
     match kept_photo(gallery, decoder, sha256) {

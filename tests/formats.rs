@@ -120,7 +120,7 @@ fn points_of_the_second_format_are_read_and_those_of_another_are_not() {
     let mut bytes = read("points-2.bin.gz");
     let points = LocalFeatures::from_bytes(&bytes).unwrap();
     assert!(points.len() > 20, "{}", points.len());
-    assert!(!points.is_coloured(), "they say nothing about colours, and are made again from the photo");
+    assert!(!points.is_current(), "they are made again from the photo");
     bytes[0] = 1;
     assert!(LocalFeatures::from_bytes(&bytes).is_none());
 }

@@ -18,8 +18,8 @@ use crate::enrolment::Enrolment;
 use crate::evaluate::metrics::{Kind, Ranking, Rate, Signal};
 use crate::evaluate::report::render;
 use crate::evaluate::{
-    Baseline, Dataset, EvaluateError, Figures, Observed, Part, Record, Source, Split, baseline, enrol, figures, fit,
-    nearest, observe, outside, unfitted,
+    Baseline, Dataset, EvaluateError, Figures, Observed, Record, Source, Split, background, baseline, enrol, figures,
+    fit, observe, unfitted,
 };
 use crate::gallery::Gallery;
 use crate::page::thumbnail;
@@ -125,25 +125,17 @@ impl Bench<'_> {
     fn fit(&self, sources: &[Source], galleries: &[Enrolled], args: &EvaluateArgs) -> Result<Vec<Scoring>, Failure> {
         let manifest = self.embedder.manifest();
         let folder = args.background.as_deref().zip(galleries.first());
-        let outside = folder.map(|(folder, first)| outside(folder, &self.enrolment(&first.gallery))).transpose()?;
-        let near = galleries.iter().map(|enrolled| {
-            let screener = self.screener(enrolled, Scoring::unfitted(manifest))?;
-            Ok(outside.as_ref().map(|outside| nearest(outside, &screener)).unwrap_or_default())
-        });
-        let near = near.collect::<Result<Vec<_>, Failure>>()?;
-        let first = unfitted(outside.as_ref(), &near, manifest);
-        let seen = sources
-            .iter()
-            .zip(galleries)
-            .zip(near)
-            .map(|((source, enrolled), nearest)| Ok((self.observe(source, enrolled, first.clone())?, nearest)));
+        let background =
+            folder.map(|(folder, first)| background(folder, &self.enrolment(&first.gallery))).transpose()?;
+        let first = unfitted(background.as_deref(), manifest);
+        let seen = sources.iter().zip(galleries);
+        let seen = seen.map(|(source, enrolled)| self.observe(source, enrolled, first.clone()));
         let seen = seen.collect::<Result<Vec<_>, Failure>>()?;
         let fitted = |among: &dyn Fn(usize) -> bool| {
             let chosen: Vec<usize> = (0..sources.len()).filter(|&place| among(place)).collect();
-            let part = |&place: &usize| Part { observed: &seen[place].0, nearest: &seen[place].1 };
-            let parts: Vec<Part<'_>> = chosen.iter().map(part).collect();
+            let parts: Vec<&[Observed]> = chosen.iter().map(|&place| seen[place].as_slice()).collect();
             let named: Vec<&Source> = chosen.iter().map(|&place| &sources[place]).collect();
-            fit(&parts, outside.as_ref(), manifest, &args.described(&named))
+            fit(&parts, background.as_deref(), manifest, &args.described(&named))
         };
         let mut kept = fitted(&|_| true)?;
         let saved = kept.save(&self.config.models, &manifest.name);

@@ -225,6 +225,7 @@ fn figures(view: &CaseView) -> Markup {
                     @if !near.logo_changes.is_empty() { (row("Differences", changes(&near.logo_changes))) }
                     (row(if near.kind == Kind::Logo { "Share of the photo that the logo covers" } else { "Share of the photo that the reference covers" }, percent(overlay.photo_overlap)))
                     (row("Share of the reference that is visible", percent(overlay.reference_overlap)))
+                    @if let Some(share) = overlay.copied_share { (row("Share of its structure that was copied", percent(share))) }
                     (row("Matching keypoints", overlay.inliers.to_string()))
                     (row("Agreement of the pixels (1 = identical)", format!("{:.2}", overlay.agreement)))
                     (row("Mirrored", if overlay.flipped { "yes" } else { "no" }.to_owned()))

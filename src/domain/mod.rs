@@ -25,7 +25,7 @@ mod reference;
 mod text;
 
 pub use access::{Role, Scope, ScopeName};
-pub use case::{CaseStatus, Decision, Outcome};
+pub use case::{CaseEvent, CaseStatus, Decision, Outcome};
 pub use import::ImportStatus;
 pub use policy::{Action, Policy, PolicyError, StoredPolicy, ThresholdOverrides};
 pub use reference::{

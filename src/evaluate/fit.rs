@@ -6,17 +6,13 @@ use super::run::{Observed, Seen};
 use crate::domain::Polarity;
 use crate::embed::{Embedding, ModelManifest};
 use crate::photo::Sha256;
-use crate::scoring::{Background, Logistic, LookFrom, Observation, Platt, Scoring, Sighting, Weights, features};
-use crate::screening::LOOK_BELOW;
+use crate::scoring::{Background, Logistic, Observation, Platt, Scoring, Sighting, Weights, features};
 
 /// Number of photos in the background set.
-const BACKGROUND: usize = 512;
+pub(super) const BACKGROUND: usize = 512;
 /// Number of background neighbours whose similarity is averaged; the average is subtracted whole.
 const NEIGHBORS: usize = 10;
 const BETA: f32 = 1.0;
-/// Share of clean photos that undergo geometric verification because of their similarity, and the same share because of
-/// their normalised similarity.
-const LOOK_SHARE: f64 = 0.03;
 /// Penalty of the weights: small, to keep them finite.
 const RIDGE: f64 = 0.05;
 /// Least value of the upper bound of probabilities, however few the data.
@@ -24,93 +20,49 @@ const LEAST_MOST: f64 = 2.0 / 3.0;
 /// Number of folds of the fit side in cross-fitting.
 const FOLDS: u8 = 5;
 
-/// Photos that belong to no source: the background set, and clean photos that predict how often verification runs.
-#[derive(Debug, Clone, Default)]
-pub struct Outside {
-    /// The background set.
-    pub background: Vec<Embedding>,
-    /// Other, unedited photos.
-    pub clean: Vec<Embedding>,
-}
-
-/// One source's data for a fit.
-#[derive(Debug, Clone, Copy)]
-pub struct Part<'a> {
-    /// Its queries, run with [`unfitted`].
-    pub observed: &'a [Observed],
-    /// For each photo of [`Outside::clean`], the similarity to its nearest reference, -1 to 1. Empty without such photos.
-    pub nearest: &'a [f32],
-}
-
-/// The artefact to run sources with before a fit. With photos from outside, a run verifies every reference that a fit
-/// to any subset of the sources would verify; without them, all references. `nearest` is [`Part::nearest`] of each
-/// source.
+/// The artefact to run sources with before a fit. `background` is the background set of the fit, if it is known.
 #[must_use]
-pub fn unfitted(outside: Option<&Outside>, nearest: &[Vec<f32>], manifest: &ModelManifest) -> Scoring {
+pub fn unfitted(background: Option<&[Embedding]>, manifest: &ModelManifest) -> Scoring {
     let mut scoring = Scoring::unfitted(manifest);
-    if let Some(outside) = outside {
-        scoring.background = Background::new(NEIGHBORS, BETA, &outside.background);
-        let of = |nearest: &Vec<f32>| look_from(outside.seen(nearest, &scoring.background));
-        // A threshold for several sources is never below the lowest one of a single source.
-        let least = nearest.iter().map(of).reduce(|a, b| LookFrom {
-            similarity: a.similarity.min(b.similarity),
-            normalised: a.normalised.min(b.normalised),
-        });
-        scoring.look_from = least.unwrap_or(scoring.look_from);
+    if let Some(background) = background {
+        scoring.background = Background::new(NEIGHBORS, BETA, background);
     }
     scoring
-}
-
-impl Outside {
-    /// Similarity and normalised similarity of each clean photo to its nearest reference.
-    fn seen<'a>(&'a self, nearest: &'a [f32], background: &'a Background) -> impl Iterator<Item = (f32, f32)> + 'a {
-        let pairs = nearest.iter().zip(&self.clean);
-        pairs.map(|(&similarity, photo)| (similarity, similarity - background.level(photo)))
-    }
 }
 
 /// Fits an artefact to the fit sides of sources that were run with [`unfitted`].
 ///
 /// The weights are fitted to all of it. The calibration uses log-odds that each fifth (by group) gets from weights
-/// fitted to the other four, so that it is not overconfident. Queries that are counted apart are ignored. Without
-/// photos from outside, the background set and the thresholds of verification come from the unrelated photos of the fit
-/// sides.
+/// fitted to the other four, so that it is not overconfident. Queries that are counted apart are ignored. If
+/// `background` is `None`, the background set comes from the unrelated photos of the fit sides.
 ///
 /// # Errors
 /// When the fit side lacks copies or lacks other photos.
 pub fn fit(
-    parts: &[Part<'_>],
-    outside: Option<&Outside>,
+    sources: &[&[Observed]],
+    background: Option<&[Embedding]>,
     manifest: &ModelManifest,
     described: &str,
 ) -> Result<Scoring, EvaluateError> {
-    let all = parts.iter().flat_map(|part| part.observed);
+    let all = sources.iter().copied().flatten();
     let fit: Vec<&Observed> = all.filter(|one| one.record.split == Split::Fit && !one.record.is_apart()).collect();
-    let (background, members) = match outside {
-        Some(outside) => (Background::new(NEIGHBORS, BETA, &outside.background), BTreeSet::new()),
-        None => background(&fit),
+    let (background, members) = match background {
+        Some(photos) => (Background::new(NEIGHBORS, BETA, photos), BTreeSet::new()),
+        None => unrelated(&fit),
     };
     let rest: Vec<&Observed> = fit.into_iter().filter(|one| !members.contains(one.record.query.as_str())).collect();
     let examples: Vec<Example> =
         rest.iter().enumerate().flat_map(|(query, one)| examples(query, one, &background)).collect();
     let mut scoring = Scoring::unfitted(manifest);
     described.clone_into(&mut scoring.fitted_on);
-    scoring.look_from = match outside {
-        Some(outside) => look_from(parts.iter().flat_map(|part| outside.seen(part.nearest, &background))),
-        None => look_from(rest.iter().filter(|one| one.record.is_clean()).map(|one| nearest(one, &background))),
-    };
     scoring.background = background;
-    let examples: Vec<Example> = examples
-        .into_iter()
-        .map(|example| Example { near: scoring.look_from.reached(&example.sighting, LOOK_BELOW), ..example })
-        .collect();
     (scoring.looked, scoring.unlooked) = weights(&examples, |_| true)?;
     let mut held_out = Vec::with_capacity(examples.len());
     for fold in 0..FOLDS {
         let (looked, unlooked) = self::weights(&examples, |example| example.fold != fold)?;
         let mut trial = scoring.clone();
         (trial.looked, trial.unlooked) = (looked, unlooked);
-        let own = examples.iter().filter(|example| example.fold == fold).map(Example::as_served);
+        let own = examples.iter().filter(|example| example.fold == fold);
         held_out.extend(own.map(|example| HeldOut {
             polarity: example.polarity,
             query: example.query,
@@ -130,21 +82,10 @@ struct Example {
     sighting: Sighting,
     copy: bool,
     fold: u8,
-    /// Whether the service would verify the pair. An unfitted run verifies everything.
-    near: bool,
-}
-
-impl Example {
-    /// The pair as the service judges it: by similarity alone if it is not near.
-    fn as_served(&self) -> Self {
-        let looked = self.sighting.looked && self.near;
-        let alignment = self.sighting.alignment.filter(|_| looked);
-        Self { sighting: Sighting { alignment, looked, ..self.sighting }, ..*self }
-    }
 }
 
 /// The unrelated photos of the fit side that come first by the checksum of their name.
-fn background<'a>(fit: &[&'a Observed]) -> (Background, BTreeSet<&'a str>) {
+fn unrelated<'a>(fit: &[&'a Observed]) -> (Background, BTreeSet<&'a str>) {
     let mut clean: Vec<&Observed> = fit.iter().copied().filter(|one| one.record.is_clean()).collect();
     clean.sort_by_key(|one| Sha256::of(one.record.query.as_bytes()));
     // At least half of them remain for measuring.
@@ -163,7 +104,6 @@ fn examples(query: usize, one: &Observed, background: &Background) -> Vec<Exampl
     let examples = pairs.map(|(seen, pairing)| Example {
         polarity: seen.polarity,
         query,
-        near: false,
         sighting: Sighting { normalised: normalised(seen, background), ..seen.sighting },
         copy: pairing.copy,
         fold,
@@ -175,30 +115,6 @@ fn normalised(seen: &Seen, background: &Background) -> f32 {
     seen.sighting.similarity - background.level(&seen.view)
 }
 
-/// The similarity and the normalised similarity of the references nearest to a photo by each measure.
-fn nearest(one: &Observed, background: &Background) -> (f32, f32) {
-    let most = |value: &dyn Fn(&Seen) -> f32| one.sightings.iter().map(value).fold(-2.0, f32::max);
-    (most(&|seen| seen.sighting.similarity), most(&|seen| normalised(seen, background)))
-}
-
-fn look_from(clean: impl Iterator<Item = (f32, f32)>) -> LookFrom {
-    let (similarities, normalised): (Vec<f32>, Vec<f32>) = clean.unzip();
-    LookFrom { similarity: reached_by_few(similarities), normalised: reached_by_few(normalised) }
-}
-
-/// The value that a share of [`LOOK_SHARE`] of them reaches.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "a place in a list"
-)]
-fn reached_by_few(mut values: Vec<f32>) -> f32 {
-    values.sort_by(|a, b| b.total_cmp(a));
-    let place = (values.len() as f64 * LOOK_SHARE) as usize;
-    values.get(place).copied().unwrap_or(-2.0)
-}
-
 /// Weights for references that were verified, and for those judged by similarity alone.
 fn weights(examples: &[Example], among: impl Fn(&Example) -> bool) -> Result<(Weights, Weights), EvaluateError> {
     let chosen: Vec<&Example> = examples.iter().filter(|example| among(example)).collect();
@@ -206,7 +122,7 @@ fn weights(examples: &[Example], among: impl Fn(&Example) -> bool) -> Result<(We
         |example: &Example, features: Vec<f64>| Observation { features, positive: example.copy, weight: 1.0 };
     let looked: Vec<Observation> = chosen
         .iter()
-        .filter(|example| example.sighting.looked && example.near)
+        .filter(|example| example.sighting.looked)
         .map(|example| observation(example, features(&example.sighting).to_vec()))
         .collect();
     let plain: Vec<Observation> =

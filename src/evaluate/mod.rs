@@ -10,10 +10,10 @@ mod run;
 use thiserror::Error;
 
 pub use dataset::{Dataset, DatasetError, QueryRow, ReferenceRow, Source, SplitBy, baseline};
-pub use fit::{Outside, Part, fit, unfitted};
+pub use fit::{fit, unfitted};
 pub use metrics::{Baseline, Figures, figures};
 pub use record::{Class, Pairing, Record, Split};
-pub use run::{Observed, Seen, enrol, nearest, observe, outside};
+pub use run::{Observed, Seen, background, enrol, observe};
 
 /// Why an evaluation stopped.
 #[derive(Debug, Error)]

@@ -6,13 +6,12 @@ use rayon::prelude::*;
 
 use super::EvaluateError;
 use super::dataset::{Dataset, QueryRow, paths};
-use super::fit::Outside;
+use super::fit::BACKGROUND;
 use super::record::{Class, Pairing, Record};
 use crate::domain::{Claim, Details, Kind, Polarity};
 use crate::embed::Embedding;
 use crate::enrolment::Enrolment;
 use crate::gallery::Added;
-use crate::library::Filter;
 use crate::photo::Sha256;
 use crate::scoring::Sighting;
 use crate::screening::{Examination, Held, Screener};
@@ -68,16 +67,11 @@ pub fn enrol(dataset: &Dataset, enrolment: &Enrolment, done: &(dyn Fn() + Sync))
     })
 }
 
-/// Number of photos of the background set, before the clean photos: see [`Outside`].
-const BACKGROUND: usize = 512;
-const CLEAN: usize = 1024;
-
-/// Embeds the photos of a folder with a `manifest.csv`, in the order of their paths' hashes: first the background set,
-/// then up to 1,024 clean photos.
+/// Embeds photos of a folder with a `manifest.csv` for the background set of a fit.
 ///
 /// # Errors
 /// When a photo cannot be read, decoded or embedded, or there are fewer than 20.
-pub fn outside(folder: &Path, enrolment: &Enrolment) -> Result<Outside, EvaluateError> {
+pub fn background(folder: &Path, enrolment: &Enrolment) -> Result<Vec<Embedding>, EvaluateError> {
     let mut paths = paths(folder)?;
     if paths.len() < 20 {
         return Err(EvaluateError::Fit(format!(
@@ -87,30 +81,15 @@ pub fn outside(folder: &Path, enrolment: &Enrolment) -> Result<Outside, Evaluate
         )));
     }
     paths.sort_by_key(|path| Sha256::of(path.as_bytes()));
-    paths.truncate(BACKGROUND + CLEAN);
-    let embedded: Result<Vec<Embedding>, EvaluateError> = paths
-        .par_iter()
-        .map(|path| {
-            let failed = |error: &dyn std::fmt::Display| EvaluateError::file(path, error);
-            let bytes = read(&folder.join(path))?;
-            let photo = enrolment.decoder.decode(&bytes).map_err(|error| failed(&error))?;
-            let embedding = enrolment.embedder.submit_patiently(&photo).and_then(crate::embed::Pending::wait);
-            embedding.map_err(|error| failed(&error))
-        })
-        .collect();
-    let mut background = embedded?;
-    let clean = background.split_off(BACKGROUND.min(background.len() / 2));
-    Ok(Outside { background, clean })
-}
-
-/// The similarity of each clean photo to its nearest reference, -1 to 1.
-#[must_use]
-pub fn nearest(outside: &Outside, screener: &Screener) -> Vec<f32> {
-    let one = |embedding: &Embedding| {
-        let found = screener.library.nearest(std::slice::from_ref(embedding), 1, &Filter::default());
-        found.first().map_or(-1.0, |nearest| nearest.similarity)
+    paths.truncate(BACKGROUND);
+    let embed = |path: &String| {
+        let failed = |error: &dyn std::fmt::Display| EvaluateError::file(path, error);
+        let bytes = read(&folder.join(path))?;
+        let photo = enrolment.decoder.decode(&bytes).map_err(|error| failed(&error))?;
+        let embedding = enrolment.embedder.submit_patiently(&photo).and_then(crate::embed::Pending::wait);
+        embedding.map_err(|error| failed(&error))
     };
-    outside.clean.par_iter().map(one).collect()
+    paths.par_iter().map(embed).collect()
 }
 
 /// Checks all queries, on all cores; the results are in the dataset's order. `done` is called once for each.

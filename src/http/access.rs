@@ -47,6 +47,7 @@ pub(super) const ROUTES: &[(Method, &str, Who)] = &[
     (Method::POST, "/v1/checks/{id}/appeals", Only(&[Platform, Admin])),
     // Outcomes certify blocks: a brand must not speak about itself.
     (Method::PUT, "/v1/checks/{id}/outcomes/{brand}", Only(&[Platform, Admin])),
+    (Method::GET, "/v1/events", Only(&[Platform, Moderator, Admin])),
     (Method::POST, "/v1/lookups", Only(&[Platform, Brand, Moderator, Admin])),
     (Method::POST, "/v1/brands/{brand}/references", Only(&[Brand, Admin])),
     (Method::GET, "/v1/brands/{brand}/references", Only(&[Brand, Moderator, Admin])),

@@ -9,6 +9,7 @@ mod console;
 mod drain;
 mod encoding;
 mod error;
+mod events;
 mod fetched;
 mod form;
 mod keys;

@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    App, Problem, access, batches, cases, checks, console, drain, encoding, keys, lookups, observe, outcomes, policies,
-    references, system,
+    App, Problem, access, batches, cases, checks, console, drain, encoding, events, keys, lookups, observe, outcomes,
+    policies, references, system,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,6 +45,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(outcomes::get))
         .routes(routes!(cases::get))
         .routes(routes!(cases::appeal))
+        .routes(routes!(events::list))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::revoke))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES));

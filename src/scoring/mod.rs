@@ -24,7 +24,9 @@ pub use logistic::{Logistic, Observation, log_odds, shift, sigmoid};
 pub use standing::{CONFIDENCE, REQUIRED_PRECISION, STEPS, Standing, Step, precision_bound};
 
 /// Version of the artefact's format that this program reads and writes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
+/// A reference without votes of keypoints is verified if its similarity alone makes it a copy with this probability.
+const WORTH_VERIFYING: f64 = 0.001;
 
 /// The measurements of comparing a photo with a reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,7 +59,7 @@ pub struct Weights {
     pub normalised: f64,
     /// Factor of the natural logarithm of one more than the number of inliers.
     pub inliers: f64,
-    /// Factor of the square of the structural agreement, with its sign.
+    /// Factor of the structural agreement within the copied part.
     pub structure: f64,
     /// Factor of the natural logarithm of one more than the colour difference.
     pub colour: f64,
@@ -89,25 +91,6 @@ pub struct Calibration {
     pub fake: Platt,
 }
 
-/// A reference that reaches one of these thresholds undergoes geometric verification. The second one alone would not
-/// do: a photo pasted on a common ground is similar to the background too, and has little normalised similarity.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LookFrom {
-    /// Least cosine similarity.
-    pub similarity: f32,
-    /// Least normalised similarity.
-    pub normalised: f32,
-}
-
-impl LookFrom {
-    /// Whether the sighting reaches either threshold minus `slack`.
-    #[must_use]
-    pub fn reached(&self, sighting: &Sighting, slack: f32) -> bool {
-        sighting.similarity >= self.similarity - slack || sighting.normalised >= self.normalised - slack
-    }
-}
-
 /// Everything fitted for one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,8 +104,6 @@ pub struct Scoring {
     pub fitted_on: String,
     /// Embeddings of photos that match nothing.
     pub background: Background,
-    /// Thresholds of geometric verification.
-    pub look_from: LookFrom,
     /// Weights for references that were verified.
     pub looked: Weights,
     /// Weights for the others: only the intercept and the normalised similarity are not 0.
@@ -131,6 +112,12 @@ pub struct Scoring {
     pub calibration: Calibration,
     #[serde(skip)]
     id: String,
+}
+
+/// The field that says whether the others can be read.
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
 }
 
 /// Why an artefact cannot be used.
@@ -177,8 +164,14 @@ impl Scoring {
     pub fn load(models: &Path, manifest: &ModelManifest) -> Result<Self, ScoringError> {
         let path = Self::path(models, &manifest.name);
         let bytes = std::fs::read(&path).map_err(|source| ScoringError::Missing { path: path.clone(), source })?;
-        let mut scoring: Self =
-            serde_json::from_slice(&bytes).map_err(|source| ScoringError::Unreadable { path: path.clone(), source })?;
+        let unreadable = |source| ScoringError::Unreadable { path: path.clone(), source };
+        let Head { format } = serde_json::from_slice(&bytes).map_err(unreadable)?;
+        if format != FORMAT {
+            let reason =
+                format!("format is {format}, expected {FORMAT}; `touchstone evaluate DATASET --fit` makes a new one");
+            return Err(ScoringError::Invalid { path, reason });
+        }
+        let mut scoring: Self = serde_json::from_slice(&bytes).map_err(unreadable)?;
         if let Some(reason) = scoring.fault(manifest) {
             return Err(ScoringError::Invalid { path, reason });
         }
@@ -186,8 +179,8 @@ impl Scoring {
         Ok(scoring)
     }
 
-    /// An unfitted artefact: every reference is verified, and the log-odds are a guess. Used to collect the data for a
-    /// fit.
+    /// An unfitted artefact, to collect the data for a fit: no reference is too unlike the photo to be verified, and the
+    /// log-odds are a guess.
     #[must_use]
     pub fn unfitted(manifest: &ModelManifest) -> Self {
         let platt = Platt { offset: 0.0, slope: 1.0, most: 0.999 };
@@ -197,9 +190,9 @@ impl Scoring {
             model: manifest.id(),
             fitted_on: "nothing".to_owned(),
             background: Background::default(),
-            look_from: LookFrom { similarity: -2.0, normalised: -4.0 },
             looked: Weights { bias: -10.0, normalised: 10.0, inliers: 1.0, structure: 5.0, ..Weights::default() },
-            unlooked: Weights { bias: -10.0, normalised: 15.0, ..Weights::default() },
+            // The bias makes every reference worth verifying.
+            unlooked: Weights { bias: -6.0, normalised: 15.0, ..Weights::default() },
             calibration: Calibration { authentic: platt, fake: platt },
             id: format!("{}-unfitted", manifest.name),
         }
@@ -242,6 +235,12 @@ impl Scoring {
         &self.id
     }
 
+    /// Whether a reference without votes of keypoints is similar enough to the photo for geometric verification.
+    #[must_use]
+    pub fn is_worth_verifying(&self, sighting: &Sighting) -> bool {
+        sigmoid(self.unlooked.bias + self.unlooked.normalised * f64::from(sighting.normalised)) >= WORTH_VERIFYING
+    }
+
     /// Log-odds that the photo is a copy of the reference, before calibration.
     #[must_use]
     pub fn evidence(&self, sighting: &Sighting) -> f64 {
@@ -279,9 +278,6 @@ impl Scoring {
     }
 
     fn fault(&self, manifest: &ModelManifest) -> Option<String> {
-        if self.format != FORMAT {
-            return Some(format!("format is {}, expected {FORMAT}", self.format));
-        }
         if self.alignment != VERSION {
             return Some(format!("it was fitted to alignments of version {}, expected {VERSION}", self.alignment));
         }
@@ -297,9 +293,7 @@ impl Scoring {
             all.push(weights.bias);
             all
         });
-        let sound = numbers.chain(platts.map(|platt| platt.offset)).all(|number| number.abs() <= 1e3)
-            && self.look_from.similarity.abs() <= 4.0
-            && self.look_from.normalised.abs() <= 4.0;
+        let sound = numbers.chain(platts.map(|platt| platt.offset)).all(|number| number.abs() <= 1e3);
         let sound = sound && platts.iter().all(|platt| platt.most > 0.5 && platt.most < 1.0);
         if !sound || platts.iter().any(|platt| !(platt.slope > 0.0 && platt.slope <= 100.0)) {
             return Some(
@@ -338,9 +332,7 @@ pub fn features(sighting: &Sighting) -> [f64; 5] {
             // Another colour is reported separately. It is not evidence against the same photograph.
             let most = if found.is_recoloured() { SAME_COLOUR } else { f64::INFINITY };
             let colour = found.difference.min(most).ln_1p();
-            // Different goods photographed alike already agree by half. Squaring emphasises the rest.
-            let structure = found.structure * found.structure.abs();
-            [normalised, (found.inliers as f64).ln_1p(), structure, colour, (found.residual + 0.3).ln()]
+            [normalised, (found.inliers as f64).ln_1p(), found.part.agreement, colour, (found.residual + 0.3).ln()]
         }
         // Verified but not aligned: no keypoints and no pixels agree.
         None => [normalised, 0.0, 0.0, 0.0, 0.0],

@@ -173,6 +173,10 @@ pub struct Overlay {
     pub flipped: bool,
     /// Mean correlation of the pixels where there is detail, -1 to 1.
     pub agreement: f64,
+    /// Share of the reference's structure in the part of it that was copied, 0 to 1: less than 1 where a subject was cut
+    /// out. Absent in older answers, and for logos.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied_share: Option<f64>,
     /// Present where the photo is the reference's photograph with the goods in another colour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_colour: Option<OtherColour>,
@@ -351,6 +355,7 @@ impl From<&Alignment> for Overlay {
             inliers: alignment.inliers,
             flipped: alignment.flipped,
             agreement: alignment.detail,
+            copied_share: Some(alignment.part.share).filter(|share| *share > 0.0),
             other_colour: alignment.recolour.map(OtherColour::from),
         }
     }

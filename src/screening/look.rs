@@ -24,15 +24,15 @@ const NEIGHBORS: usize = 16;
 const LEAST_VOTES: f32 = 2.0;
 /// Most references that keypoints find; large enough that near-duplicates of one photo do not hide another.
 const MOST_VOTED: usize = 256;
-/// Most references verified against the whole photo.
-const LOOKED_FOR: usize = 12;
-/// When one reference is similar enough for geometric verification, others less similar by at most this much are
-/// verified too: in a collage, the copied reference need not be the most similar one.
-pub const LOOK_BELOW: f32 = 0.07;
+/// Most references with votes verified against the whole photo.
+const MOST_VERIFIED: usize = 12;
+/// Most references without votes verified: a copy in which keypoints do not find the reference is nearly always most
+/// similar to it.
+const MOST_WITHOUT_VOTES: usize = 2;
 /// With fewer keypoints on either side, a missing alignment is not evidence.
 const POINTS_TO_FIND: usize = 8;
 /// Most references verified against each photo inside the photo.
-const LOOKED_FOR_IN_PANEL: usize = 4;
+const MOST_IN_PANEL: usize = 2;
 /// From this probability on, the first match is conclusive and no more views are embedded.
 const CONCLUSIVE: f32 = 0.9;
 
@@ -136,9 +136,9 @@ impl Screener {
         let started = Instant::now();
         let mut keypoints = StrongestKeypoints::of(photo.rgb());
         self.add_voted(&mut keypoints, (embedding, level), &mut examination);
-        let similar = examination.held.iter().any(|held| self.scoring.look_from.reached(&held.sighting, 0.0));
-        if similar || examination.held.iter().any(|held| held.votes > 0.0) {
-            self.verify(&keypoints.into_features(), similar, &mut examination)?;
+        let places = self.worth_verifying(&examination.held);
+        if !places.is_empty() {
+            self.verify(&keypoints.into_features(), places, &mut examination)?;
         }
         for found in same {
             let sighting = seen(found.similarity, level);
@@ -239,21 +239,25 @@ impl Screener {
         }
     }
 
-    /// Verifies the candidates: first those with votes of keypoints, most votes first; then, if one is `similar`
-    /// enough, those that the embedding found.
+    /// Indices of the candidates to verify: those with votes of keypoints, and the most similar ones without.
+    fn worth_verifying(&self, held: &[Held]) -> Vec<usize> {
+        let (mut voted, unvoted): (Vec<usize>, Vec<usize>) = (0..held.len()).partition(|&at| held[at].votes > 0.0);
+        voted.sort_by(|&a, &b| held[b].votes.total_cmp(&held[a].votes));
+        let similar = |&at: &usize| self.scoring.is_worth_verifying(&held[at].sighting);
+        let unvoted: Vec<usize> = unvoted.into_iter().filter(similar).collect();
+        let choose = |among: Vec<usize>, most| {
+            let chosen = worth_a_look(among.iter().map(|&at| &held[at].found), most);
+            chosen.into_iter().map(move |place| among[place])
+        };
+        choose(voted, MOST_VERIFIED).chain(choose(unvoted, MOST_WITHOUT_VOTES)).collect()
+    }
+
     fn verify(
         &self,
         features: &QueryFeatures,
-        similar: bool,
+        places: Vec<usize>,
         examination: &mut Examination,
     ) -> Result<(), ScreenError> {
-        let near = |held: &Held| similar && self.scoring.look_from.reached(&held.sighting, LOOK_BELOW);
-        let held = &examination.held;
-        let mut order: Vec<usize> = (0..held.len()).filter(|&at| held[at].votes > 0.0 || near(&held[at])).collect();
-        // A stable sort: without votes, the most similar candidate stays first.
-        order.sort_by(|&a, &b| held[b].votes.total_cmp(&held[a].votes));
-        let places = worth_a_look(order.iter().map(|&at| &held[at].found), LOOKED_FOR);
-        let places: Vec<usize> = places.into_iter().map(|place| order[place]).collect();
         let references = self.gallery.by_keys(places.iter().map(|&place| examination.held[place].found.key))?;
         for place in places {
             let held = &mut examination.held[place];
@@ -298,11 +302,11 @@ impl Screener {
         let level = self.scoring.level(&inside.embedding);
         // The bound is above every similarity, so the search goes no deeper, however many references are near.
         let mut found = self.library.search(&inside.embedding, NEIGHBORS, f32::INFINITY, &Filter::default());
-        found.retain(|found| self.scoring.look_from.reached(&seen(found.similarity, level), 0.0));
+        found.retain(|found| self.scoring.is_worth_verifying(&seen(found.similarity, level)));
         if found.is_empty() {
             return Ok(Vec::new());
         }
-        let places = worth_a_look(found.iter(), LOOKED_FOR_IN_PANEL);
+        let places = worth_a_look(found.iter(), MOST_IN_PANEL);
         let features = QueryFeatures::of(crop.rgb());
         let references = self.gallery.by_keys(places.iter().map(|&place| found[place].key))?;
         let held = places.into_iter().filter_map(|place| {

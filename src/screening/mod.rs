@@ -29,7 +29,7 @@ pub use answer::{
     CheckAnswer, Listing, Match, OtherColour, Overlay, PhotoAnswer, PhotoFault, ReasonText, Settled, Versions,
 };
 use brands::Brands;
-pub use look::{Examination, Held, Inside, LOOK_BELOW};
+pub use look::{Examination, Held, Inside};
 use one_photo::{Decisive, Started};
 pub use outcomes::{Finding, OutcomeError};
 

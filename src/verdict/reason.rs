@@ -39,6 +39,8 @@ pub enum Reason {
     PartOfPhoto,
     /// Less than three fifths of the reference are visible.
     PartOfReference,
+    /// A part of the reference was copied, and what surrounds it in the photo differs from the reference.
+    SubjectCopiedOnOtherGround,
     /// The evidence for a fake and for an authentic reference is within `conflict_margin` of each other.
     WithinConflictMargin,
     /// A fake reference is relevant too, but an authentic one is clearly more probable.
@@ -108,6 +110,7 @@ impl Reason {
             Self::LogoPartsDiffer => "Parts of the logo differ.",
             Self::PartOfPhoto => "It covers less than half of the photo.",
             Self::PartOfReference => "The photo shows only a part of the reference.",
+            Self::SubjectCopiedOnOtherGround => "A part of the reference was copied onto another background.",
             Self::WithinConflictMargin => "A fake and an authentic reference are about equally probable.",
             Self::FakeAlsoNear => "A known fake is similar too, but clearly less so.",
             Self::AuthenticAlsoNear => "An authentic reference is similar too, but clearly less so.",

@@ -7,6 +7,7 @@ mod crash;
 mod disks;
 mod doubts;
 mod errors;
+mod events;
 mod faults;
 mod hostile;
 mod keys;

@@ -178,6 +178,59 @@ fn text_beside_the_goods_takes_nothing_from_their_agreement() {
 }
 
 #[test]
+fn a_dark_and_a_foggy_copy_have_as_many_keypoints_as_their_reference() {
+    for name in ["coffee.png", "chelsea.png", "motorcycle_left.png"] {
+        let reference = real(name);
+        let bright = lay(&reference, &reference).unwrap().inliers;
+        let dark = through(&reference, |colour| colour.map(|value| (f64::from(value) * 0.15) as u8));
+        let foggy = through(&reference, |colour| colour.map(|value| (f64::from(value) * 0.15 + 185.0) as u8));
+        for faint in [dark, foggy] {
+            let found = lay(&faint, &reference).unwrap();
+            assert!(near(found.corners, WHOLE, 0.02) && found.inliers * 3 > bright, "{name}, {bright}: {found:?}");
+        }
+    }
+}
+
+/// The middle of `picture`, an ellipse, on `ground`.
+fn cut_out(picture: &RgbImage, ground: impl Fn(u32, u32) -> Rgb<u8>) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let centred = |at: u32, side: u32| (f64::from(at) / f64::from(side) - 0.5) / 0.38;
+    RgbImage::from_fn(width, height, |x, y| {
+        let inside = centred(x, width).hypot(centred(y, height)) < 1.0;
+        if inside { *picture.get_pixel(x, y) } else { ground(x, y) }
+    })
+}
+
+#[test]
+fn a_subject_that_was_cut_out_agrees_in_its_part_whatever_surrounds_it() {
+    let reference = real("motorcycle_left.png");
+    let (width, height) = reference.dimensions();
+    let other = imageops::resize(&real("coffee.png"), width, height, imageops::FilterType::Triangle);
+    let white = cut_out(&reference, |_, _| Rgb([255; 3]));
+    let elsewhere = cut_out(&reference, |x, y| *other.get_pixel(x, y));
+    for query in [white, elsewhere] {
+        let found = lay(&query, &reference).unwrap();
+        assert!(found.part.agreement > 0.75 && found.part.agreement > found.structure, "{found:?}");
+        assert!((0.3..0.9).contains(&found.part.share) && found.part.around > 0.25, "{found:?}");
+    }
+    let whole = lay(&reference, &reference).unwrap().part;
+    assert!(whole.agreement > 0.9 && whole.share > 0.95 && whole.around < 0.05, "{whole:?}");
+}
+
+#[test]
+fn other_goods_before_the_same_backdrop_are_no_copied_part() {
+    let backdrop = scene(5);
+    let (width, height) = backdrop.dimensions();
+    let before = |goods: RgbImage| {
+        let goods = imageops::resize(&goods, width, height, imageops::FilterType::Triangle);
+        cut_out(&goods, |x, y| *backdrop.get_pixel(x, y))
+    };
+    let (reference, query) = (before(real("coffee.png")), before(real("chelsea.png")));
+    let found = lay(&query, &reference).unwrap();
+    assert!(found.part.agreement < 0.75, "{found:?}");
+}
+
+#[test]
 fn a_picture_that_is_only_saved_again_is_the_same_and_another_drawing_is_not() {
     let same = |query: &RgbImage, reference: &RgbImage| {
         is_same_picture(&QueryFeatures::of(query), &LocalFeatures::of(reference))

@@ -181,7 +181,7 @@ fn a_vocabulary_that_contradicts_itself_is_refused() {
     assert_eq!(read.to_json(), text);
     for (from, to, said) in [
         ("\"format\": 1", "\"format\": 2", "format is 2, expected 1"),
-        ("\"alignment\": 3", "\"alignment\": 1", "version 1, expected 3"),
+        ("\"alignment\": 4", "\"alignment\": 1", "version 1, expected 4"),
         ("\"centres\": \"", "\"centres\": \"AAAA", "expected a multiple of 64"),
     ] {
         assert!(text.contains(from), "{from}");

@@ -116,7 +116,7 @@ fn an_artefact_that_cannot_be_used_says_why() {
         error.replace(&folder.path().display().to_string(), "MODELS")
     };
     let mut errors = vec![
-        load(&text.replace("\"format\": 2", "\"format\": 3")),
+        load(&text.replace("\"format\": 3", "\"format\": 2")),
         load(&text.replace("sscd-distilled@", "other@")),
         load(&text.replacen("\"slope\": ", "\"slope\": -", 1)),
         load(&text.replacen("\"beta\": ", "\"beta\": 9", 1)),
@@ -136,6 +136,16 @@ fn a_saved_artefact_scores_as_before() {
     before.save(folder.path(), "sscd-distilled").unwrap();
     let after = Scoring::load(folder.path(), &manifest).unwrap();
     assert_eq!((before.id(), &before), (after.id(), &after));
+}
+
+#[test]
+fn a_reference_without_votes_is_verified_only_if_it_is_similar_enough() {
+    for model in MODELS.into_iter().chain(["sscd"]) {
+        let scoring = scoring(model);
+        let seen = |normalised| Sighting { similarity: 0.5, normalised, alignment: None, looked: false };
+        assert!(scoring.is_worth_verifying(&seen(0.5)), "{model}");
+        assert!(!scoring.is_worth_verifying(&seen(0.0)), "{model}");
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use touchstone::align::{Alignment, LogoChange, Recolour};
+use touchstone::align::{Alignment, CopiedPart, LogoChange, Recolour};
 use touchstone::domain::{Action, BrandId, Kind, Polarity, Policy, ThresholdOverrides};
 use touchstone::embed::ScoreThresholds;
 use touchstone::scoring::log_odds;
@@ -48,6 +48,7 @@ fn aligned(inliers: usize) -> Alignment {
         reference_overlap: 0.3,
         detail: 0.9,
         structure: 0.9,
+        part: CopiedPart { agreement: 0.9, share: 1.0, around: 0.0 },
         difference: 2.0,
         recolour: None,
     }
@@ -123,6 +124,20 @@ fn a_copy_says_where_it_lies() {
     for reason in [Reason::ReferenceLiesInPhoto, Reason::Mirrored, Reason::PartOfPhoto, Reason::PartOfReference] {
         assert!(reasons.contains(&reason), "{reason:?}");
     }
+}
+
+#[test]
+fn a_subject_on_another_ground_is_told_and_a_banner_over_the_whole_photo_is_not() {
+    let reasons = |part| {
+        let mut copy = candidate("a", Polarity::Fake, 0.99);
+        copy.alignment = Some(Alignment { part, ..aligned(80) });
+        judged(&[copy], &Policy::default()).reasons
+    };
+    let told = |part| reasons(part).contains(&Reason::SubjectCopiedOnOtherGround);
+    let cut_out = CopiedPart { agreement: 0.9, share: 0.6, around: 0.4 };
+    assert!(told(cut_out));
+    assert!(!told(CopiedPart { around: 0.1, ..cut_out }));
+    assert!(!told(CopiedPart { agreement: 0.5, ..cut_out }));
 }
 
 fn recoloured(name: &str, polarity: Polarity, probability: f32) -> Candidate {

@@ -5,6 +5,7 @@
 //! tinted with the rest. Recolouring changes only the goods and leaves background, skin and other parts alone.
 
 use std::f64::consts::FRAC_1_SQRT_2;
+use std::ops::Range;
 
 use nalgebra::Complex;
 
@@ -77,10 +78,24 @@ pub struct Recolour {
 pub(super) struct Comparison {
     /// Mean cosine between the gradients of both, weighted by the reference's; -1 to 1, near 0 with little structure.
     pub(super) structure: f64,
+    /// The part whose structure agrees.
+    pub(super) part: CopiedPart,
     /// Mean colour difference where structure agrees, after a fit of lightness; 0 to about 255.
     pub(super) difference: f64,
     /// Present if the photo shows another colour.
     pub(super) recolour: Option<Recolour>,
+}
+
+/// The part of a reference that a photo shows, whatever surrounds it: the cells between those that agree in structure.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct CopiedPart {
+    /// Mean cosine between the gradients of both within the part, weighted by the reference's; -1 to 1, near 0 with
+    /// little structure.
+    pub agreement: f64,
+    /// Share of the reference's structure that is within the part, 0 to 1.
+    pub share: f64,
+    /// Share of the structure of either photo that is outside the part, 0 to 1. Structure that both have counts once.
+    pub around: f64,
 }
 
 /// Sums over the samples of a cell.
@@ -122,9 +137,42 @@ pub(super) fn compare(samples: &Samples, coloured: bool) -> Comparison {
         }
     }
     let structure = agreement / (weight + FEW_GRADIENTS);
+    let part = copied_part(&cells);
     let cells: Vec<Cell> = cells.into_iter().filter(|cell| cell.count >= (SAMPLES * SAMPLES / 2) as f64).collect();
     let (difference, recolour) = if coloured { colours(&cells) } else { (0.0, None) };
-    Comparison { structure, difference, recolour }
+    Comparison { structure, part, difference, recolour }
+}
+
+/// The part of a grid of cells that agrees. Cells between agreeing ones, in their row or column, belong to it: in a
+/// cut-out they agree too, while goods before the backdrop of a reference do not.
+fn copied_part(cells: &[Cell]) -> CopiedPart {
+    let agrees = |row: usize, column: usize| cells[row * CELLS + column].agrees();
+    let rows: Vec<_> = (0..CELLS).map(|row| span(|column| agrees(row, column))).collect();
+    let columns: Vec<_> = (0..CELLS).map(|column| span(|row| agrees(row, column))).collect();
+    let (mut agreement, mut inside, mut all) = (0.0, 0.0, 0.0);
+    let (mut either_inside, mut either) = (0.0, 0.0);
+    for (place, cell) in cells.iter().enumerate() {
+        let (row, column) = (place / CELLS, place % CELLS);
+        let stronger = cell.weight.max(cell.seen_weight);
+        all += cell.weight;
+        either += stronger;
+        if rows[row].contains(&column) || columns[column].contains(&row) {
+            agreement += cell.agreement;
+            inside += cell.weight;
+            either_inside += stronger;
+        }
+    }
+    CopiedPart {
+        agreement: agreement / (inside + FEW_GRADIENTS),
+        share: inside / f64::max(all, 1.0),
+        around: 1.0 - either_inside / f64::max(either, 1.0),
+    }
+}
+
+/// From the first agreeing cell of a line to the last; empty if none agrees.
+fn span(agrees: impl Fn(usize) -> bool) -> Range<usize> {
+    let last = (0..CELLS).rfind(|&place| agrees(place));
+    last.map_or(0..0, |last| (0..CELLS).find(|&place| agrees(place)).unwrap_or(last)..last + 1)
 }
 
 /// Grey gradients of both photos at a sample; `None` where a neighbour is outside the comparison.

@@ -32,8 +32,10 @@ pub struct LocalFeatures {
     pub(super) points: Vec<Keypoint>,
     pub(super) descriptors: Descriptors,
     pub(super) thumbnail: RgbImage,
-    /// Whether the thumbnail is in colour; those that version 2 stored are grey.
+    /// Whether the thumbnail is in colour.
     pub(super) coloured: bool,
+    /// Whether the features are of [`VERSION`].
+    current: bool,
 }
 
 /// The features of a query, with the frame that references are compared with.
@@ -93,12 +95,13 @@ impl StrongestKeypoints {
     }
 }
 
-/// Version of the keypoints, pairing and comparison. Stored features and scoring artefacts of another version are not
-/// used.
-pub const VERSION: u8 = 3;
+/// Version of the keypoints, pairing and comparison. Scoring artefacts and vocabularies of another version are not used.
+pub const VERSION: u8 = 4;
 
-/// The version with a grey thumbnail. It is read only if the reference's photo is lost; colours are not compared then.
-const GREY_VERSION: u8 = 2;
+/// Earlier versions, whose features are read only if the reference's photo is lost: 3 with the keypoints of the photo's
+/// own contrast, and 2 with a grey thumbnail besides, so that colours are not compared.
+const OWN_CONTRAST: u8 = 3;
+const GREY: u8 = 2;
 
 /// Features as stored on disk.
 #[derive(Serialize, Deserialize)]
@@ -154,8 +157,8 @@ impl LocalFeatures {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let kept: Kept<'_> = postcard::from_bytes(bytes).ok()?;
-        let coloured = kept.version == VERSION;
-        let whole = (coloured || kept.version == GREY_VERSION)
+        let coloured = kept.version != GREY;
+        let whole = [VERSION, OWN_CONTRAST, GREY].contains(&kept.version)
             && kept.points.len() <= MOST_POINTS
             && kept.descriptors.len() == kept.points.len() * DESCRIPTOR
             && (1..=FRAME).contains(&kept.frame.0)
@@ -168,13 +171,14 @@ impl LocalFeatures {
             if coloured { kept.pixels.to_vec() } else { kept.pixels.iter().flat_map(|grey| [*grey; 3]).collect() };
         let thumbnail = whole.then(|| RgbImage::from_raw(width, height, pixels)).flatten()?;
         let descriptors = Descriptors::new(kept.descriptors.iter().copied().map(u8::cast_signed).collect());
-        Some(Self { frame: kept.frame, points: kept.points, descriptors, thumbnail, coloured })
+        let current = kept.version == VERSION;
+        Some(Self { frame: kept.frame, points: kept.points, descriptors, thumbnail, coloured, current })
     }
 
-    /// Whether colours can be compared; features without colours should be computed again from the photo.
+    /// Whether the features are of [`VERSION`]; others should be computed again from the photo.
     #[must_use]
-    pub fn is_coloured(&self) -> bool {
-        self.coloured
+    pub fn is_current(&self) -> bool {
+        self.current
     }
 
     /// Number of keypoints.
@@ -205,5 +209,5 @@ fn described(frame: &RgbImage, keypoints: Keypoints) -> LocalFeatures {
     let thumbnail = resized(frame, within(frame.dimensions(), THUMBNAIL), Filter::Box);
     let (points, descriptors) = keypoints.into_described();
     let descriptors = Descriptors::new(descriptors);
-    LocalFeatures { frame: frame.dimensions(), points, descriptors, thumbnail, coloured: true }
+    LocalFeatures { frame: frame.dimensions(), points, descriptors, thumbnail, coloured: true, current: true }
 }

@@ -32,7 +32,7 @@ use image::{RgbImage, imageops};
 use compare::Face;
 use geometry::Homography;
 
-pub use colour::Recolour;
+pub use colour::{CopiedPart, Recolour};
 pub use features::{LocalFeatures, QueryFeatures, StrongestKeypoints, VERSION};
 pub use logo::{FoundLogo, LogoChange, find_logo};
 pub use same::is_same_picture;
@@ -76,6 +76,8 @@ pub struct Alignment {
     /// Mean cosine between the gradients of both, weighted by the reference's. Clipped samples of the query are
     /// ignored. -1 to 1; near 0 with little structure.
     pub structure: f64,
+    /// The part of the reference whose structure agrees.
+    pub part: CopiedPart,
     /// Mean colour difference where structure agrees, 0 to about 255, after a fit of lightness.
     pub difference: f64,
     /// Present if the query is the same photograph in another colour.
@@ -225,6 +227,7 @@ impl Attempt<'_> {
             reference_overlap: agreement.inside,
             detail: agreement.detail,
             structure: seen.structure,
+            part: seen.part,
             difference: seen.difference,
             recolour: seen.recolour,
         })

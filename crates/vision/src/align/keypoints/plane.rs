@@ -44,6 +44,30 @@ impl Drop for Plane {
     }
 }
 
+/// Share of the pixels, at either end, that do not count for the range of a photo.
+const OUTLIERS: f32 = 0.005;
+/// A photo with a smaller range of grey values, 0 to 1, has its contrast raised to it, by at most [`MOST_GAIN`].
+const RANGE: f32 = 0.6;
+const MOST_GAIN: f32 = 8.0;
+
+/// The factor by which the contrast of a faint photo is raised: a dark, foggy or pale copy has as many keypoints as its
+/// reference. `counts` is the histogram of grey values.
+fn gain(counts: &[u32; 256]) -> f32 {
+    let few = counts.iter().sum::<u32>() as f32 * OUTLIERS;
+    let (low, high) = (end(counts, 0..256, few), end(counts, (0..256).rev(), few));
+    (RANGE * 255.0 / high.saturating_sub(low).max(1) as f32).clamp(1.0, MOST_GAIN)
+}
+
+/// The first of the values, in the given order, that more than `few` pixels have or come before.
+fn end(counts: &[u32; 256], mut values: impl Iterator<Item = usize>, few: f32) -> usize {
+    let mut passed = 0;
+    let found = values.find(|&value| {
+        passed += counts[value];
+        passed as f32 > few
+    });
+    found.unwrap_or(0)
+}
+
 impl Plane {
     /// A plane of arbitrary values.
     fn new(width: usize, height: usize) -> Self {
@@ -51,16 +75,22 @@ impl Plane {
         Self { width, height, stride, values: buffer(stride * height) }
     }
 
-    /// The luma of each pixel, 0 to 1: ITU-R BT.709 weights, in whole 255ths.
+    /// The luma of each pixel (ITU-R BT.709), 0 to 1, with the contrast of a faint photo raised: see [`gain`].
     pub(super) fn of(picture: &RgbImage) -> Self {
         let mut plane = Self::new(picture.width() as usize, picture.height() as usize);
         let stride = plane.stride;
+        let mut counts = [0_u32; 256];
         let rows = picture.as_raw().chunks_exact(3 * plane.width.max(1));
         for (row, pixels) in plane.values.chunks_exact_mut(stride.max(1)).zip(rows) {
             for (value, &[red, green, blue]) in row.iter_mut().zip(pixels.as_chunks().0) {
-                let luma = (2126 * u32::from(red) + 7152 * u32::from(green) + 722 * u32::from(blue)) / 10_000;
-                *value = luma as f32 / 255.0;
+                let luma = 2126 * u32::from(red) + 7152 * u32::from(green) + 722 * u32::from(blue);
+                counts[(luma / 10_000) as usize & 255] += 1;
+                *value = luma as f32 / 2_550_000.0;
             }
+        }
+        let gain = gain(&counts);
+        if gain > 1.0 {
+            plane.values.iter_mut().for_each(|value| *value *= gain);
         }
         plane
     }

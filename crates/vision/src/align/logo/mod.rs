@@ -11,7 +11,7 @@ use nalgebra::{Matrix2, Matrix2x3, Matrix3, Vector2, Vector3};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::colour::Recolour;
+use super::colour::{CopiedPart, Recolour};
 use super::features::{LocalFeatures, QueryFeatures};
 use super::matching::{Pair, loose_pairs};
 use super::{Alignment, area, geometry};
@@ -197,6 +197,7 @@ impl Laid {
             reference_overlap: self.reading.inside,
             detail: self.reading.agreement,
             structure: edges,
+            part: CopiedPart::default(),
             difference: 0.0,
             recolour,
         };
