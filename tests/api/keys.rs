@@ -15,6 +15,7 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("POST", "/v1/checks:batch", &["platform"]),
     ("GET", "/v1/checks/{id}", &["platform", "moderator"]),
     ("GET", "/v1/checks/{id}/case", &["platform", "moderator"]),
+    ("GET", "/v1/events", &["platform", "moderator"]),
     ("POST", "/v1/checks/{id}/appeals", &["platform"]),
     ("PUT", "/v1/checks/{id}/outcomes/{brand}", &["platform"]),
     ("POST", "/v1/lookups", &["platform", "brand", "moderator"]),
