@@ -29,7 +29,7 @@ pub(super) struct AppealBody {
 
 /// The case of a check that was not allowed: its status, and the moderators' decision.
 #[utoipa::path(
-    get, path = "/v1/checks/{id}/case", tag = "checks",
+    get, path = "/v1/checks/{id}/case", operation_id = "get_case", tag = "checks",
     params(("id" = String, Path, description = "The check's id")),
     responses(
         (status = 200, body = Case),
@@ -46,7 +46,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> 
 
 /// Submit a seller's appeal: another moderator decides the case again.
 #[utoipa::path(
-    post, path = "/v1/checks/{id}/appeals", tag = "checks",
+    post, path = "/v1/checks/{id}/appeals", operation_id = "create_appeal", tag = "checks",
     params(("id" = String, Path, description = "The check's id")),
     request_body = AppealBody,
     responses(

@@ -45,7 +45,7 @@ pub(super) struct CheckForm {
 /// With an `Idempotency-Key`, a repeat with the same API key gets the first answer. A photo whose data are damaged is
 /// `undecidable`; a photo of an unsupported type or size fails the request.
 #[utoipa::path(
-    post, path = "/v1/checks", tag = "checks",
+    post, path = "/v1/checks", operation_id = "create_check", tag = "checks",
     params(("Idempotency-Key" = String, Header, nullable = false, min_length = 1, max_length = 255, description = "1 to 255 visible characters")),
     request_body(content = inline(CheckForm), content_type = "multipart/form-data"),
     responses(
@@ -118,7 +118,7 @@ fn to_response(answer: Answered) -> Response {
 
 /// The stored answer to a check.
 #[utoipa::path(
-    get, path = "/v1/checks/{id}", tag = "checks",
+    get, path = "/v1/checks/{id}", operation_id = "get_check", tag = "checks",
     params(("id" = String, Path, description = "The check's id")),
     responses(
         (status = 200, body = CheckAnswer),

@@ -54,7 +54,7 @@ pub(super) struct Keys {
 
 /// Make a key. Only this answer has its text.
 #[utoipa::path(
-    post, path = "/v1/keys", tag = "keys",
+    post, path = "/v1/keys", operation_id = "create_key", tag = "keys",
     request_body = KeyRequest,
     responses(
         (status = 201, body = NewKey),
@@ -81,14 +81,14 @@ pub(super) async fn create(
 }
 
 /// List all keys, including expired and revoked ones.
-#[utoipa::path(get, path = "/v1/keys", tag = "keys", responses((status = 200, body = Keys)))]
+#[utoipa::path(get, path = "/v1/keys", operation_id = "list_keys", tag = "keys", responses((status = 200, body = Keys)))]
 pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Keys>, Problem> {
     app.work_beside(|app| Ok(Json(Keys { keys: app.screener().gallery.keys()? }))).await
 }
 
 /// Revoke a key. From now on its requests are rejected.
 #[utoipa::path(
-    delete, path = "/v1/keys/{id}", tag = "keys",
+    delete, path = "/v1/keys/{id}", operation_id = "revoke_key", tag = "keys",
     params(("id" = String, Path, description = "The key's id, `key_` and 16 digits, not its text")),
     responses(
         (status = 200, body = ApiKey),

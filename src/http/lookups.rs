@@ -75,7 +75,7 @@ enum Subject {
 
 /// Find the references most similar to a photo (multipart) or to a reference (JSON).
 #[utoipa::path(
-    post, path = "/v1/lookups", tag = "lookups",
+    post, path = "/v1/lookups", operation_id = "create_lookup", tag = "lookups",
     request_body(content(
         (inline(LookupForm) = "multipart/form-data"),
         (LookupRequest = "application/json"),

@@ -58,7 +58,7 @@ pub(super) struct OutcomeAnswer {
 /// Certificates are computed from outcomes. Outcomes prove something only if they cover all checks above a score, or a
 /// random sample of them. A second outcome for the same match replaces the first.
 #[utoipa::path(
-    put, path = "/v1/checks/{id}/outcomes/{brand}", tag = "certificates",
+    put, path = "/v1/checks/{id}/outcomes/{brand}", operation_id = "put_outcome", tag = "certificates",
     params(("id" = String, Path, description = "The check's id"), ("brand" = BrandId, Path)),
     request_body = OutcomeBody,
     responses(
@@ -139,7 +139,7 @@ pub(super) struct CertificateVersions {
 ///
 /// The service computes it from the brand's outcomes for every request: wrong blocks end it at once.
 #[utoipa::path(
-    get, path = "/v1/brands/{brand}/certificate", tag = "certificates",
+    get, path = "/v1/brands/{brand}/certificate", operation_id = "get_certificate", tag = "certificates",
     params(("brand" = BrandId, Path)),
     responses(
         (status = 200, body = CertificateBody),

@@ -40,7 +40,7 @@ pub(super) struct EffectiveThresholds {
 
 /// A brand's policy; the defaults when it has none of its own.
 #[utoipa::path(
-    get, path = "/v1/brands/{brand}/policy", tag = "policies",
+    get, path = "/v1/brands/{brand}/policy", operation_id = "get_policy", tag = "policies",
     params(("brand" = BrandId, Path)),
     responses(
         (status = 200, body = PolicyBody),
@@ -60,7 +60,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path(brand): Path<String>) 
 ///
 /// Send `If-Match` with the version's `ETag`, so that two people do not overwrite each other's changes.
 #[utoipa::path(
-    put, path = "/v1/brands/{brand}/policy", tag = "policies",
+    put, path = "/v1/brands/{brand}/policy", operation_id = "put_policy", tag = "policies",
     params(("brand" = BrandId, Path), ("If-Match" = String, Header, nullable = false, pattern = r#"^(\*|"[0-9]{1,18}")$"#, description = "ETag of the version to replace")),
     request_body = Policy,
     responses(

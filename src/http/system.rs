@@ -45,7 +45,7 @@ pub(super) struct BrandCount {
 }
 
 /// State and size of the index.
-#[utoipa::path(get, path = "/v1/index", tag = "system", responses((status = 200, body = IndexBody)))]
+#[utoipa::path(get, path = "/v1/index", operation_id = "get_index", tag = "system", responses((status = 200, body = IndexBody)))]
 pub(super) async fn index(State(app): State<Arc<App>>) -> Result<Json<IndexBody>, Problem> {
     app.work_beside(|app| {
         let library = &app.screener().library;

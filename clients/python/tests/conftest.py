@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ def photos() -> Path:
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("touchstone")
-    program = os.environ.get("TOUCHSTONE_PROGRAM", str(ROOT / "target" / "release" / "touchstone"))
+    program = str(ROOT / "target" / "release" / "touchstone")
     settings = ["server.listen=127.0.0.1:0", "embed.workers=1", f"data={folder}/data", f"index_dir={folder}/index"]
     command = [program, "serve", *(word for setting in settings for word in ("--set", setting))]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

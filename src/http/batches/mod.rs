@@ -69,7 +69,7 @@ struct BatchEnd {
 /// `Idempotency-Key`, line n has the key `KEY#n` unless it names its own: send an interrupted batch again, and lines
 /// answered before are not checked again.
 #[utoipa::path(
-    post, path = "/v1/checks:batch", tag = "checks",
+    post, path = "/v1/checks:batch", operation_id = "create_batch", tag = "checks",
     params(("Idempotency-Key" = String, Header, nullable = false, min_length = 1, max_length = 240, description = "1 to 240 visible characters")),
     request_body(content = BatchLine, content_type = "application/x-ndjson", description = "One object per line, at most `server.max_batch_lines` lines"),
     responses(

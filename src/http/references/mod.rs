@@ -24,7 +24,7 @@ const MAX_PAGE: usize = 1000;
 
 /// Add a reference. The next check uses it.
 #[utoipa::path(
-    post, path = "/v1/brands/{brand}/references", tag = "references",
+    post, path = "/v1/brands/{brand}/references", operation_id = "create_reference", tag = "references",
     params(("brand" = BrandId, Path)),
     request_body(content = inline(ReferenceForm), content_type = "multipart/form-data"),
     responses(
@@ -95,7 +95,7 @@ fn added_response(added: Added, caller: &Caller) -> Result<Response, Problem> {
 
 /// List a brand's references, in the order in which they were added.
 #[utoipa::path(
-    get, path = "/v1/brands/{brand}/references", tag = "references",
+    get, path = "/v1/brands/{brand}/references", operation_id = "list_references", tag = "references",
     params(("brand" = BrandId, Path), PageQuery),
     responses(
         (status = 200, body = ReferencePage),
@@ -143,7 +143,7 @@ pub(super) async fn list(
 
 /// One reference.
 #[utoipa::path(
-    get, path = "/v1/brands/{brand}/references/{id}", tag = "references",
+    get, path = "/v1/brands/{brand}/references/{id}", operation_id = "get_reference", tag = "references",
     params(("brand" = BrandId, Path), ("id" = String, Path)),
     responses(
         (status = 200, body = ReferenceBody),
@@ -162,7 +162,7 @@ pub(super) async fn get(
 
 /// Change a reference: disable it, enable it, correct its texts. The next check uses the changed one.
 #[utoipa::path(
-    patch, path = "/v1/brands/{brand}/references/{id}", tag = "references",
+    patch, path = "/v1/brands/{brand}/references/{id}", operation_id = "update_reference", tag = "references",
     params(("brand" = BrandId, Path), ("id" = String, Path)),
     request_body = ReferencePatch,
     responses(
@@ -191,7 +191,7 @@ pub(super) async fn patch(
 
 /// Delete a reference and, if no other reference needs it, its photo. The next check no longer finds it.
 #[utoipa::path(
-    delete, path = "/v1/brands/{brand}/references/{id}", tag = "references",
+    delete, path = "/v1/brands/{brand}/references/{id}", operation_id = "delete_reference", tag = "references",
     params(("brand" = BrandId, Path), ("id" = String, Path)),
     responses(
         (status = 204),
