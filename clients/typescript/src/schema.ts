@@ -250,6 +250,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what moderators decided, in the order in which it happened.
+         * @description Every event that was committed is listed, and none is lost. Ask again with `next` as `after`; an empty page means
+         *     that nothing has happened since. Events about a seller whose data were erased are left out.
+         */
+        get: operations["list_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/index": {
         parameters: {
             query?: never;
@@ -500,6 +521,11 @@ export interface components {
             verdict: string;
         };
         /**
+         * @description What happened to a case, for the marketplace that asked for the check.
+         * @enum {string}
+         */
+        CaseEvent: "check.decided" | "appeal.decided" | "check.reopened";
+        /**
          * @description The state of a case.
          * @enum {string}
          */
@@ -611,6 +637,34 @@ export interface components {
             fake_match: number;
             /** Format: float */
             lookalike: number;
+        };
+        /** @description Something that happened to a case. */
+        Event: {
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            at: string;
+            case?: components["schemas"]["Case"] | null;
+            /** @description Id of the check. */
+            check_id: string;
+            /**
+             * Format: int64
+             * @description Position, unique and ascending, with gaps. A reader that stores it notices events that it has already had.
+             */
+            seq: number;
+            /** @description What happened. */
+            type: components["schemas"]["CaseEvent"];
+        };
+        /** @description A page of events, oldest first. */
+        EventPage: {
+            /** @description The events. */
+            events: components["schemas"]["Event"][];
+            /**
+             * Format: int64
+             * @description Pass it as `after` to get later events.
+             */
+            next: number;
         };
         /** @description State of the index. */
         IndexBody: {
@@ -808,6 +862,12 @@ export interface components {
              */
             agreement: number;
             /**
+             * Format: double
+             * @description Share of the reference's structure in the part of it that was copied, 0 to 1: less than 1 where a subject was cut
+             *     out. Absent in older answers, and for logos.
+             */
+            copied_share?: number | null;
+            /**
              * @description The reference's corners in the photo: top left, top right, bottom right and bottom left, as fractions of the
              *     photo's width and height; outside 0 to 1 where the photo cuts them off.
              */
@@ -985,7 +1045,7 @@ export interface components {
          * @description Why a verdict or an action was decided: stable codes.
          * @enum {string}
          */
-        Reason: "fake-above-match-threshold" | "fake-above-likely-threshold" | "authentic-above-reuse-threshold" | "reference-above-lookalike-threshold" | "same-print-seen" | "reference-lies-in-photo" | "mirrored" | "other-colour" | "logo-seen" | "logo-imitated" | "known-imitation-seen" | "logo-mirrored" | "logo-stretched" | "logo-in-other-colour" | "logo-parts-differ" | "part-of-photo" | "part-of-reference" | "within-conflict-margin" | "fake-also-near" | "authentic-also-near" | "seller-authorised" | "seller-not-authorised" | "block-certified" | "block-not-asked-for" | "no-block-certificate" | "below-block-threshold" | "reference-disputed" | "reference-never-blocks" | "recoloured-never-blocks" | "low-information" | "below-every-threshold" | "claimed-brand-differs" | "settled-by-person" | "frames-not-judged" | "photo-broken" | "model-failed";
+        Reason: "fake-above-match-threshold" | "fake-above-likely-threshold" | "authentic-above-reuse-threshold" | "reference-above-lookalike-threshold" | "same-print-seen" | "reference-lies-in-photo" | "mirrored" | "other-colour" | "logo-seen" | "logo-imitated" | "known-imitation-seen" | "logo-mirrored" | "logo-stretched" | "logo-in-other-colour" | "logo-parts-differ" | "part-of-photo" | "part-of-reference" | "subject-copied-on-other-ground" | "within-conflict-margin" | "fake-also-near" | "authentic-also-near" | "seller-authorised" | "seller-not-authorised" | "block-certified" | "block-not-asked-for" | "no-block-certificate" | "below-block-threshold" | "reference-disputed" | "reference-never-blocks" | "recoloured-never-blocks" | "low-information" | "below-every-threshold" | "claimed-brand-differs" | "settled-by-person" | "frames-not-judged" | "photo-broken" | "model-failed";
         /** @description A reason, as a stable code and in words. */
         ReasonText: {
             /** @description Stable code. */
@@ -1221,6 +1281,7 @@ export type BatchPhoto = components['schemas']['BatchPhoto'];
 export type BrandCount = components['schemas']['BrandCount'];
 export type BrandId = components['schemas']['BrandId'];
 export type Case = components['schemas']['Case'];
+export type CaseEvent = components['schemas']['CaseEvent'];
 export type CaseStatus = components['schemas']['CaseStatus'];
 export type CertificateBody = components['schemas']['CertificateBody'];
 export type CertificateVersions = components['schemas']['CertificateVersions'];
@@ -1229,6 +1290,8 @@ export type Decision = components['schemas']['Decision'];
 export type Doubt = components['schemas']['Doubt'];
 export type DoubtText = components['schemas']['DoubtText'];
 export type EffectiveThresholds = components['schemas']['EffectiveThresholds'];
+export type Event = components['schemas']['Event'];
+export type EventPage = components['schemas']['EventPage'];
 export type IndexBody = components['schemas']['IndexBody'];
 export type KeyRequest = components['schemas']['KeyRequest'];
 export type Keys = components['schemas']['Keys'];
@@ -2491,6 +2554,73 @@ export interface operations {
                 };
             };
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_events: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before; 0 for the first. */
+                after?: number;
+                /** @description Most events to return, 1 to 1000; 100 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventPage"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: platform, moderator, admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -59,6 +59,9 @@ class BatchPhoto(TypedDict):
 BrandId = str
 
 
+CaseEvent = Literal['check.decided', 'appeal.decided', 'check.reopened']
+
+
 CaseStatus = Literal['open', 'decided', 'appealed']
 
 
@@ -167,6 +170,11 @@ class Overlay(TypedDict):
     agreement: float
     """
     Mean correlation of the pixels where there is detail, -1 to 1.
+    """
+    copied_share: NotRequired[float | None]
+    """
+    Share of the reference's structure in the part of it that was copied, 0 to 1: less than 1 where a subject was cut
+    out. Absent in older answers, and for logos.
     """
     corners: list[list[float]]
     """
@@ -280,6 +288,7 @@ Reason = Literal[
     'logo-parts-differ',
     'part-of-photo',
     'part-of-reference',
+    'subject-copied-on-other-ground',
     'within-conflict-margin',
     'fake-also-near',
     'authentic-also-near',
@@ -690,6 +699,45 @@ class CertificateBody(TypedDict):
     of the confirmed matches at or above that step reach.
     """
     versions: CertificateVersions
+
+
+class Event(TypedDict):
+    """
+    Something that happened to a case.
+    """
+
+    at: str
+    """
+    When it happened.
+    """
+    case: NotRequired[Case | None]
+    check_id: str
+    """
+    Id of the check.
+    """
+    seq: int
+    """
+    Position, unique and ascending, with gaps. A reader that stores it notices events that it has already had.
+    """
+    type: CaseEvent
+    """
+    What happened.
+    """
+
+
+class EventPage(TypedDict):
+    """
+    A page of events, oldest first.
+    """
+
+    events: list[Event]
+    """
+    The events.
+    """
+    next: int
+    """
+    Pass it as `after` to get later events.
+    """
 
 
 class IndexBody(TypedDict):
