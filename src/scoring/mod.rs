@@ -59,7 +59,7 @@ pub struct Weights {
     pub normalised: f64,
     /// Factor of the natural logarithm of one more than the number of inliers.
     pub inliers: f64,
-    /// Factor of the structural agreement within the copied part.
+    /// Factor of the structural agreement within the copied part, times the fourth root of the part's share.
     pub structure: f64,
     /// Factor of the natural logarithm of one more than the colour difference.
     pub colour: f64,
@@ -332,7 +332,9 @@ pub fn features(sighting: &Sighting) -> [f64; 5] {
             // Another colour is reported separately. It is not evidence against the same photograph.
             let most = if found.is_recoloured() { SAME_COLOUR } else { f64::INFINITY };
             let colour = found.difference.min(most).ln_1p();
-            [normalised, (found.inliers as f64).ln_1p(), found.part.agreement, colour, (found.residual + 0.3).ln()]
+            // A small part agrees more easily by chance.
+            let structure = found.part.agreement * found.part.share.powf(0.25);
+            [normalised, (found.inliers as f64).ln_1p(), structure, colour, (found.residual + 0.3).ln()]
         }
         // Verified but not aligned: no keypoints and no pixels agree.
         None => [normalised, 0.0, 0.0, 0.0, 0.0],
