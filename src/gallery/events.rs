@@ -3,23 +3,30 @@
 
 use jiff::Timestamp;
 use rusqlite::params;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::cases::{Case, find_case};
 use super::store::{Gallery, GalleryError, parsed, signed, unsigned};
 use crate::domain::{CaseEvent, CaseStatus};
 
-/// An event of a case.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordedCaseEvent {
-    /// Position in the audit log, from 1. Later events have greater ones; not every position is an event of a case.
+/// Something that happened to a case.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Event {
+    /// Position, unique and ascending, with gaps. A reader that stores it notices events that it has already had.
     pub seq: u64,
     /// When it happened.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// What happened.
+    #[serde(rename = "type")]
     pub kind: CaseEvent,
-    /// Id of the check, which is also the case's.
+    /// Id of the check.
     pub check_id: String,
+    /// The case as it is now, which may be later than the event; absent if it was erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case: Option<Case>,
 }
 
 /// The part of an audit event's state that tells whether it changed a case.
@@ -41,11 +48,12 @@ struct Restored {
 }
 
 impl Gallery {
-    /// The events after a position, oldest first, at most `limit`. Events whose states were erased are left out.
+    /// The events after a position, oldest first, at most `limit`, and their cases in one snapshot. Events whose states
+    /// were erased are left out.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn case_events(&self, after: u64, limit: usize) -> Result<Vec<RecordedCaseEvent>, GalleryError> {
+    pub fn case_events(&self, after: u64, limit: usize) -> Result<Vec<Event>, GalleryError> {
         self.read(|db| {
             let mut statement = db.prepare_cached(
                 "SELECT seq, at, action, subject, before, after FROM audit
@@ -58,8 +66,9 @@ impl Gallery {
             {
                 let (action, before, after): (String, String, String) = (row.get(2)?, row.get(4)?, row.get(5)?);
                 if let Some(kind) = kind(&action, &before, &after) {
-                    let (seq, at) = (unsigned(row, 0)?, parsed(row, 1)?);
-                    events.push(RecordedCaseEvent { seq, at, kind, check_id: row.get(3)? });
+                    let (seq, at, check_id) = (unsigned(row, 0)?, parsed(row, 1)?, row.get::<_, String>(3)?);
+                    let case = find_case(db, &check_id)?;
+                    events.push(Event { seq, at, kind, check_id, case });
                 }
             }
             Ok(events)

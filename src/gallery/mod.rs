@@ -38,7 +38,7 @@ pub use copy::photos_of;
 pub use decisions::{Decided, NewDecision};
 pub use effects::Undone;
 pub use erasing::{Erased, Retention};
-pub use events::RecordedCaseEvent;
+pub use events::Event;
 pub use health::Fault;
 pub use journal::{Journal, JournalEntry};
 pub use keys::ApiKey;

@@ -3,17 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::form::{Json, Query};
+use super::form::{Json, Query, page};
 use super::{App, Problem};
-use crate::domain::CaseEvent;
-use crate::gallery::Case;
-
-/// Most events of a page.
-const MAX_PAGE: usize = 1000;
+use crate::gallery::Event;
 
 /// Which events to list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -37,24 +32,6 @@ pub(super) struct EventPage {
     next: u64,
 }
 
-/// Something that happened to a case.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Event {
-    /// Position, unique and ascending, with gaps. A reader that stores it notices events that it has already had.
-    seq: u64,
-    /// When it happened.
-    #[schema(value_type = String, format = DateTime)]
-    at: Timestamp,
-    /// What happened.
-    #[serde(rename = "type")]
-    kind: CaseEvent,
-    /// Id of the check.
-    check_id: String,
-    /// The case as it is now, which may be later than the event; absent if it was erased.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    case: Option<Case>,
-}
-
 /// List what moderators decided, in the order in which it happened.
 ///
 /// Every event that was committed is listed, and none is lost. Ask again with `next` as `after`; an empty page means
@@ -72,26 +49,11 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     Query(query): Query<EventQuery>,
 ) -> Result<Json<EventPage>, Problem> {
-    let limit = query.limit.unwrap_or(100);
-    if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(Problem::invalid("limit-invalid", format!("limit is {limit}, expected 1 to {MAX_PAGE}")));
-    }
-    let after = query.after.unwrap_or(0);
-    if i64::try_from(after).is_err() {
-        return Err(Problem::invalid(
-            "after-invalid",
-            format!("after is {after}, expected `next` of the previous page"),
-        ));
-    }
+    let (after, limit) = page(query.after, query.limit)?;
     app.work_beside(move |app| {
-        let gallery = &app.screener().gallery;
-        let recorded = gallery.case_events(after, limit)?;
-        let next = recorded.last().map_or(after, |last| last.seq);
-        let events = recorded.into_iter().map(|event| {
-            let case = gallery.case(&event.check_id)?;
-            Ok(Event { seq: event.seq, at: event.at, kind: event.kind, check_id: event.check_id, case })
-        });
-        Ok(Json(EventPage { events: events.collect::<Result<_, Problem>>()?, next }))
+        let events = app.screener().gallery.case_events(after, limit)?;
+        let next = events.last().map_or(after, |last| last.seq);
+        Ok(Json(EventPage { events, next }))
     })
     .await
 }

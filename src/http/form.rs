@@ -176,6 +176,25 @@ async fn read_field(mut field: Field<'_>, cap: usize) -> Result<Option<Bytes>, P
     Ok(Some(read.freeze()))
 }
 
+/// Most entries of a page; the next constant is how many an answer has if the caller names no limit.
+const MAX_PAGE: usize = 1000;
+const USUAL_PAGE: usize = 100;
+
+/// Position and size of a page of a list.
+pub(super) fn page(after: Option<u64>, limit: Option<usize>) -> Result<(u64, usize), Problem> {
+    let (after, limit) = (after.unwrap_or(0), limit.unwrap_or(USUAL_PAGE));
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Problem::invalid("limit-invalid", format!("limit is {limit}, expected 1 to {MAX_PAGE}")));
+    }
+    if i64::try_from(after).is_err() {
+        return Err(Problem::invalid(
+            "after-invalid",
+            format!("after is {after}, expected `next` of the previous page"),
+        ));
+    }
+    Ok((after, limit))
+}
+
 pub(super) fn too_long(name: &str, cap: usize) -> Problem {
     Problem::invalid("field-too-long", format!("{name} is longer than {cap} bytes, expected at most {cap}"))
 }

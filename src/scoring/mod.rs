@@ -235,10 +235,11 @@ impl Scoring {
         &self.id
     }
 
-    /// Whether a reference without votes of keypoints is similar enough to the photo for geometric verification.
+    /// Whether a reference without votes of keypoints, not verified yet, is similar enough to the photo for geometric
+    /// verification.
     #[must_use]
     pub fn is_worth_verifying(&self, sighting: &Sighting) -> bool {
-        sigmoid(self.unlooked.bias + self.unlooked.normalised * f64::from(sighting.normalised)) >= WORTH_VERIFYING
+        sigmoid(self.evidence(sighting)) >= WORTH_VERIFYING
     }
 
     /// Log-odds that the photo is a copy of the reference, before calibration.

@@ -10,7 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::access::{Called, Caller};
-use super::form::{Form, Json, Parts, Path, Query, Rules};
+use super::form::{Form, Json, Parts, Path, Query, Rules, page};
 use super::{App, Problem, fetched};
 use crate::domain::{BrandId, Claim, DETAIL_CAPS, Details, Reference, check_name};
 use crate::enrolment::Hygiene;
@@ -20,7 +20,6 @@ use bodies::{PageQuery, ReferenceBody, ReferenceForm, ReferencePage, ReferencePa
 
 const TEXTS: &[(&str, usize)] =
     &[("polarity", 16), ("kind", 16), DETAIL_CAPS[0], DETAIL_CAPS[1], DETAIL_CAPS[2], DETAIL_CAPS[3]];
-const MAX_PAGE: usize = 1000;
 
 /// Add a reference. The next check uses it.
 #[utoipa::path(
@@ -111,17 +110,7 @@ pub(super) async fn list(
 ) -> Result<Json<ReferencePage>, Problem> {
     let brand: BrandId = brand.parse()?;
     query.product.as_deref().map_or(Ok(()), |product| check_name("product", product))?;
-    let limit = query.limit.unwrap_or(100);
-    if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(Problem::invalid("limit-invalid", format!("limit is {limit}, expected 1 to {MAX_PAGE}")));
-    }
-    let after = query.after.unwrap_or(0);
-    if i64::try_from(after).is_err() {
-        return Err(Problem::invalid(
-            "after-invalid",
-            format!("after is {after}, expected `next` of the previous page"),
-        ));
-    }
+    let (after, limit) = page(query.after, query.limit)?;
     let query = ListQuery {
         polarity: query.polarity,
         product: query.product,

@@ -32,10 +32,7 @@ pub struct LocalFeatures {
     pub(super) points: Vec<Keypoint>,
     pub(super) descriptors: Descriptors,
     pub(super) thumbnail: RgbImage,
-    /// Whether the thumbnail is in colour.
-    pub(super) coloured: bool,
-    /// Whether the features are of [`VERSION`].
-    current: bool,
+    version: u8,
 }
 
 /// The features of a query, with the frame that references are compared with.
@@ -157,7 +154,7 @@ impl LocalFeatures {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let kept: Kept<'_> = postcard::from_bytes(bytes).ok()?;
-        let coloured = kept.version != GREY;
+        let grey = kept.version == GREY;
         let whole = [VERSION, OWN_CONTRAST, GREY].contains(&kept.version)
             && kept.points.len() <= MOST_POINTS
             && kept.descriptors.len() == kept.points.len() * DESCRIPTOR
@@ -167,18 +164,21 @@ impl LocalFeatures {
             && (1..=THUMBNAIL).contains(&kept.thumbnail.1)
             && kept.points.iter().all(Keypoint::is_sound);
         let (width, height) = kept.thumbnail;
-        let pixels =
-            if coloured { kept.pixels.to_vec() } else { kept.pixels.iter().flat_map(|grey| [*grey; 3]).collect() };
+        let pixels = if grey { kept.pixels.iter().flat_map(|grey| [*grey; 3]).collect() } else { kept.pixels.to_vec() };
         let thumbnail = whole.then(|| RgbImage::from_raw(width, height, pixels)).flatten()?;
         let descriptors = Descriptors::new(kept.descriptors.iter().copied().map(u8::cast_signed).collect());
-        let current = kept.version == VERSION;
-        Some(Self { frame: kept.frame, points: kept.points, descriptors, thumbnail, coloured, current })
+        Some(Self { version: kept.version, frame: kept.frame, points: kept.points, descriptors, thumbnail })
     }
 
     /// Whether the features are of [`VERSION`]; others should be computed again from the photo.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        self.current
+        self.version == VERSION
+    }
+
+    /// Whether the thumbnail is in colour.
+    pub(super) fn is_coloured(&self) -> bool {
+        self.version != GREY
     }
 
     /// Number of keypoints.
@@ -209,5 +209,5 @@ fn described(frame: &RgbImage, keypoints: Keypoints) -> LocalFeatures {
     let thumbnail = resized(frame, within(frame.dimensions(), THUMBNAIL), Filter::Box);
     let (points, descriptors) = keypoints.into_described();
     let descriptors = Descriptors::new(descriptors);
-    LocalFeatures { frame: frame.dimensions(), points, descriptors, thumbnail, coloured: true, current: true }
+    LocalFeatures { frame: frame.dimensions(), points, descriptors, thumbnail, version: VERSION }
 }

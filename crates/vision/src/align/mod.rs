@@ -3,7 +3,7 @@
 //! Keypoints of both (SIFT) are paired, and a projective map is fitted to the pairs. Many agreeing pairs mean that both
 //! show the same printed pack or the same surface. That alone is no copy: a pack on a shelf has agreeing pairs, too,
 //! and so has a seller's backdrop. So the map lays the reference's pixels over the query and compares them: only a copy
-//! agrees in its whole structure. Plain background is no evidence. Colours are compared after fitting the changes that
+//! agrees in structure, as a whole or in a part that was cut out. Plain background is no evidence. Colours are compared after fitting the changes that
 //! edits make to a whole photo. If only a part differs in colour, the result says so.
 //!
 //! Asymmetric: the whole reference is searched for inside the query. A reference that contains the query has a small
@@ -166,7 +166,7 @@ fn attempt<'a>(query: &QueryFeatures, reference: &'a LocalFeatures, mirrored: Op
     let face = Face {
         frame: reference.frame,
         thumbnail: mirrored.unwrap_or(&reference.thumbnail),
-        coloured: reference.coloured,
+        coloured: reference.is_coloured(),
     };
     Attempt { reference: face, pairs, flipped, fit }
 }

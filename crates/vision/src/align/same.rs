@@ -25,7 +25,7 @@ const TO_SEE: f64 = 4.0;
 pub fn is_same_picture(query: &QueryFeatures, reference: &LocalFeatures) -> bool {
     let ((width, height), (wide, high)) = (reference.frame, query.features.frame);
     let shapes = f64::from(width) * f64::from(high) / (f64::from(height) * f64::from(wide));
-    if !reference.coloured || !(1.0 / SAME_SHAPE..=SAME_SHAPE).contains(&shapes) {
+    if !reference.is_coloured() || !(1.0 / SAME_SHAPE..=SAME_SHAPE).contains(&shapes) {
         return false;
     }
     let map = Homography::new_nonuniform_scaling(&nalgebra::Vector2::new(
