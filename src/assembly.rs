@@ -140,6 +140,7 @@ impl Parts {
             decoder: Arc::new(Decoder::new(&config.photo, &config.decoder)),
             matches: config.server.max_matches,
             checks: config.checks.clone(),
+            memory: config.memory,
         };
         Ok(Self { screener, bank })
     }

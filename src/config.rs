@@ -10,6 +10,7 @@ use crate::embed::EmbedOptions;
 use crate::fetch::FetchOptions;
 use crate::gallery::Retention;
 use crate::index::IndexOptions;
+use crate::memory::MemoryOptions;
 use crate::moderation::Platform;
 use crate::photo::Limits;
 use crate::screening::CheckOptions;
@@ -48,6 +49,8 @@ pub struct Config {
     pub index: IndexOptions,
     /// Which photos of checks are stored, and the flood limits.
     pub checks: CheckOptions,
+    /// What is remembered of checked photos, and for how long.
+    pub memory: MemoryOptions,
     /// Rules for fetching by URL.
     pub fetch: FetchOptions,
     /// How long photos and checks are stored.
@@ -75,6 +78,7 @@ impl Default for Config {
             embed: EmbedOptions::default(),
             index: IndexOptions::default(),
             checks: CheckOptions::default(),
+            memory: MemoryOptions::default(),
             fetch: FetchOptions::default(),
             retention: Retention::default(),
             console: ConsoleOptions::default(),
@@ -239,6 +243,8 @@ impl Config {
             ("decoder.max_photos", usize::try_from(self.decoder.max_photos).unwrap_or(usize::MAX), 1..=1_000_000_000),
             ("retention.photos_days", self.retention.photos_days as usize, 0..=36_500),
             ("retention.checks_days", self.retention.checks_days as usize, 0..=36_500),
+            ("memory.days", self.memory.days as usize, 0..=36_500),
+            ("memory.keypoints", self.memory.keypoints, 0..=250),
             ("checks.flood.listings", self.checks.flood.listings, 1..=100_000),
             ("checks.flood.unlike_bits", self.checks.flood.unlike_bits as usize, 1..=256),
         ];

@@ -55,6 +55,8 @@ pub mod http;
 pub mod hygiene;
 pub mod keys;
 pub mod library;
+pub mod lookback;
+pub mod memory;
 pub mod moderation;
 pub mod page;
 pub mod provision;

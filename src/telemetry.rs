@@ -31,6 +31,7 @@ const INDEX_REMOVED: &str = "touchstone_index_removed_keys";
 const INDEX_GENERATION: &str = "touchstone_index_generation";
 const KEYPOINT_KEYS: &str = "touchstone_keypoint_index_keys";
 const KEYPOINT_POSTINGS: &str = "touchstone_keypoint_index_postings";
+const FOUND_LATER: &str = "touchstone_lookback_findings_total";
 const READY: &str = "touchstone_ready";
 const BUILD: &str = "touchstone_build_info";
 
@@ -112,6 +113,7 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
     describe_counter!(VIEWS, "Views embedded for checks: whole photos, and regions of them");
     describe_histogram!(DECODE_SECONDS, "Time to decode one photo");
     describe_counter!(DECODERS_LOST, "Decoding processes that crashed on a photo, or were killed over one");
+    describe_counter!(FOUND_LATER, "Photos of earlier checks in which lookbacks found newer references");
     describe_gauge!(READY, "1 when checks can be trusted, else 0");
     describe_gauge!(BUILD, "Always 1; labels give the version and the serving model");
     describe_gauge!(INDEX_KEYS, "References served by the index");
@@ -121,7 +123,7 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
     describe_gauge!(KEYPOINT_KEYS, "References in the keypoint index");
     describe_gauge!(KEYPOINT_POSTINGS, "Keypoints in the keypoint index");
     // What has not happened yet is told as zero, so that the first time is an increase.
-    for name in [REFUSED, DECODERS_LOST, EMBEDDED_PHOTOS, SECOND_LOOKS, VIEWS] {
+    for name in [REFUSED, DECODERS_LOST, EMBEDDED_PHOTOS, SECOND_LOOKS, VIEWS, FOUND_LATER] {
         counter!(name).increment(0);
     }
     Some(handle)
@@ -156,6 +158,10 @@ pub(crate) fn judged(verdict: &'static str) {
 
 pub(crate) fn checked(action: &'static str) {
     counter!(CHECKS, "action" => action).increment(1);
+}
+
+pub(crate) fn found_later() {
+    counter!(FOUND_LATER).increment(1);
 }
 
 pub(crate) fn searched(took: Duration) {

@@ -1,7 +1,7 @@
 //! Backup and restore: the database, photos and serving generations in one file, with a SHA-256 of each.
 //!
-//! A backup is a tar archive: `about.json`, the index, `touchstone.db`, `photos/`, `uploads/`, and last `SHA256SUMS`,
-//! in the format of `sha256sum -c`. It leaves out what can be computed again (keypoints, thumbnails, journals) and the
+//! A backup is a tar archive: `about.json`, the index, `touchstone.db`, `photos/`, `uploads/`, `memory/`, and last
+//! `SHA256SUMS`, in the format of `sha256sum -c`. It leaves out what can be computed again (keypoints, thumbnails, journals) and the
 //! photos' keys.
 
 mod restore;

@@ -3,12 +3,14 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256 as Hasher};
 use tempfile::TempDir;
 
 use super::{ABOUT, About, BackupError, Contents, DATABASE, FORMAT, SUMS, parent};
 use crate::gallery::{Gallery, Vault};
+use crate::memory::Memory;
 use crate::photo::Sha256;
 
 /// Verifies a backup and unpacks it into `data` and `index_dir`, which must be empty or missing; with `dry`, only
@@ -157,7 +159,9 @@ fn is_known(name: &str) -> bool {
         rest.split_once('/')
             .is_some_and(|(folder, sum)| sum.parse::<Sha256>().is_ok() && sum.starts_with(folder) && folder.len() == 2)
     };
+    let segment = |rest: &str| rest.strip_suffix(".segment").is_some_and(|id| id.parse::<u64>().is_ok());
     [ABOUT, DATABASE, SUMS].contains(&name)
+        || name.strip_prefix("memory/").is_some_and(segment)
         || ["photos/", "uploads/"].iter().any(|kind| name.strip_prefix(kind).is_some_and(photo))
 }
 
@@ -245,6 +249,8 @@ fn prove(
     if let Some(lost) = gallery.lost_photo()? {
         return Err(Proof::Wrong(lost));
     }
+    let gallery = Arc::new(gallery);
+    Memory::of(&gallery).verify().map_err(|error| Proof::Wrong(error.to_string()))?;
     let audit = gallery.verify_audit()?;
     if let Some(seq) = audit.wrong {
         return Err(Proof::Wrong(format!("event {seq} of the audit log is wrong")));

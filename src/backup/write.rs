@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256 as Hasher};
 
 use super::{ABOUT, About, BackupError, Contents, DATABASE, FORMAT, SUMS, parent};
-use crate::gallery::{Gallery, photos_of};
+use crate::gallery::{Gallery, photos_of, segments_of};
 use crate::index::current_line;
+use crate::memory::segment_name;
 use crate::photo::Sha256;
 
 /// Prefix of unfinished files; a killed backup leaves one behind.
@@ -92,11 +93,12 @@ impl Backup {
     fn gallery(&mut self, gallery: &Gallery, folder: &Path) -> Result<(), BackupError> {
         let work = tempfile::Builder::new().prefix(PART).tempdir_in(folder).map_err(BackupError::file(folder))?;
         let mut added = std::collections::HashSet::new();
+        let mut remembered = std::collections::HashMap::new();
         for number in 0..TRIES {
             let copy = work.path().join(format!("{number}.db"));
             gallery.copy_database(&copy)?;
             let wanted = photos_of(&copy)?;
-            if self.photos(gallery, &wanted, &mut added)? {
+            if self.photos(gallery, &wanted, &mut added)? && self.memory(gallery, &copy, &mut remembered)? {
                 self.add_file(DATABASE, &copy)?;
                 for path in gallery.upload_files() {
                     let name = name_of(&path);
@@ -129,6 +131,33 @@ impl Backup {
             self.add(&name, &mut &photo[..], photo.len() as u64)?;
             added.insert(*sha256);
             self.contents.photos += 1;
+        }
+        Ok(true)
+    }
+
+    /// Adds the memory's segments, as far as the copied database counts them; `false` if one was replaced meanwhile.
+    fn memory(
+        &mut self,
+        gallery: &Gallery,
+        database: &Path,
+        added: &mut std::collections::HashMap<u64, u64>,
+    ) -> Result<bool, BackupError> {
+        for (id, bytes) in segments_of(database)? {
+            if added.get(&id) == Some(&bytes) {
+                continue;
+            }
+            // A tar cannot replace a file that it has: a segment that has grown since is too much for this backup.
+            if added.contains_key(&id) {
+                return Err(BackupError::Unsteady);
+            }
+            let name = segment_name(id);
+            let path = gallery.memory_folder().join(&name);
+            let file = match File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                opened => opened.map_err(BackupError::file(&path))?,
+            };
+            self.add(&format!("memory/{name}"), &mut file.take(bytes), bytes)?;
+            added.insert(id, bytes);
         }
         Ok(true)
     }

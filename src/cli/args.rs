@@ -66,6 +66,12 @@ pub enum Command {
         "touchstone reindex --model sscd --shadow"
     ))]
     Reindex(ReindexArgs),
+    /// Search the photos of earlier checks for fakes that were added later, and open cases
+    #[command(after_help = examples!(
+        "touchstone lookback --brand acme --since 2026-11-01 --dry-run",
+        "touchstone lookback --reference ref_0190..."
+    ))]
+    Lookback(LookbackArgs),
     /// Show, test, roll back and promote indexes
     Index(IndexArgs),
     /// Measure verdicts on a labelled dataset
@@ -396,6 +402,27 @@ pub struct ReindexArgs {
     /// Greatest number of stored checks that both models answer
     #[arg(long, value_name = "N", default_value_t = 1000, requires = "shadow")]
     pub replay: usize,
+}
+
+/// Arguments of `lookback`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").args(["reference", "brand"]).required(true)))]
+pub struct LookbackArgs {
+    /// Search for this fake reference
+    #[arg(long, value_name = "ID", value_parser = name)]
+    pub reference: Option<String>,
+    /// Search for all active fake references of this brand
+    #[arg(long)]
+    pub brand: Option<BrandId>,
+    /// Only checks since this day or time, in UTC
+    #[arg(long, value_name = "DATE", value_parser = super::lookback::since)]
+    pub since: Option<i64>,
+    /// Report what would be found; open no case
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print findings as JSON, one per line; the last line has the counts
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `index`.

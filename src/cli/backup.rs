@@ -1,9 +1,12 @@
+use std::sync::Arc;
+
 use super::args::{BackupArgs, RestoreArgs};
 use super::output::{say, tell};
 use super::{Exit, Failure};
 use crate::assembly::{open_gallery, vault};
 use crate::backup::{Contents, back_up, restore};
 use crate::config::Config;
+use crate::memory::Memory;
 
 pub(super) fn backup(config: &Config, args: &BackupArgs) -> Result<Exit, Failure> {
     let gallery = open_gallery(config)?;
@@ -31,7 +34,8 @@ pub(super) fn encrypt_photos(config: &Config) -> Result<Exit, Failure> {
             "photo_keys is not set, so there is no key; set it to a file of keys".to_owned(),
         ));
     }
-    let sealed = open_gallery(config)?.seal_photos()?;
+    let gallery = Arc::new(open_gallery(config)?);
+    let sealed = gallery.seal_photos()? + Memory::of(&gallery).reseal()?;
     say!("{sealed} files were encrypted with the newest key");
     Ok(Exit::Done)
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::args::ForgetArgs;
@@ -6,17 +8,27 @@ use super::users::ACTOR;
 use super::{Exit, Failure};
 use crate::assembly::open_gallery;
 use crate::config::Config;
+use crate::memory::Memory;
 
 pub(super) fn sweep(config: &Config) -> Result<Exit, Failure> {
-    let erased = open_gallery(config)?.sweep(&config.retention, Timestamp::now())?;
-    say!("erased {} checks and {} photos past their retention", erased.checks, erased.photos);
+    let gallery = Arc::new(open_gallery(config)?);
+    let now = Timestamp::now();
+    let erased = gallery.sweep(&config.retention, now)?;
+    let forgotten = Memory::of(&gallery).retain(config.memory.days_within(config.retention.checks_days), now)?;
+    say!(
+        "erased {} checks and {} photos past their retention, and {forgotten} photos from the memory",
+        erased.checks,
+        erased.photos
+    );
     Ok(Exit::Done)
 }
 
 pub(super) fn forget_seller(config: &Config, args: &ForgetArgs) -> Result<Exit, Failure> {
-    let erased = open_gallery(config)?.forget_seller(ACTOR, &args.seller)?;
+    let gallery = Arc::new(open_gallery(config)?);
+    let erased = gallery.forget_seller(ACTOR, &args.seller)?;
+    let forgotten = Memory::of(&gallery).forget_seller(&args.seller)?;
     say!(
-        "{} checks no longer name the seller; erased {} photos and {} authorisations",
+        "{} checks no longer name the seller; erased {} photos, {forgotten} photos from the memory, and {} authorisations",
         erased.checks,
         erased.photos,
         erased.policies

@@ -16,6 +16,8 @@ use crate::hygiene::HygieneError;
 use crate::index::SnapshotError;
 use crate::keys::KeyError;
 use crate::library::LibraryError;
+use crate::lookback::LookbackError;
+use crate::memory::MemoryError;
 use crate::moderation::AccountError;
 use crate::photo::PhotoError;
 use crate::provision::ProvisionError;
@@ -102,6 +104,12 @@ pub enum Failure {
     /// A reindex stopped.
     #[error(transparent)]
     Reindex(#[from] ReindexError),
+    /// A lookback stopped.
+    #[error(transparent)]
+    Lookback(#[from] LookbackError),
+    /// The memory of checked photos cannot be read or written.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// References cannot be embedded.
     #[error(transparent)]
     Enrol(#[from] EnrolError),
@@ -204,6 +212,8 @@ impl Failure {
             | Self::Gallery(_)
             | Self::Library(_)
             | Self::Snapshot(_)
+            | Self::Memory(_)
+            | Self::Lookback(LookbackError::Memory(_) | LookbackError::Gallery(_) | LookbackError::Library(_))
             | Self::Damaged(_)
             | Self::Backup(_)
             | Self::Account(AccountError::Gallery(_))

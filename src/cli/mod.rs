@@ -12,6 +12,7 @@ mod evidence;
 mod exit;
 mod index;
 mod keys;
+mod lookback;
 mod lookup;
 mod manuals;
 mod models;
@@ -87,6 +88,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         }),
         Command::Check(args) => check::check(&config, args),
         Command::Lookup(args) => lookup::lookup(&config, args),
+        Command::Lookback(args) => lookback::lookback(&config, args),
         Command::Index(args) => index::index(&config, args),
         Command::Reindex(args) => reindex::reindex(&config, args),
         Command::Evaluate(args) => evaluate::evaluate(&config, args),

@@ -46,6 +46,7 @@ pub fn case(show: &CasePage<'_>) -> Markup {
             section { (reasons(answer, pair)) }
         }
         (photos(show))
+        (same_question(show))
         section {
             h2 { "Similar references" }
             div hx-get=(format!("/console/cases/{}/near?photo={}", case.check_id, pair.photo.index)) hx-trigger="load" hx-swap="innerHTML" {
@@ -93,6 +94,7 @@ fn decide(show: &CasePage<'_>) -> Markup {
                         input type="hidden" name="reference" value=(near.reference_id);
                     }
                     label.grow { "Reason (optional; the seller can read it)" textarea name="note" maxlength="1000" rows="1" {} }
+                    (together(show.view))
                     @if pair.near.as_ref().is_some_and(|near| near.kind == Kind::Photo && near.polarity == Polarity::Authentic) {
                         button.fake name="decision" value="photo_misuse" data-key="p" { "Photo misused " kbd { "p" } }
                     }
@@ -324,6 +326,42 @@ pub fn near(groups: &[(&str, Vec<Near>)]) -> Markup {
             h3 { (name) }
             @if found.is_empty() { p.empty { "none" } }
             ol.grid { @for near in found { (super::lookup::result(near)) } }
+        }
+    }
+}
+
+/// Lets the moderator decide the other cases with the same question likewise.
+fn together(view: &CaseView) -> Markup {
+    let others = view.alike.len();
+    html! {
+        @if others > 0 {
+            input type="hidden" name="asked" value="1";
+            label.check {
+                input type="checkbox" name="together" value="1" checked[!view.many_photos];
+                @if view.many_photos { "Decide as counterfeit in " (others) " other listings too" }
+                @else { "Decide " (others) " other listings with this photo likewise" }
+            }
+        }
+    }
+}
+
+fn same_question(show: &CasePage<'_>) -> Markup {
+    let CaseView { case, alike, many_photos, .. } = show.view;
+    html! {
+        @if !alike.is_empty() {
+            section {
+                h2 { @if *many_photos { "Other photos in which this reference was found" } @else { "Other listings with this photo" } }
+                ol.plain {
+                    @for other in alike {
+                        li {
+                            a href=(format!("/console/cases/{}", other.check_id)) { @if let Some(listing) = &other.listing_id { "listing " (visible(listing)) } @else { (words(&other.verdict)) } }
+                            @if let Some(seller) = &other.seller_id { ", seller " (visible(seller)) }
+                            ", " (time(other.created_at)) ": " (state(other))
+                        }
+                    }
+                }
+                form method="post" action=(format!("/console/cases/{}/apart", case.check_id)) { (hidden(show)) button.quiet { "Decide this case by itself" } }
+            }
         }
     }
 }

@@ -131,6 +131,7 @@ fn row(queued: &Queued, address: &str) -> Markup {
                     @if let Some(brand) = &case.brand { " · " (brand) }
                     @if case.action == "block" { " · " span.tag.block { "block" } }
                     @if case.status == CaseStatus::Appealed { " · " span.tag { "appeal" } }
+                    @if queued.alike > 0 { " · " span.tag { (more(queued)) } }
                     br;
                     span.note {
                         @if let Some(seller) = &case.seller_id { "seller " (visible(seller)) ", " (queued.seller_fakes) " of " (queued.seller_decided) " decided as counterfeit · " }
@@ -142,6 +143,12 @@ fn row(queued: &Queued, address: &str) -> Markup {
             }
         }
     }
+}
+
+/// How many other cases ask the same question.
+fn more(queued: &Queued) -> String {
+    let sellers = if queued.sellers == 1 { "seller" } else { "sellers" };
+    format!("and {} more, {} {sellers}", queued.alike, queued.sellers)
 }
 
 /// Address of the list of a seller's decided cases.

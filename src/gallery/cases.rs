@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::audit::{AuditEntry, AuditEvent, append, entries};
+use super::questions::question;
 use super::queue::{rank_new, rank_seller};
 use super::store::{Gallery, GalleryError, optional, parsed, signed};
 use super::writer::Writing;
@@ -21,12 +22,12 @@ pub struct Case {
     pub listing_id: Option<String>,
     /// The marketplace's id of the seller.
     pub seller_id: Option<String>,
-    /// When the check was answered.
+    /// When the case was opened: when the check was answered, or when a lookback found it later.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// The check's verdict.
+    /// The verdict: the check's, or that of the lookback that opened the case.
     pub verdict: String,
-    /// The check's action: `review` or `block`.
+    /// The action that the verdict asks for: `review` or `block`.
     pub action: String,
     /// Brand of the leading match; absent if nothing matched.
     pub brand: Option<String>,
@@ -84,6 +85,21 @@ impl Case {
     #[must_use]
     pub fn is_own_appeal(&self, who: &str) -> bool {
         self.status == CaseStatus::Appealed && self.first_decided_by.as_deref() == Some(who)
+    }
+
+    /// The case without its decision.
+    pub(super) fn reopened(&self) -> Self {
+        Self {
+            status: CaseStatus::Open,
+            decision: None,
+            decided_by: None,
+            decided_at: None,
+            precedent: None,
+            first_decided_by: None,
+            decided_photo: None,
+            decided_reference: None,
+            ..self.clone()
+        }
     }
 }
 
@@ -143,10 +159,21 @@ impl Gallery {
     }
 }
 
-/// Opens a case for a check that was not allowed.
+/// What a case takes from its check.
+pub(super) struct CheckOfCase<'a> {
+    pub(super) id: &'a str,
+    pub(super) listing_id: Option<&'a str>,
+    pub(super) seller_id: Option<&'a str>,
+    /// The action that the case asks about.
+    pub(super) action: &'a str,
+    /// When the check was answered, or a lookback found it later.
+    pub(super) opened_at: Timestamp,
+}
+
+/// Opens a case.
 pub(super) fn insert_case(
     transaction: &Writing<'_>,
-    check: &super::StoredCheck<'_>,
+    check: &CheckOfCase<'_>,
     new: &NewCase<'_>,
 ) -> rusqlite::Result<()> {
     // The precedent may have been undone or appealed against since it was found.
@@ -163,14 +190,14 @@ pub(super) fn insert_case(
     };
     transaction
         .prepare_cached(
-            "INSERT INTO moderation_case (check_id, listing_id, seller_id, created_at, verdict, action, brand, polarity, reference, probability, photo, status, decision, decided_by, decided_at, precedent, first_decided_by)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            "INSERT INTO moderation_case (check_id, listing_id, seller_id, created_at, verdict, action, brand, polarity, reference, probability, photo, status, decision, decided_by, decided_at, precedent, first_decided_by, question)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?
         .execute(params![
             check.id,
             check.listing_id,
             check.seller_id,
-            check.created_at.to_string(),
+            check.opened_at.to_string(),
             new.verdict,
             check.action,
             brand,
@@ -181,9 +208,10 @@ pub(super) fn insert_case(
             if precedent.is_some() { "decided" } else { "open" },
             precedent.as_ref().map(|_| "fake"),
             precedent.as_ref().map(|_| PRECEDENT),
-            precedent.as_ref().map(|_| check.created_at.to_string()),
+            precedent.as_ref().map(|_| check.opened_at.to_string()),
             precedent.as_ref().map(|case| &case.check_id),
             precedent.as_ref().and_then(|case| case.decided_by.as_ref()),
+            question(new.photo, reference),
         ])?;
     rank_new(transaction, check.id)?;
     if let Some(precedent) = precedent.map(|case| case.check_id) {

@@ -4,7 +4,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::NewCase;
-use super::cases::insert_case;
+use super::cases::{CheckOfCase, insert_case};
+use super::memory::{NewRemembered, remember};
 use super::rows::{change, find_key};
 use super::store::{Gallery, GalleryError, io_error, signed};
 use super::writer::Writing;
@@ -36,6 +37,8 @@ pub struct StoredCheck<'a> {
     pub hits: &'a [Hit<'a>],
     /// The case for moderators; `None` if the check was allowed.
     pub case: Option<NewCase<'a>>,
+    /// What is remembered of the photos.
+    pub remembered: &'a NewRemembered,
 }
 
 /// An idempotency key that a caller chose. Keys of two callers never collide.
@@ -131,8 +134,16 @@ impl Gallery {
                 }
             }
             if let Some(case) = &check.case {
-                insert_case(transaction, check, case)?;
+                let of = CheckOfCase {
+                    id: check.id,
+                    listing_id: check.listing_id,
+                    seller_id: check.seller_id,
+                    action: check.action,
+                    opened_at: check.created_at,
+                };
+                insert_case(transaction, &of, case)?;
             }
+            remember(transaction, check)?;
             for hit in check.hits {
                 count_hit(transaction, hit, check.created_at, limits)?;
             }
@@ -169,6 +180,12 @@ impl Gallery {
     /// When the photo is not stored or cannot be read.
     pub fn upload(&self, sha256: Sha256) -> Result<Vec<u8>, GalleryError> {
         Ok(self.uploads.get_photo(sha256)?)
+    }
+
+    /// Whether the bytes of a check's photo are stored.
+    #[must_use]
+    pub fn has_upload(&self, sha256: Sha256) -> bool {
+        self.uploads.check(sha256).is_ok()
     }
 
     /// The check that an idempotency key made. `request`: SHA-256 of the request that repeats it.

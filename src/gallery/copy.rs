@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::schema;
-use super::store::{Gallery, GalleryError};
+use super::store::{Gallery, GalleryError, unsigned};
 use crate::photo::Sha256;
 
 impl Gallery {
@@ -89,6 +89,20 @@ impl Gallery {
 /// When the database cannot be read.
 pub fn photos_of(database: &Path) -> Result<Vec<Sha256>, GalleryError> {
     let read = Connection::open(database).and_then(|db| sums(&db));
+    read.map_err(|source| GalleryError::Database { path: database.to_owned(), source })
+}
+
+/// Ids of the memory's segments in a copy of a database, and how many bytes of each count.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn segments_of(database: &Path) -> Result<Vec<(u64, u64)>, GalleryError> {
+    let segments = |db: Connection| -> rusqlite::Result<Vec<(u64, u64)>> {
+        db.prepare("SELECT id, bytes FROM memory_segment WHERE bytes > 0 ORDER BY id")?
+            .query_map([], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))?
+            .collect()
+    };
+    let read = Connection::open(database).and_then(segments);
     read.map_err(|source| GalleryError::Database { path: database.to_owned(), source })
 }
 

@@ -9,6 +9,7 @@ use super::cases::{PRECEDENT, find_case, overwrite_case};
 use super::effects::Effects;
 use super::outcomes::{find_outcome, withdraw_said, write_outcome};
 use super::pairs::{Pair, drop_convictions, last_word, put_pair, recompute_mark};
+use super::questions::follow;
 use super::queue::claim;
 use super::rows::{change, find_key};
 use super::store::{Gallery, GalleryError};
@@ -33,6 +34,8 @@ pub struct NewDecision<'a> {
     pub looked_at: Option<(u64, String)>,
     /// Outcomes for the brands' certificates.
     pub outcomes: Vec<Outcome>,
+    /// Ids of open cases that ask the same question and are decided likewise.
+    pub followers: Vec<String>,
 }
 
 /// The result of [`Gallery::decide`].
@@ -87,6 +90,7 @@ impl Gallery {
                         reopen_followers(transaction, who, precedent)?;
                     }
                 }
+                follow(transaction, &decided, &new.followers)?;
                 (before.case, after.case) = (Some(case), Some(decided.clone()));
             }
             if !new.closes
@@ -191,17 +195,7 @@ pub(super) fn reopen_followers(transaction: &Writing<'_>, who: &str, check_id: &
         .collect::<rusqlite::Result<_>>()?;
     for follower in followers {
         let Some(case) = find_case(transaction, &follower)? else { continue };
-        let reopened = Case {
-            status: CaseStatus::Open,
-            decision: None,
-            decided_by: None,
-            decided_at: None,
-            precedent: None,
-            first_decided_by: None,
-            decided_photo: None,
-            decided_reference: None,
-            ..case.clone()
-        };
+        let reopened = case.reopened();
         overwrite_case(transaction, &reopened)?;
         let event = AuditEvent { actor: who, session: None, action: "reopen", subject: &follower };
         append(transaction, event, &Effects::of_case(&case), &Effects::of_case(&reopened))?;

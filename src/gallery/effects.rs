@@ -15,7 +15,7 @@ use super::queue::CLAIM_SECONDS;
 use super::rows::{change, find_key, tombstone};
 use super::store::{Gallery, GalleryError, conversion};
 use super::writer::Writing;
-use crate::domain::{CaseStatus, Decision, Mark, Outcome, Quarantine, Reference, ReferenceState};
+use crate::domain::{CaseStatus, Mark, Outcome, Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
 
 /// The result of [`Gallery::undo`].
@@ -207,9 +207,9 @@ fn revert(transaction: &Writing<'_>, who: &str, before: &Effects, after: &Effect
             ..case.clone()
         };
         overwrite_case(transaction, &mine)?;
-        // If the case was decided as fake before, too, that decision still stands.
-        let is_fake = |case: &Case| case.decision == Some(Decision::Fake);
-        if after.case.as_ref().is_some_and(is_fake) && !is_fake(case) {
+        // If the case was decided likewise before, that decision still stands.
+        let undone = after.case.as_ref().and_then(|case| case.decision);
+        if undone.is_some() && undone != case.decision {
             reopen_followers(transaction, who, &case.check_id)?;
         }
     }

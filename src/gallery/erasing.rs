@@ -176,6 +176,7 @@ impl Gallery {
             for (id, proves_nothing) in &old {
                 if *proves_nothing {
                     gone.extend(release_uploads(transaction, id)?);
+                    transaction.prepare_cached("DELETE FROM finding WHERE check_id = ?1")?.execute([id])?;
                     transaction.prepare_cached("DELETE FROM listing_check WHERE id = ?1")?.execute([id])?;
                 } else {
                     strip_check(transaction, id)?;

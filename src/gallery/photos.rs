@@ -31,6 +31,11 @@ impl PhotoStore {
         Ok(Self { root, kind, vault: vault.cloned() })
     }
 
+    /// The keys that seal the files, if there are any.
+    pub(super) fn vault(&self) -> Option<&Vault> {
+        self.vault.as_deref()
+    }
+
     /// Stores `bytes`; once this returns they survive a crash.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use rusqlite::{Connection, ToSql, params};
 use super::Case;
 use super::audit::{AuditEvent, append};
 use super::cases::{COLUMNS, case, find_case};
+use super::questions::{ALIKE, ASKED_ONCE};
 use super::store::{Gallery, GalleryError, optional, unsigned};
 use super::writer::Writing;
 use crate::domain::CaseStatus;
@@ -29,6 +30,10 @@ pub struct Queued {
     pub seller_fakes: u64,
     /// Number of the seller's decided cases.
     pub seller_decided: u64,
+    /// Number of other open cases that ask the same question.
+    pub alike: u64,
+    /// Number of sellers of all cases that ask it.
+    pub sellers: u64,
 }
 
 /// Which cases to list. Filters that are `None` accept every case.
@@ -163,6 +168,10 @@ fn filters(query: &QueueQuery) -> (String, Vec<(&'static str, &dyn ToSql)>) {
         Some(CaseStatus::Decided) => "c.status = 'decided'",
         Some(CaseStatus::Appealed) => "c.status = 'appealed'",
     }];
+    // One seller's cases, and one listing's, are listed whole.
+    if query.seller.is_none() && query.id.is_none() {
+        conditions.push(ASKED_ONCE);
+    }
     let mut values: Vec<(&'static str, &dyn ToSql)> = Vec::new();
     for (name, condition, value) in [
         (":brand", "c.brand = :brand", &query.brand),
@@ -210,7 +219,7 @@ fn queue(db: &Connection, query: &QueueQuery) -> rusqlite::Result<Vec<Queued>> {
         "SELECT {COLUMNS},
                  (SELECT count(*) FROM moderation_case o WHERE o.seller_id = c.seller_id AND o.decision = 'fake'),
                  (SELECT count(*) FROM moderation_case o WHERE o.seller_id = c.seller_id AND o.decision IS NOT NULL),
-                 c.rank + 0.1 * :now / {PATIENCE_SECONDS:.1}
+                 c.rank + 0.1 * :now / {PATIENCE_SECONDS:.1}, {ALIKE}
              FROM moderation_case c WHERE {filters}
              AND (:me IS NULL OR ((c.claimed_by IS NULL OR c.claimed_by = :me OR c.claimed_until < :now)
                                   AND NOT (c.status = 'appealed' AND c.first_decided_by IS :me)))
@@ -235,6 +244,8 @@ fn queue(db: &Connection, query: &QueueQuery) -> rusqlite::Result<Vec<Queued>> {
             seller_fakes: unsigned(row, 24)?,
             seller_decided: unsigned(row, 25)?,
             risk: row.get(26)?,
+            alike: unsigned(row, 27)?,
+            sellers: unsigned(row, 28)?,
         })
     })?;
     rows.collect()

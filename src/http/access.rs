@@ -57,6 +57,7 @@ pub(super) const ROUTES: &[(Method, &str, Who)] = &[
     (Method::GET, "/v1/brands/{brand}/policy", Only(&[Brand, Moderator, Admin])),
     (Method::PUT, "/v1/brands/{brand}/policy", Only(&[Brand, Admin])),
     (Method::GET, "/v1/brands/{brand}/certificate", Only(&[Brand, Moderator, Admin])),
+    (Method::GET, "/v1/brands/{brand}/lookbacks", Only(&[Brand, Moderator, Admin])),
     // The answer names every brand.
     (Method::GET, "/v1/index", Only(&[Platform, Moderator, Admin])),
     (Method::GET, "/v1/keys", Only(&[Admin])),

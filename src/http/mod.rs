@@ -13,6 +13,7 @@ mod events;
 mod fetched;
 mod form;
 mod keys;
+mod lookbacks;
 mod lookups;
 mod observe;
 mod outcomes;

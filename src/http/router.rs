@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    App, Problem, access, batches, cases, checks, console, drain, encoding, events, keys, lookups, observe, outcomes,
-    policies, references, system,
+    App, Problem, access, batches, cases, checks, console, drain, encoding, events, keys, lookbacks, lookups, observe,
+    outcomes, policies, references, system,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -46,6 +46,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(cases::get))
         .routes(routes!(cases::appeal))
         .routes(routes!(events::list))
+        .routes(routes!(lookbacks::list))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::revoke))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES));

@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 use crate::assembly::{Model, Parts, serving_model};
 use crate::config::Config;
 use crate::gallery::Fault;
+use crate::lookback::LookbackWatch;
+use crate::memory::Memory;
 
 /// Interval between erasures of data older than its retention.
 const SWEEP: Duration = Duration::from_hours(1);
@@ -31,6 +33,7 @@ pub(super) struct Serving {
     /// Whether visual words are being computed.
     wording: AtomicBool,
     opening: AtomicBool,
+    lookbacks: Arc<LookbackWatch>,
     /// When another model last failed to open.
     refused: Mutex<Option<Instant>>,
 }
@@ -45,6 +48,7 @@ impl Serving {
             rebuilding: AtomicBool::new(false),
             wording: AtomicBool::new(false),
             opening: AtomicBool::new(false),
+            lookbacks: Arc::default(),
             refused: Mutex::new(None),
         }
     }
@@ -84,12 +88,14 @@ impl Serving {
             loop {
                 serving.catch_up();
                 serving.try_to_write();
+                serving.lookbacks.tick(&serving.parts().screener);
                 if swept.is_none_or(|last| last.elapsed() >= SWEEP) {
                     swept = Some(Instant::now());
                     let sweeping = Arc::clone(&serving);
                     thread::spawn(move || sweeping.sweep());
                 }
                 if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+                    serving.lookbacks.stop();
                     return;
                 }
             }
@@ -124,6 +130,12 @@ impl Serving {
                 "data older than its retention were erased"
             ),
             Err(error) => tracing::error!(%error, "data older than its retention could not be erased"),
+        }
+        let days = self.config.memory.days_within(self.config.retention.checks_days);
+        match Memory::of(&parts.screener.gallery).retain(days, jiff::Timestamp::now()) {
+            Ok(0) => {}
+            Ok(photos) => tracing::info!(photos, "photos older than their retention were erased from the memory"),
+            Err(error) => tracing::error!(%error, "photos could not be erased from the memory"),
         }
     }
 

@@ -294,6 +294,12 @@ impl Library {
         self.catalog.read().in_doubt().count()
     }
 
+    /// The catalogue entry of an active reference.
+    #[must_use]
+    pub fn entry(&self, key: u64) -> Option<Entry> {
+        self.catalog.read().entry(key)
+    }
+
     /// The embedding of an indexed reference.
     #[must_use]
     pub fn vector(&self, key: u64) -> Option<Embedding> {

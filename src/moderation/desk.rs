@@ -33,6 +33,8 @@ pub struct Judgement {
     pub photo: Option<usize>,
     /// Id of the reference that the moderator compared with the photo, if any; only together with `photo`.
     pub reference: Option<String>,
+    /// Whether other cases that ask the same question are decided likewise. `None`: if it is about the same photo.
+    pub together: Option<bool>,
 }
 
 /// A photo of a case, and a reference that it matches.
@@ -59,10 +61,16 @@ pub struct CaseView {
     pub earlier: Vec<Case>,
     /// Numbers of cases in which matches to the reference were confirmed, and overturned.
     pub record: (u64, u64),
+    /// Other open cases that ask the same question, at most 100.
+    pub alike: Vec<Case>,
+    /// Whether that question is about one reference in many photos, not about one photo.
+    pub many_photos: bool,
 }
 
 /// Most of the seller's other cases shown.
 const EARLIER: usize = 8;
+/// Most cases with the same question shown.
+const ALIKE: usize = 100;
 
 /// The moderators' operations, over the gallery and the library in use.
 pub struct Desk {
@@ -97,15 +105,22 @@ impl Desk {
             Some(reference) => self.parts.screener.gallery.reference_record(reference.key)?,
             None => (0, 0),
         };
-        Ok(CaseView { case, answer, pair, earlier, record })
+        let (alike, many_photos) = match case.status {
+            CaseStatus::Open => self.parts.screener.gallery.same_question(check_id, ALIKE)?,
+            _ => (Vec::new(), false),
+        };
+        Ok(CaseView { case, answer, pair, earlier, record, alike, many_photos })
     }
 
-    fn open(&self, check_id: &str) -> Result<(Case, CheckAnswer), DeskError> {
+    pub(super) fn open(&self, check_id: &str) -> Result<(Case, CheckAnswer), DeskError> {
         let gallery = &self.parts.screener.gallery;
         let unknown = || DeskError::Unknown(check_id.to_owned());
         let case = gallery.case(check_id)?.ok_or_else(unknown)?;
         let saved = gallery.check(check_id)?.ok_or_else(unknown)?;
-        Ok((case, serde_json::from_str(&saved.answer)?))
+        let answer: CheckAnswer = serde_json::from_str(&saved.answer)?;
+        let findings = gallery.findings(check_id)?;
+        let findings = findings.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>()?;
+        Ok((case, answer.with_findings(findings)))
     }
 
     pub(super) fn pair(
@@ -150,6 +165,14 @@ impl Desk {
         Ok(self.parts.screener.gallery.claim_next(worker.both(), query)?)
     }
 
+    /// Takes a case out of a question that it shares with others; `false` if it shares none.
+    ///
+    /// # Errors
+    /// When the database returns an error.
+    pub fn ask_apart(&self, worker: &Worker, check_id: &str) -> Result<bool, DeskError> {
+        Ok(self.parts.screener.gallery.ask_apart(worker.both(), check_id)?)
+    }
+
     /// Releases a case; `false` when the moderator had not claimed it.
     ///
     /// # Errors
@@ -166,8 +189,9 @@ impl Desk {
     /// reference, or the database or the library returns an error. Nothing is stored then, except after
     /// [`DeskError::Library`].
     pub fn decide(&self, worker: &Worker, check_id: &str, judgement: &Judgement) -> Result<Case, DeskError> {
-        let (_, answer) = self.open(check_id)?;
-        let new = self.decision(worker, &answer, judgement)?;
+        let (case, answer) = self.open(check_id)?;
+        let mut new = self.decision(worker, &answer, judgement)?;
+        new.followers = self.followers(&case, &new, judgement)?;
         let decided = self.parts.screener.gallery.decide(worker.both(), &new)?;
         match decided.ok_or_else(|| DeskError::Unknown(check_id.to_owned()))? {
             Decided::NotTheirs(case) => Err(DeskError::NotTheirs(case)),

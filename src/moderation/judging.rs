@@ -7,9 +7,12 @@ use jiff::Timestamp;
 use super::desk::{Judgement, PairView, Worker};
 use super::{Desk, DeskError};
 use crate::domain::{Action, BrandId, Decision, Kind, Outcome, Polarity, Reference};
-use crate::gallery::{NewDecision, Pair};
+use crate::gallery::{Case, NewDecision, Pair};
 use crate::photo::{Look, Sha256};
 use crate::screening::{CheckAnswer, Finding, Match, PhotoAnswer};
+
+/// Most cases that one decision decides.
+const MOST_FOLLOWERS: usize = 10_000;
 
 /// A photo of a case, and a match of it.
 type Asked<'a> = (&'a PhotoAnswer, &'a Match);
@@ -91,7 +94,43 @@ impl Desk {
         }
         let seen = near.as_ref().map(|near| (photo.index as u64, near.reference_id.clone()));
         let outcomes = if closes { self.outcomes(worker, answer, looked_at, judgement)? } else { Vec::new() };
-        Ok(NewDecision { check_id: &answer.id, decision, note, closes, pairs, looked_at: seen, outcomes })
+        let followers = Vec::new();
+        Ok(NewDecision { check_id: &answer.id, decision, note, closes, pairs, looked_at: seen, outcomes, followers })
+    }
+
+    /// Ids of the open cases that a decision decides as well: those with the same photo and the same reference. "No
+    /// match" decides only cases that have no other question.
+    pub(super) fn followers(
+        &self,
+        case: &Case,
+        new: &NewDecision<'_>,
+        judgement: &Judgement,
+    ) -> Result<Vec<String>, DeskError> {
+        let about = new.looked_at.as_ref().map(|(_, reference)| reference);
+        let asked = new.closes && !new.pairs.is_empty() && about.is_some() && about == case.reference.as_ref();
+        if !asked || !matches!(new.decision, Decision::Fake | Decision::NoMatch) {
+            return Ok(Vec::new());
+        }
+        let (others, many_photos) = self.parts.screener.gallery.same_question(&case.check_id, MOST_FOLLOWERS)?;
+        if !judgement.together.unwrap_or(!many_photos) {
+            return Ok(Vec::new());
+        }
+        let mut followers = Vec::new();
+        for other in others {
+            let follows = new.decision == Decision::Fake || self.asks_only(&other)?;
+            followers.extend(follows.then_some(other.check_id));
+        }
+        Ok(followers)
+    }
+
+    /// Whether a case has no question but that of its leading match.
+    fn asks_only(&self, case: &Case) -> Result<bool, DeskError> {
+        let (_, answer) = self.open(&case.check_id)?;
+        let is_lead = |(photo, near): (&PhotoAnswer, Option<&Match>)| {
+            near.map(|near| &near.reference_id) == case.reference.as_ref()
+                && Some(photo.sha256.to_string()) == case.photo
+        };
+        Ok(questions(&answer).all(is_lead))
     }
 
     /// The outcomes of a case for each brand and polarity: whether the most probable match that a moderator decided

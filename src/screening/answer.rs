@@ -89,6 +89,33 @@ pub struct PhotoAnswer {
     /// References left out, because a person has already decided about them and this photo, or one that looks the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub settled: Vec<Settled>,
+    /// Present where a reference was found that is newer than the check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_back: Option<LookedBack>,
+}
+
+/// How a reference was found in a photo of an earlier check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LookedBack {
+    /// When it was found.
+    #[schema(value_type = String, format = DateTime)]
+    pub found_at: Timestamp,
+    /// What the reference was compared with.
+    pub seen_in: SeenIn,
+    /// Name and checksum of the model.
+    pub model: String,
+    /// Name of the model and checksum of the scoring artefact.
+    pub scoring: String,
+}
+
+/// What is left of a photo of an earlier check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SeenIn {
+    /// The photo itself, which was stored: the reference was verified in it.
+    Photo,
+    /// Its embedding and the strongest of its keypoints; nobody can see the photo, unless it is sent again.
+    Memory,
 }
 
 /// An earlier decision of a person about a photo and a reference.
@@ -213,6 +240,22 @@ pub struct Versions {
 }
 
 impl CheckAnswer {
+    /// The answer with what lookbacks found since: a photo's answer for each finding.
+    #[must_use]
+    pub fn with_findings(mut self, findings: Vec<PhotoAnswer>) -> Self {
+        for later in findings {
+            if let Some(photo) = self.photos.iter_mut().find(|photo| photo.index == later.index) {
+                photo.found_later(later);
+            }
+        }
+        let severest = self.photos.iter().max_by_key(|photo| (photo.action, photo.verdict));
+        if let Some(photo) = severest.filter(|photo| photo.looked_back.is_some()) {
+            (self.verdict, self.action) = (photo.verdict, photo.action);
+            self.reasons.clone_from(&photo.reasons);
+        }
+        self
+    }
+
     /// The photo and the match that decide the listing's verdict; `None` if no match does.
     #[must_use]
     pub fn lead(&self) -> Option<(&PhotoAnswer, &Match)> {
@@ -245,6 +288,20 @@ impl PhotoAnswer {
             fault: None,
             matches: Vec::new(),
             settled: Vec::new(),
+            looked_back: None,
+        }
+    }
+
+    /// Takes in what a lookback found in this photo: its matches, and its verdict if that is more serious.
+    fn found_later(&mut self, mut later: Self) {
+        later.matches.retain(|near| self.matches.iter().all(|known| known.reference_id != near.reference_id));
+        let more_serious = (later.action, later.verdict) > (self.action, self.verdict);
+        if more_serious {
+            // The first match of a polarity is the one that decides.
+            later.matches.append(&mut self.matches);
+            *self = Self { settled: std::mem::take(&mut self.settled), ..later };
+        } else {
+            self.matches.append(&mut later.matches);
         }
     }
 

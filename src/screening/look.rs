@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::align::{
-    Alignment, FoundLogo, LocalFeatures, QueryFeatures, StrongestKeypoints, align, find_logo, is_same_picture,
+    Alignment, FoundLogo, LocalFeatures, QueryFeatures, StrongestKeypoints, VisualWord, align, find_logo,
+    is_same_picture,
 };
 use crate::domain::{BrandId, Kind, Polarity, Reference};
 use crate::embed::{EmbedError, Embedding};
@@ -97,9 +98,20 @@ pub struct Inside {
     pub embedding: Arc<Embedding>,
 }
 
+/// What is remembered of a photo: enough to find a later reference in it without its pixels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    /// The whole photo's embedding.
+    pub embedding: Embedding,
+    /// The visual word of each of its strongest keypoints, strongest first.
+    pub words: Vec<VisualWord>,
+}
+
 /// All candidates of a photo, and how they were found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examination {
+    /// What to remember of the photo.
+    pub trace: Trace,
     /// The candidates: those of the whole photo, most similar first, then those found only in photos inside it.
     pub held: Vec<Held>,
     /// Number of views embedded: the whole photo, and photos inside it.
@@ -216,7 +228,8 @@ impl Screener {
             let sighting = seen(found.similarity, level);
             self.hold(found, sighting, None)
         });
-        Examination { held: held.collect(), views: 1, looked: false, further: Duration::ZERO }
+        let trace = Trace { embedding: embedding.clone(), words: Vec::new() };
+        Examination { trace, held: held.collect(), views: 1, looked: false, further: Duration::ZERO }
     }
 
     /// Adds the references that share visual words with the photo.
@@ -227,6 +240,7 @@ impl Screener {
         examination: &mut Examination,
     ) {
         let probes = self.vocabulary.probes(keypoints);
+        examination.trace.words = probes.iter().filter_map(|probes| probes.first().copied()).collect();
         for (found, votes) in self.library.sharing(&probes, embedding, LEAST_VOTES, MOST_VOTED) {
             match examination.held.iter_mut().find(|held| held.found.key == found.key) {
                 Some(held) => held.votes = votes,
@@ -326,7 +340,7 @@ impl Screener {
         Ok(held.collect())
     }
 
-    fn hold(&self, found: Found, sighting: Sighting, inside: Option<Inside>) -> Held {
+    pub(super) fn hold(&self, found: Found, sighting: Sighting, inside: Option<Inside>) -> Held {
         let evidence = match found.entry.kind {
             Kind::Photo => self.scoring.evidence(&sighting),
             // A logo that was not searched for counts as not seen, however similar the whole photos are.
@@ -386,6 +400,11 @@ fn bound_by_looks(held: &mut [Held], polarity: Polarity) {
 }
 
 impl Examination {
+    /// The examination of a photo of which only a trace is left.
+    pub(super) fn remembered(trace: Trace, held: Vec<Held>) -> Self {
+        Self { trace, held, views: 0, looked: false, further: Duration::ZERO }
+    }
+
     /// Adds the candidates of the same photo on another ground.
     pub(super) fn add(&mut self, other: Self) {
         for held in other.held {
@@ -407,7 +426,7 @@ fn merge(all: &mut Vec<Held>, new: Held) {
 }
 
 /// The sighting of a reference before verification.
-fn seen(similarity: f32, level: f32) -> Sighting {
+pub(super) fn seen(similarity: f32, level: f32) -> Sighting {
     Sighting { similarity, normalised: similarity - level, alignment: None, looked: false }
 }
 

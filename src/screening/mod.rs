@@ -5,6 +5,7 @@ mod brands;
 mod look;
 mod one_photo;
 mod outcomes;
+mod recall;
 mod settled;
 
 use std::sync::Arc;
@@ -17,21 +18,26 @@ use thiserror::Error;
 use crate::align::Vocabulary;
 use crate::decoder::Decoder;
 use crate::domain::Action;
-use crate::embed::{EmbedError, Embedder, Embedding, Pending};
-use crate::gallery::{FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, NewCase, StoredCheck, new_id};
+use crate::embed::{EmbedError, Embedder, Embedding, Pending, RoundedEmbedding};
+use crate::gallery::{
+    FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, NewCase, NewRemembered, StoredCheck, new_id,
+};
 use crate::library::{Filter, Library};
+use crate::memory::{MemoryOptions, Remembered};
 use crate::photo::{PhotoError, Sha256};
 use crate::scoring::Scoring;
 use crate::telemetry;
 use crate::verdict::{Judgement, Reason, undecidable, worst};
 
 pub use answer::{
-    CheckAnswer, Listing, Match, OtherColour, Overlay, PhotoAnswer, PhotoFault, ReasonText, Settled, Versions,
+    CheckAnswer, Listing, LookedBack, Match, OtherColour, Overlay, PhotoAnswer, PhotoFault, ReasonText, SeenIn,
+    Settled, Versions,
 };
 use brands::Brands;
-pub use look::{Examination, Held, Inside};
+pub use look::{Examination, Held, Inside, Trace};
 use one_photo::{Decisive, Started};
 pub use outcomes::{Finding, OutcomeError};
+pub use recall::Recalled;
 
 /// Longer side, in pixels, of the copy of a photo stored while its embedding is computed.
 const KEPT_SIDE: u32 = 1600;
@@ -154,6 +160,8 @@ pub struct Screener {
     pub matches: usize,
     /// Which photos of checks are stored, and when a reference counts as flooded.
     pub checks: CheckOptions,
+    /// What is remembered of the photos of checks.
+    pub memory: MemoryOptions,
 }
 
 /// Which photos of checks are stored, and when a reference counts as flooded.
@@ -233,7 +241,7 @@ impl Screener {
         {
             return Ok(answered);
         }
-        let Screened { answer, decisive, precedent } = match pace {
+        let Screened { answer, decisive, precedent, traces } = match pace {
             None => self.screen_all(listing, uploads)?,
             Some(pace) => self.screen_in_turn(listing, uploads, pace)?,
         };
@@ -247,6 +255,7 @@ impl Screener {
             })
             .collect();
         let kept = if self.keeps_photos(answer.action, request) { photos(uploads, &answer) } else { Vec::new() };
+        let remembered = self.remembered(&answer, &traces);
         let check = StoredCheck {
             id: &answer.id,
             idempotency_key,
@@ -267,6 +276,7 @@ impl Screener {
                 photo: answer.leading_photo().map(|photo| photo.sha256),
                 precedent: precedent.as_deref(),
             }),
+            remembered: &remembered,
         };
         let saved = self.gallery.save_check(&check, &self.checks.flood)?;
         match saved {
@@ -323,6 +333,34 @@ impl Screener {
         Ok((self.finish_all(listing, uploads, started.into_iter().map(Ok))?.answer, refused))
     }
 
+    /// What a check leaves in the memory.
+    fn remembered(&self, answer: &CheckAnswer, traces: &[(usize, Trace)]) -> NewRemembered {
+        if !self.memory.keep {
+            return NewRemembered::default();
+        }
+        let record = |(index, trace): &(usize, Trace)| {
+            let rounded = RoundedEmbedding::of(&trace.embedding);
+            let words = &trace.words[..trace.words.len().min(self.memory.keypoints)];
+            let record = Remembered {
+                check_id: &answer.id,
+                photo: u32::try_from(*index).unwrap_or(u32::MAX),
+                sha256: answer.photos[*index].sha256.0,
+                listing_id: answer.listing.listing_id.as_deref(),
+                seller_id: answer.listing.seller_id.as_deref(),
+                at: answer.created_at.as_second(),
+                scale: rounded.scale(),
+                embedding: &rounded.to_bytes(),
+                words: &Vocabulary::to_bytes(words),
+            };
+            record.encode()
+        };
+        NewRemembered {
+            model: self.library.model().to_owned(),
+            vocabulary: self.vocabulary.id().to_owned(),
+            records: traces.iter().map(record).collect(),
+        }
+    }
+
     /// Whether to store the photos of a check. The request's checksum samples the allowed ones.
     fn keeps_photos(&self, action: Action, request: Sha256) -> bool {
         let [a, b, c, d, ..] = request.0;
@@ -361,11 +399,13 @@ impl Screener {
         let mut judged = Vec::with_capacity(uploads.len());
         let mut decisive = Vec::new();
         let mut precedent = None;
+        let mut traces = Vec::new();
         for (index, (look, upload)) in started.zip(uploads).enumerate() {
             let finished = self.finish(index, look?, upload, listing, &mut brands)?;
             judged.push((finished.judgement, finished.answer));
             decisive.extend(finished.hit);
             precedent = precedent.or(finished.precedent);
+            traces.extend(finished.trace.map(|trace| (index, trace)));
         }
         let judgements: Vec<Judgement> = judged.iter().map(|(judgement, _)| judgement.clone()).collect();
         let overall = worst(&judgements).cloned().unwrap_or_else(|| undecidable(Reason::PhotoBroken));
@@ -379,7 +419,7 @@ impl Screener {
             photos: judged.into_iter().map(|(_, photo)| photo).collect(),
             versions: self.versions(&brands),
         };
-        Ok(Screened { answer, decisive, precedent })
+        Ok(Screened { answer, decisive, precedent, traces })
     }
 
     /// Decodes a photo and embeds it on each ground that it is judged on, for a look-up.
@@ -426,6 +466,8 @@ struct Screened {
     decisive: Vec<Decisive>,
     /// An earlier check whose case a person decided as counterfeit, about the same photo and reference.
     precedent: Option<String>,
+    /// What to remember of each photo, by its number.
+    traces: Vec<(usize, Trace)>,
 }
 
 /// Each photo with its SHA-256.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::brands::Brands;
-use super::look::{Examination, Held};
+use super::look::{Examination, Held, Trace};
 use super::{KEPT_SIDE, Listing, Match, PhotoAnswer, PhotoFault, ScreenError, Screener, Upload, WORTH_NAMING};
 use crate::domain::{Action, Decision, Kind, Polarity};
 use crate::embed::{EmbedError, Pending, ScoreThresholds};
@@ -47,12 +47,14 @@ pub(super) struct Finished {
     pub(super) hit: Option<Decisive>,
     /// An earlier check in which a person decided that the same photo and reference show counterfeit goods.
     pub(super) precedent: Option<String>,
+    /// What to remember of the photo, unless it could not be examined.
+    pub(super) trace: Option<Trace>,
 }
 
 impl Finished {
     fn new(judgement: Judgement, answer: PhotoAnswer) -> Self {
         telemetry::judged(judgement.verdict.as_str());
-        Self { answer: answer.judged(&judgement), judgement, hit: None, precedent: None }
+        Self { answer: answer.judged(&judgement), judgement, hit: None, precedent: None, trace: None }
     }
 
     fn undecidable(answer: PhotoAnswer, reason: Reason) -> Self {
@@ -114,7 +116,11 @@ impl Screener {
         let answer = unseen(photo.sha256()).decoded(size, quality, photo.frames());
         let by_look = on_black.is_none();
         match self.examine_grounds(&photo, pending, on_black, same) {
-            Ok(examination) => self.conclude((&photo, by_look), examination, answer, listing, brands),
+            Ok(examination) => {
+                let trace = examination.trace.clone();
+                let finished = self.conclude((&photo, by_look), examination, answer, listing, brands)?;
+                Ok(Finished { trace: Some(trace), ..finished })
+            }
             Err(ScreenError::Embed(EmbedError::Failed(reason))) => {
                 tracing::error!(%reason, "a photo is undecidable because the model failed");
                 Ok(Finished::undecidable(answer, Reason::ModelFailed))
@@ -170,7 +176,7 @@ impl Screener {
         Ok(Finished { hit, precedent, ..Finished::new(judgement, answer) })
     }
 
-    fn judge(
+    pub(super) fn judge(
         &self,
         examination: &Examination,
         quality: u8,

@@ -110,7 +110,7 @@ impl CheckAnswer {
             photo: photo.sha256,
             confirmed: finding.confirmed,
             score: f64::from(near.score?),
-            scoring: self.versions.scoring.clone(),
+            scoring: photo.looked_back.as_ref().map_or(&self.versions.scoring, |later| &later.scoring).clone(),
             decided_by: finding.decided_by,
             note: finding.note,
             decided_at: Timestamp::now(),

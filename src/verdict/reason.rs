@@ -75,6 +75,10 @@ pub enum Reason {
     SettledByPerson,
     /// The animation also has frames that differ and were not judged.
     FramesNotJudged,
+    /// The reference is newer than the check: a lookback found it.
+    FoundByLookback,
+    /// The photo is not stored: only its embedding and some of its keypoints were compared.
+    PhotoNotStored,
     /// The bytes could not be decoded.
     PhotoBroken,
     /// The model failed on this photo.
@@ -134,6 +138,10 @@ impl Reason {
                 "A person has already decided about this photo and a reference, which was left out."
             }
             Self::FramesNotJudged => "Other frames of the animation differ and were not judged, so a person decides.",
+            Self::FoundByLookback => "The reference was added after the check, and found when the memory was searched.",
+            Self::PhotoNotStored => {
+                "The photo is not stored, so only its embedding and some of its keypoints were compared; send it again for a look at it."
+            }
             Self::PhotoBroken => "The photo could not be decoded.",
             Self::ModelFailed => "The photo could not be judged because the model failed.",
         }

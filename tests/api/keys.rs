@@ -27,6 +27,7 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/brands/{brand}/policy", &["brand", "moderator"]),
     ("PUT", "/v1/brands/{brand}/policy", &["brand"]),
     ("GET", "/v1/brands/{brand}/certificate", &["brand", "moderator"]),
+    ("GET", "/v1/brands/{brand}/lookbacks", &["brand", "moderator"]),
     ("GET", "/v1/index", &["platform", "moderator"]),
     ("GET", "/v1/keys", &[]),
     ("POST", "/v1/keys", &[]),

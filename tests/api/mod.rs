@@ -12,6 +12,7 @@ mod faults;
 mod hostile;
 mod keys;
 mod logos;
+mod lookback;
 mod lookups;
 mod models;
 mod monitoring;

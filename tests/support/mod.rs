@@ -306,6 +306,7 @@ impl TestApp {
                 photos: &[],
                 hits: &[],
                 case: None,
+                remembered: &touchstone::gallery::NewRemembered::default(),
             };
             self.gallery.save_check(&check, &FloodLimits::default()).unwrap();
             self.gallery

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use touchstone::embed::{EmbedError, EmbedOptions, Embedder, Embedding, ModelManifest, Size};
+use touchstone::embed::{EmbedError, EmbedOptions, Embedder, Embedding, ModelManifest, RoundedEmbedding, Size};
 use touchstone::photo::{Limits, Photo};
 
 use crate::support::pictures::photo;
@@ -58,5 +58,20 @@ proptest! {
         let (w, h) = Size::ShorterSide { pixels: 288, longest: 1152 }.target(width, height);
         prop_assert!(w >= 1 && h >= 1 && w.max(h) <= 1152 && w.min(h) <= 288);
         prop_assert_eq!(Size::Square(224).target(width, height), (224, 224));
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_rounded_embedding_keeps_its_cosines(
+        a in prop::collection::vec(-1.0_f32..1.0, 64),
+        b in prop::collection::vec(-1.0_f32..1.0, 64),
+    ) {
+        let (Ok(a), Ok(b)) = (Embedding::normalize(a), Embedding::normalize(b)) else { return Ok(()) };
+        let (small_a, small_b) = (RoundedEmbedding::of(&a), RoundedEmbedding::of(&b));
+        prop_assert!((small_a.similarity(&small_b) - a.similarity(&b)).abs() < 0.02);
+        let again = RoundedEmbedding::from_parts(small_a.scale(), &small_a.to_bytes());
+        prop_assert_eq!(&again, &small_a);
+        prop_assert!(again.restored().unwrap().similarity(&a) > 0.999);
     }
 }

@@ -117,6 +117,19 @@ pub(super) async fn release(
     .await
 }
 
+/// Takes a case out of a question that it shares with others.
+pub(super) async fn apart(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Signed(moderator, FromQueue { queue, .. }): Signed<FromQueue>,
+) -> Result<Redirect, Refusal> {
+    app.page(move |app| {
+        app.desk().ask_apart(&moderator.worker(), &id)?;
+        Ok(Redirect::to(&case_address(&id, &QueueFilter::of(queue.as_deref()).address())))
+    })
+    .await
+}
+
 #[derive(Deserialize)]
 pub(super) struct DecideForm {
     decision: String,
@@ -124,6 +137,9 @@ pub(super) struct DecideForm {
     photo: Option<String>,
     reference: Option<String>,
     queue: Option<String>,
+    /// Present where the form asks about other cases with the same question.
+    asked: Option<String>,
+    together: Option<String>,
 }
 
 /// Decides a case, and goes on to its next open photo, else to the next case.
@@ -141,7 +157,9 @@ pub(super) async fn decide(
         let decision: Decision = form.decision.parse().map_err(DeskError::from)?;
         let photo = form.photo.map(|text| index(&text)).transpose()?;
         let note = limited("The reason", form.note, MOST_WORDS)?;
-        let judgement = Judgement { decision, note, photo, reference: form.reference.filter(|id| !id.is_empty()) };
+        let together = form.asked.map(|_| form.together.is_some());
+        let reference = form.reference.filter(|id| !id.is_empty());
+        let judgement = Judgement { decision, note, photo, reference, together };
         let decided = desk.decide(&worker, &id, &judgement)?;
         let closed = decided.status == CaseStatus::Decided;
         let next = if closed { desk.claim_next(&worker, &query)?.map(|case| case.check_id) } else { Some(id) };

@@ -36,6 +36,7 @@ pub(super) fn routes(app: Arc<App>) -> Router<Arc<App>> {
         .route("/console/cases/{id}/near", get(cases::near))
         .route("/console/cases/{id}/claim", post(cases::claim))
         .route("/console/cases/{id}/release", post(cases::release))
+        .route("/console/cases/{id}/apart", post(cases::apart))
         .route("/console/cases/{id}/decide", post(cases::decide))
         .route("/console/cases/{id}/reference", post(cases::add_reference))
         .route("/console/cases/{id}/appeal", post(cases::appeal))

@@ -6,6 +6,7 @@ mod decisions;
 mod evidence;
 mod lookups;
 mod precedents;
+mod questions;
 
 use serde_json::Value;
 

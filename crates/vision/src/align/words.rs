@@ -272,7 +272,18 @@ impl Vocabulary {
     #[must_use]
     pub fn probes(&self, photo: &mut StrongestKeypoints) -> Vec<Vec<VisualWord>> {
         let (points, descriptors) = photo.first(LOOKED_UP);
-        let seen = self.see(&descriptors, points.len(), NEAR);
+        self.probes_at(points, &descriptors)
+    }
+
+    /// As [`Vocabulary::probes`], for a reference that is looked up among photos.
+    #[must_use]
+    pub fn probes_of(&self, reference: &LocalFeatures) -> Vec<Vec<VisualWord>> {
+        let count = reference.points.len().min(LOOKED_UP);
+        self.probes_at(&reference.points[..count], &reference.descriptors)
+    }
+
+    fn probes_at(&self, points: &[Keypoint], descriptors: &Descriptors) -> Vec<Vec<VisualWord>> {
+        let seen = self.see(descriptors, points.len(), NEAR);
         let probes = |(place, point): (usize, &Keypoint)| {
             let mut pairs: Vec<(f32, usize, usize)> = Vec::with_capacity(NEAR * NEAR);
             for (i, first) in seen.near(2 * place).iter().enumerate() {

@@ -5,6 +5,7 @@ mod embedding;
 mod manifest;
 mod onnx;
 mod preprocess;
+mod rounded;
 mod worker;
 
 pub use embedding::{Embedding, EmbeddingError, cosine};
@@ -12,4 +13,6 @@ pub use manifest::{ManifestError, ModelManifest, ScoreThresholds, Size};
 use onnx::OnnxModel;
 pub use onnx::{ModelError, NO_TELEMETRY, load_runtime, quiet, telemetry_is_off};
 pub use preprocess::{Tensor, preprocess, preprocess_view};
+pub use rounded::RoundedEmbedding;
+pub(crate) use rounded::{quantise, rough_dot};
 pub use worker::{BATCH_SECONDS, EMBEDDED_PHOTOS, EmbedError, EmbedOptions, Embedder, Pending};

@@ -1,9 +1,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::vectors::{push_signs, quantise};
+use super::vectors::push_signs;
 use super::{Hit, VectorIndex, VectorSet, sort_hits};
-use crate::embed::Embedding;
+use crate::embed::{Embedding, quantise};
 
 /// Scans every row. In large sets, signs select the nearest `16 k + 4096` rows, int8 the best `4 k + 64` of these, and
 /// f32 gives the answer.

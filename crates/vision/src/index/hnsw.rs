@@ -17,9 +17,8 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use super::vectors::{quantise, rough_dot};
 use super::{Hit, IndexOptions, VectorIndex, VectorSet, sort_hits};
-use crate::embed::Embedding;
+use crate::embed::{Embedding, quantise, rough_dot};
 
 /// Names of the two files that `hnsw_rs` writes.
 pub(super) const GRAPH_FILES: [&str; 2] = ["graph.hnsw.graph", "graph.hnsw.data"];

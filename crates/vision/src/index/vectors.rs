@@ -11,10 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pulp::{Arch, NullaryFnOnce};
-use simsimd::SpatialSimilarity;
 
 use super::Hit;
-use crate::embed::{Embedding, cosine};
+use crate::embed::{Embedding, cosine, quantise, rough_dot};
 
 /// Rows of unit vectors in three forms: signs, one bit per number, to exclude most rows; int8 with one scale per row,
 /// to order the others; and f32 for the exact answer. The f32 of a published generation stay in its file: they are four
@@ -215,20 +214,4 @@ fn differing(a: &[u64], b: &[u64]) -> u16 {
     #[expect(clippy::cast_possible_truncation, reason = "a count of bits of one vector")]
     let count = count as u16;
     count
-}
-
-/// Dot product of int8 vectors.
-pub(super) fn rough_dot(a: &[i8], b: &[i8]) -> f32 {
-    #[expect(clippy::cast_possible_truncation, reason = "an approximation")]
-    let dot = i8::dot(a, b).unwrap_or(0.0) as f32;
-    dot
-}
-
-/// Appends `values` as int8 to `bytes`; value = int8 * returned scale.
-pub(super) fn quantise(values: &[f32], bytes: &mut Vec<i8>) -> f32 {
-    let largest = values.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
-    let scale = largest.max(f32::MIN_POSITIVE) / 127.0;
-    #[expect(clippy::cast_possible_truncation, reason = "rounded and within [-127, 127]")]
-    bytes.extend(values.iter().map(|value| (value / scale).round() as i8));
-    scale
 }

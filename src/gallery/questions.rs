@@ -1,0 +1,116 @@
+//! Waiting cases that ask the same question: the same photo and the same reference, or one reference in many photos that
+//! a lookback found. They stand as one row in the queue, and one decision can decide them all.
+
+use jiff::Timestamp;
+use rusqlite::params;
+
+use super::audit::{AuditEvent, append};
+use super::cases::{COLUMNS, Case, PRECEDENT, case, find_case, overwrite_case};
+use super::effects::Effects;
+use super::store::{Gallery, GalleryError, signed, unsigned};
+use super::writer::Writing;
+use crate::domain::CaseStatus;
+use crate::photo::Sha256;
+
+/// A lookback that finds a reference in more listings than this asks one question about all of them.
+const MANY: u64 = 20;
+
+/// Leaves out open cases whose question is asked by another one, with a higher rank.
+pub(super) const ASKED_ONCE: &str = "(c.status <> 'open' OR c.question IS NULL OR NOT EXISTS (
+     SELECT 1 FROM moderation_case o WHERE o.question = c.question AND o.status = 'open'
+     AND (o.rank > c.rank OR (o.rank = c.rank AND o.check_id > c.check_id))))";
+
+/// Numbers of the other open cases with the same question, and of the sellers of all of them.
+pub(super) const ALIKE: &str = "(SELECT count(*) FROM moderation_case o WHERE o.question = c.question AND o.status = 'open' AND o.check_id <> c.check_id),
+     (SELECT count(DISTINCT o.seller_id) FROM moderation_case o WHERE o.question = c.question AND o.status = 'open')";
+
+impl Gallery {
+    /// The other open cases with the same question, at most `limit`; and whether the question is about one reference in
+    /// many photos.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn same_question(&self, check_id: &str, limit: usize) -> Result<(Vec<Case>, bool), GalleryError> {
+        self.read(|db| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM moderation_case c WHERE c.status = 'open' AND c.check_id <> ?1
+                 AND c.question = (SELECT question FROM moderation_case WHERE check_id = ?1) ORDER BY c.rank DESC LIMIT ?2"
+            );
+            let cases = db
+                .prepare_cached(&sql)?
+                .query_map(params![check_id, i64::try_from(limit).unwrap_or(i64::MAX)], case)?
+                .collect::<rusqlite::Result<_>>()?;
+            let many = db.query_row(
+                "SELECT coalesce(max(question LIKE 'lookback:%'), 0) FROM moderation_case WHERE check_id = ?1",
+                [check_id],
+                |row| row.get(0),
+            )?;
+            Ok((cases, many))
+        })
+    }
+
+    /// Takes a case out of its question, so that it is decided by itself. `false` if it is not open, or has none.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn ask_apart(&self, (who, session): (&str, &str), check_id: &str) -> Result<bool, GalleryError> {
+        self.write(|transaction| {
+            let apart = transaction.execute(
+                "UPDATE moderation_case SET question = NULL WHERE check_id = ?1 AND status = 'open' AND question IS NOT NULL",
+                [check_id],
+            )?;
+            if apart == 1 {
+                let event = AuditEvent { actor: who, session: Some(session), action: "ask-apart", subject: check_id };
+                append(transaction, event, &(), &())?;
+            }
+            Ok(apart == 1)
+        })
+    }
+}
+
+/// The question of a case about one photo and one reference.
+pub(super) fn question(photo: Option<Sha256>, reference: Option<&str>) -> Option<String> {
+    Some(format!("{}:{}", photo?, reference?))
+}
+
+/// If lookbacks have found a reference in many listings, asks one question about all that are open.
+pub(super) fn ask_together(transaction: &Writing<'_>, key: u64, reference: &str) -> rusqlite::Result<()> {
+    let found: u64 = transaction
+        .prepare_cached("SELECT count(DISTINCT check_id) FROM finding WHERE key = ?1")?
+        .query_row([signed(key)], |row| unsigned(row, 0))?;
+    if found <= MANY {
+        return Ok(());
+    }
+    transaction
+        .prepare_cached(
+            "UPDATE moderation_case SET question = ?2 WHERE status = 'open' AND question IS NOT NULL AND question <> ?2
+             AND reference = ?3 AND check_id IN (SELECT check_id FROM finding WHERE key = ?1)",
+        )?
+        .execute(params![signed(key), format!("lookback:{reference}"), reference])
+        .map(drop)
+}
+
+/// Decides open cases as another one, unless somebody else has claimed them meanwhile.
+pub(super) fn follow(transaction: &Writing<'_>, lead: &Case, followers: &[String]) -> rusqlite::Result<()> {
+    for id in followers {
+        let Some(case) = find_case(transaction, id)?.filter(|case| is_free(case, lead)) else { continue };
+        let decided = Case {
+            status: CaseStatus::Decided,
+            decision: lead.decision,
+            decided_by: Some(PRECEDENT.to_owned()),
+            decided_at: Some(Timestamp::now()),
+            precedent: Some(lead.check_id.clone()),
+            first_decided_by: lead.decided_by.clone(),
+            ..case.clone()
+        };
+        overwrite_case(transaction, &decided)?;
+        let event = AuditEvent { actor: PRECEDENT, session: None, action: "decide-as-before", subject: id };
+        let after = serde_json::json!({ "decision": lead.decision, "precedent": lead.check_id });
+        append(transaction, event, &Effects::of_case(&case), &after)?;
+    }
+    Ok(())
+}
+
+fn is_free(case: &Case, lead: &Case) -> bool {
+    case.status == CaseStatus::Open && case.holder().is_none_or(|holder| lead.decided_by.as_deref() == Some(holder))
+}

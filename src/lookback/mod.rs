@@ -1,0 +1,261 @@
+//! Lookback: searches the memory of checked photos for references that were added later, and opens cases for the
+//! listings that it finds.
+//!
+//! A reference is searched for twice: at once in the whole memory, and once more, after two minutes, in the checks that
+//! ran while it was added. How far a search is stands in the database after each segment, so that it resumes where it
+//! was stopped; a finding is stored once.
+
+mod query;
+mod watch;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::gallery::{FoundLater, GalleryError, LookbackWork, MemorySegment, NewCase, NewFinding};
+use crate::library::LibraryError;
+use crate::memory::{Memory, MemoryError};
+use crate::photo::Sha256;
+use crate::screening::{CheckAnswer, PhotoAnswer, Recalled, ScreenError, Screener, SeenIn, Trace};
+use crate::telemetry;
+
+use query::Query;
+pub use watch::LookbackWatch;
+
+/// Most references that are searched for in one walk through the memory.
+const TOGETHER: usize = 64;
+/// Most photos of one segment that are judged; a reference that is in more of them is no use as evidence.
+const MOST_HITS: usize = 10_000;
+
+/// Why a lookback stopped. It can be run again.
+#[derive(Debug, Error)]
+pub enum LookbackError {
+    /// The memory cannot be read.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// The database returned an error.
+    #[error(transparent)]
+    Gallery(#[from] GalleryError),
+    /// The library could not apply the newest changes.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// A photo cannot be judged.
+    #[error(transparent)]
+    Screen(#[from] ScreenError),
+    /// A stored answer cannot be read.
+    #[error("the stored answer of a check cannot be read: {0}")]
+    Answer(#[from] serde_json::Error),
+}
+
+/// A remembered photo in which references may be.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    check_id: String,
+    photo: u32,
+    sha256: Sha256,
+    trace: Trace,
+    recalled: Vec<Recalled>,
+}
+
+/// A listing that a lookback found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Located {
+    /// Id of the check.
+    pub check_id: String,
+    /// The marketplace's id of the listing.
+    pub listing_id: Option<String>,
+    /// The marketplace's id of the seller.
+    pub seller_id: Option<String>,
+    /// Number of the photo, from 0.
+    pub photo: u32,
+    /// Id of the reference.
+    pub reference_id: String,
+    /// Probability of a copy.
+    pub probability: f32,
+    /// Whether the photo is stored, so that it was verified.
+    pub verified: bool,
+}
+
+/// Counts of one run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Photos searched.
+    pub photos: u64,
+    /// Photos that were judged.
+    pub judged: u64,
+    /// Cases opened or added to.
+    pub found: u64,
+}
+
+/// Searches the memory.
+pub struct Searcher<'a> {
+    screener: &'a Screener,
+    memory: Memory,
+    /// Becomes true when the search is to stop after the segment in work.
+    stop: &'a AtomicBool,
+}
+
+impl<'a> Searcher<'a> {
+    /// A searcher over the parts that serve.
+    #[must_use]
+    pub fn new(screener: &'a Screener, stop: &'a AtomicBool) -> Self {
+        Self { screener, memory: Memory::of(&screener.gallery), stop }
+    }
+
+    /// Runs every search that is due; `see` gets each new finding. `once` leaves out the second pass, for references
+    /// that were added long ago.
+    ///
+    /// # Errors
+    /// [`LookbackError`]; the search stays due.
+    pub fn run_due(&self, once: bool, see: &mut dyn FnMut(Located)) -> Result<Tally, LookbackError> {
+        let _alone = self.memory.lock_search()?;
+        let mut tally = Tally::default();
+        self.memory.flush()?;
+        while let Some(work) = self.screener.gallery.due_lookback(TOGETHER, Timestamp::now())? {
+            self.screener.library.refresh()?;
+            if !self.walk(work, once, see, &mut tally)? {
+                break;
+            }
+        }
+        Ok(tally)
+    }
+
+    /// Searches for references and stores nothing: `see` gets what would be found.
+    ///
+    /// # Errors
+    /// [`LookbackError`].
+    pub fn rehearse(&self, keys: &[u64], since: i64, see: &mut dyn FnMut(Located)) -> Result<Tally, LookbackError> {
+        self.memory.flush()?;
+        let mut tally = Tally::default();
+        let mut query = Query::new(self.screener, keys)?;
+        let mut after = None;
+        while let Some(segment) = self.next(after, since)? {
+            let hits = self.search(&mut query, &segment, since)?;
+            tally.photos += segment.photos;
+            for hit in hits {
+                tally.judged += 1;
+                let Some((answer, later)) = self.judge(&hit)? else { continue };
+                if let Some(found) = located(&answer, &hit, &later) {
+                    tally.found += 1;
+                    see(found);
+                }
+            }
+            after = Some((segment.day, segment.place));
+        }
+        Ok(tally)
+    }
+
+    /// One pass through the memory; `false` if it was stopped.
+    fn walk(
+        &self,
+        mut work: LookbackWork,
+        once: bool,
+        see: &mut dyn FnMut(Located),
+        tally: &mut Tally,
+    ) -> Result<bool, LookbackError> {
+        let mut query = Query::new(self.screener, &work.keys)?;
+        while let Some(segment) = self.next(work.after, work.since)? {
+            if self.stop.load(Ordering::Acquire) {
+                return Ok(false);
+            }
+            let hits = self.search(&mut query, &segment, work.since)?;
+            for hit in &hits {
+                tally.judged += 1;
+                if let Some(found) = self.settle(hit)? {
+                    tally.found += 1;
+                    see(found);
+                }
+            }
+            tally.photos += segment.photos;
+            let done = (segment.day, segment.place);
+            self.screener.gallery.note_searched(&work, done, segment.photos)?;
+            work.after = Some(done);
+        }
+        self.screener.gallery.end_pass(&work, once, Timestamp::now())?;
+        Ok(true)
+    }
+
+    /// The next segment with checks since a time.
+    fn next(&self, after: Option<(i64, u64)>, since: i64) -> Result<Option<MemorySegment>, LookbackError> {
+        let next = self.memory.segment_before(after)?;
+        Ok(next.filter(|segment| (segment.day + 1).saturating_mul(86_400) > since))
+    }
+
+    fn search(&self, query: &mut Query, segment: &MemorySegment, since: i64) -> Result<Vec<Hit>, LookbackError> {
+        query.prepare(self.screener, segment)?;
+        let (query, hits) = (&*query, Mutex::new(Vec::new()));
+        self.memory.visit(segment, since, &|photos| {
+            let found: Vec<Hit> = photos
+                .iter()
+                .filter(|photo| photo.at >= since)
+                .filter_map(|photo| query.hit(self.screener, photo))
+                .collect();
+            if !found.is_empty() {
+                hits.lock().extend(found);
+            }
+        })?;
+        let mut hits = hits.into_inner();
+        if hits.len() > MOST_HITS {
+            tracing::warn!(
+                hits = hits.len(),
+                "a lookback finds too many photos; only the first {MOST_HITS} of a segment are judged"
+            );
+        }
+        hits.sort_by(|a, b| (&a.check_id, a.photo).cmp(&(&b.check_id, b.photo)));
+        hits.truncate(MOST_HITS);
+        Ok(hits)
+    }
+
+    /// Judges a hit; `None` if nothing is found in it, or its check was deleted.
+    fn judge(&self, hit: &Hit) -> Result<Option<(CheckAnswer, PhotoAnswer)>, LookbackError> {
+        let Some(saved) = self.screener.gallery.check(&hit.check_id)? else { return Ok(None) };
+        let answer: CheckAnswer = serde_json::from_str(&saved.answer)?;
+        let later = self.screener.recall(&answer, hit.photo as usize, &hit.trace, &hit.recalled)?;
+        Ok(later.map(|later| (answer, later)))
+    }
+
+    /// Judges a hit and stores what is found; `None` if that is nothing new.
+    fn settle(&self, hit: &Hit) -> Result<Option<Located>, LookbackError> {
+        let gallery = &self.screener.gallery;
+        let Some((answer, later)) = self.judge(hit)? else { return Ok(None) };
+        let Some(near) = later.lead() else { return Ok(None) };
+        let Some(reference) = gallery.find(&near.reference_id)? else { return Ok(None) };
+        let text = serde_json::to_string(&later)?;
+        let finding = NewFinding {
+            check_id: &hit.check_id,
+            photo: hit.photo,
+            key: reference.key,
+            answer: &text,
+            action: later.action.as_str(),
+            case: NewCase {
+                verdict: later.verdict.as_str(),
+                lead: Some((&near.brand, near.polarity, &near.reference_id, near.probability.map_or(0.5, f64::from))),
+                photo: Some(hit.sha256),
+                precedent: None,
+            },
+        };
+        match gallery.add_finding(&finding, Timestamp::now())? {
+            FoundLater::Known | FoundLater::Gone => Ok(None),
+            FoundLater::Opened | FoundLater::Added => {
+                telemetry::found_later();
+                Ok(located(&answer, hit, &later))
+            }
+        }
+    }
+}
+
+fn located(answer: &CheckAnswer, hit: &Hit, later: &PhotoAnswer) -> Option<Located> {
+    let near = later.lead()?;
+    Some(Located {
+        check_id: hit.check_id.clone(),
+        listing_id: answer.listing.listing_id.clone(),
+        seller_id: answer.listing.seller_id.clone(),
+        photo: hit.photo,
+        reference_id: near.reference_id.clone(),
+        probability: near.probability.unwrap_or_default(),
+        verified: later.looked_back.as_ref().is_some_and(|looked| looked.seen_in == SeenIn::Photo),
+    })
+}

@@ -1,0 +1,96 @@
+use super::Hit;
+use super::LookbackError;
+use crate::domain::{Kind, Reference};
+use crate::embed::{Embedding, RoundedEmbedding};
+use crate::enrolment::features;
+use crate::gallery::MemorySegment;
+use crate::index::KeypointIndex;
+use crate::memory::Remembered;
+use crate::photo::{Doubt, Sha256};
+use crate::screening::{Recalled, Screener, Trace};
+
+/// A remembered photo is considered from this similarity on ...
+const SIMILAR: f32 = 0.3;
+/// ... or from this many votes of its keypoints on.
+const VOTED: f32 = 3.0;
+
+/// References, prepared for a walk through the memory.
+pub(super) struct Query {
+    references: Vec<Reference>,
+    /// The references' embeddings by the model of the segment in work.
+    embeddings: Vec<Option<RoundedEmbedding>>,
+    /// That model.
+    model: String,
+    /// The references' keypoints: each under all words that a photo's keypoint would be looked up by.
+    words: KeypointIndex,
+}
+
+impl Query {
+    pub(super) fn new(screener: &Screener, keys: &[u64]) -> Result<Self, LookbackError> {
+        let found = screener.gallery.by_keys(keys.iter().copied())?;
+        let references: Vec<Reference> =
+            keys.iter().filter_map(|key| found.get(key)).filter(|one| one.kind() == Kind::Photo).cloned().collect();
+        let words = KeypointIndex::new(screener.vocabulary.len());
+        for reference in references.iter().filter(|reference| is_searched(reference)) {
+            if let Some(known) = features(&screener.gallery, &screener.decoder, reference.photo.sha256) {
+                words.insert(reference.key, &screener.vocabulary.probes_of(&known).concat());
+            }
+        }
+        Ok(Self { references, embeddings: Vec::new(), model: String::new(), words })
+    }
+
+    /// Reads the references' embeddings by the model that embedded a segment's photos.
+    pub(super) fn prepare(&mut self, screener: &Screener, segment: &MemorySegment) -> Result<(), LookbackError> {
+        if self.model == segment.model {
+            return Ok(());
+        }
+        let rounded = |reference: &Reference| -> Result<Option<RoundedEmbedding>, LookbackError> {
+            let bytes = screener.gallery.vector(reference.photo.sha256, &segment.model)?;
+            let embedding = bytes.and_then(|bytes| Embedding::from_bytes(&bytes, bytes.len() / 4).ok());
+            Ok(embedding.filter(|_| is_searched(reference)).map(|embedding| RoundedEmbedding::of(&embedding)))
+        };
+        self.embeddings = self.references.iter().map(rounded).collect::<Result<_, _>>()?;
+        self.model.clone_from(&segment.model);
+        Ok(())
+    }
+
+    /// The references that a photo may show; `None` if there are none.
+    pub(super) fn hit(&self, screener: &Screener, photo: &Remembered<'_>) -> Option<Hit> {
+        let embedding = photo.embedding();
+        let words = screener.vocabulary.from_bytes(photo.words).unwrap_or_default();
+        let probes: Vec<_> = words.iter().map(|word| vec![*word]).collect();
+        let votes = if probes.is_empty() { Vec::new() } else { self.words.search(&probes, VOTED, usize::MAX, None) };
+        let votes_for = |key| votes.iter().find(|vote| vote.keys.contains(&key)).map_or(0.0, |vote| vote.votes);
+        let sha256 = Sha256(photo.sha256);
+        let recalled: Vec<Recalled> = self
+            .references
+            .iter()
+            .zip(&self.embeddings)
+            .filter_map(|(reference, own)| {
+                let similarity = own.as_ref().map_or(0.0, |own| own.similarity(&embedding));
+                let votes = votes_for(reference.key);
+                let same_file = reference.photo.sha256 == sha256;
+                let considered = same_file || similarity >= SIMILAR || votes > 0.0;
+                considered.then_some(Recalled { key: reference.key, similarity, votes, same_file })
+            })
+            .collect();
+        if recalled.is_empty() {
+            return None;
+        }
+        let trace = Trace { embedding: embedding.restored().ok()?, words };
+        let worth = |one: &Recalled| screener.is_worth_recalling(sha256, one, &trace);
+        let recalled: Vec<Recalled> = recalled.into_iter().filter(worth).collect();
+        (!recalled.is_empty()).then(|| Hit {
+            check_id: photo.check_id.to_owned(),
+            photo: photo.photo,
+            sha256,
+            trace,
+            recalled,
+        })
+    }
+}
+
+/// Whether more than the reference's own file counts.
+fn is_searched(reference: &Reference) -> bool {
+    !Doubt::leave_identity_only(&reference.photo.doubts)
+}

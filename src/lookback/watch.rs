@@ -1,0 +1,72 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use super::{LookbackError, Searcher};
+use crate::memory::Memory;
+use crate::screening::Screener;
+
+/// Time between two flushes of the memory.
+const FLUSH: Duration = Duration::from_secs(5);
+/// Wait after a lookback has failed.
+const PAUSE: Duration = Duration::from_mins(1);
+
+/// Keeps the memory flushed and runs lookbacks that are due, beside the checks of a service.
+#[derive(Debug, Default)]
+pub struct LookbackWatch {
+    busy: AtomicBool,
+    stop: AtomicBool,
+    flushed: Mutex<Option<Instant>>,
+    failed: Mutex<Option<Instant>>,
+}
+
+impl LookbackWatch {
+    /// Starts what is due. Returns at once; call it again every moment.
+    pub fn tick(self: &Arc<Self>, screener: &Screener) {
+        if let Err(error) = self.flush(screener) {
+            tracing::error!(%error, "remembered photos stay in the database: they cannot be moved into the memory");
+        }
+        match screener.gallery.follow_lookbacks(Timestamp::now()) {
+            Ok(false) => {}
+            Ok(true) => self.start(screener),
+            Err(error) => tracing::error!(%error, "references cannot be noted for a lookback"),
+        }
+    }
+
+    /// Ends the running lookback after the segment in work; the next start resumes it.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    fn flush(&self, screener: &Screener) -> Result<(), LookbackError> {
+        let mut flushed = self.flushed.lock();
+        if flushed.is_none_or(|last| last.elapsed() >= FLUSH) {
+            *flushed = Some(Instant::now());
+            Memory::of(&screener.gallery).flush()?;
+        }
+        Ok(())
+    }
+
+    fn start(self: &Arc<Self>, screener: &Screener) {
+        let resting = self.failed.lock().is_some_and(|when| when.elapsed() < PAUSE);
+        if resting || self.busy.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (watch, screener) = (Arc::clone(self), screener.clone());
+        thread::spawn(move || {
+            let done = Searcher::new(&screener, &watch.stop).run_due(false, &mut |_| {});
+            match done {
+                Ok(tally) => tracing::info!(photos = tally.photos, found = tally.found, "a lookback ended"),
+                Err(error) => {
+                    tracing::error!(%error, "a lookback stopped; it resumes in a minute");
+                    *watch.failed.lock() = Some(Instant::now());
+                }
+            }
+            watch.busy.store(false, Ordering::Release);
+        });
+    }
+}

@@ -1,0 +1,151 @@
+//! Judges photos of earlier checks again, with references that are newer than the check: from their bytes where they are
+//! stored, otherwise from what is remembered of them.
+
+use jiff::Timestamp;
+
+use super::brands::Brands;
+use super::look::{Examination, Held, Trace, seen};
+use super::{CheckAnswer, LookedBack, PhotoAnswer, ReasonText, ScreenError, Screener, SeenIn, Upload};
+use crate::domain::{Action, Decision, Kind, Reference};
+use crate::gallery::Pair;
+use crate::library::Found;
+use crate::photo::Sha256;
+use crate::verdict::{Judgement, Reason, Verdict};
+
+/// A reference that may be in a remembered photo.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recalled {
+    /// The reference's key.
+    pub key: u64,
+    /// Cosine of both embeddings; 0 where they are of different models.
+    pub similarity: f32,
+    /// Votes of the remembered keypoints.
+    pub votes: f32,
+    /// Whether the photo is the reference's file.
+    pub same_file: bool,
+}
+
+/// Weights of the log-odds that a remembered photo is a copy, from its normalised similarity and the logarithm of one
+/// more than its votes. Fitted to edited copies among photos of the same kinds of goods; see docs/ACCURACY.md.
+const BIAS: f64 = -12.0;
+const SIMILARITY: f64 = 14.0;
+const VOTES: f64 = 3.0;
+/// Log-odds of a copy when the bytes are the same.
+const SAME_FILE: f64 = 12.0;
+/// The least log-odds that are worth judging where the photo itself is stored and can be verified.
+const WORTH_VERIFYING: f64 = -6.0;
+/// Quality of a photo of which nobody knows it.
+const UNKNOWN_QUALITY: u8 = 100;
+
+impl Screener {
+    /// Log-odds that a remembered photo is a copy of a reference. `level`: how similar the photo is to photos in general.
+    #[must_use]
+    pub fn recalled_evidence(&self, recalled: &Recalled, level: f32) -> f64 {
+        if recalled.same_file {
+            return SAME_FILE;
+        }
+        let normalised = f64::from(recalled.similarity - level);
+        BIAS + SIMILARITY * normalised + VOTES * f64::from(recalled.votes).ln_1p()
+    }
+
+    /// Whether a remembered photo is worth judging: more leniently where its bytes are stored.
+    #[must_use]
+    pub fn is_worth_recalling(&self, photo: Sha256, recalled: &Recalled, trace: &Trace) -> bool {
+        let evidence = self.recalled_evidence(recalled, self.scoring.level(&trace.embedding));
+        evidence >= 0.0 || (evidence >= WORTH_VERIFYING && self.gallery.has_upload(photo))
+    }
+
+    /// The answer for a photo of an earlier check with these references. `None` if none of them decides it, or it would
+    /// be allowed.
+    ///
+    /// # Errors
+    /// When the gallery cannot be read, or the model fails.
+    pub fn recall(
+        &self,
+        answer: &CheckAnswer,
+        index: usize,
+        trace: &Trace,
+        recalled: &[Recalled],
+    ) -> Result<Option<PhotoAnswer>, ScreenError> {
+        let Some(before) = answer.photos.get(index) else { return Ok(None) };
+        let references = self.gallery.by_keys(recalled.iter().map(|one| one.key))?;
+        let settled = self.gallery.decided_pairs(recalled.iter().map(|one| one.key))?;
+        let open = |key: u64| !settled.iter().any(|pair| is_settled(pair, key, before.sha256));
+        let wanted: Vec<(&Recalled, &Reference)> = recalled
+            .iter()
+            .filter_map(|one| Some((one, references.get(&one.key)?)))
+            .filter(|(one, reference)| reference.kind() == Kind::Photo && open(one.key))
+            .collect();
+        let (after, seen_in) = match self.gallery.upload(before.sha256) {
+            Ok(bytes) => (self.screened_again(answer, index, bytes)?, SeenIn::Photo),
+            Err(_) => (self.judged_from(answer, before, trace, &wanted)?, SeenIn::Memory),
+        };
+        let lead = after.lead().map(|near| near.reference_id.clone());
+        let decides = wanted.iter().any(|(_, reference)| Some(&reference.id) == lead.as_ref());
+        let found = decides && after.action != Action::Allow;
+        Ok(found.then(|| self.noted(before, after, seen_in)))
+    }
+
+    fn screened_again(&self, answer: &CheckAnswer, index: usize, bytes: Vec<u8>) -> Result<PhotoAnswer, ScreenError> {
+        let upload = Upload::sent(None, bytes.into());
+        let started = self.start(index, &upload, true)?;
+        Ok(self.finish(index, started, &upload, &answer.listing, &mut Brands::new())?.answer)
+    }
+
+    fn judged_from(
+        &self,
+        answer: &CheckAnswer,
+        before: &PhotoAnswer,
+        trace: &Trace,
+        wanted: &[(&Recalled, &Reference)],
+    ) -> Result<PhotoAnswer, ScreenError> {
+        let level = self.scoring.level(&trace.embedding);
+        let held = wanted.iter().filter_map(|(recalled, _)| {
+            let found =
+                Found { key: recalled.key, similarity: recalled.similarity, entry: self.library.entry(recalled.key)? };
+            let sighting = seen(recalled.similarity, level);
+            let evidence = self.recalled_evidence(recalled, level);
+            let held = Held { evidence, same_file: recalled.same_file, ..self.hold(found, sighting, None) };
+            Some(Held { votes: recalled.votes, ..held })
+        });
+        let examination = Examination::remembered(trace.clone(), held.collect());
+        let quality = before.quality.unwrap_or(UNKNOWN_QUALITY);
+        let (judgement, matches) = self.judge(&examination, quality, &answer.listing, &mut Brands::new())?;
+        let same_file = judgement.decisive.is_some_and(|place| examination.held[place].same_file);
+        let judgement = if same_file { judgement } else { unverified(judgement) };
+        let named = before.clone().judged(&judgement);
+        Ok(PhotoAnswer { matches, settled: Vec::new(), ..named })
+    }
+
+    /// Says that and how the reference was found later.
+    fn noted(&self, before: &PhotoAnswer, mut after: PhotoAnswer, seen_in: SeenIn) -> PhotoAnswer {
+        after.reasons.push(ReasonText::from(Reason::FoundByLookback));
+        if seen_in == SeenIn::Memory {
+            after.reasons.push(ReasonText::from(Reason::PhotoNotStored));
+        }
+        for near in &mut after.matches {
+            // Certificates count scores of verified photos only.
+            near.score = near.score.filter(|_| seen_in == SeenIn::Photo);
+        }
+        let versions = self.versions(&Brands::new());
+        let looked_back =
+            LookedBack { found_at: Timestamp::now(), seen_in, model: versions.model, scoring: versions.scoring };
+        PhotoAnswer { name: before.name.clone(), looked_back: Some(looked_back), ..after }
+    }
+}
+
+/// A reference that nobody has verified in the photo is probable at most.
+fn unverified(judgement: Judgement) -> Judgement {
+    let verdict = judgement.verdict.min(Verdict::KnownFakeLikely);
+    let weaker = |reason| match reason {
+        Reason::FakeAboveMatchThreshold => Reason::FakeAboveLikelyThreshold,
+        other => other,
+    };
+    let reasons = judgement.reasons.into_iter().map(weaker).collect();
+    Judgement { verdict, reasons, action: judgement.action.min(Action::Review), ..judgement }
+}
+
+/// Whether somebody has decided that these bytes do not show the reference.
+fn is_settled(pair: &Pair, key: u64, photo: Sha256) -> bool {
+    pair.key == key && pair.photo == photo && pair.decision == Decision::NoMatch
+}
