@@ -1,5 +1,7 @@
 //! References that the memory is searched for, how far each search is, and what it found.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -226,6 +228,23 @@ impl Gallery {
             let after = find_case(transaction, new.check_id)?;
             append(transaction, event, &effects(before), &effects(after))?;
             Ok(found)
+        })
+    }
+
+    /// For each reference, the gallery's revision since which it is as it is now: checks at that revision or a later one
+    /// knew it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn reference_revisions(&self, keys: &[u64]) -> Result<HashMap<u64, u64>, GalleryError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached("SELECT revision FROM reference WHERE key = ?1")?;
+            let mut revisions = HashMap::new();
+            for key in keys {
+                let revision = statement.query_row([signed(*key)], |row| unsigned(row, 0)).optional()?;
+                revisions.extend(revision.map(|revision| (*key, revision)));
+            }
+            Ok(revisions)
         })
     }
 

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use super::Hit;
 use super::LookbackError;
 use crate::domain::{Kind, Reference};
@@ -17,6 +19,8 @@ const VOTED: f32 = 3.0;
 /// References, prepared for a walk through the memory.
 pub(super) struct Query {
     references: Vec<Reference>,
+    /// The gallery's revision since which each is as it is now.
+    revisions: HashMap<u64, u64>,
     /// The references' embeddings by the model of the segment in work.
     embeddings: Vec<Option<RoundedEmbedding>>,
     /// That model.
@@ -36,7 +40,8 @@ impl Query {
                 words.insert(reference.key, &screener.vocabulary.probes_of(&known).concat());
             }
         }
-        Ok(Self { references, embeddings: Vec::new(), model: String::new(), words })
+        let revisions = screener.gallery.reference_revisions(keys)?;
+        Ok(Self { references, revisions, embeddings: Vec::new(), model: String::new(), words })
     }
 
     /// Reads the references' embeddings by the model that embedded a segment's photos.
@@ -71,7 +76,8 @@ impl Query {
                 let votes = votes_for(reference.key);
                 let same_file = reference.photo.sha256 == sha256;
                 let considered = same_file || similarity >= SIMILAR || votes > 0.0;
-                considered.then_some(Recalled { key: reference.key, similarity, votes, same_file })
+                let revision = self.revisions.get(&reference.key).copied().unwrap_or(u64::MAX);
+                considered.then_some(Recalled { key: reference.key, similarity, votes, same_file, revision })
             })
             .collect();
         if recalled.is_empty() {

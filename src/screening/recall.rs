@@ -23,6 +23,8 @@ pub struct Recalled {
     pub votes: f32,
     /// Whether the photo is the reference's file.
     pub same_file: bool,
+    /// The gallery's revision since which the reference is as it is now.
+    pub revision: u64,
 }
 
 /// Weights of the log-odds that a remembered photo is a copy, from its normalised similarity and the logarithm of one
@@ -75,7 +77,11 @@ impl Screener {
             .iter()
             .filter_map(|one| Some((one, references.get(&one.key)?)))
             .filter(|(one, reference)| reference.kind() == Kind::Photo && open(one.key))
+            .filter(|(one, reference)| !knew(answer, before, one.revision, &reference.id))
             .collect();
+        if wanted.is_empty() {
+            return Ok(None);
+        }
         let (after, seen_in) = match self.gallery.upload(before.sha256) {
             Ok(bytes) => (self.screened_again(answer, index, bytes)?, SeenIn::Photo),
             Err(_) => (self.judged_from(answer, before, trace, &wanted)?, SeenIn::Memory),
@@ -132,6 +138,14 @@ impl Screener {
             LookedBack { found_at: Timestamp::now(), seen_in, model: versions.model, scoring: versions.scoring };
         PhotoAnswer { name: before.name.clone(), looked_back: Some(looked_back), ..after }
     }
+}
+
+/// Whether a check had the reference before it: then its answer stands.
+fn knew(answer: &CheckAnswer, photo: &PhotoAnswer, revision: u64, reference: &str) -> bool {
+    let applied = answer.versions.index.split_once('+').and_then(|(_, revision)| revision.parse::<u64>().ok());
+    applied.is_some_and(|applied| applied >= revision)
+        || photo.matches.iter().any(|near| near.reference_id == reference)
+        || photo.settled.iter().any(|settled| settled.reference_id == reference)
 }
 
 /// A reference that nobody has verified in the photo is probable at most.

@@ -44,7 +44,7 @@ fn the_queue_begins_with_what_is_riskiest() {
     robin.act(&format!("/console/cases/{}/claim", case(&app, "caught", &[2])), &[]);
     let caught = app.get_json(&format!("/v1/checks/{first}/case"));
     assert_eq!(caught["status"], "open");
-    let known = case(&app, "caught", &[1]);
+    let known = again(1, "caught", &app)["id"].as_str().unwrap().to_owned();
     // Another case of that seller was decided as counterfeit.
     let held = robin.page("/console/queue");
     let id = held
