@@ -9,17 +9,23 @@ use crate::config::Config;
 
 pub(super) fn sweep(config: &Config) -> Result<Exit, Failure> {
     let erased = open_gallery(config)?.sweep(&config.retention, Timestamp::now())?;
-    say!("erased {} checks and {} photos past their retention", erased.checks, erased.photos);
+    say!(
+        "erased {} checks, {} photos and {} listings in takedown notices past their retention",
+        erased.checks,
+        erased.photos,
+        erased.notices
+    );
     Ok(Exit::Done)
 }
 
 pub(super) fn forget_seller(config: &Config, args: &ForgetArgs) -> Result<Exit, Failure> {
     let erased = open_gallery(config)?.forget_seller(ACTOR, &args.seller)?;
     say!(
-        "{} checks no longer name the seller; erased {} photos and {} authorisations",
+        "{} checks no longer name the seller; erased {} photos, {} authorisations and {} listings in takedown notices",
         erased.checks,
         erased.photos,
-        erased.policies
+        erased.policies,
+        erased.notices
     );
     if erased.entries_kept > 0 {
         tell!("{} entries of the audit log have its first form, whose details cannot be erased", erased.entries_kept);

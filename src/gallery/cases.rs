@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::audit::{AuditEntry, AuditEvent, append, entries};
+use super::notices::follow_case;
 use super::queue::{rank_new, rank_seller};
 use super::store::{Gallery, GalleryError, optional, parsed, signed};
 use super::writer::Writing;
@@ -127,6 +128,28 @@ impl Gallery {
         })
     }
 
+    /// Opens a case for a stored check that has none. `None` when there is no such check, or it has a case already.
+    ///
+    /// # Errors
+    /// When the database cannot be written; then nothing is stored.
+    pub fn open_case_later(&self, check_id: &str, new: &NewCase<'_>) -> Result<Option<Case>, GalleryError> {
+        let options = self.takedown();
+        self.write(|transaction| {
+            if find_case(transaction, check_id)?.is_some() || !insert_later(transaction, check_id, new)? {
+                return Ok(None);
+            }
+            let event =
+                AuditEvent { actor: "touchstone", session: None, action: "found-by-lookback", subject: check_id };
+            append(transaction, event, &(), &serde_json::json!({ "verdict": new.verdict }))?;
+            let case = find_case(transaction, check_id)?;
+            if let Some(case) = &case {
+                let who = case.decided_by.as_deref().unwrap_or(PRECEDENT);
+                follow_case(transaction, &options, (who, None), case)?;
+            }
+            Ok(case)
+        })
+    }
+
     /// A seller's other cases, newest first, at most `limit`. `besides`: the check to leave out.
     ///
     /// # Errors
@@ -141,6 +164,34 @@ impl Gallery {
                 .collect()
         })
     }
+}
+
+/// Opens a case for a stored check; `false` when there is no such check.
+fn insert_later(transaction: &Writing<'_>, check_id: &str, new: &NewCase<'_>) -> rusqlite::Result<bool> {
+    let columns = |row: &Row<'_>| -> rusqlite::Result<(Option<String>, Option<String>, String, Timestamp)> {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, parsed(row, 3)?))
+    };
+    let stored = transaction
+        .prepare_cached("SELECT listing_id, seller_id, action, created_at FROM listing_check WHERE id = ?1")?
+        .query_row([check_id], columns)
+        .optional()?;
+    let Some((listing_id, seller_id, action, created_at)) = stored else { return Ok(false) };
+    // Only these columns of the check concern its case.
+    let check = super::StoredCheck {
+        id: check_id,
+        idempotency_key: None,
+        request_sha256: Sha256([0; 32]),
+        listing_id: listing_id.as_deref(),
+        seller_id: seller_id.as_deref(),
+        action: &action,
+        created_at,
+        answer: "",
+        photos: &[],
+        hits: &[],
+        case: None,
+    };
+    insert_case(transaction, &check, new)?;
+    Ok(true)
 }
 
 /// Opens a case for a check that was not allowed.

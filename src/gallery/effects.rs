@@ -9,13 +9,14 @@ use super::Case;
 use super::audit::{AuditEntry, AuditEvent, append, undoable};
 use super::cases::{find_case, overwrite_case};
 use super::decisions::reopen_followers;
+use super::notices::follow_case;
 use super::outcomes::{find_outcome, withdraw_outcome, write_outcome};
 use super::pairs::{Pair, drop_pair, find_pair, put_pair, recompute_mark};
 use super::queue::CLAIM_SECONDS;
 use super::rows::{change, find_key, tombstone};
 use super::store::{Gallery, GalleryError, conversion};
 use super::writer::Writing;
-use crate::domain::{CaseStatus, Decision, Mark, Outcome, Quarantine, Reference, ReferenceState};
+use crate::domain::{CaseStatus, Decision, Mark, Outcome, Quarantine, Reference, ReferenceState, TakedownOptions};
 use crate::photo::Sha256;
 
 /// The result of [`Gallery::undo`].
@@ -112,6 +113,7 @@ impl Gallery {
     /// # Errors
     /// When the database cannot be written; then nothing is undone.
     pub fn undo(&self, (who, session): (&str, &str)) -> Result<Undone, GalleryError> {
+        let options = self.takedown();
         let mut gone = None;
         let undone = self.write(|transaction| {
             let Some(entry) = undoable(transaction, session)? else {
@@ -130,7 +132,7 @@ impl Gallery {
                 append(transaction, event, &(), &serde_json::json!({ "undoes": entry.seq }))?;
                 return Ok(Undone::ChangedSince(Box::new(entry)));
             }
-            gone = revert(transaction, who, &before, &after)?;
+            gone = revert(transaction, &options, (who, session), (&before, &after))?;
             let event = AuditEvent { actor: who, session: Some(session), action: "undo", subject: &entry.subject };
             append(transaction, event, &after, &serde_json::json!({ "undoes": entry.seq, "restored": before }))?;
             Ok(Undone::Done(Box::new(entry)))
@@ -188,7 +190,12 @@ fn stands(transaction: &Writing<'_>, who: &str, (before, after): (&Effects, &Eff
 }
 
 /// Restores what an act changed. Returns the SHA-256 of a photo that perhaps no reference needs any more.
-fn revert(transaction: &Writing<'_>, who: &str, before: &Effects, after: &Effects) -> rusqlite::Result<Option<Sha256>> {
+fn revert(
+    transaction: &Writing<'_>,
+    options: &TakedownOptions,
+    (who, session): (&str, &str),
+    (before, after): (&Effects, &Effects),
+) -> rusqlite::Result<Option<Sha256>> {
     for gone in &after.pairs {
         drop_pair(transaction, gone)?;
     }
@@ -207,6 +214,7 @@ fn revert(transaction: &Writing<'_>, who: &str, before: &Effects, after: &Effect
             ..case.clone()
         };
         overwrite_case(transaction, &mine)?;
+        follow_case(transaction, options, (who, Some(session)), &mine)?;
         // If the case was decided as fake before, too, that decision still stands.
         let is_fake = |case: &Case| case.decision == Some(Decision::Fake);
         if after.case.as_ref().is_some_and(is_fake) && !is_fake(case) {

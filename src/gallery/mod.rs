@@ -14,6 +14,7 @@ mod events;
 mod health;
 mod journal;
 mod keys;
+mod notices;
 mod outcomes;
 mod overview;
 mod pairs;
@@ -42,6 +43,9 @@ pub use events::Event;
 pub use health::Fault;
 pub use journal::{Journal, JournalEntry};
 pub use keys::ApiKey;
+pub use notices::{
+    Change, Filed, Moved, NewListing, NewNotice, Notice, NoticeActor, NoticeListing, NoticeQuery, NoticeSummary,
+};
 
 pub use overview::DayCount;
 pub use pairs::Pair;

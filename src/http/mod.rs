@@ -14,6 +14,7 @@ mod fetched;
 mod form;
 mod keys;
 mod lookups;
+mod notices;
 mod observe;
 mod outcomes;
 mod policies;

@@ -125,6 +125,11 @@ impl Serving {
             ),
             Err(error) => tracing::error!(%error, "data older than its retention could not be erased"),
         }
+        match parts.screener.gallery.follow_up_takedowns(jiff::Timestamp::now()) {
+            Ok(0) => {}
+            Ok(reminded) => tracing::info!(reminded, "takedown requests have no answer yet"),
+            Err(error) => tracing::error!(%error, "takedown requests could not be followed up"),
+        }
     }
 
     fn catch_up(self: &Arc<Self>) {

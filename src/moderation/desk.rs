@@ -4,7 +4,7 @@ use super::DeskError;
 use crate::assembly::Parts;
 use crate::domain::{BrandId, CaseStatus, Claim, Decision, Details, Kind, Polarity, Reference};
 use crate::enrolment::Hygiene;
-use crate::gallery::{Added, Case, Claimed, Decided, QueueQuery, Undone};
+use crate::gallery::{Added, Case, Claimed, Decided, Notice, NoticeListing, QueueQuery, Undone};
 use crate::screening::{CheckAnswer, Match, PhotoAnswer};
 
 /// The account that acts, and its session.
@@ -59,6 +59,8 @@ pub struct CaseView {
     pub earlier: Vec<Case>,
     /// Numbers of cases in which matches to the reference were confirmed, and overturned.
     pub record: (u64, u64),
+    /// The takedown notices about the listing, oldest first.
+    pub notices: Vec<(Notice, NoticeListing)>,
 }
 
 /// Most of the seller's other cases shown.
@@ -97,7 +99,8 @@ impl Desk {
             Some(reference) => self.parts.screener.gallery.reference_record(reference.key)?,
             None => (0, 0),
         };
-        Ok(CaseView { case, answer, pair, earlier, record })
+        let notices = self.parts.screener.gallery.notices_of_check(check_id)?;
+        Ok(CaseView { case, answer, pair, earlier, record, notices })
     }
 
     fn open(&self, check_id: &str) -> Result<(Case, CheckAnswer), DeskError> {

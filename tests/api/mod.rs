@@ -15,6 +15,7 @@ mod logos;
 mod lookups;
 mod models;
 mod monitoring;
+pub mod notices;
 mod photo_urls;
 mod policies;
 mod privacy;
