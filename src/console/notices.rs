@@ -203,7 +203,7 @@ fn act_form(show: &NoticePage<'_>, listing: Option<&str>, acts: &[NoticeAct]) ->
         form.bar method="post" action=(format!("{}/act", notice_address(&show.about.id))) {
             (csrf(show.session))
             @if let Some(listing) = listing { input type="hidden" name="listing" value=(listing); }
-            @if takes_reason { label.grow { "Reason (the marketplace, the brand and the seller can read it)" input name="reason" maxlength="1000"; } }
+            @if takes_reason { label.grow { "Reason (the marketplace and the brand can read it)" input name="reason" maxlength="1000"; } }
             @for act in acts {
                 button.main[*act == NoticeAct::Request] name="act" value=(<&str>::from(*act)) { (act_words(*act)) }
             }

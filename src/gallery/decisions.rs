@@ -89,7 +89,6 @@ impl Gallery {
                         reopen_followers(transaction, who, precedent)?;
                     }
                 }
-                follow_case(transaction, &options, (who, Some(session)), &decided)?;
                 (before.case, after.case) = (Some(case), Some(decided.clone()));
             }
             if !new.closes
@@ -113,6 +112,9 @@ impl Gallery {
             }
             let event = AuditEvent { actor: who, session: Some(session), action: "decide", subject: new.check_id };
             append(transaction, event, &before, &after)?;
+            if new.closes {
+                follow_case(transaction, &options, (who, Some(session)), &decided)?;
+            }
             Ok(Some(Decided::Kept(Box::new(decided))))
         })
     }
@@ -206,10 +208,10 @@ pub(super) fn reopen_followers(transaction: &Writing<'_>, who: &str, check_id: &
             ..case.clone()
         };
         overwrite_case(transaction, &reopened)?;
-        // An open case requests nothing, so no deadline is set.
-        follow_case(transaction, &TakedownOptions::default(), (who, None), &reopened)?;
         let event = AuditEvent { actor: who, session: None, action: "reopen", subject: &follower };
         append(transaction, event, &Effects::of_case(&case), &Effects::of_case(&reopened))?;
+        // An open case requests nothing, so no deadline is set.
+        follow_case(transaction, &TakedownOptions::default(), (who, None), &reopened)?;
     }
     Ok(())
 }

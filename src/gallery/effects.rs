@@ -16,7 +16,7 @@ use super::queue::CLAIM_SECONDS;
 use super::rows::{change, find_key, tombstone};
 use super::store::{Gallery, GalleryError, conversion};
 use super::writer::Writing;
-use crate::domain::{CaseStatus, Decision, Mark, Outcome, Quarantine, Reference, ReferenceState, TakedownOptions};
+use crate::domain::{CaseStatus, Decision, Mark, Outcome, Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
 
 /// The result of [`Gallery::undo`].
@@ -132,9 +132,12 @@ impl Gallery {
                 append(transaction, event, &(), &serde_json::json!({ "undoes": entry.seq }))?;
                 return Ok(Undone::ChangedSince(Box::new(entry)));
             }
-            gone = revert(transaction, &options, (who, session), (&before, &after))?;
+            gone = revert(transaction, who, &before, &after)?;
             let event = AuditEvent { actor: who, session: Some(session), action: "undo", subject: &entry.subject };
             append(transaction, event, &after, &serde_json::json!({ "undoes": entry.seq, "restored": before }))?;
+            if let Some(case) = &before.case {
+                follow_case(transaction, &options, (who, Some(session)), case)?;
+            }
             Ok(Undone::Done(Box::new(entry)))
         })?;
         if let Some(sha256) = gone {
@@ -190,12 +193,7 @@ fn stands(transaction: &Writing<'_>, who: &str, (before, after): (&Effects, &Eff
 }
 
 /// Restores what an act changed. Returns the SHA-256 of a photo that perhaps no reference needs any more.
-fn revert(
-    transaction: &Writing<'_>,
-    options: &TakedownOptions,
-    (who, session): (&str, &str),
-    (before, after): (&Effects, &Effects),
-) -> rusqlite::Result<Option<Sha256>> {
+fn revert(transaction: &Writing<'_>, who: &str, before: &Effects, after: &Effects) -> rusqlite::Result<Option<Sha256>> {
     for gone in &after.pairs {
         drop_pair(transaction, gone)?;
     }
@@ -214,7 +212,6 @@ fn revert(
             ..case.clone()
         };
         overwrite_case(transaction, &mine)?;
-        follow_case(transaction, options, (who, Some(session)), &mine)?;
         // If the case was decided as fake before, too, that decision still stands.
         let is_fake = |case: &Case| case.decision == Some(Decision::Fake);
         if after.case.as_ref().is_some_and(is_fake) && !is_fake(case) {

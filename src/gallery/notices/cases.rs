@@ -58,13 +58,13 @@ fn request(
     (ground, listing): (Ground, &str),
 ) -> rusqlite::Result<()> {
     let now = Timestamp::now();
-    let brand = brand_of(transaction, case)?;
+    let (brand, reference_id) = subject_of(transaction, case)?;
     let notice = insert_notice(transaction, brand.as_deref(), NoticeSource::Moderation, actor.who, now)?;
     let new = NewListing {
         listing_id: listing.to_owned(),
         seller_id: case.seller_id.clone(),
         ground,
-        reference_id: case.decided_reference.clone().or_else(|| case.reference.clone()),
+        reference_id,
         evidence: None,
     };
     let row = NoticeListing {
@@ -78,16 +78,17 @@ fn request(
     record(transaction, actor, &notice, NoticeState::Requested.action(), None, &row)
 }
 
-/// The brand of the reference that was compared, else that of the leading match.
-fn brand_of(transaction: &Writing<'_>, case: &Case) -> rusqlite::Result<Option<String>> {
-    let compared = match &case.decided_reference {
-        Some(id) => transaction
-            .prepare_cached("SELECT brand FROM reference WHERE id = ?1")?
-            .query_row([id], |row| row.get(0))
-            .optional()?,
-        None => None,
-    };
-    Ok(compared.or_else(|| case.brand.clone()))
+/// The brand and the reference for which the case was opened, else those that the moderator compared.
+fn subject_of(transaction: &Writing<'_>, case: &Case) -> rusqlite::Result<(Option<String>, Option<String>)> {
+    if case.brand.is_some() {
+        return Ok((case.brand.clone(), case.reference.clone()));
+    }
+    let Some(id) = &case.decided_reference else { return Ok((None, None)) };
+    let brand = transaction
+        .prepare_cached("SELECT brand FROM reference WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    Ok((brand, Some(id.clone())))
 }
 
 /// Ends a request whose decision no longer holds. A listing that is down comes back only when the marketplace says so.
