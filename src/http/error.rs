@@ -34,19 +34,16 @@ pub struct Problem {
     /// Seconds to wait before trying again; also in the header Retry-After.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u32>,
-    /// The change of state that is not allowed.
+    /// The change of state that is not allowed: the state as it is, the requested one, and those that the caller may choose.
     #[serde(skip_serializing_if = "Option::is_none")]
     transition: Option<Box<Transition>>,
 }
 
-/// A change of a listing's state in a notice that is not allowed.
+// The generator of the Python client's types cannot describe a type with a field that is a keyword, such as `from`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 struct Transition {
-    /// The state as it is.
     from: NoticeState,
-    /// The requested state.
     to: NoticeState,
-    /// The states that the caller may choose.
     allowed: Vec<NoticeState>,
 }
 
