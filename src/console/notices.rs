@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::parts::{age, as_they_are, audit_rows, choice, encoded, time, words};
 use super::{Shell, csrf, page};
-use crate::domain::{BrandId, NoticeSource, NoticeState, Party};
+use crate::domain::{NoticeSource, NoticeState, Party};
 use crate::gallery::{AuditEntry, Notice, NoticeListing, NoticeQuery, NoticeSummary, Session};
 use crate::moderation::NoticeAct;
 use crate::page::visible;
@@ -25,8 +25,8 @@ pub struct NoticesPage<'a> {
     pub all: u64,
     /// Number of this page, from 1.
     pub page: usize,
-    /// Brands that the filter offers.
-    pub brands: &'a [BrandId],
+    /// Brands that the filter offers: those with notices.
+    pub brands: &'a [String],
 }
 
 /// The whole page of the list: filters, count and notices.
@@ -151,16 +151,16 @@ pub fn notice_page(show: &NoticePage<'_>) -> Markup {
 
 /// The acts that concern all listings of the notice at once.
 fn all(show: &NoticePage<'_>) -> Markup {
-    let offered = offered(show.about, show.listings);
+    let offered = offered(show);
     html! {
         @if !offered.is_empty() { section.more { h2 { "All listings" } (act_form(show, None, &offered)) } }
     }
 }
 
 /// The acts that at least one of these listings allows.
-fn offered(notice: &Notice, listings: &[NoticeListing]) -> Vec<NoticeAct> {
+fn offered(show: &NoticePage<'_>) -> Vec<NoticeAct> {
     let mut offered: Vec<NoticeAct> = Vec::new();
-    for act in listings.iter().flat_map(|listing| acts(notice, listing)) {
+    for act in show.listings.iter().flat_map(|listing| acts(show, listing)) {
         // Whether a removed listing should come back is asked one by one.
         if !offered.contains(&act) && act != NoticeAct::AskRestore {
             offered.push(act);
@@ -169,10 +169,16 @@ fn offered(notice: &Notice, listings: &[NoticeListing]) -> Vec<NoticeAct> {
     offered
 }
 
-/// What a moderator may do with a listing.
-fn acts(notice: &Notice, listing: &NoticeListing) -> Vec<NoticeAct> {
+/// Whether the seller objects to a request that rests on this moderator's own decision.
+fn is_own(show: &NoticePage<'_>, listing: &NoticeListing) -> bool {
+    listing.state == NoticeState::Countered && listing.decided_by.as_deref() == Some(&show.session.account)
+}
+
+/// What the moderator may do with a listing.
+fn acts(show: &NoticePage<'_>, listing: &NoticeListing) -> Vec<NoticeAct> {
+    let notice = show.about;
     let next = listing.state.next(notice.source, Party::Moderator);
-    let moves = next.into_iter().filter_map(|to| match to {
+    let moves = next.into_iter().filter(|_| !is_own(show, listing)).filter_map(|to| match to {
         NoticeState::Requested => Some(NoticeAct::Request),
         NoticeState::Rejected => Some(NoticeAct::Reject),
         NoticeState::Restored => Some(NoticeAct::Restore),
@@ -203,7 +209,7 @@ fn act_form(show: &NoticePage<'_>, listing: Option<&str>, acts: &[NoticeAct]) ->
         form.bar method="post" action=(format!("{}/act", notice_address(&show.about.id))) {
             (csrf(show.session))
             @if let Some(listing) = listing { input type="hidden" name="listing" value=(listing); }
-            @if takes_reason { label.grow { "Reason (the marketplace and the brand can read it)" input name="reason" maxlength="1000"; } }
+            @if takes_reason { label.grow { "Reason (the marketplace and the brand can read it)" textarea name="reason" maxlength="1000" rows="1" {} } }
             @for act in acts {
                 button.main[*act == NoticeAct::Request] name="act" value=(<&str>::from(*act)) { (act_words(*act)) }
             }
@@ -212,7 +218,7 @@ fn act_form(show: &NoticePage<'_>, listing: Option<&str>, acts: &[NoticeAct]) ->
 }
 
 fn listing_item(show: &NoticePage<'_>, listing: &NoticeListing) -> Markup {
-    let acts = acts(show.about, listing);
+    let acts = acts(show, listing);
     let row = |name: &str, value: Markup| html! { dt { (name) } dd { (value) } };
     let text = |text: &str| html! { (visible(text)) };
     html! {
@@ -234,6 +240,7 @@ fn listing_item(show: &NoticePage<'_>, listing: &NoticeListing) -> Markup {
                 @if let Some(deadline) = listing.deadline_at.filter(|_| listing.state.is_due()) { (row("Answer expected by", time(deadline))) }
                 @if listing.restore_asked { (row("Restoring", text("the marketplace is asked to show the listing again"))) }
             }
+            @if is_own(show, listing) { p.locked { "The counter-notice is against your own decision. Another moderator must decide it." } }
             @if let Some(id) = listing.listing_id.as_deref().filter(|_| !acts.is_empty()) {
                 (act_form(show, Some(id), &acts))
             }

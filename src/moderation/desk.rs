@@ -99,7 +99,7 @@ impl Desk {
             Some(reference) => self.parts.screener.gallery.reference_record(reference.key)?,
             None => (0, 0),
         };
-        let notices = self.parts.screener.gallery.notices_of_check(check_id)?;
+        let notices = self.parts.screener.gallery.notices_about(check_id, case.listing_id.as_deref())?;
         Ok(CaseView { case, answer, pair, earlier, record, notices })
     }
 

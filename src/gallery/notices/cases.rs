@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::changes::{NoticeActor, ask, change, record, with_deadline};
 use super::filing::{NewListing, drawn};
-use super::rows::{insert_listing, insert_notice, of_check};
+use super::rows::{about, insert_listing, insert_notice};
 use super::{Notice, NoticeListing};
 use crate::domain::{CaseStatus, Ground, NoticeSource, NoticeState, Party, TakedownOptions};
 use crate::gallery::Case;
@@ -24,7 +24,7 @@ pub(in crate::gallery) fn follow_case(
         return Ok(());
     }
     let actor = NoticeActor { who, session, party: Party::Moderator };
-    let own = of_check(transaction, &case.check_id)?;
+    let own = about(transaction, &case.check_id, None)?;
     let mut own = own.into_iter().filter(|(notice, _)| notice.source == NoticeSource::Moderation);
     let decision = case.decision.filter(|_| case.status != CaseStatus::Open);
     match decision.and_then(Ground::of).zip(case.listing_id.as_deref()) {
@@ -99,7 +99,10 @@ fn fall(
     row: &NoticeListing,
 ) -> rusqlite::Result<()> {
     match row.state {
-        NoticeState::Removed | NoticeState::Countered if !row.restore_asked => ask(transaction, actor, notice, row),
+        NoticeState::Removed | NoticeState::Countered if !row.restore_asked => {
+            let asked = NoticeListing { restore_asked: true, ..row.clone() };
+            ask(transaction, actor, notice, (row, &asked))
+        }
         state if state.next(notice.source, actor.party).contains(&NoticeState::Withdrawn) => {
             let now = Timestamp::now();
             let gone = NoticeListing { state: NoticeState::Withdrawn, reason: None, updated_at: now, ..row.clone() };

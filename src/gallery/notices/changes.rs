@@ -88,7 +88,10 @@ impl Gallery {
         let options = self.takedown();
         self.write(|transaction| {
             let found = find_notice(transaction, notice)?.zip(find_listing(transaction, notice, listing)?);
-            found.map(|(notice, row)| step(transaction, &options, actor, &notice, row, to)).transpose()
+            let Some((notice, row)) = found else { return Ok(None) };
+            let moved = step(transaction, &options, actor, &notice, row, to)?;
+            look_at_brand(transaction, &options, &notice)?;
+            Ok(Some(moved))
         })
     }
 
@@ -111,6 +114,7 @@ impl Gallery {
                 let moved = step(transaction, &options, actor, &notice, row, to)?;
                 changed += u64::from(matches!(moved, Moved::Done(_)));
             }
+            look_at_brand(transaction, &options, &notice)?;
             Ok(Some(changed))
         })
     }
@@ -140,8 +144,9 @@ impl Gallery {
         })
     }
 
-    /// Asks the marketplace to show a removed listing again. `None` when there is no such notice or listing; `false` when
-    /// the listing is not down, or the marketplace was asked before.
+    /// Asks the marketplace to show a listing again that a brand's notice removed. `None` when there is no such notice or
+    /// listing; `false` when the listing is not down, the marketplace was asked before, or the request is one of moderation,
+    /// which follows its case.
     ///
     /// # Errors
     /// When the database cannot be written; then nothing is changed.
@@ -154,10 +159,11 @@ impl Gallery {
         self.write(|transaction| {
             let found = find_notice(transaction, notice)?.zip(find_listing(transaction, notice, listing)?);
             let Some((notice, row)) = found else { return Ok(None) };
-            let down = matches!(row.state, NoticeState::Removed | NoticeState::Countered) && !row.restore_asked;
+            let down = row.state == NoticeState::Removed && !row.restore_asked && notice.source == NoticeSource::Brand;
             if down {
-                let reviewed = NoticeListing { reviewed: true, reason: Some(reason.to_owned()), ..row };
-                ask(transaction, actor, &notice, &reviewed)?;
+                let reason = Some(reason.to_owned());
+                let asked = NoticeListing { restore_asked: true, reviewed: true, reason, ..row.clone() };
+                ask(transaction, actor, &notice, (&row, &asked))?;
             }
             Ok(Some(down))
         })
@@ -219,21 +225,26 @@ fn step(
     changed.reviewed |= moderator;
     changed.restore_asked &= to != NoticeState::Restored;
     change(transaction, actor, notice, &row, &changed)?;
-    if let Some(brand) = notice.brand.as_deref().filter(|_| notice.source == NoticeSource::Brand) {
-        look_at(transaction, options, brand, now)?;
-    }
     Ok(Moved::Done(Box::new(changed)))
 }
 
+/// The figures of the brand that filed the notice may have changed its place.
+fn look_at_brand(transaction: &Writing<'_>, options: &TakedownOptions, notice: &Notice) -> rusqlite::Result<()> {
+    match notice.brand.as_deref().filter(|_| notice.source == NoticeSource::Brand) {
+        Some(brand) => look_at(transaction, options, brand, Timestamp::now()).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Stores and records that the marketplace is asked to show a listing again.
 pub(super) fn ask(
     transaction: &Writing<'_>,
     actor: NoticeActor<'_>,
     notice: &Notice,
-    row: &NoticeListing,
+    (before, after): (&NoticeListing, &NoticeListing),
 ) -> rusqlite::Result<()> {
-    let asked = NoticeListing { restore_asked: true, ..row.clone() };
-    overwrite(transaction, &asked)?;
-    record(transaction, actor, notice, "request-restore", Some(row), &asked)
+    overwrite(transaction, after)?;
+    record(transaction, actor, notice, "request-restore", Some(before), after)
 }
 
 fn remind(transaction: &Writing<'_>, until: Timestamp, now: Timestamp) -> rusqlite::Result<u64> {

@@ -19,7 +19,7 @@ pub(super) use cases::follow_case;
 pub use changes::{Change, Moved, NoticeActor};
 pub(super) use erasing::{erase_closed_notices, erase_notices_of};
 pub use filing::{Filed, NewListing, NewNotice};
-use rows::{filters, find_notice, list, listings_of, of_check, summary};
+use rows::{about, filters, find_notice, list, listings_of, summary};
 
 /// A request to the marketplace to take listings down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -162,11 +162,27 @@ impl Gallery {
         })
     }
 
-    /// The notices about a check's listing, oldest first.
+    /// The brands that have notices, in alphabetical order.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn notices_of_check(&self, check_id: &str) -> Result<Vec<(Notice, NoticeListing)>, GalleryError> {
-        self.read(|db| of_check(db, check_id))
+    pub fn notice_brands(&self) -> Result<Vec<String>, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached("SELECT DISTINCT brand FROM notice WHERE brand IS NOT NULL ORDER BY brand")?
+                .query_map([], |row| row.get(0))?
+                .collect()
+        })
+    }
+
+    /// The notices about a check or its listing, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn notices_about(
+        &self,
+        check_id: &str,
+        listing_id: Option<&str>,
+    ) -> Result<Vec<(Notice, NoticeListing)>, GalleryError> {
+        self.read(|db| about(db, check_id, listing_id))
     }
 }

@@ -34,11 +34,18 @@ pub(super) fn listings_of(db: &Connection, notice: &str) -> rusqlite::Result<Vec
     db.prepare_cached(&sql)?.query_map([notice], |row| notice_listing(row, 0))?.collect()
 }
 
-pub(super) fn of_check(db: &Connection, check_id: &str) -> rusqlite::Result<Vec<(Notice, NoticeListing)>> {
+/// The notices about a check or a listing, oldest first.
+pub(super) fn about(
+    db: &Connection,
+    check_id: &str,
+    listing_id: Option<&str>,
+) -> rusqlite::Result<Vec<(Notice, NoticeListing)>> {
     let sql = format!(
-        "SELECT {COLUMNS}, {LISTING} FROM notice_listing l JOIN notice n ON n.id = l.notice WHERE l.check_id = ?1 ORDER BY n.number"
+        "SELECT {COLUMNS}, {LISTING} FROM notice_listing l JOIN notice n ON n.id = l.notice WHERE l.check_id = ?1 OR l.listing_id = ?2 ORDER BY n.number"
     );
-    db.prepare_cached(&sql)?.query_map([check_id], |row| Ok((notice(row, 0)?, notice_listing(row, 6)?)))?.collect()
+    db.prepare_cached(&sql)?
+        .query_map(params![check_id, listing_id], |row| Ok((notice(row, 0)?, notice_listing(row, 6)?)))?
+        .collect()
 }
 
 /// Requests whose deadline is at or before `until` and of which nobody was reminded yet, at most `limit`.

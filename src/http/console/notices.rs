@@ -73,7 +73,7 @@ pub(super) async fn list(
             notices: &screener.gallery.notices(&query)?,
             all: screener.gallery.count_notices(&query)?,
             page: filter.page(),
-            brands: &screener.library.brand_ids(),
+            brands: &screener.gallery.notice_brands()?,
         };
         Ok(Html(console::notices(&show).into_string()))
     })

@@ -12,7 +12,6 @@ fn the_list_begins_with_what_waits_and_goes_on_with_what_is_overdue() {
     let app = TestApp::with("sscd-distilled", |config| config.takedown.deadline_hours = 1);
     let robin = Moderator::new(&app, "robin");
     let (acme, globex) = (Brand::new(&app, "acme"), Brand::new(&app, "globex"));
-    app.add("globex", "fake", &crate::support::pictures::photo(8));
     let waits = id(&acme.file(&["l1"])).to_owned();
     let asked = id(&globex.file(&["l2"])).to_owned();
     robin.act(&format!("/console/notices/{asked}/act"), &[("act", "request")]);
@@ -22,6 +21,7 @@ fn the_list_begins_with_what_waits_and_goes_on_with_what_is_overdue() {
     let page = robin.page("/console/notices");
     assert!(place(&page, &waits) < place(&page, &done), "{page}");
     assert!(page.contains("1 waiting") && page.contains("1 to 3 of 3"), "{page}");
+    assert!(page.contains("<option value=\"globex\">"), "{page}");
     // The newest notice comes first, until an older one is overdue.
     assert!(place(&page, &done) < place(&page, &asked), "{page}");
     overdue(&app, &asked);
@@ -71,6 +71,8 @@ fn a_notices_page_offers_what_may_be_done_and_tells_what_was() {
     for part in ["Grant the counter-notice", "Dismiss the counter-notice", "reason of l2", "<td>counter notice</td>"] {
         assert!(page.contains(part), "{part}: {page}");
     }
+    let own = robin.page(&path);
+    assert!(own.contains("against your own decision") && !own.contains("Dismiss the counter-notice"), "{own}");
     assert_eq!(robin.post(&act, &[("act", "keep"), ("listing", "l2")]).status(), 409, "it is robin's own request");
     kim.act(&act, &[("act", "keep"), ("listing", "l2")]);
     assert_eq!(crate::api::notices::states(&app, notice), ["waiting", "removed"]);
@@ -85,4 +87,7 @@ fn a_notices_page_offers_what_may_be_done_and_tells_what_was() {
     assert!(!kim.page(&format!("/console/notices/{asked}")).contains("Reject the notice"));
     let reject = [("act", "reject"), ("listing", "l3"), ("reason", "no")];
     assert_eq!(kim.post(&format!("/console/notices/{asked}/act"), &reject).status(), 409);
+    answered(&app, &asked, "l3", "removed");
+    let restore = [("act", "ask-restore"), ("listing", "l3"), ("reason", "no")];
+    assert_eq!(kim.post(&format!("/console/notices/{asked}/act"), &restore).status(), 409);
 }
