@@ -128,6 +128,7 @@ impl Parts {
     /// # Errors
     /// When the index cannot be opened or built.
     pub fn over(config: &Config, index_dir: &Path, gallery: Arc<Gallery>, model: Model) -> Result<Self, AssemblyError> {
+        gallery.set_takedown(config.takedown);
         let Model { embedder, scoring, vocabulary, bank } = model;
         let artefacts = (Arc::clone(&scoring), Arc::clone(&vocabulary));
         let library = Library::open(Arc::clone(&gallery), index_dir, embedder.manifest(), artefacts, &config.index)?;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::decoder::DecoderOptions;
+use crate::domain::TakedownOptions;
 use crate::embed::EmbedOptions;
 use crate::fetch::FetchOptions;
 use crate::gallery::Retention;
@@ -55,6 +56,8 @@ pub struct Config {
     pub fetch: FetchOptions,
     /// How long photos and checks are stored.
     pub retention: Retention,
+    /// Deadlines of takedown requests, and the figures for the fast lane.
+    pub takedown: TakedownOptions,
     /// Settings of the moderators' console.
     pub console: ConsoleOptions,
     /// Settings of the log.
@@ -81,6 +84,7 @@ impl Default for Config {
             memory: MemoryOptions::default(),
             fetch: FetchOptions::default(),
             retention: Retention::default(),
+            takedown: TakedownOptions::default(),
             console: ConsoleOptions::default(),
             log: Log::default(),
         }
@@ -245,9 +249,20 @@ impl Config {
             ("retention.checks_days", self.retention.checks_days as usize, 0..=36_500),
             ("memory.days", self.memory.days as usize, 0..=36_500),
             ("memory.keypoints", self.memory.keypoints, 0..=250),
+            ("takedown.deadline_hours", self.takedown.deadline_hours as usize, 1..=8_760),
+            ("takedown.reminder_hours", self.takedown.reminder_hours as usize, 0..=8_760),
+            ("takedown.fast_lane_least", self.takedown.fast_lane_least as usize, 1..=1_000_000),
             ("checks.flood.listings", self.checks.flood.listings, 1..=100_000),
             ("checks.flood.unlike_bits", self.checks.flood.unlike_bits as usize, 1..=256),
         ];
+        let shares = [
+            ("takedown.fast_lane_success", self.takedown.fast_lane_success),
+            ("takedown.fast_lane_counter", self.takedown.fast_lane_counter),
+        ];
+        if let Some((name, got)) = shares.into_iter().find(|(_, got)| !(0.0..=1.0).contains(got)) {
+            let reason = format!("{name} is {got}, expected 0 to 1");
+            return Err(ConfigError::Invalid { origin: origin(), reason });
+        }
         let out = ranges.into_iter().find(|(_, got, range)| !range.contains(got));
         out.map_or(Ok(self), |(name, got, range)| {
             let (least, most) = range.into_inner();
@@ -299,6 +314,8 @@ fn set(table: &mut toml::Table, path: &str, text: &str, origin: &str) -> Result<
         number.into()
     } else if let Ok(truth) = text.parse::<bool>() {
         truth.into()
+    } else if let Some(share) = text.parse::<f64>().ok().filter(|_| text.contains('.')) {
+        share.into()
     } else {
         text.to_owned().into()
     };

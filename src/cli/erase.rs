@@ -16,9 +16,10 @@ pub(super) fn sweep(config: &Config) -> Result<Exit, Failure> {
     let erased = gallery.sweep(&config.retention, now)?;
     let forgotten = Memory::of(&gallery).retain(config.memory.days_within(config.retention.checks_days), now)?;
     say!(
-        "erased {} checks and {} photos past their retention, and {forgotten} photos from the memory",
+        "erased {} checks, {} photos, {forgotten} photos from the memory and {} listings in takedown notices past their retention",
         erased.checks,
-        erased.photos
+        erased.photos,
+        erased.notices
     );
     Ok(Exit::Done)
 }
@@ -28,10 +29,11 @@ pub(super) fn forget_seller(config: &Config, args: &ForgetArgs) -> Result<Exit, 
     let erased = gallery.forget_seller(ACTOR, &args.seller)?;
     let forgotten = Memory::of(&gallery).forget_seller(&args.seller)?;
     say!(
-        "{} checks no longer name the seller; erased {} photos, {forgotten} photos from the memory, and {} authorisations",
+        "{} checks no longer name the seller; erased {} photos, {forgotten} photos from the memory, {} authorisations and {} listings in takedown notices",
         erased.checks,
         erased.photos,
-        erased.policies
+        erased.policies,
+        erased.notices
     );
     if erased.entries_kept > 0 {
         tell!("{} entries of the audit log have its first form, whose details cannot be erased", erased.entries_kept);

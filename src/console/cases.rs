@@ -53,6 +53,7 @@ pub fn case(show: &CasePage<'_>) -> Markup {
                 p { a href=(format!("/console/lookup?photo={}", pair.photo.sha256)) { "Search all references" } }
             }
         }
+        (super::notices::of_case(&show.view.notices))
         (earlier(show.view))
         (more(show))
         section { h2 { "Log of this case" } (audit_rows(show.log)) }

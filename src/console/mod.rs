@@ -4,6 +4,7 @@
 mod cases;
 mod graph;
 mod lookup;
+mod notices;
 mod overview;
 mod parts;
 mod queue;
@@ -16,6 +17,7 @@ use crate::gallery::Session;
 
 pub use cases::{CasePage, case, near};
 pub use lookup::{LookupPage, chosen, lookup, reference, results};
+pub use notices::{NoticePage, NoticesPage, notice_page, notices};
 pub use overview::{OverviewPage, audit, overview};
 pub use parts::{Picture, decision_words, encoded};
 pub use queue::{QueuePage, queue, queue_rows};
@@ -102,6 +104,7 @@ fn navigation(shell: Shell<'_>) -> Markup {
         @if let Some(session) = shell.session {
             nav aria-label="Console" {
                 (link("queue", "/console/queue", "Queue"))
+                (link("notices", "/console/notices", "Notices"))
                 (link("lookup", "/console/lookup", "Look-up"))
                 (link("overview", "/console/overview", "Overview"))
                 @if session.role == Role::Admin { (link("audit", "/console/audit", "Audit log")) }

@@ -19,14 +19,18 @@ macro_rules! named {
 
 mod access;
 mod case;
+mod fast_lane;
 mod import;
+mod notice;
 mod policy;
 mod reference;
 mod text;
 
 pub use access::{Role, Scope, ScopeName};
 pub use case::{CaseEvent, CaseStatus, Decision, Outcome};
+pub use fast_lane::{Lacking, Lane, STANDING_DAYS, TakedownOptions, TakedownRecord, standing_since};
 pub use import::ImportStatus;
+pub use notice::{Ground, NoticeSource, NoticeState, Party};
 pub use policy::{Action, Policy, PolicyError, StoredPolicy, ThresholdOverrides};
 pub use reference::{
     Claim, DETAIL_CAPS, Details, Kind, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState,

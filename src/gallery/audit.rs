@@ -202,6 +202,18 @@ pub(super) fn erase_policies(transaction: &Writing<'_>, seller_id: &str) -> rusq
         .map(drop)
 }
 
+/// Erases the states of every event about a subject that names a listing.
+pub(super) fn erase_listing(transaction: &Writing<'_>, subject: &str, listing_id: &str) -> rusqlite::Result<()> {
+    let named = format!("\"listing_id\":{}", serde_json::Value::from(listing_id));
+    transaction
+        .prepare_cached(
+            "UPDATE audit SET before = '', after = '', salt = NULL WHERE subject = ?1
+             AND before_sha256 IS NOT NULL AND salt IS NOT NULL AND (instr(before, ?2) > 0 OR instr(after, ?2) > 0)",
+        )?
+        .execute([subject, &named])
+        .map(drop)
+}
+
 pub(super) fn append(
     transaction: &Writing<'_>,
     event: AuditEvent<'_>,

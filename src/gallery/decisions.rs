@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::audit::{AuditEvent, append};
 use super::cases::{PRECEDENT, find_case, overwrite_case};
 use super::effects::Effects;
+use super::notices::follow_case;
 use super::outcomes::{find_outcome, withdraw_said, write_outcome};
 use super::pairs::{Pair, drop_convictions, last_word, put_pair, recompute_mark};
 use super::questions::follow;
@@ -15,7 +16,7 @@ use super::rows::{change, find_key};
 use super::store::{Gallery, GalleryError};
 use super::writer::Writing;
 use super::{Case, Claimed};
-use crate::domain::{CaseStatus, Decision, Outcome, Quarantine, Reference, ReferenceState};
+use crate::domain::{CaseStatus, Decision, Outcome, Quarantine, Reference, ReferenceState, TakedownOptions};
 
 /// A decision to store.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ impl Gallery {
     /// # Errors
     /// When the database cannot be written; then nothing is stored.
     pub fn decide(&self, (who, session): (&str, &str), new: &NewDecision<'_>) -> Result<Option<Decided>, GalleryError> {
+        let options = self.takedown();
         self.write(|transaction| {
             let Some(case) = find_case(transaction, new.check_id)? else {
                 return Ok(None);
@@ -90,7 +92,7 @@ impl Gallery {
                         reopen_followers(transaction, who, precedent)?;
                     }
                 }
-                follow(transaction, &decided, &new.followers)?;
+                follow(transaction, &options, &decided, &new.followers)?;
                 (before.case, after.case) = (Some(case), Some(decided.clone()));
             }
             if !new.closes
@@ -114,6 +116,9 @@ impl Gallery {
             }
             let event = AuditEvent { actor: who, session: Some(session), action: "decide", subject: new.check_id };
             append(transaction, event, &before, &after)?;
+            if new.closes {
+                follow_case(transaction, &options, (who, Some(session)), &decided)?;
+            }
             Ok(Some(Decided::Kept(Box::new(decided))))
         })
     }
@@ -199,6 +204,8 @@ pub(super) fn reopen_followers(transaction: &Writing<'_>, who: &str, check_id: &
         overwrite_case(transaction, &reopened)?;
         let event = AuditEvent { actor: who, session: None, action: "reopen", subject: &follower };
         append(transaction, event, &Effects::of_case(&case), &Effects::of_case(&reopened))?;
+        // An open case requests nothing, so no deadline is set.
+        follow_case(transaction, &TakedownOptions::default(), (who, None), &reopened)?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::Case;
 use super::audit::{AuditEntry, AuditEvent, append, undoable};
 use super::cases::{find_case, overwrite_case};
 use super::decisions::reopen_followers;
+use super::notices::follow_case;
 use super::outcomes::{find_outcome, withdraw_outcome, write_outcome};
 use super::pairs::{Pair, drop_pair, find_pair, put_pair, recompute_mark};
 use super::queue::CLAIM_SECONDS;
@@ -112,6 +113,7 @@ impl Gallery {
     /// # Errors
     /// When the database cannot be written; then nothing is undone.
     pub fn undo(&self, (who, session): (&str, &str)) -> Result<Undone, GalleryError> {
+        let options = self.takedown();
         let mut gone = None;
         let undone = self.write(|transaction| {
             let Some(entry) = undoable(transaction, session)? else {
@@ -133,6 +135,9 @@ impl Gallery {
             gone = revert(transaction, who, &before, &after)?;
             let event = AuditEvent { actor: who, session: Some(session), action: "undo", subject: &entry.subject };
             append(transaction, event, &after, &serde_json::json!({ "undoes": entry.seq, "restored": before }))?;
+            if let Some(case) = &before.case {
+                follow_case(transaction, &options, (who, Some(session)), case)?;
+            }
             Ok(Undone::Done(Box::new(entry)))
         })?;
         if let Some(sha256) = gone {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::audit::{AuditEvent, append, erase_details, erase_policies};
+use super::notices::{erase_closed_notices, erase_notices_of};
 use super::store::{Gallery, GalleryError, conversion, io_error, next_revision, signed};
 use super::writer::Writing;
 use crate::domain::Policy;
@@ -27,8 +28,8 @@ pub struct Retention {
     /// Days that photos sent to checks are stored, counted from the decision if there is one; those of waiting cases
     /// stay. 0 stores them without end.
     pub photos_days: u32,
-    /// Days after which an allowed check is deleted, and a decided one loses seller, listing and file names. 0 stores
-    /// them without end.
+    /// Days after which an allowed check is deleted, and a decided one, like a listing in a notice on which nobody has
+    /// to act any more, loses seller, listing, texts and file names. 0 stores them without end.
     pub checks_days: u32,
 }
 
@@ -48,6 +49,8 @@ pub struct Erased {
     pub photos: u64,
     /// Policies that authorised the seller and no longer do.
     pub policies: u64,
+    /// Listings in takedown notices that were erased.
+    pub notices: u64,
     /// Audit events of the first form, whose states cannot be erased.
     pub entries_kept: u64,
 }
@@ -78,6 +81,7 @@ impl Gallery {
         if retention.checks_days > 0 {
             let before = now - days(retention.checks_days);
             while self.sweep_checks(before, &mut erased)? {}
+            while self.sweep_notices(before, &mut erased)? {}
         }
         if !erased.is_nothing() {
             self.note(("touchstone", None), "sweep", "retention", &erased)?;
@@ -85,8 +89,8 @@ impl Gallery {
         Ok(erased)
     }
 
-    /// Erases a seller's data, keeping a record of the erasure: ids in checks, cases, decisions and policies, texts of
-    /// cases, photos that no other check has. Verdicts and outcomes stay.
+    /// Erases a seller's data, keeping a record of the erasure: ids in checks, cases, notices, decisions and policies,
+    /// texts of cases and notices, photos that no other check has. Verdicts and outcomes stay.
     ///
     /// # Errors
     /// When the database cannot be written; then nothing is erased.
@@ -97,6 +101,8 @@ impl Gallery {
                 .query_map([seller_id], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
             let mut erased = Erased { checks: ids.len() as u64, ..Erased::default() };
+            // Before the checks lose the ids by which the listings are found.
+            erased.notices = erase_notices_of(transaction, seller_id)?;
             let mut gone = Vec::new();
             for id in &ids {
                 strip_check(transaction, id)?;
@@ -187,6 +193,13 @@ impl Gallery {
         })?;
         erased.checks += rows as u64;
         Ok(rows == AT_ONCE as usize)
+    }
+
+    /// Returns whether more rows may be left.
+    fn sweep_notices(&self, before: Timestamp, erased: &mut Erased) -> Result<bool, GalleryError> {
+        let rows = self.write(|transaction| erase_closed_notices(transaction, before, AT_ONCE))?;
+        erased.notices += rows;
+        Ok(rows == u64::from(AT_ONCE))
     }
 
     /// Removes photos older than `age` that a crash left between a file and its row, or between a row and its file.

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::audit::{AuditEvent, append};
 use super::cases::{Case, CheckOfCase, NewCase, find_case, insert_case, overwrite_case};
 use super::effects::Effects;
+use super::notices::follow_case;
 use super::questions::ask_together;
 use super::store::{Gallery, GalleryError, signed, unsigned};
 use super::writer::Writing;
@@ -190,6 +191,7 @@ impl Gallery {
     /// # Errors
     /// When the database cannot be written.
     pub fn add_finding(&self, new: &NewFinding<'_>, now: Timestamp) -> Result<FoundLater, GalleryError> {
+        let options = self.takedown();
         self.write(|transaction| {
             let check = transaction
                 .prepare_cached("SELECT listing_id, seller_id FROM listing_check WHERE id = ?1")?
@@ -226,7 +228,9 @@ impl Gallery {
             }
             let event = AuditEvent { actor: LOOKBACK, session: None, action: "found-by-lookback", subject: new.check_id };
             let after = find_case(transaction, new.check_id)?;
-            append(transaction, event, &effects(before), &effects(after))?;
+            append(transaction, event, &effects(before), &effects(after.clone()))?;
+            // A request that followed from a decision ends with it.
+            after.map_or(Ok(()), |case| follow_case(transaction, &options, (LOOKBACK, None), &case))?;
             Ok(found)
         })
     }

@@ -16,6 +16,7 @@ mod journal;
 mod keys;
 mod lookbacks;
 mod memory;
+mod notices;
 mod outcomes;
 mod overview;
 mod pairs;
@@ -47,6 +48,10 @@ pub use journal::{Journal, JournalEntry};
 pub use keys::ApiKey;
 pub use lookbacks::{FoundLater, Lookback, LookbackWork, NewFinding};
 pub use memory::{MemorySegment, NewRemembered, RememberedRow};
+pub use notices::{
+    Change, Filed, Moved, NewListing, NewNotice, Notice, NoticeActor, NoticeListing, NoticeQuery, NoticeSummary,
+};
+
 pub use overview::DayCount;
 pub use pairs::Pair;
 use photos::PhotoStore;

@@ -7,9 +7,10 @@ use rusqlite::params;
 use super::audit::{AuditEvent, append};
 use super::cases::{COLUMNS, Case, PRECEDENT, case, find_case, overwrite_case};
 use super::effects::Effects;
+use super::notices::follow_case;
 use super::store::{Gallery, GalleryError, signed, unsigned};
 use super::writer::Writing;
-use crate::domain::CaseStatus;
+use crate::domain::{CaseStatus, TakedownOptions};
 use crate::photo::Sha256;
 
 /// A lookback that finds a reference in more listings than this asks one question about all of them.
@@ -91,7 +92,12 @@ pub(super) fn ask_together(transaction: &Writing<'_>, key: u64, reference: &str)
 }
 
 /// Decides open cases as another one, unless somebody else has claimed them meanwhile.
-pub(super) fn follow(transaction: &Writing<'_>, lead: &Case, followers: &[String]) -> rusqlite::Result<()> {
+pub(super) fn follow(
+    transaction: &Writing<'_>,
+    options: &TakedownOptions,
+    lead: &Case,
+    followers: &[String],
+) -> rusqlite::Result<()> {
     for id in followers {
         let Some(case) = find_case(transaction, id)?.filter(|case| is_free(case, lead)) else { continue };
         let decided = Case {
@@ -107,6 +113,7 @@ pub(super) fn follow(transaction: &Writing<'_>, lead: &Case, followers: &[String
         let event = AuditEvent { actor: PRECEDENT, session: None, action: "decide-as-before", subject: id };
         let after = serde_json::json!({ "decision": lead.decision, "precedent": lead.check_id });
         append(transaction, event, &Effects::of_case(&case), &after)?;
+        follow_case(transaction, options, (PRECEDENT, None), &decided)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, Row};
 use thiserror::Error;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::health::{Health, Identity};
 use super::writer::{Writer, Writing};
 use super::{PhotoStore, Vault, schema};
+use crate::domain::TakedownOptions;
 
 /// Why the gallery could not answer.
 #[derive(Debug, Error)]
@@ -71,6 +72,7 @@ pub struct Gallery {
     /// Thumbnails of both, for people: derived, and made again when missing.
     pub(super) thumbnails: PhotoStore,
     writer: Writer,
+    pub(super) takedown: RwLock<TakedownOptions>,
     pub(super) health: Health,
     /// Idle connections for reading; another one is opened when all are busy.
     readers: Mutex<Vec<Connection>>,
@@ -116,6 +118,7 @@ impl Gallery {
             uploads,
             thumbnails,
             writer,
+            takedown: RwLock::default(),
             health: Health::default(),
             readers: Mutex::default(),
         };

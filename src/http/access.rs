@@ -58,6 +58,12 @@ pub(super) const ROUTES: &[(Method, &str, Who)] = &[
     (Method::PUT, "/v1/brands/{brand}/policy", Only(&[Brand, Admin])),
     (Method::GET, "/v1/brands/{brand}/certificate", Only(&[Brand, Moderator, Admin])),
     (Method::GET, "/v1/brands/{brand}/lookbacks", Only(&[Brand, Moderator, Admin])),
+    (Method::GET, "/v1/brands/{brand}/standing", Only(&[Platform, Brand, Moderator, Admin])),
+    // The body or the notice itself names the brand: the handlers compare it with the key's.
+    (Method::POST, "/v1/notices", Only(&[Brand, Admin])),
+    (Method::GET, "/v1/notices", Only(&[Platform, Brand, Moderator, Admin])),
+    (Method::GET, "/v1/notices/{id}", Only(&[Platform, Brand, Moderator, Admin])),
+    (Method::PUT, "/v1/notices/{id}/listings/{listing_id}", Only(&[Platform, Brand, Admin])),
     // The answer names every brand.
     (Method::GET, "/v1/index", Only(&[Platform, Moderator, Admin])),
     (Method::GET, "/v1/keys", Only(&[Admin])),

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::{InvalidName, PolicyError, TextFault};
+use crate::domain::{InvalidName, NoticeState, PolicyError, TextFault};
 use crate::embed::EmbedError;
 use crate::enrolment::EnrolError;
 use crate::fetch::FetchFault;
@@ -34,6 +34,17 @@ pub struct Problem {
     /// Seconds to wait before trying again; also in the header Retry-After.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u32>,
+    /// The change of state that is not allowed: the state as it is, the requested one, and those that the caller may choose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transition: Option<Box<Transition>>,
+}
+
+// The generator of the Python client's types cannot describe a type with a field that is a keyword, such as `from`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+struct Transition {
+    from: NoticeState,
+    to: NoticeState,
+    allowed: Vec<NoticeState>,
 }
 
 impl Problem {
@@ -46,6 +57,7 @@ impl Problem {
             detail: detail.into(),
             photo: None,
             retry_after: None,
+            transition: None,
         }
     }
 
@@ -60,6 +72,11 @@ impl Problem {
     /// Sets the seconds to wait before trying again.
     pub(super) fn retry_after(&mut self, seconds: u32) {
         self.retry_after = Some(seconds);
+    }
+
+    /// Names the change of state that is not allowed, and those that are.
+    pub(super) fn transition(&mut self, from: NoticeState, to: NoticeState, allowed: &[NoticeState]) {
+        self.transition = Some(Box::new(Transition { from, to, allowed: allowed.to_owned() }));
     }
 
     pub(super) fn detail(&self) -> &str {

@@ -15,6 +15,7 @@ mod form;
 mod keys;
 mod lookbacks;
 mod lookups;
+mod notices;
 mod observe;
 mod outcomes;
 mod policies;

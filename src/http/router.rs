@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    App, Problem, access, batches, cases, checks, console, drain, encoding, events, keys, lookbacks, lookups, observe,
-    outcomes, policies, references, system,
+    App, Problem, access, batches, cases, checks, console, drain, encoding, events, keys, lookbacks, lookups, notices,
+    observe, outcomes, policies, references, system,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -29,6 +29,7 @@ Errors are RFC 9457 problem+json with a stable `code`."), tags(
     (name = "references", description = "A brand's authentic and known-fake photos and logos"),
     (name = "policies", description = "The actions that a brand's matches lead to"),
     (name = "certificates", description = "The outcomes of checks, and what they prove"),
+    (name = "notices", description = "Ask the marketplace to take listings down"),
     (name = "keys", description = "Make, list and revoke API keys"),
     (name = "system", description = "State of the service"),
 ))]
@@ -47,9 +48,15 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(cases::appeal))
         .routes(routes!(events::list))
         .routes(routes!(lookbacks::list))
+        .routes(routes!(notices::list))
+        .routes(routes!(notices::get))
+        .routes(routes!(notices::put))
+        .routes(routes!(notices::standing))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::revoke))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES));
+    let filing =
+        OpenApiRouter::new().routes(routes!(notices::create)).layer(DefaultBodyLimit::max(notices::MAX_NOTICE_BYTES));
     let mut api = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(checks::create))
         .routes(routes!(batches::create))
@@ -57,6 +64,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(lookups::create))
         .routes(routes!(references::create, references::list))
         .merge(small)
+        .merge(filing)
         .routes(routes!(system::index))
         .routes(routes!(system::healthz))
         .routes(routes!(system::readyz))

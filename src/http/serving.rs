@@ -137,6 +137,11 @@ impl Serving {
             Ok(photos) => tracing::info!(photos, "photos older than their retention were erased from the memory"),
             Err(error) => tracing::error!(%error, "photos could not be erased from the memory"),
         }
+        match parts.screener.gallery.follow_up_takedowns(jiff::Timestamp::now()) {
+            Ok(0) => {}
+            Ok(reminded) => tracing::info!(reminded, "takedown requests have no answer yet"),
+            Err(error) => tracing::error!(%error, "takedown requests could not be followed up"),
+        }
     }
 
     fn catch_up(self: &Arc<Self>) {

@@ -4,7 +4,7 @@ use super::DeskError;
 use crate::assembly::Parts;
 use crate::domain::{BrandId, CaseStatus, Claim, Decision, Details, Kind, Polarity, Reference};
 use crate::enrolment::Hygiene;
-use crate::gallery::{Added, Case, Claimed, Decided, QueueQuery, Undone};
+use crate::gallery::{Added, Case, Claimed, Decided, Notice, NoticeListing, QueueQuery, Undone};
 use crate::screening::{CheckAnswer, Match, PhotoAnswer};
 
 /// The account that acts, and its session.
@@ -65,6 +65,8 @@ pub struct CaseView {
     pub alike: Vec<Case>,
     /// Whether that question is about one reference in many photos, not about one photo.
     pub many_photos: bool,
+    /// The takedown notices about the listing, oldest first.
+    pub notices: Vec<(Notice, NoticeListing)>,
 }
 
 /// Most of the seller's other cases shown.
@@ -105,11 +107,12 @@ impl Desk {
             Some(reference) => self.parts.screener.gallery.reference_record(reference.key)?,
             None => (0, 0),
         };
+        let notices = self.parts.screener.gallery.notices_about(check_id, case.listing_id.as_deref())?;
         let (alike, many_photos) = match case.status {
             CaseStatus::Open => self.parts.screener.gallery.same_question(check_id, ALIKE)?,
             _ => (Vec::new(), false),
         };
-        Ok(CaseView { case, answer, pair, earlier, record, alike, many_photos })
+        Ok(CaseView { case, answer, pair, earlier, record, alike, many_photos, notices })
     }
 
     pub(super) fn open(&self, check_id: &str) -> Result<(Case, CheckAnswer), DeskError> {

@@ -13,7 +13,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 use super::desk::Worker;
 use super::{Desk, DeskError, Platform, Statement};
 use crate::domain::Decision;
-use crate::gallery::{AuditEntry, Case};
+use crate::gallery::{AuditEntry, Case, Notice, NoticeListing};
 use crate::photo::{Format, Sha256};
 use crate::screening::{CheckAnswer, PhotoAnswer};
 
@@ -23,6 +23,8 @@ const MANIFEST: &str = "manifest.json";
 const CASE: &str = "case.json";
 const ANSWER: &str = "answer.json";
 const LOG: &str = "log.json";
+/// Present if there are takedown notices about the listing.
+const NOTICES: &str = "notices.json";
 /// Limits for a bundle to verify: unpacked bytes, and files.
 const MOST_BYTES: u64 = 1 << 30;
 const MOST_FILES: usize = 4096;
@@ -100,9 +102,13 @@ pub fn bundle(desk: &Desk, worker: &Worker, check_id: &str, platform: &Platform)
     let mut parts = Parts::default();
     parts.json(CASE, &case)?;
     parts.json(ANSWER, &view.answer)?;
-    if let Ok(statement) = Statement::of(&case, &view.answer, platform) {
+    if let Ok(statement) = Statement::of(&case, &view.answer, &view.notices, platform) {
         parts.json("statement.json", &statement)?;
         parts.add("statement.txt".to_owned(), statement.to_text().into_bytes());
+    }
+    if !view.notices.is_empty() {
+        let notices: Vec<_> = view.notices.iter().map(|(notice, listing)| AboutListing { notice, listing }).collect();
+        parts.json(NOTICES, &notices)?;
     }
     for photo in &view.answer.photos {
         let bytes = gallery.upload(photo.sha256).ok();
@@ -131,6 +137,13 @@ pub fn bundle(desk: &Desk, worker: &Worker, check_id: &str, platform: &Platform)
     let zip = parts.zip()?;
     gallery.note((&worker.name, Some(&worker.session)), "export-evidence", check_id, &sum)?;
     Ok(zip)
+}
+
+/// A takedown notice, with what it says about the case's listing.
+#[derive(Serialize)]
+struct AboutListing<'a> {
+    notice: &'a Notice,
+    listing: &'a NoticeListing,
 }
 
 /// The file extension for these bytes, such as `.jpg`, so that people can open the file.
@@ -248,7 +261,7 @@ fn json<T: serde::de::DeserializeOwned>(file: &'static str, bytes: &[u8]) -> Res
 
 /// Whether `name` is the name of a bundle's part.
 fn is_part(name: &str) -> bool {
-    const WHOLE: [&str; 7] = [MANIFEST, CASE, ANSWER, LOG, "statement.json", "statement.txt", "README.txt"];
+    const WHOLE: [&str; 8] = [MANIFEST, CASE, ANSWER, LOG, NOTICES, "statement.json", "statement.txt", "README.txt"];
     let plain = |name: &str| {
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };

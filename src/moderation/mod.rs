@@ -5,11 +5,12 @@ mod desk;
 mod evidence;
 mod finder;
 mod judging;
+mod notices;
 mod statement;
 
 use thiserror::Error;
 
-use crate::domain::InvalidName;
+use crate::domain::{InvalidName, NoticeState};
 use crate::enrolment::EnrolError;
 use crate::gallery::{Case, GalleryError};
 use crate::library::LibraryError;
@@ -18,6 +19,7 @@ pub use accounts::{AccountError, LoginGuard, SignIn, put_account, sign_in, token
 pub use desk::{CaseView, Desk, Judgement, PairView, Worker};
 pub use evidence::{EvidenceError, Verified, bundle, verify};
 pub use finder::{Finder, Near, Subject};
+pub use notices::{FilingError, MOST_EVIDENCE, MOST_LISTINGS, NoticeAct, file_notice};
 pub use statement::{Platform, Section, Statement};
 
 /// Why an act of a moderator failed.
@@ -77,6 +79,28 @@ pub enum DeskError {
     /// No reference has this id.
     #[error("there is no reference {0}")]
     NoSuchReference(String),
+    /// No notice has this id, or it has no such listing.
+    #[error("there is no notice {0}, or it has no such listing")]
+    UnknownNotice(String),
+    /// A listing's state does not allow the change.
+    #[error("{}", transition_not_allowed(*.from, *.to, .allowed))]
+    TransitionNotAllowed {
+        /// The state as it is.
+        from: NoticeState,
+        /// The requested state.
+        to: NoticeState,
+        /// The states that the actor may choose.
+        allowed: Vec<NoticeState>,
+    },
+    /// The seller objects to a request that rests on this moderator's own decision.
+    #[error("the counter-notice is against your own decision; somebody else has to decide")]
+    OwnNotice,
+    /// No listing of the notice is in a state that the act concerns.
+    #[error("no listing of notice {0} is in a state that allows this")]
+    NothingToChange(String),
+    /// The act needs a reason.
+    #[error("the reason is empty; write it")]
+    NoReason,
     /// No stored photo has this SHA-256.
     #[error("no photo with the sha256 {0} is stored; send it again")]
     NoSuchUpload(crate::photo::Sha256),
@@ -101,6 +125,14 @@ pub enum DeskError {
     /// The evidence bundle cannot be made.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
+}
+
+/// A sentence about a change of state that is not allowed.
+#[must_use]
+pub fn transition_not_allowed(from: NoticeState, to: NoticeState, allowed: &[NoticeState]) -> String {
+    let allowed: Vec<&str> = allowed.iter().map(|state| state.as_str()).collect();
+    let expected = if allowed.is_empty() { "no change".to_owned() } else { allowed.join(" or ") };
+    format!("the listing is {}; {} is not allowed from there, expected {expected}", from.as_str(), to.as_str())
 }
 
 fn not_theirs(case: &Case) -> String {

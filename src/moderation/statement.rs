@@ -1,10 +1,11 @@
 //! The statement of reasons required by Article 17 of Regulation (EU) 2022/2065 (Digital Services Act).
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::DeskError;
-use crate::domain::Decision;
-use crate::gallery::Case;
+use crate::domain::{Decision, NoticeSource, NoticeState};
+use crate::gallery::{Case, Notice, NoticeListing};
 use crate::screening::{CheckAnswer, Match, PhotoAnswer};
 
 /// The marketplace's texts for statements, from `[console.statement]`.
@@ -74,11 +75,17 @@ pub struct Section {
 }
 
 impl Statement {
-    /// The statement for a case whose decision restricts the listing.
+    /// The statement for a case whose decision restricts the listing. `notices`: the takedown notices about the listing,
+    /// oldest first.
     ///
     /// # Errors
     /// When the case has no such decision.
-    pub fn of(case: &Case, answer: &CheckAnswer, platform: &Platform) -> Result<Self, DeskError> {
+    pub fn of(
+        case: &Case,
+        answer: &CheckAnswer,
+        notices: &[(Notice, NoticeListing)],
+        platform: &Platform,
+    ) -> Result<Self, DeskError> {
         let Some(decision) = case.decision.filter(|decision| decision.restricts()) else {
             return Err(DeskError::NothingRestricted(case.check_id.clone()));
         };
@@ -95,7 +102,7 @@ impl Statement {
                     "The restriction, its territory and its duration",
                     vec![platform.restriction.clone(), platform.territory.clone(), platform.duration.clone()],
                 ),
-                section('b', "The facts and circumstances", facts(case, answer)),
+                section('b', "The facts and circumstances", facts(case, answer, notices)),
                 section('c', "The use of automated means", automated(case, answer)),
                 section('d', "The legal ground", vec![legal.to_owned(), view(decision).to_owned()]),
                 section('e', "The contractual ground", vec![contractual.to_owned()]),
@@ -150,11 +157,36 @@ fn looked_at<'a>(case: &Case, answer: &'a CheckAnswer) -> Option<(&'a PhotoAnswe
     Some((photo, photo.matches.iter().find(|near| near.reference_id == *reference)?))
 }
 
-fn facts(case: &Case, answer: &CheckAnswer) -> Vec<String> {
+/// The notice that the brand filed before the decision, if that still stands.
+fn upon<'a>(case: &Case, notices: &'a [(Notice, NoticeListing)]) -> Option<&'a Notice> {
+    // Notices are dated to the second.
+    let decided = case.decided_at.map(Timestamp::as_second);
+    let before = |notice: &Notice| decided.is_none_or(|decided| notice.created_at.as_second() <= decided);
+    let stands = |listing: &NoticeListing| !matches!(listing.state, NoticeState::Rejected | NoticeState::Withdrawn);
+    let found = notices
+        .iter()
+        .find(|(notice, listing)| notice.source == NoticeSource::Brand && before(notice) && stands(listing));
+    found.map(|(notice, _)| notice)
+}
+
+fn initiative(case: &Case, notices: &[(Notice, NoticeListing)]) -> String {
+    match upon(case, notices) {
+        Some(notice) => format!(
+            "This was done upon a notice (Article 16) of the brand {}: {}, received at {}.",
+            notice.brand.as_deref().unwrap_or("concerned"),
+            notice.id,
+            notice.created_at.strftime("%Y-%m-%d %H:%M UTC")
+        ),
+        None => "This was done on the marketplace's own initiative, not upon a notice.".to_owned(),
+    }
+}
+
+fn facts(case: &Case, answer: &CheckAnswer, notices: &[(Notice, NoticeListing)]) -> Vec<String> {
     let own = looked_at(case, answer);
     let mut facts = vec![format!(
-        "The photos of the listing were compared with images that the brand {} has supplied. This was done on the marketplace's own initiative, not upon a notice.",
-        own.map(|(_, near)| near.brand.as_str()).or(case.brand.as_deref()).unwrap_or("concerned")
+        "The photos of the listing were compared with images that the brand {} has supplied. {}",
+        own.map(|(_, near)| near.brand.as_str()).or(case.brand.as_deref()).unwrap_or("concerned"),
+        initiative(case, notices)
     )];
     let seen = own.or_else(|| answer.lead());
     if let Some((photo, near)) = seen {

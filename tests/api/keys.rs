@@ -28,6 +28,11 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("PUT", "/v1/brands/{brand}/policy", &["brand"]),
     ("GET", "/v1/brands/{brand}/certificate", &["brand", "moderator"]),
     ("GET", "/v1/brands/{brand}/lookbacks", &["brand", "moderator"]),
+    ("GET", "/v1/brands/{brand}/standing", &["platform", "brand", "moderator"]),
+    ("POST", "/v1/notices", &["brand"]),
+    ("GET", "/v1/notices", &["platform", "brand", "moderator"]),
+    ("GET", "/v1/notices/{id}", &["platform", "brand", "moderator"]),
+    ("PUT", "/v1/notices/{id}/listings/{listing_id}", &["platform", "brand"]),
     ("GET", "/v1/index", &["platform", "moderator"]),
     ("GET", "/v1/keys", &[]),
     ("POST", "/v1/keys", &[]),
@@ -63,6 +68,11 @@ fn request(app: &TestApp, key: &str, (method, path): (&str, &str), brand: &str, 
         ("POST", "/v1/checks") => request.multipart(form(&[&photo(7)], &[])),
         ("POST", "/v1/checks:batch") => request.header("content-type", "application/x-ndjson").body("{}"),
         ("POST", "/v1/lookups") => request.json(&json!({ "reference_id": id, "brand": brand })),
+        ("POST", "/v1/notices") => {
+            let listing = json!({ "listing_id": "l1", "ground": "counterfeit", "evidence": "We bought one." });
+            request.json(&json!({ "brand": brand, "listings": [listing] }))
+        }
+        ("PUT", _) if path.contains("/listings/") => request.json(&json!({ "state": "removed" })),
         ("POST", "/v1/keys") => request.json(&json!({ "scope": "moderator" })),
         ("POST", _) if path.ends_with("/references") => request.multipart(form(&[&photo(8)], &[("polarity", "fake")])),
         ("POST", _) => request.json(&json!({ "text": "It is mine." })),

@@ -16,6 +16,7 @@ mod lookback;
 mod lookups;
 mod models;
 mod monitoring;
+pub mod notices;
 mod photo_urls;
 mod policies;
 mod privacy;

@@ -1,7 +1,9 @@
 use serde_json::Value;
 
 use super::{cases, signed_in};
+use crate::api::notices::{Brand, id};
 use crate::support::TestApp;
+use crate::support::moderator::Moderator;
 use crate::support::pictures::photo;
 
 /// axe-core 4, of Deque Systems, under the Mozilla Public License 2.0.
@@ -20,7 +22,13 @@ fn no_page_shuts_anybody_out() {
     browser.wait(&format!("location.pathname !== '{decided}' && document.querySelector('[data-key=f]')"));
     let open = browser.value("location.pathname").as_str().unwrap().to_owned();
     let statement = format!("{decided}/statement");
+    let acme = Brand::new(&app, "acme");
+    let filed = acme.file(&["l1", "l2"]);
+    let notice = format!("/console/notices/{}", id(&filed));
+    Moderator::new(&app, "kim").act(&format!("{notice}/act"), &[("act", "request"), ("listing", "l1")]);
     let paths = [
+        "/console/notices",
+        &notice,
         "/console/queue",
         "/console/queue?status=decided",
         &open,

@@ -9,6 +9,7 @@ mod library;
 mod logos;
 mod look;
 mod metrics;
+mod notices;
 mod panels;
 mod photo;
 mod report;

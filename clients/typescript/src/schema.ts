@@ -134,6 +134,26 @@ export interface paths {
         patch: operations["update_reference"];
         trace?: never;
     };
+    "/v1/brands/{brand}/standing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A brand's standing: the shares of its successful takedowns and of successful counter-notices, and what it lacks for the
+         *     fast lane.
+         */
+        get: operations["get_standing"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/checks": {
         parameters: {
             query?: never;
@@ -334,6 +354,67 @@ export interface paths {
         put?: never;
         /** Find the references most similar to a photo (multipart) or to a reference (JSON). */
         post: operations["create_lookup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/notices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List notices, the oldest first, with the numbers of their listings by state. */
+        get: operations["list_notices"];
+        put?: never;
+        /**
+         * File a notice: ask the marketplace to take down listings of a brand's counterfeits or misused photos.
+         * @description A brand in the fast lane (`GET /v1/brands/{brand}/standing`) asks the marketplace directly; for others a moderator sees
+         *     the notice first. Filing the same listings again while the notice is open changes nothing and answers 200.
+         */
+        post: operations["create_notice"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/notices/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A notice with its listings. */
+        get: operations["get_notice"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/notices/{id}/listings/{listing_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Say what became of a listing in a notice.
+         * @description The marketplace acknowledges the request, removes the listing or refuses, hands in the seller's counter-notice, and
+         *     restores the listing. The brand that filed the notice may take it back (`withdrawn`). Sending the present state again
+         *     changes nothing.
+         */
+        put: operations["put_notice_listing"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -666,6 +747,11 @@ export interface components {
              */
             next: number;
         };
+        /**
+         * @description Why a listing should be taken down.
+         * @enum {string}
+         */
+        Ground: "counterfeit" | "photo-misuse" | "trademark";
         /** @description State of the index. */
         IndexBody: {
             /** @description References added since the generation was built. */
@@ -723,6 +809,11 @@ export interface components {
          * @enum {string}
          */
         KindFrom: "brand" | "picture";
+        /**
+         * @description What a brand lacks for the fast lane.
+         * @enum {string}
+         */
+        Lacking: "answers" | "success" | "counter" | "wait";
         /** @description The marketplace's data about a listing. Every field is optional, at most 256 bytes. */
         Listing: {
             /** @description The brand that the listing claims. */
@@ -732,6 +823,19 @@ export interface components {
             /** @description The marketplace's id of the listing. */
             listing_id?: string | null;
             /** @description The marketplace's id of the seller; compared with a brand's authorised sellers. */
+            seller_id?: string | null;
+        };
+        /** @description A listing to take down. It needs a reference of the brand, evidence, or both. */
+        ListingForm: {
+            /** @description What proves it, at most 4000 characters. */
+            evidence?: string | null;
+            /** @description Why it should be taken down. */
+            ground: components["schemas"]["Ground"];
+            /** @description The marketplace's id of the listing. */
+            listing_id: string;
+            /** @description Id of a reference of the brand that the listing's photos show. */
+            reference_id?: string | null;
+            /** @description The marketplace's id of the seller. */
             seller_id?: string | null;
         };
         /**
@@ -802,6 +906,95 @@ export interface components {
         NewKey: components["schemas"]["ApiKey"] & {
             /** @description The text to send as `Authorization: Bearer`. */
             key: string;
+        };
+        /** @description A notice with its listings. */
+        NoticeBody: {
+            /** @description The brand; absent if the case that led to the notice names none. */
+            brand?: string | null;
+            /** Format: date-time */
+            created_at: string;
+            id: string;
+            listings: components["schemas"]["NoticeListingBody"][];
+            source: components["schemas"]["NoticeSource"];
+        };
+        /** @description A notice to file. */
+        NoticeForm: {
+            /** @description The brand's id. */
+            brand: components["schemas"]["BrandId"];
+            /** @description The listings, 1 to 300. */
+            listings: components["schemas"]["ListingForm"][];
+        };
+        /** @description A listing in a notice. */
+        NoticeListingBody: {
+            /** @description The newest check of the listing when the notice was filed; absent for a brand. */
+            check_id?: string | null;
+            /**
+             * Format: date-time
+             * @description Until when the marketplace should answer; absent while the notice waits.
+             */
+            deadline_at?: string | null;
+            evidence?: string | null;
+            ground: components["schemas"]["Ground"];
+            /** @description The marketplace's id of the listing; absent once it was erased. */
+            listing_id?: string | null;
+            /** @description The reason for the state: of a rejection, a refusal, or the seller's counter-notice. */
+            reason?: string | null;
+            reference_id?: string | null;
+            /**
+             * Format: date-time
+             * @description When the service reminded the marketplace of the request.
+             */
+            reminded_at?: string | null;
+            /** @description Whether the removed listing should be shown again: the decision behind the request fell. */
+            restore_asked: boolean;
+            /** @description Whether a moderator has seen it. */
+            reviewed: boolean;
+            /** @description The marketplace's id of the seller. A brand reads only what it sent. */
+            seller_id?: string | null;
+            state: components["schemas"]["NoticeState"];
+            /**
+             * Format: date-time
+             * @description When the state last changed.
+             */
+            updated_at: string;
+        };
+        /** @description A page of notices. */
+        NoticePage: {
+            /**
+             * Format: int64
+             * @description Pass it as `after` to get the next page; absent on the last page.
+             */
+            next?: number | null;
+            /** @description The notices. */
+            notices: components["schemas"]["NoticeSummaryBody"][];
+        };
+        /**
+         * @description Who asks for a takedown.
+         * @enum {string}
+         */
+        NoticeSource: "moderation" | "brand";
+        /**
+         * @description The state of a listing in a notice.
+         * @enum {string}
+         */
+        NoticeState: "waiting" | "rejected" | "requested" | "acknowledged" | "removed" | "refused" | "countered" | "restored" | "withdrawn";
+        /** @description A notice without its listings. */
+        NoticeSummaryBody: {
+            /** @description The brand; absent if the case that led to the notice names none. */
+            brand?: string | null;
+            /** Format: date-time */
+            created_at: string;
+            id: string;
+            /**
+             * Format: int64
+             * @description The number of its listings whose deadline has passed without an answer.
+             */
+            overdue: number;
+            source: components["schemas"]["NoticeSource"];
+            /** @description The number of its listings in each state that occurs. */
+            states: {
+                [key: string]: number;
+            };
         };
         /** @description Mean colours of the differing regions, as `#rrggbb`. */
         OtherColour: {
@@ -1028,6 +1221,7 @@ export interface components {
             status: number;
             /** @description The reason phrase of the HTTP status. */
             title: string;
+            transition?: components["schemas"]["Transition"] | null;
             /** @description `urn:touchstone:problem:` and the code. */
             type: string;
         };
@@ -1147,6 +1341,24 @@ export interface components {
          * @enum {string}
          */
         ReferenceState: "active" | "disabled" | "quarantined" | "staged" | "retired";
+        /** @description What the fast lane asks for. */
+        RequiredBody: {
+            /**
+             * Format: int32
+             * @description Fewest answered listings.
+             */
+            answered: number;
+            /**
+             * Format: double
+             * @description Greatest share of successful counter-notices, 0 to 1.
+             */
+            counter: number;
+            /**
+             * Format: double
+             * @description Least share of successful takedowns, 0 to 1.
+             */
+            success: number;
+        };
         /** @description What a key may do. */
         Scope: {
             /** @enum {string} */
@@ -1182,6 +1394,45 @@ export interface components {
             /** @description The reference's id. */
             reference_id: string;
         };
+        /** @description A brand's standing. */
+        StandingBody: {
+            brand: components["schemas"]["BrandId"];
+            /**
+             * Format: double
+             * @description The share of successful counter-notices, 0 to 1; absent before the first answer.
+             */
+            counter?: number | null;
+            /**
+             * Format: int64
+             * @description The days over which listings count, by the last change of their state.
+             */
+            days: number;
+            /** @description Whether the brand's next notice goes to the marketplace before a moderator has seen it. */
+            fast_lane: boolean;
+            /** @description What the brand lacks for the fast lane; empty in the fast lane. */
+            missing: components["schemas"]["Lacking"][];
+            /** @description The counts of listings. */
+            record: components["schemas"]["TakedownRecord"];
+            /** @description What the fast lane asks for. */
+            required: components["schemas"]["RequiredBody"];
+            /**
+             * Format: double
+             * @description The share of successful takedowns, 0 to 1; absent before the first answer.
+             */
+            success?: number | null;
+            /**
+             * Format: date-time
+             * @description Until when the brand waits, because bad figures ended its place; absent if it does not wait.
+             */
+            waits_until?: string | null;
+        };
+        /** @description The new state of a listing. */
+        StateForm: {
+            /** @description The reason, at most 4000 characters: required for `refused`, and, as the seller's counter-notice, for `countered`. */
+            reason?: string | null;
+            /** @description From the marketplace `acknowledged`, `removed`, `refused`, `countered` or `restored`; from the brand `withdrawn`. */
+            state: components["schemas"]["NoticeState"];
+        };
         /** @description One score tried. */
         StepBody: {
             /**
@@ -1204,6 +1455,24 @@ export interface components {
              * @description Legitimate listings among these outcomes.
              */
             wrong: number;
+        };
+        /** @description How a brand's notices were answered within [`STANDING_DAYS`], counted in listings. */
+        TakedownRecord: {
+            /**
+             * Format: int64
+             * @description Listings that were answered: removed, restored, refused by the marketplace or rejected by a moderator.
+             */
+            answered: number;
+            /**
+             * Format: int64
+             * @description Listings that were removed and not restored: successful takedowns.
+             */
+            removed: number;
+            /**
+             * Format: int64
+             * @description Listings that were restored: successful counter-notices.
+             */
+            restored: number;
         };
         /**
          * @description Thresholds in place of the model's defaults: probabilities of a copy, 0 to 1, and for `lookalike` a
@@ -1234,6 +1503,11 @@ export interface components {
              * @default null
              */
             lookalike: number | null;
+        };
+        Transition: {
+            allowed: components["schemas"]["NoticeState"][];
+            from: components["schemas"]["NoticeState"];
+            to: components["schemas"]["NoticeState"];
         };
         /**
          * @description The verdict on a photo or a listing. Ordered from the least to the most serious.
@@ -1292,18 +1566,28 @@ export type DoubtText = components['schemas']['DoubtText'];
 export type EffectiveThresholds = components['schemas']['EffectiveThresholds'];
 export type Event = components['schemas']['Event'];
 export type EventPage = components['schemas']['EventPage'];
+export type Ground = components['schemas']['Ground'];
 export type IndexBody = components['schemas']['IndexBody'];
 export type KeyRequest = components['schemas']['KeyRequest'];
 export type Keys = components['schemas']['Keys'];
 export type Kind = components['schemas']['Kind'];
 export type KindFrom = components['schemas']['KindFrom'];
+export type Lacking = components['schemas']['Lacking'];
 export type Listing = components['schemas']['Listing'];
+export type ListingForm = components['schemas']['ListingForm'];
 export type LogoChange = components['schemas']['LogoChange'];
 export type LookupAnswer = components['schemas']['LookupAnswer'];
 export type LookupRequest = components['schemas']['LookupRequest'];
 export type Mark = components['schemas']['Mark'];
 export type Match = components['schemas']['Match'];
 export type NewKey = components['schemas']['NewKey'];
+export type NoticeBody = components['schemas']['NoticeBody'];
+export type NoticeForm = components['schemas']['NoticeForm'];
+export type NoticeListingBody = components['schemas']['NoticeListingBody'];
+export type NoticePage = components['schemas']['NoticePage'];
+export type NoticeSource = components['schemas']['NoticeSource'];
+export type NoticeState = components['schemas']['NoticeState'];
+export type NoticeSummaryBody = components['schemas']['NoticeSummaryBody'];
 export type OtherColour = components['schemas']['OtherColour'];
 export type OutcomeAnswer = components['schemas']['OutcomeAnswer'];
 export type OutcomeBody = components['schemas']['OutcomeBody'];
@@ -1321,12 +1605,17 @@ export type ReferenceBody = components['schemas']['ReferenceBody'];
 export type ReferencePage = components['schemas']['ReferencePage'];
 export type ReferencePatch = components['schemas']['ReferencePatch'];
 export type ReferenceState = components['schemas']['ReferenceState'];
+export type RequiredBody = components['schemas']['RequiredBody'];
 export type Scope = components['schemas']['Scope'];
 export type ScopeName = components['schemas']['ScopeName'];
 export type SettableState = components['schemas']['SettableState'];
 export type Settled = components['schemas']['Settled'];
+export type StandingBody = components['schemas']['StandingBody'];
+export type StateForm = components['schemas']['StateForm'];
 export type StepBody = components['schemas']['StepBody'];
+export type TakedownRecord = components['schemas']['TakedownRecord'];
 export type ThresholdOverrides = components['schemas']['ThresholdOverrides'];
+export type Transition = components['schemas']['Transition'];
 export type Verdict = components['schemas']['Verdict'];
 export type Versions = components['schemas']['Versions'];
 export type $defs = Record<string, never>;
@@ -2028,6 +2317,62 @@ export interface operations {
                 };
             };
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_standing: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                brand: components["schemas"]["BrandId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StandingBody"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: platform, brand, moderator, admin */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2961,6 +3306,331 @@ export interface operations {
             };
             /** @description The photo could not be fetched; try again */
             502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_notices: {
+        parameters: {
+            query?: {
+                /** @description Only notices of this brand. A brand's key sees its own only. */
+                brand?: string;
+                /** @description Only notices with a listing in this state. */
+                state?: components["schemas"]["NoticeState"];
+                /** @description `next` of the page before; 0 for the first. */
+                after?: number;
+                /** @description Most notices to return, 1 to 1000; 100 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoticePage"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: platform, brand, moderator, admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_notice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NoticeForm"];
+            };
+        };
+        responses: {
+            /** @description The same listings are in this open notice; nothing was changed */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoticeBody"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoticeBody"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: brand, admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A listing is in another open notice of the brand (`notice-open`) */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `detail` names the invalid listing, counted from 0 */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_notice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The notice's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoticeBody"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: platform, brand, moderator, admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_notice_listing: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The notice's id */
+                id: string;
+                /** @description The marketplace's id of the listing */
+                listing_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StateForm"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoticeListingBody"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: platform, brand, admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `transition` has the present state, the requested one and those allowed */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -139,15 +139,22 @@ fn desk_status(error: &DeskError) -> StatusCode {
     match error {
         DeskError::Unknown(_)
         | DeskError::NoSuchReference(_)
+        | DeskError::UnknownNotice(_)
         | DeskError::NoSuchUpload(_)
         | DeskError::NoSuchPhoto { .. } => StatusCode::NOT_FOUND,
-        DeskError::NotTheirs(_) | DeskError::ChangedSince { .. } | DeskError::CannotAppeal(_) => StatusCode::CONFLICT,
+        DeskError::NotTheirs(_)
+        | DeskError::ChangedSince { .. }
+        | DeskError::CannotAppeal(_)
+        | DeskError::TransitionNotAllowed { .. }
+        | DeskError::OwnNotice
+        | DeskError::NothingToChange(_) => StatusCode::CONFLICT,
         DeskError::NoSuchPair(_)
         | DeskError::NoAuthenticMatch(_)
         | DeskError::NothingToUndo
         | DeskError::NothingRestricted(_)
         | DeskError::Erased(_)
         | DeskError::NoActiveReference(_)
+        | DeskError::NoReason
         | DeskError::Name(_)
         | DeskError::Screen(crate::screening::ScreenError::Photo { .. })
         | DeskError::Enrol(crate::enrolment::EnrolError::Photo(_)) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -179,10 +179,10 @@ pub(super) async fn decide(
 }
 
 /// Most characters of a reason.
-const MOST_WORDS: usize = 1000;
+pub(super) const MOST_WORDS: usize = 1000;
 
 /// A text without surrounding blanks; `None` where nothing is left.
-fn limited(what: &str, text: Option<String>, most: usize) -> Result<Option<String>, Refusal> {
+pub(super) fn limited(what: &str, text: Option<String>, most: usize) -> Result<Option<String>, Refusal> {
     let Some(text) = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else { return Ok(None) };
     check_text(what, &text).map_err(|fault| unprocessable(format!("{fault}.")))?;
     match text.chars().count() {

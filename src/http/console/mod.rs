@@ -5,6 +5,7 @@ mod auth;
 mod cases;
 mod flash;
 mod lookup;
+mod notices;
 mod pictures;
 mod queue;
 mod views;
@@ -43,6 +44,9 @@ pub(super) fn routes(app: Arc<App>) -> Router<Arc<App>> {
         .route("/console/cases/{id}/statement", get(views::statement))
         .route("/console/cases/{id}/evidence", post(views::evidence))
         .route("/console/undo", post(cases::undo))
+        .route("/console/notices", get(notices::list))
+        .route("/console/notices/{id}", get(notices::notice))
+        .route("/console/notices/{id}/act", post(notices::act))
         .route("/console/references/{id}", get(lookup::reference))
         .route("/console/references/{id}/quarantine", post(cases::quarantine))
         .route("/console/overview", get(views::overview))

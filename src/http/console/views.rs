@@ -79,7 +79,7 @@ pub(super) async fn statement(
     app.page(move |app| {
         let view = app.desk().view(&id, None)?;
         let platform = &app.console.statement;
-        let statement = Statement::of(&view.case, &view.answer, platform)?;
+        let statement = Statement::of(&view.case, &view.answer, &view.notices, platform)?;
         Ok(Html(console::statement(&session, &statement, platform).into_string()))
     })
     .await

@@ -3,7 +3,7 @@ use touchstone::domain::Role;
 use crate::support::moderator::{Moderator, client, login};
 use crate::support::{PASSWORD, TestApp};
 
-const READ: [&str; 9] = [
+const READ: [&str; 11] = [
     "/console",
     "/console/queue",
     "/console/lookup",
@@ -13,8 +13,10 @@ const READ: [&str; 9] = [
     "/console/cases/chk_1/near",
     "/console/cases/chk_1/statement",
     "/console/references/ref_1",
+    "/console/notices",
+    "/console/notices/ntc_1",
 ];
-const CHANGE: [&str; 10] = [
+const CHANGE: [&str; 11] = [
     "/console/queue/next",
     "/console/cases/chk_1/claim",
     "/console/cases/chk_1/release",
@@ -23,6 +25,7 @@ const CHANGE: [&str; 10] = [
     "/console/cases/chk_1/appeal",
     "/console/cases/chk_1/evidence",
     "/console/references/ref_1/quarantine",
+    "/console/notices/ntc_1/act",
     "/console/undo",
     "/console/logout",
 ];

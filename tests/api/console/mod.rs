@@ -5,6 +5,7 @@ mod cases;
 mod decisions;
 mod evidence;
 mod lookups;
+mod notices;
 mod precedents;
 mod questions;
 

@@ -111,10 +111,16 @@ class EffectiveThresholds(TypedDict):
     lookalike: float
 
 
+Ground = Literal['counterfeit', 'photo-misuse', 'trademark']
+
+
 Kind = Literal['photo', 'logo']
 
 
 KindFrom = Literal['brand', 'picture']
+
+
+Lacking = Literal['answers', 'success', 'counter', 'wait']
 
 
 class Listing(TypedDict):
@@ -140,10 +146,90 @@ class Listing(TypedDict):
     """
 
 
+class ListingForm(TypedDict):
+    """
+    A listing to take down. It needs a reference of the brand, evidence, or both.
+    """
+
+    evidence: NotRequired[str | None]
+    """
+    What proves it, at most 4000 characters.
+    """
+    ground: Ground
+    """
+    Why it should be taken down.
+    """
+    listing_id: str
+    """
+    The marketplace's id of the listing.
+    """
+    reference_id: NotRequired[str | None]
+    """
+    Id of a reference of the brand that the listing's photos show.
+    """
+    seller_id: NotRequired[str | None]
+    """
+    The marketplace's id of the seller.
+    """
+
+
 LogoChange = Literal['mirrored', 'stretched', 'other-colour', 'other-parts']
 
 
 Mark = Literal['generic', 'overturned', 'disputed']
+
+
+class NoticeForm(TypedDict):
+    """
+    A notice to file.
+    """
+
+    brand: BrandId
+    """
+    The brand's id.
+    """
+    listings: list[ListingForm]
+    """
+    The listings, 1 to 300.
+    """
+
+
+NoticeSource = Literal['moderation', 'brand']
+
+
+NoticeState = Literal[
+    'waiting',
+    'rejected',
+    'requested',
+    'acknowledged',
+    'removed',
+    'refused',
+    'countered',
+    'restored',
+    'withdrawn',
+]
+
+
+class NoticeSummaryBody(TypedDict):
+    """
+    A notice without its listings.
+    """
+
+    brand: NotRequired[str | None]
+    """
+    The brand; absent if the case that led to the notice names none.
+    """
+    created_at: str
+    id: str
+    overdue: int
+    """
+    The number of its listings whose deadline has passed without an answer.
+    """
+    source: NoticeSource
+    states: dict[str, int]
+    """
+    The number of its listings in each state that occurs.
+    """
 
 
 class OtherColour(TypedDict):
@@ -217,41 +303,6 @@ class PhotoFault(TypedDict):
 
 
 Polarity = Literal['authentic', 'fake']
-
-
-class Problem(TypedDict):
-    """
-    An error as RFC 9457 problem+json.
-    """
-
-    code: str
-    """
-    Stable kebab-case code.
-    """
-    detail: str
-    """
-    What was wrong, what was expected, what to do.
-    """
-    photo: NotRequired[int | None]
-    """
-    Number of the photo that caused the error, from 0.
-    """
-    retry_after: NotRequired[int | None]
-    """
-    Seconds to wait before trying again; also in the header Retry-After.
-    """
-    status: int
-    """
-    The HTTP status.
-    """
-    title: str
-    """
-    The reason phrase of the HTTP status.
-    """
-    type: str
-    """
-    `urn:touchstone:problem:` and the code.
-    """
 
 
 class Quarantine(TypedDict):
@@ -329,6 +380,25 @@ class ReasonText(TypedDict):
 ReferenceState = Literal['active', 'disabled', 'quarantined', 'staged', 'retired']
 
 
+class RequiredBody(TypedDict):
+    """
+    What the fast lane asks for.
+    """
+
+    answered: int
+    """
+    Fewest answered listings.
+    """
+    counter: float
+    """
+    Greatest share of successful counter-notices, 0 to 1.
+    """
+    success: float
+    """
+    Least share of successful takedowns, 0 to 1.
+    """
+
+
 class Scope1(TypedDict):
     """
     The marketplace: checks, look-ups, outcomes, appeals.
@@ -393,6 +463,21 @@ class Settled(TypedDict):
     """
 
 
+class StateForm(TypedDict):
+    """
+    The new state of a listing.
+    """
+
+    reason: NotRequired[str | None]
+    """
+    The reason, at most 4000 characters: required for `refused`, and, as the seller's counter-notice, for `countered`.
+    """
+    state: NoticeState
+    """
+    From the marketplace `acknowledged`, `removed`, `refused`, `countered` or `restored`; from the brand `withdrawn`.
+    """
+
+
 class StepBody(TypedDict):
     """
     One score tried.
@@ -413,6 +498,25 @@ class StepBody(TypedDict):
     wrong: int
     """
     Legitimate listings among these outcomes.
+    """
+
+
+class TakedownRecord(TypedDict):
+    """
+    How a brand's notices were answered within [`STANDING_DAYS`], counted in listings.
+    """
+
+    answered: int
+    """
+    Listings that were answered: removed, restored, refused by the marketplace or rejected by a moderator.
+    """
+    removed: int
+    """
+    Listings that were removed and not restored: successful takedowns.
+    """
+    restored: int
+    """
+    Listings that were restored: successful counter-notices.
     """
 
 
@@ -438,6 +542,16 @@ class ThresholdOverrides(TypedDict):
     """
     Threshold of the verdict `same_product_lookalike`.
     """
+
+
+Transition = TypedDict(
+    'Transition',
+    {
+        'allowed': list[NoticeState],
+        'from': NoticeState,
+        'to': NoticeState,
+    },
+)
 
 
 Verdict = Literal[
@@ -900,6 +1014,68 @@ class NewKey(ApiKey):
     """
 
 
+class NoticeListingBody(TypedDict):
+    """
+    A listing in a notice.
+    """
+
+    check_id: NotRequired[str | None]
+    """
+    The newest check of the listing when the notice was filed; absent for a brand.
+    """
+    deadline_at: NotRequired[str | None]
+    """
+    Until when the marketplace should answer; absent while the notice waits.
+    """
+    evidence: NotRequired[str | None]
+    ground: Ground
+    listing_id: NotRequired[str | None]
+    """
+    The marketplace's id of the listing; absent once it was erased.
+    """
+    reason: NotRequired[str | None]
+    """
+    The reason for the state: of a rejection, a refusal, or the seller's counter-notice.
+    """
+    reference_id: NotRequired[str | None]
+    reminded_at: NotRequired[str | None]
+    """
+    When the service reminded the marketplace of the request.
+    """
+    restore_asked: bool
+    """
+    Whether the removed listing should be shown again: the decision behind the request fell.
+    """
+    reviewed: bool
+    """
+    Whether a moderator has seen it.
+    """
+    seller_id: NotRequired[str | None]
+    """
+    The marketplace's id of the seller. A brand reads only what it sent.
+    """
+    state: NoticeState
+    updated_at: str
+    """
+    When the state last changed.
+    """
+
+
+class NoticePage(TypedDict):
+    """
+    A page of notices.
+    """
+
+    next: NotRequired[int | None]
+    """
+    Pass it as `after` to get the next page; absent on the last page.
+    """
+    notices: list[NoticeSummaryBody]
+    """
+    The notices.
+    """
+
+
 class OutcomeAnswer(TypedDict):
     """
     A stored outcome.
@@ -1076,6 +1252,42 @@ class PolicyBody(TypedDict):
     """
 
 
+class Problem(TypedDict):
+    """
+    An error as RFC 9457 problem+json.
+    """
+
+    code: str
+    """
+    Stable kebab-case code.
+    """
+    detail: str
+    """
+    What was wrong, what was expected, what to do.
+    """
+    photo: NotRequired[int | None]
+    """
+    Number of the photo that caused the error, from 0.
+    """
+    retry_after: NotRequired[int | None]
+    """
+    Seconds to wait before trying again; also in the header Retry-After.
+    """
+    status: int
+    """
+    The HTTP status.
+    """
+    title: str
+    """
+    The reason phrase of the HTTP status.
+    """
+    transition: NotRequired[Transition | None]
+    type: str
+    """
+    `urn:touchstone:problem:` and the code.
+    """
+
+
 class ReferenceBody(TypedDict):
     """
     A reference.
@@ -1206,6 +1418,46 @@ class ReferencePatch(TypedDict):
     state: NotRequired[SettableState | None]
 
 
+class StandingBody(TypedDict):
+    """
+    A brand's standing.
+    """
+
+    brand: BrandId
+    counter: NotRequired[float | None]
+    """
+    The share of successful counter-notices, 0 to 1; absent before the first answer.
+    """
+    days: int
+    """
+    The days over which listings count, by the last change of their state.
+    """
+    fast_lane: bool
+    """
+    Whether the brand's next notice goes to the marketplace before a moderator has seen it.
+    """
+    missing: list[Lacking]
+    """
+    What the brand lacks for the fast lane; empty in the fast lane.
+    """
+    record: TakedownRecord
+    """
+    The counts of listings.
+    """
+    required: RequiredBody
+    """
+    What the fast lane asks for.
+    """
+    success: NotRequired[float | None]
+    """
+    The share of successful takedowns, 0 to 1; absent before the first answer.
+    """
+    waits_until: NotRequired[str | None]
+    """
+    Until when the brand waits, because bad figures ended its place; absent if it does not wait.
+    """
+
+
 class CheckAnswer(TypedDict):
     """
     The answer to a check: stored, and the same on every replay.
@@ -1254,6 +1506,21 @@ class LookupAnswer(TypedDict):
     """
     Nearest first.
     """
+
+
+class NoticeBody(TypedDict):
+    """
+    A notice with its listings.
+    """
+
+    brand: NotRequired[str | None]
+    """
+    The brand; absent if the case that led to the notice names none.
+    """
+    created_at: str
+    id: str
+    listings: list[NoticeListingBody]
+    source: NoticeSource
 
 
 class BatchAnswer(TypedDict):
