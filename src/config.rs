@@ -13,6 +13,7 @@ use crate::index::IndexOptions;
 use crate::moderation::Platform;
 use crate::photo::Limits;
 use crate::screening::CheckOptions;
+use crate::webhooks::WebhookOptions;
 
 /// All settings. `touchstone.example.toml` lists every one with its default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +51,8 @@ pub struct Config {
     pub checks: CheckOptions,
     /// Rules for fetching by URL.
     pub fetch: FetchOptions,
+    /// Whether and how events are sent to the marketplace.
+    pub webhooks: WebhookOptions,
     /// How long photos and checks are stored.
     pub retention: Retention,
     /// Settings of the moderators' console.
@@ -76,6 +79,7 @@ impl Default for Config {
             index: IndexOptions::default(),
             checks: CheckOptions::default(),
             fetch: FetchOptions::default(),
+            webhooks: WebhookOptions::default(),
             retention: Retention::default(),
             console: ConsoleOptions::default(),
             log: Log::default(),
@@ -237,6 +241,9 @@ impl Config {
             ("index.keep", self.index.keep, 1..=1_000),
             ("decoder.max_seconds", usize::try_from(self.decoder.max_seconds).unwrap_or(usize::MAX), 1..=3_600),
             ("decoder.max_photos", usize::try_from(self.decoder.max_photos).unwrap_or(usize::MAX), 1..=1_000_000_000),
+            ("webhooks.timeout_s", usize::try_from(self.webhooks.timeout_s).unwrap_or(usize::MAX), 1..=60),
+            ("webhooks.max_attempts", self.webhooks.max_attempts as usize, 1..=100),
+            ("webhooks.first_retry_s", usize::try_from(self.webhooks.first_retry_s).unwrap_or(usize::MAX), 1..=3_600),
             ("retention.photos_days", self.retention.photos_days as usize, 0..=36_500),
             ("retention.checks_days", self.retention.checks_days as usize, 0..=36_500),
             ("checks.flood.listings", self.checks.flood.listings, 1..=100_000),

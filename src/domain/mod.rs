@@ -19,13 +19,15 @@ macro_rules! named {
 
 mod access;
 mod case;
+mod event;
 mod import;
 mod policy;
 mod reference;
 mod text;
 
 pub use access::{Role, Scope, ScopeName};
-pub use case::{CaseEvent, CaseStatus, Decision, Outcome};
+pub use case::{CaseStatus, Decision, Outcome};
+pub use event::{DeliveryState, EventType};
 pub use import::ImportStatus;
 pub use policy::{Action, Policy, PolicyError, StoredPolicy, ThresholdOverrides};
 pub use reference::{

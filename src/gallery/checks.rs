@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::NewCase;
+use super::audit::log_quarantine;
 use super::cases::insert_case;
 use super::rows::{change, find_key};
 use super::store::{Gallery, GalleryError, io_error, signed};
@@ -262,9 +263,10 @@ fn count_hit(transaction: &Writing<'_>, hit: &Hit<'_>, now: Timestamp, limits: &
         quarantine: Some(Quarantine { code: "flood".to_owned(), detail, private: false }),
         publication: None,
         updated_at: now,
-        ..found
+        ..found.clone()
     };
     change(transaction, &held)?;
+    log_quarantine(transaction, Some(&found), &held)?;
     transaction.execute("DELETE FROM hit WHERE key = ?1", [signed(hit.key)]).map(drop)
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::audit::{AuditEvent, append};
 use super::cases::{PRECEDENT, find_case, overwrite_case};
+use super::certificates::Certifier;
 use super::effects::Effects;
 use super::outcomes::{find_outcome, withdraw_said, write_outcome};
 use super::pairs::{Pair, drop_convictions, last_word, put_pair, recompute_mark};
@@ -33,6 +34,8 @@ pub struct NewDecision<'a> {
     pub looked_at: Option<(u64, String)>,
     /// Outcomes for the brands' certificates.
     pub outcomes: Vec<Outcome>,
+    /// The rule by which outcomes certify.
+    pub certifier: Certifier<'a>,
 }
 
 /// The result of [`Gallery::decide`].
@@ -59,6 +62,7 @@ impl Gallery {
             if case.status == CaseStatus::Decided || taken || case.is_own_appeal(who) {
                 return Ok(Some(Decided::NotTheirs(Box::new(case))));
             }
+            let certified = new.certifier.before(transaction, new.check_id, &new.outcomes)?;
             let (mut before, mut after) = (Effects::default(), Effects::default());
             let mut decided = case.clone();
             if new.closes {
@@ -110,6 +114,7 @@ impl Gallery {
             }
             let event = AuditEvent { actor: who, session: Some(session), action: "decide", subject: new.check_id };
             append(transaction, event, &before, &after)?;
+            new.certifier.log_ended(transaction, (who, Some(session)), &certified)?;
             Ok(Some(Decided::Kept(Box::new(decided))))
         })
     }

@@ -125,6 +125,9 @@ impl Serving {
             ),
             Err(error) => tracing::error!(%error, "data older than its retention could not be erased"),
         }
+        if let Err(error) = parts.screener.gallery.sweep_deliveries(jiff::Timestamp::now()) {
+            tracing::error!(%error, "old deliveries could not be removed");
+        }
     }
 
     fn catch_up(self: &Arc<Self>) {

@@ -37,7 +37,7 @@ fn is_same((photo, near): Asked<'_>, (other, of): Asked<'_>) -> bool {
 
 impl Desk {
     pub(super) fn decision<'a>(
-        &self,
+        &'a self,
         worker: &Worker,
         answer: &'a CheckAnswer,
         judgement: &'a Judgement,
@@ -91,7 +91,8 @@ impl Desk {
         }
         let seen = near.as_ref().map(|near| (photo.index as u64, near.reference_id.clone()));
         let outcomes = if closes { self.outcomes(worker, answer, looked_at, judgement)? } else { Vec::new() };
-        Ok(NewDecision { check_id: &answer.id, decision, note, closes, pairs, looked_at: seen, outcomes })
+        let certifier = self.parts.screener.certifier();
+        Ok(NewDecision { check_id: &answer.id, decision, note, closes, pairs, looked_at: seen, outcomes, certifier })
     }
 
     /// The outcomes of a case for each brand and polarity: whether the most probable match that a moderator decided

@@ -21,3 +21,4 @@ mod privacy;
 mod references;
 mod signals;
 mod system;
+mod webhooks;

@@ -14,4 +14,5 @@ mod photo;
 mod report;
 mod scoring;
 mod verdict;
+mod webhooks;
 mod words;

@@ -10,11 +10,18 @@ pub(super) enum Flash {
     QuarantineUndone,
     AddedUndone,
     NothingFree,
+    SentAgain,
 }
 
 impl Flash {
-    const ALL: [Self; 5] =
-        [Self::DecidedLast, Self::DecisionUndone, Self::QuarantineUndone, Self::AddedUndone, Self::NothingFree];
+    const ALL: [Self; 6] = [
+        Self::DecidedLast,
+        Self::DecisionUndone,
+        Self::QuarantineUndone,
+        Self::AddedUndone,
+        Self::NothingFree,
+        Self::SentAgain,
+    ];
 
     fn code(self) -> &'static str {
         match self {
@@ -23,6 +30,7 @@ impl Flash {
             Self::QuarantineUndone => "quarantine-undone",
             Self::AddedUndone => "added-undone",
             Self::NothingFree => "nothing-free",
+            Self::SentAgain => "sent-again",
         }
     }
 
@@ -33,6 +41,7 @@ impl Flash {
             Self::QuarantineUndone => "The reference takes part in checks again.",
             Self::AddedUndone => "The added reference is deleted again.",
             Self::NothingFree => "No case with these filters is free.",
+            Self::SentAgain => "The event will be sent again at once.",
         }
     }
 

@@ -3,18 +3,19 @@ use touchstone::domain::Role;
 use crate::support::moderator::{Moderator, client, login};
 use crate::support::{PASSWORD, TestApp};
 
-const READ: [&str; 9] = [
+const READ: [&str; 10] = [
     "/console",
     "/console/queue",
     "/console/lookup",
     "/console/overview",
+    "/console/events",
     "/console/audit",
     "/console/cases/chk_1",
     "/console/cases/chk_1/near",
     "/console/cases/chk_1/statement",
     "/console/references/ref_1",
 ];
-const CHANGE: [&str; 10] = [
+const CHANGE: [&str; 11] = [
     "/console/queue/next",
     "/console/cases/chk_1/claim",
     "/console/cases/chk_1/release",
@@ -24,6 +25,7 @@ const CHANGE: [&str; 10] = [
     "/console/cases/chk_1/evidence",
     "/console/references/ref_1/quarantine",
     "/console/undo",
+    "/console/webhooks/whk_1/deliveries/msg_1/resend",
     "/console/logout",
 ];
 
