@@ -105,7 +105,7 @@ fn letter(show: &EventsPage<'_>, delivery: &Delivery) -> Markup {
                 @if show.enabled && to.is_some_and(|to| to.disabled.is_none()) {
                     form method="post" action=(address) {
                         (csrf(show.session))
-                        button aria-label=(format!("Send event {} again", delivery.seq)) { "Send again" }
+                        button aria-label=(format!("Send again: event {}", delivery.seq)) { "Send again" }
                     }
                 }
             }

@@ -68,7 +68,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let WebhookRequest { url, types, after } = body;
     let url = app.webhooks.check(&url)?.to_string();
-    let types = types.map(wanted_types).transpose()?;
+    let types = types.as_deref().map(wanted_types).transpose()?;
     page(after, None)?;
     let (secret, created_by) = (Secret::draw(), caller.id().to_owned());
     let kept = Webhook { id: new_id("whk"), url, types, created_by, created_at: Timestamp::now(), disabled: None };
@@ -80,7 +80,7 @@ pub(super) async fn create(
     .await
 }
 
-fn wanted_types(names: Vec<String>) -> Result<Vec<EventType>, Problem> {
+fn wanted_types(names: &[String]) -> Result<Vec<EventType>, Problem> {
     let mut types = names.iter().map(|name| Ok(name.parse::<EventType>()?)).collect::<Result<Vec<_>, Problem>>()?;
     types.sort_unstable();
     types.dedup();

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
 use reqwest::blocking::Response;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -181,6 +182,27 @@ fn a_receiver_that_stays_away_gets_a_dead_letter_and_everything_when_it_is_sent_
     assert!(received[0].is_signed_with(&secret));
     let resent = app.log().into_iter().find(|entry| entry.action == "resend-event").unwrap();
     assert_eq!(dead["id"], resent.subject);
+
+    let days = |days: i64| Timestamp::now() + SignedDuration::from_hours(24 * days);
+    app.gallery.sweep_deliveries(days(29)).unwrap();
+    assert_eq!(states(&app, &id), ["delivered"]);
+    app.gallery.sweep_deliveries(days(31)).unwrap();
+    assert_eq!(deliveries(&app, &id), [] as [Value; 0]);
+}
+
+#[test]
+fn two_services_over_one_database_send_each_event_once() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let start = || TestApp::over(Arc::clone(&folder), "sscd-distilled", sending);
+    let (app, _other) = (start(), start());
+    let receiver = Receiver::start();
+    let (id, _) = of_receiver(&app, &receiver);
+    let robin = Moderator::new(&app, "robin");
+    for seed in 1..6 {
+        quarantine(&app, &robin, seed);
+    }
+    wait_for("all deliveries", || states(&app, &id) == ["delivered"; 5]);
+    assert_eq!(receiver.received().len(), 5);
 }
 
 #[test]

@@ -258,7 +258,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List what moderators decided, in the order in which it happened.
+         * List what happened, in the order in which it happened.
          * @description Every event that was committed is listed, and none is lost. Ask again with `next` as `after`; an empty page means
          *     that nothing has happened since. Events about a seller whose data were erased are left out.
          */
@@ -334,6 +334,95 @@ export interface paths {
         put?: never;
         /** Find the references most similar to a photo (multipart) or to a reference (JSON). */
         post: operations["create_lookup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the webhooks, with the numbers of their deliveries. */
+        get: operations["list_webhooks"];
+        put?: never;
+        /** Send events to an address. Only this answer has the secret that verifies them. */
+        post: operations["create_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete a webhook with its deliveries. Nothing more is sent to its address. */
+        delete: operations["delete_webhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what was sent to a webhook, and what waits or is dead. Deliveries that succeeded are listed for 30 days. */
+        get: operations["list_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/deliveries/{delivery}/resend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send an event again, dead or delivered, with all attempts before it. */
+        post: operations["resend_delivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a `webhook.test` event now, once, and tell what the receiver answered.
+         * @description A disabled webhook is tested as well, and stays disabled.
+         */
+        post: operations["test_webhook"];
         delete?: never;
         options?: never;
         head?: never;
@@ -521,11 +610,6 @@ export interface components {
             verdict: string;
         };
         /**
-         * @description What happened to a case, for the marketplace that asked for the check.
-         * @enum {string}
-         */
-        CaseEvent: "check.decided" | "appeal.decided" | "check.reopened";
-        /**
          * @description The state of a case.
          * @enum {string}
          */
@@ -603,11 +687,77 @@ export interface components {
             /** @description Versions of everything that produced the answer. */
             versions: components["schemas"]["Versions"];
         };
+        /** @description A webhook with the numbers of its deliveries. */
+        Counted: components["schemas"]["Webhook"] & {
+            /**
+             * Format: int64
+             * @description Events that nobody sends again unless asked.
+             */
+            dead: number;
+            /**
+             * Format: int64
+             * @description Events that were delivered in the last 30 days.
+             */
+            delivered: number;
+            /**
+             * Format: int64
+             * @description Events that wait for an attempt.
+             */
+            waiting: number;
+        };
         /**
          * @description What a moderator decided about a case.
          * @enum {string}
          */
         Decision: "fake" | "photo_misuse" | "authorised" | "no_match";
+        /** @description One event for one webhook. */
+        Delivery: {
+            /**
+             * Format: int32
+             * @description Number of attempts since it was made or was asked for again.
+             */
+            attempts: number;
+            /** @description Why the last attempt failed. */
+            error?: string | null;
+            /** @description Its id, `msg_` and a UUID: the header `webhook-id` of every attempt. */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When the next attempt is due; absent unless it waits, and before the first attempt.
+             */
+            next_at?: string | null;
+            /**
+             * Format: int64
+             * @description The event's position, as in the list of events.
+             */
+            seq: number;
+            /** @description Whether it waits, was delivered, or is dead. */
+            state: components["schemas"]["DeliveryState"];
+            /**
+             * Format: int32
+             * @description The HTTP status of the last answer, if there was one.
+             */
+            status?: number | null;
+            /** @description The event's type. */
+            type: components["schemas"]["EventType"];
+            /**
+             * Format: date-time
+             * @description When it last changed.
+             */
+            updated_at: string;
+            /** @description Id of the webhook. */
+            webhook_id: string;
+        };
+        /** @description A page of deliveries. */
+        DeliveryPage: {
+            /** @description Newest event first. */
+            deliveries: components["schemas"]["Delivery"][];
+        };
+        /**
+         * @description The state of one event's delivery to one webhook.
+         * @enum {string}
+         */
+        DeliveryState: "waiting" | "delivered" | "dead";
         /**
          * @description Why a reference is matched by identity only: it matches the same file and the same pixels, and no similar photo. A
          *     reference whose only doubt is that it is invisible on white is matched by identity on white and by similarity on
@@ -638,23 +788,33 @@ export interface components {
             /** Format: float */
             lookalike: number;
         };
-        /** @description Something that happened to a case. */
+        /** @description Something that happened. */
         Event: {
             /**
              * Format: date-time
              * @description When it happened.
              */
             at: string;
+            /** @description The brand. */
+            brand?: string | null;
             case?: components["schemas"]["Case"] | null;
             /** @description Id of the check. */
-            check_id: string;
+            check_id?: string | null;
+            /** @description The marketplace's id of the listing. */
+            listing_id?: string | null;
+            /** @description Id of the notice. */
+            notice_id?: string | null;
+            /** @description Id of the reference. */
+            reference_id?: string | null;
+            /** @description The marketplace's id of the seller. */
+            seller_id?: string | null;
             /**
              * Format: int64
              * @description Position, unique and ascending, with gaps. A reader that stores it notices events that it has already had.
              */
             seq: number;
             /** @description What happened. */
-            type: components["schemas"]["CaseEvent"];
+            type: components["schemas"]["EventType"];
         };
         /** @description A page of events, oldest first. */
         EventPage: {
@@ -666,6 +826,11 @@ export interface components {
              */
             next: number;
         };
+        /**
+         * @description What happened.
+         * @enum {string}
+         */
+        EventType: "check.decided" | "appeal.decided" | "check.reopened" | "reference.quarantined" | "certificate.ended";
         /** @description State of the index. */
         IndexBody: {
             /** @description References added since the generation was built. */
@@ -802,6 +967,11 @@ export interface components {
         NewKey: components["schemas"]["ApiKey"] & {
             /** @description The text to send as `Authorization: Bearer`. */
             key: string;
+        };
+        /** @description A new webhook. This is the only answer with its secret. */
+        NewWebhook: components["schemas"]["Webhook"] & {
+            /** @description The secret that verifies signatures: `whsec_` and 32 bytes in Base64. */
+            secret: string;
         };
         /** @description Mean colours of the differing regions, as `#rrggbb`. */
         OtherColour: {
@@ -1205,6 +1375,20 @@ export interface components {
              */
             wrong: number;
         };
+        /** @description The result of a test. */
+        TestAnswer: {
+            /** @description The first 1,024 bytes of the answer as text. */
+            body: string;
+            /** @description Whether the receiver answered with a status of 200 to 299. */
+            delivered: boolean;
+            /** @description Why it was not delivered; absent if it was. */
+            error?: string | null;
+            /**
+             * Format: int32
+             * @description The HTTP status of the answer; absent if there was none.
+             */
+            status?: number | null;
+        };
         /**
          * @description Thresholds in place of the model's defaults: probabilities of a copy, 0 to 1, and for `lookalike` a
          *     cosine similarity, -1 to 1.
@@ -1264,6 +1448,44 @@ export interface components {
             /** @description Version of the program. */
             touchstone: string;
         };
+        /** @description A receiver of events, without its secret. */
+        Webhook: {
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            created_at: string;
+            /** @description Id of the key that made it. */
+            created_by: string;
+            /** @description Why nothing is sent any more; absent while events are sent. */
+            disabled?: string | null;
+            /** @description Its id, `whk_` and a UUID. */
+            id: string;
+            /** @description The types that are sent; absent for all. */
+            types?: components["schemas"]["EventType"][] | null;
+            /** @description The address to which events are sent. */
+            url: string;
+        };
+        /** @description A new webhook. */
+        WebhookRequest: {
+            /**
+             * Format: int64
+             * @description Position in the list of events after which to begin, 0 for the first event; events from now on if absent.
+             */
+            after?: number | null;
+            /** @description The types to send; all, also future ones, if absent. */
+            types?: components["schemas"]["EventType"][] | null;
+            /**
+             * @description The address to send events to: `https://HOST/PATH`, at most 2,048 characters, on one of the hosts in the
+             *     service's settings.
+             */
+            url: string;
+        };
+        /** @description All webhooks. */
+        Webhooks: {
+            /** @description Oldest first. */
+            webhooks: components["schemas"]["Counted"][];
+        };
     };
     responses: never;
     parameters: never;
@@ -1281,17 +1503,21 @@ export type BatchPhoto = components['schemas']['BatchPhoto'];
 export type BrandCount = components['schemas']['BrandCount'];
 export type BrandId = components['schemas']['BrandId'];
 export type Case = components['schemas']['Case'];
-export type CaseEvent = components['schemas']['CaseEvent'];
 export type CaseStatus = components['schemas']['CaseStatus'];
 export type CertificateBody = components['schemas']['CertificateBody'];
 export type CertificateVersions = components['schemas']['CertificateVersions'];
 export type CheckAnswer = components['schemas']['CheckAnswer'];
+export type Counted = components['schemas']['Counted'];
 export type Decision = components['schemas']['Decision'];
+export type Delivery = components['schemas']['Delivery'];
+export type DeliveryPage = components['schemas']['DeliveryPage'];
+export type DeliveryState = components['schemas']['DeliveryState'];
 export type Doubt = components['schemas']['Doubt'];
 export type DoubtText = components['schemas']['DoubtText'];
 export type EffectiveThresholds = components['schemas']['EffectiveThresholds'];
 export type Event = components['schemas']['Event'];
 export type EventPage = components['schemas']['EventPage'];
+export type EventType = components['schemas']['EventType'];
 export type IndexBody = components['schemas']['IndexBody'];
 export type KeyRequest = components['schemas']['KeyRequest'];
 export type Keys = components['schemas']['Keys'];
@@ -1304,6 +1530,7 @@ export type LookupRequest = components['schemas']['LookupRequest'];
 export type Mark = components['schemas']['Mark'];
 export type Match = components['schemas']['Match'];
 export type NewKey = components['schemas']['NewKey'];
+export type NewWebhook = components['schemas']['NewWebhook'];
 export type OtherColour = components['schemas']['OtherColour'];
 export type OutcomeAnswer = components['schemas']['OutcomeAnswer'];
 export type OutcomeBody = components['schemas']['OutcomeBody'];
@@ -1326,9 +1553,13 @@ export type ScopeName = components['schemas']['ScopeName'];
 export type SettableState = components['schemas']['SettableState'];
 export type Settled = components['schemas']['Settled'];
 export type StepBody = components['schemas']['StepBody'];
+export type TestAnswer = components['schemas']['TestAnswer'];
 export type ThresholdOverrides = components['schemas']['ThresholdOverrides'];
 export type Verdict = components['schemas']['Verdict'];
 export type Versions = components['schemas']['Versions'];
+export type Webhook = components['schemas']['Webhook'];
+export type WebhookRequest = components['schemas']['WebhookRequest'];
+export type Webhooks = components['schemas']['Webhooks'];
 export type $defs = Record<string, never>;
 export interface operations {
     healthz: {
@@ -2570,6 +2801,11 @@ export interface operations {
                 after?: number;
                 /** @description Most events to return, 1 to 1000; 100 if absent. */
                 limit?: number;
+                /**
+                 * @description Only these types, separated by commas: `check.decided,appeal.decided`; all if absent.
+                 * @example check.decided,appeal.decided
+                 */
+                type?: string;
             };
             header?: never;
             path?: never;
@@ -2961,6 +3197,396 @@ export interface operations {
             };
             /** @description The photo could not be fetched; try again */
             502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_webhooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhooks"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewWebhook"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_deliveries: {
+        parameters: {
+            query?: {
+                /** @description `waiting`, `delivered` or `dead`; all if absent. */
+                state?: components["schemas"]["DeliveryState"];
+                /** @description Only events before this position: `seq` of the last delivery of the page before. */
+                before?: number;
+                /** @description Most deliveries to return, 1 to 1000; 100 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resend_delivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                delivery: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    test_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestAnswer"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
