@@ -80,8 +80,8 @@ fn dead(show: &EventsPage<'_>) -> Markup {
             div.scroll tabindex="0" role="region" aria-label="Not delivered" {
                 table {
                     thead { tr {
-                        th scope="col" { "Event" } th scope="col" { "Type" } th scope="col" { "Address" } th scope="col" { "Attempts" }
-                        th scope="col" { "Last attempt" } th scope="col" { "Why" } th scope="col" { "Again" }
+                        th scope="col" { "Event" } th scope="col" { "Again" } th scope="col" { "Why" } th scope="col" { "Type" }
+                        th scope="col" { "Address" } th scope="col" { "Attempts" } th scope="col" { "Last attempt" }
                     } }
                     tbody { @for delivery in deliveries { (letter(show, delivery)) } }
                 }
@@ -96,11 +96,6 @@ fn letter(show: &EventsPage<'_>, delivery: &Delivery) -> Markup {
     html! {
         tr {
             th scope="row" { (delivery.seq) }
-            td { (delivery.kind.as_str()) }
-            td.path { @if let Some(to) = to { (visible(&to.url)) } }
-            td { (delivery.attempts) }
-            td { (time(delivery.updated_at)) }
-            td { (visible(delivery.error.as_deref().unwrap_or_default())) }
             td {
                 @if show.enabled && to.is_some_and(|to| to.disabled.is_none()) {
                     form method="post" action=(address) {
@@ -109,6 +104,11 @@ fn letter(show: &EventsPage<'_>, delivery: &Delivery) -> Markup {
                     }
                 }
             }
+            td { (visible(delivery.error.as_deref().unwrap_or_default())) }
+            td { (delivery.kind.as_str()) }
+            td.path { @if let Some(to) = to { (visible(&to.url)) } }
+            td { (delivery.attempts) }
+            td { (time(delivery.updated_at)) }
         }
     }
 }

@@ -71,7 +71,9 @@ pub(super) async fn create(
     let types = types.as_deref().map(wanted_types).transpose()?;
     page(after, None)?;
     let (secret, created_by) = (Secret::draw(), caller.id().to_owned());
-    let kept = Webhook { id: new_id("whk"), url, types, created_by, created_at: Timestamp::now(), disabled: None };
+    // As it is stored.
+    let created_at = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
+    let kept = Webhook { id: new_id("whk"), url, types, created_by, created_at, disabled: None };
     app.work(move |app| {
         app.screener().gallery.add_webhook(&kept, secret.bytes(), after)?;
         let fresh = Answer(NewWebhook { secret: secret.to_string(), kept });

@@ -37,6 +37,10 @@ fn webhook(app: &TestApp, body: &Value) -> (String, String) {
     let answer = ask(app, body);
     assert_eq!((answer.status().as_u16(), answer.headers()["cache-control"].to_str().unwrap()), (201, "no-store"));
     let made: Value = answer.json().unwrap();
+    let listed = app.get_json("/v1/webhooks")["webhooks"].as_array().unwrap().last().unwrap().clone();
+    for (name, value) in made.as_object().unwrap().iter().filter(|(name, _)| *name != "secret") {
+        assert_eq!(listed[name], *value, "{name} is listed as it was answered");
+    }
     let text = |name: &str| made[name].as_str().unwrap().to_owned();
     (text("id"), text("secret"))
 }
