@@ -15,6 +15,7 @@ use crate::memory::MemoryOptions;
 use crate::moderation::Platform;
 use crate::photo::Limits;
 use crate::screening::CheckOptions;
+use crate::webhooks::WebhookOptions;
 
 /// All settings. `touchstone.example.toml` lists every one with its default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +55,8 @@ pub struct Config {
     pub memory: MemoryOptions,
     /// Rules for fetching by URL.
     pub fetch: FetchOptions,
+    /// Whether and how events are sent to the marketplace.
+    pub webhooks: WebhookOptions,
     /// How long photos and checks are stored.
     pub retention: Retention,
     /// Deadlines of takedown requests, and the figures for the fast lane.
@@ -83,6 +86,7 @@ impl Default for Config {
             checks: CheckOptions::default(),
             memory: MemoryOptions::default(),
             fetch: FetchOptions::default(),
+            webhooks: WebhookOptions::default(),
             retention: Retention::default(),
             takedown: TakedownOptions::default(),
             console: ConsoleOptions::default(),
@@ -245,6 +249,9 @@ impl Config {
             ("index.keep", self.index.keep, 1..=1_000),
             ("decoder.max_seconds", usize::try_from(self.decoder.max_seconds).unwrap_or(usize::MAX), 1..=3_600),
             ("decoder.max_photos", usize::try_from(self.decoder.max_photos).unwrap_or(usize::MAX), 1..=1_000_000_000),
+            ("webhooks.timeout_s", usize::try_from(self.webhooks.timeout_s).unwrap_or(usize::MAX), 1..=60),
+            ("webhooks.max_attempts", self.webhooks.max_attempts as usize, 1..=100),
+            ("webhooks.first_retry_s", usize::try_from(self.webhooks.first_retry_s).unwrap_or(usize::MAX), 1..=3_600),
             ("retention.photos_days", self.retention.photos_days as usize, 0..=36_500),
             ("retention.checks_days", self.retention.checks_days as usize, 0..=36_500),
             ("memory.days", self.memory.days as usize, 0..=36_500),

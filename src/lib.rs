@@ -16,7 +16,8 @@
 //! which is pure. [`domain`] has the types that all of them share. [`scoring`] turns evidence into probabilities; [`align`], [`embed`] and
 //! [`photo`] are at the bottom. [`decoder`] decodes photos in other processes, [`keys`] recognises callers, and
 //! [`backup`] writes everything to one file and restores it. [`hygiene`] rejects unsuitable references, [`page`] is the
-//! frame of reports, and [`evaluate`] measures it all.
+//! frame of reports, and [`evaluate`] measures it all. [`background`] works while the service runs: it delivers events,
+//! which [`webhooks`] signs and sends.
 //!
 //! # Terms
 //! * **photo**: bytes that a seller or brand sent, decoded under limits, upright, in sRGB
@@ -38,6 +39,7 @@ pub use vision::{align, embed, index, photo};
 
 pub mod assembly;
 pub mod backfill;
+pub mod background;
 pub mod backup;
 pub mod cli;
 pub mod config;
@@ -65,3 +67,4 @@ pub mod scoring;
 pub mod screening;
 pub mod telemetry;
 pub mod verdict;
+pub mod webhooks;

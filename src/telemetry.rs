@@ -33,6 +33,8 @@ const KEYPOINT_KEYS: &str = "touchstone_keypoint_index_keys";
 const KEYPOINT_POSTINGS: &str = "touchstone_keypoint_index_postings";
 const FOUND_LATER: &str = "touchstone_lookback_findings_total";
 const READY: &str = "touchstone_ready";
+const WEBHOOK_ATTEMPTS: &str = "touchstone_webhook_attempts_total";
+const WEBHOOK_DELIVERIES: &str = "touchstone_webhook_deliveries";
 const BUILD: &str = "touchstone_build_info";
 
 /// The log filter, which can change while the process runs.
@@ -114,6 +116,11 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
     describe_histogram!(DECODE_SECONDS, "Time to decode one photo");
     describe_counter!(DECODERS_LOST, "Decoding processes that crashed on a photo, or were killed over one");
     describe_counter!(FOUND_LATER, "Photos of earlier checks in which lookbacks found newer references");
+    describe_counter!(
+        WEBHOOK_ATTEMPTS,
+        "Attempts to deliver an event, by outcome: delivered, failed, or dead after the last one"
+    );
+    describe_gauge!(WEBHOOK_DELIVERIES, "Events that are not delivered, by state: waiting or dead");
     describe_gauge!(READY, "1 when checks can be trusted, else 0");
     describe_gauge!(BUILD, "Always 1; labels give the version and the serving model");
     describe_gauge!(INDEX_KEYS, "References served by the index");
@@ -125,6 +132,9 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
     // What has not happened yet is told as zero, so that the first time is an increase.
     for name in [REFUSED, DECODERS_LOST, EMBEDDED_PHOTOS, SECOND_LOOKS, VIEWS, FOUND_LATER] {
         counter!(name).increment(0);
+    }
+    for outcome in ["delivered", "failed", "dead"] {
+        counter!(WEBHOOK_ATTEMPTS, "outcome" => outcome).increment(0);
     }
     Some(handle)
 }
@@ -146,6 +156,18 @@ pub(crate) fn kept_out(code: &'static str) {
 
 pub(crate) fn fetched(outcome: &'static str) {
     counter!(FETCHED, "outcome" => outcome).increment(1);
+}
+
+/// Counts an attempt to deliver an event: `delivered`, `failed`, or `dead` after the last one.
+pub(crate) fn webhook(outcome: &'static str) {
+    counter!(WEBHOOK_ATTEMPTS, "outcome" => outcome).increment(1);
+}
+
+/// Sets the numbers of deliveries that wait and that are dead. Set when the metrics are read.
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+pub(crate) fn deliveries([waiting, dead]: [u64; 2]) {
+    gauge!(WEBHOOK_DELIVERIES, "state" => "waiting").set(waiting as f64);
+    gauge!(WEBHOOK_DELIVERIES, "state" => "dead").set(dead as f64);
 }
 
 pub(crate) fn batch_line(answered: bool) {

@@ -2,6 +2,7 @@
 //! This module knows neither requests nor the database.
 
 mod cases;
+mod events;
 mod graph;
 mod lookup;
 mod notices;
@@ -16,6 +17,7 @@ use crate::domain::Role;
 use crate::gallery::Session;
 
 pub use cases::{CasePage, case, near};
+pub use events::{EventsPage, events};
 pub use lookup::{LookupPage, chosen, lookup, reference, results};
 pub use notices::{NoticePage, NoticesPage, notice_page, notices};
 pub use overview::{OverviewPage, audit, overview};
@@ -107,6 +109,7 @@ fn navigation(shell: Shell<'_>) -> Markup {
                 (link("notices", "/console/notices", "Notices"))
                 (link("lookup", "/console/lookup", "Look-up"))
                 (link("overview", "/console/overview", "Overview"))
+                (link("events", "/console/events", "Events"))
                 @if session.role == Role::Admin { (link("audit", "/console/audit", "Audit log")) }
             }
             form.who method="post" action="/console/logout" {

@@ -53,20 +53,6 @@ pub enum CaseStatus {
 
 named!(CaseStatus, "status", not_status);
 
-/// What happened to a case, for the marketplace that asked for the check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum CaseEvent {
-    /// A moderator, or a precedent, decided the case.
-    #[serde(rename = "check.decided")]
-    Decided,
-    /// A moderator decided the seller's appeal.
-    #[serde(rename = "appeal.decided")]
-    AppealDecided,
-    /// The decision no longer holds: it was undone, or the decision that it followed fell.
-    #[serde(rename = "check.reopened")]
-    Reopened,
-}
-
 /// What people found out about a check's match to a brand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {

@@ -19,6 +19,7 @@ macro_rules! named {
 
 mod access;
 mod case;
+mod event;
 mod fast_lane;
 mod import;
 mod notice;
@@ -27,7 +28,8 @@ mod reference;
 mod text;
 
 pub use access::{Role, Scope, ScopeName};
-pub use case::{CaseEvent, CaseStatus, Decision, Outcome};
+pub use case::{CaseStatus, Decision, Outcome};
+pub use event::{DeliveryState, EventType};
 pub use fast_lane::{Lacking, Lane, STANDING_DAYS, TakedownOptions, TakedownRecord, standing_since};
 pub use import::ImportStatus;
 pub use notice::{Ground, NoticeSource, NoticeState, Party};

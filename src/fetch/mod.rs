@@ -1,10 +1,10 @@
-//! Fetching by URL, for reindex runs and for photos that requests name: what is allowed, and what never is.
+//! Requests to URLs that others name, for reindex runs, photos and webhooks: what is allowed, and what never is.
 
 mod photos;
 mod rules;
 
 pub use photos::{FetchFault, PhotoFetcher};
-pub use rules::FetchOptions;
+pub use rules::{FetchOptions, HostRules};
 pub(crate) use rules::{NotAllowed, client};
 
 /// An error's text with those of its causes.

@@ -73,7 +73,7 @@ impl PhotoFetcher {
     #[must_use]
     pub fn new(options: &FetchOptions) -> Self {
         let rules = FetchOptions { urls: options.photo_url, timeout_s: options.photo_url_timeout_s, ..options.clone() };
-        let client = rules.urls.then(|| client(&rules)).and_then(|client| {
+        let client = rules.urls.then(|| client(&rules.hosts())).and_then(|client| {
             client.inspect_err(|error| tracing::error!(%error, "photos at URLs cannot be fetched")).ok()
         });
         Self { rules, client, stores: Mutex::default() }

@@ -62,15 +62,52 @@ impl FetchOptions {
                 "files at URLs are not fetched; set fetch.urls = true and name the host in fetch.hosts".to_owned(),
             );
         }
+        self.hosts().refusal(url)
+    }
+
+    /// The hosts that may be asked.
+    #[must_use]
+    pub fn hosts(&self) -> HostRules {
+        HostRules {
+            section: "fetch",
+            hosts: self.hosts.clone(),
+            private_addresses: self.private_addresses,
+            max_redirects: self.max_redirects,
+            timeout_s: self.timeout_s,
+        }
+    }
+}
+
+/// The hosts to which this program connects on the word of others, by the settings of one section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostRules {
+    /// The section of the settings, for messages.
+    pub section: &'static str,
+    /// Allowed hosts: names, or `*.example.com` for all names below one.
+    pub hosts: Vec<String>,
+    /// Whether private addresses and plain HTTP are allowed too.
+    pub private_addresses: bool,
+    /// The greatest number of redirects that are followed, each to one of the hosts.
+    pub max_redirects: usize,
+    /// The longest time for one request in seconds.
+    pub timeout_s: u64,
+}
+
+impl HostRules {
+    /// Why nothing connects to the host of a URL; `None` if it is allowed. Names are looked up later, and their
+    /// addresses checked by the same rules.
+    #[must_use]
+    pub fn refusal(&self, url: &Url) -> Option<String> {
+        let section = self.section;
         if url.scheme() != "https" && !(url.scheme() == "http" && self.private_addresses) {
             return Some(format!("its scheme is {}, expected https", url.scheme()));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Some("it names a user; such URLs are not fetched".to_owned());
+            return Some("it names a user; such URLs are not used".to_owned());
         }
         let host = url.host_str().unwrap_or_default();
         if !self.hosts.iter().any(|allowed| fits(allowed, host)) {
-            return Some(format!("its host {host} is not among fetch.hosts"));
+            return Some(format!("its host {host} is not among {section}.hosts"));
         }
         let address = match url.host() {
             Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
@@ -78,7 +115,7 @@ impl FetchOptions {
             _ => None,
         };
         let private = address.is_some_and(|address| !self.private_addresses && !is_public(address));
-        private.then(|| format!("its address {host} is private, which fetch.private_addresses does not allow"))
+        private.then(|| format!("its address {host} is private, which {section}.private_addresses does not allow"))
     }
 }
 
@@ -90,20 +127,20 @@ fn fits(allowed: &str, host: &str) -> bool {
 }
 
 /// A client that connects only to the named hosts, and to none of their private addresses, also after redirects.
-pub(crate) fn client(options: &FetchOptions) -> reqwest::Result<reqwest::Client> {
-    let options = options.clone();
+pub(crate) fn client(rules: &HostRules) -> reqwest::Result<reqwest::Client> {
+    let rules = rules.clone();
     reqwest::Client::builder()
         // A proxy would look up addresses itself.
         .no_proxy()
-        .dns_resolver(Arc::new(Public { private: options.private_addresses }))
+        .dns_resolver(Arc::new(Public { section: rules.section, private: rules.private_addresses }))
         .connect_timeout(Duration::from_secs(10))
-        .timeout(Duration::from_secs(options.timeout_s.max(1)))
+        .timeout(Duration::from_secs(rules.timeout_s.max(1)))
         .user_agent(concat!("touchstone/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::custom(move |attempt: Attempt<'_>| {
-            if attempt.previous().len() > options.max_redirects {
-                return attempt.error(NotAllowed(format!("it redirects more than {} times", options.max_redirects)));
+            if attempt.previous().len() > rules.max_redirects {
+                return attempt.error(NotAllowed(format!("it redirects more than {} times", rules.max_redirects)));
             }
-            match options.refusal(attempt.url()) {
+            match rules.refusal(attempt.url()) {
                 Some(refusal) => {
                     let refused = NotAllowed(format!("it redirects to {}: {refusal}", attempt.url()));
                     attempt.error(refused)
@@ -117,21 +154,24 @@ pub(crate) fn client(options: &FetchOptions) -> reqwest::Result<reqwest::Client>
 /// The rules forbid a connection.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct NotAllowed(pub(super) String);
+pub(crate) struct NotAllowed(pub(crate) String);
 
 /// A resolver that leaves out private addresses.
 struct Public {
+    /// The section of the settings, for messages.
+    section: &'static str,
     private: bool,
 }
 
 impl Resolve for Public {
     fn resolve(&self, name: Name) -> Resolving {
-        let private = self.private;
+        let (section, private) = (self.section, self.private);
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let allowed: Vec<SocketAddr> = found.filter(|address| private || is_public(address.ip())).collect();
             if allowed.is_empty() {
-                let detail = format!("{} has no public address, and fetch.private_addresses is false", name.as_str());
+                let detail =
+                    format!("{} has no public address, and {section}.private_addresses is false", name.as_str());
                 return Err(NotAllowed(detail).into());
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)

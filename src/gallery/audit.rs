@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
+use super::effects::Effects;
 use super::store::{Gallery, GalleryError, parsed, unsigned};
 use super::writer::Writing;
+use crate::domain::{Reference, ReferenceState};
 use crate::photo::Sha256;
 
 /// One recorded act.
@@ -274,6 +276,21 @@ pub(super) fn append(
             entry.after_sha256,
         ])?;
     Ok(entry)
+}
+
+/// Records that the service itself quarantined a reference, unless it was quarantined before. `found`: the reference
+/// before; `None` if it is new.
+pub(super) fn log_quarantine(
+    transaction: &Writing<'_>,
+    found: Option<&Reference>,
+    held: &Reference,
+) -> rusqlite::Result<()> {
+    let is_held = |reference: &Reference| reference.state == ReferenceState::Quarantined;
+    if !is_held(held) || found.is_some_and(is_held) {
+        return Ok(());
+    }
+    let event = AuditEvent { actor: "touchstone", session: None, action: "quarantine", subject: &held.id };
+    append(transaction, event, &found.map(Effects::of_reference), &Effects::of_reference(held)).map(drop)
 }
 
 pub(super) fn entries(db: &Connection, subject: Option<&str>, limit: usize) -> rusqlite::Result<Vec<AuditEntry>> {

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::NewCase;
+use super::audit::log_quarantine;
 use super::cases::{CheckOfCase, insert_case};
 use super::memory::{NewRemembered, remember};
 use super::rows::{change, find_key};
@@ -279,9 +280,10 @@ fn count_hit(transaction: &Writing<'_>, hit: &Hit<'_>, now: Timestamp, limits: &
         quarantine: Some(Quarantine { code: "flood".to_owned(), detail, private: false }),
         publication: None,
         updated_at: now,
-        ..found
+        ..found.clone()
     };
     change(transaction, &held)?;
+    log_quarantine(transaction, Some(&found), &held)?;
     transaction.execute("DELETE FROM hit WHERE key = ?1", [signed(hit.key)]).map(drop)
 }
 

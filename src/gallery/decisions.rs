@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::audit::{AuditEvent, append};
 use super::cases::{PRECEDENT, find_case, overwrite_case};
+use super::certificates::Certifier;
 use super::effects::Effects;
 use super::notices::follow_case;
 use super::outcomes::{find_outcome, withdraw_said, write_outcome};
@@ -37,6 +38,8 @@ pub struct NewDecision<'a> {
     pub outcomes: Vec<Outcome>,
     /// Ids of open cases that ask the same question and are decided likewise.
     pub followers: Vec<String>,
+    /// The rule by which outcomes certify.
+    pub certifier: Certifier<'a>,
 }
 
 /// The result of [`Gallery::decide`].
@@ -64,6 +67,7 @@ impl Gallery {
             if case.status == CaseStatus::Decided || taken || case.is_own_appeal(who) {
                 return Ok(Some(Decided::NotTheirs(Box::new(case))));
             }
+            let certified = new.certifier.before(transaction, new.check_id, &new.outcomes)?;
             let (mut before, mut after) = (Effects::default(), Effects::default());
             let mut decided = case.clone();
             if new.closes {
@@ -119,6 +123,7 @@ impl Gallery {
             if new.closes {
                 follow_case(transaction, &options, (who, Some(session)), &decided)?;
             }
+            new.certifier.log_ended(transaction, (who, Some(session)), &certified)?;
             Ok(Some(Decided::Kept(Box::new(decided))))
         })
     }

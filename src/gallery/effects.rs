@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Case;
 use super::audit::{AuditEntry, AuditEvent, append, undoable};
 use super::cases::{find_case, overwrite_case};
+use super::certificates::Certifier;
 use super::decisions::reopen_followers;
 use super::notices::follow_case;
 use super::outcomes::{find_outcome, withdraw_outcome, write_outcome};
@@ -112,7 +113,7 @@ impl Gallery {
     ///
     /// # Errors
     /// When the database cannot be written; then nothing is undone.
-    pub fn undo(&self, (who, session): (&str, &str)) -> Result<Undone, GalleryError> {
+    pub fn undo(&self, (who, session): (&str, &str), certifier: &Certifier<'_>) -> Result<Undone, GalleryError> {
         let options = self.takedown();
         let mut gone = None;
         let undone = self.write(|transaction| {
@@ -132,12 +133,14 @@ impl Gallery {
                 append(transaction, event, &(), &serde_json::json!({ "undoes": entry.seq }))?;
                 return Ok(Undone::ChangedSince(Box::new(entry)));
             }
+            let certified = certifier.before(transaction, &entry.subject, &before.outcomes)?;
             gone = revert(transaction, who, &before, &after)?;
             let event = AuditEvent { actor: who, session: Some(session), action: "undo", subject: &entry.subject };
             append(transaction, event, &after, &serde_json::json!({ "undoes": entry.seq, "restored": before }))?;
             if let Some(case) = &before.case {
                 follow_case(transaction, &options, (who, Some(session)), case)?;
             }
+            certifier.log_ended(transaction, (who, Some(session)), &certified)?;
             Ok(Undone::Done(Box::new(entry)))
         })?;
         if let Some(sha256) = gone {

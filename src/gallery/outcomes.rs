@@ -1,6 +1,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::audit::{AuditEvent, append};
+use super::certificates::Certifier;
 use super::effects::Effects;
 use super::store::{Gallery, GalleryError, next_revision, parsed, signed};
 use super::writer::Writing;
@@ -8,18 +9,20 @@ use crate::domain::{BrandId, Outcome};
 use crate::photo::Sha256;
 
 impl Gallery {
-    /// Stores an outcome, in place of an earlier one of the same check, brand and polarity, and logs both. `by`: id of
-    /// the API key.
+    /// Stores an outcome, in place of an earlier one of the same check, brand and polarity, and logs both, and whether
+    /// it ended the brand's certificate. `by`: id of the API key.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn put_outcome(&self, by: &str, outcome: &Outcome) -> Result<(), GalleryError> {
+    pub fn put_outcome(&self, by: &str, outcome: &Outcome, certifier: &Certifier<'_>) -> Result<(), GalleryError> {
         self.write(|transaction| {
+            let certified = certifier.before(transaction, &outcome.check_id, std::slice::from_ref(outcome))?;
             let before = Effects::of_outcomes(find_outcome(transaction, outcome)?.into_iter().collect());
             write_outcome(transaction, outcome)?;
             let after = Effects::of_outcomes(vec![outcome.clone()]);
             let event = AuditEvent { actor: by, session: None, action: "put-outcome", subject: &outcome.check_id };
-            append(transaction, event, &before, &after).map(drop)
+            append(transaction, event, &before, &after)?;
+            certifier.log_ended(transaction, (by, None), &certified)
         })
     }
 
@@ -28,12 +31,7 @@ impl Gallery {
     /// # Errors
     /// When the database cannot be read.
     pub fn outcomes(&self, brand: &BrandId, scoring: &str) -> Result<Vec<Outcome>, GalleryError> {
-        self.read(|db| {
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM outcome WHERE brand = ?1 AND scoring = ?2 AND withdrawn = 0 ORDER BY check_id"
-            ))?;
-            statement.query_map([brand.as_str(), scoring], outcome)?.collect()
-        })
+        self.read(|db| outcomes_of(db, brand, scoring))
     }
 
     /// Brands whose outcomes changed after the revision `since`.
@@ -49,6 +47,12 @@ impl Gallery {
 }
 
 const COLUMNS: &str = "check_id, brand, polarity, photo, confirmed, score, scoring, decided_by, note, decided_at";
+
+pub(super) fn outcomes_of(db: &Connection, brand: &BrandId, scoring: &str) -> rusqlite::Result<Vec<Outcome>> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM outcome WHERE brand = ?1 AND scoring = ?2 AND withdrawn = 0 ORDER BY check_id");
+    db.prepare_cached(&sql)?.query_map([brand.as_str(), scoring], outcome)?.collect()
+}
 
 pub(super) fn write_outcome(transaction: &Writing<'_>, outcome: &Outcome) -> rusqlite::Result<()> {
     let revision = next_revision(transaction)?;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
+use super::audit::log_quarantine;
 use super::rows::{PRESENT, find_key, overwrite, tombstone};
 use super::store::{Gallery, GalleryError, conversion, next_revision, parsed, signed, unsigned};
 use super::writer::Writing;
@@ -114,8 +115,9 @@ impl Gallery {
                     continue;
                 };
                 remember(transaction, number, &found)?;
-                let changed = Reference { publication: Some(number), ..changes.applied_to(found) };
+                let changed = Reference { publication: Some(number), ..changes.applied_to(found.clone()) };
                 overwrite(transaction, &changed, revision)?;
+                log_quarantine(transaction, Some(&found), &changed)?;
             }
             publication(transaction, number)
         })

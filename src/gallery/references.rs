@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, named_params, params};
 use serde::Serialize;
 
-use super::audit::{AuditEvent, append};
+use super::audit::{AuditEvent, append, log_quarantine};
 use super::effects::{Effects, Standing, set_mark};
 use super::rows::{
     COLUMNS, KIND, PRESENT, change, doubts_text, find, find_key, find_photo, is_needed, overwrite, reference, tombstone,
@@ -147,6 +147,7 @@ impl Gallery {
             let event = AuditEvent { actor: who, session, action: "add-reference", subject: &added.id };
             append(transaction, event, &before, &after)?;
         }
+        log_quarantine(transaction, None, &added)?;
         Ok(Added::New(added))
     }
 

@@ -48,6 +48,12 @@ pub(super) const ROUTES: &[(Method, &str, Who)] = &[
     // Outcomes certify blocks: a brand must not speak about itself.
     (Method::PUT, "/v1/checks/{id}/outcomes/{brand}", Only(&[Platform, Admin])),
     (Method::GET, "/v1/events", Only(&[Platform, Moderator, Admin])),
+    (Method::POST, "/v1/webhooks", Only(&[Admin])),
+    (Method::GET, "/v1/webhooks", Only(&[Admin])),
+    (Method::DELETE, "/v1/webhooks/{id}", Only(&[Admin])),
+    (Method::POST, "/v1/webhooks/{id}/test", Only(&[Admin])),
+    (Method::GET, "/v1/webhooks/{id}/deliveries", Only(&[Admin])),
+    (Method::POST, "/v1/webhooks/{id}/deliveries/{delivery}/resend", Only(&[Admin])),
     (Method::POST, "/v1/lookups", Only(&[Platform, Brand, Moderator, Admin])),
     (Method::POST, "/v1/brands/{brand}/references", Only(&[Brand, Admin])),
     (Method::GET, "/v1/brands/{brand}/references", Only(&[Brand, Moderator, Admin])),

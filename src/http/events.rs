@@ -8,7 +8,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::form::{Json, Query, page};
 use super::{App, Problem};
-use crate::gallery::Event;
+use crate::domain::EventType;
+use crate::gallery::{self, Event};
 
 /// Which events to list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -21,6 +22,10 @@ pub(super) struct EventQuery {
     /// Most events to return, 1 to 1000; 100 if absent.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+    /// Only these types, separated by commas: `check.decided,appeal.decided`; all if absent.
+    #[serde(rename = "type")]
+    #[param(example = "check.decided,appeal.decided")]
+    types: Option<String>,
 }
 
 /// A page of events, oldest first.
@@ -32,12 +37,12 @@ pub(super) struct EventPage {
     next: u64,
 }
 
-/// List what moderators decided, in the order in which it happened.
+/// List what happened, in the order in which it happened.
 ///
 /// Every event that was committed is listed, and none is lost. Ask again with `next` as `after`; an empty page means
 /// that nothing has happened since. Events about a seller whose data were erased are left out.
 #[utoipa::path(
-    get, path = "/v1/events", operation_id = "list_events", tag = "checks",
+    get, path = "/v1/events", operation_id = "list_events", tag = "events",
     params(EventQuery),
     responses(
         (status = 200, body = EventPage),
@@ -50,10 +55,15 @@ pub(super) async fn list(
     Query(query): Query<EventQuery>,
 ) -> Result<Json<EventPage>, Problem> {
     let (after, limit) = page(query.after, query.limit)?;
+    let types = query.types.as_deref().map(event_types).transpose()?.unwrap_or_default();
     app.work_beside(move |app| {
-        let events = app.screener().gallery.case_events(after, limit)?;
+        let events = app.screener().gallery.events(&gallery::EventQuery { after, types: &types, limit })?;
         let next = events.last().map_or(after, |last| last.seq);
         Ok(Json(EventPage { events, next }))
     })
     .await
+}
+
+fn event_types(text: &str) -> Result<Vec<EventType>, Problem> {
+    text.split(',').map(|name| Ok(name.trim().parse::<EventType>()?)).collect()
 }

@@ -25,6 +25,7 @@ mod serving;
 mod state;
 mod system;
 mod tls;
+mod webhooks;
 
 use std::future::Future;
 use std::net::TcpListener;

@@ -10,9 +10,9 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 
 use crate::assembly::{Model, Parts, serving_model};
+use crate::background::LookbackWatch;
 use crate::config::Config;
 use crate::gallery::Fault;
-use crate::lookback::LookbackWatch;
 use crate::memory::Memory;
 
 /// Interval between erasures of data older than its retention.
@@ -141,6 +141,9 @@ impl Serving {
             Ok(0) => {}
             Ok(reminded) => tracing::info!(reminded, "takedown requests have no answer yet"),
             Err(error) => tracing::error!(%error, "takedown requests could not be followed up"),
+        }
+        if let Err(error) = parts.screener.gallery.sweep_deliveries(jiff::Timestamp::now()) {
+            tracing::error!(%error, "old deliveries could not be removed");
         }
     }
 

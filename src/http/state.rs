@@ -13,11 +13,13 @@ use super::background::Background;
 use super::console::Refusal;
 use super::serving::Serving;
 use crate::assembly::Parts;
+use crate::background::deliver;
 use crate::config::{Config, ConsoleOptions, Server};
 use crate::fetch::PhotoFetcher;
 use crate::moderation::{Desk, LoginGuard};
 use crate::screening::Screener;
 use crate::telemetry;
+use crate::webhooks;
 
 /// Shared state of all handlers.
 pub struct App {
@@ -40,6 +42,8 @@ pub struct App {
     /// Permits for requests that wait for other hosts: few, so that slow hosts leave room for requests that send
     /// photos.
     fetching: Arc<Semaphore>,
+    /// Sends events to webhooks.
+    pub(super) webhooks: Arc<webhooks::Sender>,
     /// Permits for batches.
     batches: Arc<Semaphore>,
     pub(super) background: Arc<Background>,
@@ -73,6 +77,7 @@ impl App {
             stop: watch::Sender::new(false),
             turns: Arc::new(Semaphore::new(cores + 2 + waiting)),
             fetcher: PhotoFetcher::new(&config.fetch),
+            webhooks: Arc::new(webhooks::Sender::new(&config.webhooks)),
             fetching: Arc::new(Semaphore::new((config.server.max_in_flight / 4).max(1))),
         })
     }
@@ -166,9 +171,12 @@ impl App {
         self.serving.not_ready()
     }
 
-    /// Follows the gallery until the returned guard is dropped.
-    pub(super) fn follow(&self) -> Sender<()> {
-        self.serving.follow(Duration::from_millis(self.server.refresh_ms.max(10)))
+    /// Follows the gallery, and delivers its events, until the returned guards are dropped.
+    pub(super) fn follow(&self) -> Vec<Sender<()>> {
+        let pause = Duration::from_millis(self.server.refresh_ms.max(10));
+        let delivering = deliver(Arc::clone(&self.parts().screener.gallery), Arc::clone(&self.webhooks), pause)
+            .inspect_err(|error| tracing::error!(%error, "no thread can be started: events are not delivered"));
+        delivering.into_iter().chain([self.serving.follow(pause)]).collect()
     }
 }
 

@@ -94,6 +94,10 @@ pub(super) fn not_ready(reason: String) -> Problem {
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let told = app.work_beside(|app| {
         telemetry::state(app.not_ready().is_none(), app.screener().library.model());
+        // The other metrics matter most while the database cannot be read.
+        if let Ok(counts) = app.screener().gallery.delivery_counts() {
+            telemetry::deliveries(counts);
+        }
         Ok(())
     });
     if let Err(problem) = told.await {

@@ -6,7 +6,6 @@
 //! was stopped; a finding is stored once.
 
 mod query;
-mod watch;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,7 +22,6 @@ use crate::screening::{CheckAnswer, PhotoAnswer, Recalled, ScreenError, Screener
 use crate::telemetry;
 
 use query::Query;
-pub use watch::LookbackWatch;
 
 /// Most references that are searched for in one walk through the memory.
 const TOGETHER: usize = 64;

@@ -211,7 +211,7 @@ impl Desk {
     /// When nothing is left to undo, somebody has changed the subject since, or the database or the library returns an
     /// error.
     pub fn undo(&self, worker: &Worker) -> Result<(String, String), DeskError> {
-        let undone = self.parts.screener.gallery.undo(worker.both())?;
+        let undone = self.parts.screener.gallery.undo(worker.both(), &self.parts.screener.certifier())?;
         self.parts.screener.library.refresh()?;
         match undone {
             Undone::Done(entry) => Ok((entry.action.clone(), entry.subject.clone())),

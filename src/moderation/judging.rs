@@ -40,7 +40,7 @@ fn is_same((photo, near): Asked<'_>, (other, of): Asked<'_>) -> bool {
 
 impl Desk {
     pub(super) fn decision<'a>(
-        &self,
+        &'a self,
         worker: &Worker,
         answer: &'a CheckAnswer,
         judgement: &'a Judgement,
@@ -94,8 +94,19 @@ impl Desk {
         }
         let seen = near.as_ref().map(|near| (photo.index as u64, near.reference_id.clone()));
         let outcomes = if closes { self.outcomes(worker, answer, looked_at, judgement)? } else { Vec::new() };
+        let certifier = self.parts.screener.certifier();
         let followers = Vec::new();
-        Ok(NewDecision { check_id: &answer.id, decision, note, closes, pairs, looked_at: seen, outcomes, followers })
+        Ok(NewDecision {
+            check_id: &answer.id,
+            decision,
+            note,
+            closes,
+            pairs,
+            looked_at: seen,
+            outcomes,
+            followers,
+            certifier,
+        })
     }
 
     /// Ids of the open cases that a decision decides as well: those with the same photo and the same reference. "No

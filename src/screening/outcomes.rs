@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::{CheckAnswer, Match, PhotoAnswer, Screener};
 use crate::domain::{BrandId, Outcome, Polarity};
-use crate::gallery::GalleryError;
+use crate::gallery::{Certifier, GalleryError};
 use crate::library::LibraryError;
 use crate::scoring::Standing;
 
@@ -72,9 +72,15 @@ impl Screener {
         let Some(outcome) = answer.outcome(&brand, finding) else {
             return Err(OutcomeError::NoMatch { id: check_id, scoring: answer.versions.scoring, polarity, brand });
         };
-        self.gallery.put_outcome(by, &outcome)?;
+        self.gallery.put_outcome(by, &outcome, &self.certifier())?;
         self.library.refresh()?;
         Ok(outcome)
+    }
+
+    /// The rule by which outcomes under the artefact in use certify blocks.
+    #[must_use]
+    pub fn certifier(&self) -> Certifier<'_> {
+        Certifier { scoring: self.scoring.id(), threshold: |outcomes| Standing::of(outcomes).threshold() }
     }
 
     /// A brand's outcomes under the artefact in use, and its standing.

@@ -18,6 +18,12 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/events", &["platform", "moderator"]),
     ("POST", "/v1/checks/{id}/appeals", &["platform"]),
     ("PUT", "/v1/checks/{id}/outcomes/{brand}", &["platform"]),
+    ("POST", "/v1/webhooks", &[]),
+    ("GET", "/v1/webhooks", &[]),
+    ("DELETE", "/v1/webhooks/{id}", &[]),
+    ("POST", "/v1/webhooks/{id}/test", &[]),
+    ("GET", "/v1/webhooks/{id}/deliveries", &[]),
+    ("POST", "/v1/webhooks/{id}/deliveries/{delivery}/resend", &[]),
     ("POST", "/v1/lookups", &["platform", "brand", "moderator"]),
     ("POST", "/v1/brands/{brand}/references", &["brand"]),
     ("GET", "/v1/brands/{brand}/references", &["brand", "moderator"]),
@@ -62,7 +68,7 @@ fn documented() -> BTreeSet<(String, String)> {
 
 /// A request that names `brand`, and an existing reference and check.
 fn request(app: &TestApp, key: &str, (method, path): (&str, &str), brand: &str, id: &str) -> RequestBuilder {
-    let path = path.replace("{brand}", brand).replace("{id}", id);
+    let path = path.replace("{brand}", brand).replace("{id}", id).replace("{delivery}", "msg_none");
     let request = client_with(key).request(method.parse().unwrap(), format!("{}{path}", app.url));
     match (method, path.as_str()) {
         ("POST", "/v1/checks") => request.multipart(form(&[&photo(7)], &[])),
@@ -73,6 +79,7 @@ fn request(app: &TestApp, key: &str, (method, path): (&str, &str), brand: &str, 
             request.json(&json!({ "brand": brand, "listings": [listing] }))
         }
         ("PUT", _) if path.contains("/listings/") => request.json(&json!({ "state": "removed" })),
+        ("POST", "/v1/webhooks") => request.json(&json!({ "url": "https://shop.example/events" })),
         ("POST", "/v1/keys") => request.json(&json!({ "scope": "moderator" })),
         ("POST", _) if path.ends_with("/references") => request.multipart(form(&[&photo(8)], &[("polarity", "fake")])),
         ("POST", _) => request.json(&json!({ "text": "It is mine." })),

@@ -23,3 +23,4 @@ mod privacy;
 mod references;
 mod signals;
 mod system;
+mod webhooks;

@@ -1,20 +1,28 @@
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{cases, signed_in};
 use crate::api::notices::{Brand, id};
-use crate::support::TestApp;
 use crate::support::moderator::Moderator;
 use crate::support::pictures::photo;
+use crate::support::receiver::Receiver;
+use crate::support::{TestApp, wait_for};
 
 /// axe-core 4, of Deque Systems, under the Mozilla Public License 2.0.
 const AXE: &str = include_str!("../vendor/axe.min.js");
 
 #[test]
 fn no_page_shuts_anybody_out() {
-    let app = TestApp::start();
+    let app = TestApp::with("sscd-distilled", |config| {
+        config.webhooks.enabled = true;
+        config.webhooks.private_addresses = true;
+        config.webhooks.hosts = vec!["127.0.0.1".to_owned()];
+        config.webhooks.max_attempts = 1;
+    });
     let Some(browser) = signed_in(&app, "robin") else { return };
     let ids = cases(&app, 1..4);
     let reference = app.add_fake(&photo(9));
+    let webhook = json!({ "url": format!("http://{}/events", Receiver::nowhere()) });
+    assert_eq!(app.request("POST", "/v1/webhooks").json(&webhook).send().unwrap().status(), 201);
     browser.press('q');
     browser.wait("document.querySelector('[data-key=f]')");
     let decided = browser.value("location.pathname").as_str().unwrap().to_owned();
@@ -38,11 +46,13 @@ fn no_page_shuts_anybody_out() {
         &format!("/console/lookup?reference={reference}"),
         &format!("/console/references/{reference}"),
         "/console/overview",
+        "/console/events",
         "/console/audit",
         "/console/cases/chk_none",
         "/console/login",
     ];
     assert_eq!(ids.len(), 3);
+    wait_for("a dead letter", || app.get_json("/v1/webhooks")["webhooks"][0]["dead"] != json!(0));
     let mut serious = Vec::new();
     for (width, dark) in [(1280, false), (1280, true), (390, false), (390, true)] {
         browser.show(width, dark);

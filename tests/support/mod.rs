@@ -3,6 +3,7 @@
 pub mod disk;
 pub mod moderator;
 pub mod pictures;
+pub mod receiver;
 pub mod service;
 pub mod store;
 
@@ -22,7 +23,7 @@ use touchstone::assembly::{Model, Parts};
 use touchstone::config::Config;
 use touchstone::domain::{Outcome, Polarity, Role, Scope};
 use touchstone::embed::{Embedder, ModelManifest, load_runtime};
-use touchstone::gallery::{AuditEntry, FloodLimits, Gallery, StoredCheck};
+use touchstone::gallery::{AuditEntry, Certifier, FloodLimits, Gallery, StoredCheck};
 use touchstone::http::{self, App, Certificate};
 use touchstone::hygiene::GenericBank;
 use touchstone::keys::{self, MOST_RATE, Wanted};
@@ -324,6 +325,7 @@ impl TestApp {
                         note: None,
                         decided_at: jiff::Timestamp::now(),
                     },
+                    &Certifier { scoring: self.scoring.id(), threshold: |_| None },
                 )
                 .unwrap();
         }

@@ -1,5 +1,5 @@
 use touchstone::domain::{Action, CaseStatus, Decision, Kind, Policy, ReferenceState};
-use touchstone::gallery::{Gallery, IdempotencyKey, ListQuery, QueueQuery, ReferenceUpdate};
+use touchstone::gallery::{Certifier, Gallery, IdempotencyKey, ListQuery, QueueQuery, ReferenceUpdate};
 use touchstone::photo::{Doubt, Sha256};
 
 use crate::support::fixture;
@@ -158,7 +158,7 @@ fn a_decision_of_the_fourth_version_is_undone_with_its_outcome() {
     let gallery = Gallery::open(folder.path()).unwrap();
     let acme = "acme".parse().unwrap();
     assert_eq!(gallery.outcomes(&acme, "small-scoring@1").unwrap().len(), 1);
-    let undone = gallery.undo(("kim", "ses_1")).unwrap();
+    let undone = gallery.undo(("kim", "ses_1"), &Certifier { scoring: "none", threshold: |_| None }).unwrap();
     assert!(matches!(undone, touchstone::gallery::Undone::Done(_)), "{undone:?}");
     assert_eq!(gallery.case("chk_2").unwrap().unwrap().status, CaseStatus::Open);
     assert!(gallery.outcomes(&acme, "small-scoring@1").unwrap().is_empty());

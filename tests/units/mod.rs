@@ -15,4 +15,5 @@ mod photo;
 mod report;
 mod scoring;
 mod verdict;
+mod webhooks;
 mod words;

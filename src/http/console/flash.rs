@@ -11,16 +11,18 @@ pub(super) enum Flash {
     AddedUndone,
     NothingFree,
     NoticeChanged,
+    SentAgain,
 }
 
 impl Flash {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::DecidedLast,
         Self::DecisionUndone,
         Self::QuarantineUndone,
         Self::AddedUndone,
         Self::NothingFree,
         Self::NoticeChanged,
+        Self::SentAgain,
     ];
 
     fn code(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Flash {
             Self::AddedUndone => "added-undone",
             Self::NothingFree => "nothing-free",
             Self::NoticeChanged => "notice-changed",
+            Self::SentAgain => "sent-again",
         }
     }
 
@@ -42,6 +45,7 @@ impl Flash {
             Self::AddedUndone => "The added reference is deleted again.",
             Self::NothingFree => "No case with these filters is free.",
             Self::NoticeChanged => "The notice is changed; its history says how.",
+            Self::SentAgain => "The event will be sent again at once.",
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod auth;
 mod cases;
+mod events;
 mod flash;
 mod lookup;
 mod notices;
@@ -50,6 +51,8 @@ pub(super) fn routes(app: Arc<App>) -> Router<Arc<App>> {
         .route("/console/references/{id}", get(lookup::reference))
         .route("/console/references/{id}/quarantine", post(cases::quarantine))
         .route("/console/overview", get(views::overview))
+        .route("/console/events", get(events::events))
+        .route("/console/webhooks/{id}/deliveries/{delivery}/resend", post(events::resend))
         .route("/console/audit", get(views::audit))
         .route("/console/assets/{name}", get(asset))
         .route("/console/pictures/{kind}/{sum}/{side}", get(pictures::get))

@@ -27,6 +27,6 @@ struct Careful(FetchOptions);
 impl HttpConnector for Careful {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
         let failed = |source| object_store::Error::Generic { store: "HTTP", source: Box::new(source) };
-        fetch::client(&self.0).map(HttpClient::new).map_err(failed)
+        fetch::client(&self.0.hosts()).map(HttpClient::new).map_err(failed)
     }
 }

@@ -3,11 +3,12 @@ use touchstone::domain::Role;
 use crate::support::moderator::{Moderator, client, login};
 use crate::support::{PASSWORD, TestApp};
 
-const READ: [&str; 11] = [
+const READ: [&str; 12] = [
     "/console",
     "/console/queue",
     "/console/lookup",
     "/console/overview",
+    "/console/events",
     "/console/audit",
     "/console/cases/chk_1",
     "/console/cases/chk_1/near",
@@ -16,17 +17,19 @@ const READ: [&str; 11] = [
     "/console/notices",
     "/console/notices/ntc_1",
 ];
-const CHANGE: [&str; 11] = [
+const CHANGE: [&str; 13] = [
     "/console/queue/next",
     "/console/cases/chk_1/claim",
     "/console/cases/chk_1/release",
     "/console/cases/chk_1/decide",
+    "/console/cases/chk_1/apart",
     "/console/cases/chk_1/reference",
     "/console/cases/chk_1/appeal",
     "/console/cases/chk_1/evidence",
     "/console/references/ref_1/quarantine",
     "/console/notices/ntc_1/act",
     "/console/undo",
+    "/console/webhooks/whk_1/deliveries/msg_1/resend",
     "/console/logout",
 ];
 

@@ -3,6 +3,7 @@
 mod accounts;
 mod cases;
 mod decisions;
+mod events;
 mod evidence;
 mod lookups;
 mod notices;

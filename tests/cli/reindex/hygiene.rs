@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -57,6 +59,9 @@ fn a_poisoned_archive_is_told_and_no_check_blocks_because_of_it() {
     let held = held["references"].as_array().unwrap();
     assert_eq!(held.len(), 4, "both, near twice, theirs: {held:?}");
     assert!(held.iter().all(|one| one["quarantine"]["code"] == "conflict"));
+    let told = app.get_json("/v1/events?type=reference.quarantined")["events"].as_array().unwrap().clone();
+    let told: BTreeSet<&str> = told.iter().map(|event| event["reference_id"].as_str().unwrap()).collect();
+    assert_eq!(told, held.iter().map(|one| one["id"].as_str().unwrap()).collect(), "each is an event, once");
     app.certify("acme");
     // A brand that may block: the good fake leads to a block, the contradicted one does not.
     assert_eq!(app.check_one(&photo(1))["action"], "block");

@@ -1,3 +1,5 @@
+//! Moves remembered photos into the memory, and searches it for references that were added.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -6,7 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::{LookbackError, Searcher};
+use crate::lookback::{LookbackError, Searcher};
 use crate::memory::Memory;
 use crate::screening::Screener;
 

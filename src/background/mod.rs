@@ -1,0 +1,7 @@
+//! Work that nobody waits for, each on a thread of its own while the service runs.
+
+mod deliveries;
+mod lookbacks;
+
+pub use deliveries::deliver;
+pub use lookbacks::LookbackWatch;

@@ -1,0 +1,85 @@
+//! Events: what a marketplace is told.
+
+use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantNames};
+use utoipa::ToSchema;
+
+use super::InvalidName;
+
+/// What happened.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
+#[strum(parse_err_ty = InvalidName, parse_err_fn = not_event_type)]
+pub enum EventType {
+    /// A moderator, or a precedent, decided the case.
+    #[serde(rename = "check.decided")]
+    #[strum(serialize = "check.decided")]
+    CheckDecided,
+    /// A moderator decided the seller's appeal.
+    #[serde(rename = "appeal.decided")]
+    #[strum(serialize = "appeal.decided")]
+    AppealDecided,
+    /// The decision no longer holds: it was undone, or the decision that it followed fell.
+    #[serde(rename = "check.reopened")]
+    #[strum(serialize = "check.reopened")]
+    CheckReopened,
+    /// A fake that was added later was found in a listing whose check had let it through, or had not known it.
+    #[serde(rename = "listing.found_by_lookback")]
+    #[strum(serialize = "listing.found_by_lookback")]
+    FoundByLookback,
+    /// The marketplace is asked to take a listing down.
+    #[serde(rename = "listing.takedown_requested")]
+    #[strum(serialize = "listing.takedown_requested")]
+    TakedownRequested,
+    /// The marketplace has not answered a request whose deadline is near.
+    #[serde(rename = "listing.takedown_overdue")]
+    #[strum(serialize = "listing.takedown_overdue")]
+    TakedownOverdue,
+    /// A request to take a listing down no longer holds.
+    #[serde(rename = "listing.takedown_withdrawn")]
+    #[strum(serialize = "listing.takedown_withdrawn")]
+    TakedownWithdrawn,
+    /// The decision behind a removal fell: the marketplace is asked to show the listing again.
+    #[serde(rename = "listing.restore_requested")]
+    #[strum(serialize = "listing.restore_requested")]
+    RestoreRequested,
+    /// A reference takes no part in checks until somebody enables it again.
+    #[serde(rename = "reference.quarantined")]
+    #[strum(serialize = "reference.quarantined")]
+    ReferenceQuarantined,
+    /// A brand's outcomes no longer certify blocks: its matches go to review.
+    #[serde(rename = "certificate.ended")]
+    #[strum(serialize = "certificate.ended")]
+    CertificateEnded,
+}
+
+named!(EventType, "type", not_event_type);
+
+/// The state of one event's delivery to one webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[derive(EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase", parse_err_ty = InvalidName, parse_err_fn = not_delivery_state)]
+pub enum DeliveryState {
+    /// The service sends it at once, or again after a while.
+    Waiting,
+    /// The receiver has answered with success.
+    Delivered,
+    /// The receiver has not taken it after the last attempt, or is gone. Nobody sends it again unless asked.
+    Dead,
+}
+
+named!(DeliveryState, "state", not_delivery_state);
