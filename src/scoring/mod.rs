@@ -272,6 +272,13 @@ impl Scoring {
         platt.offset + platt.slope * evidence
     }
 
+    /// The evidence that calibration turns into these log-odds.
+    #[must_use]
+    pub fn evidence_of(&self, log_odds: f64, polarity: Polarity) -> f64 {
+        let platt = self.platt(polarity);
+        (log_odds - platt.offset) / platt.slope
+    }
+
     /// How similar a photo is to photos in general: see [`Background::level`].
     #[must_use]
     pub fn level(&self, embedding: &Embedding) -> f32 {

@@ -27,22 +27,24 @@ pub struct Recalled {
     pub revision: u64,
 }
 
-/// Weights of the log-odds that a remembered photo is a copy, from its normalised similarity and the logarithm of one
-/// more than its votes. Fitted to edited copies among photos of the same kinds of goods; see docs/ACCURACY.md.
-const BIAS: f64 = -12.0;
-const SIMILARITY: f64 = 14.0;
+/// Weights of the log-odds that a remembered photo is a copy: of its normalised similarity, and of the logarithm of one
+/// more than its votes. Fitted to edited copies among photos of other goods; the bias is two lower than fitted, for a
+/// memory in which nearly every photo is none. Figures: docs/LOOKBACK.md.
+const BIAS: f64 = -7.2;
+const SIMILARITY: f64 = 17.5;
 const VOTES: f64 = 3.0;
 /// Log-odds of a copy when the bytes are the same.
 const SAME_FILE: f64 = 12.0;
-/// The least log-odds that are worth judging where the photo itself is stored and can be verified.
-const WORTH_VERIFYING: f64 = -6.0;
+/// The least log-odds that are worth judging: lower where the photo itself is stored and can be verified.
+const WORTH_JUDGING: f64 = -1.0;
+const WORTH_VERIFYING: f64 = -4.0;
 /// Quality of a photo of which nobody knows it.
 const UNKNOWN_QUALITY: u8 = 100;
 
 impl Screener {
     /// Log-odds that a remembered photo is a copy of a reference. `level`: how similar the photo is to photos in general.
     #[must_use]
-    pub fn recalled_evidence(&self, recalled: &Recalled, level: f32) -> f64 {
+    pub fn recalled_log_odds(&self, recalled: &Recalled, level: f32) -> f64 {
         if recalled.same_file {
             return SAME_FILE;
         }
@@ -53,8 +55,8 @@ impl Screener {
     /// Whether a remembered photo is worth judging: more leniently where its bytes are stored.
     #[must_use]
     pub fn is_worth_recalling(&self, photo: Sha256, recalled: &Recalled, trace: &Trace) -> bool {
-        let evidence = self.recalled_evidence(recalled, self.scoring.level(&trace.embedding));
-        evidence >= 0.0 || (evidence >= WORTH_VERIFYING && self.gallery.has_upload(photo))
+        let log_odds = self.recalled_log_odds(recalled, self.scoring.level(&trace.embedding));
+        log_odds >= WORTH_JUDGING || (log_odds >= WORTH_VERIFYING && self.gallery.has_upload(photo))
     }
 
     /// The answer for a photo of an earlier check with these references. `None` if none of them decides it, or it would
@@ -110,7 +112,8 @@ impl Screener {
             let found =
                 Found { key: recalled.key, similarity: recalled.similarity, entry: self.library.entry(recalled.key)? };
             let sighting = seen(recalled.similarity, level);
-            let evidence = self.recalled_evidence(recalled, level);
+            let polarity = found.polarity();
+            let evidence = self.scoring.evidence_of(self.recalled_log_odds(recalled, level), polarity);
             let held = Held { evidence, same_file: recalled.same_file, ..self.hold(found, sighting, None) };
             Some(Held { votes: recalled.votes, ..held })
         });

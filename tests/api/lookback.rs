@@ -11,7 +11,8 @@ use touchstone::memory::Memory;
 use crate::cli::{stderr, stdout, touchstone};
 use crate::support::moderator::Moderator;
 use crate::support::pictures::jpeg;
-use crate::support::{TestApp, files, real_photo, wait_for};
+use crate::support::service::Service;
+use crate::support::{TestApp, files, real_photo, times, wait_for};
 
 /// A real photo as a seller sends it: cut a little, smaller, and compressed again.
 fn copied(number: usize) -> Vec<u8> {
@@ -255,4 +256,36 @@ fn a_backup_holds_the_memory() {
     let app = TestApp::over(new, "sscd-distilled", |_| {});
     app.add_fake(&real_photo(0));
     wait_for("both cases", || case(&app, &in_segment).is_some() && case(&app, &in_database).is_some());
+}
+
+/// The service is killed while it searches, again and again.
+#[test]
+fn no_case_of_a_lookback_is_lost_or_made_twice_when_the_service_is_killed() {
+    const LISTINGS: usize = 12;
+    let folder = Arc::new(TempDir::new().unwrap());
+    let app = TestApp::over(Arc::clone(&folder), "sscd-distilled", |_| {});
+    let photo = image::load_from_memory(&copied(0)).unwrap().to_rgb8();
+    for number in 0..LISTINGS {
+        let quality = 60 + u8::try_from(number).unwrap();
+        let answer = app.check(&[&jpeg(&photo, quality)], &[("listing_id", &format!("l-{number}"))]);
+        assert_eq!(answer["action"], "allow", "{answer}");
+    }
+    drop(app);
+    let photos = folder.path().join("fakes");
+    std::fs::create_dir(&photos).unwrap();
+    std::fs::write(photos.join("coffee.png"), real_photo(0)).unwrap();
+    let added = touchstone(folder.path(), &["reindex", "--brand", "acme", "--fake", &photos.display().to_string()]);
+    assert!(added.status.success(), "{}", stderr(&added));
+    for _ in 0..times("KILLS", 3) {
+        let mut service = Service::start_unready(folder.path(), |_| {});
+        std::thread::sleep(std::time::Duration::from_millis(rand::random_range(0..400)));
+        service.child.kill().unwrap();
+    }
+    let app = TestApp::over(folder, "sscd-distilled", |_| {});
+    let found = || app.log().iter().filter(|entry| entry.action == "found-by-lookback").count();
+    wait_for("every case", || found() >= LISTINGS);
+    searched(&app);
+    assert_eq!(found(), LISTINGS);
+    assert_eq!(app.gallery.waiting().unwrap().0, LISTINGS as u64);
+    assert_eq!(app.gallery.lookbacks(None, 10).unwrap()[0].found, LISTINGS as u64);
 }
