@@ -1,5 +1,6 @@
 //! A fake that becomes known later is found in listings that were let through, once, and in no other listing.
 
+use std::process::Stdio;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,7 +12,7 @@ use touchstone::memory::Memory;
 use crate::cli::{stderr, stdout, touchstone};
 use crate::support::moderator::Moderator;
 use crate::support::pictures::jpeg;
-use crate::support::service::Service;
+use crate::support::service::serve;
 use crate::support::{TestApp, files, real_photo, times, wait_for};
 
 /// A real photo as a seller sends it: cut a little, smaller, and compressed again.
@@ -277,9 +278,9 @@ fn no_case_of_a_lookback_is_lost_or_made_twice_when_the_service_is_killed() {
     let added = touchstone(folder.path(), &["reindex", "--brand", "acme", "--fake", &photos.display().to_string()]);
     assert!(added.status.success(), "{}", stderr(&added));
     for _ in 0..times("KILLS", 3) {
-        let mut service = Service::start_unready(folder.path(), |_| {});
-        std::thread::sleep(std::time::Duration::from_millis(rand::random_range(0..400)));
-        service.child.kill().unwrap();
+        let mut service = serve(folder.path(), &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(rand::random_range(100..1200)));
+        service.kill().and_then(|()| service.wait()).unwrap();
     }
     let app = TestApp::over(folder, "sscd-distilled", |_| {});
     let found = || app.log().iter().filter(|entry| entry.action == "found-by-lookback").count();

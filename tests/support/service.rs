@@ -32,7 +32,7 @@ impl Service {
         service
     }
 
-    pub fn start_unready(folder: &Path, change: impl FnOnce(&mut Command)) -> Self {
+    fn start_unready(folder: &Path, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = serve(folder, &[]);
         change(&mut command);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

@@ -76,6 +76,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/brands/{brand}/lookbacks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the searches of earlier checks for a brand's fake references.
+         * @description When a fake reference is added or released from quarantine, touchstone searches the photos of earlier checks for it
+         *     and opens a case for each listing that it finds. References that are no longer active are not listed.
+         */
+        get: operations["list_lookbacks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/brands/{brand}/policy": {
         parameters: {
             query?: never;
@@ -278,7 +299,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List what moderators decided, in the order in which it happened.
+         * List what happened, in the order in which it happened.
          * @description Every event that was committed is listed, and none is lost. Ask again with `next` as `after`; an empty page means
          *     that nothing has happened since. Events about a seller whose data were erased are left out.
          */
@@ -421,6 +442,95 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the webhooks, with the numbers of their deliveries. */
+        get: operations["list_webhooks"];
+        put?: never;
+        /** Send events to an address. Only this answer has the secret that verifies them. */
+        post: operations["create_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete a webhook with its deliveries. Nothing more is sent to its address. */
+        delete: operations["delete_webhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what was sent to a webhook, and what waits or is dead. Deliveries that succeeded are listed for 30 days. */
+        get: operations["list_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/deliveries/{delivery}/resend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send an event again, dead or delivered, with all attempts before it. */
+        post: operations["resend_delivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a `webhook.test` event now, once, and tell what the receiver answered.
+         * @description A disabled webhook is tested as well, and stays disabled.
+         */
+        post: operations["test_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -541,7 +651,7 @@ export interface components {
         BrandId: string;
         /** @description A check that was not allowed, for moderators to decide. */
         Case: {
-            /** @description The check's action: `review` or `block`. */
+            /** @description The action that the verdict asks for: `review` or `block`. */
             action: string;
             /** @description The seller's objection to the decision, free text. */
             appeal?: string | null;
@@ -558,7 +668,7 @@ export interface components {
             claimed_by?: string | null;
             /**
              * Format: date-time
-             * @description When the check was answered.
+             * @description When the case was opened: when the check was answered, or when a lookback found it later.
              */
             created_at: string;
             /**
@@ -598,14 +708,9 @@ export interface components {
             seller_id?: string | null;
             /** @description Whether the case is open, decided or appealed. */
             status: components["schemas"]["CaseStatus"];
-            /** @description The check's verdict. */
+            /** @description The verdict: the check's, or that of the lookback that opened the case. */
             verdict: string;
         };
-        /**
-         * @description What happened to a case, for the marketplace that asked for the check.
-         * @enum {string}
-         */
-        CaseEvent: "check.decided" | "appeal.decided" | "check.reopened";
         /**
          * @description The state of a case.
          * @enum {string}
@@ -684,11 +789,77 @@ export interface components {
             /** @description Versions of everything that produced the answer. */
             versions: components["schemas"]["Versions"];
         };
+        /** @description A webhook with the numbers of its deliveries. */
+        Counted: components["schemas"]["Webhook"] & {
+            /**
+             * Format: int64
+             * @description Events that nobody sends again unless asked.
+             */
+            dead: number;
+            /**
+             * Format: int64
+             * @description Events that were delivered in the last 30 days.
+             */
+            delivered: number;
+            /**
+             * Format: int64
+             * @description Events that wait for an attempt.
+             */
+            waiting: number;
+        };
         /**
          * @description What a moderator decided about a case.
          * @enum {string}
          */
         Decision: "fake" | "photo_misuse" | "authorised" | "no_match";
+        /** @description One event for one webhook. */
+        Delivery: {
+            /**
+             * Format: int32
+             * @description Number of attempts since it was made or was asked for again.
+             */
+            attempts: number;
+            /** @description Why the last attempt failed. */
+            error?: string | null;
+            /** @description Its id, `msg_` and a UUID: the header `webhook-id` of every attempt. */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When the next attempt is due; absent unless it waits, and before the first attempt.
+             */
+            next_at?: string | null;
+            /**
+             * Format: int64
+             * @description The event's position, as in the list of events.
+             */
+            seq: number;
+            /** @description Whether it waits, was delivered, or is dead. */
+            state: components["schemas"]["DeliveryState"];
+            /**
+             * Format: int32
+             * @description The HTTP status of the last answer, if there was one.
+             */
+            status?: number | null;
+            /** @description The event's type. */
+            type: components["schemas"]["EventType"];
+            /**
+             * Format: date-time
+             * @description When it last changed.
+             */
+            updated_at: string;
+            /** @description Id of the webhook. */
+            webhook_id: string;
+        };
+        /** @description A page of deliveries. */
+        DeliveryPage: {
+            /** @description Newest event first. */
+            deliveries: components["schemas"]["Delivery"][];
+        };
+        /**
+         * @description The state of one event's delivery to one webhook.
+         * @enum {string}
+         */
+        DeliveryState: "waiting" | "delivered" | "dead";
         /**
          * @description Why a reference is matched by identity only: it matches the same file and the same pixels, and no similar photo. A
          *     reference whose only doubt is that it is invisible on white is matched by identity on white and by similarity on
@@ -719,23 +890,33 @@ export interface components {
             /** Format: float */
             lookalike: number;
         };
-        /** @description Something that happened to a case. */
+        /** @description Something that happened. */
         Event: {
             /**
              * Format: date-time
              * @description When it happened.
              */
             at: string;
+            /** @description The brand. */
+            brand?: string | null;
             case?: components["schemas"]["Case"] | null;
             /** @description Id of the check. */
-            check_id: string;
+            check_id?: string | null;
+            /** @description The marketplace's id of the listing. */
+            listing_id?: string | null;
+            /** @description Id of the notice. */
+            notice_id?: string | null;
+            /** @description Id of the reference. */
+            reference_id?: string | null;
+            /** @description The marketplace's id of the seller. */
+            seller_id?: string | null;
             /**
              * Format: int64
              * @description Position, unique and ascending, with gaps. A reader that stores it notices events that it has already had.
              */
             seq: number;
             /** @description What happened. */
-            type: components["schemas"]["CaseEvent"];
+            type: components["schemas"]["EventType"];
         };
         /** @description A page of events, oldest first. */
         EventPage: {
@@ -747,6 +928,11 @@ export interface components {
              */
             next: number;
         };
+        /**
+         * @description What happened.
+         * @enum {string}
+         */
+        EventType: "check.decided" | "appeal.decided" | "check.reopened" | "listing.found_by_lookback" | "listing.takedown_requested" | "listing.takedown_overdue" | "listing.takedown_withdrawn" | "listing.restore_requested" | "reference.quarantined" | "certificate.ended";
         /**
          * @description Why a listing should be taken down.
          * @enum {string}
@@ -843,6 +1029,52 @@ export interface components {
          * @enum {string}
          */
         LogoChange: "mirrored" | "stretched" | "other-colour" | "other-parts";
+        /** @description The search of the memory for one reference. */
+        Lookback: {
+            /**
+             * Format: date-time
+             * @description When it was asked for.
+             */
+            asked_at: string;
+            /** @description The brand that owns the reference. */
+            brand: string;
+            /**
+             * Format: date-time
+             * @description When it ended; absent while it waits or runs.
+             */
+            done_at?: string | null;
+            /**
+             * Format: int64
+             * @description Number of listings found so far.
+             */
+            found: number;
+            /**
+             * Format: int64
+             * @description Number of remembered photos searched so far.
+             */
+            photos: number;
+            /** @description Id of the reference. */
+            reference_id: string;
+        };
+        /** @description Lookbacks, the newest first. */
+        LookbackList: {
+            /** @description The lookbacks. */
+            lookbacks: components["schemas"]["Lookback"][];
+        };
+        /** @description How a reference was found in a photo of an earlier check. */
+        LookedBack: {
+            /**
+             * Format: date-time
+             * @description When it was found.
+             */
+            found_at: string;
+            /** @description Name and checksum of the model. */
+            model: string;
+            /** @description Name of the model and checksum of the scoring artefact. */
+            scoring: string;
+            /** @description What the reference was compared with. */
+            seen_in: components["schemas"]["SeenIn"];
+        };
         /** @description The answer to a look-up. */
         LookupAnswer: {
             /** @description Nearest first. */
@@ -906,6 +1138,11 @@ export interface components {
         NewKey: components["schemas"]["ApiKey"] & {
             /** @description The text to send as `Authorization: Bearer`. */
             key: string;
+        };
+        /** @description A new webhook. This is the only answer with its secret. */
+        NewWebhook: components["schemas"]["Webhook"] & {
+            /** @description The secret that verifies signatures: `whsec_` and 32 bytes in Base64. */
+            secret: string;
         };
         /** @description A notice with its listings. */
         NoticeBody: {
@@ -1102,6 +1339,7 @@ export interface components {
             height?: number | null;
             /** @description Number of the photo in the request, from 0. */
             index: number;
+            looked_back?: components["schemas"]["LookedBack"] | null;
             /** @description The references that reach or nearly reach a threshold, highest probability first. */
             matches: components["schemas"]["Match"][];
             /** @description The file's name as sent. */
@@ -1239,7 +1477,7 @@ export interface components {
          * @description Why a verdict or an action was decided: stable codes.
          * @enum {string}
          */
-        Reason: "fake-above-match-threshold" | "fake-above-likely-threshold" | "authentic-above-reuse-threshold" | "reference-above-lookalike-threshold" | "same-print-seen" | "reference-lies-in-photo" | "mirrored" | "other-colour" | "logo-seen" | "logo-imitated" | "known-imitation-seen" | "logo-mirrored" | "logo-stretched" | "logo-in-other-colour" | "logo-parts-differ" | "part-of-photo" | "part-of-reference" | "subject-copied-on-other-ground" | "within-conflict-margin" | "fake-also-near" | "authentic-also-near" | "seller-authorised" | "seller-not-authorised" | "block-certified" | "block-not-asked-for" | "no-block-certificate" | "below-block-threshold" | "reference-disputed" | "reference-never-blocks" | "recoloured-never-blocks" | "low-information" | "below-every-threshold" | "claimed-brand-differs" | "settled-by-person" | "frames-not-judged" | "photo-broken" | "model-failed";
+        Reason: "fake-above-match-threshold" | "fake-above-likely-threshold" | "authentic-above-reuse-threshold" | "reference-above-lookalike-threshold" | "same-print-seen" | "reference-lies-in-photo" | "mirrored" | "other-colour" | "logo-seen" | "logo-imitated" | "known-imitation-seen" | "logo-mirrored" | "logo-stretched" | "logo-in-other-colour" | "logo-parts-differ" | "part-of-photo" | "part-of-reference" | "subject-copied-on-other-ground" | "within-conflict-margin" | "fake-also-near" | "authentic-also-near" | "seller-authorised" | "seller-not-authorised" | "block-certified" | "block-not-asked-for" | "no-block-certificate" | "below-block-threshold" | "reference-disputed" | "reference-never-blocks" | "recoloured-never-blocks" | "low-information" | "below-every-threshold" | "claimed-brand-differs" | "settled-by-person" | "frames-not-judged" | "found-by-lookback" | "photo-not-stored" | "photo-broken" | "model-failed";
         /** @description A reason, as a stable code and in words. */
         ReasonText: {
             /** @description Stable code. */
@@ -1381,6 +1619,11 @@ export interface components {
          */
         ScopeName: "platform" | "brand" | "moderator" | "admin";
         /**
+         * @description What is left of a photo of an earlier check.
+         * @enum {string}
+         */
+        SeenIn: "photo" | "memory";
+        /**
          * @description The states that a brand may set.
          * @enum {string}
          */
@@ -1474,6 +1717,20 @@ export interface components {
              */
             restored: number;
         };
+        /** @description The result of a test. */
+        TestAnswer: {
+            /** @description The first 1,024 bytes of the answer as text. */
+            body: string;
+            /** @description Whether the receiver answered with a status of 200 to 299. */
+            delivered: boolean;
+            /** @description Why it was not delivered; absent if it was. */
+            error?: string | null;
+            /**
+             * Format: int32
+             * @description The HTTP status of the answer; absent if there was none.
+             */
+            status?: number | null;
+        };
         /**
          * @description Thresholds in place of the model's defaults: probabilities of a copy, 0 to 1, and for `lookalike` a
          *     cosine similarity, -1 to 1.
@@ -1538,6 +1795,44 @@ export interface components {
             /** @description Version of the program. */
             touchstone: string;
         };
+        /** @description A receiver of events, without its secret. */
+        Webhook: {
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            created_at: string;
+            /** @description Id of the key that made it. */
+            created_by: string;
+            /** @description Why nothing is sent any more; absent while events are sent. */
+            disabled?: string | null;
+            /** @description Its id, `whk_` and a UUID. */
+            id: string;
+            /** @description The types that are sent; absent for all. */
+            types?: components["schemas"]["EventType"][] | null;
+            /** @description The address to which events are sent. */
+            url: string;
+        };
+        /** @description A new webhook. */
+        WebhookRequest: {
+            /**
+             * Format: int64
+             * @description Position in the list of events after which to begin, 0 for the first event; events from now on if absent.
+             */
+            after?: number | null;
+            /** @description The types to send; all, also future ones, if absent. */
+            types?: components["schemas"]["EventType"][] | null;
+            /**
+             * @description The address to send events to: `https://HOST/PATH`, at most 2,048 characters, on one of the hosts in the
+             *     service's settings.
+             */
+            url: string;
+        };
+        /** @description All webhooks. */
+        Webhooks: {
+            /** @description Oldest first. */
+            webhooks: components["schemas"]["Counted"][];
+        };
     };
     responses: never;
     parameters: never;
@@ -1555,17 +1850,21 @@ export type BatchPhoto = components['schemas']['BatchPhoto'];
 export type BrandCount = components['schemas']['BrandCount'];
 export type BrandId = components['schemas']['BrandId'];
 export type Case = components['schemas']['Case'];
-export type CaseEvent = components['schemas']['CaseEvent'];
 export type CaseStatus = components['schemas']['CaseStatus'];
 export type CertificateBody = components['schemas']['CertificateBody'];
 export type CertificateVersions = components['schemas']['CertificateVersions'];
 export type CheckAnswer = components['schemas']['CheckAnswer'];
+export type Counted = components['schemas']['Counted'];
 export type Decision = components['schemas']['Decision'];
+export type Delivery = components['schemas']['Delivery'];
+export type DeliveryPage = components['schemas']['DeliveryPage'];
+export type DeliveryState = components['schemas']['DeliveryState'];
 export type Doubt = components['schemas']['Doubt'];
 export type DoubtText = components['schemas']['DoubtText'];
 export type EffectiveThresholds = components['schemas']['EffectiveThresholds'];
 export type Event = components['schemas']['Event'];
 export type EventPage = components['schemas']['EventPage'];
+export type EventType = components['schemas']['EventType'];
 export type Ground = components['schemas']['Ground'];
 export type IndexBody = components['schemas']['IndexBody'];
 export type KeyRequest = components['schemas']['KeyRequest'];
@@ -1576,11 +1875,15 @@ export type Lacking = components['schemas']['Lacking'];
 export type Listing = components['schemas']['Listing'];
 export type ListingForm = components['schemas']['ListingForm'];
 export type LogoChange = components['schemas']['LogoChange'];
+export type Lookback = components['schemas']['Lookback'];
+export type LookbackList = components['schemas']['LookbackList'];
+export type LookedBack = components['schemas']['LookedBack'];
 export type LookupAnswer = components['schemas']['LookupAnswer'];
 export type LookupRequest = components['schemas']['LookupRequest'];
 export type Mark = components['schemas']['Mark'];
 export type Match = components['schemas']['Match'];
 export type NewKey = components['schemas']['NewKey'];
+export type NewWebhook = components['schemas']['NewWebhook'];
 export type NoticeBody = components['schemas']['NoticeBody'];
 export type NoticeForm = components['schemas']['NoticeForm'];
 export type NoticeListingBody = components['schemas']['NoticeListingBody'];
@@ -1608,16 +1911,21 @@ export type ReferenceState = components['schemas']['ReferenceState'];
 export type RequiredBody = components['schemas']['RequiredBody'];
 export type Scope = components['schemas']['Scope'];
 export type ScopeName = components['schemas']['ScopeName'];
+export type SeenIn = components['schemas']['SeenIn'];
 export type SettableState = components['schemas']['SettableState'];
 export type Settled = components['schemas']['Settled'];
 export type StandingBody = components['schemas']['StandingBody'];
 export type StateForm = components['schemas']['StateForm'];
 export type StepBody = components['schemas']['StepBody'];
 export type TakedownRecord = components['schemas']['TakedownRecord'];
+export type TestAnswer = components['schemas']['TestAnswer'];
 export type ThresholdOverrides = components['schemas']['ThresholdOverrides'];
 export type Transition = components['schemas']['Transition'];
 export type Verdict = components['schemas']['Verdict'];
 export type Versions = components['schemas']['Versions'];
+export type Webhook = components['schemas']['Webhook'];
+export type WebhookRequest = components['schemas']['WebhookRequest'];
+export type Webhooks = components['schemas']['Webhooks'];
 export type $defs = Record<string, never>;
 export interface operations {
     healthz: {
@@ -1767,6 +2075,73 @@ export interface operations {
                 };
             };
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_lookbacks: {
+        parameters: {
+            query?: {
+                /** @description Most lookbacks to return, 1 to 1000; 100 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                brand: components["schemas"]["BrandId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LookbackList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: brand, moderator, admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2915,6 +3290,11 @@ export interface operations {
                 after?: number;
                 /** @description Most events to return, 1 to 1000; 100 if absent. */
                 limit?: number;
+                /**
+                 * @description Only these types, separated by commas: `check.decided,appeal.decided`; all if absent.
+                 * @example check.decided,appeal.decided
+                 */
+                type?: string;
             };
             header?: never;
             path?: never;
@@ -3614,6 +3994,396 @@ export interface operations {
                 };
             };
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_webhooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhooks"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewWebhook"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_deliveries: {
+        parameters: {
+            query?: {
+                /** @description `waiting`, `delivered` or `dead`; all if absent. */
+                state?: components["schemas"]["DeliveryState"];
+                /** @description Only events before this position: `seq` of the last delivery of the page before. */
+                before?: number;
+                /** @description Most deliveries to return, 1 to 1000; 100 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resend_delivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                delivery: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    test_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestAnswer"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -59,9 +59,6 @@ class BatchPhoto(TypedDict):
 BrandId = str
 
 
-CaseEvent = Literal['check.decided', 'appeal.decided', 'check.reopened']
-
-
 CaseStatus = Literal['open', 'decided', 'appealed']
 
 
@@ -76,6 +73,9 @@ class CertificateVersions(TypedDict):
 
 
 Decision = Literal['fake', 'photo_misuse', 'authorised', 'no_match']
+
+
+DeliveryState = Literal['waiting', 'delivered', 'dead']
 
 
 Doubt = Literal[
@@ -109,6 +109,20 @@ class EffectiveThresholds(TypedDict):
     fake_likely: float
     fake_match: float
     lookalike: float
+
+
+EventType = Literal[
+    'check.decided',
+    'appeal.decided',
+    'check.reopened',
+    'listing.found_by_lookback',
+    'listing.takedown_requested',
+    'listing.takedown_overdue',
+    'listing.takedown_withdrawn',
+    'listing.restore_requested',
+    'reference.quarantined',
+    'certificate.ended',
+]
 
 
 Ground = Literal['counterfeit', 'photo-misuse', 'trademark']
@@ -174,6 +188,48 @@ class ListingForm(TypedDict):
 
 
 LogoChange = Literal['mirrored', 'stretched', 'other-colour', 'other-parts']
+
+
+class Lookback(TypedDict):
+    """
+    The search of the memory for one reference.
+    """
+
+    asked_at: str
+    """
+    When it was asked for.
+    """
+    brand: str
+    """
+    The brand that owns the reference.
+    """
+    done_at: NotRequired[str | None]
+    """
+    When it ended; absent while it waits or runs.
+    """
+    found: int
+    """
+    Number of listings found so far.
+    """
+    photos: int
+    """
+    Number of remembered photos searched so far.
+    """
+    reference_id: str
+    """
+    Id of the reference.
+    """
+
+
+class LookbackList(TypedDict):
+    """
+    Lookbacks, the newest first.
+    """
+
+    lookbacks: list[Lookback]
+    """
+    The lookbacks.
+    """
 
 
 Mark = Literal['generic', 'overturned', 'disputed']
@@ -357,6 +413,8 @@ Reason = Literal[
     'claimed-brand-differs',
     'settled-by-person',
     'frames-not-judged',
+    'found-by-lookback',
+    'photo-not-stored',
     'photo-broken',
     'model-failed',
 ]
@@ -441,6 +499,9 @@ Scope = Scope1 | Scope2 | Scope3 | Scope4
 ScopeName = Literal['platform', 'brand', 'moderator', 'admin']
 
 
+SeenIn = Literal['photo', 'memory']
+
+
 SettableState = Literal['active', 'disabled']
 
 
@@ -520,6 +581,29 @@ class TakedownRecord(TypedDict):
     """
 
 
+class TestAnswer(TypedDict):
+    """
+    The result of a test.
+    """
+
+    body: str
+    """
+    The first 1,024 bytes of the answer as text.
+    """
+    delivered: bool
+    """
+    Whether the receiver answered with a status of 200 to 299.
+    """
+    error: NotRequired[str | None]
+    """
+    Why it was not delivered; absent if it was.
+    """
+    status: NotRequired[int | None]
+    """
+    The HTTP status of the answer; absent if there was none.
+    """
+
+
 class ThresholdOverrides(TypedDict):
     """
     Thresholds in place of the model's defaults: probabilities of a copy, 0 to 1, and for `lookalike` a
@@ -593,6 +677,57 @@ class Versions(TypedDict):
     touchstone: str
     """
     Version of the program.
+    """
+
+
+class Webhook(TypedDict):
+    """
+    A receiver of events, without its secret.
+    """
+
+    created_at: str
+    """
+    When it was made.
+    """
+    created_by: str
+    """
+    Id of the key that made it.
+    """
+    disabled: NotRequired[str | None]
+    """
+    Why nothing is sent any more; absent while events are sent.
+    """
+    id: str
+    """
+    Its id, `whk_` and a UUID.
+    """
+    types: NotRequired[list[EventType]]
+    """
+    The types that are sent; absent for all.
+    """
+    url: str
+    """
+    The address to which events are sent.
+    """
+
+
+class WebhookRequest(TypedDict):
+    """
+    A new webhook.
+    """
+
+    after: NotRequired[int | None]
+    """
+    Position in the list of events after which to begin, 0 for the first event; events from now on if absent.
+    """
+    types: NotRequired[list[EventType]]
+    """
+    The types to send; all, also future ones, if absent.
+    """
+    url: str
+    """
+    The address to send events to: `https://HOST/PATH`, at most 2,048 characters, on one of the hosts in the
+    service's settings.
     """
 
 
@@ -683,7 +818,7 @@ class Case(TypedDict):
 
     action: str
     """
-    The check's action: `review` or `block`.
+    The action that the verdict asks for: `review` or `block`.
     """
     appeal: NotRequired[str | None]
     """
@@ -707,7 +842,7 @@ class Case(TypedDict):
     """
     created_at: str
     """
-    When the check was answered.
+    When the case was opened: when the check was answered, or when a lookback found it later.
     """
     decided_at: NotRequired[str | None]
     """
@@ -765,7 +900,7 @@ class Case(TypedDict):
     """
     verdict: str
     """
-    The check's verdict.
+    The verdict: the check's, or that of the lookback that opened the case.
     """
 
 
@@ -815,25 +950,122 @@ class CertificateBody(TypedDict):
     versions: CertificateVersions
 
 
+class Counted(Webhook):
+    """
+    A webhook with the numbers of its deliveries.
+    """
+
+    dead: int
+    """
+    Events that nobody sends again unless asked.
+    """
+    delivered: int
+    """
+    Events that were delivered in the last 30 days.
+    """
+    waiting: int
+    """
+    Events that wait for an attempt.
+    """
+
+
+class Delivery(TypedDict):
+    """
+    One event for one webhook.
+    """
+
+    attempts: int
+    """
+    Number of attempts since it was made or was asked for again.
+    """
+    error: NotRequired[str | None]
+    """
+    Why the last attempt failed.
+    """
+    id: str
+    """
+    Its id, `msg_` and a UUID: the header `webhook-id` of every attempt.
+    """
+    next_at: NotRequired[str | None]
+    """
+    When the next attempt is due; absent unless it waits, and before the first attempt.
+    """
+    seq: int
+    """
+    The event's position, as in the list of events.
+    """
+    state: DeliveryState
+    """
+    Whether it waits, was delivered, or is dead.
+    """
+    status: NotRequired[int | None]
+    """
+    The HTTP status of the last answer, if there was one.
+    """
+    type: EventType
+    """
+    The event's type.
+    """
+    updated_at: str
+    """
+    When it last changed.
+    """
+    webhook_id: str
+    """
+    Id of the webhook.
+    """
+
+
+class DeliveryPage(TypedDict):
+    """
+    A page of deliveries.
+    """
+
+    deliveries: list[Delivery]
+    """
+    Newest event first.
+    """
+
+
 class Event(TypedDict):
     """
-    Something that happened to a case.
+    Something that happened.
     """
 
     at: str
     """
     When it happened.
     """
+    brand: NotRequired[str | None]
+    """
+    The brand.
+    """
     case: NotRequired[Case | None]
-    check_id: str
+    check_id: NotRequired[str | None]
     """
     Id of the check.
+    """
+    listing_id: NotRequired[str | None]
+    """
+    The marketplace's id of the listing.
+    """
+    notice_id: NotRequired[str | None]
+    """
+    Id of the notice.
+    """
+    reference_id: NotRequired[str | None]
+    """
+    Id of the reference.
+    """
+    seller_id: NotRequired[str | None]
+    """
+    The marketplace's id of the seller.
     """
     seq: int
     """
     Position, unique and ascending, with gaps. A reader that stores it notices events that it has already had.
     """
-    type: CaseEvent
+    type: EventType
     """
     What happened.
     """
@@ -932,6 +1164,29 @@ class Keys(TypedDict):
     """
 
 
+class LookedBack(TypedDict):
+    """
+    How a reference was found in a photo of an earlier check.
+    """
+
+    found_at: str
+    """
+    When it was found.
+    """
+    model: str
+    """
+    Name and checksum of the model.
+    """
+    scoring: str
+    """
+    Name of the model and checksum of the scoring artefact.
+    """
+    seen_in: SeenIn
+    """
+    What the reference was compared with.
+    """
+
+
 class LookupRequest(TypedDict):
     """
     A look-up by a reference's id.
@@ -1011,6 +1266,17 @@ class NewKey(ApiKey):
     key: str
     """
     The text to send as `Authorization: Bearer`.
+    """
+
+
+class NewWebhook(Webhook):
+    """
+    A new webhook. This is the only answer with its secret.
+    """
+
+    secret: str
+    """
+    The secret that verifies signatures: `whsec_` and 32 bytes in Base64.
     """
 
 
@@ -1145,6 +1411,7 @@ class PhotoAnswer(TypedDict):
     """
     Number of the photo in the request, from 0.
     """
+    looked_back: NotRequired[LookedBack | None]
     matches: list[Match]
     """
     The references that reach or nearly reach a threshold, highest probability first.
@@ -1455,6 +1722,17 @@ class StandingBody(TypedDict):
     waits_until: NotRequired[str | None]
     """
     Until when the brand waits, because bad figures ended its place; absent if it does not wait.
+    """
+
+
+class Webhooks(TypedDict):
+    """
+    All webhooks.
+    """
+
+    webhooks: list[Counted]
+    """
+    Oldest first.
     """
 
 
