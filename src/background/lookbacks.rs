@@ -27,7 +27,7 @@ pub struct LookbackWatch {
 }
 
 impl LookbackWatch {
-    /// Starts what is due. Returns at once; call it again every moment.
+    /// Starts what is due. Returns at once; call it repeatedly.
     pub fn tick(self: &Arc<Self>, screener: &Screener) {
         if let Err(error) = self.flush(screener) {
             tracing::error!(%error, "remembered photos stay in the database: they cannot be moved into the memory");
@@ -35,11 +35,11 @@ impl LookbackWatch {
         match screener.gallery.follow_lookbacks(Timestamp::now()) {
             Ok(false) => {}
             Ok(true) => self.start(screener),
-            Err(error) => tracing::error!(%error, "references cannot be noted for a lookback"),
+            Err(error) => tracing::error!(%error, "new references cannot be recorded for lookbacks"),
         }
     }
 
-    /// Ends the running lookback after the segment in work; the next start resumes it.
+    /// Ends the running lookback after the current segment; the next start resumes it.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
     }

@@ -414,7 +414,7 @@ pub struct LookbackArgs {
     /// Search for all active fake references of this brand
     #[arg(long)]
     pub brand: Option<BrandId>,
-    /// Only checks since this day or time, in UTC
+    /// Search only checks since this day or time, in UTC
     #[arg(long, value_name = "DATE", value_parser = super::lookback::since)]
     pub since: Option<i64>,
     /// Report what would be found; open no case

@@ -40,7 +40,7 @@ pub(super) fn lookback(config: &Config, args: &LookbackArgs) -> Result<Exit, Fai
 /// Keys of the references to search for.
 fn keys(gallery: &Gallery, args: &LookbackArgs) -> Result<Vec<u64>, Failure> {
     if let Some(id) = &args.reference {
-        let found = gallery.find(id)?.ok_or_else(|| Failure::Declined(format!("there is no reference {id}")))?;
+        let found = gallery.find(id)?.ok_or_else(|| Failure::Declined(format!("there is no reference {id}; `touchstone lookup` and the console show ids")))?;
         let polarity = found.claim.polarity;
         if found.state != ReferenceState::Active || polarity != Polarity::Fake || found.kind() != Kind::Photo {
             let what = format!("{} {polarity} {}", found.state.as_str(), found.kind().as_str());

@@ -339,11 +339,15 @@ fn together(view: &CaseView) -> Markup {
             input type="hidden" name="asked" value="1";
             label.check {
                 input type="checkbox" name="together" value="1" checked[!view.many_photos];
-                @if view.many_photos { "Decide as counterfeit in " (others) " other listings too" }
-                @else { "Decide " (others) " other listings with this photo likewise" }
+                @if view.many_photos { "Decide " (counted(others)) " as counterfeit, too" }
+                @else { "Make the same decision for " (counted(others)) " with this photo" }
             }
         }
     }
+}
+
+fn counted(others: usize) -> String {
+    if others == 1 { "one other listing".to_owned() } else { format!("{others} other listings") }
 }
 
 fn same_question(show: &CasePage<'_>) -> Markup {

@@ -32,7 +32,7 @@ pub enum EventType {
     #[serde(rename = "appeal.decided")]
     #[strum(serialize = "appeal.decided")]
     AppealDecided,
-    /// The decision no longer holds: it was undone, or the decision that it followed fell.
+    /// The decision no longer holds: it was undone, or the decision that it followed no longer holds.
     #[serde(rename = "check.reopened")]
     #[strum(serialize = "check.reopened")]
     CheckReopened,
@@ -45,17 +45,21 @@ pub enum EventType {
     #[strum(serialize = "listing.takedown_requested")]
     TakedownRequested,
     /// The marketplace has not answered a request whose deadline is near.
-    #[serde(rename = "listing.takedown_overdue")]
-    #[strum(serialize = "listing.takedown_overdue")]
-    TakedownOverdue,
+    #[serde(rename = "listing.takedown_reminded")]
+    #[strum(serialize = "listing.takedown_reminded")]
+    TakedownReminded,
     /// A request to take a listing down no longer holds.
     #[serde(rename = "listing.takedown_withdrawn")]
     #[strum(serialize = "listing.takedown_withdrawn")]
     TakedownWithdrawn,
-    /// The decision behind a removal fell: the marketplace is asked to show the listing again.
+    /// The reason for a removal no longer holds: the marketplace is asked to show the listing again.
     #[serde(rename = "listing.restore_requested")]
     #[strum(serialize = "listing.restore_requested")]
     RestoreRequested,
+    /// A listing that was taken down may be shown again: the marketplace said so, or a moderator granted a counter-notice.
+    #[serde(rename = "listing.restored")]
+    #[strum(serialize = "listing.restored")]
+    Restored,
     /// A reference takes no part in checks until somebody enables it again.
     #[serde(rename = "reference.quarantined")]
     #[strum(serialize = "reference.quarantined")]

@@ -42,7 +42,7 @@ impl Default for TakedownOptions {
 /// How a brand's notices were answered within [`STANDING_DAYS`], counted in listings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TakedownRecord {
-    /// Listings that were answered: removed, restored, refused by the marketplace or rejected by a moderator.
+    /// Listings that were answered: removed, countered, restored, refused by the marketplace, or rejected by a moderator.
     pub answered: u64,
     /// Listings that were removed and not restored: successful takedowns.
     pub removed: u64,

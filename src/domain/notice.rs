@@ -28,7 +28,7 @@ pub enum NoticeState {
     Countered,
     /// The listing was taken down and is shown again.
     Restored,
-    /// The request no longer holds: its decision fell, or the brand took the notice back.
+    /// The request no longer holds: nor does its decision, or the brand took the notice back.
     Withdrawn,
 }
 
@@ -71,7 +71,7 @@ const TRANSITIONS: &[(NoticeState, NoticeState, &[Party])] = &[
     (Countered, Restored, &[Party::Marketplace, Party::Moderator]),
 ];
 
-/// Whether a party may bring about a state in notices of this source: requests of moderation stand and fall with their
+/// Whether a party may change a listing to a state in notices of this source: requests of moderation stand and fall with their
 /// case, and a notice that a brand filed is the brand's to take back.
 fn is_theirs(to: NoticeState, source: NoticeSource, party: Party) -> bool {
     match (source, party) {

@@ -103,7 +103,7 @@ impl HostRules {
             return Some(format!("its scheme is {}, expected https", url.scheme()));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Some("it names a user; such URLs are not used".to_owned());
+            return Some("it contains a user name; remove it".to_owned());
         }
         let host = url.host_str().unwrap_or_default();
         if !self.hosts.iter().any(|allowed| fits(allowed, host)) {

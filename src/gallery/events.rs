@@ -67,7 +67,7 @@ struct Rule {
 
 use EventType::{
     AppealDecided, CertificateEnded, CheckDecided, CheckReopened, FoundByLookback, ReferenceQuarantined,
-    RestoreRequested, TakedownOverdue, TakedownRequested, TakedownWithdrawn,
+    RestoreRequested, Restored, TakedownReminded, TakedownRequested, TakedownWithdrawn,
 };
 
 const RULES: &[Rule] = &[
@@ -89,8 +89,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         action: "remind-takedown",
-        types: &[TakedownOverdue],
-        told: |_, _| Some(TakedownOverdue),
+        types: &[TakedownReminded],
+        told: |_, _| Some(TakedownReminded),
         about: about_notice,
     },
     Rule { action: "withdraw-notice", types: &[TakedownWithdrawn], told: withdrawn, about: about_notice },
@@ -101,6 +101,7 @@ const RULES: &[Rule] = &[
         told: |_, _| Some(RestoreRequested),
         about: about_notice,
     },
+    Rule { action: "restore-listing", types: &[Restored], told: |_, _| Some(Restored), about: about_notice },
     Rule {
         action: "quarantine",
         types: &[ReferenceQuarantined],

@@ -21,7 +21,7 @@ const SETTLED: i64 = 120;
 /// The actor of cases that a lookback opens.
 pub(super) const LOOKBACK: &str = "lookback";
 
-/// References to search the memory for, which are equally far.
+/// References to search the memory for, whose searches have the same progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LookbackWork {
     /// The references' keys.
@@ -110,7 +110,7 @@ impl Gallery {
         self.write(|transaction| ask(transaction, key, since, now.as_second()))
     }
 
-    /// The references that are due and equally far, at most `most`; `None` when nothing is due.
+    /// The references that are due and have the same progress, at most `most`; `None` when nothing is due.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -235,8 +235,7 @@ impl Gallery {
         })
     }
 
-    /// For each reference, the gallery's revision since which it is as it is now: checks at that revision or a later one
-    /// knew it.
+    /// For each reference, the gallery's revision at which it last changed: checks at that revision or a later one knew it.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -280,7 +279,7 @@ fn effects(case: Option<Case>) -> Effects {
     case.as_ref().map(Effects::of_case).unwrap_or_default()
 }
 
-/// A decision that does not restrict the listing was made without the new reference.
+/// Opens a decided case again unless its decision restricts the listing: it was made without the new reference.
 fn reopen(transaction: &Writing<'_>, case: &Case) -> rusqlite::Result<()> {
     let stands = case.status != CaseStatus::Decided || case.decision.is_some_and(Decision::restricts);
     if stands { Ok(()) } else { overwrite_case(transaction, &case.reopened()) }

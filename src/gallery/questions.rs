@@ -69,7 +69,7 @@ impl Gallery {
     }
 }
 
-/// The question of a case about one photo and one reference.
+/// The key of the question of a case about one photo and one reference.
 pub(super) fn question(photo: Option<Sha256>, reference: Option<&str>) -> Option<String> {
     Some(format!("{}:{}", photo?, reference?))
 }
@@ -91,7 +91,7 @@ pub(super) fn ask_together(transaction: &Writing<'_>, key: u64, reference: &str)
         .map(drop)
 }
 
-/// Decides open cases as another one, unless somebody else has claimed them meanwhile.
+/// Makes the same decision in open cases, unless somebody else has claimed them meanwhile.
 pub(super) fn follow(
     transaction: &Writing<'_>,
     options: &TakedownOptions,

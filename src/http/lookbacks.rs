@@ -1,4 +1,4 @@
-//! How far the searches for a brand's newer references in earlier checks are.
+//! The progress of the searches of earlier checks for a brand's newer references.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(super) struct LookbackList {
 
 /// List the searches of earlier checks for a brand's fake references.
 ///
-/// When a fake reference is added or released from quarantine, touchstone searches the photos of earlier checks for it
+/// When a fake reference is added, enabled or released from quarantine, touchstone searches the photos of earlier checks for it
 /// and opens a case for each listing that it finds. References that are no longer active are not listed.
 #[utoipa::path(
     get, path = "/v1/brands/{brand}/lookbacks", operation_id = "list_lookbacks", tag = "references",

@@ -139,7 +139,7 @@ impl Serving {
         }
         match parts.screener.gallery.follow_up_takedowns(jiff::Timestamp::now()) {
             Ok(0) => {}
-            Ok(reminded) => tracing::info!(reminded, "takedown requests have no answer yet"),
+            Ok(reminded) => tracing::info!(reminded, "reminded the marketplace of takedown requests without an answer"),
             Err(error) => tracing::error!(%error, "takedown requests could not be followed up"),
         }
         if let Err(error) = parts.screener.gallery.sweep_deliveries(jiff::Timestamp::now()) {

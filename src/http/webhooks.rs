@@ -87,7 +87,7 @@ fn wanted_types(names: &[String]) -> Result<Vec<EventType>, Problem> {
     types.sort_unstable();
     types.dedup();
     if types.is_empty() {
-        let detail = "types is empty, expected at least one type; leave it out to receive all";
+        let detail = "types is empty, expected at least one type; leave types out to receive all types";
         return Err(Problem::invalid("types-empty", detail));
     }
     Ok(types)
@@ -141,7 +141,7 @@ struct TestData {
     webhook_id: String,
 }
 
-/// Send a `webhook.test` event now, once, and tell what the receiver answered.
+/// Send a `webhook.test` event now, once, and return what the receiver answered.
 ///
 /// A disabled webhook is tested as well, and stays disabled.
 #[utoipa::path(

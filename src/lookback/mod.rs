@@ -2,8 +2,8 @@
 //! listings that it finds.
 //!
 //! A reference is searched for twice: at once in the whole memory, and once more, after two minutes, in the checks that
-//! ran while it was added. How far a search is stands in the database after each segment, so that it resumes where it
-//! was stopped; a finding is stored once.
+//! ran while it was added. The database records a search's progress after each segment, so that it resumes where it was
+//! stopped; a finding is stored once.
 
 mod query;
 
@@ -26,7 +26,7 @@ use query::Query;
 /// Most references that are searched for in one walk through the memory.
 const TOGETHER: usize = 64;
 /// Most photos of one segment that are judged; a reference that is in more of them is no use as evidence.
-const MOST_HITS: usize = 10_000;
+const MOST_CANDIDATES: usize = 10_000;
 
 /// Why a lookback stopped. It can be run again.
 #[derive(Debug, Error)]
@@ -50,7 +50,7 @@ pub enum LookbackError {
 
 /// A remembered photo in which references may be.
 #[derive(Debug, Clone)]
-pub struct Hit {
+pub struct PossibleCopy {
     check_id: String,
     photo: u32,
     sha256: Sha256,
@@ -92,7 +92,7 @@ pub struct Tally {
 pub struct Searcher<'a> {
     screener: &'a Screener,
     memory: Memory,
-    /// Becomes true when the search is to stop after the segment in work.
+    /// Becomes true when the search is to stop after the current segment.
     stop: &'a AtomicBool,
 }
 
@@ -131,12 +131,12 @@ impl<'a> Searcher<'a> {
         let mut query = Query::new(self.screener, keys)?;
         let mut after = None;
         while let Some(segment) = self.next(after, since)? {
-            let hits = self.search(&mut query, &segment, since)?;
+            let possible = self.search(&mut query, &segment, since)?;
             tally.photos += segment.photos;
-            for hit in hits {
+            for copy in possible {
                 tally.judged += 1;
-                let Some((answer, later)) = self.judge(&hit)? else { continue };
-                if let Some(found) = located(&answer, &hit, &later) {
+                let Some((answer, later)) = self.judge(&copy)? else { continue };
+                if let Some(found) = located(&answer, &copy, &later) {
                     tally.found += 1;
                     see(found);
                 }
@@ -159,10 +159,10 @@ impl<'a> Searcher<'a> {
             if self.stop.load(Ordering::Acquire) {
                 return Ok(false);
             }
-            let hits = self.search(&mut query, &segment, work.since)?;
-            for hit in &hits {
+            let possible = self.search(&mut query, &segment, work.since)?;
+            for copy in &possible {
                 tally.judged += 1;
-                if let Some(found) = self.settle(hit)? {
+                if let Some(found) = self.settle(copy)? {
                     tally.found += 1;
                     see(found);
                 }
@@ -182,56 +182,56 @@ impl<'a> Searcher<'a> {
         Ok(next.filter(|segment| (segment.day + 1).saturating_mul(86_400) > since))
     }
 
-    fn search(&self, query: &mut Query, segment: &MemorySegment, since: i64) -> Result<Vec<Hit>, LookbackError> {
+    fn search(&self, query: &mut Query, segment: &MemorySegment, since: i64) -> Result<Vec<PossibleCopy>, LookbackError> {
         query.prepare(self.screener, segment)?;
-        let (query, hits) = (&*query, Mutex::new(Vec::new()));
+        let (query, possible) = (&*query, Mutex::new(Vec::new()));
         self.memory.visit(segment, since, &|photos| {
-            let found: Vec<Hit> = photos
+            let found: Vec<PossibleCopy> = photos
                 .iter()
                 .filter(|photo| photo.at >= since)
-                .filter_map(|photo| query.hit(self.screener, photo))
+                .filter_map(|photo| query.possible_copy(self.screener, photo))
                 .collect();
             if !found.is_empty() {
-                hits.lock().extend(found);
+                possible.lock().extend(found);
             }
         })?;
-        let mut hits = hits.into_inner();
-        if hits.len() > MOST_HITS {
+        let mut possible = possible.into_inner();
+        if possible.len() > MOST_CANDIDATES {
             tracing::warn!(
-                hits = hits.len(),
-                "a lookback finds too many photos; only the first {MOST_HITS} of a segment are judged"
+                possible = possible.len(),
+                "a lookback found too many candidates; only the first {MOST_CANDIDATES} in a segment are judged"
             );
         }
-        hits.sort_by(|a, b| (&a.check_id, a.photo).cmp(&(&b.check_id, b.photo)));
-        hits.truncate(MOST_HITS);
-        Ok(hits)
+        possible.sort_by(|a, b| (&a.check_id, a.photo).cmp(&(&b.check_id, b.photo)));
+        possible.truncate(MOST_CANDIDATES);
+        Ok(possible)
     }
 
-    /// Judges a hit; `None` if nothing is found in it, or its check was deleted.
-    fn judge(&self, hit: &Hit) -> Result<Option<(CheckAnswer, PhotoAnswer)>, LookbackError> {
-        let Some(saved) = self.screener.gallery.check(&hit.check_id)? else { return Ok(None) };
+    /// Judges a possible copy; `None` if nothing is found in it, or its check was deleted.
+    fn judge(&self, copy: &PossibleCopy) -> Result<Option<(CheckAnswer, PhotoAnswer)>, LookbackError> {
+        let Some(saved) = self.screener.gallery.check(&copy.check_id)? else { return Ok(None) };
         let answer: CheckAnswer = serde_json::from_str(&saved.answer)?;
-        let later = self.screener.recall(&answer, hit.photo as usize, &hit.trace, &hit.recalled)?;
+        let later = self.screener.recall(&answer, copy.photo as usize, &copy.trace, &copy.recalled)?;
         Ok(later.map(|later| (answer, later)))
     }
 
-    /// Judges a hit and stores what is found; `None` if that is nothing new.
-    fn settle(&self, hit: &Hit) -> Result<Option<Located>, LookbackError> {
+    /// Judges a possible copy and stores what is found; `None` if that is nothing new.
+    fn settle(&self, copy: &PossibleCopy) -> Result<Option<Located>, LookbackError> {
         let gallery = &self.screener.gallery;
-        let Some((answer, later)) = self.judge(hit)? else { return Ok(None) };
+        let Some((answer, later)) = self.judge(copy)? else { return Ok(None) };
         let Some(near) = later.lead() else { return Ok(None) };
         let Some(reference) = gallery.find(&near.reference_id)? else { return Ok(None) };
         let text = serde_json::to_string(&later)?;
         let finding = NewFinding {
-            check_id: &hit.check_id,
-            photo: hit.photo,
+            check_id: &copy.check_id,
+            photo: copy.photo,
             key: reference.key,
             answer: &text,
             action: later.action.as_str(),
             case: NewCase {
                 verdict: later.verdict.as_str(),
                 lead: Some((&near.brand, near.polarity, &near.reference_id, near.probability.map_or(0.5, f64::from))),
-                photo: Some(hit.sha256),
+                photo: Some(copy.sha256),
                 precedent: None,
             },
         };
@@ -239,19 +239,19 @@ impl<'a> Searcher<'a> {
             FoundLater::Known | FoundLater::Gone => Ok(None),
             FoundLater::Opened | FoundLater::Added => {
                 telemetry::found_later();
-                Ok(located(&answer, hit, &later))
+                Ok(located(&answer, copy, &later))
             }
         }
     }
 }
 
-fn located(answer: &CheckAnswer, hit: &Hit, later: &PhotoAnswer) -> Option<Located> {
+fn located(answer: &CheckAnswer, copy: &PossibleCopy, later: &PhotoAnswer) -> Option<Located> {
     let near = later.lead()?;
     Some(Located {
-        check_id: hit.check_id.clone(),
+        check_id: copy.check_id.clone(),
         listing_id: answer.listing.listing_id.clone(),
         seller_id: answer.listing.seller_id.clone(),
-        photo: hit.photo,
+        photo: copy.photo,
         reference_id: near.reference_id.clone(),
         probability: near.probability.unwrap_or_default(),
         verified: later.looked_back.as_ref().is_some_and(|looked| looked.seen_in == SeenIn::Photo),

@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 
-use super::Hit;
-use super::LookbackError;
+use super::{LookbackError, PossibleCopy};
 use crate::domain::{Kind, Reference};
 use crate::embed::{Embedding, RoundedEmbedding};
 use crate::enrolment::features;
@@ -19,9 +18,9 @@ const VOTED: f32 = 3.0;
 /// References, prepared for a walk through the memory.
 pub(super) struct Query {
     references: Vec<Reference>,
-    /// The gallery's revision since which each is as it is now.
+    /// The gallery's revision at which each last changed.
     revisions: HashMap<u64, u64>,
-    /// The references' embeddings by the model of the segment in work.
+    /// The references' embeddings by the model of the current segment.
     embeddings: Vec<Option<RoundedEmbedding>>,
     /// That model.
     model: String,
@@ -60,7 +59,7 @@ impl Query {
     }
 
     /// The references that a photo may show; `None` if there are none.
-    pub(super) fn hit(&self, screener: &Screener, photo: &Remembered<'_>) -> Option<Hit> {
+    pub(super) fn possible_copy(&self, screener: &Screener, photo: &Remembered<'_>) -> Option<PossibleCopy> {
         let embedding = photo.embedding();
         let words = screener.vocabulary.from_bytes(photo.words).unwrap_or_default();
         let probes: Vec<_> = words.iter().map(|word| vec![*word]).collect();
@@ -86,7 +85,7 @@ impl Query {
         let trace = Trace { embedding: embedding.restored().ok()?, words };
         let worth = |one: &Recalled| screener.is_worth_recalling(sha256, one, &trace);
         let recalled: Vec<Recalled> = recalled.into_iter().filter(worth).collect();
-        (!recalled.is_empty()).then(|| Hit {
+        (!recalled.is_empty()).then(|| PossibleCopy {
             check_id: photo.check_id.to_owned(),
             photo: photo.photo,
             sha256,

@@ -19,7 +19,7 @@ pub struct Remembered<'a> {
     pub at: i64,
     /// The embedding's numbers are those of `embedding`, times this.
     pub scale: f32,
-    /// Signed bytes, one a dimension.
+    /// Signed bytes, one per dimension.
     pub embedding: &'a [u8],
     /// Visual words, eight bytes each, strongest keypoint first.
     pub words: &'a [u8],

@@ -8,7 +8,7 @@ use super::{Memory, MemoryError, Remembered};
 use crate::gallery::MemorySegment;
 
 impl Memory {
-    /// The newest segment before a day and a place; without one, the newest of all.
+    /// The newest segment before a position, a day and a place; without one, the newest of all.
     ///
     /// # Errors
     /// When the database cannot be read.

@@ -53,8 +53,8 @@ impl<'a> SegmentFile<'a> {
         Self { gallery, path }
     }
 
-    /// Appends a block after the committed bytes and syncs it. Returns the new length. What a crash left after the
-    /// committed bytes is overwritten.
+    /// Appends a block after the committed bytes and syncs it. Returns the new length. Bytes that a crash left after the
+    /// committed ones are overwritten.
     pub(super) fn append(&self, segment: &MemorySegment, records: &[&[u8]]) -> Result<u64, MemoryError> {
         let write = || -> io::Result<u64> {
             let mut options = File::options();
@@ -114,7 +114,7 @@ impl<'a> SegmentFile<'a> {
                 let mut content = vec![0; head.length];
                 file.read_exact(&mut content)?;
                 if crc32fast::hash(&content) != head.crc {
-                    return Err(damaged("a block does not have its checksum"));
+                    return Err(damaged("a block does not match its checksum"));
                 }
                 take(self.gallery.unsealed(KIND, sum(segment.id), content)?)?;
             }

@@ -99,7 +99,7 @@ pub enum DeskError {
     #[error("no listing of notice {0} is in a state that allows this")]
     NothingToChange(String),
     /// The act needs a reason.
-    #[error("the reason is empty; write it")]
+    #[error("the reason is empty; write one")]
     NoReason,
     /// No stored photo has this SHA-256.
     #[error("no photo with the sha256 {0} is stored; send it again")]

@@ -172,19 +172,19 @@ fn upon<'a>(case: &Case, notices: &'a [(Notice, NoticeListing)]) -> Option<&'a N
 fn initiative(case: &Case, notices: &[(Notice, NoticeListing)]) -> String {
     match upon(case, notices) {
         Some(notice) => format!(
-            "This was done upon a notice (Article 16) of the brand {}: {}, received at {}.",
+            "The decision was made upon a notice (Article 16) by the brand {}: {}, received on {}.",
             notice.brand.as_deref().unwrap_or("concerned"),
             notice.id,
             notice.created_at.strftime("%Y-%m-%d %H:%M UTC")
         ),
-        None => "This was done on the marketplace's own initiative, not upon a notice.".to_owned(),
+        None => "The decision was made on the marketplace's own initiative, not upon a notice.".to_owned(),
     }
 }
 
 fn facts(case: &Case, answer: &CheckAnswer, notices: &[(Notice, NoticeListing)]) -> Vec<String> {
     let own = looked_at(case, answer);
     let mut facts = vec![format!(
-        "The photos of the listing were compared with images that the brand {} has supplied. {}",
+        "The photos of the listing were compared with photos that the brand {} has supplied. {}",
         own.map(|(_, near)| near.brand.as_str()).or(case.brand.as_deref()).unwrap_or("concerned"),
         initiative(case, notices)
     )];

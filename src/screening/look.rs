@@ -400,7 +400,7 @@ fn bound_by_looks(held: &mut [Held], polarity: Polarity) {
 }
 
 impl Examination {
-    /// The examination of a photo of which only a trace is left.
+    /// The examination of a photo of which only the trace remains.
     pub(super) fn remembered(trace: Trace, held: Vec<Held>) -> Self {
         Self { trace, held, views: 0, looked: false, further: Duration::ZERO }
     }

@@ -23,13 +23,13 @@ pub struct Recalled {
     pub votes: f32,
     /// Whether the photo is the reference's file.
     pub same_file: bool,
-    /// The gallery's revision since which the reference is as it is now.
+    /// The gallery's revision at which the reference last changed.
     pub revision: u64,
 }
 
 /// Weights of the log-odds that a remembered photo is a copy: of its normalised similarity, and of the logarithm of one
 /// more than its votes. Fitted to edited copies among photos of other goods; the bias is two lower than fitted, for a
-/// memory in which nearly every photo is none. Figures: docs/LOOKBACK.md.
+/// memory in which nearly every photo is no copy. Figures: docs/LOOKBACK.md.
 const BIAS: f64 = -7.2;
 const SIMILARITY: f64 = 17.5;
 const VOTES: f64 = 3.0;
@@ -38,7 +38,7 @@ const SAME_FILE: f64 = 12.0;
 /// The least log-odds that are worth judging: lower where the photo itself is stored and can be verified.
 const WORTH_JUDGING: f64 = -1.0;
 const WORTH_VERIFYING: f64 = -4.0;
-/// Quality of a photo of which nobody knows it.
+/// The quality assumed for a photo that is not stored.
 const UNKNOWN_QUALITY: u8 = 100;
 
 impl Screener {
@@ -126,7 +126,7 @@ impl Screener {
         Ok(PhotoAnswer { matches, settled: Vec::new(), ..named })
     }
 
-    /// Says that and how the reference was found later.
+    /// Records when and how the reference was found.
     fn noted(&self, before: &PhotoAnswer, mut after: PhotoAnswer, seen_in: SeenIn) -> PhotoAnswer {
         after.reasons.push(ReasonText::from(Reason::FoundByLookback));
         if seen_in == SeenIn::Memory {
@@ -143,7 +143,7 @@ impl Screener {
     }
 }
 
-/// Whether a check had the reference before it: then its answer stands.
+/// Whether a check already knew the reference; if it did, its answer stands.
 fn knew(answer: &CheckAnswer, photo: &PhotoAnswer, revision: u64, reference: &str) -> bool {
     let applied = answer.versions.index.split_once('+').and_then(|(_, revision)| revision.parse::<u64>().ok());
     applied.is_some_and(|applied| applied >= revision)

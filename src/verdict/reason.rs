@@ -138,9 +138,9 @@ impl Reason {
                 "A person has already decided about this photo and a reference, which was left out."
             }
             Self::FramesNotJudged => "Other frames of the animation differ and were not judged, so a person decides.",
-            Self::FoundByLookback => "The reference was added after the check, and found when the memory was searched.",
+            Self::FoundByLookback => "The reference was added after the check; a lookback found it in the photo.",
             Self::PhotoNotStored => {
-                "The photo is not stored, so only its embedding and some of its keypoints were compared; send it again for a look at it."
+                "The photo is not stored, so only its embedding and some of its keypoints were compared. Send the photo again to have it verified."
             }
             Self::PhotoBroken => "The photo could not be decoded.",
             Self::ModelFailed => "The photo could not be judged because the model failed.",

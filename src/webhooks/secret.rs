@@ -16,7 +16,7 @@ pub struct Secret(Vec<u8>);
 
 /// The text is not a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("this is not a webhook's secret; expected whsec_ and 24 to 64 bytes in Base64")]
+#[error("this is not a webhook's secret, expected whsec_ and 24 to 64 bytes in Base64")]
 pub struct SecretFault;
 
 impl Secret {
@@ -62,7 +62,7 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Never the bytes.
+/// Does not print the bytes.
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")

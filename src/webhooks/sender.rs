@@ -154,7 +154,7 @@ async fn read(mut answer: reqwest::Response) -> Answered {
         body.extend_from_slice(&chunk);
     }
     body.truncate(MAX_ANSWER);
-    let error = (!status.is_success()).then(|| format!("the receiver answers {status}, expected 200 to 299"));
+    let error = (!status.is_success()).then(|| format!("the receiver answered {status}, expected 200 to 299"));
     Answered { status: Some(status.as_u16()), body: String::from_utf8_lossy(&body).into_owned(), error }
 }
 

@@ -23,4 +23,5 @@ mod privacy;
 mod references;
 mod signals;
 mod system;
+mod takedown;
 mod webhooks;

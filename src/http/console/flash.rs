@@ -44,7 +44,7 @@ impl Flash {
             Self::QuarantineUndone => "The reference takes part in checks again.",
             Self::AddedUndone => "The added reference is deleted again.",
             Self::NothingFree => "No case with these filters is free.",
-            Self::NoticeChanged => "The notice is changed; its history says how.",
+            Self::NoticeChanged => "The notice was changed; its history shows how.",
             Self::SentAgain => "The event will be sent again at once.",
         }
     }

@@ -154,7 +154,7 @@ pub(in crate::http) struct NoticeListingBody {
     reminded_at: Option<Timestamp>,
     /// Whether a moderator has seen it.
     reviewed: bool,
-    /// Whether the removed listing should be shown again: the decision behind the request fell.
+    /// Whether the removed listing should be shown again: the reason for the removal no longer holds.
     restore_asked: bool,
     /// When the state last changed.
     #[schema(value_type = String, format = DateTime)]
