@@ -149,6 +149,10 @@ pub fn run(
                     if stop.load(Ordering::Acquire) {
                         continue;
                     }
+                    // References that were added since the run began.
+                    if let Err(error) = screener.library.refresh() {
+                        tracing::warn!(%error, "newer references are not applied yet");
+                    }
                     match answer(plan, stores, screener, listed).and_then(|answer| tell(&answer).map(|()| answer)) {
                         Ok(answer) => totals.lock().count(&answer),
                         Err(error) => fail(error),

@@ -48,7 +48,7 @@ impl LookbackWatch {
         let mut flushed = self.flushed.lock();
         if flushed.is_none_or(|last| last.elapsed() >= FLUSH) {
             *flushed = Some(Instant::now());
-            Memory::of(&screener.gallery).flush()?;
+            Memory::of(&screener.gallery).try_flush()?;
         }
         Ok(())
     }
@@ -60,7 +60,7 @@ impl LookbackWatch {
         }
         let (watch, screener) = (Arc::clone(self), screener.clone());
         thread::spawn(move || {
-            let done = Searcher::new(&screener, &watch.stop).run_due(false, &mut |_| {});
+            let done = Searcher::new(&screener, &watch.stop).run_due(&mut |_| {});
             match done {
                 Ok(tally) => tracing::info!(photos = tally.photos, found = tally.found, "a lookback ended"),
                 Err(error) => {

@@ -31,7 +31,9 @@ pub(super) fn lookback(config: &Config, args: &LookbackArgs) -> Result<Exit, Fai
         // References that nobody has asked for yet are due as well.
         gallery.follow_lookbacks(now)?;
         keys.iter().try_for_each(|key| gallery.ask_lookback(*key, args.since.unwrap_or(0), now))?;
-        searcher.run_due(true, &mut see)?
+        let tally = searcher.run_due(&mut see)?;
+        // A service may have run some of them meanwhile.
+        Tally { found: gallery.found_for(&keys)?, ..tally }
     };
     ended(tally, keys.len(), args);
     Ok(Exit::Done)
@@ -40,7 +42,9 @@ pub(super) fn lookback(config: &Config, args: &LookbackArgs) -> Result<Exit, Fai
 /// Keys of the references to search for.
 fn keys(gallery: &Gallery, args: &LookbackArgs) -> Result<Vec<u64>, Failure> {
     if let Some(id) = &args.reference {
-        let found = gallery.find(id)?.ok_or_else(|| Failure::Declined(format!("there is no reference {id}; `touchstone lookup` and the console show ids")))?;
+        let found = gallery.find(id)?.ok_or_else(|| {
+            Failure::Declined(format!("there is no reference {id}; `touchstone lookup` and the console show ids"))
+        })?;
         let polarity = found.claim.polarity;
         if found.state != ReferenceState::Active || polarity != Polarity::Fake || found.kind() != Kind::Photo {
             let what = format!("{} {polarity} {}", found.state.as_str(), found.kind().as_str());

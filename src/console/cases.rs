@@ -333,31 +333,32 @@ pub fn near(groups: &[(&str, Vec<Near>)]) -> Markup {
 
 /// Lets the moderator decide the other cases with the same question likewise.
 fn together(view: &CaseView) -> Markup {
-    let others = view.alike.len();
+    let (others, many_photos) = (view.alike.count, view.alike.is_about_many_photos());
     html! {
-        @if others > 0 {
-            input type="hidden" name="asked" value="1";
+        @if let Some(question) = view.alike.key.as_ref().filter(|_| others > 0) {
+            input type="hidden" name="question" value=(question);
+            input type="hidden" name="others" value=(others);
             label.check {
-                input type="checkbox" name="together" value="1" checked[!view.many_photos];
-                @if view.many_photos { "Decide " (counted(others)) " as counterfeit, too" }
+                input type="checkbox" name="together" value="1" checked[!many_photos];
+                @if many_photos { "Decide " (counted(others)) " as counterfeit, too" }
                 @else { "Make the same decision for " (counted(others)) " with this photo" }
             }
         }
     }
 }
 
-fn counted(others: usize) -> String {
+fn counted(others: u64) -> String {
     if others == 1 { "one other listing".to_owned() } else { format!("{others} other listings") }
 }
 
 fn same_question(show: &CasePage<'_>) -> Markup {
-    let CaseView { case, alike, many_photos, .. } = show.view;
+    let CaseView { case, alike, .. } = show.view;
     html! {
-        @if !alike.is_empty() {
+        @if alike.count > 0 {
             section {
-                h2 { @if *many_photos { "Other photos in which this reference was found" } @else { "Other listings with this photo" } }
+                h2 { @if alike.is_about_many_photos() { "Other photos in which this reference was found" } @else { "Other listings with this photo" } }
                 ol.plain {
-                    @for other in alike {
+                    @for other in &alike.cases {
                         li {
                             a href=(format!("/console/cases/{}", other.check_id)) { @if let Some(listing) = &other.listing_id { "listing " (visible(listing)) } @else { (words(&other.verdict)) } }
                             @if let Some(seller) = &other.seller_id { ", seller " (visible(seller)) }
@@ -365,6 +366,7 @@ fn same_question(show: &CasePage<'_>) -> Markup {
                         }
                     }
                 }
+                @if alike.count > alike.cases.len() as u64 { p.note { "and " (alike.count - alike.cases.len() as u64) " more" } }
                 form method="post" action=(format!("/console/cases/{}/apart", case.check_id)) { (hidden(show)) button.quiet { "Decide this case by itself" } }
             }
         }

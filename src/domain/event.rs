@@ -59,7 +59,7 @@ pub enum EventType {
     /// A listing that was taken down may be shown again: the marketplace said so, or a moderator granted a counter-notice.
     #[serde(rename = "listing.restored")]
     #[strum(serialize = "listing.restored")]
-    Restored,
+    ListingRestored,
     /// A reference takes no part in checks until somebody enables it again.
     #[serde(rename = "reference.quarantined")]
     #[strum(serialize = "reference.quarantined")]

@@ -64,7 +64,8 @@ const TRANSITIONS: &[(NoticeState, NoticeState, &[Party])] = &[
     (Acknowledged, Rejected, &[Party::Moderator]),
     (Acknowledged, Withdrawn, &[Party::Moderator, Party::Brand]),
     (Refused, Removed, &[Party::Marketplace]),
-    (Refused, Withdrawn, &[Party::Moderator, Party::Brand]),
+    // A refusal counts against the brand: it cannot take it back.
+    (Refused, Withdrawn, &[Party::Moderator]),
     (Removed, Countered, &[Party::Marketplace]),
     (Removed, Restored, &[Party::Marketplace]),
     (Countered, Removed, &[Party::Marketplace, Party::Moderator]),

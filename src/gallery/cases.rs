@@ -232,6 +232,12 @@ pub(super) fn find_case(db: &Connection, check_id: &str) -> rusqlite::Result<Opt
 
 /// Writes every column of a case that people change, and ranks the seller's waiting cases again.
 pub(super) fn overwrite_case(transaction: &Writing<'_>, case: &Case) -> rusqlite::Result<()> {
+    overwrite_unranked(transaction, case)?;
+    case.seller_id.as_deref().map_or(Ok(()), |seller| rank_seller(transaction, seller))
+}
+
+/// As [`overwrite_case`], where the caller ranks the seller's cases after many of them.
+pub(super) fn overwrite_unranked(transaction: &Writing<'_>, case: &Case) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
             "UPDATE moderation_case SET status = ?1, claimed_by = ?2, claimed_until = ?3, decision = ?4, decided_by = ?5, decided_at = ?6,
@@ -253,8 +259,8 @@ pub(super) fn overwrite_case(transaction: &Writing<'_>, case: &Case) -> rusqlite
             case.decided_photo.map(signed),
             case.decided_reference,
             case.check_id,
-        ])?;
-    case.seller_id.as_deref().map_or(Ok(()), |seller| rank_seller(transaction, seller))
+        ])
+        .map(drop)
 }
 
 pub(super) fn case(row: &Row<'_>) -> rusqlite::Result<Case> {

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::audit::{AuditEvent, append};
-use super::cases::{PRECEDENT, find_case, overwrite_case};
+use super::cases::{PRECEDENT, find_case, overwrite_case, overwrite_unranked};
 use super::certificates::Certifier;
 use super::effects::Effects;
 use super::notices::follow_case;
 use super::outcomes::{find_outcome, withdraw_said, write_outcome};
 use super::pairs::{Pair, drop_convictions, last_word, put_pair, recompute_mark};
 use super::questions::follow;
-use super::queue::claim;
+use super::queue::{claim, rank_seller};
 use super::rows::{change, find_key};
 use super::store::{Gallery, GalleryError};
 use super::writer::Writing;
@@ -203,14 +203,16 @@ pub(super) fn reopen_followers(transaction: &Writing<'_>, who: &str, check_id: &
         )?
         .query_map([check_id, PRECEDENT], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
+    let mut sellers = BTreeSet::new();
     for follower in followers {
         let Some(case) = find_case(transaction, &follower)? else { continue };
         let reopened = case.reopened();
-        overwrite_case(transaction, &reopened)?;
+        overwrite_unranked(transaction, &reopened)?;
+        sellers.extend(reopened.seller_id.clone());
         let event = AuditEvent { actor: who, session: None, action: "reopen", subject: &follower };
         append(transaction, event, &Effects::of_case(&case), &Effects::of_case(&reopened))?;
         // An open case requests nothing, so no deadline is set.
         follow_case(transaction, &TakedownOptions::default(), (who, None), &reopened)?;
     }
-    Ok(())
+    sellers.iter().try_for_each(|seller| rank_seller(transaction, seller))
 }

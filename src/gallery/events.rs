@@ -66,8 +66,8 @@ struct Rule {
 }
 
 use EventType::{
-    AppealDecided, CertificateEnded, CheckDecided, CheckReopened, FoundByLookback, ReferenceQuarantined,
-    RestoreRequested, Restored, TakedownReminded, TakedownRequested, TakedownWithdrawn,
+    AppealDecided, CertificateEnded, CheckDecided, CheckReopened, FoundByLookback, ListingRestored,
+    ReferenceQuarantined, RestoreRequested, TakedownReminded, TakedownRequested, TakedownWithdrawn,
 };
 
 const RULES: &[Rule] = &[
@@ -101,7 +101,12 @@ const RULES: &[Rule] = &[
         told: |_, _| Some(RestoreRequested),
         about: about_notice,
     },
-    Rule { action: "restore-listing", types: &[Restored], told: |_, _| Some(Restored), about: about_notice },
+    Rule {
+        action: "restore-listing",
+        types: &[ListingRestored],
+        told: |_, _| Some(ListingRestored),
+        about: about_notice,
+    },
     Rule {
         action: "quarantine",
         types: &[ReferenceQuarantined],
@@ -200,14 +205,22 @@ pub struct EventQuery<'a> {
 }
 
 impl Gallery {
-    /// The events after a position, oldest first, with their cases, in one snapshot.
+    /// The events after a position, oldest first, with their cases, and the position after them: that of the last one,
+    /// or, if no more follow, of the newest act. All in one snapshot.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn events(&self, query: &EventQuery<'_>) -> Result<Vec<Event>, GalleryError> {
+    pub fn events(&self, query: &EventQuery<'_>) -> Result<(Vec<Event>, u64), GalleryError> {
         self.read(|db| {
             let snapshot = db.unchecked_transaction()?;
-            events(&snapshot, query)
+            let found = events(&snapshot, query)?;
+            let last = found.last().map_or(query.after, |event| event.seq);
+            let newest = "SELECT coalesce(max(seq), 0) FROM audit";
+            let next = match found.len() < query.limit {
+                true => last.max(snapshot.query_row(newest, [], |row| unsigned(row, 0))?),
+                false => last,
+            };
+            Ok((found, next))
         })
     }
 

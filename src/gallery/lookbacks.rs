@@ -18,6 +18,8 @@ use crate::domain::{CaseStatus, Decision};
 
 /// Seconds within which a check that started before a reference was added has ended.
 const SETTLED: i64 = 120;
+/// The pass of a search that somebody asked for: it covers the memory down to `since`, and no other one follows.
+const PASS_ON_COMMAND: u8 = 3;
 /// The actor of cases that a lookback opens.
 pub(super) const LOOKBACK: &str = "lookback";
 
@@ -26,7 +28,7 @@ pub(super) const LOOKBACK: &str = "lookback";
 pub struct LookbackWork {
     /// The references' keys.
     pub keys: Vec<u64>,
-    /// 1 for the whole memory, 2 for checks that ran while the references were added.
+    /// 1 for the whole memory, 2 for checks that ran while the references were added, 3 for a search on command.
     pub pass: u8,
     /// Earliest time of the checks to search, in seconds since 1970.
     pub since: i64,
@@ -107,7 +109,7 @@ impl Gallery {
     /// # Errors
     /// When the database cannot be written.
     pub fn ask_lookback(&self, key: u64, since: i64, now: Timestamp) -> Result<(), GalleryError> {
-        self.write(|transaction| ask(transaction, key, since, now.as_second()))
+        self.write(|transaction| ask(transaction, key, (PASS_ON_COMMAND, since), now.as_second()))
     }
 
     /// The references that are due and have the same progress, at most `most`; `None` when nothing is due.
@@ -144,7 +146,7 @@ impl Gallery {
     pub fn note_searched(&self, work: &LookbackWork, done: (i64, u64), photos: u64) -> Result<(), GalleryError> {
         self.write(|transaction| {
             // The second pass sees photos again.
-            let photos = if work.pass == 1 { photos } else { 0 };
+            let photos = if work.pass == 2 { 0 } else { photos };
             let mut statement = transaction.prepare_cached(
                 "UPDATE lookback SET after_day = ?1, after_place = ?2, photos = photos + ?3 WHERE key = ?4 AND done_at IS NULL",
             )?;
@@ -154,13 +156,13 @@ impl Gallery {
         })
     }
 
-    /// Notes that a pass has ended: after the first one a second one is due, unless `once`.
+    /// Notes that a pass has ended: after the first one a second one is due.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn end_pass(&self, work: &LookbackWork, once: bool, now: Timestamp) -> Result<(), GalleryError> {
+    pub fn end_pass(&self, work: &LookbackWork, now: Timestamp) -> Result<(), GalleryError> {
         self.write(|transaction| {
-            let sql = if work.pass == 1 && !once {
+            let sql = if work.pass == 1 {
                 "UPDATE lookback SET pass = 2, due_at = asked_at + ?2, since = asked_at - ?2, after_day = NULL, after_place = NULL
                  WHERE key = ?1 AND ?3 > 0"
             } else {
@@ -168,6 +170,18 @@ impl Gallery {
             };
             let mut statement = transaction.prepare_cached(sql)?;
             work.keys.iter().try_for_each(|key| statement.execute(params![signed(*key), SETTLED, now.as_second()]).map(drop))
+        })
+    }
+
+    /// The number of findings of these references' newest searches.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn found_for(&self, keys: &[u64]) -> Result<u64, GalleryError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached("SELECT coalesce(sum(found), 0) FROM lookback WHERE key = ?1")?;
+            let found = |key: &u64| statement.query_row([signed(*key)], |row| unsigned(row, 0));
+            keys.iter().map(found).sum()
         })
     }
 
@@ -224,13 +238,14 @@ impl Gallery {
                 }
             };
             if let Some((_, _, reference, _)) = new.case.lead {
-                ask_together(transaction, new.key, reference)?;
+                ask_together(transaction, (new.key, new.check_id), reference)?;
             }
             let event = AuditEvent { actor: LOOKBACK, session: None, action: "found-by-lookback", subject: new.check_id };
             let after = find_case(transaction, new.check_id)?;
             append(transaction, event, &effects(before), &effects(after.clone()))?;
             // A request that followed from a decision ends with it.
-            after.map_or(Ok(()), |case| follow_case(transaction, &options, (LOOKBACK, None), &case))?;
+            let reopened = after.filter(|case| case.status == CaseStatus::Open);
+            reopened.map_or(Ok(()), |case| follow_case(transaction, &options, (LOOKBACK, None), &case))?;
             Ok(found)
         })
     }
@@ -302,10 +317,12 @@ fn lookback(row: &Row<'_>) -> rusqlite::Result<Lookback> {
     })
 }
 
-fn ask(transaction: &Writing<'_>, key: u64, since: i64, now: i64) -> rusqlite::Result<()> {
+fn ask(transaction: &Writing<'_>, key: u64, (pass, since): (u8, i64), now: i64) -> rusqlite::Result<()> {
     transaction
-        .prepare_cached("INSERT OR REPLACE INTO lookback (key, due_at, since, asked_at) VALUES (?1, ?2, ?3, ?2)")?
-        .execute(params![signed(key), now, since])
+        .prepare_cached(
+            "INSERT OR REPLACE INTO lookback (key, pass, due_at, since, asked_at) VALUES (?1, ?2, ?3, ?4, ?3)",
+        )?
+        .execute(params![signed(key), pass, now, since])
         .map(drop)
 }
 
@@ -322,7 +339,7 @@ fn follow(transaction: &Writing<'_>, now: i64) -> rusqlite::Result<()> {
         if !searched {
             transaction.prepare_cached("DELETE FROM lookback WHERE key = ?1")?.execute([signed(key)])?;
         } else if !is_known(transaction, key)? {
-            ask(transaction, key, 0, now)?;
+            ask(transaction, key, (1, 0), now)?;
         }
     }
     transaction.execute("UPDATE gallery SET lookback_revision = revision", []).map(drop)

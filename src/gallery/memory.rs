@@ -98,6 +98,29 @@ impl Gallery {
         })
     }
 
+    /// A segment by its id, as it is now.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn memory_segment(&self, id: u64) -> Result<Option<MemorySegment>, GalleryError> {
+        self.read(|db| {
+            let sql = format!("SELECT {SEGMENT} FROM memory_segment WHERE id = ?1 AND bytes > 0");
+            db.prepare_cached(&sql)?.query_row([signed(id)], segment).optional()
+        })
+    }
+
+    /// Removes segments that have no photos. The caller keeps others from appending meanwhile.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn drop_empty_segments(&self) -> Result<(), GalleryError> {
+        let any = "SELECT EXISTS (SELECT 1 FROM memory_segment WHERE bytes = 0)";
+        if self.read(|db| db.query_row(any, [], |row| row.get(0)))? {
+            self.write(|transaction| transaction.execute("DELETE FROM memory_segment WHERE bytes = 0", []).map(drop))?;
+        }
+        Ok(())
+    }
+
     /// The newest segment before a day and a place; without one, the newest of all.
     ///
     /// # Errors

@@ -61,6 +61,7 @@ pub use overview::DayCount;
 pub use pairs::Pair;
 use photos::PhotoStore;
 pub use publications::{Publication, Published, RunChanges};
+pub use questions::SameQuestion;
 pub use queue::{Claimed, QueueQuery, Queued};
 pub use references::{Added, ListQuery, NewReference, ReferenceUpdate};
 pub(crate) use store::new_id;

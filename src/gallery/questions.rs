@@ -1,13 +1,16 @@
 //! Waiting cases that ask the same question: the same photo and the same reference, or one reference in many photos that
 //! a lookback found. They stand as one row in the queue, and one decision can decide them all.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use rusqlite::params;
 
 use super::audit::{AuditEvent, append};
-use super::cases::{COLUMNS, Case, PRECEDENT, case, find_case, overwrite_case};
+use super::cases::{COLUMNS, Case, PRECEDENT, case, find_case, overwrite_unranked};
 use super::effects::Effects;
 use super::notices::follow_case;
+use super::queue::rank_seller;
 use super::store::{Gallery, GalleryError, signed, unsigned};
 use super::writer::Writing;
 use crate::domain::{CaseStatus, TakedownOptions};
@@ -15,38 +18,61 @@ use crate::photo::Sha256;
 
 /// A lookback that finds a reference in more listings than this asks one question about all of them.
 const MANY: u64 = 20;
+/// How the key of a question about many photos begins.
+const MANY_PHOTOS: &str = "lookback:";
 
 /// Leaves out open cases whose question is asked by another one, with a higher rank.
 pub(super) const ASKED_ONCE: &str = "(c.status <> 'open' OR c.question IS NULL OR NOT EXISTS (
      SELECT 1 FROM moderation_case o WHERE o.question = c.question AND o.status = 'open'
-     AND (o.rank > c.rank OR (o.rank = c.rank AND o.check_id > c.check_id))))";
+     AND (o.rank, o.check_id) > (c.rank, c.check_id)))";
 
 /// Numbers of the other open cases with the same question, and of the sellers of all of them.
 pub(super) const ALIKE: &str = "(SELECT count(*) FROM moderation_case o WHERE o.question = c.question AND o.status = 'open' AND o.check_id <> c.check_id),
      (SELECT count(DISTINCT o.seller_id) FROM moderation_case o WHERE o.question = c.question AND o.status = 'open')";
 
+/// The open cases that ask the same question as another one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SameQuestion {
+    /// The key of the question; `None` if the case stands by itself.
+    pub key: Option<String>,
+    /// The other cases, or the first of them, the riskiest first.
+    pub cases: Vec<Case>,
+    /// The number of all other cases.
+    pub count: u64,
+}
+
+impl SameQuestion {
+    /// Whether the question is about one reference in many photos, not about one photo.
+    #[must_use]
+    pub fn is_about_many_photos(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| key.starts_with(MANY_PHOTOS))
+    }
+}
+
 impl Gallery {
-    /// The other open cases with the same question, at most `limit`; and whether the question is about one reference in
-    /// many photos.
+    /// The other open cases with the same question, at most `limit` of them.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn same_question(&self, check_id: &str, limit: usize) -> Result<(Vec<Case>, bool), GalleryError> {
+    pub fn same_question(&self, check_id: &str, limit: usize) -> Result<SameQuestion, GalleryError> {
         self.read(|db| {
+            let key: Option<String> = db
+                .prepare_cached("SELECT question FROM moderation_case WHERE check_id = ?1")?
+                .query_row([check_id], |row| row.get(0))?;
             let sql = format!(
-                "SELECT {COLUMNS} FROM moderation_case c WHERE c.status = 'open' AND c.check_id <> ?1
-                 AND c.question = (SELECT question FROM moderation_case WHERE check_id = ?1) ORDER BY c.rank DESC LIMIT ?2"
+                "SELECT {COLUMNS} FROM moderation_case c WHERE c.status = 'open' AND c.check_id <> ?1 AND c.question = ?2
+                 ORDER BY c.rank DESC LIMIT ?3"
             );
             let cases = db
                 .prepare_cached(&sql)?
-                .query_map(params![check_id, i64::try_from(limit).unwrap_or(i64::MAX)], case)?
+                .query_map(params![check_id, key, i64::try_from(limit).unwrap_or(i64::MAX)], case)?
                 .collect::<rusqlite::Result<_>>()?;
-            let many = db.query_row(
-                "SELECT coalesce(max(question LIKE 'lookback:%'), 0) FROM moderation_case WHERE check_id = ?1",
-                [check_id],
-                |row| row.get(0),
-            )?;
-            Ok((cases, many))
+            let count = db
+                .prepare_cached(
+                    "SELECT count(*) FROM moderation_case WHERE status = 'open' AND check_id <> ?1 AND question = ?2",
+                )?
+                .query_row(params![check_id, key], |row| unsigned(row, 0))?;
+            Ok(SameQuestion { key, cases, count })
         })
     }
 
@@ -74,20 +100,28 @@ pub(super) fn question(photo: Option<Sha256>, reference: Option<&str>) -> Option
     Some(format!("{}:{}", photo?, reference?))
 }
 
-/// If lookbacks have found a reference in many listings, asks one question about all that are open.
-pub(super) fn ask_together(transaction: &Writing<'_>, key: u64, reference: &str) -> rusqlite::Result<()> {
+/// If a lookback has found a reference in many listings, asks one question about all that are open.
+pub(super) fn ask_together(
+    transaction: &Writing<'_>,
+    (key, check_id): (u64, &str),
+    reference: &str,
+) -> rusqlite::Result<()> {
     let found: u64 = transaction
-        .prepare_cached("SELECT count(DISTINCT check_id) FROM finding WHERE key = ?1")?
+        .prepare_cached("SELECT coalesce(max(found), 0) FROM lookback WHERE key = ?1")?
         .query_row([signed(key)], |row| unsigned(row, 0))?;
-    if found <= MANY {
-        return Ok(());
-    }
+    // The earlier ones once; later ones join them.
+    let which = match found {
+        0..=MANY => return Ok(()),
+        found if found == MANY + 1 => "check_id IN (SELECT check_id FROM finding WHERE key = ?4)",
+        _ => "check_id = ?1",
+    };
+    let sql = format!(
+        "UPDATE moderation_case SET question = ?2 WHERE status = 'open' AND reference = ?3 AND (check_id = ?1 OR {which})
+         AND question IS NOT NULL AND question <> ?2 AND ?4 >= 0"
+    );
     transaction
-        .prepare_cached(
-            "UPDATE moderation_case SET question = ?2 WHERE status = 'open' AND question IS NOT NULL AND question <> ?2
-             AND reference = ?3 AND check_id IN (SELECT check_id FROM finding WHERE key = ?1)",
-        )?
-        .execute(params![signed(key), format!("lookback:{reference}"), reference])
+        .prepare_cached(&sql)?
+        .execute(params![check_id, format!("{MANY_PHOTOS}{reference}"), reference, signed(key)])
         .map(drop)
 }
 
@@ -98,6 +132,7 @@ pub(super) fn follow(
     lead: &Case,
     followers: &[String],
 ) -> rusqlite::Result<()> {
+    let mut sellers = BTreeSet::new();
     for id in followers {
         let Some(case) = find_case(transaction, id)?.filter(|case| is_free(case, lead)) else { continue };
         let decided = Case {
@@ -109,13 +144,14 @@ pub(super) fn follow(
             first_decided_by: lead.decided_by.clone(),
             ..case.clone()
         };
-        overwrite_case(transaction, &decided)?;
+        overwrite_unranked(transaction, &decided)?;
+        sellers.extend(decided.seller_id.clone());
         let event = AuditEvent { actor: PRECEDENT, session: None, action: "decide-as-before", subject: id };
         let after = serde_json::json!({ "decision": lead.decision, "precedent": lead.check_id });
         append(transaction, event, &Effects::of_case(&case), &after)?;
         follow_case(transaction, options, (PRECEDENT, None), &decided)?;
     }
-    Ok(())
+    sellers.iter().try_for_each(|seller| rank_seller(transaction, seller))
 }
 
 fn is_free(case: &Case, lead: &Case) -> bool {

@@ -168,8 +168,8 @@ fn filters(query: &QueueQuery) -> (String, Vec<(&'static str, &dyn ToSql)>) {
         Some(CaseStatus::Decided) => "c.status = 'decided'",
         Some(CaseStatus::Appealed) => "c.status = 'appealed'",
     }];
-    // One seller's cases, and one listing's, are listed whole.
-    if query.seller.is_none() && query.id.is_none() {
+    // The filters may leave out the case that stands for a question.
+    if [&query.seller, &query.id, &query.verdict, &query.action].iter().all(|filter| filter.is_none()) {
         conditions.push(ASKED_ONCE);
     }
     let mut values: Vec<(&'static str, &dyn ToSql)> = Vec::new();
@@ -205,7 +205,10 @@ pub(super) fn rank_new(transaction: &Writing<'_>, check_id: &str) -> rusqlite::R
 
 /// Ranks all waiting cases of a seller, after a decision about one of their cases changed.
 pub(super) fn rank_seller(transaction: &Writing<'_>, seller: &str) -> rusqlite::Result<()> {
-    transaction.prepare_cached(&rank("c.seller_id = ?1 AND c.status <> 'decided'"))?.execute([seller]).map(drop)
+    // The seller's record is read once, not once for each case.
+    let sql =
+        rank("c.seller_id = ?1 AND c.status <> 'decided'").replace("o.seller_id = c.seller_id", "o.seller_id = ?1");
+    transaction.prepare_cached(&sql)?.execute([seller]).map(drop)
 }
 
 pub(super) fn rank_all(transaction: &Writing<'_>) -> rusqlite::Result<()> {

@@ -57,8 +57,7 @@ pub(super) async fn list(
     let (after, limit) = page(query.after, query.limit)?;
     let types = query.types.as_deref().map(event_types).transpose()?.unwrap_or_default();
     app.work_beside(move |app| {
-        let events = app.screener().gallery.events(&gallery::EventQuery { after, types: &types, limit })?;
-        let next = events.last().map_or(after, |last| last.seq);
+        let (events, next) = app.screener().gallery.events(&gallery::EventQuery { after, types: &types, limit })?;
         Ok(Json(EventPage { events, next }))
     })
     .await

@@ -25,7 +25,8 @@ use query::Query;
 
 /// Most references that are searched for in one walk through the memory.
 const TOGETHER: usize = 64;
-/// Most photos of one segment that are judged; a reference that is in more of them is no use as evidence.
+/// The greatest number of a segment's photos that are judged for one reference; one that is in more of them proves
+/// nothing.
 const MOST_CANDIDATES: usize = 10_000;
 
 /// Why a lookback stopped. It can be run again.
@@ -43,8 +44,8 @@ pub enum LookbackError {
     /// A photo cannot be judged.
     #[error(transparent)]
     Screen(#[from] ScreenError),
-    /// A stored answer cannot be read.
-    #[error("the stored answer of a check cannot be read: {0}")]
+    /// A finding cannot be serialised.
+    #[error("a finding cannot be serialised: {0}")]
     Answer(#[from] serde_json::Error),
 }
 
@@ -103,18 +104,17 @@ impl<'a> Searcher<'a> {
         Self { screener, memory: Memory::of(&screener.gallery), stop }
     }
 
-    /// Runs every search that is due; `see` gets each new finding. `once` leaves out the second pass, for references
-    /// that were added long ago.
+    /// Runs every search that is due; `see` gets each new finding.
     ///
     /// # Errors
     /// [`LookbackError`]; the search stays due.
-    pub fn run_due(&self, once: bool, see: &mut dyn FnMut(Located)) -> Result<Tally, LookbackError> {
+    pub fn run_due(&self, see: &mut dyn FnMut(Located)) -> Result<Tally, LookbackError> {
         let _alone = self.memory.lock_search()?;
         let mut tally = Tally::default();
         self.memory.flush()?;
         while let Some(work) = self.screener.gallery.due_lookback(TOGETHER, Timestamp::now())? {
             self.screener.library.refresh()?;
-            if !self.walk(work, once, see, &mut tally)? {
+            if !self.walk(work, see, &mut tally)? {
                 break;
             }
         }
@@ -136,7 +136,9 @@ impl<'a> Searcher<'a> {
             for copy in possible {
                 tally.judged += 1;
                 let Some((answer, later)) = self.judge(&copy)? else { continue };
-                if let Some(found) = located(&answer, &copy, &later) {
+                if let Some(found) = located(&answer, &copy, &later)
+                    && !self.is_known(&copy, &found)?
+                {
                     tally.found += 1;
                     see(found);
                 }
@@ -150,7 +152,6 @@ impl<'a> Searcher<'a> {
     fn walk(
         &self,
         mut work: LookbackWork,
-        once: bool,
         see: &mut dyn FnMut(Located),
         tally: &mut Tally,
     ) -> Result<bool, LookbackError> {
@@ -172,7 +173,7 @@ impl<'a> Searcher<'a> {
             self.screener.gallery.note_searched(&work, done, segment.photos)?;
             work.after = Some(done);
         }
-        self.screener.gallery.end_pass(&work, once, Timestamp::now())?;
+        self.screener.gallery.end_pass(&work, Timestamp::now())?;
         Ok(true)
     }
 
@@ -182,10 +183,15 @@ impl<'a> Searcher<'a> {
         Ok(next.filter(|segment| (segment.day + 1).saturating_mul(86_400) > since))
     }
 
-    fn search(&self, query: &mut Query, segment: &MemorySegment, since: i64) -> Result<Vec<PossibleCopy>, LookbackError> {
+    fn search(
+        &self,
+        query: &mut Query,
+        segment: &MemorySegment,
+        since: i64,
+    ) -> Result<Vec<PossibleCopy>, LookbackError> {
         query.prepare(self.screener, segment)?;
         let (query, possible) = (&*query, Mutex::new(Vec::new()));
-        self.memory.visit(segment, since, &|photos| {
+        let visited = self.memory.visit(segment, since, &|photos| {
             let found: Vec<PossibleCopy> = photos
                 .iter()
                 .filter(|photo| photo.at >= since)
@@ -194,23 +200,40 @@ impl<'a> Searcher<'a> {
             if !found.is_empty() {
                 possible.lock().extend(found);
             }
-        })?;
-        let mut possible = possible.into_inner();
-        if possible.len() > MOST_CANDIDATES {
+        });
+        if let Err(error) = visited {
+            // One file must not keep the others from being searched.
+            tracing::error!(%error, "some remembered photos cannot be searched: a lookback leaves them out");
+        }
+        for reference in query.overflowing() {
             tracing::warn!(
-                possible = possible.len(),
-                "a lookback found too many candidates; only the first {MOST_CANDIDATES} in a segment are judged"
+                reference,
+                "a lookback found too many candidates; only {MOST_CANDIDATES} in a segment are judged"
             );
         }
+        let mut possible = possible.into_inner();
         possible.sort_by(|a, b| (&a.check_id, a.photo).cmp(&(&b.check_id, b.photo)));
-        possible.truncate(MOST_CANDIDATES);
         Ok(possible)
+    }
+
+    /// Whether a lookback has found the reference in this photo before.
+    fn is_known(&self, copy: &PossibleCopy, found: &Located) -> Result<bool, LookbackError> {
+        let gallery = &self.screener.gallery;
+        let reference = gallery.find(&found.reference_id)?;
+        reference.map_or(Ok(false), |reference| Ok(gallery.is_found(&copy.check_id, copy.photo, reference.key)?))
     }
 
     /// Judges a possible copy; `None` if nothing is found in it, or its check was deleted.
     fn judge(&self, copy: &PossibleCopy) -> Result<Option<(CheckAnswer, PhotoAnswer)>, LookbackError> {
         let Some(saved) = self.screener.gallery.check(&copy.check_id)? else { return Ok(None) };
-        let answer: CheckAnswer = serde_json::from_str(&saved.answer)?;
+        let answer: CheckAnswer = match serde_json::from_str(&saved.answer) {
+            Ok(answer) => answer,
+            Err(error) => {
+                // One answer must not keep all other photos from being searched.
+                tracing::error!(check = copy.check_id, %error, "a stored answer cannot be read: a lookback leaves it out");
+                return Ok(None);
+            }
+        };
         let later = self.screener.recall(&answer, copy.photo as usize, &copy.trace, &copy.recalled)?;
         Ok(later.map(|later| (answer, later)))
     }

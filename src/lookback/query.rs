@@ -1,6 +1,7 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{LookbackError, PossibleCopy};
+use super::{LookbackError, MOST_CANDIDATES, PossibleCopy};
 use crate::domain::{Kind, Reference};
 use crate::embed::{Embedding, RoundedEmbedding};
 use crate::enrolment::features;
@@ -20,6 +21,8 @@ pub(super) struct Query {
     references: Vec<Reference>,
     /// The gallery's revision at which each last changed.
     revisions: HashMap<u64, u64>,
+    /// For each, the number of photos of the current segment that may be copies.
+    counts: Vec<AtomicUsize>,
     /// The references' embeddings by the model of the current segment.
     embeddings: Vec<Option<RoundedEmbedding>>,
     /// That model.
@@ -40,11 +43,13 @@ impl Query {
             }
         }
         let revisions = screener.gallery.reference_revisions(keys)?;
-        Ok(Self { references, revisions, embeddings: Vec::new(), model: String::new(), words })
+        let counts = references.iter().map(|_| AtomicUsize::new(0)).collect();
+        Ok(Self { references, revisions, counts, embeddings: Vec::new(), model: String::new(), words })
     }
 
     /// Reads the references' embeddings by the model that embedded a segment's photos.
     pub(super) fn prepare(&mut self, screener: &Screener, segment: &MemorySegment) -> Result<(), LookbackError> {
+        self.counts.iter().for_each(|count| count.store(0, Ordering::Release));
         if self.model == segment.model {
             return Ok(());
         }
@@ -83,7 +88,7 @@ impl Query {
             return None;
         }
         let trace = Trace { embedding: embedding.restored().ok()?, words };
-        let worth = |one: &Recalled| screener.is_worth_recalling(sha256, one, &trace);
+        let worth = |one: &Recalled| screener.is_worth_recalling(sha256, one, &trace) && self.has_room(one.key);
         let recalled: Vec<Recalled> = recalled.into_iter().filter(worth).collect();
         (!recalled.is_empty()).then(|| PossibleCopy {
             check_id: photo.check_id.to_owned(),
@@ -92,6 +97,21 @@ impl Query {
             trace,
             recalled,
         })
+    }
+}
+
+impl Query {
+    /// Counts a photo that may be a copy of a reference; `false` if there are too many.
+    fn has_room(&self, key: u64) -> bool {
+        let place = self.references.iter().position(|reference| reference.key == key);
+        place.is_some_and(|place| self.counts[place].fetch_add(1, Ordering::AcqRel) < MOST_CANDIDATES)
+    }
+
+    /// Ids of references that may be in too many photos of the current segment.
+    pub(super) fn overflowing(&self) -> impl Iterator<Item = &str> {
+        let counted = self.references.iter().zip(&self.counts);
+        let over = counted.filter(|(_, count)| count.load(Ordering::Acquire) > MOST_CANDIDATES);
+        over.map(|(reference, _)| reference.id.as_str())
     }
 }
 

@@ -9,7 +9,7 @@ mod record;
 mod scan;
 mod segment;
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
@@ -110,6 +110,29 @@ impl Memory {
             return Ok(0);
         }
         let _alone = self.lock()?;
+        self.move_rows()
+    }
+
+    /// As [`Memory::flush`], but returns at once if somebody else writes segments.
+    ///
+    /// # Errors
+    /// As [`Memory::flush`].
+    pub fn try_flush(&self) -> Result<u64, MemoryError> {
+        if self.gallery.remembered(1)?.is_empty() {
+            return Ok(0);
+        }
+        let file = self.lock_file("LOCK")?;
+        match file.try_lock() {
+            Ok(()) => self.move_rows(),
+            Err(TryLockError::WouldBlock) => Ok(0),
+            Err(TryLockError::Error(source)) => Err(MemoryError::File { path: self.folder.clone(), source }),
+        }
+    }
+
+    /// The caller has the lock.
+    fn move_rows(&self) -> Result<u64, MemoryError> {
+        // A rewrite that was killed left them; photos must not go there.
+        self.gallery.drop_empty_segments()?;
         let mut moved = 0;
         loop {
             let rows = self.gallery.remembered(BLOCK)?;
@@ -118,11 +141,11 @@ impl Memory {
             let of_kind = |row: &&RememberedRow| (&row.day, &row.model, &row.vocabulary) == (&kind.0, &kind.1, &kind.2);
             let block: Vec<RememberedRow> = rows.iter().take_while(of_kind).cloned().collect();
             let segment = match self.gallery.newest_segment(kind.0, &kind.1, &kind.2)? {
-                Some(segment) if segment.bytes < FULL => segment,
+                Some(segment) if segment.bytes < FULL && self.file(&segment).is_long_enough(&segment) => segment,
                 _ => self.gallery.new_segment(kind.0, &kind.1, &kind.2)?,
             };
-            let bytes =
-                self.file(&segment).append(&segment, &block.iter().map(|row| &row.record[..]).collect::<Vec<_>>())?;
+            let records: Vec<&[u8]> = block.iter().map(|row| &row.record[..]).collect();
+            let bytes = self.file(&segment).append(&segment, &records)?;
             self.gallery.note_appended(&block, segment.id, bytes)?;
             moved += block.len() as u64;
         }
@@ -131,14 +154,17 @@ impl Memory {
     /// Erases what is remembered of a seller's photos. Returns how many.
     ///
     /// # Errors
-    /// When the database or a file cannot be read or written; segments done until then stay done.
+    /// When the database or a file cannot be read or written. All other segments are done.
     pub fn forget_seller(&self, seller_id: &str) -> Result<u64, MemoryError> {
-        let _alone = self.lock()?;
         let mut erased = self.gallery.drop_remembered_of(seller_id)?;
+        let mut failed = Ok(());
         for segment in self.gallery.memory_segments()? {
-            erased += self.rewrite(&segment, |photo| photo.seller_id != Some(seller_id))?;
+            match self.rewrite(segment.id, |photo| photo.seller_id != Some(seller_id)) {
+                Ok(photos) => erased += photos,
+                Err(error) => failed = Err(error),
+            }
         }
-        Ok(erased)
+        failed.map(|()| erased)
     }
 
     /// Erases segments that are older than `days`; 0 erases none. Returns the number of photos.
@@ -147,10 +173,11 @@ impl Memory {
     /// When the database or a file cannot be written.
     pub fn retain(&self, days: u32, now: Timestamp) -> Result<u64, MemoryError> {
         let _alone = self.lock()?;
+        self.gallery.drop_empty_segments()?;
         let oldest = now.as_second() / DAY - i64::from(days);
         let mut erased = 0;
         if days > 0 {
-            for segment in self.gallery.memory_segments()?.into_iter().filter(|segment| segment.day < oldest) {
+            for segment in self.gallery.memory_segments()?.into_iter().filter(|segment| segment.day <= oldest) {
                 self.gallery.drop_segment(segment.id)?;
                 erased += segment.photos;
             }
@@ -164,9 +191,10 @@ impl Memory {
     /// # Errors
     /// When the database or a file cannot be read or written.
     pub fn reseal(&self) -> Result<u64, MemoryError> {
-        let _alone = self.lock()?;
         let mut sealed = 0;
         for segment in self.gallery.memory_segments()? {
+            let _alone = self.lock()?;
+            let Some(segment) = self.gallery.memory_segment(segment.id)? else { continue };
             if !self.file(&segment).is_sealed_newest(&segment)? {
                 self.replace(&segment, |_| true)?;
                 sealed += 1;
@@ -198,13 +226,16 @@ impl Memory {
     }
 
     /// Writes a segment without the photos that `keeps` rejects, if there are any. Returns how many it left out.
-    fn rewrite(&self, segment: &MemorySegment, keeps: impl Fn(&Remembered<'_>) -> bool) -> Result<u64, MemoryError> {
+    fn rewrite(&self, id: u64, keeps: impl Fn(&Remembered<'_>) -> bool) -> Result<u64, MemoryError> {
+        // Others may write between two segments.
+        let _alone = self.lock()?;
+        let Some(segment) = self.gallery.memory_segment(id)? else { return Ok(0) };
         let mut gone = 0;
-        self.file(segment).visit(segment, i64::MIN, |photos| {
+        self.file(&segment).visit(&segment, i64::MIN, |photos| {
             gone += photos.iter().filter(|photo| !keeps(photo)).count() as u64;
         })?;
         if gone > 0 {
-            self.replace(segment, keeps)?;
+            self.replace(&segment, keeps)?;
         }
         Ok(gone)
     }
@@ -253,19 +284,23 @@ impl Memory {
     /// # Errors
     /// When the memory's folder cannot be written.
     pub fn lock_search(&self) -> Result<File, MemoryError> {
-        self.lock_file("SEARCH")
+        self.locked("SEARCH")
     }
 
     /// Only one process or thread appends or rewrites at a time.
     fn lock(&self) -> Result<File, MemoryError> {
-        self.lock_file("LOCK")
+        self.locked("LOCK")
+    }
+
+    fn locked(&self, name: &str) -> Result<File, MemoryError> {
+        let file = self.lock_file(name)?;
+        file.lock().map_err(|source| MemoryError::File { path: self.folder.clone(), source })?;
+        Ok(file)
     }
 
     fn lock_file(&self, name: &str) -> Result<File, MemoryError> {
         let failed = |source| MemoryError::File { path: self.folder.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(failed)?;
-        let file = File::options().create(true).append(true).open(self.folder.join(name)).map_err(failed)?;
-        file.lock().map_err(failed)?;
-        Ok(file)
+        File::options().create(true).append(true).open(self.folder.join(name)).map_err(failed)
     }
 }

@@ -75,6 +75,11 @@ impl<'a> SegmentFile<'a> {
         write().map_err(|source| self.failed(source))
     }
 
+    /// Whether the file has all bytes that count. A file that somebody deleted or cut must not be appended to.
+    pub(super) fn is_long_enough(&self, segment: &MemorySegment) -> bool {
+        segment.bytes == 0 || std::fs::metadata(&self.path).is_ok_and(|file| file.len() >= segment.bytes)
+    }
+
     /// Visits the committed blocks whose newest photo is at `since` or later. A photo in one may still be older.
     pub(super) fn visit(
         &self,

@@ -4,7 +4,7 @@ use super::DeskError;
 use crate::assembly::Parts;
 use crate::domain::{BrandId, CaseStatus, Claim, Decision, Details, Kind, Polarity, Reference};
 use crate::enrolment::Hygiene;
-use crate::gallery::{Added, Case, Claimed, Decided, Notice, NoticeListing, QueueQuery, Undone};
+use crate::gallery::{Added, Case, Claimed, Decided, Notice, NoticeListing, QueueQuery, SameQuestion, Undone};
 use crate::screening::{CheckAnswer, Match, PhotoAnswer};
 
 /// The account that acts, and its session.
@@ -33,8 +33,20 @@ pub struct Judgement {
     pub photo: Option<usize>,
     /// Id of the reference that the moderator compared with the photo, if any; only together with `photo`.
     pub reference: Option<String>,
-    /// Whether other cases that ask the same question are decided likewise. `None`: if it is about the same photo.
-    pub together: Option<bool>,
+    /// What the moderator was told about other cases with the same question. Without it, they are decided likewise if
+    /// they are about the same photo.
+    pub asked: Option<SharedQuestion>,
+}
+
+/// A question that several cases share, as a moderator saw it.
+#[derive(Debug, Clone)]
+pub struct SharedQuestion {
+    /// The question's key.
+    pub question: String,
+    /// The number of other cases.
+    pub others: u64,
+    /// Whether the moderator decides them likewise.
+    pub together: bool,
 }
 
 /// A photo of a case, and a reference that it matches.
@@ -61,10 +73,8 @@ pub struct CaseView {
     pub earlier: Vec<Case>,
     /// Numbers of cases in which matches to the reference were confirmed, and overturned.
     pub record: (u64, u64),
-    /// Other open cases that ask the same question, at most 100.
-    pub alike: Vec<Case>,
-    /// Whether that question is about one reference in many photos, not about one photo.
-    pub many_photos: bool,
+    /// Other open cases that ask the same question, the first 100 of them.
+    pub alike: SameQuestion,
     /// The takedown notices about the listing, oldest first.
     pub notices: Vec<(Notice, NoticeListing)>,
 }
@@ -108,11 +118,11 @@ impl Desk {
             None => (0, 0),
         };
         let notices = self.parts.screener.gallery.notices_about(check_id, case.listing_id.as_deref())?;
-        let (alike, many_photos) = match case.status {
+        let alike = match case.status {
             CaseStatus::Open => self.parts.screener.gallery.same_question(check_id, ALIKE)?,
-            _ => (Vec::new(), false),
+            _ => SameQuestion::default(),
         };
-        Ok(CaseView { case, answer, pair, earlier, record, alike, many_photos, notices })
+        Ok(CaseView { case, answer, pair, earlier, record, alike, notices })
     }
 
     pub(super) fn open(&self, check_id: &str) -> Result<(Case, CheckAnswer), DeskError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::desk::{Judgement, PairView, Worker};
+use super::desk::{Judgement, PairView, SharedQuestion, Worker};
 use super::{Desk, DeskError};
 use crate::domain::{Action, BrandId, Decision, Kind, Outcome, Polarity, Reference};
 use crate::gallery::{Case, NewDecision, Pair};
@@ -122,12 +122,18 @@ impl Desk {
         if !asked || !matches!(new.decision, Decision::Fake | Decision::NoMatch) {
             return Ok(Vec::new());
         }
-        let (others, many_photos) = self.parts.screener.gallery.same_question(&case.check_id, MOST_FOLLOWERS)?;
-        if !judgement.together.unwrap_or(!many_photos) {
+        let same = self.parts.screener.gallery.same_question(&case.check_id, MOST_FOLLOWERS)?;
+        let many_photos = same.is_about_many_photos();
+        // A lookback may have changed the question, or found more photos, since the moderator saw it.
+        let as_seen = |asked: &SharedQuestion| {
+            same.key.as_deref() == Some(&*asked.question) && (!many_photos || same.count <= asked.others)
+        };
+        let together = judgement.asked.as_ref().map_or(!many_photos, |asked| asked.together && as_seen(asked));
+        if !together {
             return Ok(Vec::new());
         }
         let mut followers = Vec::new();
-        for other in others {
+        for other in same.cases {
             let follows = new.decision == Decision::Fake || self.asks_only(&other)?;
             followers.extend(follows.then_some(other.check_id));
         }

@@ -16,7 +16,7 @@ use crate::gallery::{Case, GalleryError};
 use crate::library::LibraryError;
 
 pub use accounts::{AccountError, LoginGuard, SignIn, put_account, sign_in, token_sum};
-pub use desk::{CaseView, Desk, Judgement, PairView, Worker};
+pub use desk::{CaseView, Desk, Judgement, PairView, SharedQuestion, Worker};
 pub use evidence::{EvidenceError, Verified, bundle, verify};
 pub use finder::{Finder, Near, Subject};
 pub use notices::{FilingError, MOST_EVIDENCE, MOST_LISTINGS, NoticeAct, file_notice};

@@ -299,7 +299,7 @@ impl PhotoAnswer {
         if more_serious {
             // The first match of a polarity is the one that decides.
             later.matches.append(&mut self.matches);
-            *self = Self { settled: std::mem::take(&mut self.settled), ..later };
+            *self = Self { settled: std::mem::take(&mut self.settled), name: self.name.take(), ..later };
         } else {
             self.matches.append(&mut later.matches);
         }

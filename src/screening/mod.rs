@@ -395,6 +395,8 @@ impl Screener {
         uploads: &[Upload],
         started: impl Iterator<Item = Result<Started, ScreenError>>,
     ) -> Result<Screened, ScreenError> {
+        // A reference that is added from here on may be missed by some of the photos: a lookback searches them for it.
+        let index = self.library.version();
         let mut brands = Brands::new();
         let mut judged = Vec::with_capacity(uploads.len());
         let mut decisive = Vec::new();
@@ -417,7 +419,7 @@ impl Screener {
             action: overall.action,
             reasons: overall.reasons.into_iter().map(ReasonText::from).collect(),
             photos: judged.into_iter().map(|(_, photo)| photo).collect(),
-            versions: self.versions(&brands),
+            versions: self.versions(&brands, index),
         };
         Ok(Screened { answer, decisive, precedent, traces })
     }
@@ -448,12 +450,12 @@ impl Screener {
         Ok(joined.collect())
     }
 
-    fn versions(&self, brands: &Brands) -> Versions {
+    fn versions(&self, brands: &Brands, index: String) -> Versions {
         Versions {
             touchstone: env!("CARGO_PKG_VERSION").to_owned(),
             model: self.library.model().to_owned(),
             scoring: self.scoring.id().to_owned(),
-            index: self.library.version(),
+            index,
             policies: brands.versions(),
         }
     }

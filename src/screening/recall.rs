@@ -84,14 +84,19 @@ impl Screener {
         if wanted.is_empty() {
             return Ok(None);
         }
-        let (after, seen_in) = match self.gallery.upload(before.sha256) {
-            Ok(bytes) => (self.screened_again(answer, index, bytes)?, SeenIn::Photo),
-            Err(_) => (self.judged_from(answer, before, trace, &wanted)?, SeenIn::Memory),
+        let bytes = self.gallery.upload(before.sha256).ok();
+        let (after, seen_in) = match bytes.map(|bytes| self.screened_again(answer, index, bytes)) {
+            Some(Ok(after)) => (after, SeenIn::Photo),
+            // Its photo is not stored, or can no longer be decoded under today's limits.
+            None | Some(Err(ScreenError::Photo { .. })) => {
+                (self.judged_from(answer, before, trace, &wanted)?, SeenIn::Memory)
+            }
+            Some(Err(other)) => return Err(other),
         };
         let lead = after.lead().map(|near| near.reference_id.clone());
         let decides = wanted.iter().any(|(_, reference)| Some(&reference.id) == lead.as_ref());
         let found = decides && after.action != Action::Allow;
-        Ok(found.then(|| self.noted(before, after, seen_in)))
+        Ok(found.then(|| self.noted(after, seen_in)))
     }
 
     fn screened_again(&self, answer: &CheckAnswer, index: usize, bytes: Vec<u8>) -> Result<PhotoAnswer, ScreenError> {
@@ -127,7 +132,7 @@ impl Screener {
     }
 
     /// Records when and how the reference was found.
-    fn noted(&self, before: &PhotoAnswer, mut after: PhotoAnswer, seen_in: SeenIn) -> PhotoAnswer {
+    fn noted(&self, mut after: PhotoAnswer, seen_in: SeenIn) -> PhotoAnswer {
         after.reasons.push(ReasonText::from(Reason::FoundByLookback));
         if seen_in == SeenIn::Memory {
             after.reasons.push(ReasonText::from(Reason::PhotoNotStored));
@@ -136,10 +141,11 @@ impl Screener {
             // Certificates count scores of verified photos only.
             near.score = near.score.filter(|_| seen_in == SeenIn::Photo);
         }
-        let versions = self.versions(&Brands::new());
+        let versions = self.versions(&Brands::new(), self.library.version());
         let looked_back =
             LookedBack { found_at: Timestamp::now(), seen_in, model: versions.model, scoring: versions.scoring };
-        PhotoAnswer { name: before.name.clone(), looked_back: Some(looked_back), ..after }
+        // The check's answer has the file's name, and loses it when the seller is forgotten.
+        PhotoAnswer { name: None, looked_back: Some(looked_back), ..after }
     }
 }
 

@@ -197,9 +197,9 @@ fn the_memory_is_encrypted_with_the_photos_and_ends_with_its_days() {
 
     let memory = Memory::of(&app.gallery);
     let after = |days: i64| Timestamp::now() + SignedDuration::from_hours(24 * days);
-    assert_eq!(memory.retain(30, after(30)).unwrap(), 0);
+    assert_eq!(memory.retain(30, after(29)).unwrap(), 0);
     assert_eq!(memory.retain(0, after(9999)).unwrap(), 0, "0 keeps it without end");
-    assert_eq!(memory.retain(30, after(31)).unwrap(), 1);
+    assert_eq!(memory.retain(30, after(30)).unwrap(), 1);
     assert!(!files(&folder.path().join("data/memory")).iter().any(|(path, _)| path.ends_with(".segment")));
 }
 

@@ -18,8 +18,8 @@ CREATE TABLE memory_segment (
     photos     INTEGER NOT NULL,
     bytes      INTEGER NOT NULL
 ) STRICT;
--- References for which the memory is searched, and how far the search is. `pass` 1 covers the whole memory down to
--- `since`; pass 2 covers checks that ran while the reference was added. The segments down to `after_day` and `after_place`
+-- References for which the memory is searched, and how far the search is. `pass` 1 covers the whole memory; pass 2
+-- covers checks that ran while the reference was added; pass 3 is a search on command, down to `since`. The segments down to `after_day` and `after_place`
 -- are done.
 CREATE TABLE lookback (
     key      INTEGER PRIMARY KEY,

@@ -86,12 +86,11 @@ fn request(
     record(transaction, actor, &notice, NoticeState::Requested.action(), None, &row)
 }
 
-/// The brand and the reference for which the case was opened, else those that the moderator compared.
+/// The brand and the reference that the moderator compared, else those for which the case was opened.
 fn subject_of(transaction: &Writing<'_>, case: &Case) -> rusqlite::Result<(Option<String>, Option<String>)> {
-    if case.brand.is_some() {
+    let Some(id) = case.decided_reference.as_ref().filter(|id| Some(*id) != case.reference.as_ref()) else {
         return Ok((case.brand.clone(), case.reference.clone()));
-    }
-    let Some(id) = &case.decided_reference else { return Ok((None, None)) };
+    };
     let brand = transaction
         .prepare_cached("SELECT brand FROM reference WHERE id = ?1")?
         .query_row([id], |row| row.get(0))

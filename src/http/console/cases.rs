@@ -13,7 +13,7 @@ use crate::domain::{BrandId, CaseStatus, Decision, Polarity, ReferenceState, che
 use crate::gallery::{Added, Claimed, VectorQuery};
 use crate::http::App;
 use crate::http::cases::MAX_APPEAL;
-use crate::moderation::{Desk, DeskError, Finder, Judgement, Subject};
+use crate::moderation::{Desk, DeskError, Finder, Judgement, SharedQuestion, Subject};
 
 /// Similar references of each polarity shown beside a case.
 const NEAR: usize = 6;
@@ -137,8 +137,9 @@ pub(super) struct DecideForm {
     photo: Option<String>,
     reference: Option<String>,
     queue: Option<String>,
-    /// Present where the form asks about other cases with the same question.
-    asked: Option<String>,
+    /// The question that other cases ask, too, and their number, as the page showed them.
+    question: Option<String>,
+    others: Option<String>,
     together: Option<String>,
 }
 
@@ -157,9 +158,11 @@ pub(super) async fn decide(
         let decision: Decision = form.decision.parse().map_err(DeskError::from)?;
         let photo = form.photo.map(|text| index(&text)).transpose()?;
         let note = limited("The reason", form.note, MOST_WORDS)?;
-        let together = form.asked.map(|_| form.together.is_some());
+        let others = form.others.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let together = form.together.is_some();
+        let asked = form.question.map(|question| SharedQuestion { question, others, together });
         let reference = form.reference.filter(|id| !id.is_empty());
-        let judgement = Judgement { decision, note, photo, reference, together };
+        let judgement = Judgement { decision, note, photo, reference, asked };
         let decided = desk.decide(&worker, &id, &judgement)?;
         let closed = decided.status == CaseStatus::Decided;
         let next = if closed { desk.claim_next(&worker, &query)?.map(|case| case.check_id) } else { Some(id) };

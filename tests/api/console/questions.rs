@@ -62,11 +62,14 @@ fn a_case_can_be_taken_out_of_the_question_and_a_decision_kept_to_one_listing() 
     assert_eq!(listed(&robin, "").len(), 2, "the case stands by itself now");
 
     kim.act(&format!("/console/cases/{}/claim", ids[2]), &[]);
-    let only_this = [("decision", "fake"), ("asked", "1")];
+    let page = robin.page(&format!("/console/cases/{}", ids[1]));
+    let question = page.split("name=\"question\" value=\"").nth(1).map(|rest| rest.split('"').next().unwrap());
+    let question = question.unwrap_or_else(|| panic!("the page names the question: {page}"));
+    let only_this = [("decision", "fake"), ("question", question), ("others", "1")];
     robin.act(&format!("/console/cases/{}/decide", ids[1]), &only_this);
     assert_eq!(case(&app, &ids[2])["status"], "open", "the box was not ticked");
     robin.act("/console/undo", &[]);
-    let all = [("decision", "fake"), ("asked", "1"), ("together", "1")];
+    let all = [("decision", "fake"), ("question", question), ("others", "1"), ("together", "1")];
     robin.act(&format!("/console/cases/{}/decide", ids[1]), &all);
     assert_eq!(case(&app, &ids[2])["status"], "open", "kim has claimed it");
     assert_eq!(case(&app, &ids[0])["status"], "open", "it was taken out");
