@@ -7,7 +7,7 @@
 //! REFERENCES and PHOTOS are files with a path on each line. `fill` writes a data folder whose memory has COUNT photos:
 //! the given ones, and noisy variants of them, which belong to no check.
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, clippy::cast_precision_loss, reason = "a benchmark")]
+#![expect(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, clippy::panic, reason = "a benchmark")]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -120,21 +120,18 @@ fn see(
     let embedding = photo.embedding();
     let level = screener.scoring.level(&embedding.restored().unwrap());
     let seen = screener.vocabulary.from_bytes(photo.words).unwrap();
-    for count in [seen.len()] {
-        let probes: Vec<Vec<VisualWord>> = seen[..count].iter().map(|word| vec![*word]).collect();
-        let votes = words.search(&probes, VOTED, usize::MAX, None);
-        let votes: HashMap<u64, f32> =
-            votes.iter().flat_map(|vote| vote.keys.iter().map(|key| (*key, vote.votes))).collect();
-        for (key, (path, own)) in known.iter().enumerate() {
-            let (similarity, votes) =
-                (own.similarity(&embedding), votes.get(&(key as u64)).copied().unwrap_or_default());
-            if similarity >= SIMILAR || votes >= VOTED {
-                let line = json!({
-                    "photo": checked[photo.check_id], "reference": path, "similarity": similarity, "level": level,
-                    "votes": votes, "words": seen.len(),
-                });
-                println!("{line}");
-            }
+    let probes: Vec<Vec<VisualWord>> = seen.iter().map(|word| vec![*word]).collect();
+    let votes = words.search(&probes, VOTED, usize::MAX, None);
+    let votes: HashMap<u64, f32> =
+        votes.iter().flat_map(|vote| vote.keys.iter().map(|key| (*key, vote.votes))).collect();
+    for (key, (path, own)) in known.iter().enumerate() {
+        let (similarity, votes) = (own.similarity(&embedding), votes.get(&(key as u64)).copied().unwrap_or_default());
+        if similarity >= SIMILAR || votes >= VOTED {
+            let line = json!({
+                "photo": checked[photo.check_id], "reference": path, "similarity": similarity, "level": level,
+                "votes": votes, "words": seen.len(),
+            });
+            println!("{line}");
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::cases::{Case, find_case};
-use super::store::{Gallery, GalleryError, parsed, signed, unsigned};
+use super::store::{Gallery, GalleryError, conversion, parsed, signed, unsigned};
 use crate::domain::{CaseStatus, EventType};
 
 /// Something that happened.
@@ -172,7 +172,8 @@ fn withdrawn(before: &str, _: &str) -> Option<EventType> {
 }
 
 fn about_notice(_: &Connection, (id, after): (&str, &str), event: Event) -> rusqlite::Result<Event> {
-    let NoticeState { listing_id, seller_id, brand, .. } = serde_json::from_str(after).unwrap_or_default();
+    let state: NoticeState = serde_json::from_str(after).map_err(|error| conversion(5, error))?;
+    let NoticeState { listing_id, seller_id, brand, .. } = state;
     Ok(Event { notice_id: Some(id.to_owned()), listing_id, seller_id, brand, ..event })
 }
 
@@ -216,10 +217,8 @@ impl Gallery {
             let found = events(&snapshot, query)?;
             let last = found.last().map_or(query.after, |event| event.seq);
             let newest = "SELECT coalesce(max(seq), 0) FROM audit";
-            let next = match found.len() < query.limit {
-                true => last.max(snapshot.query_row(newest, [], |row| unsigned(row, 0))?),
-                false => last,
-            };
+            let is_last = found.len() < query.limit;
+            let next = if is_last { last.max(snapshot.query_row(newest, [], |row| unsigned(row, 0))?) } else { last };
             Ok((found, next))
         })
     }

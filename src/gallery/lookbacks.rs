@@ -242,7 +242,7 @@ impl Gallery {
             }
             let event = AuditEvent { actor: LOOKBACK, session: None, action: "found-by-lookback", subject: new.check_id };
             let after = find_case(transaction, new.check_id)?;
-            append(transaction, event, &effects(before), &effects(after.clone()))?;
+            append(transaction, event, &effects(before.as_ref()), &effects(after.as_ref()))?;
             // A request that followed from a decision ends with it.
             let reopened = after.filter(|case| case.status == CaseStatus::Open);
             reopened.map_or(Ok(()), |case| follow_case(transaction, &options, (LOOKBACK, None), &case))?;
@@ -290,8 +290,8 @@ impl Gallery {
     }
 }
 
-fn effects(case: Option<Case>) -> Effects {
-    case.as_ref().map(Effects::of_case).unwrap_or_default()
+fn effects(case: Option<&Case>) -> Effects {
+    case.map(Effects::of_case).unwrap_or_default()
 }
 
 /// Opens a decided case again unless its decision restricts the listing: it was made without the new reference.

@@ -105,7 +105,7 @@ impl<'a> SegmentFile<'a> {
         }
         let mut read = || -> io::Result<()> {
             let mut file = BufReader::with_capacity(1 << 16, File::open(&self.path)?);
-            let mut at = self.check_header(&mut file, segment)?;
+            let mut at = Self::check_header(&mut file, segment)?;
             while at < segment.bytes {
                 let head = BlockHead::read(&mut file)?;
                 at += HEAD as u64 + head.length as u64;
@@ -132,7 +132,7 @@ impl<'a> SegmentFile<'a> {
     pub(super) fn is_sealed_newest(&self, segment: &MemorySegment) -> Result<bool, MemoryError> {
         let check = || -> io::Result<bool> {
             let mut file = BufReader::new(File::open(&self.path)?);
-            let mut at = self.check_header(&mut file, segment)?;
+            let mut at = Self::check_header(&mut file, segment)?;
             while at < segment.bytes {
                 let head = BlockHead::read(&mut file)?;
                 let mut start = vec![0; head.length.min(64)];
@@ -149,7 +149,7 @@ impl<'a> SegmentFile<'a> {
     }
 
     /// Reads the header and returns its length.
-    fn check_header(&self, file: &mut impl Read, segment: &MemorySegment) -> io::Result<u64> {
+    fn check_header(file: &mut impl Read, segment: &MemorySegment) -> io::Result<u64> {
         let expected = header(segment)?;
         let mut got = vec![0; expected.len()];
         file.read_exact(&mut got)?;

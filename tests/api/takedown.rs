@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use touchstone::domain::Decision;
 use touchstone::moderation::verify;
 
 use super::notices::{Brand, answered, id, states, wait_for_case};
@@ -55,7 +56,9 @@ fn what_becomes_known_later_is_taken_down_and_what_was_wrong_is_put_back() {
     // The brand adds the photo as a fake's, and the lookback finds all three.
     receiver.answer_next(&[500, 503]);
     app.add_fake(&real_photo(0));
-    [&first, &second, &third].into_iter().for_each(|check| wait_for_case(&app, check));
+    for check in [&first, &second, &third] {
+        wait_for_case(&app, check);
+    }
     assert!(robin.page("/console/queue").contains("and 1 more, 2 sellers"), "one photo is one question");
 
     robin.decide(&first, "fake");
@@ -96,7 +99,7 @@ fn what_becomes_known_later_is_taken_down_and_what_was_wrong_is_put_back() {
     // The evidence can be verified without the service, and the log is whole.
     let bundle = robin.post(&format!("/console/cases/{first}/evidence"), &[]).bytes().unwrap();
     let verified = verify(&bundle).unwrap();
-    assert_eq!((verified.case.as_str(), verified.decision.map(|decision| decision.as_str())), (&*first, Some("fake")));
+    assert_eq!((verified.case.as_str(), verified.decision.map(Decision::as_str)), (&*first, Some("fake")));
     assert_eq!(app.gallery.verify_audit().unwrap().wrong, None);
     assert_eq!(app.get(&format!("/v1/checks/{innocent}/case")).status(), 404, "and nobody else was bothered");
 }

@@ -139,7 +139,7 @@ fn nothing_is_sent_unless_it_is_switched_on_and_to_no_place_that_was_not_named()
     assert!(detail.contains("127.0.0.1 is private, which webhooks.private_addresses does not allow"), "{detail}");
     assert!(refused(&receiver.url).contains("scheme is http, expected https"));
     assert!(refused("https://elsewhere.example/").contains("is not among webhooks.hosts"));
-    assert!(refused("https://robin:secret@localhost/").contains("names a user"));
+    assert!(refused("https://robin:secret@localhost/").contains("contains a user name"));
     problem(ask(&public_only, &json!({ "url": "events" })), 422, "webhook-url-invalid");
     // What a name leads to shows when something is sent.
     let (id, _) = webhook(&public_only, &json!({ "url": https.replace("127.0.0.1", "localhost") }));

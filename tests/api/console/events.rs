@@ -29,7 +29,7 @@ fn the_page_of_events_shows_what_did_not_arrive_and_a_button_sends_it_again() {
     let page = robin.page("/console/events");
     for said in [
         &receiver.url,
-        "the receiver answers 500",
+        "the receiver answered 500",
         "reference quarantined",
         &format!("/console/references/{reference}"),
     ] {

@@ -64,7 +64,7 @@ fn a_notices_page_offers_what_may_be_done_and_tells_what_was() {
     assert!(!page.contains("Grant the counter-notice"));
     let told = robin.act(&act, &[("act", "request"), ("listing", "l2")]);
     assert_eq!(told, format!("{path}?told=notice-changed"));
-    assert!(robin.page(&told).contains("The notice is changed"));
+    assert!(robin.page(&told).contains("The notice was changed"));
     answered(&app, notice, "l2", "removed");
     answered(&app, notice, "l2", "countered");
     let page = kim.page(&path);

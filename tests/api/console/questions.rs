@@ -62,6 +62,7 @@ fn a_case_can_be_taken_out_of_the_question_and_a_decision_kept_to_one_listing() 
     assert_eq!(listed(&robin, "").len(), 2, "the case stands by itself now");
 
     kim.act(&format!("/console/cases/{}/claim", ids[2]), &[]);
+    robin.act(&format!("/console/cases/{}/claim", ids[1]), &[]);
     let page = robin.page(&format!("/console/cases/{}", ids[1]));
     let question = page.split("name=\"question\" value=\"").nth(1).map(|rest| rest.split('"').next().unwrap());
     let question = question.unwrap_or_else(|| panic!("the page names the question: {page}"));

@@ -81,7 +81,9 @@ fn a_decision_for_several_listings_requests_each_takedown_and_ends_it_with_that_
     let robin = Moderator::new(&app, "robin");
     let cases = [("s1", "l1"), ("s2", "l2")].map(|(seller, listing)| allowed(&app, seller, listing, 2));
     app.add_fake(&photo(2));
-    cases.iter().for_each(|case| wait_for_case(&app, case));
+    for case in &cases {
+        wait_for_case(&app, case);
+    }
     robin.decide(&cases[0], "fake");
     let page = app.get_json("/v1/notices");
     let notices: Vec<String> = page["notices"].as_array().unwrap().iter().map(|notice| id(notice).to_owned()).collect();
