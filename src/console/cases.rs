@@ -10,7 +10,7 @@ use crate::domain::{BrandId, CaseStatus, Decision, Kind, Mark, Polarity, Referen
 use crate::gallery::{AuditEntry, Case, Session};
 use crate::moderation::{CaseView, Near, PairView};
 use crate::page::visible;
-use crate::screening::{CheckAnswer, Match, Overlay, PhotoAnswer};
+use crate::screening::{CheckAnswer, Overlay};
 
 /// Contents of a case's page.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub fn case(show: &CasePage<'_>) -> Markup {
     let content = html! {
         (heading(case))
         (decide(show))
-        (compare(&pair.photo, pair.near.as_ref(), pair.reference.as_ref()))
+        (compare(show.view))
         div.columns {
             section { (figures(show.view)) }
             section { (reasons(answer, pair)) }
@@ -49,9 +49,11 @@ pub fn case(show: &CasePage<'_>) -> Markup {
         (same_question(show))
         section {
             h2 { "Similar references" }
-            div hx-get=(format!("/console/cases/{}/near?photo={}", case.check_id, pair.photo.index)) hx-trigger="load" hx-swap="innerHTML" {
-                p { a href=(format!("/console/lookup?photo={}", pair.photo.sha256)) { "Search all references" } }
-            }
+            @if show.view.is_stored(pair.photo.index) {
+                div hx-get=(format!("/console/cases/{}/near?photo={}", case.check_id, pair.photo.index)) hx-trigger="load" hx-swap="innerHTML" {
+                    p { a href=(format!("/console/lookup?photo={}", pair.photo.sha256)) { "Search all references" } }
+                }
+            } @else { p.empty { "The photo is not stored, so it cannot be searched for." } }
         }
         (super::notices::of_case(&show.view.notices))
         (earlier(show.view))
@@ -138,8 +140,10 @@ fn minutes_left(case: &Case) -> i64 {
     (case.claimed_until - jiff::Timestamp::now().as_second()).max(0) / 60
 }
 
-/// Photo and reference, overlaid with a slider, and side by side.
-fn compare(photo: &PhotoAnswer, near: Option<&Match>, reference: Option<&Reference>) -> Markup {
+/// Photo and reference, overlaid with a slider, and side by side. A photo that is not stored is not shown: the reference
+/// in its place would look like it.
+fn compare(view: &CaseView) -> Markup {
+    let (photo, near, reference) = (&view.pair.photo, view.pair.near.as_ref(), view.pair.reference.as_ref());
     let (width, height) = (f64::from(photo.width.unwrap_or(4)), f64::from(photo.height.unwrap_or(3)));
     let overlay = near.and_then(|near| near.overlay.as_ref());
     let name = match near {
@@ -152,7 +156,7 @@ fn compare(photo: &PhotoAnswer, near: Option<&Match>, reference: Option<&Referen
     };
     html! {
         section.compare aria-label="Comparison" {
-            figure {
+            @if view.is_stored(photo.index) { figure {
                 svg.laid viewBox=(format!("0 0 {width} {height}")) role="img" aria-label=(shown) {
                     image href=(Picture::Photo(photo.sha256).address(1200)) width=(width) height=(height) preserveAspectRatio="none" {}
                     @if let Some(reference) = reference { (laid(reference, overlay, (width, height))) }
@@ -163,6 +167,8 @@ fn compare(photo: &PhotoAnswer, near: Option<&Match>, reference: Option<&Referen
                         label.slider { "Overlay the reference" input #wipe type="range" min="0" max="100" value="50"; }
                     }
                 }
+            } } @else {
+                p.empty { "The listing's photo " (photo.index + 1) " is not stored. The marketplace can send it again as a new check." }
             }
             @if let (Some(reference), Some(near)) = (reference, near) {
                 figure {
@@ -296,7 +302,7 @@ fn photos(show: &CasePage<'_>) -> Markup {
                 @for photo in &answer.photos {
                     li {
                         a href=(link(photo.index, None)) aria-current=[(photo.index == pair.photo.index).then_some("true")] {
-                            (small(Picture::Photo(photo.sha256), &format!("Photo {}", photo.index + 1)))
+                            @if show.view.is_stored(photo.index) { (small(Picture::Photo(photo.sha256), &format!("Photo {}", photo.index + 1))) }
                             span { (photo.index + 1) ": " (words(photo.verdict.as_str())) }
                         }
                     }
@@ -427,7 +433,7 @@ fn more(show: &CasePage<'_>) -> Markup {
                 }
             }
             p.links {
-                a href=(format!("/console/lookup?photo={}", pair.photo.sha256)) { "Find similar references" }
+                @if show.view.is_stored(pair.photo.index) { a href=(format!("/console/lookup?photo={}", pair.photo.sha256)) { "Find similar references" } }
                 @if case.decision.is_some_and(Decision::restricts) { a href=(format!("/console/cases/{id}/statement")) { "Statement of reasons" } }
             }
             form method="post" action=(format!("/console/cases/{id}/evidence")) { (csrf(show.session)) button.quiet { "Evidence bundle (zip)" } }

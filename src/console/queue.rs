@@ -124,7 +124,7 @@ fn row(queued: &Queued, address: &str) -> Markup {
     html! {
         li {
             a.row data-row href=(href) {
-                span.shot { @if let Some(sum) = case.photo.as_deref().and_then(|sum| sum.parse().ok()) { (small(Picture::Photo(sum), "")) } }
+                span.shot { @if let Some(sum) = case.photo.as_deref().and_then(|sum| sum.parse().ok()).filter(|_| queued.photo_stored) { (small(Picture::Photo(sum), "")) } }
                 span.about {
                     strong { (words(&case.verdict)) }
                     " · " (alike(case))

@@ -10,6 +10,7 @@ use super::questions::{ALIKE, ASKED_ONCE};
 use super::store::{Gallery, GalleryError, optional, unsigned};
 use super::writer::Writing;
 use crate::domain::CaseStatus;
+use crate::photo::Sha256;
 
 /// Seconds that a claim lasts without an act of its holder.
 pub(super) const CLAIM_SECONDS: i64 = 15 * 60;
@@ -30,6 +31,8 @@ pub struct Queued {
     pub seller_fakes: u64,
     /// Number of the seller's decided cases.
     pub seller_decided: u64,
+    /// Whether the leading match's photo is stored, so that somebody can see it.
+    pub photo_stored: bool,
     /// Number of other open cases that ask the same question.
     pub alike: u64,
     /// Number of sellers of all cases that ask it.
@@ -80,7 +83,12 @@ impl Gallery {
     /// # Errors
     /// When the database cannot be read.
     pub fn queue(&self, query: &QueueQuery) -> Result<Vec<Queued>, GalleryError> {
-        self.read(|db| queue(db, query))
+        let mut cases = self.read(|db| queue(db, query))?;
+        for queued in &mut cases {
+            let photo: Option<Sha256> = queued.case.photo.as_ref().and_then(|sum| sum.parse().ok());
+            queued.photo_stored = photo.is_some_and(|sha256| self.has_photo(sha256, true));
+        }
+        Ok(cases)
     }
 
     /// The number of cases that the same filters accept.
@@ -247,6 +255,7 @@ fn queue(db: &Connection, query: &QueueQuery) -> rusqlite::Result<Vec<Queued>> {
             seller_fakes: unsigned(row, 24)?,
             seller_decided: unsigned(row, 25)?,
             risk: row.get(26)?,
+            photo_stored: false,
             alike: unsigned(row, 27)?,
             sellers: unsigned(row, 28)?,
         })

@@ -73,6 +73,8 @@ pub struct CaseView {
     pub earlier: Vec<Case>,
     /// Numbers of cases in which matches to the reference were confirmed, and overturned.
     pub record: (u64, u64),
+    /// For each photo of the answer, whether its bytes are stored, so that somebody can see it.
+    pub stored: Vec<bool>,
     /// Other open cases that ask the same question, the first 100 of them.
     pub alike: SameQuestion,
     /// The takedown notices about the listing, oldest first.
@@ -87,6 +89,14 @@ const ALIKE: usize = 100;
 /// The moderators' operations, over the gallery and the library in use.
 pub struct Desk {
     pub(super) parts: Arc<Parts>,
+}
+
+impl CaseView {
+    /// Whether a photo's bytes are stored.
+    #[must_use]
+    pub fn is_stored(&self, photo: usize) -> bool {
+        self.stored.get(photo).copied().unwrap_or_default()
+    }
 }
 
 impl Desk {
@@ -122,7 +132,9 @@ impl Desk {
             CaseStatus::Open => self.parts.screener.gallery.same_question(check_id, ALIKE)?,
             _ => SameQuestion::default(),
         };
-        Ok(CaseView { case, answer, pair, earlier, record, alike, notices })
+        let stored = answer.photos.iter().map(|photo| self.parts.screener.gallery.has_photo(photo.sha256, true));
+        let stored = stored.collect();
+        Ok(CaseView { case, answer, pair, earlier, record, stored, alike, notices })
     }
 
     pub(super) fn open(&self, check_id: &str) -> Result<(Case, CheckAnswer), DeskError> {

@@ -64,6 +64,9 @@ fn a_fake_that_is_added_later_is_found_in_a_listing_that_was_let_through() {
     let page = robin.page(&format!("/console/cases/{check}"));
     assert!(page.contains("a lookback found it"), "the page says so");
     assert!(page.contains("The photo is not stored"), "and what was compared");
+    assert!(!page.contains("/console/pictures/photo/"), "nothing stands in the place of a photo that nobody can see");
+    assert!(page.contains("/console/pictures/reference/"));
+    assert!(!robin.page("/console/queue").contains("/console/pictures/photo/"));
     robin.decide(&check, "fake");
     let decided = case(&app, &check).unwrap();
     assert_eq!((&decided["decision"], &decided["decided_by"]), (&json!("fake"), &json!("robin")));
