@@ -295,6 +295,21 @@ fn a_gallery_of_the_seventh_version_keeps_repeats_and_what_a_brand_must_not_read
 }
 
 #[test]
+fn a_gallery_of_the_tenth_version_is_searched_for_no_reference_that_it_had_and_for_each_that_comes() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let gallery = migrated(folder.path(), "gallery-v10.sql");
+    let now = jiff::Timestamp::now();
+    assert!(!gallery.follow_lookbacks(now).unwrap(), "its photos were not remembered");
+    let acme = "acme".parse().unwrap();
+    let update = ReferenceUpdate { state: Some(ReferenceState::Active), ..ReferenceUpdate::default() };
+    gallery.update("tests", &acme, "ref_6", &update).unwrap();
+    assert!(gallery.follow_lookbacks(now).unwrap());
+    let asked: Vec<String> = gallery.lookbacks(None, 10).unwrap().into_iter().map(|one| one.reference_id).collect();
+    assert_eq!(asked, ["ref_6"], "it was released");
+    assert_eq!(gallery.webhooks().unwrap(), []);
+}
+
+#[test]
 #[expect(clippy::disallowed_types, reason = "lays a database of the future out")]
 fn a_gallery_of_a_newer_version_is_refused_and_left_as_it_is() {
     let folder = tempfile::TempDir::new().unwrap();
