@@ -85,7 +85,7 @@ export interface paths {
         };
         /**
          * List the searches of earlier checks for a brand's fake references.
-         * @description When a fake reference is added or released from quarantine, touchstone searches the photos of earlier checks for it
+         * @description When a fake reference is added, enabled or released from quarantine, touchstone searches the photos of earlier checks for it
          *     and opens a case for each listing that it finds. References that are no longer active are not listed.
          */
         get: operations["list_lookbacks"];
@@ -521,7 +521,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Send a `webhook.test` event now, once, and tell what the receiver answered.
+         * Send a `webhook.test` event now, once, and return what the receiver answered.
          * @description A disabled webhook is tested as well, and stays disabled.
          */
         post: operations["test_webhook"];
@@ -932,7 +932,7 @@ export interface components {
          * @description What happened.
          * @enum {string}
          */
-        EventType: "check.decided" | "appeal.decided" | "check.reopened" | "listing.found_by_lookback" | "listing.takedown_requested" | "listing.takedown_overdue" | "listing.takedown_withdrawn" | "listing.restore_requested" | "reference.quarantined" | "certificate.ended";
+        EventType: "check.decided" | "appeal.decided" | "check.reopened" | "listing.found_by_lookback" | "listing.takedown_requested" | "listing.takedown_reminded" | "listing.takedown_withdrawn" | "listing.restore_requested" | "listing.restored" | "reference.quarantined" | "certificate.ended";
         /**
          * @description Why a listing should be taken down.
          * @enum {string}
@@ -1182,7 +1182,7 @@ export interface components {
              * @description When the service reminded the marketplace of the request.
              */
             reminded_at?: string | null;
-            /** @description Whether the removed listing should be shown again: the decision behind the request fell. */
+            /** @description Whether the removed listing should be shown again: the reason for the removal no longer holds. */
             restore_asked: boolean;
             /** @description Whether a moderator has seen it. */
             reviewed: boolean;
@@ -1703,7 +1703,7 @@ export interface components {
         TakedownRecord: {
             /**
              * Format: int64
-             * @description Listings that were answered: removed, restored, refused by the marketplace or rejected by a moderator.
+             * @description Listings that were answered: removed, countered, restored, refused by the marketplace, or rejected by a moderator.
              */
             answered: number;
             /**

@@ -117,9 +117,10 @@ EventType = Literal[
     'check.reopened',
     'listing.found_by_lookback',
     'listing.takedown_requested',
-    'listing.takedown_overdue',
+    'listing.takedown_reminded',
     'listing.takedown_withdrawn',
     'listing.restore_requested',
+    'listing.restored',
     'reference.quarantined',
     'certificate.ended',
 ]
@@ -569,7 +570,7 @@ class TakedownRecord(TypedDict):
 
     answered: int
     """
-    Listings that were answered: removed, restored, refused by the marketplace or rejected by a moderator.
+    Listings that were answered: removed, countered, restored, refused by the marketplace, or rejected by a moderator.
     """
     removed: int
     """
@@ -1310,7 +1311,7 @@ class NoticeListingBody(TypedDict):
     """
     restore_asked: bool
     """
-    Whether the removed listing should be shown again: the decision behind the request fell.
+    Whether the removed listing should be shown again: the reason for the removal no longer holds.
     """
     reviewed: bool
     """
