@@ -162,14 +162,16 @@ impl Gallery {
     /// When the database cannot be written.
     pub fn end_pass(&self, work: &LookbackWork, now: Timestamp) -> Result<(), GalleryError> {
         self.write(|transaction| {
-            let sql = if work.pass == 1 {
-                "UPDATE lookback SET pass = 2, due_at = asked_at + ?2, since = asked_at - ?2, after_day = NULL, after_place = NULL
-                 WHERE key = ?1 AND ?3 > 0"
-            } else {
-                "UPDATE lookback SET done_at = ?3 WHERE key = ?1 AND ?2 > 0"
+            let (sql, seconds) = match work.pass {
+                1 => (
+                    "UPDATE lookback SET pass = 2, due_at = asked_at + ?2, since = asked_at - ?2, after_day = NULL,
+                            after_place = NULL WHERE key = ?1",
+                    SETTLED,
+                ),
+                _ => ("UPDATE lookback SET done_at = ?2 WHERE key = ?1", now.as_second()),
             };
             let mut statement = transaction.prepare_cached(sql)?;
-            work.keys.iter().try_for_each(|key| statement.execute(params![signed(*key), SETTLED, now.as_second()]).map(drop))
+            work.keys.iter().try_for_each(|key| statement.execute(params![signed(*key), seconds]).map(drop))
         })
     }
 

@@ -55,6 +55,20 @@ pub struct MemorySegment {
     pub bytes: u64,
 }
 
+impl MemorySegment {
+    /// Start of its day, in seconds since 1970.
+    #[must_use]
+    pub fn starts_at(&self) -> i64 {
+        self.day.saturating_mul(DAY)
+    }
+
+    /// End of its day, in seconds since 1970.
+    #[must_use]
+    pub fn ends_at(&self) -> i64 {
+        self.starts_at().saturating_add(DAY)
+    }
+}
+
 const SEGMENT: &str = "id, place, day, model, vocabulary, photos, bytes";
 
 /// Seconds of a day.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::{ToSql, params};
 
 use super::audit::{AuditEvent, append};
 use super::cases::{COLUMNS, Case, PRECEDENT, case, find_case, overwrite_unranked};
@@ -110,19 +110,16 @@ pub(super) fn ask_together(
         .prepare_cached("SELECT coalesce(max(found), 0) FROM lookback WHERE key = ?1")?
         .query_row([signed(key)], |row| unsigned(row, 0))?;
     // The earlier ones once; later ones join them.
-    let which = match found {
+    let (which, id): (&str, &dyn ToSql) = match found {
         0..=MANY => return Ok(()),
-        found if found == MANY + 1 => "check_id IN (SELECT check_id FROM finding WHERE key = ?4)",
-        _ => "check_id = ?1",
+        found if found == MANY + 1 => ("check_id IN (SELECT check_id FROM finding WHERE key = ?3)", &signed(key)),
+        _ => ("check_id = ?3", &check_id),
     };
     let sql = format!(
-        "UPDATE moderation_case SET question = ?2 WHERE status = 'open' AND reference = ?3 AND (check_id = ?1 OR {which})
-         AND question IS NOT NULL AND question <> ?2 AND ?4 >= 0"
+        "UPDATE moderation_case SET question = ?1 WHERE status = 'open' AND reference = ?2 AND {which}
+         AND question IS NOT NULL AND question <> ?1"
     );
-    transaction
-        .prepare_cached(&sql)?
-        .execute(params![check_id, format!("{MANY_PHOTOS}{reference}"), reference, signed(key)])
-        .map(drop)
+    transaction.prepare_cached(&sql)?.execute(params![format!("{MANY_PHOTOS}{reference}"), reference, id]).map(drop)
 }
 
 /// Makes the same decision in open cases, unless somebody else has claimed them meanwhile.

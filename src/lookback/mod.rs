@@ -83,8 +83,6 @@ pub struct Located {
 pub struct Tally {
     /// Photos searched.
     pub photos: u64,
-    /// Photos that were judged.
-    pub judged: u64,
     /// Cases opened or added to.
     pub found: u64,
 }
@@ -134,7 +132,6 @@ impl<'a> Searcher<'a> {
             let possible = self.search(&mut query, &segment, since)?;
             tally.photos += segment.photos;
             for copy in possible {
-                tally.judged += 1;
                 let Some((answer, later)) = self.judge(&copy)? else { continue };
                 if let Some(found) = located(&answer, &copy, &later)
                     && !self.is_known(&copy, &found)?
@@ -162,7 +159,6 @@ impl<'a> Searcher<'a> {
             }
             let possible = self.search(&mut query, &segment, work.since)?;
             for copy in &possible {
-                tally.judged += 1;
                 if let Some(found) = self.settle(copy)? {
                     tally.found += 1;
                     see(found);
@@ -180,7 +176,7 @@ impl<'a> Searcher<'a> {
     /// The next segment with checks since a time.
     fn next(&self, after: Option<(i64, u64)>, since: i64) -> Result<Option<MemorySegment>, LookbackError> {
         let next = self.memory.segment_before(after)?;
-        Ok(next.filter(|segment| (segment.day + 1).saturating_mul(86_400) > since))
+        Ok(next.filter(|segment| segment.ends_at() > since))
     }
 
     fn search(

@@ -71,25 +71,30 @@ impl Query {
         let votes = if probes.is_empty() { Vec::new() } else { self.words.search(&probes, VOTED, usize::MAX, None) };
         let votes_for = |key| votes.iter().find(|vote| vote.keys.contains(&key)).map_or(0.0, |vote| vote.votes);
         let sha256 = Sha256(photo.sha256);
-        let recalled: Vec<Recalled> = self
+        let recalled: Vec<(Recalled, &AtomicUsize)> = self
             .references
             .iter()
             .zip(&self.embeddings)
-            .filter_map(|(reference, own)| {
+            .zip(&self.counts)
+            .filter_map(|((reference, own), count)| {
                 let similarity = own.as_ref().map_or(0.0, |own| own.similarity(&embedding));
                 let votes = votes_for(reference.key);
                 let same_file = reference.photo.sha256 == sha256;
                 let considered = same_file || similarity >= SIMILAR || votes > 0.0;
                 let revision = self.revisions.get(&reference.key).copied().unwrap_or(u64::MAX);
-                considered.then_some(Recalled { key: reference.key, similarity, votes, same_file, revision })
+                let recalled = Recalled { key: reference.key, similarity, votes, same_file, revision };
+                considered.then_some((recalled, count))
             })
             .collect();
         if recalled.is_empty() {
             return None;
         }
         let trace = Trace { embedding: embedding.restored().ok()?, words };
-        let worth = |one: &Recalled| screener.is_worth_recalling(sha256, one, &trace) && self.has_room(one.key);
-        let recalled: Vec<Recalled> = recalled.into_iter().filter(worth).collect();
+        let level = screener.scoring.level(&trace.embedding);
+        let recalled = recalled.into_iter().filter(|(one, count)| {
+            screener.is_worth_recalling(sha256, one, level) && count.fetch_add(1, Ordering::AcqRel) < MOST_CANDIDATES
+        });
+        let recalled: Vec<Recalled> = recalled.map(|(one, _)| one).collect();
         (!recalled.is_empty()).then(|| PossibleCopy {
             check_id: photo.check_id.to_owned(),
             photo: photo.photo,
@@ -97,14 +102,6 @@ impl Query {
             trace,
             recalled,
         })
-    }
-}
-
-impl Query {
-    /// Counts a photo that may be a copy of a reference; `false` if there are too many.
-    fn has_room(&self, key: u64) -> bool {
-        let place = self.references.iter().position(|reference| reference.key == key);
-        place.is_some_and(|place| self.counts[place].fetch_add(1, Ordering::AcqRel) < MOST_CANDIDATES)
     }
 
     /// Ids of references that may be in too many photos of the current segment.

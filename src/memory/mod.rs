@@ -15,7 +15,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -29,8 +29,6 @@ pub use segment::name as segment_name;
 const BLOCK: usize = 512;
 /// A segment of this many bytes is not appended to any more, so that erasing a seller rewrites no more than needed.
 const FULL: u64 = 256 << 20;
-/// Seconds of a day.
-const DAY: i64 = 86_400;
 
 /// What is remembered of checked photos, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,10 +172,12 @@ impl Memory {
     pub fn retain(&self, days: u32, now: Timestamp) -> Result<u64, MemoryError> {
         let _alone = self.lock()?;
         self.gallery.drop_empty_segments()?;
-        let oldest = now.as_second() / DAY - i64::from(days);
+        let before = now - SignedDuration::from_hours(24 * i64::from(days));
         let mut erased = 0;
         if days > 0 {
-            for segment in self.gallery.memory_segments()?.into_iter().filter(|segment| segment.day <= oldest) {
+            for segment in
+                self.gallery.memory_segments()?.into_iter().filter(|segment| segment.starts_at() <= before.as_second())
+            {
                 self.gallery.drop_segment(segment.id)?;
                 erased += segment.photos;
             }

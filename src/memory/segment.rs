@@ -100,10 +100,45 @@ impl<'a> SegmentFile<'a> {
         since: i64,
         mut take: impl FnMut(Vec<u8>) -> io::Result<()>,
     ) -> Result<(), MemoryError> {
+        self.walk(segment, |head, file| {
+            if head.newest < since {
+                skip(file, head.length)?;
+                return Ok(true);
+            }
+            let mut content = vec![0; head.length];
+            file.read_exact(&mut content)?;
+            if crc32fast::hash(&content) != head.crc {
+                return Err(damaged("a block does not match its checksum"));
+            }
+            take(self.gallery.unsealed(KIND, sum(segment.id), content)?)?;
+            Ok(true)
+        })
+    }
+
+    /// Whether every block would be written today as it is.
+    pub(super) fn is_sealed_newest(&self, segment: &MemorySegment) -> Result<bool, MemoryError> {
+        let mut newest = true;
+        self.walk(segment, |head, file| {
+            let mut start = vec![0; head.length.min(64)];
+            file.read_exact(&mut start)?;
+            newest = self.gallery.is_sealed_newest(&start);
+            skip(file, head.length - start.len())?;
+            Ok(newest)
+        })?;
+        Ok(newest)
+    }
+
+    /// Passes on the head of each committed block, with the file at its content: `visit` reads or skips the content, and
+    /// says whether to go on.
+    fn walk(
+        &self,
+        segment: &MemorySegment,
+        mut visit: impl FnMut(&BlockHead, &mut BufReader<File>) -> io::Result<bool>,
+    ) -> Result<(), MemoryError> {
         if segment.bytes == 0 {
             return Ok(());
         }
-        let mut read = || -> io::Result<()> {
+        let mut walk = || -> io::Result<()> {
             let mut file = BufReader::with_capacity(1 << 16, File::open(&self.path)?);
             let mut at = Self::check_header(&mut file, segment)?;
             while at < segment.bytes {
@@ -112,40 +147,13 @@ impl<'a> SegmentFile<'a> {
                 if at > segment.bytes {
                     return Err(damaged("a block is longer than the file"));
                 }
-                if head.newest < since {
-                    file.seek_relative(i64::try_from(head.length).unwrap_or(i64::MAX))?;
-                    continue;
+                if !visit(&head, &mut file)? {
+                    break;
                 }
-                let mut content = vec![0; head.length];
-                file.read_exact(&mut content)?;
-                if crc32fast::hash(&content) != head.crc {
-                    return Err(damaged("a block does not match its checksum"));
-                }
-                take(self.gallery.unsealed(KIND, sum(segment.id), content)?)?;
             }
             Ok(())
         };
-        read().map_err(|source| self.failed(source))
-    }
-
-    /// Whether every block would be written today as it is.
-    pub(super) fn is_sealed_newest(&self, segment: &MemorySegment) -> Result<bool, MemoryError> {
-        let check = || -> io::Result<bool> {
-            let mut file = BufReader::new(File::open(&self.path)?);
-            let mut at = Self::check_header(&mut file, segment)?;
-            while at < segment.bytes {
-                let head = BlockHead::read(&mut file)?;
-                let mut start = vec![0; head.length.min(64)];
-                file.read_exact(&mut start)?;
-                if !self.gallery.is_sealed_newest(&start) {
-                    return Ok(false);
-                }
-                file.seek_relative(i64::try_from(head.length - start.len()).unwrap_or(i64::MAX))?;
-                at += HEAD as u64 + head.length as u64;
-            }
-            Ok(true)
-        };
-        if segment.bytes == 0 { Ok(true) } else { check().map_err(|source| self.failed(source)) }
+        walk().map_err(|source| self.failed(source))
     }
 
     /// Reads the header and returns its length.
@@ -190,6 +198,10 @@ pub(super) fn photos(block: &[u8]) -> io::Result<Vec<Remembered<'_>>> {
         rest = after;
     }
     if rest.is_empty() { Ok(photos) } else { Err(damaged("a block ends inside a record")) }
+}
+
+fn skip(file: &mut BufReader<File>, bytes: usize) -> io::Result<()> {
+    file.seek_relative(i64::try_from(bytes).unwrap_or(i64::MAX))
 }
 
 struct BlockHead {

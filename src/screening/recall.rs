@@ -52,10 +52,11 @@ impl Screener {
         BIAS + SIMILARITY * normalised + VOTES * f64::from(recalled.votes).ln_1p()
     }
 
-    /// Whether a remembered photo is worth judging: more leniently where its bytes are stored.
+    /// Whether a remembered photo is worth judging: more leniently where its bytes are stored. `level`: as in
+    /// [`Screener::recalled_log_odds`].
     #[must_use]
-    pub fn is_worth_recalling(&self, photo: Sha256, recalled: &Recalled, trace: &Trace) -> bool {
-        let log_odds = self.recalled_log_odds(recalled, self.scoring.level(&trace.embedding));
+    pub fn is_worth_recalling(&self, photo: Sha256, recalled: &Recalled, level: f32) -> bool {
+        let log_odds = self.recalled_log_odds(recalled, level);
         log_odds >= WORTH_JUDGING || (log_odds >= WORTH_VERIFYING && self.gallery.has_upload(photo))
     }
 
