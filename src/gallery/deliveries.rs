@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::audit::{AuditEvent, append};
 use super::events::{Event, EventQuery, event_at, events};
-use super::store::{Gallery, GalleryError, new_id, parsed, signed, unsigned};
-use super::webhooks::{disable, find_webhook, time};
+use super::store::{Gallery, GalleryError, new_id, parsed, second, signed, unsigned};
+use super::webhooks::{disable, find_webhook};
 use super::writer::Writing;
 use crate::domain::{DeliveryState, EventType};
 
@@ -322,9 +322,9 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         kind: parsed(row, 3)?,
         state,
         attempts: row.get(5)?,
-        next_at: if next { Some(time(row, 6)?) } else { None },
+        next_at: if next { Some(second(row, 6)?) } else { None },
         status: row.get(7)?,
         error: row.get(8)?,
-        updated_at: time(row, 9)?,
+        updated_at: second(row, 9)?,
     })
 }

@@ -12,7 +12,7 @@ use super::cases::{Case, CheckOfCase, NewCase, find_case, insert_case, overwrite
 use super::effects::Effects;
 use super::notices::follow_case;
 use super::questions::ask_together;
-use super::store::{Gallery, GalleryError, signed, unsigned};
+use super::store::{Gallery, GalleryError, optional_second, second, signed, unsigned};
 use super::writer::Writing;
 use crate::domain::{CaseStatus, Decision};
 
@@ -308,14 +308,13 @@ fn position(row: &Row<'_>) -> rusqlite::Result<Option<(i64, u64)>> {
 }
 
 fn lookback(row: &Row<'_>) -> rusqlite::Result<Lookback> {
-    let time = |seconds: i64| Timestamp::from_second(seconds).unwrap_or_default();
     Ok(Lookback {
         reference_id: row.get(0)?,
         brand: row.get(1)?,
         photos: unsigned(row, 2)?,
         found: unsigned(row, 3)?,
-        asked_at: time(row.get(4)?),
-        done_at: row.get::<_, Option<i64>>(5)?.map(time),
+        asked_at: second(row, 4)?,
+        done_at: optional_second(row, 5)?,
     })
 }
 

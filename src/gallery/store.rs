@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, Row};
@@ -274,6 +275,18 @@ where
     match row.get_ref(index)? {
         ValueRef::Null => Ok(None),
         _ => parsed(row, index).map(Some),
+    }
+}
+
+/// A time that is stored as whole seconds since 1970.
+pub(super) fn second(row: &Row<'_>, index: usize) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_second(row.get(index)?).map_err(|error| conversion(index, error))
+}
+
+pub(super) fn optional_second(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Timestamp>> {
+    match row.get_ref(index)? {
+        ValueRef::Null => Ok(None),
+        _ => second(row, index).map(Some),
     }
 }
 

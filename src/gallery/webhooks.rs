@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::audit::{AuditEvent, append};
-use super::store::{Gallery, GalleryError, conversion, signed, unsigned};
+use super::store::{Gallery, GalleryError, conversion, second, signed, unsigned};
 use super::writer::Writing;
 use crate::domain::EventType;
 
@@ -141,12 +141,7 @@ fn webhook(row: &Row<'_>) -> rusqlite::Result<Webhook> {
         url: row.get(1)?,
         types: types.map_err(|error| conversion(2, error))?,
         created_by: row.get(3)?,
-        created_at: time(row, 4)?,
+        created_at: second(row, 4)?,
         disabled: row.get(5)?,
     })
-}
-
-/// A stored number of seconds since 1970.
-pub(super) fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Timestamp> {
-    Timestamp::from_second(row.get(index)?).map_err(|error| conversion(index, error))
 }

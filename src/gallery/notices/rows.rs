@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::{Notice, NoticeListing, NoticeQuery, NoticeSummary};
 use crate::domain::{NoticeSource, NoticeState};
-use crate::gallery::store::{conversion, new_id, parsed, signed, unsigned};
+use crate::gallery::store::{new_id, optional_second, parsed, second, signed, unsigned};
 use crate::gallery::writer::Writing;
 
 const COLUMNS: &str = "n.number, n.id, n.brand, n.source, n.created_at, n.filed_by";
@@ -156,18 +156,6 @@ fn notice_listing(row: &Row<'_>, at: usize) -> rusqlite::Result<NoticeListing> {
         reminded_at: optional_second(row, at + 14)?,
         updated_at: second(row, at + 15)?,
     })
-}
-
-/// A time in seconds since 1970.
-fn second(row: &Row<'_>, index: usize) -> rusqlite::Result<Timestamp> {
-    Timestamp::from_second(row.get(index)?).map_err(|error| conversion(index, error))
-}
-
-fn optional_second(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Timestamp>> {
-    match row.get_ref(index)? {
-        ValueRef::Null => Ok(None),
-        _ => second(row, index).map(Some),
-    }
 }
 
 pub(super) fn insert_notice(
