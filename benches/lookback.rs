@@ -184,11 +184,13 @@ fn fill(data: &Path, photos: &[PathBuf], count: usize) {
                 record.encode()
             })
             .collect();
+        let photos = (made..made + records.len()).map(|number| Sha256::of(&number.to_le_bytes())).collect();
         made += records.len();
         let remembered = NewRemembered {
             model: screener.library.model().to_owned(),
             vocabulary: screener.vocabulary.id().to_owned(),
             records,
+            photos,
         };
         let id = format!("chk_filler_batch_{made}");
         let check = StoredCheck {
@@ -196,7 +198,7 @@ fn fill(data: &Path, photos: &[PathBuf], count: usize) {
             idempotency_key: None,
             request_sha256: Sha256([0; 32]),
             listing_id: None,
-            seller_id: None,
+            seller_id: Some(&format!("filler-{}", made % 1000)),
             action: "allow",
             created_at: jiff::Timestamp::now(),
             answer: "{}",

@@ -14,7 +14,7 @@ use crate::gallery::{Gallery, GalleryError, Vault};
 use crate::hygiene::{GenericBank, HygieneError};
 use crate::library::{Library, LibraryError};
 use crate::scoring::{Scoring, ScoringError};
-use crate::screening::Screener;
+use crate::screening::{Clock, Screener};
 
 /// Why a part cannot be opened.
 #[derive(Debug, Error)]
@@ -108,8 +108,6 @@ pub fn vault(config: &Config) -> Result<Option<Vault>, AssemblyError> {
 pub struct Parts {
     /// Answers checks and look-ups.
     pub screener: Screener,
-    /// Photos that many goods share.
-    pub bank: Arc<GenericBank>,
 }
 
 impl Parts {
@@ -142,8 +140,10 @@ impl Parts {
             matches: config.server.max_matches,
             checks: config.checks.clone(),
             memory: config.memory,
+            generic: bank,
+            clock: Clock::default(),
         };
-        Ok(Self { screener, bank })
+        Ok(Self { screener })
     }
 
     /// Embeds references that this model has not embedded, and serves them.

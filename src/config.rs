@@ -259,6 +259,12 @@ impl Config {
             ("takedown.deadline_hours", self.takedown.deadline_hours as usize, 1..=8_760),
             ("takedown.reminder_hours", self.takedown.reminder_hours as usize, 0..=8_760),
             ("takedown.fast_lane_least", self.takedown.fast_lane_least as usize, 1..=1_000_000),
+            ("takedown.strikes.fake", self.takedown.strikes.fake as usize, 0..=1_000),
+            ("takedown.strikes.misuse", self.takedown.strikes.misuse as usize, 0..=1_000),
+            ("takedown.strikes.removed", self.takedown.strikes.removed as usize, 0..=1_000),
+            ("takedown.strikes.days", self.takedown.strikes.days as usize, 1..=36_500),
+            ("takedown.strikes.closure", self.takedown.strikes.closure as usize, 0..=1_000_000),
+            ("takedown.strikes.shared_most", self.takedown.strikes.shared_most as usize, 2..=1_000),
             ("checks.flood.listings", self.checks.flood.listings, 1..=100_000),
             ("checks.flood.unlike_bits", self.checks.flood.unlike_bits as usize, 1..=256),
         ];

@@ -71,7 +71,7 @@ fn heading(case: &Case) -> Markup {
         h1 { (words(&case.verdict)) " " span.tag { (alike(case)) } }
         p.note {
             span.path { (case.check_id) } " · " (time(case.created_at)) ", " (age(case.created_at)) " ago · "
-            @if let Some(seller) = &case.seller_id { "seller " a href=(super::queue::of_seller(seller)) { (visible(seller)) } " · " }
+            @if let Some(seller) = &case.seller_id { "seller " a href=(super::sellers::seller_address(seller)) { (visible(seller)) } " · " }
             @if let Some(listing) = &case.listing_id { "listing " (visible(listing)) " · " }
             "action of the policy: " strong { (case.action) } " · " strong { (state(case)) }
         }

@@ -5,10 +5,12 @@ mod cases;
 mod events;
 mod graph;
 mod lookup;
+mod network;
 mod notices;
 mod overview;
 mod parts;
 mod queue;
+mod sellers;
 mod statement;
 
 use maud::{DOCTYPE, Markup, html};
@@ -23,6 +25,7 @@ pub use notices::{NoticePage, NoticesPage, notice_page, notices};
 pub use overview::{OverviewPage, audit, overview};
 pub use parts::{Picture, decision_words, encoded};
 pub use queue::{QueuePage, queue, queue_rows};
+pub use sellers::{SellerPage, SellersPage, seller, seller_address, sellers};
 pub use statement::statement;
 
 /// Static files of the pages: name, media type, content.
@@ -107,6 +110,7 @@ fn navigation(shell: Shell<'_>) -> Markup {
             nav aria-label="Console" {
                 (link("queue", "/console/queue", "Queue"))
                 (link("notices", "/console/notices", "Notices"))
+                (link("sellers", "/console/sellers", "Sellers"))
                 (link("lookup", "/console/lookup", "Look-up"))
                 (link("overview", "/console/overview", "Overview"))
                 (link("events", "/console/events", "Events"))

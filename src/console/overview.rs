@@ -60,7 +60,7 @@ pub fn overview(show: &OverviewPage<'_>) -> Markup {
         ol.plain {
             @for (seller, fakes, last) in show.sellers {
                 li {
-                    a href=(super::queue::of_seller(seller)) { (visible(seller)) } ": " (fakes)
+                    a href=(super::sellers::seller_address(seller)) { (visible(seller)) } ": " (fakes)
                     @if let Some(last) = last { span.note { ", last " (time(*last)) } }
                 }
             }

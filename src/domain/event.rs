@@ -64,6 +64,18 @@ pub enum EventType {
     #[serde(rename = "reference.quarantined")]
     #[strum(serialize = "reference.quarantined")]
     ReferenceQuarantined,
+    /// A seller has so many strikes that closing the account is proposed; a moderator confirms or dismisses it.
+    #[serde(rename = "seller.closure_proposed")]
+    #[strum(serialize = "seller.closure_proposed")]
+    ClosureProposed,
+    /// A moderator confirmed the proposal: the marketplace is asked to close the account.
+    #[serde(rename = "seller.closure_confirmed")]
+    #[strum(serialize = "seller.closure_confirmed")]
+    ClosureConfirmed,
+    /// The proposal no longer holds: a moderator dismissed it, or strikes that it rested on no longer count.
+    #[serde(rename = "seller.closure_withdrawn")]
+    #[strum(serialize = "seller.closure_withdrawn")]
+    ClosureWithdrawn,
     /// A brand's outcomes no longer certify blocks: its matches go to review.
     #[serde(rename = "certificate.ended")]
     #[strum(serialize = "certificate.ended")]

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::StrikeOptions;
+
 /// Days over which a brand's notices count.
 pub const STANDING_DAYS: i64 = 90;
 /// Days that a brand waits after bad figures ended its place in the fast lane: three months.
@@ -23,6 +25,8 @@ pub struct TakedownOptions {
     pub fast_lane_counter: f64,
     /// Fewest answered listings from which these shares count.
     pub fast_lane_least: u32,
+    /// Strikes of sellers.
+    pub strikes: StrikeOptions,
 }
 
 impl Default for TakedownOptions {
@@ -35,6 +39,7 @@ impl Default for TakedownOptions {
             fast_lane_success: 0.9,
             fast_lane_counter: 0.05,
             fast_lane_least: 20,
+            strikes: StrikeOptions::default(),
         }
     }
 }

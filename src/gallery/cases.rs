@@ -8,9 +8,10 @@ use utoipa::ToSchema;
 use super::audit::{AuditEntry, AuditEvent, append, entries};
 use super::questions::question;
 use super::queue::{rank_new, rank_seller};
+use super::sellers::look_at_seller;
 use super::store::{Gallery, GalleryError, optional, parsed, signed};
 use super::writer::Writing;
-use crate::domain::{CaseStatus, Decision, Polarity};
+use crate::domain::{CaseStatus, Decision, Polarity, StrikeOptions};
 use crate::photo::Sha256;
 
 /// A check that was not allowed, for moderators to decide.
@@ -173,6 +174,7 @@ pub(super) struct CheckOfCase<'a> {
 /// Opens a case.
 pub(super) fn insert_case(
     transaction: &Writing<'_>,
+    strikes: &StrikeOptions,
     check: &CheckOfCase<'_>,
     new: &NewCase<'_>,
 ) -> rusqlite::Result<()> {
@@ -218,6 +220,7 @@ pub(super) fn insert_case(
         check.seller_id.map_or(Ok(()), |seller| rank_seller(transaction, seller))?;
         let event = AuditEvent { actor: PRECEDENT, session: None, action: "decide-as-before", subject: check.id };
         append(transaction, event, &(), &serde_json::json!({ "decision": "fake", "precedent": precedent }))?;
+        look_at_seller(transaction, strikes, check.seller_id)?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::audit::log_quarantine;
 use super::cases::{CheckOfCase, insert_case};
 use super::memory::{NewRemembered, remember};
 use super::rows::{change, find_key};
+use super::sellers::note_photos;
 use super::store::{Gallery, GalleryError, io_error, signed};
 use super::writer::Writing;
 use crate::domain::{Quarantine, Reference, ReferenceState};
@@ -102,6 +103,7 @@ impl Gallery {
         for (sha256, bytes) in check.photos {
             self.uploads.put(*sha256, bytes).map_err(|error| self.failed(io_error(error)))?;
         }
+        let strikes = self.takedown().strikes;
         self.write(|transaction| {
             if let Some(key) = check.idempotency_key
                 && let Some(saved) = repeated(transaction, key, check.request_sha256)?
@@ -142,9 +144,10 @@ impl Gallery {
                     action: check.action,
                     opened_at: check.created_at,
                 };
-                insert_case(transaction, &of, case)?;
+                insert_case(transaction, &strikes, &of, case)?;
             }
             remember(transaction, check)?;
+            note_photos(transaction, (check.seller_id, check.id), &check.remembered.photos, check.created_at)?;
             for hit in check.hits {
                 count_hit(transaction, hit, check.created_at, limits)?;
             }

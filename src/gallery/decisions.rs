@@ -14,6 +14,7 @@ use super::pairs::{Pair, drop_convictions, last_word, put_pair, recompute_mark};
 use super::questions::follow;
 use super::queue::{claim, rank_seller};
 use super::rows::{change, find_key};
+use super::sellers::{look_at_seller, look_at_sellers};
 use super::store::{Gallery, GalleryError};
 use super::writer::Writing;
 use super::{Case, Claimed};
@@ -90,10 +91,10 @@ impl Gallery {
                     }
                 }
                 if new.decision != Decision::Fake {
-                    reopen_followers(transaction, who, new.check_id)?;
+                    reopen_followers(transaction, &options, who, new.check_id)?;
                     // Other cases that followed the same precedent are as doubtful as this one was.
                     if let Some(precedent) = &case.precedent {
-                        reopen_followers(transaction, who, precedent)?;
+                        reopen_followers(transaction, &options, who, precedent)?;
                     }
                 }
                 follow(transaction, &options, &decided, &new.followers)?;
@@ -122,6 +123,7 @@ impl Gallery {
             append(transaction, event, &before, &after)?;
             if new.closes {
                 follow_case(transaction, &options, (who, Some(session)), &decided)?;
+                look_at_seller(transaction, &options.strikes, decided.seller_id.as_deref())?;
             }
             new.certifier.log_ended(transaction, (who, Some(session)), &certified)?;
             Ok(Some(Decided::Kept(Box::new(decided))))
@@ -170,6 +172,7 @@ impl Gallery {
         check_id: &str,
         text: &str,
     ) -> Result<Option<(Case, bool)>, GalleryError> {
+        let options = self.takedown();
         self.write(|transaction| {
             let Some(case) = find_case(transaction, check_id)? else {
                 return Ok(None);
@@ -190,13 +193,19 @@ impl Gallery {
             overwrite_case(transaction, &appealed)?;
             let event = AuditEvent { actor: who, session, action: "appeal", subject: check_id };
             append(transaction, event, &Effects::of_case(&case), &Effects::of_case(&appealed))?;
+            look_at_seller(transaction, &options.strikes, appealed.seller_id.as_deref())?;
             Ok(Some((appealed, true)))
         })
     }
 }
 
 /// Reopens cases that followed this one as a precedent, once it is decided otherwise.
-pub(super) fn reopen_followers(transaction: &Writing<'_>, who: &str, check_id: &str) -> rusqlite::Result<()> {
+pub(super) fn reopen_followers(
+    transaction: &Writing<'_>,
+    options: &TakedownOptions,
+    who: &str,
+    check_id: &str,
+) -> rusqlite::Result<()> {
     let followers: Vec<String> = transaction
         .prepare_cached(
             "SELECT check_id FROM moderation_case WHERE precedent = ?1 AND status <> 'open' AND decided_by = ?2",
@@ -211,8 +220,8 @@ pub(super) fn reopen_followers(transaction: &Writing<'_>, who: &str, check_id: &
         sellers.extend(reopened.seller_id.clone());
         let event = AuditEvent { actor: who, session: None, action: "reopen", subject: &follower };
         append(transaction, event, &Effects::of_case(&case), &Effects::of_case(&reopened))?;
-        // An open case requests nothing, so no deadline is set.
-        follow_case(transaction, &TakedownOptions::default(), (who, None), &reopened)?;
+        follow_case(transaction, options, (who, None), &reopened)?;
     }
-    sellers.iter().try_for_each(|seller| rank_seller(transaction, seller))
+    sellers.iter().try_for_each(|seller| rank_seller(transaction, seller))?;
+    look_at_sellers(transaction, &options.strikes, &sellers)
 }

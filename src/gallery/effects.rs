@@ -15,9 +15,10 @@ use super::outcomes::{find_outcome, withdraw_outcome, write_outcome};
 use super::pairs::{Pair, drop_pair, find_pair, put_pair, recompute_mark};
 use super::queue::CLAIM_SECONDS;
 use super::rows::{change, find_key, tombstone};
+use super::sellers::look_at_seller;
 use super::store::{Gallery, GalleryError, conversion};
 use super::writer::Writing;
-use crate::domain::{CaseStatus, Mark, Outcome, Quarantine, Reference, ReferenceState};
+use crate::domain::{CaseStatus, Mark, Outcome, Quarantine, Reference, ReferenceState, TakedownOptions};
 use crate::photo::Sha256;
 
 /// The result of [`Gallery::undo`].
@@ -134,11 +135,12 @@ impl Gallery {
                 return Ok(Undone::ChangedSince(Box::new(entry)));
             }
             let certified = certifier.before(transaction, &entry.subject, &before.outcomes)?;
-            gone = revert(transaction, who, &before, &after)?;
+            gone = revert(transaction, &options, who, (&before, &after))?;
             let event = AuditEvent { actor: who, session: Some(session), action: "undo", subject: &entry.subject };
             append(transaction, event, &after, &serde_json::json!({ "undoes": entry.seq, "restored": before }))?;
             if let Some(case) = &before.case {
                 follow_case(transaction, &options, (who, Some(session)), case)?;
+                look_at_seller(transaction, &options.strikes, case.seller_id.as_deref())?;
             }
             certifier.log_ended(transaction, (who, Some(session)), &certified)?;
             Ok(Undone::Done(Box::new(entry)))
@@ -196,7 +198,12 @@ fn stands(transaction: &Writing<'_>, who: &str, (before, after): (&Effects, &Eff
 }
 
 /// Restores what an act changed. Returns the SHA-256 of a photo that perhaps no reference needs any more.
-fn revert(transaction: &Writing<'_>, who: &str, before: &Effects, after: &Effects) -> rusqlite::Result<Option<Sha256>> {
+fn revert(
+    transaction: &Writing<'_>,
+    options: &TakedownOptions,
+    who: &str,
+    (before, after): (&Effects, &Effects),
+) -> rusqlite::Result<Option<Sha256>> {
     for gone in &after.pairs {
         drop_pair(transaction, gone)?;
     }
@@ -218,7 +225,7 @@ fn revert(transaction: &Writing<'_>, who: &str, before: &Effects, after: &Effect
         // If the case was decided likewise before, that decision still stands.
         let undone = after.case.as_ref().and_then(|case| case.decision);
         if undone.is_some() && undone != case.decision {
-            reopen_followers(transaction, who, &case.check_id)?;
+            reopen_followers(transaction, options, who, &case.check_id)?;
         }
     }
     for gone in &after.outcomes {

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::audit::{AuditEvent, append, erase_details, erase_policies};
 use super::notices::{erase_closed_notices, erase_notices_of};
+use super::sellers::erase_seller;
 use super::store::{Gallery, GalleryError, conversion, io_error, next_revision, signed};
 use super::writer::Writing;
 use crate::domain::Policy;
@@ -115,6 +116,9 @@ impl Gallery {
             transaction.execute("UPDATE decided_pair SET seller_id = NULL WHERE seller_id = ?1", [seller_id])?;
             erased.policies = drop_authorisations(transaction, seller_id)?;
             erase_policies(transaction, seller_id)?;
+            for closure in erase_seller(transaction, seller_id)? {
+                erased.entries_kept += erase_details(transaction, &closure)?;
+            }
             erased.photos = gone.len() as u64;
             let event = AuditEvent { actor, session: None, action: "forget-seller", subject: "seller" };
             append(transaction, event, &(), &erased)?;

@@ -34,6 +34,9 @@ pub struct Event {
     /// Id of the notice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notice_id: Option<String>,
+    /// Id of the proposal to close the seller's account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closure_id: Option<String>,
     /// The marketplace's id of the listing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listing_id: Option<String>,
@@ -48,8 +51,8 @@ pub struct Event {
 impl Event {
     fn new(seq: u64, at: Timestamp, kind: EventType) -> Self {
         let (check_id, case, reference_id, notice_id) = (None, None, None, None);
-        let (listing_id, seller_id, brand) = (None, None, None);
-        Self { seq, at, kind, check_id, case, reference_id, notice_id, listing_id, seller_id, brand }
+        let (closure_id, listing_id, seller_id, brand) = (None, None, None, None);
+        Self { seq, at, kind, check_id, case, reference_id, notice_id, closure_id, listing_id, seller_id, brand }
     }
 }
 
@@ -66,8 +69,9 @@ struct Rule {
 }
 
 use EventType::{
-    AppealDecided, CertificateEnded, CheckDecided, CheckReopened, FoundByLookback, ListingRestored,
-    ReferenceQuarantined, RestoreRequested, TakedownReminded, TakedownRequested, TakedownWithdrawn,
+    AppealDecided, CertificateEnded, CheckDecided, CheckReopened, ClosureConfirmed, ClosureProposed, ClosureWithdrawn,
+    FoundByLookback, ListingRestored, ReferenceQuarantined, RestoreRequested, TakedownReminded, TakedownRequested,
+    TakedownWithdrawn,
 };
 
 const RULES: &[Rule] = &[
@@ -112,6 +116,30 @@ const RULES: &[Rule] = &[
         types: &[ReferenceQuarantined],
         told: |_, _| Some(ReferenceQuarantined),
         about: about_reference,
+    },
+    Rule {
+        action: "propose-closure",
+        types: &[ClosureProposed],
+        told: |_, _| Some(ClosureProposed),
+        about: about_closure,
+    },
+    Rule {
+        action: "confirm-closure",
+        types: &[ClosureConfirmed],
+        told: |_, _| Some(ClosureConfirmed),
+        about: about_closure,
+    },
+    Rule {
+        action: "dismiss-closure",
+        types: &[ClosureWithdrawn],
+        told: |_, _| Some(ClosureWithdrawn),
+        about: about_closure,
+    },
+    Rule {
+        action: "withdraw-closure",
+        types: &[ClosureWithdrawn],
+        told: |_, _| Some(ClosureWithdrawn),
+        about: about_closure,
     },
     Rule {
         action: "end-certificate",
@@ -175,6 +203,17 @@ fn about_notice(_: &Connection, (id, after): (&str, &str), event: Event) -> rusq
     let state: NoticeState = serde_json::from_str(after).map_err(|error| conversion(5, error))?;
     let NoticeState { listing_id, seller_id, brand, .. } = state;
     Ok(Event { notice_id: Some(id.to_owned()), listing_id, seller_id, brand, ..event })
+}
+
+/// The part of a closure's recorded state that events name.
+#[derive(Deserialize)]
+struct ClosureState {
+    seller_id: Option<String>,
+}
+
+fn about_closure(_: &Connection, (id, after): (&str, &str), event: Event) -> rusqlite::Result<Event> {
+    let state: ClosureState = serde_json::from_str(after).map_err(|error| conversion(5, error))?;
+    Ok(Event { closure_id: Some(id.to_owned()), seller_id: state.seller_id, ..event })
 }
 
 fn about_check(db: &Connection, (id, _): (&str, &str), event: Event) -> rusqlite::Result<Event> {

@@ -12,6 +12,7 @@ use super::cases::{Case, CheckOfCase, NewCase, find_case, insert_case, overwrite
 use super::effects::Effects;
 use super::notices::follow_case;
 use super::questions::ask_together;
+use super::sellers::look_at_seller;
 use super::store::{Gallery, GalleryError, optional_second, second, signed, unsigned};
 use super::writer::Writing;
 use crate::domain::{CaseStatus, Decision};
@@ -235,7 +236,7 @@ impl Gallery {
                         action: new.action,
                         opened_at: now,
                     };
-                    insert_case(transaction, &of, &new.case)?;
+                    insert_case(transaction, &options.strikes, &of, &new.case)?;
                     FoundLater::Opened
                 }
             };
@@ -247,7 +248,10 @@ impl Gallery {
             append(transaction, event, &effects(before.as_ref()), &effects(after.as_ref()))?;
             // A request that followed from a decision ends with it.
             let reopened = after.filter(|case| case.status == CaseStatus::Open);
-            reopened.map_or(Ok(()), |case| follow_case(transaction, &options, (LOOKBACK, None), &case))?;
+            if let Some(case) = reopened {
+                follow_case(transaction, &options, (LOOKBACK, None), &case)?;
+                look_at_seller(transaction, &options.strikes, case.seller_id.as_deref())?;
+            }
             Ok(found)
         })
     }

@@ -19,6 +19,8 @@ pub struct NewRemembered {
     pub vocabulary: String,
     /// One record for each photo.
     pub records: Vec<Vec<u8>>,
+    /// The photos by which sellers are linked.
+    pub photos: Vec<Sha256>,
 }
 
 /// A checked photo that is not in a segment yet.
@@ -72,7 +74,7 @@ impl MemorySegment {
 const SEGMENT: &str = "id, place, day, model, vocabulary, photos, bytes";
 
 /// Seconds of a day.
-const DAY: i64 = 86_400;
+pub(super) const DAY: i64 = 86_400;
 
 impl Gallery {
     /// The folder of the memory's files.
@@ -279,7 +281,7 @@ fn drop_segment(transaction: &Writing<'_>, id: u64) -> rusqlite::Result<()> {
 
 /// Stores what a check leaves in the memory, with the check.
 pub(super) fn remember(transaction: &Writing<'_>, check: &super::StoredCheck<'_>) -> rusqlite::Result<()> {
-    let NewRemembered { model, vocabulary, records } = check.remembered;
+    let NewRemembered { model, vocabulary, records, .. } = check.remembered;
     let day = check.created_at.as_second() / DAY;
     for record in records {
         transaction

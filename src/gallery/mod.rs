@@ -30,6 +30,7 @@ mod queue;
 mod references;
 mod rows;
 mod schema;
+mod sellers;
 mod store;
 mod vault;
 mod vectors;
@@ -64,6 +65,10 @@ pub use publications::{Publication, Published, RunChanges};
 pub use questions::SameQuestion;
 pub use queue::{Claimed, QueueQuery, Queued};
 pub use references::{Added, ListQuery, NewReference, ReferenceUpdate};
+pub use sellers::{
+    Appeals, Closure, ClosureQuery, ClosureResult, LINKED_MOST, Link, LinkGraph, LinkedSeller, SellerMatches,
+    SellerRecord, SharedPhoto,
+};
 pub(crate) use store::new_id;
 pub use store::{Gallery, GalleryError};
 pub use vault::Vault;

@@ -70,6 +70,10 @@ pub(super) const ROUTES: &[(Method, &str, Who)] = &[
     (Method::GET, "/v1/notices", Only(&[Platform, Brand, Moderator, Admin])),
     (Method::GET, "/v1/notices/{id}", Only(&[Platform, Brand, Moderator, Admin])),
     (Method::PUT, "/v1/notices/{id}/listings/{listing_id}", Only(&[Platform, Brand, Admin])),
+    (Method::GET, "/v1/sellers/{seller_id}", Only(&[Platform, Moderator, Admin])),
+    (Method::GET, "/v1/sellers/{seller_id}/links", Only(&[Platform, Moderator, Admin])),
+    (Method::GET, "/v1/closures", Only(&[Platform, Moderator, Admin])),
+    (Method::GET, "/v1/closures/{id}", Only(&[Platform, Moderator, Admin])),
     // The answer names every brand.
     (Method::GET, "/v1/index", Only(&[Platform, Moderator, Admin])),
     (Method::GET, "/v1/keys", Only(&[Admin])),

@@ -21,6 +21,7 @@ mod outcomes;
 mod policies;
 mod references;
 mod router;
+mod sellers;
 mod serving;
 mod state;
 mod system;

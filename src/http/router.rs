@@ -15,7 +15,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
     App, Problem, access, batches, cases, checks, console, drain, encoding, events, keys, lookbacks, lookups, notices,
-    observe, outcomes, policies, references, system, webhooks,
+    observe, outcomes, policies, references, sellers, system, webhooks,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -30,6 +30,7 @@ Errors are RFC 9457 problem+json with a stable `code`."), tags(
     (name = "policies", description = "The actions that a brand's matches lead to"),
     (name = "certificates", description = "The outcomes of checks, and what they prove"),
     (name = "notices", description = "Ask the marketplace to take listings down"),
+    (name = "sellers", description = "What is known about sellers, and proposals to close their accounts"),
     (name = "events", description = "What happened, to read or to receive"),
     (name = "keys", description = "Make, list and revoke API keys"),
     (name = "system", description = "State of the service"),
@@ -53,6 +54,10 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(notices::get))
         .routes(routes!(notices::put))
         .routes(routes!(notices::standing))
+        .routes(routes!(sellers::get))
+        .routes(routes!(sellers::links))
+        .routes(routes!(sellers::list))
+        .routes(routes!(sellers::closure))
         .routes(routes!(webhooks::create, webhooks::list))
         .routes(routes!(webhooks::delete))
         .routes(routes!(webhooks::test))

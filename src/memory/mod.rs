@@ -27,6 +27,8 @@ pub use segment::name as segment_name;
 
 /// The most photos of one block: about 700 kB, which a scan reads, checks and searches as one.
 const BLOCK: usize = 512;
+/// The most rows that one transaction deletes, so that checks need not wait.
+const AT_ONCE: u32 = 500;
 /// A segment of this many bytes is not appended to any more, so that erasing a seller rewrites no more than needed.
 const FULL: u64 = 256 << 20;
 
@@ -165,7 +167,8 @@ impl Memory {
         failed.map(|()| erased)
     }
 
-    /// Erases segments that are older than `days`; 0 erases none. Returns the number of photos.
+    /// Erases segments that are older than `days`, and which sellers used which photos before; 0 erases none. Returns the
+    /// number of photos.
     ///
     /// # Errors
     /// When the database or a file cannot be written.
@@ -181,6 +184,7 @@ impl Memory {
                 self.gallery.drop_segment(segment.id)?;
                 erased += segment.photos;
             }
+            while self.gallery.drop_listing_photos(before, AT_ONCE)? == u64::from(AT_ONCE) {}
         }
         self.remove_unnamed()?;
         Ok(erased)

@@ -282,7 +282,7 @@ impl Desk {
         };
         let claim = Claim { brand, polarity, details };
         let library = &self.parts.screener.library;
-        let hygiene = Some(Hygiene { bank: &self.parts.bank, library, disputes_others: true });
+        let hygiene = Some(Hygiene { bank: &self.parts.screener.generic, library, disputes_others: true });
         let added =
             self.parts.enrolment().enrol(&bytes, &claim, hygiene, Some((&worker.name, Some(&worker.session))))?;
         library.refresh()?;

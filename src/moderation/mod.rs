@@ -6,11 +6,12 @@ mod evidence;
 mod finder;
 mod judging;
 mod notices;
+mod sellers;
 mod statement;
 
 use thiserror::Error;
 
-use crate::domain::{InvalidName, NoticeState};
+use crate::domain::{ClosureState, InvalidName, NoticeState};
 use crate::enrolment::EnrolError;
 use crate::gallery::{Case, GalleryError};
 use crate::library::LibraryError;
@@ -20,6 +21,7 @@ pub use desk::{CaseView, Desk, Judgement, PairView, SharedQuestion, Worker};
 pub use evidence::{EvidenceError, Verified, bundle, verify};
 pub use finder::{Finder, Near, Subject};
 pub use notices::{FilingError, MOST_EVIDENCE, MOST_LISTINGS, NoticeAct, file_notice};
+pub use sellers::ClosureAct;
 pub use statement::{Platform, Section, Statement};
 
 /// Why an act of a moderator failed.
@@ -95,6 +97,22 @@ pub enum DeskError {
     /// The seller objects to a request that rests on this moderator's own decision.
     #[error("the counter-notice is against your own decision; somebody else has to decide")]
     OwnNotice,
+    /// Nothing is known about this seller.
+    #[error("nothing is known about the seller {0:?}; check the id")]
+    UnknownSeller(String),
+    /// No proposal to close an account has this id.
+    #[error("there is no proposal {0} to close an account")]
+    UnknownClosure(String),
+    /// The proposal's state does not allow the change.
+    #[error("the proposal {id} is {}; it cannot become {}", .from.as_str(), .to.as_str())]
+    ClosureNotAllowed {
+        /// Id of the proposal.
+        id: String,
+        /// The state as it is.
+        from: ClosureState,
+        /// The requested state.
+        to: ClosureState,
+    },
     /// No listing of the notice is in a state that the act concerns.
     #[error("no listing of notice {0} is in a state that allows this")]
     NothingToChange(String),

@@ -2,6 +2,7 @@
 
 mod answer;
 mod brands;
+mod clock;
 mod look;
 mod one_photo;
 mod outcomes;
@@ -11,7 +12,6 @@ mod settled;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -22,6 +22,7 @@ use crate::embed::{EmbedError, Embedder, Embedding, Pending, RoundedEmbedding};
 use crate::gallery::{
     FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, NewCase, NewRemembered, StoredCheck, new_id,
 };
+use crate::hygiene::GenericBank;
 use crate::library::{Filter, Library};
 use crate::memory::{MemoryOptions, Remembered};
 use crate::photo::{PhotoError, Sha256};
@@ -34,6 +35,7 @@ pub use answer::{
     Settled, Versions,
 };
 use brands::Brands;
+pub use clock::Clock;
 pub use look::{Examination, Held, Inside, Trace};
 use one_photo::{Decisive, Started};
 pub use outcomes::{Finding, OutcomeError};
@@ -162,6 +164,10 @@ pub struct Screener {
     pub checks: CheckOptions,
     /// What is remembered of the photos of checks.
     pub memory: MemoryOptions,
+    /// Photos that many goods share: they link no sellers.
+    pub generic: Arc<GenericBank>,
+    /// The time of checks.
+    pub clock: Clock,
 }
 
 /// Which photos of checks are stored, and when a reference counts as flooded.
@@ -358,7 +364,22 @@ impl Screener {
             model: self.library.model().to_owned(),
             vocabulary: self.vocabulary.id().to_owned(),
             records: traces.iter().map(record).collect(),
+            photos: self.linking(answer, traces),
         }
+    }
+
+    /// The photos that link sellers who both use them: not a brand's own, and none that shows too little or what many
+    /// goods share.
+    fn linking(&self, answer: &CheckAnswer, traces: &[(usize, Trace)]) -> Vec<Sha256> {
+        let thresholds = &self.embedder.manifest().thresholds;
+        let links = |(index, trace): &(usize, Trace)| {
+            let photo = &answer.photos[*index];
+            let quality = photo.quality.unwrap_or_default();
+            let own =
+                photo.verdict.links_sellers() && self.generic.mark(quality, &trace.embedding, thresholds).is_none();
+            own.then_some(photo.sha256)
+        };
+        traces.iter().filter_map(links).collect()
     }
 
     /// Whether to store the photos of a check. The request's checksum samples the allowed ones.
@@ -413,7 +434,7 @@ impl Screener {
         let overall = worst(&judgements).cloned().unwrap_or_else(|| undecidable(Reason::PhotoBroken));
         let answer = CheckAnswer {
             id: new_id("chk"),
-            created_at: Timestamp::now(),
+            created_at: self.clock.now(),
             listing: listing.clone(),
             verdict: overall.verdict,
             action: overall.action,

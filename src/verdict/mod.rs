@@ -49,4 +49,22 @@ impl Verdict {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+
+    /// Whether a photo with this verdict says something about who took it: two sellers who use it may be one. A brand's
+    /// own photo is everywhere, and one that shows nothing says nothing.
+    #[must_use]
+    pub fn links_sellers(self) -> bool {
+        match self {
+            Self::GenericOrLowInformation | Self::AuthorisedUse | Self::AuthenticPhotoReuse | Self::Undecidable => {
+                false
+            }
+            Self::NoMatch
+            | Self::SameProductLookalike
+            | Self::BrandMarkSeen
+            | Self::BrandMarkImitated
+            | Self::Conflict
+            | Self::KnownFakeLikely
+            | Self::KnownFakeMatch => true,
+        }
+    }
 }

@@ -21,6 +21,7 @@ mod photo_urls;
 mod policies;
 mod privacy;
 mod references;
+mod sellers;
 mod signals;
 mod system;
 mod takedown;

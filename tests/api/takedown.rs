@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use touchstone::domain::Decision;
 use touchstone::moderation::verify;
@@ -48,12 +49,18 @@ fn what_becomes_known_later_is_taken_down_and_what_was_wrong_is_put_back() {
 
     // Nothing is known: all three listings are let through.
     let (same, other) = (copied(85), copied(60));
+    let three_weeks = SignedDuration::from_hours(21 * 24);
+    app.clock.set_back(three_weeks);
     let first = listed(&app, "s-1", "l-1", &same);
     let second = listed(&app, "s-1", "l-2", &other);
     let third = listed(&app, "s-2", "l-3", &same);
     let innocent = app.check(&[&real_photo(2)], &[("seller_id", "s-3")])["id"].as_str().unwrap().to_owned();
 
-    // The brand adds the photo as a fake's, and the lookback finds all three.
+    // Three weeks later, the brand adds the photo as a fake's, and the lookback finds all three.
+    app.clock.set_back(SignedDuration::ZERO);
+    let answered_at: Timestamp =
+        app.get_json(&format!("/v1/checks/{first}"))["created_at"].as_str().unwrap().parse().unwrap();
+    assert!(Timestamp::now().duration_since(answered_at) >= three_weeks);
     receiver.answer_next(&[500, 503]);
     app.add_fake(&real_photo(0));
     for check in [&first, &second, &third] {
@@ -65,6 +72,12 @@ fn what_becomes_known_later_is_taken_down_and_what_was_wrong_is_put_back() {
     let decided = |check: &str| app.get_json(&format!("/v1/checks/{check}/case"))["decision"].clone();
     assert_eq!([decided(&first), decided(&third), decided(&second)], [json!("fake"), json!("fake"), Value::Null]);
     robin.decide(&second, "fake");
+
+    // The sellers are linked by their photo, which is no brand's own.
+    let links = app.get_json("/v1/sellers/s-1/links");
+    assert_eq!((&links["links"][0]["sellers"], &links["links"][0]["photos"]), (&json!(["s-1", "s-2"]), &json!(1)));
+    let strikes = |seller: &str| app.get_json(&format!("/v1/sellers/{seller}"))["strikes"].clone();
+    assert_eq!([strikes("s-1"), strikes("s-2")], [json!(2), json!(1)]);
 
     // The marketplace hears of each once, although its receiver failed twice.
     let expected = BTreeMap::from(
@@ -90,6 +103,7 @@ fn what_becomes_known_later_is_taken_down_and_what_was_wrong_is_put_back() {
     };
     assert_eq!((act(&robin), act(&kim)), (409, 303), "robin does not decide about robin's own request");
     assert_eq!(states(&app, &notice), ["restored"]);
+    assert_eq!(strikes("s-1"), 1, "a listing that was restored is no strike");
     assert_eq!(acme.standing()["record"]["restored"], 0, "moderation's requests say nothing about the brand");
     let filed = acme.file(&["l-9"]);
     kim.act(&format!("/console/notices/{}/act", id(&filed)), &[("act", "request")]);

@@ -17,6 +17,7 @@ fn no_page_shuts_anybody_out() {
         config.webhooks.private_addresses = true;
         config.webhooks.hosts = vec!["127.0.0.1".to_owned()];
         config.webhooks.max_attempts = 1;
+        config.takedown.strikes.closure = 1;
     });
     let Some(browser) = signed_in(&app, "robin") else { return };
     let ids = cases(&app, 1..4);
@@ -30,6 +31,9 @@ fn no_page_shuts_anybody_out() {
     browser.wait(&format!("location.pathname !== '{decided}' && document.querySelector('[data-key=f]')"));
     let open = browser.value("location.pathname").as_str().unwrap().to_owned();
     let statement = format!("{decided}/statement");
+    for seller in ["s1", "s2", "s3"] {
+        app.check(&[&photo(20)], &[("seller_id", seller)]);
+    }
     let acme = Brand::new(&app, "acme");
     let filed = acme.file(&["l1", "l2"]);
     let notice = format!("/console/notices/{}", id(&filed));
@@ -37,6 +41,8 @@ fn no_page_shuts_anybody_out() {
     let paths = [
         "/console/notices",
         &notice,
+        "/console/sellers",
+        "/console/sellers/s1",
         "/console/queue",
         "/console/queue?status=decided",
         &open,

@@ -30,6 +30,7 @@ use touchstone::keys::{self, MOST_RATE, Wanted};
 use touchstone::moderation::put_account;
 use touchstone::photo::Limits;
 use touchstone::scoring::Scoring;
+use touchstone::screening::Clock;
 
 /// The default and the fully open one.
 pub const MODELS: [&str; 2] = ["sscd-distilled", "efficientnet-lite0"];
@@ -146,6 +147,8 @@ pub const PASSWORD: &str = "correct horse battery";
 pub struct TestApp {
     pub url: String,
     pub gallery: Arc<Gallery>,
+    /// The time of checks.
+    pub clock: Clock,
     scoring: Arc<Scoring>,
     /// Lives as long as the app.
     folder: Arc<TempDir>,
@@ -199,7 +202,7 @@ impl TestApp {
         let parts = Parts::over(&config, &config.index_dir, Arc::clone(&gallery), serving).unwrap();
         let wanted = Wanted { scope: Scope::Admin, label: Some("tests".to_owned()), days: None, rate: Some(MOST_RATE) };
         let (_, key) = keys::make(&gallery, "test", wanted).unwrap();
-        let kept = (Arc::clone(&gallery), scoring);
+        let kept = (Arc::clone(&gallery), scoring, parts.screener.clock.clone());
         let app = App::new(parts, &config, touchstone::telemetry::record_metrics());
         let certificate = config.server.tls_certificate.clone().zip(config.server.tls_key.clone());
         let scheme = if certificate.is_some() { "https" } else { "http" };
@@ -221,9 +224,9 @@ impl TestApp {
             });
         });
         let url = format!("{scheme}://{}", address.recv().unwrap());
-        let (gallery, scoring) = kept;
+        let (gallery, scoring, clock) = kept;
         let client = client_with(&key);
-        let app = Self { url, gallery, scoring, folder, client, stop: Some(stop), server: Some(server) };
+        let app = Self { url, gallery, clock, scoring, folder, client, stop: Some(stop), server: Some(server) };
         app.wait_until_ready();
         app
     }

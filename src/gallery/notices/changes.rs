@@ -1,5 +1,7 @@
 //! Changes of a listing's state. Each is one transaction with its audit events, which are recorded under the notice's id.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -8,6 +10,7 @@ use super::rows::{find_listing, find_notice, listings_of, overwrite, to_remind_o
 use super::{Notice, NoticeListing};
 use crate::domain::{NoticeSource, NoticeState, Party, TakedownOptions};
 use crate::gallery::audit::{AuditEvent, append};
+use crate::gallery::sellers::{look_at_seller, look_at_sellers};
 use crate::gallery::store::{Gallery, GalleryError};
 use crate::gallery::writer::Writing;
 
@@ -89,8 +92,10 @@ impl Gallery {
         self.write(|transaction| {
             let found = find_notice(transaction, notice)?.zip(find_listing(transaction, notice, listing)?);
             let Some((notice, row)) = found else { return Ok(None) };
+            let seller = row.seller_id.clone();
             let moved = step(transaction, &options, actor, &notice, row, to)?;
             look_at_brand(transaction, &options, &notice)?;
+            look_at_seller(transaction, &options.strikes, seller.as_deref())?;
             Ok(Some(moved))
         })
     }
@@ -110,11 +115,14 @@ impl Gallery {
         self.write(|transaction| {
             let Some(notice) = find_notice(transaction, notice)? else { return Ok(None) };
             let mut changed = 0;
+            let mut sellers = BTreeSet::new();
             for row in listings_of(transaction, &notice.id)?.into_iter().filter(|row| from.contains(&row.state)) {
+                sellers.extend(row.seller_id.clone());
                 let moved = step(transaction, &options, actor, &notice, row, to)?;
                 changed += u64::from(matches!(moved, Moved::Done(_)));
             }
             look_at_brand(transaction, &options, &notice)?;
+            look_at_sellers(transaction, &options.strikes, &sellers)?;
             Ok(Some(changed))
         })
     }
@@ -129,6 +137,7 @@ impl Gallery {
         actor: NoticeActor<'_>,
         (notice, listing): (&str, Option<&str>),
     ) -> Result<Option<u64>, GalleryError> {
+        let options = self.takedown();
         self.write(|transaction| {
             let Some(notice) = find_notice(transaction, notice)? else { return Ok(None) };
             let mut confirmed = 0;
@@ -137,6 +146,7 @@ impl Gallery {
                     let seen = NoticeListing { reviewed: true, decided_by: Some(actor.who.to_owned()), ..row.clone() };
                     overwrite(transaction, &seen)?;
                     record(transaction, actor, &notice, "review-notice", Some(&row), &seen)?;
+                    look_at_seller(transaction, &options.strikes, seen.seller_id.as_deref())?;
                     confirmed += 1;
                 }
             }
@@ -156,6 +166,7 @@ impl Gallery {
         (notice, listing): (&str, &str),
         reason: &str,
     ) -> Result<Option<bool>, GalleryError> {
+        let options = self.takedown();
         self.write(|transaction| {
             let found = find_notice(transaction, notice)?.zip(find_listing(transaction, notice, listing)?);
             let Some((notice, row)) = found else { return Ok(None) };
@@ -164,13 +175,14 @@ impl Gallery {
                 let reason = Some(reason.to_owned());
                 let asked = NoticeListing { restore_asked: true, reviewed: true, reason, ..row.clone() };
                 ask(transaction, actor, &notice, (&row, &asked))?;
+                look_at_seller(transaction, &options.strikes, asked.seller_id.as_deref())?;
             }
             Ok(Some(down))
         })
     }
 
     /// Reminds the marketplace of requests without an answer, once of each, and looks at the standing of the brands in the
-    /// fast lane. Returns the number of reminders.
+    /// fast lane and at the strikes behind proposed closures. Returns the number of reminders.
     ///
     /// # Errors
     /// When the database cannot be written; reminders until then stay recorded.
@@ -186,6 +198,7 @@ impl Gallery {
             }
         }
         self.look_at_lanes(now)?;
+        self.follow_up_closures(now)?;
         Ok(reminded)
     }
 }

@@ -140,6 +140,8 @@ fn desk_status(error: &DeskError) -> StatusCode {
         DeskError::Unknown(_)
         | DeskError::NoSuchReference(_)
         | DeskError::UnknownNotice(_)
+        | DeskError::UnknownSeller(_)
+        | DeskError::UnknownClosure(_)
         | DeskError::NoSuchUpload(_)
         | DeskError::NoSuchPhoto { .. } => StatusCode::NOT_FOUND,
         DeskError::NotTheirs(_)
@@ -147,6 +149,7 @@ fn desk_status(error: &DeskError) -> StatusCode {
         | DeskError::CannotAppeal(_)
         | DeskError::TransitionNotAllowed { .. }
         | DeskError::OwnNotice
+        | DeskError::ClosureNotAllowed { .. }
         | DeskError::NothingToChange(_) => StatusCode::CONFLICT,
         DeskError::NoSuchPair(_)
         | DeskError::NoAuthenticMatch(_)

@@ -12,10 +12,11 @@ pub(super) enum Flash {
     NothingFree,
     NoticeChanged,
     SentAgain,
+    ClosureDecided,
 }
 
 impl Flash {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::DecidedLast,
         Self::DecisionUndone,
         Self::QuarantineUndone,
@@ -23,6 +24,7 @@ impl Flash {
         Self::NothingFree,
         Self::NoticeChanged,
         Self::SentAgain,
+        Self::ClosureDecided,
     ];
 
     fn code(self) -> &'static str {
@@ -34,6 +36,7 @@ impl Flash {
             Self::NothingFree => "nothing-free",
             Self::NoticeChanged => "notice-changed",
             Self::SentAgain => "sent-again",
+            Self::ClosureDecided => "closure-decided",
         }
     }
 
@@ -46,6 +49,7 @@ impl Flash {
             Self::NothingFree => "No case with these filters is free.",
             Self::NoticeChanged => "The notice was changed; its history shows how.",
             Self::SentAgain => "The event will be sent again at once.",
+            Self::ClosureDecided => "The decision is stored, and the marketplace hears of it.",
         }
     }
 

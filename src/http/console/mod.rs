@@ -9,6 +9,7 @@ mod lookup;
 mod notices;
 mod pictures;
 mod queue;
+mod sellers;
 mod views;
 
 use std::sync::Arc;
@@ -48,6 +49,10 @@ pub(super) fn routes(app: Arc<App>) -> Router<Arc<App>> {
         .route("/console/notices", get(notices::list))
         .route("/console/notices/{id}", get(notices::notice))
         .route("/console/notices/{id}/act", post(notices::act))
+        .route("/console/sellers", get(sellers::list))
+        .route("/console/sellers/{id}", get(sellers::seller))
+        .route("/console/sellers/{id}/links.csv", get(sellers::links))
+        .route("/console/closures/{id}/decide", post(sellers::decide))
         .route("/console/references/{id}", get(lookup::reference))
         .route("/console/references/{id}/quarantine", post(cases::quarantine))
         .route("/console/overview", get(views::overview))

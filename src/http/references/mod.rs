@@ -65,7 +65,7 @@ pub(super) async fn create(
     app.work(move |app| {
         let parts = app.parts();
         let library = &parts.screener.library;
-        let hygiene = Hygiene { bank: &parts.bank, library, disputes_others: caller.brand().is_none() };
+        let hygiene = Hygiene { bank: &parts.screener.generic, library, disputes_others: caller.brand().is_none() };
         let added = parts.enrolment().enrol(&form.photo(), &claim, Some(hygiene), Some((caller.id(), None)))?;
         library.refresh()?;
         added_response(added, &caller)

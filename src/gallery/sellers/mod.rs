@@ -1,0 +1,165 @@
+//! Sellers: what is known about one, strikes, proposals to close an account, and links by shared photos.
+
+mod closures;
+mod links;
+mod strikes;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::store::{Gallery, GalleryError, optional, parsed, unsigned};
+use crate::domain::{Decision, NoticeState, Strike, total};
+
+pub use closures::{Closure, ClosureQuery, ClosureResult};
+pub(super) use closures::{look_at_seller, look_at_sellers};
+pub use links::{LINKED_MOST, Link, LinkGraph, LinkedSeller, SharedPhoto};
+pub(super) use links::{erase_seller, note_photos};
+use strikes::strikes_of;
+
+/// What is known about a seller.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct SellerRecord {
+    /// The marketplace's id of the seller.
+    pub seller_id: String,
+    /// When the first check that is still stored was answered; absent if there is none.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub first_check_at: Option<Timestamp>,
+    /// When the last one was.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_check_at: Option<Timestamp>,
+    /// Number of checks by action: `allow`, `review`, `block`.
+    pub checks: BTreeMap<String, u64>,
+    /// Number of cases by verdict and brand.
+    pub matches: Vec<SellerMatches>,
+    /// Number of cases that wait for a moderator.
+    pub waiting: u64,
+    /// Number of decided cases by decision.
+    pub decisions: BTreeMap<Decision, u64>,
+    /// The seller's appeals.
+    pub appeals: Appeals,
+    /// Number of the seller's listings in takedown notices, by state.
+    pub notices: BTreeMap<NoticeState, u64>,
+    /// The sum of strikes.
+    pub strikes: u32,
+    /// What they are for, the oldest first.
+    pub infringements: Vec<Strike>,
+    /// The newest proposal to close the account; absent if there was none.
+    pub closure: Option<Closure>,
+}
+
+/// Cases of a seller with the same verdict and brand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SellerMatches {
+    /// The verdict.
+    pub verdict: String,
+    /// Brand of the leading match; absent if nothing matched.
+    pub brand: Option<String>,
+    /// Number of cases.
+    pub cases: u64,
+}
+
+/// How a seller's appeals ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Appeals {
+    /// Appeals that wait for a moderator.
+    pub waiting: u64,
+    /// Appeals after which the listing is no longer restricted.
+    pub granted: u64,
+    /// Appeals after which it still is.
+    pub dismissed: u64,
+}
+
+impl SellerRecord {
+    /// Whether nothing at all is stored about the seller.
+    #[must_use]
+    fn is_empty(&self) -> bool {
+        self.checks.is_empty() && self.matches.is_empty() && self.notices.is_empty() && self.closure.is_none()
+    }
+}
+
+impl Gallery {
+    /// What is known about a seller, in one snapshot. `None` when nothing is.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn seller(&self, seller_id: &str, now: Timestamp) -> Result<Option<SellerRecord>, GalleryError> {
+        let options = self.takedown().strikes;
+        self.read(|db| {
+            let snapshot = db.unchecked_transaction()?;
+            let (first_check_at, last_check_at) = period(&snapshot, seller_id)?;
+            let infringements = strikes_of(&snapshot, seller_id, &options, now)?;
+            let record = SellerRecord {
+                seller_id: seller_id.to_owned(),
+                first_check_at,
+                last_check_at,
+                checks: checks(&snapshot, seller_id)?,
+                matches: matches(&snapshot, seller_id)?,
+                waiting: waiting(&snapshot, seller_id)?,
+                decisions: decisions(&snapshot, seller_id)?,
+                appeals: appeals(&snapshot, seller_id)?,
+                notices: notices(&snapshot, seller_id)?,
+                strikes: total(&infringements),
+                infringements,
+                closure: closures::newest(&snapshot, seller_id)?,
+            };
+            Ok(Some(record).filter(|record| !record.is_empty()))
+        })
+    }
+}
+
+fn period(db: &Connection, seller_id: &str) -> rusqlite::Result<(Option<Timestamp>, Option<Timestamp>)> {
+    db.prepare_cached("SELECT min(created_at), max(created_at) FROM listing_check WHERE seller_id = ?1")?
+        .query_row([seller_id], |row| Ok((optional(row, 0)?, optional(row, 1)?)))
+}
+
+fn checks(db: &Connection, seller_id: &str) -> rusqlite::Result<BTreeMap<String, u64>> {
+    db.prepare_cached("SELECT action, count(*) FROM listing_check WHERE seller_id = ?1 GROUP BY action")?
+        .query_map([seller_id], |row| Ok((row.get(0)?, unsigned(row, 1)?)))?
+        .collect()
+}
+
+fn matches(db: &Connection, seller_id: &str) -> rusqlite::Result<Vec<SellerMatches>> {
+    db.prepare_cached(
+        "SELECT verdict, brand, count(*) AS cases FROM moderation_case WHERE seller_id = ?1
+         GROUP BY verdict, brand ORDER BY cases DESC, verdict, brand",
+    )?
+    .query_map([seller_id], |row| {
+        Ok(SellerMatches { verdict: row.get(0)?, brand: row.get(1)?, cases: unsigned(row, 2)? })
+    })?
+    .collect()
+}
+
+fn waiting(db: &Connection, seller_id: &str) -> rusqlite::Result<u64> {
+    db.prepare_cached("SELECT count(*) FROM moderation_case WHERE seller_id = ?1 AND status <> 'decided'")?
+        .query_row([seller_id], |row| unsigned(row, 0))
+}
+
+fn decisions(db: &Connection, seller_id: &str) -> rusqlite::Result<BTreeMap<Decision, u64>> {
+    db.prepare_cached(
+        "SELECT decision, count(*) FROM moderation_case WHERE seller_id = ?1 AND status = 'decided' GROUP BY decision",
+    )?
+    .query_map([seller_id], |row| Ok((parsed(row, 0)?, unsigned(row, 1)?)))?
+    .collect()
+}
+
+fn appeals(db: &Connection, seller_id: &str) -> rusqlite::Result<Appeals> {
+    db.prepare_cached(
+        "SELECT count(*) FILTER (WHERE status = 'appealed'),
+                count(*) FILTER (WHERE status = 'decided' AND decision NOT IN ('fake', 'photo_misuse')),
+                count(*) FILTER (WHERE status = 'decided' AND decision IN ('fake', 'photo_misuse'))
+         FROM moderation_case WHERE seller_id = ?1 AND appeal IS NOT NULL",
+    )?
+    .query_row([seller_id], |row| {
+        Ok(Appeals { waiting: unsigned(row, 0)?, granted: unsigned(row, 1)?, dismissed: unsigned(row, 2)? })
+    })
+}
+
+fn notices(db: &Connection, seller_id: &str) -> rusqlite::Result<BTreeMap<NoticeState, u64>> {
+    db.prepare_cached("SELECT state, count(*) FROM notice_listing WHERE seller_id = ?1 GROUP BY state")?
+        .query_map(params![seller_id], |row| Ok((parsed(row, 0)?, unsigned(row, 1)?)))?
+        .collect()
+}

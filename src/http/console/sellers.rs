@@ -1,0 +1,140 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::auth::{Moderator, Path, Query, Refusal, Signed};
+use super::cases::{MOST_WORDS, limited};
+use super::flash::{Flash, flash_text};
+use crate::console::{self, SellerPage, SellersPage};
+use crate::gallery::{LinkGraph, QueueQuery};
+use crate::http::App;
+use crate::moderation::{ClosureAct, DeskError};
+
+/// Proposals that the page shows.
+const CLOSURES: usize = 200;
+/// Cases of a seller that its page shows.
+const CASES: usize = 50;
+/// Entries of the log shown beside a proposal.
+const LOGGED: usize = 50;
+/// Links followed from the seller whose page it is.
+const DISTANCE: u32 = 2;
+
+#[derive(Deserialize)]
+pub(super) struct Find {
+    seller: Option<String>,
+}
+
+/// The proposals that wait for a moderator; with a seller's id, that seller's page.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    moderator: Moderator,
+    Query(Find { seller }): Query<Find>,
+) -> Result<Response, Refusal> {
+    if let Some(seller) = seller.filter(|seller| !seller.is_empty()) {
+        return Ok(Redirect::to(&console::seller_address(&seller)).into_response());
+    }
+    app.page(move |app| {
+        let closures = app.screener().gallery.open_closures(CLOSURES)?;
+        let show = SellersPage { session: &moderator.session, closures: &closures };
+        Ok(Html(console::sellers(&show).into_string()).into_response())
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+pub(super) struct Told {
+    told: Option<String>,
+}
+
+pub(super) async fn seller(
+    State(app): State<Arc<App>>,
+    moderator: Moderator,
+    Path(id): Path<String>,
+    Query(Told { told }): Query<Told>,
+) -> Result<Html<String>, Refusal> {
+    app.page(move |app| {
+        let gallery = &app.screener().gallery;
+        let now = Timestamp::now();
+        let record = gallery.seller(&id, now)?.ok_or_else(|| DeskError::UnknownSeller(id.clone()))?;
+        let log = match &record.closure {
+            Some(closure) => gallery.audit(Some(&closure.id), LOGGED)?,
+            None => Vec::new(),
+        };
+        let waiting = QueueQuery { seller: Some(id.clone()), limit: 1, ..QueueQuery::default() };
+        let show = SellerPage {
+            session: &moderator.session,
+            record: &record,
+            options: &gallery.takedown().strikes,
+            graph: &gallery.linked_sellers(&id, DISTANCE, now)?,
+            cases: &gallery.cases_of_seller(&id, "", CASES)?,
+            waits: !gallery.queue(&waiting)?.is_empty(),
+            log: &log,
+            notice: flash_text(told.as_deref()),
+        };
+        Ok(Html(console::seller(&show).into_string()))
+    })
+    .await
+}
+
+/// The links as a list of edges that spreadsheets and programs for networks read.
+pub(super) async fn links(
+    State(app): State<Arc<App>>,
+    _: Moderator,
+    Path(id): Path<String>,
+) -> Result<Response, Refusal> {
+    app.page(move |app| {
+        let graph = app.screener().gallery.linked_sellers(&id, DISTANCE, Timestamp::now())?;
+        let kind = [
+            (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
+            (header::CONTENT_DISPOSITION, "attachment; filename=\"links.csv\""),
+        ];
+        Ok((kind, edges(&graph)).into_response())
+    })
+    .await
+}
+
+fn edges(graph: &LinkGraph) -> Vec<u8> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    // Into memory: writing cannot fail.
+    let _ = table.write_record(["Source", "Target", "Weight", "Photo", "Source check", "Target check"]);
+    for link in &graph.links {
+        let [one, other] = link.sellers.each_ref().map(|seller| harmless(seller));
+        let weight = link.photos.to_string();
+        for shared in &link.examples {
+            let photo = shared.photo.to_string();
+            let [first, second] = &shared.checks;
+            let _ = table.write_record([&one, &other, &weight, &photo, first, second]);
+        }
+    }
+    table.into_inner().unwrap_or_default()
+}
+
+/// A text that no spreadsheet takes for a formula (OWASP, "CSV Injection").
+fn harmless(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+}
+
+#[derive(Deserialize)]
+pub(super) struct ClosureForm {
+    act: String,
+    reason: Option<String>,
+}
+
+/// Confirms or dismisses a proposal to close an account.
+pub(super) async fn decide(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Signed(moderator, form): Signed<ClosureForm>,
+) -> Result<Response, Refusal> {
+    app.page(move |app| {
+        let act: ClosureAct = form.act.parse().map_err(DeskError::from)?;
+        let reason = limited("The reason", form.reason, MOST_WORDS)?;
+        let closure = app.desk().decide_closure(&moderator.worker(), &id, act, reason.as_deref())?;
+        Ok(Flash::ClosureDecided.redirect(&console::seller_address(&closure.seller_id)))
+    })
+    .await
+}
