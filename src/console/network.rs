@@ -88,7 +88,7 @@ fn node(seller: &LinkedSeller, places: &BTreeMap<&str, (f64, f64)>) -> Markup {
         _ => "s2",
     };
     let name = visible(&seller.seller_id);
-    let short: String = if name.chars().count() > LABEL { name.chars().take(LABEL).collect() } else { name.clone() };
+    let short: String = name.chars().take(LABEL).collect();
     html! {
         a href=(seller_address(&seller.seller_id)) aria-label=(told(seller, &name)) {
             circle class=(class) cx=(x) cy=(y) r="11" {}
