@@ -17,7 +17,7 @@ const RINGS: [f64; 3] = [0.0, 120.0, 215.0];
 /// Most characters of a seller's id in the drawing.
 const LABEL: usize = 14;
 
-/// Where each seller of a graph stands: the first in the middle, the others on a ring for each distance, beside those
+/// The place of each seller of a graph: the first in the middle, the others on one ring per distance, near the sellers
 /// they are linked with.
 fn places(graph: &LinkGraph) -> BTreeMap<&str, (f64, f64)> {
     let mut angles: BTreeMap<&str, f64> = BTreeMap::new();
@@ -40,7 +40,7 @@ fn places(graph: &LinkGraph) -> BTreeMap<&str, (f64, f64)> {
     places
 }
 
-/// The angle of a linked seller that has its place; 0 if there is none.
+/// The angle of a linked seller that already has a place; 0 if there is none.
 fn neighbours_angle(graph: &LinkGraph, seller: &str, angles: &BTreeMap<&str, f64>) -> f64 {
     let mut others = graph.links.iter().filter_map(|link| {
         let [one, two] = link.sellers.each_ref().map(String::as_str);
@@ -54,14 +54,14 @@ pub(super) fn network(graph: &LinkGraph) -> Markup {
     let places = places(graph);
     html! {
         figure.graph.network {
-            svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="group" aria-label="Sellers who used the same photos; the table below says the same" {
+            svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="group" aria-label="Sellers who used the same photos; the table below lists the same links" {
                 @for link in &graph.links { (edge(link, &places)) }
                 @for seller in &graph.sellers { (node(seller, &places)) }
             }
         }
         div.scroll tabindex="0" role="region" aria-label="Sellers who used the same photos" {
             table {
-                thead { tr { th scope="col" { "Sellers" } th scope="col" { "Shared photos" } th scope="col" { "Newest of them, with the check of each seller" } } }
+                thead { tr { th scope="col" { "Sellers" } th scope="col" { "Shared photos" } th scope="col" { "Newest shared photo, with a check of each seller" } } }
                 tbody { @for link in &graph.links { (link_row(link)) } }
             }
         }
@@ -70,7 +70,7 @@ pub(super) fn network(graph: &LinkGraph) -> Markup {
 
 fn edge(link: &Link, places: &BTreeMap<&str, (f64, f64)>) -> Markup {
     let [one, two] = link.sellers.each_ref().map(|seller| places.get(&**seller).copied().unwrap_or_default());
-    // A photo more is a little more; hundreds more look alike.
+    // Logarithmic: one more photo shows among few, and hundreds do not fill the drawing.
     let width = 1.0 + f64::from(u32::try_from(link.photos).unwrap_or(u32::MAX)).log2().min(7.0);
     html! {
         line.axis x1=(one.0.round()) y1=(one.1.round()) x2=(two.0.round()) y2=(two.1.round()) stroke-width=(format!("{width:.1}")) {
@@ -121,12 +121,10 @@ fn link_row(link: &Link) -> Markup {
             }
             td { (link.photos) }
             td {
-                @for shared in &link.examples {
-                    p.path {
-                        a href=(Picture::Photo(shared.photo).address(320)) { (shared.photo.to_string().chars().take(12).collect::<String>()) }
-                        ": "
-                        @for (index, check) in shared.checks.iter().enumerate() { @if index > 0 { ", " } span { (check) } }
-                    }
+                p.path {
+                    a href=(Picture::Photo(link.newest.photo).address(320)) { (link.newest.photo.to_string().chars().take(12).collect::<String>()) }
+                    ": "
+                    @for (index, check) in link.newest.checks.iter().enumerate() { @if index > 0 { ", " } span { (check) } }
                 }
             }
         }

@@ -1,6 +1,6 @@
 use maud::{Markup, html};
 
-use super::parts::{Picture, age, alike, as_they_are, choice, encoded, small, state, text_field, words};
+use super::parts::{Picture, age, alike, as_they_are, choice, small, state, text_field, words};
 use super::{Shell, csrf, page};
 use crate::domain::{BrandId, CaseStatus};
 use crate::gallery::{QueueQuery, Queued, Session};
@@ -149,11 +149,6 @@ fn row(queued: &Queued, address: &str) -> Markup {
 fn more(queued: &Queued) -> String {
     let sellers = if queued.sellers == 1 { "seller" } else { "sellers" };
     format!("and {} more, {} {sellers}", queued.alike, queued.sellers)
-}
-
-/// Address of the list of a seller's decided cases.
-pub(super) fn of_seller(seller: &str) -> String {
-    format!("/console/queue?status=decided&seller={}", encoded(seller))
 }
 
 /// The filters as a query parameter of a case's address, so that the next case comes from the same queue.

@@ -22,8 +22,7 @@ pub struct SellersPage<'a> {
 /// Address of a seller's page.
 #[must_use]
 pub fn seller_address(seller: &str) -> String {
-    // In a path, a plus sign is a plus sign.
-    format!("/console/sellers/{}", encoded(seller).replace('+', "%20"))
+    format!("/console/sellers?seller={}", encoded(seller))
 }
 
 /// The whole page of the list.
@@ -35,7 +34,7 @@ pub fn sellers(show: &SellersPage<'_>) -> Markup {
             label { "The marketplace's id of the seller" input name="seller" required autocomplete="off"; }
             button { "Open" }
         }
-        h2 { "Accounts that may have to be closed" }
+        h2 { "Proposals to close an account" }
         @if show.closures.is_empty() { p.empty { "No proposal waits for a decision." } }
         ol.rows { @for closure in show.closures { (row(closure)) } }
     };
@@ -49,7 +48,7 @@ fn row(closure: &Closure) -> Markup {
                 span.about {
                     strong { (visible(&closure.seller_id)) } " · " span.tag.fake[closure.state == ClosureState::Proposed] { (closure_words(closure.state)) }
                     br;
-                    span.note { (strikes_in_words(closure.strikes)) " when proposed, " (age(closure.proposed_at)) " ago" }
+                    span.note { "proposed " (age(closure.proposed_at)) " ago with " (strikes_in_words(closure.strikes)) }
                 }
             }
         }
@@ -83,8 +82,6 @@ pub struct SellerPage<'a> {
     pub graph: &'a LinkGraph,
     /// The seller's newest cases.
     pub cases: &'a [Case],
-    /// Whether some of the seller's cases wait for a moderator.
-    pub waits: bool,
     /// The newest proposal's entries in the audit log, newest first.
     pub log: &'a [AuditEntry],
     /// A notice for the top of the page.
@@ -120,11 +117,12 @@ fn closure(show: &SellerPage<'_>) -> Markup {
         section {
             h2 { (explained(closure.state)) }
             @if let Some(by) = &closure.decided_by {
-                p { "Decided by " (by) ", " (time(closure.updated_at)) @if let Some(reason) = &closure.reason { ": " (visible(reason)) } }
+                p { "Decided by " (by) @if closure.state != ClosureState::Doubted { ", " (time(closure.updated_at)) } @if let Some(reason) = &closure.reason { ": " (visible(reason)) } }
             }
             @if acts.iter().any(|(_, may)| *may) {
                 form.bar method="post" action=(format!("/console/closures/{}/decide", encoded(&closure.id))) {
                     (csrf(show.session))
+                    input type="hidden" name="seen" value=(closure.state.as_str());
                     label.grow { "Reason (required)" textarea name="reason" maxlength="1000" rows="1" required {} }
                     @for (act, may) in acts {
                         @if may { button.fake[act == ClosureAct::Confirm] name="act" value=(<&str>::from(act)) { (act_words(act, closure.state)) } }
@@ -138,18 +136,20 @@ fn closure(show: &SellerPage<'_>) -> Markup {
 fn explained(state: ClosureState) -> &'static str {
     match state {
         ClosureState::Proposed => "Should the marketplace close this account?",
-        ClosureState::Doubted => "This closure lost strikes after it was confirmed. Does it still hold?",
+        ClosureState::Doubted => {
+            "Too few strikes count since this closure was confirmed. Should the account stay closed?"
+        }
         ClosureState::Confirmed => "The marketplace is asked to close this account",
         ClosureState::Dismissed => "The proposal to close this account was dismissed",
-        ClosureState::Withdrawn => "The proposal to close this account no longer holds",
+        ClosureState::Withdrawn => "The proposal to close this account was withdrawn: too few strikes count",
     }
 }
 
 fn act_words(act: ClosureAct, state: ClosureState) -> &'static str {
     match (act, state) {
-        (ClosureAct::Confirm, ClosureState::Doubted) => "It holds: close the account",
+        (ClosureAct::Confirm, ClosureState::Doubted) => "Keep the closure",
         (ClosureAct::Confirm, _) => "Close the account",
-        (ClosureAct::Dismiss, ClosureState::Confirmed | ClosureState::Doubted) => "Take it back",
+        (ClosureAct::Dismiss, ClosureState::Confirmed | ClosureState::Doubted) => "Take the closure back",
         (ClosureAct::Dismiss, _) => "Dismiss the proposal",
     }
 }
@@ -161,7 +161,7 @@ fn tiles(record: &SellerRecord) -> Markup {
     html! {
         dl.tiles {
             (tile("Checks", html! { (checks) }))
-            (tile("Not allowed", html! { (checks - allowed) }))
+            (tile("Checks not allowed", html! { (checks - allowed) }))
             (tile("Cases waiting", html! { (record.waiting) }))
             @for (decision, count) in &record.decisions { (tile(&format!("Decided: {}", decision_words(*decision)), html! { (count) })) }
             @if record.appeals.waiting > 0 { (tile("Appeals waiting", html! { (record.appeals.waiting) })) }
@@ -179,8 +179,8 @@ fn strikes(show: &SellerPage<'_>) -> Markup {
             h2 { "Strikes" }
             p.note {
                 "Strikes count for " (days) " days. "
-                @if *closure > 0 { "From " (closure) " on, closing the account is proposed. " }
-                "Several cases about one photo count once. A decision under appeal does not count."
+                @if *closure > 0 { "From " (strikes_in_words(u64::from(*closure))) " on, touchstone proposes to close the account. " }
+                "Several infringements about one photo or one listing count once. Decisions under appeal and removals under a counter-notice do not count."
             }
             @if show.record.infringements.is_empty() { p.empty { "No strike." } }
             @else {
@@ -199,7 +199,7 @@ fn strike_row(strike: &Strike) -> Markup {
     let why = match strike.ground {
         StrikeGround::Fake => "counterfeit",
         StrikeGround::PhotoMisuse => "photo misused",
-        StrikeGround::Removed => "removed after a notice",
+        StrikeGround::Removed => "removed after a brand's notice",
     };
     html! {
         tr {
@@ -222,14 +222,14 @@ fn links(show: &SellerPage<'_>) -> Markup {
     html! {
         section {
             h2 { "Sellers who used the same photos" }
-            @if links.is_empty() { p.empty { "None among the remembered photos." } }
+            @if links.is_empty() { p.empty { "No other seller is known to have used the same photos." } }
             @else {
                 p.note {
-                    "Brands' own photos are left out, and so are photos that more than " (show.options.shared_most) " sellers used. A shared photo is a hint, not a proof: one seller may have copied another's."
-                    @if *truncated { " There are more sellers or photos than shown here." }
+                    "The number in a circle is the seller's strikes; a thicker line means more shared photos. Brands' own photos, generic photos, and photos that more than " (show.options.shared_most) " sellers used are left out. A shared photo is a hint, not a proof: one seller may have copied the other's photo."
+                    @if *truncated { " Some sellers or photos are left out because there are too many." }
                 }
                 (network(show.graph))
-                p { a href=(format!("{}/links.csv", seller_address(&show.record.seller_id))) download { "Download the links as CSV" } }
+                p { a href=(format!("/console/sellers/links.csv?seller={}", encoded(&show.record.seller_id))) download { "Download the links as CSV" } }
             }
         }
     }
@@ -240,7 +240,7 @@ fn cases(show: &SellerPage<'_>) -> Markup {
         section {
             h2 { "Cases" }
             @if show.cases.is_empty() { p.empty { "No case." } }
-            @if show.waits { p { a href=(super::queue::of_seller(&show.record.seller_id)) { "Show the waiting cases in the queue" } } }
+            @if show.record.waiting > 0 { p { a href=(format!("/console/queue?seller={}", encoded(&show.record.seller_id))) { "Show the waiting cases in the queue" } } }
             ol.plain {
                 @for case in show.cases {
                     li { a href=(format!("/console/cases/{}", encoded(&case.check_id))) { (words(&case.verdict)) } ", " (time(case.created_at)) ": " (state(case)) }

@@ -64,7 +64,7 @@ pub enum EventType {
     #[serde(rename = "reference.quarantined")]
     #[strum(serialize = "reference.quarantined")]
     ReferenceQuarantined,
-    /// A seller has so many strikes that closing the account is proposed; a moderator confirms or dismisses it.
+    /// A seller has enough strikes, and touchstone proposes to close the account; a moderator decides.
     #[serde(rename = "seller.closure_proposed")]
     #[strum(serialize = "seller.closure_proposed")]
     ClosureProposed,
@@ -72,7 +72,8 @@ pub enum EventType {
     #[serde(rename = "seller.closure_confirmed")]
     #[strum(serialize = "seller.closure_confirmed")]
     ClosureConfirmed,
-    /// The proposal no longer holds: a moderator dismissed it, or strikes that it rested on no longer count.
+    /// A moderator dismissed the proposal or took the closure back, or too few strikes counted before a moderator
+    /// decided.
     #[serde(rename = "seller.closure_withdrawn")]
     #[strum(serialize = "seller.closure_withdrawn")]
     ClosureWithdrawn,

@@ -38,5 +38,5 @@ pub use policy::{Action, Policy, PolicyError, StoredPolicy, ThresholdOverrides};
 pub use reference::{
     Claim, DETAIL_CAPS, Details, Kind, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState,
 };
-pub use seller::{ClosureState, Strike, StrikeGround, StrikeOptions, closure_after, counted, total};
+pub use seller::{ClosureState, NewestClosure, Strike, StrikeGround, StrikeOptions, closure_after, counted, total};
 pub use text::{BrandId, InvalidName, TextFault, check_field, check_name, check_text};

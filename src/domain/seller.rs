@@ -1,4 +1,4 @@
-//! Strikes of sellers, and proposals to close their accounts. The program proposes; a person decides.
+//! Strikes of sellers, and proposals to close their accounts. The program proposes; a moderator decides.
 
 use std::collections::HashSet;
 
@@ -20,9 +20,9 @@ pub struct StrikeOptions {
     pub removed: u32,
     /// Days for which a strike counts.
     pub days: u32,
-    /// Strikes from which a closure is proposed; 0 proposes none.
+    /// From this many strikes on, the program proposes a closure; 0 proposes none.
     pub closure: u32,
-    /// A photo used by more sellers than this links none of them.
+    /// A photo that more sellers than this used links none of them.
     pub shared_most: u32,
 }
 
@@ -59,43 +59,59 @@ impl StrikeGround {
 }
 
 /// An infringement that counts against a seller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Strike {
     /// Why it counts.
     pub ground: StrikeGround,
     /// For how many strikes it counts.
     pub strikes: u32,
-    /// Id of the check that was decided, or of the removed listing's check.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Id of the case's check, or of the removed listing's newest check when the notice was filed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check_id: Option<String>,
-    /// Id of the notice that removed the listing.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Id of the notice after which the marketplace removed the listing; absent for a case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice_id: Option<String>,
     /// The marketplace's id of the listing.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listing_id: Option<String>,
     /// The brand.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brand: Option<String>,
-    /// SHA-256 of the photo that was decided about, in lower-case hex.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// SHA-256 of the photo of the case's leading match, in lower-case hex; absent for a removal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub photo: Option<String>,
-    /// When it was decided or removed.
+    /// When the case was decided, or the listing removed.
     #[schema(value_type = String, format = DateTime)]
     pub at: jiff::Timestamp,
+}
+
+impl Strike {
+    /// Whether both are about the same case, or about the same listing of the same notice.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.notice_id, &other.notice_id) {
+            (None, None) => self.check_id == other.check_id,
+            (Some(one), Some(two)) => one == two && self.listing_id == other.listing_id,
+            _ => false,
+        }
+    }
 }
 
 /// The infringements that count, in the given order: several about one photo or one listing count once, by the first of
 /// them.
 #[must_use]
 pub fn counted(infringements: Vec<Strike>) -> Vec<Strike> {
-    let mut seen = HashSet::new();
+    let mut seen: HashSet<(&str, String)> = HashSet::new();
     let mut is_new = |strike: &Strike| {
         let photo = strike.photo.clone().map(|photo| ("photo", photo));
         let listing = strike.listing_id.clone().map(|listing| ("listing", listing));
-        // Both are noted, whether or not the first is known already.
-        let news: Vec<bool> = photo.into_iter().chain(listing).map(|subject| seen.insert(subject)).collect();
-        news.into_iter().all(|new| new)
+        let subjects: Vec<_> = photo.into_iter().chain(listing).collect();
+        let new = !subjects.iter().any(|subject| seen.contains(subject));
+        // One that does not count must not keep others from counting.
+        if new {
+            seen.extend(subjects);
+        }
+        new
     };
     infringements.into_iter().filter(|strike| strike.strikes > 0 && is_new(strike)).collect()
 }
@@ -116,11 +132,11 @@ pub enum ClosureState {
     Proposed,
     /// A moderator confirmed it: the marketplace is asked to close the account.
     Confirmed,
-    /// It was confirmed, and strikes that it rested on no longer count; a moderator decides again.
+    /// A moderator had confirmed it, and too few strikes count now; a moderator decides again.
     Doubted,
-    /// A moderator dismissed it.
+    /// A moderator dismissed the proposal, or took the confirmed closure back.
     Dismissed,
-    /// Strikes that it rested on no longer count, and nobody had confirmed it.
+    /// Too few strikes counted before a moderator decided.
     Withdrawn,
 }
 
@@ -161,26 +177,33 @@ impl ClosureState {
     }
 }
 
-/// What becomes of a seller's newest proposal once the strikes have changed; `None` if nothing changes.
-///
-/// `newest`: its state, and when that state began. After a dismissal, only a later strike proposes again.
-#[must_use]
-pub fn closure_after(
-    newest: Option<(ClosureState, jiff::Timestamp)>,
-    strikes: &[Strike],
-    options: &StrikeOptions,
-) -> Option<ClosureState> {
-    let due = options.closure > 0 && total(strikes) >= options.closure;
-    match newest {
-        None | Some((Withdrawn, _)) => due.then_some(Proposed),
-        Some((Dismissed, since)) => (due && strikes.iter().any(is_later(since))).then_some(Proposed),
-        Some((Proposed, _)) => (!due).then_some(Withdrawn),
-        Some((Confirmed, _)) => (!due).then_some(Doubted),
-        Some((Doubted, _)) => None,
-    }
+/// A seller's newest proposal, and what became of its strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewestClosure {
+    /// Its state.
+    pub state: ClosureState,
+    /// The strikes with which it was proposed or last decided.
+    pub held: u32,
+    /// Those of them that were not overturned, however old they are, and those that came since.
+    pub standing: u32,
+    /// Whether a strike counts that did not count then.
+    pub has_news: bool,
 }
 
-/// States are stored with their second.
-fn is_later(since: jiff::Timestamp) -> impl Fn(&Strike) -> bool {
-    move |strike| strike.at.as_second() > since.as_second()
+/// The state that the strikes give a seller's newest proposal, or a new one; `None` if nothing changes.
+///
+/// `strikes`: the sum of those that count now. After a dismissal, only a strike that did not count then leads to a new
+/// proposal. A closure that was confirmed with fewer strikes than the options ask for is not doubted for that.
+#[must_use]
+pub fn closure_after(newest: Option<NewestClosure>, strikes: u32, options: &StrikeOptions) -> Option<ClosureState> {
+    let due = options.closure > 0 && strikes >= options.closure;
+    let Some(NewestClosure { state, held, standing, has_news }) = newest else { return due.then_some(Proposed) };
+    let least = if options.closure == 0 { held } else { options.closure.min(held) };
+    match state {
+        Withdrawn => due.then_some(Proposed),
+        Dismissed => (due && has_news).then_some(Proposed),
+        Proposed => (!due).then_some(Withdrawn),
+        Confirmed => (standing < least).then_some(Doubted),
+        Doubted => None,
+    }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::audit::{AuditEvent, append, erase_details, erase_policies};
 use super::notices::{erase_closed_notices, erase_notices_of};
-use super::sellers::erase_seller;
+use super::sellers::{erase_closures, erase_seller};
 use super::store::{Gallery, GalleryError, conversion, io_error, next_revision, signed};
 use super::writer::Writing;
 use crate::domain::Policy;
@@ -83,6 +83,7 @@ impl Gallery {
             let before = now - days(retention.checks_days);
             while self.sweep_checks(before, &mut erased)? {}
             while self.sweep_notices(before, &mut erased)? {}
+            while self.write(|transaction| erase_closures(transaction, before, AT_ONCE))? == u64::from(AT_ONCE) {}
         }
         if !erased.is_nothing() {
             self.note(("touchstone", None), "sweep", "retention", &erased)?;

@@ -30,7 +30,7 @@ Errors are RFC 9457 problem+json with a stable `code`."), tags(
     (name = "policies", description = "The actions that a brand's matches lead to"),
     (name = "certificates", description = "The outcomes of checks, and what they prove"),
     (name = "notices", description = "Ask the marketplace to take listings down"),
-    (name = "sellers", description = "What is known about sellers, and proposals to close their accounts"),
+    (name = "sellers", description = "Sellers' records and links, and proposals to close their accounts"),
     (name = "events", description = "What happened, to read or to receive"),
     (name = "keys", description = "Make, list and revoke API keys"),
     (name = "system", description = "State of the service"),

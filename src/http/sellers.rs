@@ -1,4 +1,4 @@
-//! Routes for sellers: what is known about one, whom it shares photos with, and proposals to close an account.
+//! Routes for sellers: a seller's record, links by shared photos, and proposals to close an account.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::gallery::{Closure, ClosureQuery, LinkGraph, SellerRecord};
 /// Most links between the seller asked about and another one.
 const DISTANCE_MOST: u32 = 2;
 
-/// What is known about a seller: checks, matches, decisions, appeals, notices, strikes, and the newest proposal to close
-/// the account.
+/// A seller's record: checks, matches, decisions, appeals, notices, strikes, and the newest proposal to close the
+/// account.
 ///
-/// Only what is still stored counts: checks that were erased do not.
+/// Checks, cases and notices that were erased do not count.
 #[utoipa::path(
     get, path = "/v1/sellers/{seller_id}", operation_id = "get_seller", tag = "sellers",
     params(("seller_id" = String, Path, description = "The marketplace's id of the seller")),
@@ -38,20 +38,21 @@ pub(super) async fn get(
     .await
 }
 
-/// How far links are followed.
+/// How many links to follow.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct LinksQuery {
-    /// Most links between this seller and another one, 1 or 2; 1 if absent.
+    /// 1 lists the sellers linked with this one; 2 also lists the sellers linked with those. 1 if absent.
     #[param(minimum = 1, maximum = 2)]
     distance: Option<u32>,
 }
 
 /// The sellers whose listings used the same photos as this one's, and the links between them.
 ///
-/// A brand's own photos link nobody, nor do photos that many goods or many sellers share. A shared photo is a hint, not a
-/// proof: one seller may have copied another's photo. A seller without links, or without any check, stands alone.
+/// A brand's own photos, and photos that many goods or many sellers share, link nobody. A shared photo is a hint, not a
+/// proof: one seller may have copied the other's photo. If the seller has no links or is unknown, the answer has this
+/// seller only.
 #[utoipa::path(
     get, path = "/v1/sellers/{seller_id}/links", operation_id = "get_seller_links", tag = "sellers",
     params(("seller_id" = String, Path, description = "The marketplace's id of the seller"), LinksQuery),
@@ -129,11 +130,11 @@ pub(super) async fn list(
 pub(super) struct ClosureBody {
     #[serde(flatten)]
     closure: Closure,
-    /// The infringements that count now, the oldest first.
+    /// The infringements that the strikes are for, the oldest first.
     infringements: Vec<Strike>,
 }
 
-/// A proposal to close a seller's account, with the infringements that count now.
+/// A proposal to close a seller's account, with the infringements for which it was proposed or last decided.
 #[utoipa::path(
     get, path = "/v1/closures/{id}", operation_id = "get_closure", tag = "sellers",
     params(("id" = String, Path, description = "The proposal's id")),
@@ -144,8 +145,9 @@ pub(super) struct ClosureBody {
 )]
 pub(super) async fn closure(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<ClosureBody>, Problem> {
     app.work_beside(move |app| {
-        let found = app.screener().gallery.closure(&id, Timestamp::now())?;
-        let (closure, infringements) = found.ok_or_else(|| Problem::not_found("closure", &id))?;
+        let found = app.screener().gallery.closure(&id)?;
+        let closure = found.ok_or_else(|| Problem::not_found("closure", &id))?;
+        let infringements = closure.infringements.clone();
         Ok(Json(ClosureBody { closure, infringements }))
     })
     .await

@@ -167,8 +167,8 @@ impl Memory {
         failed.map(|()| erased)
     }
 
-    /// Erases segments that are older than `days`, and which sellers used which photos before; 0 erases none. Returns the
-    /// number of photos.
+    /// Erases segments that are older than `days`, and links by photos last used before then; 0 erases none. Returns
+    /// the number of photos in the segments.
     ///
     /// # Errors
     /// When the database or a file cannot be written.

@@ -101,10 +101,10 @@ pub enum DeskError {
     #[error("nothing is known about the seller {0:?}; check the id")]
     UnknownSeller(String),
     /// No proposal to close an account has this id.
-    #[error("there is no proposal {0} to close an account")]
+    #[error("there is no proposal {0} to close an account; open the seller's page again")]
     UnknownClosure(String),
     /// The proposal's state does not allow the change.
-    #[error("the proposal {id} is {}; it cannot become {}", .from.as_str(), .to.as_str())]
+    #[error("the proposal {id} is {} and cannot become {}; open the seller's page again", .from.as_str(), .to.as_str())]
     ClosureNotAllowed {
         /// Id of the proposal.
         id: String,

@@ -13,7 +13,7 @@ use crate::gallery::{Closure, ClosureResult};
 pub enum ClosureAct {
     /// Asks the marketplace to close the account.
     Confirm,
-    /// Dismisses the proposal; if it was confirmed, takes that back.
+    /// Dismisses the proposal, or takes a confirmed closure back.
     Dismiss,
 }
 
@@ -33,21 +33,21 @@ impl ClosureAct {
 }
 
 impl Desk {
-    /// Confirms or dismisses a proposal to close a seller's account.
+    /// Confirms or dismisses a proposal to close a seller's account that the moderator saw in the state `seen`.
     ///
     /// # Errors
-    /// When there is no such proposal, its state does not allow the act, the reason is missing, or the database returns
+    /// When there is no such proposal, its state is another one or does not allow the act, the reason is missing, or the database returns
     /// an error. Nothing is changed then.
     pub fn decide_closure(
         &self,
         worker: &Worker,
-        id: &str,
+        (id, seen): (&str, ClosureState),
         act: ClosureAct,
         reason: Option<&str>,
     ) -> Result<Closure, DeskError> {
         let reason = reason.ok_or(DeskError::NoReason)?;
         let who = (worker.name.as_str(), worker.session.as_str());
-        let decided = self.parts.screener.gallery.decide_closure(who, id, (act.goal(), reason))?;
+        let decided = self.parts.screener.gallery.decide_closure(who, (id, seen), (act.goal(), reason))?;
         match decided.ok_or_else(|| DeskError::UnknownClosure(id.to_owned()))? {
             ClosureResult::Done(closure) => Ok(*closure),
             ClosureResult::NotAllowed(from) => {

@@ -3,6 +3,7 @@
 use reqwest::blocking::Response;
 use serde_json::{Value, json};
 use touchstone::config::Config;
+use touchstone::gallery::{AuditEntry, Retention};
 
 use super::notices::{Brand, answered, found_later, id, newest};
 use crate::support::moderator::Moderator;
@@ -49,9 +50,12 @@ fn told(app: &TestApp) -> Vec<String> {
     kinds.collect()
 }
 
+/// Decides about the newest proposal, as its page is now.
 fn decide_closure(app: &TestApp, moderator: &Moderator, act: &str, reason: &str) -> Response {
-    let id = seller(app, "s-1")["closure"]["id"].as_str().unwrap().to_owned();
-    moderator.post(&format!("/console/closures/{id}/decide"), &[("act", act), ("reason", reason)])
+    let closure = &seller(app, "s-1")["closure"];
+    let (id, seen) = (closure["id"].as_str().unwrap(), closure["state"].as_str().unwrap());
+    let fields = [("act", act), ("reason", reason), ("seen", seen)];
+    moderator.post(&format!("/console/closures/{id}/decide"), &fields)
 }
 
 #[test]
@@ -83,7 +87,7 @@ fn a_seller_is_known_by_checks_matches_decisions_appeals_notices_and_strikes() {
 #[test]
 fn enough_strikes_propose_a_closure_which_falls_with_them_and_only_a_person_confirms() {
     let (app, robin) = with_fakes(|_| {});
-    decided(&app, &robin, "s-1", 0..2);
+    let first_two = decided(&app, &robin, "s-1", 0..2);
     assert_eq!(closure(&app, "s-1"), Value::Null);
     let third = decided(&app, &robin, "s-1", 2..3).remove(0);
     assert_eq!(closure(&app, "s-1"), "proposed");
@@ -113,6 +117,13 @@ fn enough_strikes_propose_a_closure_which_falls_with_them_and_only_a_person_conf
     assert_eq!(closure(&app, "s-1"), "doubted");
     assert!(robin.page("/console/sellers").contains("closure in doubt"));
     assert_eq!(told(&app).last().unwrap(), "confirmed");
+    // A person may confirm it nevertheless; that it has fewer strikes is then no news.
+    assert_eq!(decide_closure(&app, &robin, "confirm", "two fakes are enough").status(), 303);
+    app.request("POST", &format!("/v1/checks/{}/appeals", first_two[0]))
+        .json(&json!({ "text": "Mine." }))
+        .send()
+        .unwrap();
+    assert_eq!(closure(&app, "s-1"), "doubted", "one fewer than that");
     assert_eq!(decide_closure(&app, &robin, "dismiss", "the receipt is real").status(), 303);
     assert_eq!(
         (closure(&app, "s-1"), told(&app).last().unwrap().clone()),
@@ -168,6 +179,15 @@ fn a_removal_counts_once_a_moderator_has_reviewed_the_notice_and_not_while_the_s
     assert_eq!(strikes(), 0);
     answered(&app, id(&filed), "l-1", "removed");
     assert_eq!(strikes(), 1);
+
+    // A brand that names the wrong seller harms nobody.
+    app.check(&[&photo(2)], &[("seller_id", "s-2")]);
+    let listing =
+        json!({ "listing_id": "l-1", "seller_id": "s-2", "ground": "counterfeit", "evidence": "We bought one." });
+    let filed: Value = acme.send(&json!({ "brand": "acme", "listings": [listing] })).json().unwrap();
+    robin.act(&format!("/console/notices/{}/act", id(&filed)), &[("act", "request")]);
+    answered(&app, id(&filed), "l-1", "removed");
+    assert_eq!(seller(&app, "s-2")["strikes"], 0);
 }
 
 #[test]
@@ -222,8 +242,8 @@ fn sellers_are_linked_by_photos_that_both_used() {
         .map(|one| (one["seller_id"].clone(), one["distance"].clone()))
         .collect();
     assert_eq!(distances, [(json!("s-3"), json!(0)), (json!("s-2"), json!(1)), (json!("s-1"), json!(2))]);
-    let example = &graph["links"][1]["examples"][0];
-    assert_eq!(app.get(&format!("/v1/checks/{}", example["checks"][0].as_str().unwrap())).status(), 200);
+    let newest = &graph["links"][1]["newest"];
+    assert_eq!(app.get(&format!("/v1/checks/{}", newest["checks"][0].as_str().unwrap())).status(), 200);
     problem(app.get("/v1/sellers/s-1/links?distance=3"), 422, "distance-invalid");
 
     // A seller's request to be forgotten reaches the links.
@@ -266,15 +286,46 @@ fn a_sellers_page_shows_strikes_links_and_the_proposal_and_exports_the_links() {
     }
     decided(&app, &robin, "s-1", 0..3);
     let list = robin.page("/console/sellers");
-    assert!(list.contains("/console/sellers/s-1") && list.contains("3 strikes"), "{list}");
-    let page = robin.page("/console/sellers/s-1");
+    assert!(list.contains("/console/sellers?seller=s-1") && list.contains("3 strikes"), "{list}");
+    let page = robin.page("/console/sellers?seller=s-1");
     assert!(page.contains("Close the account") && page.contains("Dismiss the proposal"));
     assert_eq!(page.matches("<circle").count(), 2);
     assert!(!page.contains("<b>"), "ids are text");
     let address = page.split("href=\"").find(|part| part.contains("%3Dcmd")).unwrap().split('"').next().unwrap();
     assert!(robin.page(address).contains("No strike."));
-    let csv = robin.get("/console/sellers/s-1/links.csv").text().unwrap();
+    let csv = robin.get("/console/sellers/links.csv?seller=s-1").text().unwrap();
     assert!(csv.starts_with("Source,Target,Weight,Photo,Source check,Target check\n'=cmd|"), "{csv}");
-    assert_eq!(robin.get("/console/sellers/s-none").status(), 404);
-    assert_eq!(robin.get("/console/sellers?seller=s-1").status(), 303);
+    assert_eq!(robin.get("/console/sellers?seller=s-none").status(), 404);
+    app.check(&[&photo(2)], &[("seller_id", "..")]);
+    assert!(robin.page("/console/sellers?seller=..").contains("Seller .."));
+
+    // What somebody decided since the page was drawn is not taken back unseen.
+    let closure = seller(&app, "s-1")["closure"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(decide_closure(&app, &robin, "confirm", "three fakes").status(), 303);
+    let stale = [("act", "dismiss"), ("reason", "no"), ("seen", "proposed")];
+    assert_eq!(robin.post(&format!("/console/closures/{closure}/decide"), &stale).status(), 409);
+}
+
+#[test]
+fn a_closure_outlives_the_age_of_its_strikes_and_a_dismissal_needs_news() {
+    let (app, robin) = with_fakes(|_| {});
+    let kim = Moderator::new(&app, "kim");
+    let cases = decided(&app, &robin, "s-1", 0..3);
+    assert_eq!(decide_closure(&app, &robin, "dismiss", "small things").status(), 303);
+    // A decision that another moderator repeats after an appeal is no news, although its strike is new.
+    app.request("POST", &format!("/v1/checks/{}/appeals", cases[0])).json(&json!({ "text": "Mine." })).send().unwrap();
+    kim.decide(&cases[0], "fake");
+    assert_eq!((&seller(&app, "s-1")["strikes"], closure(&app, "s-1")), (&json!(3), json!("dismissed")));
+    decided(&app, &robin, "s-1", 3..4);
+    assert_eq!(closure(&app, "s-1"), "proposed", "a fourth fake is");
+    assert_eq!(decide_closure(&app, &robin, "confirm", "four fakes").status(), 303);
+
+    // After the retention, nobody knows whose the cases were; the closure stands, and is erased in its turn.
+    let later = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 40);
+    let retention = Retention { photos_days: 0, checks_days: 30 };
+    app.gallery.sweep(&retention, jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 30)).unwrap();
+    app.check(&[&photo(1)], &[("seller_id", "s-1")]);
+    app.gallery.sweep(&retention, later).unwrap();
+    assert_eq!(app.get_json("/v1/closures")["closures"], json!([]));
+    assert!(app.log().iter().filter(|entry| entry.subject.starts_with("cls_")).all(AuditEntry::is_erased));
 }

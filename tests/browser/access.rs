@@ -42,7 +42,7 @@ fn no_page_shuts_anybody_out() {
         "/console/notices",
         &notice,
         "/console/sellers",
-        "/console/sellers/s1",
+        "/console/sellers?seller=s1",
         "/console/queue",
         "/console/queue?status=decided",
         &open,

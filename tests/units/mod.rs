@@ -14,6 +14,7 @@ mod panels;
 mod photo;
 mod report;
 mod scoring;
+mod sellers;
 mod verdict;
 mod webhooks;
 mod words;

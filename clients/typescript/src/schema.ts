@@ -291,6 +291,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/closures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List proposals to close sellers' accounts, the oldest first. */
+        get: operations["list_closures"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/closures/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A proposal to close a seller's account, with the infringements for which it was proposed or last decided. */
+        get: operations["get_closure"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/events": {
         parameters: {
             query?: never;
@@ -442,6 +476,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/sellers/{seller_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A seller's record: checks, matches, decisions, appeals, notices, strikes, and the newest proposal to close the
+         *     account.
+         * @description Checks, cases and notices that were erased do not count.
+         */
+        get: operations["get_seller"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sellers/{seller_id}/links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The sellers whose listings used the same photos as this one's, and the links between them.
+         * @description A brand's own photos, and photos that many goods or many sellers share, link nobody. A shared photo is a hint, not a
+         *     proof: one seller may have copied the other's photo. If the seller has no links or is unknown, the answer has this
+         *     seller only.
+         */
+        get: operations["get_seller_links"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/webhooks": {
         parameters: {
             query?: never;
@@ -573,6 +650,24 @@ export interface components {
         AppealBody: {
             /** @description The seller's statement, at most 4000 characters. */
             text: string;
+        };
+        /** @description How a seller's appeals ended. */
+        Appeals: {
+            /**
+             * Format: int64
+             * @description Appeals after which it still is.
+             */
+            dismissed: number;
+            /**
+             * Format: int64
+             * @description Appeals after which the listing is no longer restricted.
+             */
+            granted: number;
+            /**
+             * Format: int64
+             * @description Appeals that wait for a moderator.
+             */
+            waiting: number;
         };
         /** @description One line of the answer: the answer for a listing, or the last line, which has the counts. */
         BatchAnswer: {
@@ -789,6 +884,54 @@ export interface components {
             /** @description Versions of everything that produced the answer. */
             versions: components["schemas"]["Versions"];
         };
+        /** @description A proposal to close a seller's account. */
+        Closure: {
+            /** @description The moderator who last confirmed or dismissed it; absent before that. */
+            decided_by?: string | null;
+            /** @description Public id, `cls_` and a UUID. */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it was proposed.
+             */
+            proposed_at: string;
+            /** @description The reason that the moderator gave; absent before that. */
+            reason?: string | null;
+            /** @description The marketplace's id of the seller. */
+            seller_id: string;
+            /** @description The state now. */
+            state: components["schemas"]["ClosureState"];
+            /**
+             * Format: int64
+             * @description Number of strikes when it was proposed, or when a moderator last decided.
+             */
+            strikes: number;
+            /**
+             * Format: date-time
+             * @description When the state last changed.
+             */
+            updated_at: string;
+        };
+        /** @description A proposal with its evidence. */
+        ClosureBody: components["schemas"]["Closure"] & {
+            /** @description The infringements that the strikes are for, the oldest first. */
+            infringements: components["schemas"]["Strike"][];
+        };
+        /** @description A page of proposals. */
+        ClosurePage: {
+            /** @description The proposals. */
+            closures: components["schemas"]["Closure"][];
+            /**
+             * Format: int64
+             * @description Pass it as `after` to get the next page; absent on the last page.
+             */
+            next?: number | null;
+        };
+        /**
+         * @description The state of a proposal to close a seller's account.
+         * @enum {string}
+         */
+        ClosureState: "proposed" | "confirmed" | "doubted" | "dismissed" | "withdrawn";
         /** @description A webhook with the numbers of its deliveries. */
         Counted: components["schemas"]["Webhook"] & {
             /**
@@ -902,6 +1045,8 @@ export interface components {
             case?: components["schemas"]["Case"] | null;
             /** @description Id of the check. */
             check_id?: string | null;
+            /** @description Id of the proposal to close the seller's account. */
+            closure_id?: string | null;
             /** @description The marketplace's id of the listing. */
             listing_id?: string | null;
             /** @description Id of the notice. */
@@ -932,7 +1077,7 @@ export interface components {
          * @description What happened.
          * @enum {string}
          */
-        EventType: "check.decided" | "appeal.decided" | "check.reopened" | "listing.found_by_lookback" | "listing.takedown_requested" | "listing.takedown_reminded" | "listing.takedown_withdrawn" | "listing.restore_requested" | "listing.restored" | "reference.quarantined" | "certificate.ended";
+        EventType: "check.decided" | "appeal.decided" | "check.reopened" | "listing.found_by_lookback" | "listing.takedown_requested" | "listing.takedown_reminded" | "listing.takedown_withdrawn" | "listing.restore_requested" | "listing.restored" | "reference.quarantined" | "seller.closure_proposed" | "seller.closure_confirmed" | "seller.closure_withdrawn" | "certificate.ended";
         /**
          * @description Why a listing should be taken down.
          * @enum {string}
@@ -1000,6 +1145,43 @@ export interface components {
          * @enum {string}
          */
         Lacking: "answers" | "success" | "counter" | "wait";
+        /** @description Two sellers whose listings used the same photos. */
+        Link: {
+            /** @description The newest of these photos. */
+            newest: components["schemas"]["SharedPhoto"];
+            /**
+             * Format: int64
+             * @description Number of photos that both used.
+             */
+            photos: number;
+            /** @description The two sellers' ids, in alphabetical order. */
+            sellers: string[];
+        };
+        /** @description The sellers that are linked with one, directly or through others. */
+        LinkGraph: {
+            /** @description Every link between two of them. */
+            links: components["schemas"]["Link"][];
+            /** @description The sellers, the one asked about first, then by distance. */
+            sellers: components["schemas"]["LinkedSeller"][];
+            /** @description Whether sellers or photos were left out because there are too many. */
+            truncated: boolean;
+        };
+        /** @description A seller in a graph of links. */
+        LinkedSeller: {
+            closure?: components["schemas"]["ClosureState"] | null;
+            /**
+             * Format: int32
+             * @description How many links away the seller is from the one asked about, at least; 0 for that one.
+             */
+            distance: number;
+            /** @description The marketplace's id of the seller. */
+            seller_id: string;
+            /**
+             * Format: int32
+             * @description Number of strikes that count now.
+             */
+            strikes: number;
+        };
         /** @description The marketplace's data about a listing. Every field is optional, at most 256 bytes. */
         Listing: {
             /** @description The brand that the listing claims. */
@@ -1623,6 +1805,62 @@ export interface components {
          * @enum {string}
          */
         SeenIn: "photo" | "memory";
+        /** @description Cases of a seller with the same verdict and brand. */
+        SellerMatches: {
+            /** @description Brand of the leading match; absent if nothing matched. */
+            brand?: string | null;
+            /**
+             * Format: int64
+             * @description Number of cases.
+             */
+            cases: number;
+            /** @description The verdict. */
+            verdict: string;
+        };
+        /** @description A seller's record. */
+        SellerRecord: {
+            /** @description The seller's appeals. */
+            appeals: components["schemas"]["Appeals"];
+            /** @description Number of checks by action: `allow`, `review`, `block`. */
+            checks: {
+                [key: string]: number;
+            };
+            closure?: components["schemas"]["Closure"] | null;
+            /** @description Number of decided cases by decision. */
+            decisions: {
+                [key: string]: number;
+            };
+            /**
+             * Format: date-time
+             * @description When the first check that is still stored was answered; absent if there is none.
+             */
+            first_check_at?: string | null;
+            /** @description The infringements that count now, the oldest first. */
+            infringements: components["schemas"]["Strike"][];
+            /**
+             * Format: date-time
+             * @description When the last check that is still stored was answered; absent if there is none.
+             */
+            last_check_at?: string | null;
+            /** @description Number of cases by verdict and brand. */
+            matches: components["schemas"]["SellerMatches"][];
+            /** @description Number of the seller's listings in takedown notices, by state. Only listings that were checked count. */
+            notices: {
+                [key: string]: number;
+            };
+            /** @description The marketplace's id of the seller. */
+            seller_id: string;
+            /**
+             * Format: int32
+             * @description Number of strikes that count now.
+             */
+            strikes: number;
+            /**
+             * Format: int64
+             * @description Number of cases that wait for a moderator.
+             */
+            waiting: number;
+        };
         /**
          * @description The states that a brand may set.
          * @enum {string}
@@ -1636,6 +1874,13 @@ export interface components {
             decision: components["schemas"]["Decision"];
             /** @description The reference's id. */
             reference_id: string;
+        };
+        /** @description A photo that two sellers used. */
+        SharedPhoto: {
+            /** @description Ids of the newest check of the photo for each of the two sellers, in the order of `sellers`. */
+            checks: string[];
+            /** @description SHA-256 of the photo, in lower-case hex. */
+            photo: string;
         };
         /** @description A brand's standing. */
         StandingBody: {
@@ -1699,6 +1944,36 @@ export interface components {
              */
             wrong: number;
         };
+        /** @description An infringement that counts against a seller. */
+        Strike: {
+            /**
+             * Format: date-time
+             * @description When the case was decided, or the listing removed.
+             */
+            at: string;
+            /** @description The brand. */
+            brand?: string | null;
+            /** @description Id of the case's check, or of the removed listing's newest check when the notice was filed. */
+            check_id?: string | null;
+            /** @description Why it counts. */
+            ground: components["schemas"]["StrikeGround"];
+            /** @description The marketplace's id of the listing. */
+            listing_id?: string | null;
+            /** @description Id of the notice after which the marketplace removed the listing; absent for a case. */
+            notice_id?: string | null;
+            /** @description SHA-256 of the photo of the case's leading match, in lower-case hex; absent for a removal. */
+            photo?: string | null;
+            /**
+             * Format: int32
+             * @description For how many strikes it counts.
+             */
+            strikes: number;
+        };
+        /**
+         * @description Why a strike counts.
+         * @enum {string}
+         */
+        StrikeGround: "fake" | "photo_misuse" | "removed";
         /** @description How a brand's notices were answered within [`STANDING_DAYS`], counted in listings. */
         TakedownRecord: {
             /**
@@ -1843,6 +2118,7 @@ export interface components {
 export type Action = components['schemas']['Action'];
 export type ApiKey = components['schemas']['ApiKey'];
 export type AppealBody = components['schemas']['AppealBody'];
+export type Appeals = components['schemas']['Appeals'];
 export type BatchAnswer = components['schemas']['BatchAnswer'];
 export type BatchEnd = components['schemas']['BatchEnd'];
 export type BatchLine = components['schemas']['BatchLine'];
@@ -1854,6 +2130,10 @@ export type CaseStatus = components['schemas']['CaseStatus'];
 export type CertificateBody = components['schemas']['CertificateBody'];
 export type CertificateVersions = components['schemas']['CertificateVersions'];
 export type CheckAnswer = components['schemas']['CheckAnswer'];
+export type Closure = components['schemas']['Closure'];
+export type ClosureBody = components['schemas']['ClosureBody'];
+export type ClosurePage = components['schemas']['ClosurePage'];
+export type ClosureState = components['schemas']['ClosureState'];
 export type Counted = components['schemas']['Counted'];
 export type Decision = components['schemas']['Decision'];
 export type Delivery = components['schemas']['Delivery'];
@@ -1872,6 +2152,9 @@ export type Keys = components['schemas']['Keys'];
 export type Kind = components['schemas']['Kind'];
 export type KindFrom = components['schemas']['KindFrom'];
 export type Lacking = components['schemas']['Lacking'];
+export type Link = components['schemas']['Link'];
+export type LinkGraph = components['schemas']['LinkGraph'];
+export type LinkedSeller = components['schemas']['LinkedSeller'];
 export type Listing = components['schemas']['Listing'];
 export type ListingForm = components['schemas']['ListingForm'];
 export type LogoChange = components['schemas']['LogoChange'];
@@ -1912,11 +2195,16 @@ export type RequiredBody = components['schemas']['RequiredBody'];
 export type Scope = components['schemas']['Scope'];
 export type ScopeName = components['schemas']['ScopeName'];
 export type SeenIn = components['schemas']['SeenIn'];
+export type SellerMatches = components['schemas']['SellerMatches'];
+export type SellerRecord = components['schemas']['SellerRecord'];
 export type SettableState = components['schemas']['SettableState'];
 export type Settled = components['schemas']['Settled'];
+export type SharedPhoto = components['schemas']['SharedPhoto'];
 export type StandingBody = components['schemas']['StandingBody'];
 export type StateForm = components['schemas']['StateForm'];
 export type StepBody = components['schemas']['StepBody'];
+export type Strike = components['schemas']['Strike'];
+export type StrikeGround = components['schemas']['StrikeGround'];
 export type TakedownRecord = components['schemas']['TakedownRecord'];
 export type TestAnswer = components['schemas']['TestAnswer'];
 export type ThresholdOverrides = components['schemas']['ThresholdOverrides'];
@@ -3283,6 +3571,132 @@ export interface operations {
             };
         };
     };
+    list_closures: {
+        parameters: {
+            query?: {
+                /** @description Only those in this state. */
+                state?: components["schemas"]["ClosureState"];
+                /** @description `next` of the page before; 0 for the first. */
+                after?: number;
+                /** @description Most proposals to return, 1 to 1000; 100 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClosurePage"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: platform, moderator, admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_closure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The proposal's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClosureBody"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: platform, moderator, admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_events: {
         parameters: {
             query?: {
@@ -3994,6 +4408,132 @@ export interface operations {
                 };
             };
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_seller: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The marketplace's id of the seller */
+                seller_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SellerRecord"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: platform, moderator, admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is known about this seller */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_seller_links: {
+        parameters: {
+            query?: {
+                /** @description 1 lists the sellers linked with this one; 2 also lists the sellers linked with those. 1 if absent. */
+                distance?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The marketplace's id of the seller */
+                seller_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinkGraph"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: platform, moderator, admin */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -7,10 +7,10 @@ CREATE TABLE listing_photo (
     day       INTEGER NOT NULL,
     PRIMARY KEY (sha256, seller_id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX listing_photo_seller ON listing_photo (seller_id);
+CREATE INDEX listing_photo_seller ON listing_photo (seller_id, day);
 CREATE INDEX listing_photo_day ON listing_photo (day);
--- Proposals to close sellers' accounts. `number` orders them in lists; `strikes` counts them when it was proposed. Times are
--- seconds since 1970.
+-- Proposals to close sellers' accounts. `number` orders them in lists; `strikes` counts them when it was proposed or last
+-- decided, and `basis` lists what they are for, as JSON. Times are seconds since 1970.
 CREATE TABLE closure (
     number      INTEGER PRIMARY KEY AUTOINCREMENT,
     id          TEXT NOT NULL UNIQUE,
@@ -20,7 +20,15 @@ CREATE TABLE closure (
     proposed_at INTEGER NOT NULL,
     updated_at  INTEGER NOT NULL,
     decided_by  TEXT,
-    reason      TEXT
+    reason      TEXT,
+    basis       TEXT NOT NULL
 ) STRICT;
 CREATE INDEX closure_seller ON closure (seller_id, number);
 CREATE INDEX closure_state ON closure (state, number);
+-- The seller of the listing's check, which may not be the one that the brand names.
+ALTER TABLE notice_listing ADD COLUMN checked_seller TEXT;
+UPDATE notice_listing SET checked_seller = (SELECT c.seller_id FROM listing_check c WHERE c.id = notice_listing.check_id);
+CREATE INDEX notice_listing_checked_seller ON notice_listing (checked_seller) WHERE checked_seller IS NOT NULL;
+-- Counts of a seller's checks are read from the index alone.
+DROP INDEX listing_check_seller;
+CREATE INDEX listing_check_seller ON listing_check (seller_id, action, created_at) WHERE seller_id IS NOT NULL;

@@ -77,6 +77,7 @@ fn request(
     };
     let row = NoticeListing {
         check_id: Some(case.check_id.clone()),
+        checked_seller: case.seller_id.clone(),
         state: NoticeState::Requested,
         decided_by: Some(actor.who.to_owned()),
         reviewed: true,

@@ -92,7 +92,7 @@ impl Gallery {
         self.write(|transaction| {
             let found = find_notice(transaction, notice)?.zip(find_listing(transaction, notice, listing)?);
             let Some((notice, row)) = found else { return Ok(None) };
-            let seller = row.seller_id.clone();
+            let seller = row.checked_seller.clone();
             let moved = step(transaction, &options, actor, &notice, row, to)?;
             look_at_brand(transaction, &options, &notice)?;
             look_at_seller(transaction, &options.strikes, seller.as_deref())?;
@@ -117,7 +117,7 @@ impl Gallery {
             let mut changed = 0;
             let mut sellers = BTreeSet::new();
             for row in listings_of(transaction, &notice.id)?.into_iter().filter(|row| from.contains(&row.state)) {
-                sellers.extend(row.seller_id.clone());
+                sellers.extend(row.checked_seller.clone());
                 let moved = step(transaction, &options, actor, &notice, row, to)?;
                 changed += u64::from(matches!(moved, Moved::Done(_)));
             }
@@ -141,15 +141,17 @@ impl Gallery {
         self.write(|transaction| {
             let Some(notice) = find_notice(transaction, notice)? else { return Ok(None) };
             let mut confirmed = 0;
+            let mut sellers = BTreeSet::new();
             for row in listings_of(transaction, &notice.id)? {
                 if row.is_unreviewed() && listing.is_none_or(|id| row.listing_id.as_deref() == Some(id)) {
                     let seen = NoticeListing { reviewed: true, decided_by: Some(actor.who.to_owned()), ..row.clone() };
                     overwrite(transaction, &seen)?;
                     record(transaction, actor, &notice, "review-notice", Some(&row), &seen)?;
-                    look_at_seller(transaction, &options.strikes, seen.seller_id.as_deref())?;
+                    sellers.extend(seen.checked_seller);
                     confirmed += 1;
                 }
             }
+            look_at_sellers(transaction, &options.strikes, &sellers)?;
             Ok(Some(confirmed))
         })
     }
@@ -175,7 +177,7 @@ impl Gallery {
                 let reason = Some(reason.to_owned());
                 let asked = NoticeListing { restore_asked: true, reviewed: true, reason, ..row.clone() };
                 ask(transaction, actor, &notice, (&row, &asked))?;
-                look_at_seller(transaction, &options.strikes, asked.seller_id.as_deref())?;
+                look_at_seller(transaction, &options.strikes, asked.checked_seller.as_deref())?;
             }
             Ok(Some(down))
         })

@@ -53,7 +53,7 @@ fn erase(transaction: &Writing<'_>, (notice, place, listing_id): &Place) -> rusq
     erase_listing(transaction, notice, listing_id)?;
     transaction
         .prepare_cached(
-            "UPDATE notice_listing SET listing_id = ?3, seller_id = NULL, evidence = NULL, reason = NULL,
+            "UPDATE notice_listing SET listing_id = ?3, seller_id = NULL, checked_seller = NULL, evidence = NULL, reason = NULL,
                     state = CASE WHEN state IN ('waiting', 'requested', 'acknowledged') THEN 'withdrawn'
                                  WHEN state = 'countered' THEN 'removed' ELSE state END
              WHERE notice = ?1 AND place = ?2",

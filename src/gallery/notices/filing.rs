@@ -70,7 +70,9 @@ impl Gallery {
             let actor = NoticeActor { who: new.filed_by, session: None, party: Party::Brand };
             for (place, listing) in new.listings.iter().enumerate() {
                 let mut row = drawn(&notice, listing, place as u64);
-                row.check_id = newest_check(transaction, &listing.listing_id)?;
+                if let Some((check, seller)) = newest_check(transaction, &listing.listing_id)? {
+                    (row.check_id, row.checked_seller) = (Some(check), seller);
+                }
                 insert_listing(transaction, &row)?;
                 record(transaction, actor, &notice, NoticeState::Waiting.action(), None, &row)?;
                 if fast {
@@ -118,10 +120,13 @@ fn open_notice(transaction: &Writing<'_>, brand: &str, listing: &str) -> rusqlit
     Ok(None)
 }
 
-fn newest_check(transaction: &Writing<'_>, listing: &str) -> rusqlite::Result<Option<String>> {
+/// The listing's newest check, and its seller.
+fn newest_check(transaction: &Writing<'_>, listing: &str) -> rusqlite::Result<Option<(String, Option<String>)>> {
     transaction
-        .prepare_cached("SELECT id FROM listing_check WHERE listing_id = ?1 ORDER BY created_at DESC LIMIT 1")?
-        .query_row([listing], |row| row.get(0))
+        .prepare_cached(
+            "SELECT id, seller_id FROM listing_check WHERE listing_id = ?1 ORDER BY created_at DESC LIMIT 1",
+        )?
+        .query_row([listing], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()
 }
 
@@ -133,6 +138,7 @@ pub(super) fn drawn(notice: &Notice, listing: &NewListing, place: u64) -> Notice
         listing_id: Some(listing.listing_id.clone()),
         seller_id: listing.seller_id.clone(),
         check_id: None,
+        checked_seller: None,
         ground: listing.ground,
         reference_id: listing.reference_id.clone(),
         evidence: listing.evidence.clone(),

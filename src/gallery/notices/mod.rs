@@ -54,6 +54,9 @@ pub struct NoticeListing {
     pub seller_id: Option<String>,
     /// The newest check of the listing.
     pub check_id: Option<String>,
+    /// The seller whom that check names, which may not be the one that the brand names. Brands do not see it.
+    #[serde(skip)]
+    pub checked_seller: Option<String>,
     /// Why it should be taken down.
     pub ground: Ground,
     /// Id of the brand's reference that the notice rests on.

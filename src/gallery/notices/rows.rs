@@ -12,7 +12,7 @@ use crate::gallery::store::{new_id, optional_second, parsed, second, signed, uns
 use crate::gallery::writer::Writing;
 
 const COLUMNS: &str = "n.number, n.id, n.brand, n.source, n.created_at, n.filed_by";
-const LISTING: &str = "l.notice, l.listing_id, l.place, l.seller_id, l.check_id, l.ground, l.reference_id, l.evidence, l.state, l.reason, l.decided_by, l.reviewed, l.restore_asked, l.deadline_at, l.reminded_at, l.updated_at";
+const LISTING: &str = "l.notice, l.listing_id, l.place, l.seller_id, l.check_id, l.ground, l.reference_id, l.evidence, l.state, l.reason, l.decided_by, l.reviewed, l.restore_asked, l.deadline_at, l.reminded_at, l.updated_at, l.checked_seller";
 
 /// First character of an erased listing's id, which no id that a caller sends may contain.
 pub(super) const ERASED: char = '\u{1}';
@@ -155,6 +155,7 @@ fn notice_listing(row: &Row<'_>, at: usize) -> rusqlite::Result<NoticeListing> {
         deadline_at: optional_second(row, at + 13)?,
         reminded_at: optional_second(row, at + 14)?,
         updated_at: second(row, at + 15)?,
+        checked_seller: row.get(at + 16)?,
     })
 }
 
@@ -177,8 +178,8 @@ pub(super) fn insert_notice(
 pub(super) fn insert_listing(transaction: &Writing<'_>, row: &NoticeListing) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
-            "INSERT INTO notice_listing (notice, place, listing_id, seller_id, check_id, ground, reference_id, evidence, state, reason, decided_by, reviewed, deadline_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            "INSERT INTO notice_listing (notice, place, listing_id, seller_id, check_id, ground, reference_id, evidence, state, reason, decided_by, reviewed, deadline_at, updated_at, checked_seller)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?
         .execute(params![
             row.notice,
@@ -195,6 +196,7 @@ pub(super) fn insert_listing(transaction: &Writing<'_>, row: &NoticeListing) -> 
             row.reviewed,
             row.deadline_at.map(Timestamp::as_second),
             row.updated_at.as_second(),
+            row.checked_seller,
         ])
         .map(drop)
 }

@@ -9,10 +9,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::strikes::strikes_of;
-use crate::domain::{ClosureState, Strike, StrikeOptions, closure_after, total};
-use crate::gallery::audit::{AuditEvent, append};
-use crate::gallery::store::{Gallery, GalleryError, new_id, parsed, second, signed, unsigned};
+use super::strikes::{stands, strikes_of};
+use crate::domain::{ClosureState, NewestClosure, Strike, StrikeOptions, closure_after, total};
+use crate::gallery::audit::{AuditEvent, append, erase_details};
+use crate::gallery::store::{Gallery, GalleryError, conversion, new_id, parsed, second, signed, unsigned};
 use crate::gallery::writer::Writing;
 
 /// A proposal to close a seller's account.
@@ -28,7 +28,7 @@ pub struct Closure {
     pub seller_id: String,
     /// The state now.
     pub state: ClosureState,
-    /// The sum of strikes when it was proposed.
+    /// Number of strikes when it was proposed, or when a moderator last decided.
     pub strikes: u64,
     /// When it was proposed.
     #[schema(value_type = String, format = DateTime)]
@@ -36,10 +36,14 @@ pub struct Closure {
     /// When the state last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// The moderator who confirmed or dismissed it.
+    /// The moderator who last confirmed or dismissed it; absent before that.
     pub decided_by: Option<String>,
-    /// The moderator's reason.
+    /// The reason that the moderator gave; absent before that.
     pub reason: Option<String>,
+    /// The infringements that the strikes are for, the oldest first.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub infringements: Vec<Strike>,
 }
 
 /// Which proposals to list. Filters that are `None` accept every proposal.
@@ -56,26 +60,21 @@ pub struct ClosureQuery {
 /// The result of [`Gallery::decide_closure`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClosureResult {
-    /// It is in the new state, or was before.
+    /// It is in the requested state.
     Done(Box<Closure>),
-    /// Its state does not allow that.
+    /// Its present state, which does not allow the change, or is not the one that the moderator saw.
     NotAllowed(ClosureState),
 }
 
-const COLUMNS: &str = "number, id, seller_id, state, strikes, proposed_at, updated_at, decided_by, reason";
+const COLUMNS: &str = "number, id, seller_id, state, strikes, proposed_at, updated_at, decided_by, reason, basis";
 
 impl Gallery {
-    /// A proposal, and the infringements that count now. `None` when there is none with this id.
+    /// The proposal with this id.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn closure(&self, id: &str, now: Timestamp) -> Result<Option<(Closure, Vec<Strike>)>, GalleryError> {
-        let options = self.takedown().strikes;
-        self.read(|db| {
-            let Some(closure) = find(db, id)? else { return Ok(None) };
-            let strikes = strikes_of(db, &closure.seller_id, &options, now)?;
-            Ok(Some((closure, strikes)))
-        })
+    pub fn closure(&self, id: &str) -> Result<Option<Closure>, GalleryError> {
+        self.read(|db| find(db, id))
     }
 
     /// Proposals, the oldest first.
@@ -110,40 +109,40 @@ impl Gallery {
         })
     }
 
-    /// Confirms or dismisses a proposal on a moderator's word. `None` when there is none with this id.
+    /// Stores that a moderator who saw a proposal in the state `seen` confirmed or dismissed it. `None` when there is none
+    /// with this id.
     ///
     /// # Errors
     /// When the database cannot be written; then nothing is changed.
     pub fn decide_closure(
         &self,
         (who, session): (&str, &str),
-        id: &str,
+        (id, seen): (&str, ClosureState),
         (to, reason): (ClosureState, &str),
     ) -> Result<Option<ClosureResult>, GalleryError> {
         let options = self.takedown().strikes;
         self.write(|transaction| {
             let Some(closure) = find(transaction, id)? else { return Ok(None) };
-            if closure.state == to {
-                return Ok(Some(ClosureResult::Done(Box::new(closure))));
-            }
-            if !closure.state.may_become(to) {
+            if closure.state != seen || !seen.may_become(to) {
                 return Ok(Some(ClosureResult::NotAllowed(closure.state)));
             }
             let now = Timestamp::now();
+            let infringements = strikes_of(transaction, &closure.seller_id, &options, now)?;
             let decided = Closure {
                 state: to,
+                strikes: u64::from(total(&infringements)),
+                infringements,
                 updated_at: now,
                 decided_by: Some(who.to_owned()),
                 reason: Some(reason.to_owned()),
                 ..closure.clone()
             };
-            let strikes = strikes_of(transaction, &decided.seller_id, &options, now)?;
-            store(transaction, (who, Some(session)), Some(&closure), (&decided, &strikes))?;
+            store(transaction, (who, Some(session)), Some(&closure), &decided)?;
             Ok(Some(ClosureResult::Done(Box::new(decided))))
         })
     }
 
-    /// Looks at every proposal that nobody has decided: strikes end with time alone.
+    /// Withdraws proposals that nobody has decided and whose strikes have expired.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -158,7 +157,8 @@ impl Gallery {
     }
 }
 
-/// Proposes to close a seller's account, or takes a proposal back, if the strikes now ask for it.
+/// Proposes to close a seller's account, withdraws the proposal, or puts a confirmed closure in doubt, as the strikes
+/// require.
 pub(in crate::gallery) fn look_at_seller(
     transaction: &Writing<'_>,
     options: &StrikeOptions,
@@ -178,57 +178,98 @@ pub(in crate::gallery) fn look_at_sellers(
 
 fn look(transaction: &Writing<'_>, options: &StrikeOptions, seller: &str, now: Timestamp) -> rusqlite::Result<()> {
     let known = newest(transaction, seller)?;
-    // What a confirmed closure rests on does not end with time.
-    let confirmed = known.as_ref().filter(|closure| closure.state == ClosureState::Confirmed);
-    let strikes = strikes_of(transaction, seller, options, confirmed.map_or(now, |closure| closure.updated_at))?;
-    let state = known.as_ref().map(|closure| (closure.state, closure.updated_at));
-    let Some(next) = closure_after(state, &strikes, options) else { return Ok(()) };
+    let strikes = strikes_of(transaction, seller, options, now)?;
+    let state = known.as_ref().map(|known| compared(transaction, known, &strikes)).transpose()?;
+    let Some(next) = closure_after(state, total(&strikes), options) else { return Ok(()) };
     let (before, after) = match known.filter(|_| next != ClosureState::Proposed) {
         Some(known) => (Some(known.clone()), Closure { state: next, updated_at: now, ..known }),
-        None => (None, insert(transaction, seller, &strikes, now)?),
+        None => (None, insert(transaction, seller, strikes, now)?),
     };
-    store(transaction, ("touchstone", None), before.as_ref(), (&after, &strikes))
+    store(transaction, ("touchstone", None), before.as_ref(), &after)
 }
 
-fn insert(transaction: &Writing<'_>, seller: &str, strikes: &[Strike], now: Timestamp) -> rusqlite::Result<Closure> {
+/// Compares what a proposal rests on with the strikes that count now.
+fn compared(db: &Connection, closure: &Closure, strikes: &[Strike]) -> rusqlite::Result<NewestClosure> {
+    let mut standing = Vec::new();
+    for strike in &closure.infringements {
+        if stands(db, strike)? {
+            standing.push(strike.clone());
+        }
+    }
+    let is_known = |strike: &&Strike| closure.infringements.iter().any(|known| known.is_same(strike));
+    let news: Vec<Strike> = strikes.iter().filter(|strike| !is_known(strike)).cloned().collect();
+    Ok(NewestClosure {
+        state: closure.state,
+        held: u32::try_from(closure.strikes).unwrap_or(u32::MAX),
+        standing: total(&standing).saturating_add(total(&news)),
+        has_news: !news.is_empty(),
+    })
+}
+
+fn insert(
+    transaction: &Writing<'_>,
+    seller: &str,
+    infringements: Vec<Strike>,
+    now: Timestamp,
+) -> rusqlite::Result<Closure> {
     let sql = format!(
-        "INSERT INTO closure (id, seller_id, state, strikes, proposed_at, updated_at) VALUES (?1, ?2, 'proposed', ?3, ?4, ?4)
+        "INSERT INTO closure (id, seller_id, state, strikes, proposed_at, updated_at, basis) VALUES (?1, ?2, 'proposed', ?3, ?4, ?4, '[]')
          RETURNING {COLUMNS}"
     );
-    transaction
+    let proposed = transaction
         .prepare_cached(&sql)?
-        .query_row(params![new_id("cls"), seller, total(strikes), now.as_second()], closure)
+        .query_row(params![new_id("cls"), seller, total(&infringements), now.as_second()], closure)?;
+    Ok(Closure { infringements, ..proposed })
 }
 
-/// Writes a proposal's new state, with the audit event that says what it rests on.
+/// Writes a proposal's new state, with an audit event that lists the infringements.
 fn store(
     transaction: &Writing<'_>,
     (actor, session): (&str, Option<&str>),
     before: Option<&Closure>,
-    (after, strikes): (&Closure, &[Strike]),
+    after: &Closure,
 ) -> rusqlite::Result<()> {
+    let basis = serde_json::to_string(&after.infringements).map_err(|error| conversion(0, error))?;
     transaction
         .prepare_cached(
-            "UPDATE closure SET state = ?2, updated_at = ?3, decided_by = ?4, reason = ?5 WHERE number = ?1",
+            "UPDATE closure SET state = ?2, updated_at = ?3, decided_by = ?4, reason = ?5, strikes = ?6, basis = ?7 WHERE number = ?1",
         )?
         .execute(params![
             signed(after.number),
             after.state.as_str(),
             after.updated_at.as_second(),
             after.decided_by,
-            after.reason
+            after.reason,
+            signed(after.strikes),
+            basis,
         ])?;
     let event = AuditEvent { actor, session, action: after.state.action(), subject: &after.id };
-    append(transaction, event, &before.map(recorded), &with_strikes(recorded(after), strikes)).map(drop)
+    append(transaction, event, &before.map(recorded), &recorded(after)).map(drop)
 }
 
 fn recorded(closure: &Closure) -> Value {
-    json!({ "closure_id": closure.id, "seller_id": closure.seller_id, "state": closure.state, "reason": closure.reason })
+    let Closure { id, seller_id, state, reason, infringements, .. } = closure;
+    json!({ "closure_id": id, "seller_id": seller_id, "state": state, "reason": reason, "infringements": infringements })
 }
 
-fn with_strikes(mut state: Value, strikes: &[Strike]) -> Value {
-    state["infringements"] = json!(strikes);
-    state
+/// Erases at most `limit` proposals that nobody has to decide and that last changed before `before`. Returns how many.
+pub(in crate::gallery) fn erase_closures(
+    transaction: &Writing<'_>,
+    before: Timestamp,
+    limit: u32,
+) -> rusqlite::Result<u64> {
+    let old: Vec<String> = transaction
+        .prepare_cached(
+            "DELETE FROM closure WHERE number IN (
+                 SELECT number FROM closure WHERE state IN ('confirmed', 'dismissed', 'withdrawn') AND updated_at < ?1 LIMIT ?2)
+             RETURNING id",
+        )?
+        .query_map(params![before.as_second(), limit], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for id in &old {
+        erase_details(transaction, id)?;
+    }
+    Ok(old.len() as u64)
 }
 
 /// A seller's newest proposal.
@@ -253,5 +294,6 @@ fn closure(row: &Row<'_>) -> rusqlite::Result<Closure> {
         updated_at: second(row, 6)?,
         decided_by: row.get(7)?,
         reason: row.get(8)?,
+        infringements: serde_json::from_str(row.get_ref(9)?.as_str()?).map_err(|error| conversion(9, error))?,
     })
 }

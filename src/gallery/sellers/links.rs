@@ -1,7 +1,5 @@
 //! Links between sellers whose listings used the same photo.
 
-use std::collections::{BTreeMap, HashSet};
-
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use serde::Serialize;
@@ -11,25 +9,23 @@ use super::closures::newest;
 use super::strikes::strikes_of;
 use crate::domain::{ClosureState, StrikeOptions, total};
 use crate::gallery::memory::DAY;
-use crate::gallery::store::{Gallery, GalleryError};
+use crate::gallery::store::{Gallery, GalleryError, unsigned};
 use crate::gallery::writer::Writing;
 use crate::photo::Sha256;
 
 /// Most sellers of a graph.
 pub const LINKED_MOST: usize = 40;
-/// Most shared photos of a seller that are read, the newest first.
+/// Most photos of a seller that are compared, the newest first.
 const PHOTOS_MOST: u32 = 5000;
-/// Shared photos that a link shows.
-const SHOWN: usize = 3;
 
 /// A seller in a graph of links.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LinkedSeller {
     /// The marketplace's id of the seller.
     pub seller_id: String,
-    /// The fewest links from the seller that the graph is about.
+    /// How many links away the seller is from the one asked about, at least; 0 for that one.
     pub distance: u32,
-    /// The sum of strikes.
+    /// Number of strikes that count now.
     pub strikes: u32,
     /// The state of the newest proposal to close the account; absent if there was none.
     pub closure: Option<ClosureState>,
@@ -42,8 +38,8 @@ pub struct Link {
     pub sellers: [String; 2],
     /// Number of photos that both used.
     pub photos: u64,
-    /// The newest of these photos, at most three.
-    pub examples: Vec<SharedPhoto>,
+    /// The newest of these photos.
+    pub newest: SharedPhoto,
 }
 
 /// A photo that two sellers used.
@@ -52,11 +48,11 @@ pub struct SharedPhoto {
     /// SHA-256 of the photo, in lower-case hex.
     #[schema(value_type = String)]
     pub photo: Sha256,
-    /// The newest check of the photo for each of the two sellers, in their order.
+    /// Ids of the newest check of the photo for each of the two sellers, in the order of `sellers`.
     pub checks: [String; 2],
 }
 
-/// The sellers that are linked with one, directly or by others.
+/// The sellers that are linked with one, directly or through others.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LinkGraph {
     /// The sellers, the one asked about first, then by distance.
@@ -67,17 +63,18 @@ pub struct LinkGraph {
     pub truncated: bool,
 }
 
-/// A photo that a seller shares with another one.
-struct Shared {
-    photo: Sha256,
+/// Another seller who used some of a seller's photos.
+struct Neighbour {
+    seller: String,
+    photos: u64,
+    newest: Sha256,
     own_check: String,
-    other: String,
     other_check: String,
 }
 
 impl Gallery {
-    /// The sellers that share photos with one, over at most `distance` links; not counting brands' own photos, photos
-    /// that many goods share, and photos that many sellers share.
+    /// The sellers at most `distance` links from one. Brands' own photos, photos that many goods share, and photos that
+    /// many sellers share link nobody.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -89,15 +86,15 @@ impl Gallery {
         })
     }
 
-    /// Erases at most `limit` rows about photos that were last used before a day. Returns how many.
+    /// Erases at most `limit` rows about photos that were last used on or before a day. Returns how many.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn drop_listing_photos(&self, before: Timestamp, limit: u32) -> Result<u64, GalleryError> {
-        let day = before.as_second() / DAY;
+    pub fn drop_listing_photos(&self, until: Timestamp, limit: u32) -> Result<u64, GalleryError> {
+        let day = until.as_second() / DAY;
         self.write(|transaction| {
             let dropped = transaction.execute(
-                "DELETE FROM listing_photo WHERE (sha256, seller_id) IN (SELECT sha256, seller_id FROM listing_photo WHERE day < ?1 LIMIT ?2)",
+                "DELETE FROM listing_photo WHERE (sha256, seller_id) IN (SELECT sha256, seller_id FROM listing_photo WHERE day <= ?1 LIMIT ?2)",
                 params![day, limit],
             )?;
             Ok(dropped as u64)
@@ -112,17 +109,15 @@ fn graph(
     (options, now): (&StrikeOptions, Timestamp),
 ) -> rusqlite::Result<LinkGraph> {
     let mut found = vec![(seller_id.to_owned(), 0)];
-    let mut links: BTreeMap<[String; 2], (u64, Vec<SharedPhoto>)> = BTreeMap::new();
+    let mut links = Vec::new();
     let mut truncated = false;
     let mut next = 0;
     while let Some((seller, depth)) = found.get(next).cloned() {
-        let done: HashSet<String> = found[..next].iter().map(|(seller, _)| seller.clone()).collect();
-        next += 1;
-        let shared = shared_by(db, &seller, options.shared_most)?;
-        truncated |= shared.len() >= PHOTOS_MOST as usize;
-        for Shared { photo, own_check, other, other_check } in shared {
-            // Already linked from the other side.
-            if done.contains(&other) {
+        let (neighbours, more) = neighbours(db, &seller, options.shared_most)?;
+        truncated |= more;
+        for Neighbour { seller: other, photos, newest, own_check, other_check } in neighbours {
+            // Linked from the other side already.
+            if found[..next].iter().any(|(done, _)| *done == other) {
                 continue;
             }
             if !found.iter().any(|(known, _)| *known == other) {
@@ -137,15 +132,12 @@ fn graph(
             }
             let in_order = seller < other;
             let checks = if in_order { [own_check, other_check] } else { [other_check, own_check] };
-            let pair = if in_order { [seller.clone(), other] } else { [other, seller.clone()] };
-            let (photos, examples) = links.entry(pair).or_default();
-            *photos += 1;
-            if examples.len() < SHOWN {
-                examples.push(SharedPhoto { photo, checks });
-            }
+            let sellers = if in_order { [seller.clone(), other] } else { [other, seller.clone()] };
+            links.push(Link { sellers, photos, newest: SharedPhoto { photo: newest, checks } });
         }
+        next += 1;
     }
-    let links = links.into_iter().map(|(sellers, (photos, examples))| Link { sellers, photos, examples }).collect();
+    links.sort_by(|a, b| a.sellers.cmp(&b.sellers));
     let sellers = found.into_iter().map(|(seller, distance)| linked(db, seller, distance, (options, now)));
     Ok(LinkGraph { sellers: sellers.collect::<rusqlite::Result<_>>()?, links, truncated })
 }
@@ -161,24 +153,38 @@ fn linked(
     Ok(LinkedSeller { seller_id, distance, strikes, closure })
 }
 
-/// The photos that a seller shares with others, the newest first. A brand may have added a photo since it was checked.
-fn shared_by(db: &Connection, seller: &str, shared_most: u32) -> rusqlite::Result<Vec<Shared>> {
-    db.prepare_cached(
-        "SELECT p.sha256, p.check_id, o.seller_id, o.check_id FROM listing_photo p
-         JOIN listing_photo o ON o.sha256 = p.sha256 AND o.seller_id <> p.seller_id
-         WHERE p.seller_id = ?1
-           AND (SELECT count(*) FROM (SELECT 1 FROM listing_photo x WHERE x.sha256 = p.sha256 LIMIT ?2 + 1)) <= ?2
-           AND NOT EXISTS (SELECT 1 FROM reference r WHERE r.sha256 = p.sha256 AND r.state <> 'deleted'
-                           AND (r.polarity = 'authentic' OR r.mark = 'generic'))
-         ORDER BY p.day DESC, p.sha256, o.seller_id LIMIT ?3",
-    )?
-    .query_map(params![seller, shared_most, PHOTOS_MOST], |row| {
-        Ok(Shared { photo: Sha256(row.get(0)?), own_check: row.get(1)?, other: row.get(2)?, other_check: row.get(3)? })
-    })?
-    .collect()
+/// The sellers who used a seller's photos, those who used most of them first, and whether some were left out. A brand may
+/// have added a photo since it was checked.
+fn neighbours(db: &Connection, seller: &str, shared_most: u32) -> rusqlite::Result<(Vec<Neighbour>, bool)> {
+    // Of the columns without an aggregate, SQLite takes those of the row with the greatest day.
+    let found: Vec<Neighbour> = db
+        .prepare_cached(
+            "WITH own AS (SELECT sha256, check_id, day FROM listing_photo WHERE seller_id = ?1 ORDER BY day DESC LIMIT ?3)
+             SELECT o.seller_id, count(*) AS photos, max(own.day), own.sha256, own.check_id, o.check_id
+             FROM own JOIN listing_photo o ON o.sha256 = own.sha256 AND o.seller_id <> ?1
+             WHERE (SELECT count(*) FROM (SELECT 1 FROM listing_photo x WHERE x.sha256 = own.sha256 LIMIT ?2 + 1)) <= ?2
+               AND NOT EXISTS (SELECT 1 FROM reference r WHERE r.sha256 = own.sha256 AND r.state = 'active'
+                               AND (r.polarity = 'authentic' OR r.mark = 'generic'))
+             GROUP BY o.seller_id ORDER BY photos DESC, o.seller_id LIMIT ?4",
+        )?
+        .query_map(params![seller, shared_most, PHOTOS_MOST, i64::try_from(LINKED_MOST).unwrap_or(i64::MAX) + 1], |row| {
+            Ok(Neighbour {
+                seller: row.get(0)?,
+                photos: unsigned(row, 1)?,
+                newest: Sha256(row.get(3)?),
+                own_check: row.get(4)?,
+                other_check: row.get(5)?,
+            })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let photos: u32 = db
+        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM listing_photo WHERE seller_id = ?1 LIMIT ?2 + 1)")?
+        .query_row(params![seller, PHOTOS_MOST], |row| row.get(0))?;
+    let more = photos > PHOTOS_MOST || found.len() > LINKED_MOST;
+    Ok((found, more))
 }
 
-/// Notes which photos a seller's check showed.
+/// Stores which photos a seller's check had.
 pub(in crate::gallery) fn note_photos(
     transaction: &Writing<'_>,
     (seller, check_id): (Option<&str>, &str),

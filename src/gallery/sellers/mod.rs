@@ -1,4 +1,4 @@
-//! Sellers: what is known about one, strikes, proposals to close an account, and links by shared photos.
+//! Sellers: a seller's record, strikes, proposals to close an account, and links by shared photos.
 
 mod closures;
 mod links;
@@ -11,16 +11,16 @@ use rusqlite::{Connection, params};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::store::{Gallery, GalleryError, optional, parsed, unsigned};
+use super::store::{Gallery, GalleryError, parsed, unsigned};
 use crate::domain::{Decision, NoticeState, Strike, total};
 
 pub use closures::{Closure, ClosureQuery, ClosureResult};
-pub(super) use closures::{look_at_seller, look_at_sellers};
+pub(super) use closures::{erase_closures, look_at_seller, look_at_sellers};
 pub use links::{LINKED_MOST, Link, LinkGraph, LinkedSeller, SharedPhoto};
 pub(super) use links::{erase_seller, note_photos};
 use strikes::strikes_of;
 
-/// What is known about a seller.
+/// A seller's record.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct SellerRecord {
     /// The marketplace's id of the seller.
@@ -28,7 +28,7 @@ pub struct SellerRecord {
     /// When the first check that is still stored was answered; absent if there is none.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub first_check_at: Option<Timestamp>,
-    /// When the last one was.
+    /// When the last check that is still stored was answered; absent if there is none.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_check_at: Option<Timestamp>,
     /// Number of checks by action: `allow`, `review`, `block`.
@@ -41,11 +41,11 @@ pub struct SellerRecord {
     pub decisions: BTreeMap<Decision, u64>,
     /// The seller's appeals.
     pub appeals: Appeals,
-    /// Number of the seller's listings in takedown notices, by state.
+    /// Number of the seller's listings in takedown notices, by state. Only listings that were checked count.
     pub notices: BTreeMap<NoticeState, u64>,
-    /// The sum of strikes.
+    /// Number of strikes that count now.
     pub strikes: u32,
-    /// What they are for, the oldest first.
+    /// The infringements that count now, the oldest first.
     pub infringements: Vec<Strike>,
     /// The newest proposal to close the account; absent if there was none.
     pub closure: Option<Closure>,
@@ -74,7 +74,7 @@ pub struct Appeals {
 }
 
 impl SellerRecord {
-    /// Whether nothing at all is stored about the seller.
+    /// Whether nothing is stored about the seller.
     #[must_use]
     fn is_empty(&self) -> bool {
         self.checks.is_empty() && self.matches.is_empty() && self.notices.is_empty() && self.closure.is_none()
@@ -82,7 +82,7 @@ impl SellerRecord {
 }
 
 impl Gallery {
-    /// What is known about a seller, in one snapshot. `None` when nothing is.
+    /// A seller's record, in one snapshot. `None` when nothing is stored about the seller.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -90,13 +90,13 @@ impl Gallery {
         let options = self.takedown().strikes;
         self.read(|db| {
             let snapshot = db.unchecked_transaction()?;
-            let (first_check_at, last_check_at) = period(&snapshot, seller_id)?;
+            let (checks, first_check_at, last_check_at) = checks(&snapshot, seller_id)?;
             let infringements = strikes_of(&snapshot, seller_id, &options, now)?;
             let record = SellerRecord {
                 seller_id: seller_id.to_owned(),
                 first_check_at,
                 last_check_at,
-                checks: checks(&snapshot, seller_id)?,
+                checks,
                 matches: matches(&snapshot, seller_id)?,
                 waiting: waiting(&snapshot, seller_id)?,
                 decisions: decisions(&snapshot, seller_id)?,
@@ -111,15 +111,22 @@ impl Gallery {
     }
 }
 
-fn period(db: &Connection, seller_id: &str) -> rusqlite::Result<(Option<Timestamp>, Option<Timestamp>)> {
-    db.prepare_cached("SELECT min(created_at), max(created_at) FROM listing_check WHERE seller_id = ?1")?
-        .query_row([seller_id], |row| Ok((optional(row, 0)?, optional(row, 1)?)))
-}
+/// Counts of checks by action, and the times of the first and the last one.
+type Checks = (BTreeMap<String, u64>, Option<Timestamp>, Option<Timestamp>);
 
-fn checks(db: &Connection, seller_id: &str) -> rusqlite::Result<BTreeMap<String, u64>> {
-    db.prepare_cached("SELECT action, count(*) FROM listing_check WHERE seller_id = ?1 GROUP BY action")?
-        .query_map([seller_id], |row| Ok((row.get(0)?, unsigned(row, 1)?)))?
-        .collect()
+fn checks(db: &Connection, seller_id: &str) -> rusqlite::Result<Checks> {
+    let (mut counts, mut first, mut last) = (BTreeMap::new(), None::<Timestamp>, None);
+    let mut statement = db.prepare_cached(
+        "SELECT action, count(*), min(created_at), max(created_at) FROM listing_check WHERE seller_id = ?1 GROUP BY action",
+    )?;
+    let mut rows = statement.query([seller_id])?;
+    while let Some(row) = rows.next()? {
+        counts.insert(row.get(0)?, unsigned(row, 1)?);
+        let (earliest, latest): (Timestamp, Timestamp) = (parsed(row, 2)?, parsed(row, 3)?);
+        first = Some(first.map_or(earliest, |first| first.min(earliest)));
+        last = last.max(Some(latest));
+    }
+    Ok((counts, first, last))
 }
 
 fn matches(db: &Connection, seller_id: &str) -> rusqlite::Result<Vec<SellerMatches>> {
@@ -159,7 +166,7 @@ fn appeals(db: &Connection, seller_id: &str) -> rusqlite::Result<Appeals> {
 }
 
 fn notices(db: &Connection, seller_id: &str) -> rusqlite::Result<BTreeMap<NoticeState, u64>> {
-    db.prepare_cached("SELECT state, count(*) FROM notice_listing WHERE seller_id = ?1 GROUP BY state")?
+    db.prepare_cached("SELECT state, count(*) FROM notice_listing WHERE checked_seller = ?1 GROUP BY state")?
         .query_map(params![seller_id], |row| Ok((parsed(row, 0)?, unsigned(row, 1)?)))?
         .collect()
 }

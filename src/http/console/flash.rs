@@ -49,7 +49,7 @@ impl Flash {
             Self::NothingFree => "No case with these filters is free.",
             Self::NoticeChanged => "The notice was changed; its history shows how.",
             Self::SentAgain => "The event will be sent again at once.",
-            Self::ClosureDecided => "The decision is stored, and the marketplace hears of it.",
+            Self::ClosureDecided => "The decision is stored, and an event tells the marketplace.",
         }
     }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header;
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::{Html, IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -10,7 +10,8 @@ use super::auth::{Moderator, Path, Query, Refusal, Signed};
 use super::cases::{MOST_WORDS, limited};
 use super::flash::{Flash, flash_text};
 use crate::console::{self, SellerPage, SellersPage};
-use crate::gallery::{LinkGraph, QueueQuery};
+use crate::domain::ClosureState;
+use crate::gallery::LinkGraph;
 use crate::http::App;
 use crate::moderation::{ClosureAct, DeskError};
 
@@ -23,39 +24,20 @@ const LOGGED: usize = 50;
 /// Links followed from the seller whose page it is.
 const DISTANCE: u32 = 2;
 
+/// Which page to show. A seller's id is no part of a path: browsers leave out `.` and `..` there.
 #[derive(Deserialize)]
-pub(super) struct Find {
+pub(super) struct SellersQuery {
     seller: Option<String>,
-}
-
-/// The proposals that wait for a moderator; with a seller's id, that seller's page.
-pub(super) async fn list(
-    State(app): State<Arc<App>>,
-    moderator: Moderator,
-    Query(Find { seller }): Query<Find>,
-) -> Result<Response, Refusal> {
-    if let Some(seller) = seller.filter(|seller| !seller.is_empty()) {
-        return Ok(Redirect::to(&console::seller_address(&seller)).into_response());
-    }
-    app.page(move |app| {
-        let closures = app.screener().gallery.open_closures(CLOSURES)?;
-        let show = SellersPage { session: &moderator.session, closures: &closures };
-        Ok(Html(console::sellers(&show).into_string()).into_response())
-    })
-    .await
-}
-
-#[derive(Deserialize)]
-pub(super) struct Told {
     told: Option<String>,
 }
 
-pub(super) async fn seller(
+/// The proposals that wait for a moderator, or, with a seller's id, that seller's page.
+pub(super) async fn page(
     State(app): State<Arc<App>>,
     moderator: Moderator,
-    Path(id): Path<String>,
-    Query(Told { told }): Query<Told>,
+    Query(SellersQuery { seller, told }): Query<SellersQuery>,
 ) -> Result<Html<String>, Refusal> {
+    let Some(id) = seller.filter(|seller| !seller.is_empty()) else { return list(app, moderator).await };
     app.page(move |app| {
         let gallery = &app.screener().gallery;
         let now = Timestamp::now();
@@ -64,14 +46,12 @@ pub(super) async fn seller(
             Some(closure) => gallery.audit(Some(&closure.id), LOGGED)?,
             None => Vec::new(),
         };
-        let waiting = QueueQuery { seller: Some(id.clone()), limit: 1, ..QueueQuery::default() };
         let show = SellerPage {
             session: &moderator.session,
             record: &record,
             options: &gallery.takedown().strikes,
             graph: &gallery.linked_sellers(&id, DISTANCE, now)?,
             cases: &gallery.cases_of_seller(&id, "", CASES)?,
-            waits: !gallery.queue(&waiting)?.is_empty(),
             log: &log,
             notice: flash_text(told.as_deref()),
         };
@@ -80,11 +60,25 @@ pub(super) async fn seller(
     .await
 }
 
+async fn list(app: Arc<App>, moderator: Moderator) -> Result<Html<String>, Refusal> {
+    app.page(move |app| {
+        let closures = app.screener().gallery.open_closures(CLOSURES)?;
+        let show = SellersPage { session: &moderator.session, closures: &closures };
+        Ok(Html(console::sellers(&show).into_string()))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+pub(super) struct LinksQuery {
+    seller: String,
+}
+
 /// The links as a list of edges that spreadsheets and programs for networks read.
 pub(super) async fn links(
     State(app): State<Arc<App>>,
     _: Moderator,
-    Path(id): Path<String>,
+    Query(LinksQuery { seller: id }): Query<LinksQuery>,
 ) -> Result<Response, Refusal> {
     app.page(move |app| {
         let graph = app.screener().gallery.linked_sellers(&id, DISTANCE, Timestamp::now())?;
@@ -104,11 +98,9 @@ fn edges(graph: &LinkGraph) -> Vec<u8> {
     for link in &graph.links {
         let [one, other] = link.sellers.each_ref().map(|seller| harmless(seller));
         let weight = link.photos.to_string();
-        for shared in &link.examples {
-            let photo = shared.photo.to_string();
-            let [first, second] = &shared.checks;
-            let _ = table.write_record([&one, &other, &weight, &photo, first, second]);
-        }
+        let photo = link.newest.photo.to_string();
+        let [first, second] = &link.newest.checks;
+        let _ = table.write_record([&one, &other, &weight, &photo, first, second]);
     }
     table.into_inner().unwrap_or_default()
 }
@@ -121,6 +113,8 @@ fn harmless(text: &str) -> String {
 #[derive(Deserialize)]
 pub(super) struct ClosureForm {
     act: String,
+    /// The state that the page showed.
+    seen: String,
     reason: Option<String>,
 }
 
@@ -133,7 +127,8 @@ pub(super) async fn decide(
     app.page(move |app| {
         let act: ClosureAct = form.act.parse().map_err(DeskError::from)?;
         let reason = limited("The reason", form.reason, MOST_WORDS)?;
-        let closure = app.desk().decide_closure(&moderator.worker(), &id, act, reason.as_deref())?;
+        let seen: ClosureState = form.seen.parse().map_err(DeskError::from)?;
+        let closure = app.desk().decide_closure(&moderator.worker(), (&id, seen), act, reason.as_deref())?;
         Ok(Flash::ClosureDecided.redirect(&console::seller_address(&closure.seller_id)))
     })
     .await

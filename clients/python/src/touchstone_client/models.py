@@ -18,6 +18,25 @@ class AppealBody(TypedDict):
     """
 
 
+class Appeals(TypedDict):
+    """
+    How a seller's appeals ended.
+    """
+
+    dismissed: int
+    """
+    Appeals after which it still is.
+    """
+    granted: int
+    """
+    Appeals after which the listing is no longer restricted.
+    """
+    waiting: int
+    """
+    Appeals that wait for a moderator.
+    """
+
+
 class BatchEnd(TypedDict):
     """
     The counts of a batch. An answer without this line is incomplete: send the batch again with the same key.
@@ -72,6 +91,9 @@ class CertificateVersions(TypedDict):
     touchstone: str
 
 
+ClosureState = Literal['proposed', 'confirmed', 'doubted', 'dismissed', 'withdrawn']
+
+
 Decision = Literal['fake', 'photo_misuse', 'authorised', 'no_match']
 
 
@@ -122,6 +144,9 @@ EventType = Literal[
     'listing.restore_requested',
     'listing.restored',
     'reference.quarantined',
+    'seller.closure_proposed',
+    'seller.closure_confirmed',
+    'seller.closure_withdrawn',
     'certificate.ended',
 ]
 
@@ -136,6 +161,26 @@ KindFrom = Literal['brand', 'picture']
 
 
 Lacking = Literal['answers', 'success', 'counter', 'wait']
+
+
+class LinkedSeller(TypedDict):
+    """
+    A seller in a graph of links.
+    """
+
+    closure: NotRequired[ClosureState | None]
+    distance: int
+    """
+    How many links away the seller is from the one asked about, at least; 0 for that one.
+    """
+    seller_id: str
+    """
+    The marketplace's id of the seller.
+    """
+    strikes: int
+    """
+    Number of strikes that count now.
+    """
 
 
 class Listing(TypedDict):
@@ -503,6 +548,25 @@ ScopeName = Literal['platform', 'brand', 'moderator', 'admin']
 SeenIn = Literal['photo', 'memory']
 
 
+class SellerMatches(TypedDict):
+    """
+    Cases of a seller with the same verdict and brand.
+    """
+
+    brand: NotRequired[str | None]
+    """
+    Brand of the leading match; absent if nothing matched.
+    """
+    cases: int
+    """
+    Number of cases.
+    """
+    verdict: str
+    """
+    The verdict.
+    """
+
+
 SettableState = Literal['active', 'disabled']
 
 
@@ -522,6 +586,21 @@ class Settled(TypedDict):
     reference_id: str
     """
     The reference's id.
+    """
+
+
+class SharedPhoto(TypedDict):
+    """
+    A photo that two sellers used.
+    """
+
+    checks: list[str]
+    """
+    Ids of the newest check of the photo for each of the two sellers, in the order of `sellers`.
+    """
+    photo: str
+    """
+    SHA-256 of the photo, in lower-case hex.
     """
 
 
@@ -561,6 +640,9 @@ class StepBody(TypedDict):
     """
     Legitimate listings among these outcomes.
     """
+
+
+StrikeGround = Literal['fake', 'photo_misuse', 'removed']
 
 
 class TakedownRecord(TypedDict):
@@ -951,6 +1033,60 @@ class CertificateBody(TypedDict):
     versions: CertificateVersions
 
 
+class Closure(TypedDict):
+    """
+    A proposal to close a seller's account.
+    """
+
+    decided_by: NotRequired[str | None]
+    """
+    The moderator who last confirmed or dismissed it; absent before that.
+    """
+    id: str
+    """
+    Public id, `cls_` and a UUID.
+    """
+    proposed_at: str
+    """
+    When it was proposed.
+    """
+    reason: NotRequired[str | None]
+    """
+    The reason that the moderator gave; absent before that.
+    """
+    seller_id: str
+    """
+    The marketplace's id of the seller.
+    """
+    state: ClosureState
+    """
+    The state now.
+    """
+    strikes: int
+    """
+    Number of strikes when it was proposed, or when a moderator last decided.
+    """
+    updated_at: str
+    """
+    When the state last changed.
+    """
+
+
+class ClosurePage(TypedDict):
+    """
+    A page of proposals.
+    """
+
+    closures: list[Closure]
+    """
+    The proposals.
+    """
+    next: NotRequired[int | None]
+    """
+    Pass it as `after` to get the next page; absent on the last page.
+    """
+
+
 class Counted(Webhook):
     """
     A webhook with the numbers of its deliveries.
@@ -1045,6 +1181,10 @@ class Event(TypedDict):
     check_id: NotRequired[str | None]
     """
     Id of the check.
+    """
+    closure_id: NotRequired[str | None]
+    """
+    Id of the proposal to close the seller's account.
     """
     listing_id: NotRequired[str | None]
     """
@@ -1162,6 +1302,44 @@ class Keys(TypedDict):
     keys: list[ApiKey]
     """
     Oldest first.
+    """
+
+
+class Link(TypedDict):
+    """
+    Two sellers whose listings used the same photos.
+    """
+
+    newest: SharedPhoto
+    """
+    The newest of these photos.
+    """
+    photos: int
+    """
+    Number of photos that both used.
+    """
+    sellers: list[str]
+    """
+    The two sellers' ids, in alphabetical order.
+    """
+
+
+class LinkGraph(TypedDict):
+    """
+    The sellers that are linked with one, directly or through others.
+    """
+
+    links: list[Link]
+    """
+    Every link between two of them.
+    """
+    sellers: list[LinkedSeller]
+    """
+    The sellers, the one asked about first, then by distance.
+    """
+    truncated: bool
+    """
+    Whether sellers or photos were left out because there are too many.
     """
 
 
@@ -1726,6 +1904,45 @@ class StandingBody(TypedDict):
     """
 
 
+class Strike(TypedDict):
+    """
+    An infringement that counts against a seller.
+    """
+
+    at: str
+    """
+    When the case was decided, or the listing removed.
+    """
+    brand: NotRequired[str | None]
+    """
+    The brand.
+    """
+    check_id: NotRequired[str | None]
+    """
+    Id of the case's check, or of the removed listing's newest check when the notice was filed.
+    """
+    ground: StrikeGround
+    """
+    Why it counts.
+    """
+    listing_id: NotRequired[str | None]
+    """
+    The marketplace's id of the listing.
+    """
+    notice_id: NotRequired[str | None]
+    """
+    Id of the notice after which the marketplace removed the listing; absent for a case.
+    """
+    photo: NotRequired[str | None]
+    """
+    SHA-256 of the photo of the case's leading match, in lower-case hex; absent for a removal.
+    """
+    strikes: int
+    """
+    For how many strikes it counts.
+    """
+
+
 class Webhooks(TypedDict):
     """
     All webhooks.
@@ -1776,6 +1993,17 @@ class CheckAnswer(TypedDict):
     """
 
 
+class ClosureBody(Closure):
+    """
+    A proposal with its evidence.
+    """
+
+    infringements: list[Strike]
+    """
+    The infringements that the strikes are for, the oldest first.
+    """
+
+
 class LookupAnswer(TypedDict):
     """
     The answer to a look-up.
@@ -1800,6 +2028,58 @@ class NoticeBody(TypedDict):
     id: str
     listings: list[NoticeListingBody]
     source: NoticeSource
+
+
+class SellerRecord(TypedDict):
+    """
+    A seller's record.
+    """
+
+    appeals: Appeals
+    """
+    The seller's appeals.
+    """
+    checks: dict[str, int]
+    """
+    Number of checks by action: `allow`, `review`, `block`.
+    """
+    closure: NotRequired[Closure | None]
+    decisions: dict[str, int]
+    """
+    Number of decided cases by decision.
+    """
+    first_check_at: NotRequired[str | None]
+    """
+    When the first check that is still stored was answered; absent if there is none.
+    """
+    infringements: list[Strike]
+    """
+    The infringements that count now, the oldest first.
+    """
+    last_check_at: NotRequired[str | None]
+    """
+    When the last check that is still stored was answered; absent if there is none.
+    """
+    matches: list[SellerMatches]
+    """
+    Number of cases by verdict and brand.
+    """
+    notices: dict[str, int]
+    """
+    Number of the seller's listings in takedown notices, by state. Only listings that were checked count.
+    """
+    seller_id: str
+    """
+    The marketplace's id of the seller.
+    """
+    strikes: int
+    """
+    Number of strikes that count now.
+    """
+    waiting: int
+    """
+    Number of cases that wait for a moderator.
+    """
 
 
 class BatchAnswer(TypedDict):
