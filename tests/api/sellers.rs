@@ -64,7 +64,7 @@ fn a_seller_is_known_by_checks_matches_decisions_appeals_notices_and_strikes() {
     app.check(&[&photo(1)], &[("seller_id", "s-1")]);
     let cases = decided(&app, &robin, "s-1", 0..2);
     robin.decide_on(
-        &app.check(&[&real_photo(2)], &[("seller_id", "s-1")])["id"].as_str().unwrap(),
+        app.check(&[&real_photo(2)], &[("seller_id", "s-1")])["id"].as_str().unwrap(),
         "authorised",
         0,
         None,
