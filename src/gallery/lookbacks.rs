@@ -120,15 +120,19 @@ impl Gallery {
     pub fn due_lookback(&self, most: usize, now: Timestamp) -> Result<Option<LookbackWork>, GalleryError> {
         self.read(|db| {
             let due = "done_at IS NULL AND due_at <= ?1";
-            let sql = format!("SELECT pass, since, after_day, after_place FROM lookback WHERE {due} ORDER BY due_at, key LIMIT 1");
+            // A brand that adds very many keeps the others waiting for no longer than one walk.
+            let sql = format!(
+                "SELECT pass, since, after_day, after_place FROM lookback WHERE {due} ORDER BY due_at, key LIMIT 1"
+            );
             let first = db
                 .prepare_cached(&sql)?
                 .query_row([now.as_second()], |row| Ok((row.get::<_, u8>(0)?, row.get::<_, i64>(1)?, position(row)?)))
                 .optional()?;
             let Some((pass, since, after)) = first else { return Ok(None) };
             let sql = format!(
-                "SELECT key FROM lookback WHERE {due} AND pass = ?2 AND since = ?3 AND after_day IS ?4 AND after_place IS ?5
-                 ORDER BY due_at, key LIMIT ?6"
+                "SELECT l.key FROM lookback l JOIN reference r ON r.key = l.key
+                 WHERE {due} AND pass = ?2 AND since = ?3 AND after_day IS ?4 AND after_place IS ?5
+                 ORDER BY row_number() OVER (PARTITION BY r.brand ORDER BY due_at, l.key), due_at, l.key LIMIT ?6"
             );
             let (day, place) = (after.map(|(day, _)| day), after.map(|(_, place)| signed(place)));
             let most = i64::try_from(most).unwrap_or(i64::MAX);

@@ -293,3 +293,18 @@ fn no_case_of_a_lookback_is_lost_or_made_twice_when_the_service_is_killed() {
     assert_eq!(app.gallery.waiting().unwrap().0, LISTINGS as u64);
     assert_eq!(app.gallery.lookbacks(None, 10).unwrap()[0].found, LISTINGS as u64);
 }
+
+#[test]
+fn a_brand_that_adds_many_fakes_does_not_keep_another_waiting() {
+    let app = TestApp::start();
+    let mut ids: Vec<String> = (0..4).map(|number| app.add_fake(&real_photo(number))).collect();
+    ids.push(app.add("globex", "fake", &real_photo(4))["id"].as_str().unwrap().to_owned());
+    let keys: Vec<u64> = ids.iter().map(|id| app.gallery.find(id).unwrap().unwrap().key).collect();
+    // Nothing runs before it is due.
+    let later = Timestamp::now() + SignedDuration::from_hours(1);
+    for (second, key) in (0..).zip(&keys) {
+        app.gallery.ask_lookback(*key, 0, later + SignedDuration::from_secs(second)).unwrap();
+    }
+    let due = app.gallery.due_lookback(3, later + SignedDuration::from_mins(1)).unwrap().unwrap();
+    assert_eq!(due.keys, [keys[0], keys[4], keys[1]]);
+}

@@ -1,9 +1,11 @@
 //! Sellers: what is known about one, links by shared photos, strikes, and proposals to close an account.
 
+use jiff::{SignedDuration, Timestamp};
 use reqwest::blocking::Response;
 use serde_json::{Value, json};
 use touchstone::config::Config;
 use touchstone::gallery::{AuditEntry, Retention};
+use touchstone::memory::Memory;
 
 use super::notices::{Brand, answered, found_later, id, newest};
 use crate::support::moderator::Moderator;
@@ -321,11 +323,31 @@ fn a_closure_outlives_the_age_of_its_strikes_and_a_dismissal_needs_news() {
     assert_eq!(decide_closure(&app, &robin, "confirm", "four fakes").status(), 303);
 
     // After the retention, nobody knows whose the cases were; the closure stands, and is erased in its turn.
-    let later = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 40);
+    let later = Timestamp::now() + SignedDuration::from_hours(24 * 40);
     let retention = Retention { photos_days: 0, checks_days: 30 };
-    app.gallery.sweep(&retention, jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 30)).unwrap();
+    app.gallery.sweep(&retention, Timestamp::now() + SignedDuration::from_hours(24 * 30)).unwrap();
     app.check(&[&photo(1)], &[("seller_id", "s-1")]);
     app.gallery.sweep(&retention, later).unwrap();
     assert_eq!(app.get_json("/v1/closures")["closures"], json!([]));
     assert!(app.log().iter().filter(|entry| entry.subject.starts_with("cls_")).all(AuditEntry::is_erased));
+}
+
+#[test]
+fn links_are_forgotten_with_the_photos() {
+    let app = TestApp::start();
+    let list = |seller: &str, seed: u64| {
+        app.check(&[&photo(seed)], &[("seller_id", seller)]);
+    };
+    app.clock.set_back(SignedDuration::from_hours(24 * 40));
+    list("s-1", 1);
+    list("s-2", 1);
+    list("s-1", 2);
+    list("s-2", 2);
+    app.clock.set_back(SignedDuration::ZERO);
+    // A photo that is used again is as new as its last use.
+    list("s-1", 2);
+    list("s-2", 2);
+    assert_eq!(links(&app, "s-1", 1), [link("s-1", "s-2", 2)]);
+    Memory::of(&app.gallery).retain(30, Timestamp::now()).unwrap();
+    assert_eq!(links(&app, "s-1", 1), [link("s-1", "s-2", 1)]);
 }

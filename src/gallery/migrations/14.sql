@@ -1,14 +1,14 @@
 -- Which sellers' listings used a photo, with the newest check of each. Brands' own photos, and photos that show nothing, are
--- left out. `day` counts from 1970-01-01, in UTC.
+-- left out. A row that is replaced gets a new number, so that the numbers follow time. `day` counts from 1970-01-01, in UTC.
 CREATE TABLE listing_photo (
+    number    INTEGER PRIMARY KEY,
     sha256    BLOB NOT NULL,
     seller_id TEXT NOT NULL,
     check_id  TEXT NOT NULL,
     day       INTEGER NOT NULL,
-    PRIMARY KEY (sha256, seller_id)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX listing_photo_seller ON listing_photo (seller_id, day);
-CREATE INDEX listing_photo_day ON listing_photo (day);
+    UNIQUE (sha256, seller_id)
+) STRICT;
+CREATE INDEX listing_photo_seller ON listing_photo (seller_id);
 -- Proposals to close sellers' accounts. `number` orders them in lists; `strikes` counts them when it was proposed or last
 -- decided, and `basis` lists what they are for, as JSON. Times are seconds since 1970.
 CREATE TABLE closure (

@@ -95,7 +95,12 @@ pub(super) fn filters(query: &NoticeQuery) -> (String, Vec<(&'static str, &dyn T
         values.push((":brand", brand));
     }
     if let Some(state) = &query.state {
-        conditions.push("EXISTS (SELECT 1 FROM notice_listing l WHERE l.notice = n.id AND l.state = :state)");
+        // Few listings are in a state in which somebody has to act; they are found by it. Most end in one of the others.
+        conditions.push(if state.is_open() {
+            "n.id IN (SELECT l.notice FROM notice_listing l WHERE l.state = :state)"
+        } else {
+            "EXISTS (SELECT 1 FROM notice_listing l WHERE l.notice = n.id AND l.state = :state)"
+        });
         values.push((":state", state));
     }
     (conditions.join(" AND "), values)

@@ -94,7 +94,7 @@ impl Gallery {
         let day = until.as_second() / DAY;
         self.write(|transaction| {
             let dropped = transaction.execute(
-                "DELETE FROM listing_photo WHERE (sha256, seller_id) IN (SELECT sha256, seller_id FROM listing_photo WHERE day <= ?1 LIMIT ?2)",
+                "DELETE FROM listing_photo WHERE number IN (SELECT number FROM listing_photo ORDER BY number LIMIT ?2) AND day <= ?1",
                 params![day, limit],
             )?;
             Ok(dropped as u64)
@@ -156,11 +156,11 @@ fn linked(
 /// The sellers who used a seller's photos, those who used most of them first, and whether some were left out. A brand may
 /// have added a photo since it was checked.
 fn neighbours(db: &Connection, seller: &str, shared_most: u32) -> rusqlite::Result<(Vec<Neighbour>, bool)> {
-    // Of the columns without an aggregate, SQLite takes those of the row with the greatest day.
+    // Of the columns without an aggregate, SQLite takes those of the row with the greatest number.
     let found: Vec<Neighbour> = db
         .prepare_cached(
-            "WITH own AS (SELECT sha256, check_id, day FROM listing_photo WHERE seller_id = ?1 ORDER BY day DESC LIMIT ?3)
-             SELECT o.seller_id, count(*) AS photos, max(own.day), own.sha256, own.check_id, o.check_id
+            "WITH own AS (SELECT number, sha256, check_id FROM listing_photo WHERE seller_id = ?1 ORDER BY number DESC LIMIT ?3)
+             SELECT o.seller_id, count(*) AS photos, max(own.number), own.sha256, own.check_id, o.check_id
              FROM own JOIN listing_photo o ON o.sha256 = own.sha256 AND o.seller_id <> ?1
              WHERE (SELECT count(*) FROM (SELECT 1 FROM listing_photo x WHERE x.sha256 = own.sha256 LIMIT ?2 + 1)) <= ?2
                AND NOT EXISTS (SELECT 1 FROM reference r WHERE r.sha256 = own.sha256 AND r.state = 'active'
@@ -193,8 +193,7 @@ pub(in crate::gallery) fn note_photos(
 ) -> rusqlite::Result<()> {
     let Some(seller) = seller else { return Ok(()) };
     let mut statement = transaction.prepare_cached(
-        "INSERT INTO listing_photo (sha256, seller_id, check_id, day) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (sha256, seller_id) DO UPDATE SET check_id = excluded.check_id, day = excluded.day",
+        "INSERT OR REPLACE INTO listing_photo (sha256, seller_id, check_id, day) VALUES (?1, ?2, ?3, ?4)",
     )?;
     photos.iter().try_for_each(|photo| {
         statement.execute(params![&photo.0[..], seller, check_id, at.as_second() / DAY]).map(drop)
