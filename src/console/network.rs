@@ -10,8 +10,8 @@ use super::sellers::{closure_words, seller_address, strikes_in_words};
 use crate::gallery::{Link, LinkGraph, LinkedSeller};
 use crate::page::visible;
 
-const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 520.0;
+/// Room around the middle of a circle, for the circle and its label: to the sides, above, and below.
+const ROOM: (f64, f64, f64) = (64.0, 16.0, 34.0);
 /// Radii of the rings of sellers one and two links away.
 const RINGS: [f64; 3] = [0.0, 120.0, 215.0];
 /// Most characters of a seller's id in the drawing.
@@ -34,10 +34,21 @@ fn places(graph: &LinkGraph) -> BTreeMap<&str, (f64, f64)> {
         for (index, (seller, _)) in (0..).map(f64::from).zip(ring) {
             let angle = TAU * (index + 0.5) / count;
             angles.insert(seller, angle);
-            places.insert(seller, (WIDTH / 2.0 + 1.35 * radius * angle.cos(), HEIGHT / 2.0 + radius * angle.sin()));
+            places.insert(seller, (1.35 * radius * angle.cos(), radius * angle.sin()));
         }
     }
     places
+}
+
+/// Left, top, width and height of what is drawn.
+fn bounds(places: &BTreeMap<&str, (f64, f64)>) -> [f64; 4] {
+    let (sides, above, below) = ROOM;
+    let all = |pick: fn(&(f64, f64)) -> f64| {
+        let values = places.values().map(pick);
+        (values.clone().fold(0.0, f64::min), values.fold(0.0, f64::max))
+    };
+    let ((left, right), (top, bottom)) = (all(|place| place.0), all(|place| place.1));
+    [left - sides, top - above, right - left + 2.0 * sides, bottom - top + above + below].map(f64::round)
 }
 
 /// The angle of a linked seller that already has a place; 0 if there is none.
@@ -52,9 +63,10 @@ fn neighbours_angle(graph: &LinkGraph, seller: &str, angles: &BTreeMap<&str, f64
 
 pub(super) fn network(graph: &LinkGraph) -> Markup {
     let places = places(graph);
+    let [left, top, width, height] = bounds(&places);
     html! {
         figure.graph.network {
-            svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="group" aria-label="Sellers who used the same photos; the table below lists the same links" {
+            svg viewBox=(format!("{left} {top} {width} {height}")) width=(width) height=(height) role="group" aria-label="Sellers who used the same photos; the table below lists the same links" {
                 @for link in &graph.links { (edge(link, &places)) }
                 @for seller in &graph.sellers { (node(seller, &places)) }
             }

@@ -165,7 +165,7 @@ fn tiles(record: &SellerRecord) -> Markup {
             (tile("Cases waiting", html! { (record.waiting) }))
             @for (decision, count) in &record.decisions { (tile(&format!("Decided: {}", decision_words(*decision)), html! { (count) })) }
             @if record.appeals.waiting > 0 { (tile("Appeals waiting", html! { (record.appeals.waiting) })) }
-            (tile("Appeals granted", html! { (record.appeals.granted) " of " (record.appeals.granted + record.appeals.dismissed) }))
+            @if record.appeals.granted + record.appeals.dismissed > 0 { (tile("Appeals granted", html! { (record.appeals.granted) " of " (record.appeals.granted + record.appeals.dismissed) })) }
             @for (state, count) in &record.notices { (tile(&format!("Notices: {}", super::notices::state_words(*state)), html! { (count) })) }
             (tile("Strikes", html! { (record.strikes) }))
         }
