@@ -1,6 +1,6 @@
 //! All tests of touchstone in one binary. Test names read as promises.
 //!
-//! Needs scripts/setup --demo sscd-distilled efficientnet-lite0, as scripts/test does.
+//! Needs scripts/setup --demo sscd-distilled efficientnet-lite0 touchstone-open, as scripts/test does.
 
 #![allow(
     missing_docs,

@@ -8,7 +8,7 @@ use crate::support::pictures::stolen;
 use crate::support::{MODELS, TestApp, config, demo_photo, embedder, root};
 
 #[test]
-fn the_main_job_works_with_the_default_and_the_open_model() {
+fn the_main_job_works_with_the_default_and_the_open_models() {
     for model in MODELS {
         let app = TestApp::with(model, |_| {});
         let (fake, authentic) = (demo_photo("coins.png"), demo_photo("coffee.png"));

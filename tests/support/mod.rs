@@ -32,8 +32,8 @@ use touchstone::photo::Limits;
 use touchstone::scoring::Scoring;
 use touchstone::screening::Clock;
 
-/// The default and the fully open one.
-pub const MODELS: [&str; 2] = ["sscd-distilled", "efficientnet-lite0"];
+/// The default and the fully open ones.
+pub const MODELS: [&str; 3] = ["sscd-distilled", "efficientnet-lite0", "touchstone-open"];
 
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
