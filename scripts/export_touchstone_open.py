@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds the model touchstone-open: the first half of EfficientNet-Lite0, pooled and whitened for finding copies.
+"""Builds the model touchstone-open: the blocks 0 to 10 of EfficientNet-Lite0, pooled and whitened for finding copies.
 
     python3 export_touchstone_open.py efficientnet-lite0-57934424.pth OUT.onnx
 
@@ -33,7 +33,7 @@ except ImportError as error:
     sys.exit(f"error: {error}; this script needs the Python packages numpy and onnx")
 
 WHITENING = Path(__file__).resolve().parent.parent / "models" / "whitening" / "touchstone-open.npz"
-SIZE = 224
+SIZE = lite0.IMAGE_SIZE
 # The tensors that are pooled, and how much each counts: the deeper one finds more copies.
 TAPS = [("block7.depthwise.relu6", 480, 0.7), ("block10.depthwise.relu6", 672, 1.0)]
 EXPONENT = 3.0
@@ -78,7 +78,6 @@ def model(builder, output, dimension, properties):
 
 
 def new_builder(checkpoint):
-    lite0.IMAGE_SIZE = SIZE
     return lite0.Builder(lite0.read_checkpoint(checkpoint))
 
 

@@ -27,7 +27,7 @@ fn places(graph: &LinkGraph) -> BTreeMap<&str, (f64, f64)> {
             .sellers
             .iter()
             .filter(|seller| seller.distance == distance)
-            .map(|seller| (&*seller.seller_id, neighbours_angle(graph, &seller.seller_id, &angles)))
+            .map(|seller| (&*seller.seller_id, linked_angle(graph, &seller.seller_id, &angles)))
             .collect();
         ring.sort_by(|(_, a), (_, b)| a.total_cmp(b));
         let count = f64::from(u32::try_from(ring.len()).unwrap_or(1).max(1));
@@ -52,7 +52,7 @@ fn bounds(places: &BTreeMap<&str, (f64, f64)>) -> [f64; 4] {
 }
 
 /// The angle of a linked seller that already has a place; 0 if there is none.
-fn neighbours_angle(graph: &LinkGraph, seller: &str, angles: &BTreeMap<&str, f64>) -> f64 {
+fn linked_angle(graph: &LinkGraph, seller: &str, angles: &BTreeMap<&str, f64>) -> f64 {
     let mut others = graph.links.iter().filter_map(|link| {
         let [one, two] = link.sellers.each_ref().map(String::as_str);
         if one == seller { Some(two) } else { (two == seller).then_some(one) }
@@ -67,7 +67,7 @@ pub(super) fn network(graph: &LinkGraph) -> Markup {
     html! {
         figure.graph.network {
             svg viewBox=(format!("{left} {top} {width} {height}")) width=(width) height=(height) role="group" aria-label="Sellers who used the same photos; the table below lists the same links" {
-                @for link in &graph.links { (edge(link, &places)) }
+                @for link in &graph.links { (line(link, &places)) }
                 @for seller in &graph.sellers { (node(seller, &places)) }
             }
         }
@@ -80,7 +80,7 @@ pub(super) fn network(graph: &LinkGraph) -> Markup {
     }
 }
 
-fn edge(link: &Link, places: &BTreeMap<&str, (f64, f64)>) -> Markup {
+fn line(link: &Link, places: &BTreeMap<&str, (f64, f64)>) -> Markup {
     let [one, two] = link.sellers.each_ref().map(|seller| places.get(&**seller).copied().unwrap_or_default());
     // Logarithmic: one more photo shows among few, and hundreds do not fill the drawing.
     let width = 1.0 + f64::from(u32::try_from(link.photos).unwrap_or(u32::MAX)).log2().min(7.0);
@@ -123,6 +123,7 @@ fn photos(count: u64) -> String {
 }
 
 fn link_row(link: &Link) -> Markup {
+    let short: String = link.newest.photo.to_string().chars().take(12).collect();
     html! {
         tr {
             th scope="row" {
@@ -134,7 +135,7 @@ fn link_row(link: &Link) -> Markup {
             td { (link.photos) }
             td {
                 p.path {
-                    a href=(Picture::Photo(link.newest.photo).address(320)) { (link.newest.photo.to_string().chars().take(12).collect::<String>()) }
+                    @if link.newest.stored { a href=(Picture::Photo(link.newest.photo).address(320)) { (short) } } @else { (short) }
                     ": "
                     @for (index, check) in link.newest.checks.iter().enumerate() { @if index > 0 { ", " } span { (check) } }
                 }

@@ -231,7 +231,8 @@ fn listing_item(show: &NoticePage<'_>, listing: &NoticeListing) -> Markup {
             }
             dl.figures {
                 (row("Ground", html! { (words(<&str>::from(listing.ground))) }))
-                @if let Some(seller) = &listing.seller_id { (row("Seller", html! { a href=(super::sellers::seller_address(seller)) { (visible(seller)) } })) }
+                @if let Some(seller) = &listing.checked_seller { (row("Seller", html! { a href=(super::sellers::seller_address(seller)) { (visible(seller)) } })) }
+                @if let Some(seller) = listing.seller_id.as_ref().filter(|seller| listing.checked_seller.as_ref() != Some(seller)) { (row("Seller, as the notice says", html! { (visible(seller)) })) }
                 @if let Some(reference) = &listing.reference_id { (row("Reference", html! { a href=(format!("/console/references/{}", encoded(reference))) { (visible(reference)) } })) }
                 @if let Some(check) = &listing.check_id { (row("Check", html! { @if show.about.source == NoticeSource::Moderation { a.path href=(format!("/console/cases/{}", encoded(check))) { (check) } } @else { span.path { (check) } } })) }
                 @if let Some(evidence) = &listing.evidence { (row("Evidence", text(evidence))) }

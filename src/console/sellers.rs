@@ -137,7 +137,7 @@ fn explained(state: ClosureState) -> &'static str {
     match state {
         ClosureState::Proposed => "Should the marketplace close this account?",
         ClosureState::Doubted => {
-            "Too few strikes count since this closure was confirmed. Should the account stay closed?"
+            "Too many strikes of this closure were overturned or are under appeal. Should the account stay closed?"
         }
         ClosureState::Confirmed => "The marketplace is asked to close this account",
         ClosureState::Dismissed => "The proposal to close this account was dismissed",

@@ -132,7 +132,7 @@ pub enum ClosureState {
     Proposed,
     /// A moderator confirmed it: the marketplace is asked to close the account.
     Confirmed,
-    /// A moderator had confirmed it, and too few strikes count now; a moderator decides again.
+    /// A moderator had confirmed it, and too many of its strikes were overturned; a moderator decides again.
     Doubted,
     /// A moderator dismissed the proposal, or took the confirmed closure back.
     Dismissed,

@@ -52,6 +52,8 @@ pub struct Erased {
     pub policies: u64,
     /// Listings in takedown notices that were erased.
     pub notices: u64,
+    /// Proposals to close an account that were erased.
+    pub closures: u64,
     /// Audit events of the first form, whose states cannot be erased.
     pub entries_kept: u64,
 }
@@ -83,7 +85,7 @@ impl Gallery {
             let before = now - days(retention.checks_days);
             while self.sweep_checks(before, &mut erased)? {}
             while self.sweep_notices(before, &mut erased)? {}
-            while self.write(|transaction| erase_closures(transaction, before, AT_ONCE))? == u64::from(AT_ONCE) {}
+            while self.sweep_closures(before, &mut erased)? {}
         }
         if !erased.is_nothing() {
             self.note(("touchstone", None), "sweep", "retention", &erased)?;
@@ -119,6 +121,7 @@ impl Gallery {
             erase_policies(transaction, seller_id)?;
             for closure in erase_seller(transaction, seller_id)? {
                 erased.entries_kept += erase_details(transaction, &closure)?;
+                erased.closures += 1;
             }
             erased.photos = gone.len() as u64;
             let event = AuditEvent { actor, session: None, action: "forget-seller", subject: "seller" };
@@ -204,6 +207,13 @@ impl Gallery {
     fn sweep_notices(&self, before: Timestamp, erased: &mut Erased) -> Result<bool, GalleryError> {
         let rows = self.write(|transaction| erase_closed_notices(transaction, before, AT_ONCE))?;
         erased.notices += rows;
+        Ok(rows == u64::from(AT_ONCE))
+    }
+
+    /// Returns whether more rows may be left.
+    fn sweep_closures(&self, before: Timestamp, erased: &mut Erased) -> Result<bool, GalleryError> {
+        let rows = self.write(|transaction| erase_closures(transaction, before, AT_ONCE))?;
+        erased.closures += rows;
         Ok(rows == u64::from(AT_ONCE))
     }
 

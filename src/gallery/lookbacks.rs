@@ -120,7 +120,6 @@ impl Gallery {
     pub fn due_lookback(&self, most: usize, now: Timestamp) -> Result<Option<LookbackWork>, GalleryError> {
         self.read(|db| {
             let due = "done_at IS NULL AND due_at <= ?1";
-            // A brand that adds very many keeps the others waiting for no longer than one walk.
             let sql = format!(
                 "SELECT pass, since, after_day, after_place FROM lookback WHERE {due} ORDER BY due_at, key LIMIT 1"
             );
@@ -129,6 +128,7 @@ impl Gallery {
                 .query_row([now.as_second()], |row| Ok((row.get::<_, u8>(0)?, row.get::<_, i64>(1)?, position(row)?)))
                 .optional()?;
             let Some((pass, since, after)) = first else { return Ok(None) };
+            // A brand that adds very many keeps the others waiting for no longer than one walk.
             let sql = format!(
                 "SELECT l.key FROM lookback l JOIN reference r ON r.key = l.key
                  WHERE {due} AND pass = ?2 AND since = ?3 AND after_day IS ?4 AND after_place IS ?5

@@ -66,8 +66,8 @@ pub use questions::SameQuestion;
 pub use queue::{Claimed, QueueQuery, Queued};
 pub use references::{Added, ListQuery, NewReference, ReferenceUpdate};
 pub use sellers::{
-    Appeals, Closure, ClosureQuery, ClosureResult, LINKED_MOST, Link, LinkGraph, LinkedSeller, SellerMatches,
-    SellerRecord, SharedPhoto,
+    Appeals, Closure, ClosureQuery, ClosureResult, Link, LinkGraph, LinkedSeller, SellerMatches, SellerRecord,
+    SharedPhoto,
 };
 pub(crate) use store::new_id;
 pub use store::{Gallery, GalleryError};

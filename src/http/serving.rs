@@ -142,6 +142,9 @@ impl Serving {
             Ok(reminded) => tracing::info!(reminded, "reminded the marketplace of takedown requests without an answer"),
             Err(error) => tracing::error!(%error, "takedown requests could not be followed up"),
         }
+        if let Err(error) = parts.screener.gallery.follow_up_closures(jiff::Timestamp::now()) {
+            tracing::error!(%error, "proposals to close accounts could not be followed up");
+        }
         if let Err(error) = parts.screener.gallery.sweep_deliveries(jiff::Timestamp::now()) {
             tracing::error!(%error, "old deliveries could not be removed");
         }

@@ -14,7 +14,7 @@ impl Clock {
         Timestamp::now() - SignedDuration::from_secs(self.0.load(Ordering::Relaxed))
     }
 
-    /// Sets every copy of this clock back, by at most as long as the system's clock has run since 1970.
+    /// For tests: sets every copy of this clock back, by at most as long as the system's clock has run since 1970.
     pub fn set_back(&self, by: SignedDuration) {
         self.0.store(by.as_secs(), Ordering::Relaxed);
     }

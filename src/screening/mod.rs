@@ -164,7 +164,7 @@ pub struct Screener {
     pub checks: CheckOptions,
     /// What is remembered of the photos of checks.
     pub memory: MemoryOptions,
-    /// Photos that many goods share: they link no sellers.
+    /// Photos that many goods share: they mark references as generic, and link no sellers.
     pub generic: Arc<GenericBank>,
     /// The time of checks.
     pub clock: Clock,
@@ -375,9 +375,9 @@ impl Screener {
         let links = |(index, trace): &(usize, Trace)| {
             let photo = &answer.photos[*index];
             let quality = photo.quality.unwrap_or_default();
-            let own =
+            let counts =
                 photo.verdict.links_sellers() && self.generic.mark(quality, &trace.embedding, thresholds).is_none();
-            own.then_some(photo.sha256)
+            counts.then_some(photo.sha256)
         };
         traces.iter().filter_map(links).collect()
     }

@@ -1159,7 +1159,7 @@ export interface components {
         };
         /** @description The sellers that are linked with one, directly or through others. */
         LinkGraph: {
-            /** @description Every link between two of them. */
+            /** @description The links between them. Of each seller, the 41 links with most photos count. */
             links: components["schemas"]["Link"][];
             /** @description The sellers, the one asked about first, then by distance. */
             sellers: components["schemas"]["LinkedSeller"][];

@@ -184,7 +184,7 @@ impl Gallery {
     }
 
     /// Reminds the marketplace of requests without an answer, once of each, and looks at the standing of the brands in the
-    /// fast lane and at the strikes behind proposed closures. Returns the number of reminders.
+    /// fast lane. Returns the number of reminders.
     ///
     /// # Errors
     /// When the database cannot be written; reminders until then stay recorded.
@@ -200,7 +200,6 @@ impl Gallery {
             }
         }
         self.look_at_lanes(now)?;
-        self.follow_up_closures(now)?;
         Ok(reminded)
     }
 }

@@ -11,14 +11,14 @@ use crate::gallery::writer::Writing;
 /// A listing's notice, its place in it, and its id.
 type Place = (String, u64, String);
 
-/// Erases a seller's listings from all notices: those that name the seller, and those whose listing or check is the
-/// seller's. Returns how many.
+/// Erases a seller's listings from all notices: those that name the seller, or whose check named the seller, and those whose
+/// listing or check is the seller's. Returns how many.
 pub(in crate::gallery) fn erase_notices_of(transaction: &Writing<'_>, seller_id: &str) -> rusqlite::Result<u64> {
     let listings: Vec<Place> = transaction
         .prepare(
             "SELECT notice, place, listing_id FROM notice_listing l
              WHERE substr(listing_id, 1, 1) <> ?2
-               AND (seller_id = ?1 OR check_id IN (SELECT id FROM listing_check WHERE seller_id = ?1)
+               AND (seller_id = ?1 OR checked_seller = ?1 OR check_id IN (SELECT id FROM listing_check WHERE seller_id = ?1)
                     OR listing_id IN (SELECT c.listing_id FROM listing_check c WHERE c.seller_id = ?1 AND c.listing_id IS NOT NULL))",
         )?
         .query_map(params![seller_id, ERASED.to_string()], |row| Ok((row.get(0)?, unsigned(row, 1)?, row.get(2)?)))?

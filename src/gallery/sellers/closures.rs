@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::strikes::{stands, strikes_of};
-use crate::domain::{ClosureState, NewestClosure, Strike, StrikeOptions, closure_after, total};
+use crate::domain::{ClosureState, NewestClosure, Strike, StrikeOptions, closure_after, counted, total};
 use crate::gallery::audit::{AuditEvent, append, erase_details};
 use crate::gallery::store::{Gallery, GalleryError, conversion, new_id, parsed, second, signed, unsigned};
 use crate::gallery::writer::Writing;
@@ -96,7 +96,7 @@ impl Gallery {
         })
     }
 
-    /// The proposals that wait for a moderator, the oldest first, at most `limit`.
+    /// The proposals that wait for a moderator, those in doubt first, then the oldest, at most `limit`.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -196,13 +196,19 @@ fn compared(db: &Connection, closure: &Closure, strikes: &[Strike]) -> rusqlite:
             standing.push(strike.clone());
         }
     }
-    let is_known = |strike: &&Strike| closure.infringements.iter().any(|known| known.is_same(strike));
-    let news: Vec<Strike> = strikes.iter().filter(|strike| !is_known(strike)).cloned().collect();
+    let known = |strike: &Strike| closure.infringements.iter().any(|known| known.is_same(strike));
+    // Another case about a photo that counted then says nothing new.
+    let seen = |strike: &Strike| {
+        closure.infringements.iter().any(|known| known.photo.is_some() && known.photo == strike.photo)
+    };
+    let has_news = strikes.iter().any(|strike| !known(strike) && !seen(strike));
+    standing.extend(strikes.iter().filter(|strike| !known(strike)).cloned());
+    standing.sort_by_key(|strike| strike.at);
     Ok(NewestClosure {
         state: closure.state,
         held: u32::try_from(closure.strikes).unwrap_or(u32::MAX),
-        standing: total(&standing).saturating_add(total(&news)),
-        has_news: !news.is_empty(),
+        standing: total(&counted(standing)),
+        has_news,
     })
 }
 

@@ -14,7 +14,7 @@ use crate::gallery::writer::Writing;
 use crate::photo::Sha256;
 
 /// Most sellers of a graph.
-pub const LINKED_MOST: usize = 40;
+const LINKED_MOST: usize = 40;
 /// Most photos of a seller that are compared, the newest first.
 const PHOTOS_MOST: u32 = 5000;
 
@@ -50,6 +50,10 @@ pub struct SharedPhoto {
     pub photo: Sha256,
     /// Ids of the newest check of the photo for each of the two sellers, in the order of `sellers`.
     pub checks: [String; 2],
+    /// Whether the photo's bytes are stored, so that somebody can see it.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub stored: bool,
 }
 
 /// The sellers that are linked with one, directly or through others.
@@ -57,17 +61,18 @@ pub struct SharedPhoto {
 pub struct LinkGraph {
     /// The sellers, the one asked about first, then by distance.
     pub sellers: Vec<LinkedSeller>,
-    /// Every link between two of them.
+    /// The links between them. Of each seller, the 41 links with most photos count.
     pub links: Vec<Link>,
     /// Whether sellers or photos were left out because there are too many.
     pub truncated: bool,
 }
 
 /// Another seller who used some of a seller's photos.
-struct Neighbour {
+struct Linked {
     seller: String,
     photos: u64,
     newest: Sha256,
+    stored: bool,
     own_check: String,
     other_check: String,
 }
@@ -113,13 +118,9 @@ fn graph(
     let mut truncated = false;
     let mut next = 0;
     while let Some((seller, depth)) = found.get(next).cloned() {
-        let (neighbours, more) = neighbours(db, &seller, options.shared_most)?;
-        truncated |= more;
-        for Neighbour { seller: other, photos, newest, own_check, other_check } in neighbours {
-            // Linked from the other side already.
-            if found[..next].iter().any(|(done, _)| *done == other) {
-                continue;
-            }
+        let (linked, more) = linked_with(db, &seller, options.shared_most)?;
+        truncated |= more && depth < distance;
+        for Linked { seller: other, photos, newest, stored, own_check, other_check } in linked {
             if !found.iter().any(|(known, _)| *known == other) {
                 if depth >= distance {
                     continue;
@@ -130,19 +131,24 @@ fn graph(
                 }
                 found.push((other.clone(), depth + 1));
             }
+            let pair = if seller < other { [&seller, &other] } else { [&other, &seller] };
+            // From the other side already.
+            if links.iter().any(|link: &Link| link.sellers.each_ref() == pair) {
+                continue;
+            }
             let in_order = seller < other;
             let checks = if in_order { [own_check, other_check] } else { [other_check, own_check] };
             let sellers = if in_order { [seller.clone(), other] } else { [other, seller.clone()] };
-            links.push(Link { sellers, photos, newest: SharedPhoto { photo: newest, checks } });
+            links.push(Link { sellers, photos, newest: SharedPhoto { photo: newest, checks, stored } });
         }
         next += 1;
     }
     links.sort_by(|a, b| a.sellers.cmp(&b.sellers));
-    let sellers = found.into_iter().map(|(seller, distance)| linked(db, seller, distance, (options, now)));
+    let sellers = found.into_iter().map(|(seller, distance)| described(db, seller, distance, (options, now)));
     Ok(LinkGraph { sellers: sellers.collect::<rusqlite::Result<_>>()?, links, truncated })
 }
 
-fn linked(
+fn described(
     db: &Connection,
     seller_id: String,
     distance: u32,
@@ -155,12 +161,13 @@ fn linked(
 
 /// The sellers who used a seller's photos, those who used most of them first, and whether some were left out. A brand may
 /// have added a photo since it was checked.
-fn neighbours(db: &Connection, seller: &str, shared_most: u32) -> rusqlite::Result<(Vec<Neighbour>, bool)> {
+fn linked_with(db: &Connection, seller: &str, shared_most: u32) -> rusqlite::Result<(Vec<Linked>, bool)> {
     // Of the columns without an aggregate, SQLite takes those of the row with the greatest number.
-    let found: Vec<Neighbour> = db
+    let found: Vec<Linked> = db
         .prepare_cached(
             "WITH own AS (SELECT number, sha256, check_id FROM listing_photo WHERE seller_id = ?1 ORDER BY number DESC LIMIT ?3)
-             SELECT o.seller_id, count(*) AS photos, max(own.number), own.sha256, own.check_id, o.check_id
+             SELECT o.seller_id, count(*) AS photos, max(own.number), own.sha256, own.check_id, o.check_id,
+                    EXISTS (SELECT 1 FROM upload u WHERE u.sha256 = own.sha256)
              FROM own JOIN listing_photo o ON o.sha256 = own.sha256 AND o.seller_id <> ?1
              WHERE (SELECT count(*) FROM (SELECT 1 FROM listing_photo x WHERE x.sha256 = own.sha256 LIMIT ?2 + 1)) <= ?2
                AND NOT EXISTS (SELECT 1 FROM reference r WHERE r.sha256 = own.sha256 AND r.state = 'active'
@@ -168,12 +175,13 @@ fn neighbours(db: &Connection, seller: &str, shared_most: u32) -> rusqlite::Resu
              GROUP BY o.seller_id ORDER BY photos DESC, o.seller_id LIMIT ?4",
         )?
         .query_map(params![seller, shared_most, PHOTOS_MOST, i64::try_from(LINKED_MOST).unwrap_or(i64::MAX) + 1], |row| {
-            Ok(Neighbour {
+            Ok(Linked {
                 seller: row.get(0)?,
                 photos: unsigned(row, 1)?,
                 newest: Sha256(row.get(3)?),
                 own_check: row.get(4)?,
                 other_check: row.get(5)?,
+                stored: row.get(6)?,
             })
         })?
         .collect::<rusqlite::Result<_>>()?;

@@ -16,7 +16,7 @@ use crate::domain::{Decision, NoticeState, Strike, total};
 
 pub use closures::{Closure, ClosureQuery, ClosureResult};
 pub(super) use closures::{erase_closures, look_at_seller, look_at_sellers};
-pub use links::{LINKED_MOST, Link, LinkGraph, LinkedSeller, SharedPhoto};
+pub use links::{Link, LinkGraph, LinkedSeller, SharedPhoto};
 pub(super) use links::{erase_seller, note_photos};
 use strikes::strikes_of;
 

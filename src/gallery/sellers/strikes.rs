@@ -36,13 +36,13 @@ const NOT_RESTORED: &str = "NOT EXISTS (
       AND NOT EXISTS (SELECT 1 FROM notice_listing m JOIN notice o ON o.id = m.notice
                       WHERE m.check_id = c.check_id AND o.source = 'moderation' AND o.number > n.number))";
 
-/// The earliest case about each photo.
+/// The earliest case about each photo in each listing.
 fn decided(db: &Connection, seller_id: &str, options: &StrikeOptions, since: i64) -> rusqlite::Result<Vec<Strike>> {
     let sql = format!(
         "SELECT c.decision, c.check_id, c.listing_id, c.brand, c.photo, min(c.decided_at) AS at FROM moderation_case c
          WHERE c.seller_id = ?1 AND c.status = 'decided' AND unixepoch(c.decided_at) >= ?2
            AND ((c.decision = 'fake' AND ?4) OR (c.decision = 'photo_misuse' AND ?5)) AND {NOT_RESTORED}
-         GROUP BY coalesce(c.photo, c.check_id) ORDER BY at LIMIT ?3"
+         GROUP BY coalesce(c.photo, c.check_id), coalesce(c.listing_id, c.check_id) ORDER BY at LIMIT ?3"
     );
     db.prepare_cached(&sql)?
         .query_map(params![seller_id, since, MOST, options.fake > 0, options.misuse > 0], |row| {

@@ -74,7 +74,7 @@ pub(super) struct LinksQuery {
     seller: String,
 }
 
-/// The links as a list of edges that spreadsheets and programs for networks read.
+/// The links as a table for spreadsheets and network-analysis tools.
 pub(super) async fn links(
     State(app): State<Arc<App>>,
     _: Moderator,
@@ -86,12 +86,12 @@ pub(super) async fn links(
             (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
             (header::CONTENT_DISPOSITION, "attachment; filename=\"links.csv\""),
         ];
-        Ok((kind, edges(&graph)).into_response())
+        Ok((kind, table_of(&graph)).into_response())
     })
     .await
 }
 
-fn edges(graph: &LinkGraph) -> Vec<u8> {
+fn table_of(graph: &LinkGraph) -> Vec<u8> {
     let mut table = csv::Writer::from_writer(Vec::new());
     // Into memory: writing cannot fail.
     let _ = table.write_record(["Source", "Target", "Weight", "Photo", "Source check", "Target check"]);

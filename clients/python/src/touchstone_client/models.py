@@ -1331,7 +1331,7 @@ class LinkGraph(TypedDict):
 
     links: list[Link]
     """
-    Every link between two of them.
+    The links between them. Of each seller, the 41 links with most photos count.
     """
     sellers: list[LinkedSeller]
     """
