@@ -25,6 +25,23 @@ pub struct Browser {
     pub downloads: TempDir,
 }
 
+/// The driver and its port; `None` if it ended.
+fn start_driver() -> Option<(Child, String)> {
+    let mut driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+    match lines.find_map(|line| line.ok().filter(|line| line.contains("successfully on port"))) {
+        Some(line) => {
+            let port = line.trim_end_matches('.').rsplit(' ').next().unwrap().to_owned();
+            std::thread::spawn(move || lines.for_each(drop));
+            Some((driver, port))
+        }
+        None => {
+            driver.wait().unwrap();
+            None
+        }
+    }
+}
+
 impl Browser {
     /// `None`, with a message, where Chromium or its driver is missing.
     pub fn start() -> Option<Self> {
@@ -35,11 +52,8 @@ impl Browser {
             );
             return None;
         }
-        let mut driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let line = lines.find_map(|line| line.ok().filter(|line| line.contains("successfully on port"))).unwrap();
-        let port = line.trim_end_matches('.').rsplit(' ').next().unwrap().to_owned();
-        std::thread::spawn(move || lines.for_each(drop));
+        // It takes a free port, and ends if somebody else took the same port for the other version of IP.
+        let (driver, port) = (0..5).find_map(|_| start_driver()).expect("chromedriver starts");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let downloads = TempDir::new().unwrap();
         let options = json!({ "goog:chromeOptions": {
