@@ -12,9 +12,9 @@ use super::notices::follow_case;
 use super::outcomes::{find_outcome, withdraw_said, write_outcome};
 use super::pairs::{Pair, drop_convictions, last_word, put_pair, recompute_mark};
 use super::questions::follow;
-use super::queue::{claim, rank_seller};
+use super::queue::claim;
 use super::rows::{change, find_key};
-use super::sellers::{look_at_seller, look_at_sellers};
+use super::sellers::{cases_changed, look_at_seller};
 use super::store::{Gallery, GalleryError};
 use super::writer::Writing;
 use super::{Case, Claimed};
@@ -222,6 +222,5 @@ pub(super) fn reopen_followers(
         append(transaction, event, &Effects::of_case(&case), &Effects::of_case(&reopened))?;
         follow_case(transaction, options, (who, None), &reopened)?;
     }
-    sellers.iter().try_for_each(|seller| rank_seller(transaction, seller))?;
-    look_at_sellers(transaction, &options.strikes, &sellers)
+    cases_changed(transaction, &options.strikes, &sellers)
 }

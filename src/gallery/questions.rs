@@ -10,8 +10,7 @@ use super::audit::{AuditEvent, append};
 use super::cases::{COLUMNS, Case, PRECEDENT, case, find_case, overwrite_unranked};
 use super::effects::Effects;
 use super::notices::follow_case;
-use super::queue::rank_seller;
-use super::sellers::look_at_sellers;
+use super::sellers::cases_changed;
 use super::store::{Gallery, GalleryError, signed, unsigned};
 use super::writer::Writing;
 use crate::domain::{CaseStatus, TakedownOptions};
@@ -149,8 +148,7 @@ pub(super) fn follow(
         append(transaction, event, &Effects::of_case(&case), &after)?;
         follow_case(transaction, options, (PRECEDENT, None), &decided)?;
     }
-    sellers.iter().try_for_each(|seller| rank_seller(transaction, seller))?;
-    look_at_sellers(transaction, &options.strikes, &sellers)
+    cases_changed(transaction, &options.strikes, &sellers)
 }
 
 fn is_free(case: &Case, lead: &Case) -> bool {

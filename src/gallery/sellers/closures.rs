@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::strikes::{stands, strikes_of};
 use crate::domain::{ClosureState, NewestClosure, Strike, StrikeOptions, closure_after, counted, total};
 use crate::gallery::audit::{AuditEvent, append, erase_details};
+use crate::gallery::queue::rank_seller;
 use crate::gallery::store::{Gallery, GalleryError, conversion, new_id, parsed, second, signed, unsigned};
 use crate::gallery::writer::Writing;
 
@@ -174,6 +175,16 @@ pub(in crate::gallery) fn look_at_sellers(
     sellers: &BTreeSet<String>,
 ) -> rusqlite::Result<()> {
     sellers.iter().try_for_each(|seller| look(transaction, options, seller, Timestamp::now()))
+}
+
+/// Ranks the waiting cases of sellers whose other cases were decided or opened again, and looks at each of them.
+pub(in crate::gallery) fn cases_changed(
+    transaction: &Writing<'_>,
+    options: &StrikeOptions,
+    sellers: &BTreeSet<String>,
+) -> rusqlite::Result<()> {
+    sellers.iter().try_for_each(|seller| rank_seller(transaction, seller))?;
+    look_at_sellers(transaction, options, sellers)
 }
 
 fn look(transaction: &Writing<'_>, options: &StrikeOptions, seller: &str, now: Timestamp) -> rusqlite::Result<()> {

@@ -15,7 +15,7 @@ use super::store::{Gallery, GalleryError, parsed, unsigned};
 use crate::domain::{Decision, NoticeState, Strike, total};
 
 pub use closures::{Closure, ClosureQuery, ClosureResult};
-pub(super) use closures::{erase_closures, look_at_seller, look_at_sellers};
+pub(super) use closures::{cases_changed, erase_closures, look_at_seller, look_at_sellers};
 pub use links::{Link, LinkGraph, LinkedSeller, SharedPhoto};
 pub(super) use links::{erase_seller, note_photos};
 use strikes::strikes_of;
