@@ -13,7 +13,7 @@ use crate::enrolment::{EnrolError, Enrolment};
 use crate::gallery::{Gallery, GalleryError, Vault};
 use crate::hygiene::{GenericBank, HygieneError};
 use crate::library::{Library, LibraryError};
-use crate::scoring::{Scoring, ScoringError};
+use crate::scoring::{Scoring, ScoringError, Scorings};
 use crate::screening::{Clock, Screener};
 
 /// Why a part cannot be opened.
@@ -134,6 +134,7 @@ impl Parts {
             gallery,
             library: Arc::new(library),
             embedder,
+            scorings: Arc::new(Scorings::new(&config.models, &scoring)),
             scoring,
             vocabulary,
             decoder: Arc::new(Decoder::new(&config.photo, &config.decoder)),

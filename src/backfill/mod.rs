@@ -18,7 +18,7 @@ use crate::domain::Action;
 use crate::gallery::IdempotencyKey;
 use crate::photo::{PhotoError, Sha256};
 use crate::reindex::{ReindexError, Stores};
-use crate::screening::{CheckAnswer, Pace, ScreenError, Screener, Upload};
+use crate::screening::{AtOnce, CheckAnswer, ScreenError, Screener, Upload};
 
 pub use done::Done;
 use listings::{Listed, count, list};
@@ -253,13 +253,4 @@ fn max_bytes(decoder: &Decoder) -> usize {
 fn key(row: &str, uploads: &[Upload]) -> String {
     let sums: Vec<String> = uploads.iter().map(|upload| Sha256::of(&upload.bytes).to_string()).collect();
     format!("backfill:{row}:{}", Sha256::of(sums.concat().as_bytes()))
-}
-
-/// Does not pause: this process as a whole has the lowest priority.
-struct AtOnce;
-
-impl Pace for AtOnce {
-    fn begin(&self) {}
-
-    fn end(&self) {}
 }

@@ -1,4 +1,5 @@
-//! Moves remembered photos into the memory, and searches it for references that were added.
+//! Moves remembered photos into the memory, searches it for references that were added, and has stored photos judged again
+//! after another model began to serve.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,9 +9,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
+use crate::gallery::GalleryError;
 use crate::lookback::{LookbackError, Searcher};
 use crate::memory::Memory;
-use crate::screening::Screener;
+use crate::screening::{Pace, Screener};
 
 /// Time between two flushes of the memory.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -28,13 +30,13 @@ pub struct LookbackWatch {
 
 impl LookbackWatch {
     /// Starts what is due. Returns at once; call it repeatedly.
-    pub fn tick(self: &Arc<Self>, screener: &Screener) {
+    pub fn tick(self: &Arc<Self>, screener: &Screener, pace: &Arc<dyn Pace + Send + Sync>) {
         if let Err(error) = self.flush(screener) {
             tracing::error!(%error, "remembered photos stay in the database: they cannot be moved into the memory");
         }
-        match screener.gallery.follow_lookbacks(Timestamp::now()) {
+        match follow(screener, Timestamp::now()) {
             Ok(false) => {}
-            Ok(true) => self.start(screener),
+            Ok(true) => self.start(screener, pace),
             Err(error) => tracing::error!(%error, "new references cannot be recorded for lookbacks"),
         }
     }
@@ -53,14 +55,14 @@ impl LookbackWatch {
         Ok(())
     }
 
-    fn start(self: &Arc<Self>, screener: &Screener) {
+    fn start(self: &Arc<Self>, screener: &Screener, pace: &Arc<dyn Pace + Send + Sync>) {
         let resting = self.failed.lock().is_some_and(|when| when.elapsed() < PAUSE);
         if resting || self.busy.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (watch, screener) = (Arc::clone(self), screener.clone());
+        let (watch, screener, pace) = (Arc::clone(self), screener.clone(), Arc::clone(pace));
         thread::spawn(move || {
-            let done = Searcher::new(&screener, &watch.stop).run_due(&mut |_| {});
+            let done = Searcher::new(&screener, &*pace, &watch.stop).run_due(&mut |_| {});
             match done {
                 Ok(tally) => tracing::info!(photos = tally.photos, found = tally.found, "a lookback ended"),
                 Err(error) => {
@@ -71,4 +73,15 @@ impl LookbackWatch {
             watch.busy.store(false, Ordering::Release);
         });
     }
+}
+
+/// Notes new references and a change of the model. Returns whether any search is due.
+fn follow(screener: &Screener, now: Timestamp) -> Result<bool, GalleryError> {
+    let gallery = &screener.gallery;
+    let references = gallery.follow_lookbacks(now)?;
+    if !screener.memory.keep {
+        return Ok(references);
+    }
+    let since = screener.memory.since(now);
+    Ok(gallery.follow_model(screener.library.model(), since, now)? || references)
 }

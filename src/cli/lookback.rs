@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::domain::{Kind, Polarity, ReferenceState};
 use crate::gallery::{Gallery, ListQuery};
 use crate::lookback::{Located, Searcher, Tally};
+use crate::screening::AtOnce;
 
 /// Most references of a brand read at once.
 const PAGE: usize = 1000;
@@ -22,7 +23,7 @@ pub(super) fn lookback(config: &Config, args: &LookbackArgs) -> Result<Exit, Fai
     let gallery = &parts.screener.gallery;
     let keys = keys(gallery, args)?;
     let stop = AtomicBool::new(false);
-    let searcher = Searcher::new(&parts.screener, &stop);
+    let searcher = Searcher::new(&parts.screener, &AtOnce, &stop);
     let mut see = |found: Located| print(&found, args.json);
     let tally = if args.dry_run {
         searcher.rehearse(&keys, args.since.unwrap_or(0), &mut see)?

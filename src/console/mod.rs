@@ -4,6 +4,7 @@
 mod cases;
 mod events;
 mod graph;
+mod lookbacks;
 mod lookup;
 mod network;
 mod notices;
@@ -20,6 +21,7 @@ use crate::gallery::Session;
 
 pub use cases::{CasePage, case, near};
 pub use events::{EventsPage, events};
+pub use lookbacks::{LookbacksPage, lookbacks};
 pub use lookup::{LookupPage, chosen, lookup, reference, results};
 pub use notices::{NoticePage, NoticesPage, notice_page, notices};
 pub use overview::{OverviewPage, audit, overview};
@@ -112,6 +114,7 @@ fn navigation(shell: Shell<'_>) -> Markup {
                 (link("notices", "/console/notices", "Notices"))
                 (link("sellers", "/console/sellers", "Sellers"))
                 (link("lookup", "/console/lookup", "Look-up"))
+                (link("lookbacks", "/console/lookbacks", "Lookbacks"))
                 (link("overview", "/console/overview", "Overview"))
                 (link("events", "/console/events", "Events"))
                 @if session.role == Role::Admin { (link("audit", "/console/audit", "Audit log")) }

@@ -17,8 +17,8 @@ use super::store::{Gallery, GalleryError, optional_second, second, signed, unsig
 use super::writer::Writing;
 use crate::domain::{CaseStatus, Decision};
 
-/// Seconds within which a check that started before a reference was added has ended.
-const SETTLED: i64 = 120;
+/// Seconds within which a check has ended that started before a reference was added, or another model served.
+pub(super) const SETTLED: i64 = 120;
 /// The pass of a search that somebody asked for: it covers the memory down to `since`, and no other one follows.
 const PASS_ON_COMMAND: u8 = 3;
 /// The actor of cases that a lookback opens.

@@ -18,6 +18,7 @@ mod journal;
 mod keys;
 mod lookbacks;
 mod memory;
+mod model_lookbacks;
 mod notices;
 mod outcomes;
 mod overview;
@@ -54,6 +55,7 @@ pub use journal::{Journal, JournalEntry};
 pub use keys::ApiKey;
 pub use lookbacks::{FoundLater, Lookback, LookbackWork, NewFinding};
 pub use memory::{MemorySegment, NewRemembered, RememberedRow};
+pub use model_lookbacks::{KeptCheck, ModelLookback, ModelLookbackWork};
 pub use notices::{
     Change, Filed, Moved, NewListing, NewNotice, Notice, NoticeActor, NoticeListing, NoticeQuery, NoticeSummary,
 };

@@ -14,6 +14,7 @@ use crate::background::LookbackWatch;
 use crate::config::Config;
 use crate::gallery::Fault;
 use crate::memory::Memory;
+use crate::screening::Pace;
 
 /// Interval between erasures of data older than its retention.
 const SWEEP: Duration = Duration::from_hours(1);
@@ -34,12 +35,14 @@ pub(super) struct Serving {
     wording: AtomicBool,
     opening: AtomicBool,
     lookbacks: Arc<LookbackWatch>,
+    /// Lets checks go before background work.
+    pace: Arc<dyn Pace + Send + Sync>,
     /// When another model last failed to open.
     refused: Mutex<Option<Instant>>,
 }
 
 impl Serving {
-    pub(super) fn new(parts: Parts, config: &Config) -> Self {
+    pub(super) fn new(parts: Parts, config: &Config, pace: Arc<dyn Pace + Send + Sync>) -> Self {
         Self {
             config: config.clone(),
             parts: ArcSwap::from_pointee(parts),
@@ -49,6 +52,7 @@ impl Serving {
             wording: AtomicBool::new(false),
             opening: AtomicBool::new(false),
             lookbacks: Arc::default(),
+            pace,
             refused: Mutex::new(None),
         }
     }
@@ -88,7 +92,7 @@ impl Serving {
             loop {
                 serving.catch_up();
                 serving.try_to_write();
-                serving.lookbacks.tick(&serving.parts().screener);
+                serving.lookbacks.tick(&serving.parts().screener, &serving.pace);
                 if swept.is_none_or(|last| last.elapsed() >= SWEEP) {
                     swept = Some(Instant::now());
                     let sweeping = Arc::clone(&serving);

@@ -59,8 +59,9 @@ impl App {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let waiting = if config.server.max_waiting == 0 { cores * 3 } else { config.server.max_waiting };
         let working = Arc::new(Semaphore::new(cores + 2));
+        let background = Arc::new(Background::new(cores, Arc::clone(&working), cores + 2));
         Arc::new(Self {
-            serving: Arc::new(Serving::new(parts, config)),
+            serving: Arc::new(Serving::new(parts, config, Arc::clone(&background) as _)),
             server: config.server.clone(),
             console: ConsoleOptions {
                 secure_cookie: config.console.secure_cookie || config.server.tls_certificate.is_some(),
@@ -70,7 +71,7 @@ impl App {
             limits: Limits::new(config.server.max_in_flight.max(1)),
             metrics,
             admission: Arc::new(Semaphore::new(config.server.max_in_flight.max(1))),
-            background: Arc::new(Background::new(cores, Arc::clone(&working), cores + 2)),
+            background,
             working,
             batches: Arc::new(Semaphore::new(config.server.max_batches.max(1))),
             cores,

@@ -4,7 +4,10 @@
 //! A reference is searched for twice: at once in the whole memory, and once more, after two minutes, in the checks that
 //! ran while it was added. The database records a search's progress after each segment, so that it resumes where it was
 //! stopped; a finding is stored once.
+//!
+//! When another model begins to serve, the photos of earlier checks that are stored are judged again.
 
+mod again;
 mod query;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,8 +20,7 @@ use thiserror::Error;
 use crate::gallery::{FoundLater, GalleryError, LookbackWork, MemorySegment, NewCase, NewFinding};
 use crate::library::LibraryError;
 use crate::memory::{Memory, MemoryError};
-use crate::photo::Sha256;
-use crate::screening::{CheckAnswer, PhotoAnswer, Recalled, ScreenError, Screener, SeenIn, Trace};
+use crate::screening::{CheckAnswer, Pace, PhotoAnswer, Recalled, ScreenError, Screener, SeenIn, Trace};
 use crate::telemetry;
 
 use query::Query;
@@ -54,7 +56,6 @@ pub enum LookbackError {
 pub struct PossibleCopy {
     check_id: String,
     photo: u32,
-    sha256: Sha256,
     trace: Trace,
     recalled: Vec<Recalled>,
 }
@@ -91,6 +92,8 @@ pub struct Tally {
 pub struct Searcher<'a> {
     screener: &'a Screener,
     memory: Memory,
+    /// Lets checks go before photos that are judged again.
+    pace: &'a dyn Pace,
     /// Becomes true when the search is to stop after the current segment.
     stop: &'a AtomicBool,
 }
@@ -98,8 +101,8 @@ pub struct Searcher<'a> {
 impl<'a> Searcher<'a> {
     /// A searcher over the parts that serve.
     #[must_use]
-    pub fn new(screener: &'a Screener, stop: &'a AtomicBool) -> Self {
-        Self { screener, memory: Memory::of(&screener.gallery), stop }
+    pub fn new(screener: &'a Screener, pace: &'a dyn Pace, stop: &'a AtomicBool) -> Self {
+        Self { screener, memory: Memory::of(&screener.gallery), pace, stop }
     }
 
     /// Runs every search that is due; `see` gets each new finding.
@@ -107,16 +110,22 @@ impl<'a> Searcher<'a> {
     /// # Errors
     /// [`LookbackError`]; the search stays due.
     pub fn run_due(&self, see: &mut dyn FnMut(Located)) -> Result<Tally, LookbackError> {
-        let _alone = self.memory.lock_search()?;
         let mut tally = Tally::default();
+        while self.search_due(see, &mut tally)? && self.judge_some_again(see, &mut tally)? {}
+        Ok(tally)
+    }
+
+    /// Searches for the references that are due; `false` if it was stopped.
+    fn search_due(&self, see: &mut dyn FnMut(Located), tally: &mut Tally) -> Result<bool, LookbackError> {
+        let _alone = self.memory.lock_search()?;
         self.memory.flush()?;
         while let Some(work) = self.screener.gallery.due_lookback(TOGETHER, Timestamp::now())? {
             self.screener.library.refresh()?;
-            if !self.walk(work, see, &mut tally)? {
-                break;
+            if !self.walk(work, see, tally)? {
+                return Ok(false);
             }
         }
-        Ok(tally)
+        Ok(true)
     }
 
     /// Searches for references and stores nothing: `see` gets what would be found.
@@ -133,7 +142,7 @@ impl<'a> Searcher<'a> {
             tally.photos += segment.photos;
             for copy in possible {
                 let Some((answer, later)) = self.judge(&copy)? else { continue };
-                if let Some(found) = located(&answer, &copy, &later)
+                if let Some(found) = located(&answer, copy.photo, &later)
                     && !self.is_known(&copy, &found)?
                 {
                     tally.found += 1;
@@ -222,35 +231,33 @@ impl<'a> Searcher<'a> {
     /// Judges a possible copy; `None` if nothing is found in it, or its check was deleted.
     fn judge(&self, copy: &PossibleCopy) -> Result<Option<(CheckAnswer, PhotoAnswer)>, LookbackError> {
         let Some(saved) = self.screener.gallery.check(&copy.check_id)? else { return Ok(None) };
-        let answer: CheckAnswer = match serde_json::from_str(&saved.answer) {
-            Ok(answer) => answer,
-            Err(error) => {
-                // One answer must not keep all other photos from being searched.
-                tracing::error!(check = copy.check_id, %error, "a stored answer cannot be read: a lookback leaves it out");
-                return Ok(None);
-            }
-        };
+        let Some(answer) = read(&copy.check_id, &saved.answer) else { return Ok(None) };
         let later = self.screener.recall(&answer, copy.photo as usize, &copy.trace, &copy.recalled)?;
         Ok(later.map(|later| (answer, later)))
     }
 
     /// Judges a possible copy and stores what is found; `None` if that is nothing new.
     fn settle(&self, copy: &PossibleCopy) -> Result<Option<Located>, LookbackError> {
-        let gallery = &self.screener.gallery;
         let Some((answer, later)) = self.judge(copy)? else { return Ok(None) };
+        self.store(&answer, copy.photo as usize, &later)
+    }
+
+    /// Stores what was found in a photo of a check; `None` if it is nothing new.
+    fn store(&self, answer: &CheckAnswer, index: usize, later: &PhotoAnswer) -> Result<Option<Located>, LookbackError> {
+        let gallery = &self.screener.gallery;
         let Some(near) = later.lead() else { return Ok(None) };
         let Some(reference) = gallery.find(&near.reference_id)? else { return Ok(None) };
-        let text = serde_json::to_string(&later)?;
+        let text = serde_json::to_string(later)?;
         let finding = NewFinding {
-            check_id: &copy.check_id,
-            photo: copy.photo,
+            check_id: &answer.id,
+            photo: u32::try_from(index).unwrap_or(u32::MAX),
             key: reference.key,
             answer: &text,
             action: later.action.as_str(),
             case: NewCase {
                 verdict: later.verdict.as_str(),
                 lead: Some((&near.brand, near.polarity, &near.reference_id, near.probability.map_or(0.5, f64::from))),
-                photo: Some(copy.sha256),
+                photo: Some(later.sha256),
                 precedent: None,
             },
         };
@@ -258,19 +265,31 @@ impl<'a> Searcher<'a> {
             FoundLater::Known | FoundLater::Gone => Ok(None),
             FoundLater::Opened | FoundLater::Added => {
                 telemetry::found_later();
-                Ok(located(&answer, copy, &later))
+                Ok(located(answer, finding.photo, later))
             }
         }
     }
 }
 
-fn located(answer: &CheckAnswer, copy: &PossibleCopy, later: &PhotoAnswer) -> Option<Located> {
+/// The stored answer of a check; `None` if it cannot be read.
+fn read(check: &str, answer: &str) -> Option<CheckAnswer> {
+    match serde_json::from_str(answer) {
+        Ok(answer) => Some(answer),
+        Err(error) => {
+            // One answer must not keep all other photos from being searched.
+            tracing::error!(check, %error, "a stored answer cannot be read: a lookback leaves it out");
+            None
+        }
+    }
+}
+
+fn located(answer: &CheckAnswer, photo: u32, later: &PhotoAnswer) -> Option<Located> {
     let near = later.lead()?;
     Some(Located {
-        check_id: copy.check_id.clone(),
+        check_id: answer.id.clone(),
         listing_id: answer.listing.listing_id.clone(),
         seller_id: answer.listing.seller_id.clone(),
-        photo: copy.photo,
+        photo,
         reference_id: near.reference_id.clone(),
         probability: near.probability.unwrap_or_default(),
         verified: later.looked_back.as_ref().is_some_and(|looked| looked.seen_in == SeenIn::Photo),

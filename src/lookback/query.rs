@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{LookbackError, MOST_CANDIDATES, PossibleCopy};
@@ -9,6 +10,7 @@ use crate::gallery::MemorySegment;
 use crate::index::KeypointIndex;
 use crate::memory::Remembered;
 use crate::photo::{Doubt, Sha256};
+use crate::scoring::Scoring;
 use crate::screening::{Recalled, Screener, Trace};
 
 /// A remembered photo is considered from this similarity on ...
@@ -27,6 +29,8 @@ pub(super) struct Query {
     embeddings: Vec<Option<RoundedEmbedding>>,
     /// That model.
     model: String,
+    /// Its artefact; `None` if this touchstone no longer has the model, so that its similarities cannot be judged.
+    scoring: Option<Arc<Scoring>>,
     /// The references' keypoints: each under all words that a photo's keypoint would be looked up by.
     words: KeypointIndex,
 }
@@ -44,7 +48,7 @@ impl Query {
         }
         let revisions = screener.gallery.reference_revisions(keys)?;
         let counts = references.iter().map(|_| AtomicUsize::new(0)).collect();
-        Ok(Self { references, revisions, counts, embeddings: Vec::new(), model: String::new(), words })
+        Ok(Self { references, revisions, counts, embeddings: Vec::new(), model: String::new(), scoring: None, words })
     }
 
     /// Reads the references' embeddings by the model that embedded a segment's photos.
@@ -53,10 +57,12 @@ impl Query {
         if self.model == segment.model {
             return Ok(());
         }
+        self.scoring = screener.scorings.of(&segment.model);
+        let known = self.scoring.is_some();
         let rounded = |reference: &Reference| -> Result<Option<RoundedEmbedding>, LookbackError> {
             let bytes = screener.gallery.vector(reference.photo.sha256, &segment.model)?;
             let embedding = bytes.and_then(|bytes| Embedding::from_bytes(&bytes, bytes.len() / 4).ok());
-            Ok(embedding.filter(|_| is_searched(reference)).map(|embedding| RoundedEmbedding::of(&embedding)))
+            Ok(embedding.filter(|_| known && is_searched(reference)).map(|embedding| RoundedEmbedding::of(&embedding)))
         };
         self.embeddings = self.references.iter().map(rounded).collect::<Result<_, _>>()?;
         self.model.clone_from(&segment.model);
@@ -71,7 +77,7 @@ impl Query {
         let votes = if probes.is_empty() { Vec::new() } else { self.words.search(&probes, VOTED, usize::MAX, None) };
         let votes_for = |key| votes.iter().find(|vote| vote.keys.contains(&key)).map_or(0.0, |vote| vote.votes);
         let sha256 = Sha256(photo.sha256);
-        let recalled: Vec<(Recalled, &AtomicUsize)> = self
+        let mut recalled: Vec<(Recalled, &AtomicUsize)> = self
             .references
             .iter()
             .zip(&self.embeddings)
@@ -82,7 +88,7 @@ impl Query {
                 let same_file = reference.photo.sha256 == sha256;
                 let considered = same_file || similarity >= SIMILAR || votes > 0.0;
                 let revision = self.revisions.get(&reference.key).copied().unwrap_or(u64::MAX);
-                let recalled = Recalled { key: reference.key, similarity, votes, same_file, revision };
+                let recalled = Recalled { key: reference.key, similarity, level: 0.0, votes, same_file, revision };
                 considered.then_some((recalled, count))
             })
             .collect();
@@ -90,15 +96,17 @@ impl Query {
             return None;
         }
         let trace = Trace { embedding: embedding.restored().ok()?, words };
-        let level = screener.scoring.level(&trace.embedding);
+        let level = self.scoring.as_ref().map_or(0.0, |scoring| scoring.level(&trace.embedding));
+        for (one, _) in recalled.iter_mut().filter(|(one, _)| one.similarity != 0.0) {
+            one.level = level;
+        }
         let recalled = recalled.into_iter().filter(|(one, count)| {
-            screener.is_worth_recalling(sha256, one, level) && count.fetch_add(1, Ordering::AcqRel) < MOST_CANDIDATES
+            screener.is_worth_recalling(sha256, one) && count.fetch_add(1, Ordering::AcqRel) < MOST_CANDIDATES
         });
         let recalled: Vec<Recalled> = recalled.map(|(one, _)| one).collect();
         (!recalled.is_empty()).then(|| PossibleCopy {
             check_id: photo.check_id.to_owned(),
             photo: photo.photo,
-            sha256,
             trace,
             recalled,
         })

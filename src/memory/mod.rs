@@ -51,6 +51,12 @@ impl Default for MemoryOptions {
 }
 
 impl MemoryOptions {
+    /// The time of the oldest photos that are remembered, in seconds since 1970.
+    #[must_use]
+    pub fn since(self, now: Timestamp) -> i64 {
+        if self.days == 0 { 0 } else { (now - SignedDuration::from_hours(24 * i64::from(self.days))).as_second() }
+    }
+
     /// The days that photos are remembered, given the retention of checks; 0 without end.
     #[must_use]
     pub fn days_within(self, checks_days: u32) -> u32 {
@@ -121,12 +127,8 @@ impl Memory {
         if self.gallery.remembered(1)?.is_empty() {
             return Ok(0);
         }
-        let file = self.lock_file("LOCK")?;
-        match file.try_lock() {
-            Ok(()) => self.move_rows(),
-            Err(TryLockError::WouldBlock) => Ok(0),
-            Err(TryLockError::Error(source)) => Err(MemoryError::File { path: self.folder.clone(), source }),
-        }
+        let Some(_alone) = self.try_locked("LOCK")? else { return Ok(0) };
+        self.move_rows()
     }
 
     /// The caller has the lock.
@@ -291,6 +293,14 @@ impl Memory {
         self.locked("SEARCH")
     }
 
+    /// Locks judging photos again after a change of the model; `None` if somebody else does it.
+    ///
+    /// # Errors
+    /// When the memory's folder cannot be written.
+    pub fn try_lock_again(&self) -> Result<Option<File>, MemoryError> {
+        self.try_locked("AGAIN")
+    }
+
     /// Only one process or thread appends or rewrites at a time.
     fn lock(&self) -> Result<File, MemoryError> {
         self.locked("LOCK")
@@ -300,6 +310,15 @@ impl Memory {
         let file = self.lock_file(name)?;
         file.lock().map_err(|source| MemoryError::File { path: self.folder.clone(), source })?;
         Ok(file)
+    }
+
+    fn try_locked(&self, name: &str) -> Result<Option<File>, MemoryError> {
+        let file = self.lock_file(name)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(MemoryError::File { path: self.folder.clone(), source }),
+        }
     }
 
     fn lock_file(&self, name: &str) -> Result<File, MemoryError> {

@@ -6,6 +6,7 @@
 mod background;
 mod interval;
 mod logistic;
+mod models;
 mod standing;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::photo::Sha256;
 pub use background::Background;
 pub use interval::clopper_pearson;
 pub use logistic::{Logistic, Observation, log_odds, shift, sigmoid};
+pub use models::Scorings;
 pub use standing::{CONFIDENCE, REQUIRED_PRECISION, STEPS, Standing, Step, precision_bound};
 
 /// Version of the artefact's format that this program reads and writes.

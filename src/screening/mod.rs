@@ -26,7 +26,7 @@ use crate::hygiene::GenericBank;
 use crate::library::{Filter, Library};
 use crate::memory::{MemoryOptions, Remembered};
 use crate::photo::{PhotoError, Sha256};
-use crate::scoring::Scoring;
+use crate::scoring::{Scoring, Scorings};
 use crate::telemetry;
 use crate::verdict::{Judgement, Reason, undecidable, worst};
 
@@ -39,7 +39,7 @@ pub use clock::Clock;
 pub use look::{Examination, Held, Inside, Trace};
 use one_photo::{Decisive, Started};
 pub use outcomes::{Finding, OutcomeError};
-pub use recall::Recalled;
+pub use recall::{JudgedAgain, Recalled};
 
 /// Longer side, in pixels, of the copy of a photo stored while its embedding is computed.
 const KEPT_SIDE: u32 = 1600;
@@ -106,11 +106,23 @@ pub trait Pace {
     fn end(&self);
 }
 
+/// Does not wait: for commands, which have the lowest priority as a whole.
+#[derive(Debug, Clone, Copy)]
+pub struct AtOnce;
+
+impl Pace for AtOnce {
+    fn begin(&self) {}
+
+    fn end(&self) {}
+}
+
 /// Calls [`Pace::end`] when dropped.
-struct Begun<'a>(&'a dyn Pace);
+pub struct Begun<'a>(&'a dyn Pace);
 
 impl<'a> Begun<'a> {
-    fn by(pace: &'a dyn Pace) -> Self {
+    /// Waits until the next photo may start.
+    #[must_use]
+    pub fn by(pace: &'a dyn Pace) -> Self {
         pace.begin();
         Self(pace)
     }
@@ -154,6 +166,8 @@ pub struct Screener {
     pub embedder: Arc<Embedder>,
     /// Computes the probability of a copy.
     pub scoring: Arc<Scoring>,
+    /// As `scoring`, for photos that another model embedded.
+    pub scorings: Arc<Scorings>,
     /// Turns descriptors into visual words.
     pub vocabulary: Arc<Vocabulary>,
     /// Decodes photos under limits, in separate processes unless the settings say otherwise.

@@ -1,12 +1,12 @@
 //! Judges photos of earlier checks again, with references that are newer than the check: from their bytes where they are
-//! stored, otherwise from what is remembered of them.
+//! stored, otherwise from what is remembered of them. Stored photos can be judged again by another model, too.
 
 use jiff::Timestamp;
 
 use super::brands::Brands;
 use super::look::{Examination, Held, Trace, seen};
 use super::{CheckAnswer, LookedBack, PhotoAnswer, ReasonText, ScreenError, Screener, SeenIn, Upload};
-use crate::domain::{Action, Decision, Kind, Reference};
+use crate::domain::{Action, Decision, Kind, Polarity, Reference};
 use crate::gallery::Pair;
 use crate::library::Found;
 use crate::photo::Sha256;
@@ -19,6 +19,9 @@ pub struct Recalled {
     pub key: u64,
     /// Cosine of both embeddings; 0 where they are of different models.
     pub similarity: f32,
+    /// How similar the photo is to photos in general, under the same model ([`Scoring::level`]); 0 where the similarity is
+    /// not known.
+    pub level: f32,
     /// Votes of the remembered keypoints.
     pub votes: f32,
     /// Whether the photo is the reference's file.
@@ -41,22 +44,34 @@ const WORTH_VERIFYING: f64 = -4.0;
 /// The quality assumed for a photo that is not stored.
 const UNKNOWN_QUALITY: u8 = 100;
 
-impl Screener {
-    /// Log-odds that a remembered photo is a copy of a reference. `level`: how similar the photo is to photos in general.
+/// What another model says about a stored photo of an earlier check.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JudgedAgain {
+    /// The photo is not stored any more.
+    NotStored,
+    /// It shows no fake but the one that the check found.
+    NothingNew,
+    /// The answer, with a fake that the check did not find.
+    Found(Box<PhotoAnswer>),
+}
+
+impl Recalled {
+    /// Log-odds that the photo is a copy of the reference.
     #[must_use]
-    pub fn recalled_log_odds(&self, recalled: &Recalled, level: f32) -> f64 {
-        if recalled.same_file {
+    pub fn log_odds(&self) -> f64 {
+        if self.same_file {
             return SAME_FILE;
         }
-        let normalised = f64::from(recalled.similarity - level);
-        BIAS + SIMILARITY * normalised + VOTES * f64::from(recalled.votes).ln_1p()
+        let normalised = f64::from(self.similarity - self.level);
+        BIAS + SIMILARITY * normalised + VOTES * f64::from(self.votes).ln_1p()
     }
+}
 
-    /// Whether a remembered photo is worth judging: more leniently where its bytes are stored. `level`: as in
-    /// [`Screener::recalled_log_odds`].
+impl Screener {
+    /// Whether a remembered photo is worth judging: more leniently where its bytes are stored.
     #[must_use]
-    pub fn is_worth_recalling(&self, photo: Sha256, recalled: &Recalled, level: f32) -> bool {
-        let log_odds = self.recalled_log_odds(recalled, level);
+    pub fn is_worth_recalling(&self, photo: Sha256, recalled: &Recalled) -> bool {
+        let log_odds = recalled.log_odds();
         log_odds >= WORTH_JUDGING || (log_odds >= WORTH_VERIFYING && self.gallery.has_upload(photo))
     }
 
@@ -100,6 +115,27 @@ impl Screener {
         Ok(found.then(|| self.noted(after, seen_in)))
     }
 
+    /// Judges a stored photo of an earlier check under the model that serves now.
+    ///
+    /// # Errors
+    /// When the gallery cannot be read, or the model fails.
+    pub fn judge_again(&self, answer: &CheckAnswer, index: usize) -> Result<JudgedAgain, ScreenError> {
+        let Some(before) = answer.photos.get(index) else { return Ok(JudgedAgain::NotStored) };
+        let Ok(bytes) = self.gallery.upload(before.sha256) else { return Ok(JudgedAgain::NotStored) };
+        let after = match self.screened_again(answer, index, bytes) {
+            Ok(after) => after,
+            // It can no longer be decoded under today's limits.
+            Err(ScreenError::Photo { .. }) => return Ok(JudgedAgain::NothingNew),
+            Err(other) => return Err(other),
+        };
+        let fake = |answer: &PhotoAnswer| {
+            let lead = answer.lead().filter(|near| near.kind == Kind::Photo && near.polarity == Polarity::Fake);
+            lead.filter(|_| answer.action != Action::Allow).map(|near| near.reference_id.clone())
+        };
+        let found = fake(&after).is_some_and(|lead| fake(before).as_ref() != Some(&lead));
+        Ok(if found { JudgedAgain::Found(Box::new(self.noted(after, SeenIn::Photo))) } else { JudgedAgain::NothingNew })
+    }
+
     fn screened_again(&self, answer: &CheckAnswer, index: usize, bytes: Vec<u8>) -> Result<PhotoAnswer, ScreenError> {
         let upload = Upload::sent(None, bytes.into());
         let started = self.start(index, &upload, true)?;
@@ -113,13 +149,12 @@ impl Screener {
         trace: &Trace,
         wanted: &[(&Recalled, &Reference)],
     ) -> Result<PhotoAnswer, ScreenError> {
-        let level = self.scoring.level(&trace.embedding);
         let held = wanted.iter().filter_map(|(recalled, _)| {
             let found =
                 Found { key: recalled.key, similarity: recalled.similarity, entry: self.library.entry(recalled.key)? };
-            let sighting = seen(recalled.similarity, level);
+            let sighting = seen(recalled.similarity, recalled.level);
             let polarity = found.polarity();
-            let evidence = self.scoring.evidence_of(self.recalled_log_odds(recalled, level), polarity);
+            let evidence = self.scoring.evidence_of(recalled.log_odds(), polarity);
             let held = Held { evidence, same_file: recalled.same_file, ..self.hold(found, sighting, None) };
             Some(Held { votes: recalled.votes, ..held })
         });

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use touchstone::config::Config;
+use touchstone::embed::ModelManifest;
 use touchstone::gallery::{Gallery, Vault};
 use touchstone::memory::Memory;
 
@@ -13,7 +15,7 @@ use crate::cli::{stderr, stdout, touchstone};
 use crate::support::moderator::Moderator;
 use crate::support::pictures::jpeg;
 use crate::support::service::serve;
-use crate::support::{TestApp, files, real_photo, times, wait_for};
+use crate::support::{TestApp, files, real_photo, root, times, wait_for};
 
 /// A real photo as a seller sends it: cut a little, smaller, and compressed again.
 fn copied(number: usize) -> Vec<u8> {
@@ -58,6 +60,9 @@ fn a_fake_that_is_added_later_is_found_in_a_listing_that_was_let_through() {
     let found = case(&app, &check).unwrap();
     assert_eq!((&found["verdict"], &found["status"]), (&json!("known_fake_likely"), &json!("open")), "{found}");
     assert_eq!((&found["reference"], &found["listing_id"]), (&json!(reference), &json!("l-1")));
+    let listed = robin.page("/console/lookbacks");
+    assert!(listed.contains(&format!("/console/references/{reference}")), "{listed}");
+    assert!(listed.contains("sscd-distilled@"), "the model that serves is listed, too");
     assert!(case(&app, &other).is_none(), "another photo is no copy");
     assert_eq!(app.get_json(&format!("/v1/checks/{check}")), answer, "the answer to the check stays as it was given");
 
@@ -307,4 +312,102 @@ fn a_brand_that_adds_many_fakes_does_not_keep_another_waiting() {
     }
     let due = app.gallery.due_lookback(3, later + SignedDuration::from_mins(1)).unwrap().unwrap();
     assert_eq!(due.keys, [keys[0], keys[4], keys[1]]);
+}
+
+/// A check that found nothing, then another model: what the check missed becomes a case, once.
+#[test]
+fn after_a_change_of_the_model_stored_photos_are_judged_again() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let keep = |config: &mut Config| config.checks.keep_allowed_every = 1;
+    let app = TestApp::over(Arc::clone(&folder), "sscd-distilled", keep);
+    app.add_fake(&real_photo(0));
+    let before = app.check(&[&copied(0)], &[("listing_id", "l-1")]);
+    assert_eq!(before["verdict"], "known_fake_match", "{before}");
+    // With this policy, the check finds nothing, as with a model that misses the copy.
+    let policy = |thresholds: Value| {
+        let body = json!({ "thresholds": thresholds });
+        assert_eq!(app.request("PUT", "/v1/brands/acme/policy").json(&body).send().unwrap().status(), 200);
+    };
+    policy(json!({ "fake_match": 1.0, "fake_likely": 1.0 }));
+    let photo = image::load_from_memory(&copied(0)).unwrap().to_rgb8();
+    let missed = app.check(&[&jpeg(&photo, 60)], &[("listing_id", "l-2")]);
+    assert_eq!(missed["action"], "allow", "{missed}");
+    let unrelated = allowed(&app, 2, "l-3", "s-3");
+    policy(json!({}));
+    searched(&app);
+    let missed = missed["id"].as_str().unwrap();
+    assert!(case(&app, missed).is_none());
+    drop(app);
+
+    // The service notes the change itself; this note is older, so that the search is due at once.
+    let manifest = ModelManifest::load(&root().join("models"), "efficientnet-lite0").unwrap();
+    let gallery = Gallery::open(&folder.path().join("data")).unwrap();
+    let earlier = Timestamp::now() - SignedDuration::from_mins(5);
+    assert!(!gallery.follow_model(&manifest.id(), 0, earlier).unwrap());
+    drop(gallery);
+    let app = TestApp::over(folder, "efficientnet-lite0", keep);
+    wait_for("the end of the search", || app.gallery.model_lookbacks(1).unwrap()[0].done_at.is_some());
+    let done = app.gallery.model_lookbacks(1).unwrap().remove(0);
+    assert_eq!((done.model, done.photos, done.found), (manifest.id(), 3, 1));
+    let found = case(&app, missed).unwrap();
+    assert_eq!((&found["verdict"], &found["listing_id"]), (&json!("known_fake_match"), &json!("l-2")), "{found}");
+    assert!(case(&app, &unrelated).is_none());
+    let of_lookbacks = app.log().into_iter().filter(|entry| entry.action == "found-by-lookback").count();
+    assert_eq!(of_lookbacks, 1, "the case that the first check opened is left alone");
+}
+
+/// The similarity of two embeddings says something only beside the background of the model that made them.
+#[test]
+fn photos_that_a_former_model_embedded_are_found_by_that_models_embeddings() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let without_keypoints = |config: &mut Config| config.memory.keypoints = 0;
+    let app = TestApp::over(Arc::clone(&folder), "efficientnet-lite0", without_keypoints);
+    let reference = app.add_fake(&real_photo(0));
+    let state = |app: &TestApp, state: &str| {
+        let path = format!("/v1/brands/acme/references/{reference}");
+        assert_eq!(app.request("PATCH", &path).json(&json!({ "state": state })).send().unwrap().status(), 200);
+    };
+    state(&app, "disabled");
+    let check = allowed(&app, 0, "l-1", "s-1");
+    let other = allowed(&app, 2, "l-2", "s-2");
+    Memory::of(&app.gallery).flush().unwrap();
+    drop(app);
+    let app = TestApp::over(folder, "sscd-distilled", without_keypoints);
+    state(&app, "active");
+    wait_for("the case", || case(&app, &check).is_some());
+    searched(&app);
+    assert!(case(&app, &other).is_none());
+}
+
+#[test]
+fn a_search_after_a_change_of_the_model_resumes_and_ends_when_another_model_serves() {
+    let app = TestApp::with("sscd-distilled", |config| {
+        config.checks.keep_allowed_every = 1;
+        // The service itself must not note its model.
+        config.memory.keep = false;
+    });
+    let checks: Vec<String> = (0..3).map(|number| allowed(&app, number, "l", "s")).collect();
+    let gallery = &app.gallery;
+    let start = Timestamp::now();
+    let later = start + SignedDuration::from_mins(3);
+    assert!(!gallery.follow_model("a@1", 0, start).unwrap(), "checks under the former model may still be running");
+    assert_eq!(gallery.due_model_lookback("a@1", start).unwrap(), None);
+    assert!(gallery.follow_model("a@1", 0, later).unwrap());
+    assert_eq!(gallery.due_model_lookback("b@1", later).unwrap(), None, "not the model that serves");
+
+    let ids = |most: usize| {
+        let work = gallery.due_model_lookback("a@1", later).unwrap().unwrap();
+        let found = gallery.kept_checks(&work, most).unwrap();
+        (work, found.into_iter().map(|check| check.id).collect::<Vec<_>>())
+    };
+    let (work, first) = ids(2);
+    assert_eq!(first, [checks[2].clone(), checks[1].clone()], "the newest first");
+    gallery.note_judged_again(&work, &first[1], 2, 1).unwrap();
+    assert_eq!(ids(2).1, [checks[0].clone()], "the search resumes");
+
+    assert!(!gallery.follow_model("b@1", 0, later).unwrap());
+    assert_eq!(gallery.due_model_lookback("a@1", later).unwrap(), None);
+    let listed = gallery.model_lookbacks(10).unwrap();
+    let seen: Vec<_> = listed.iter().map(|one| (one.model.as_str(), one.photos, one.done_at.is_some())).collect();
+    assert_eq!(seen, [("b@1", 0, false), ("a@1", 2, true)]);
 }

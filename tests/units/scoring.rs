@@ -7,8 +7,8 @@ use touchstone::domain::{Outcome, Polarity};
 use touchstone::embed::{Embedding, ModelManifest};
 use touchstone::photo::Sha256;
 use touchstone::scoring::{
-    Background, Logistic, Observation, REQUIRED_PRECISION, Scoring, Sighting, Standing, log_odds, precision_bound,
-    shift, sigmoid,
+    Background, Logistic, Observation, REQUIRED_PRECISION, Scoring, Scorings, Sighting, Standing, log_odds,
+    precision_bound, shift, sigmoid,
 };
 
 use crate::support::{ENOUGH, MODELS, root, scoring};
@@ -207,5 +207,17 @@ proptest! {
     #[test]
     fn log_odds_and_probability_are_each_others_inverse(p in 0.0001_f64..0.9999) {
         prop_assert!((sigmoid(log_odds(p)) - p).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn each_models_embeddings_are_judged_by_its_own_artefact() {
+    let scorings = Scorings::new(&root().join("models"), &scoring("sscd-distilled"));
+    for model in MODELS {
+        let id = ModelManifest::load(&root().join("models"), model).unwrap().id();
+        assert_eq!(scorings.of(&id).unwrap().model, id);
+    }
+    for unknown in ["sscd-distilled@000000000000", "gone@1", ""] {
+        assert!(scorings.of(unknown).is_none(), "{unknown}");
     }
 }

@@ -5,6 +5,7 @@ mod auth;
 mod cases;
 mod events;
 mod flash;
+mod lookbacks;
 mod lookup;
 mod notices;
 mod pictures;
@@ -54,6 +55,7 @@ pub(super) fn routes(app: Arc<App>) -> Router<Arc<App>> {
         .route("/console/closures/{id}/decide", post(sellers::decide))
         .route("/console/references/{id}", get(lookup::reference))
         .route("/console/references/{id}/quarantine", post(cases::quarantine))
+        .route("/console/lookbacks", get(lookbacks::lookbacks))
         .route("/console/overview", get(views::overview))
         .route("/console/events", get(events::events))
         .route("/console/webhooks/{id}/deliveries/{delivery}/resend", post(events::resend))

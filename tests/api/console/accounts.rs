@@ -3,12 +3,13 @@ use touchstone::domain::Role;
 use crate::support::moderator::{Moderator, client, login};
 use crate::support::{PASSWORD, TestApp};
 
-const READ: [&str; 12] = [
+const READ: [&str; 13] = [
     "/console",
     "/console/queue",
     "/console/lookup",
     "/console/overview",
     "/console/events",
+    "/console/lookbacks",
     "/console/audit",
     "/console/cases/chk_1",
     "/console/cases/chk_1/near",
