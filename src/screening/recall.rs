@@ -19,7 +19,7 @@ pub struct Recalled {
     pub key: u64,
     /// Cosine of both embeddings; 0 where they are of different models.
     pub similarity: f32,
-    /// How similar the photo is to photos in general, under the same model ([`Scoring::level`]); 0 where the similarity is
+    /// How similar the photo is to photos in general, under the same model ([`crate::scoring::Scoring::level`]); 0 where the similarity is
     /// not known.
     pub level: f32,
     /// Votes of the remembered keypoints.
