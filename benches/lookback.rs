@@ -206,6 +206,7 @@ fn fill(data: &Path, photos: &[PathBuf], count: usize) {
             hits: &[],
             case: None,
             remembered: &remembered,
+            signals: &[],
         };
         screener.gallery.save_check(&check, &FloodLimits::default()).unwrap();
         memory.flush().unwrap();

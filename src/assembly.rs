@@ -142,6 +142,7 @@ impl Parts {
             checks: config.checks.clone(),
             memory: config.memory,
             generic: bank,
+            alliance: config.alliance.clone(),
             clock: Clock::default(),
         };
         Ok(Self { screener })

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::decoder::DecoderOptions;
-use crate::domain::TakedownOptions;
+use crate::domain::{AllianceOptions, TakedownOptions};
 use crate::embed::EmbedOptions;
 use crate::fetch::FetchOptions;
 use crate::gallery::Retention;
@@ -61,6 +61,8 @@ pub struct Config {
     pub retention: Retention,
     /// Deadlines of takedown requests, and the figures for the fast lane.
     pub takedown: TakedownOptions,
+    /// Whose signals are pulled, and what they may decide.
+    pub alliance: AllianceOptions,
     /// Settings of the moderators' console.
     pub console: ConsoleOptions,
     /// Settings of the log.
@@ -89,6 +91,7 @@ impl Default for Config {
             webhooks: WebhookOptions::default(),
             retention: Retention::default(),
             takedown: TakedownOptions::default(),
+            alliance: AllianceOptions::default(),
             console: ConsoleOptions::default(),
             log: Log::default(),
         }
@@ -265,12 +268,18 @@ impl Config {
             ("takedown.strikes.days", self.takedown.strikes.days as usize, 1..=36_500),
             ("takedown.strikes.closure", self.takedown.strikes.closure as usize, 0..=1_000_000),
             ("takedown.strikes.shared_most", self.takedown.strikes.shared_most as usize, 2..=1_000),
+            ("alliance.pull_s", usize::try_from(self.alliance.pull_s).unwrap_or(usize::MAX), 0..=604_800),
+            ("alliance.timeout_s", usize::try_from(self.alliance.timeout_s).unwrap_or(usize::MAX), 1..=3_600),
+            ("alliance.max_signals", usize::try_from(self.alliance.max_signals).unwrap_or(usize::MAX), 0..=10_000_000),
+            ("alliance.trust_from", self.alliance.trust_from as usize, 1..=1_000_000),
+            ("alliance.flood", self.alliance.flood as usize, 1..=1_000_000),
             ("checks.flood.listings", self.checks.flood.listings, 1..=100_000),
             ("checks.flood.unlike_bits", self.checks.flood.unlike_bits as usize, 1..=256),
         ];
         let shares = [
             ("takedown.fast_lane_success", self.takedown.fast_lane_success),
             ("takedown.fast_lane_counter", self.takedown.fast_lane_counter),
+            ("alliance.least_trust", self.alliance.least_trust),
         ];
         if let Some((name, got)) = shares.into_iter().find(|(_, got)| !(0.0..=1.0).contains(got)) {
             let reason = format!("{name} is {got}, expected 0 to 1");

@@ -37,6 +37,7 @@
 
 pub use vision::{align, embed, index, photo};
 
+pub mod alliance;
 pub mod assembly;
 pub mod backfill;
 pub mod background;
@@ -65,6 +66,7 @@ pub mod provision;
 pub mod reindex;
 pub mod scoring;
 pub mod screening;
+pub mod signals;
 pub mod telemetry;
 pub mod verdict;
 pub mod webhooks;

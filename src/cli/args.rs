@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use super::alliance_args::AllianceArgs;
 use crate::domain::{BrandId, Polarity, Role, ScopeName, TextFault, check_name};
 use crate::evaluate::{Dataset, EvaluateError, Source, SplitBy};
 
@@ -80,6 +81,14 @@ pub enum Command {
     User(UserArgs),
     /// Create, list and revoke API keys
     Key(KeyArgs),
+    /// Share what is known about fakes with others, without pictures: make alliances, invite, join, pull
+    #[command(after_help = examples!(
+        "touchstone alliance create market-watch --as acme-market",
+        "touchstone alliance invite market-watch --name globex --url https://touchstone.acme.example > invitation.json",
+        "touchstone alliance join invitation.json --as globex --url https://touchstone.globex.example",
+        "touchstone alliance share market-watch --brand acme --polarity fake --delay-days 7"
+    ))]
+    Alliance(AllianceArgs),
     /// Verify an evidence bundle without the service
     VerifyEvidence(EvidenceArgs),
     /// Verify the audit log

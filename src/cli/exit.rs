@@ -3,6 +3,7 @@ use std::process::{ExitCode, Termination};
 
 use thiserror::Error;
 
+use crate::alliance::{AllianceError, ExchangeError};
 use crate::assembly::AssemblyError;
 use crate::backfill::BackfillError;
 use crate::backup::BackupError;
@@ -153,6 +154,12 @@ pub enum Failure {
     /// A key cannot be created.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// An alliance's command failed.
+    #[error(transparent)]
+    Alliance(#[from] AllianceError),
+    /// Nothing can be exchanged with a member.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
     /// A backup or a restore failed.
     #[error(transparent)]
     Backup(#[from] BackupError),
@@ -184,6 +191,15 @@ impl Failure {
         match self {
             Self::Config(_) | Self::Assembly(AssemblyError::PhotoKeys { .. }) => Exit::Config,
             Self::Declined(_)
+            | Self::Alliance(
+                AllianceError::UnknownAlliance(_)
+                | AllianceError::UnknownMember(_)
+                | AllianceError::Left(_)
+                | AllianceError::NotAllowed { .. }
+                | AllianceError::InvitationUsed
+                | AllianceError::Itself(_)
+                | AllianceError::TooMany { .. },
+            )
             | Self::Backfill(BackfillError::Busy(_))
             | Self::Backup(BackupError::Occupied(_))
             | Self::Reindex(
@@ -197,6 +213,7 @@ impl Failure {
             }
             Self::Key(KeyError::Invalid(_))
             | Self::Account(AccountError::Name(_) | AccountError::Password { .. })
+            | Self::Alliance(AllianceError::Invalid(_))
             | Self::Evaluate(EvaluateError::Usage(_)) => Exit::Usage,
             Self::Manifest(_)
             | Self::Provision(_)
@@ -215,6 +232,7 @@ impl Failure {
             | Self::Memory(_)
             | Self::Lookback(LookbackError::Memory(_) | LookbackError::Gallery(_) | LookbackError::Library(_))
             | Self::Damaged(_)
+            | Self::Alliance(AllianceError::Gallery(_) | AllianceError::Library(_))
             | Self::Backup(_)
             | Self::Account(AccountError::Gallery(_))
             | Self::Key(KeyError::Gallery(_))
@@ -230,6 +248,7 @@ impl Failure {
             | Self::Photo { .. }
             | Self::Photos(_)
             | Self::File { .. }
+            | Self::Alliance(AllianceError::Pack(_) | AllianceError::BeyondLog { .. })
             | Self::Evaluate(EvaluateError::Dataset(_) | EvaluateError::File { .. })
             | Self::Backfill(BackfillError::Source(_))
             | Self::Reindex(ReindexError::Source { .. }) => Exit::Photo,

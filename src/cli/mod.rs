@@ -1,5 +1,7 @@
 //! The commands. Only this module prints.
 
+mod alliance;
+mod alliance_args;
 mod args;
 mod backfill;
 mod backup;
@@ -93,6 +95,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Reindex(args) => reindex::reindex(&config, args),
         Command::Evaluate(args) => evaluate::evaluate(&config, args),
         Command::Key(args) => keys::key(&config, args),
+        Command::Alliance(args) => alliance::alliance(&config, args),
         Command::User(args) => users::user(&config, args),
         Command::VerifyEvidence(args) => evidence::verify_evidence(args),
         Command::Audit(args) => evidence::audit(&config, args),

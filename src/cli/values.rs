@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
-use crate::domain::{Role, ScopeName};
+use crate::domain::{MemberRole, Role, ScopeName};
 
 impl ValueEnum for ScopeName {
     fn value_variants<'a>() -> &'a [Self] {
@@ -16,6 +16,7 @@ impl ValueEnum for ScopeName {
             Self::Brand => "One brand: its own references, policy and certificate",
             Self::Moderator => "Read access to everything that moderators read",
             Self::Admin => "Everything, including keys",
+            Self::Alliance => "A member of an alliance; `touchstone alliance` makes these keys",
         };
         Some(PossibleValue::new(self.as_str()).help(help))
     }
@@ -30,6 +31,21 @@ impl ValueEnum for Role {
         let help = match self {
             Self::Moderator => "Decides cases, looks up, exports",
             Self::Admin => "Everything that a moderator may, and reads the whole audit log",
+        };
+        Some(PossibleValue::new(self.as_str()).help(help))
+    }
+}
+
+impl ValueEnum for MemberRole {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Self::Shares => "It gives signals, and gets none",
+            Self::Receives => "It gets signals, and gives none",
+            Self::Both => "It gives and gets signals",
         };
         Some(PossibleValue::new(self.as_str()).help(help))
     }

@@ -10,7 +10,7 @@ use crate::domain::{BrandId, CaseStatus, Decision, Kind, Mark, Polarity, Referen
 use crate::gallery::{AuditEntry, Case, Session};
 use crate::moderation::{CaseView, Near, PairView};
 use crate::page::visible;
-use crate::screening::{CheckAnswer, Overlay};
+use crate::screening::{CheckAnswer, Overlay, SharedMatch};
 
 /// Contents of a case's page.
 #[derive(Debug)]
@@ -57,6 +57,7 @@ pub fn case(show: &CasePage<'_>) -> Markup {
         }
         (super::notices::of_case(&show.view.notices))
         (earlier(show.view))
+        (signals(&show.view.pair))
         (more(show))
         section { h2 { "Log of this case" } (audit_rows(show.log)) }
         (versions(answer))
@@ -103,7 +104,7 @@ fn decide(show: &CasePage<'_>) -> Markup {
                     }
                     button.fake name="decision" value="fake" data-key="f" { "Counterfeit " kbd { "f" } }
                     button name="decision" value="authorised" data-key="a" { "Authorised " kbd { "a" } }
-                    @if pair.near.is_some() { button name="decision" value="no_match" data-key="n" { "Not a match " kbd { "n" } } }
+                    @if pair.near.is_some() || pair.photo.deciding_signal().is_some() { button name="decision" value="no_match" data-key="n" { "Not a match " kbd { "n" } } }
                 }
                 form method="post" action=(action("release")) { (hidden(show)) button.quiet data-key="r" title=(format!("You hold this case for {} more min", minutes_left(case))) { "Release " kbd { "r" } } }
             } @else {
@@ -181,8 +182,58 @@ fn compare(view: &CaseView) -> Markup {
                         @if let Some(product) = &near.product { ", " (visible(product)) }
                     }
                 }
+            } @else if let Some(signal) = photo.deciding_signal() {
+                (unseen(signal))
             } @else {
                 p.empty { @if near.is_some() { "The reference has been deleted." } @else { "No reference decided the verdict on this photo." } }
+            }
+        }
+    }
+}
+
+/// What stands for the picture of a signal, which only the member that vouches for it has.
+fn unseen(signal: &SharedMatch) -> Markup {
+    html! {
+        figure {
+            svg.unseen viewBox="0 0 4 3" role="img" aria-label="The picture is not here" {
+                rect x="0.05" y="0.05" width="3.9" height="2.9" vector-effect="non-scaling-stroke" {}
+            }
+            figcaption {
+                span class=(format!("tag {}", signal.polarity)) { (signal.polarity) } " signal for " (signal.brand) ". Only "
+                (visible(&signal.member)) " has the picture."
+            }
+        }
+    }
+}
+
+/// The signals of other members about a photo.
+fn signals(pair: &PairView) -> Markup {
+    let shared = &pair.photo.shared;
+    html! {
+        @if !shared.is_empty() {
+            section {
+                h2 { "What other members say" }
+                div.scroll tabindex="0" role="region" aria-label="What other members say" {
+                    table {
+                        thead { tr {
+                            th scope="col" { "Signal" } th scope="col" { "Member" } th scope="col" { "Alliance" } th scope="col" { "About" }
+                            th scope="col" { "Probability of a copy" } th scope="col" { "Similarity" } th scope="col" { "Votes of keypoints" }
+                            th scope="col" { "The member's signals here" }
+                        } }
+                        tbody { @for signal in shared { tr {
+                            th.path scope="row" { (signal.signal_id) @if signal.decides { " (decides)" } }
+                            td { (visible(&signal.member)) } td { (visible(&signal.alliance)) }
+                            td { (signal.polarity) " of " (signal.brand) }
+                            td { (percent(f64::from(signal.probability))) }
+                            td { @match signal.similarity { Some(similarity) => (format!("{similarity:.3}")), None => "another model" } }
+                            td { (format!("{:.1}", signal.votes)) }
+                            td {
+                                (signal.member_confirmed) " confirmed, " (signal.member_overturned) " overturned"
+                                @if signal.only_informs { "; they only inform" }
+                            }
+                        } } }
+                    }
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The moderators' pages as HTML that works without scripts; scripts add keys, paste, and filters without a reload.
 //! This module knows neither requests nor the database.
 
+mod alliances;
 mod cases;
 mod events;
 mod graph;
@@ -19,6 +20,7 @@ use maud::{DOCTYPE, Markup, html};
 use crate::domain::Role;
 use crate::gallery::Session;
 
+pub use alliances::{AllianceView, MemberView, alliances};
 pub use cases::{CasePage, case, near};
 pub use events::{EventsPage, events};
 pub use lookbacks::{LookbacksPage, lookbacks};
@@ -115,6 +117,7 @@ fn navigation(shell: Shell<'_>) -> Markup {
                 (link("sellers", "/console/sellers", "Sellers"))
                 (link("lookup", "/console/lookup", "Look-up"))
                 (link("lookbacks", "/console/lookbacks", "Lookbacks"))
+                (link("alliances", "/console/alliances", "Alliances"))
                 (link("overview", "/console/overview", "Overview"))
                 (link("events", "/console/events", "Events"))
                 @if session.role == Role::Admin { (link("audit", "/console/audit", "Audit log")) }

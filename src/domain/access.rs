@@ -20,6 +20,8 @@ pub enum Scope {
     Moderator,
     /// Everything, including keys.
     Admin,
+    /// A member of an alliance: exchanges signals, and nothing else.
+    Alliance,
 }
 
 /// The name of a scope.
@@ -36,11 +38,13 @@ pub enum ScopeName {
     Moderator,
     /// Everything, including keys
     Admin,
+    /// A member of an alliance; `touchstone alliance` makes these keys
+    Alliance,
 }
 
 impl ScopeName {
     /// All scopes, in the order of the help.
-    pub const ALL: [Self; 4] = [Self::Platform, Self::Brand, Self::Moderator, Self::Admin];
+    pub const ALL: [Self; 5] = [Self::Platform, Self::Brand, Self::Moderator, Self::Admin, Self::Alliance];
 }
 
 named!(ScopeName, "scope", not_scope);
@@ -56,6 +60,7 @@ impl Scope {
             (ScopeName::Brand, Some(brand)) => Ok(Self::Brand(brand)),
             (ScopeName::Moderator, None) => Ok(Self::Moderator),
             (ScopeName::Admin, None) => Ok(Self::Admin),
+            (ScopeName::Alliance, None) => Ok(Self::Alliance),
             (ScopeName::Brand, None) => Err(InvalidName("a key of scope brand needs the brand".to_owned())),
             (name, Some(brand)) => {
                 let name = name.as_str();
@@ -72,6 +77,7 @@ impl Scope {
             Self::Brand(_) => ScopeName::Brand,
             Self::Moderator => ScopeName::Moderator,
             Self::Admin => ScopeName::Admin,
+            Self::Alliance => ScopeName::Alliance,
         }
     }
 

@@ -18,6 +18,7 @@ macro_rules! named {
 }
 
 mod access;
+mod alliance;
 mod case;
 mod event;
 mod fast_lane;
@@ -29,6 +30,7 @@ mod seller;
 mod text;
 
 pub use access::{Role, Scope, ScopeName};
+pub use alliance::{AllianceOptions, Fared, MemberId, MemberRole, MemberState, SharingRule};
 pub use case::{CaseStatus, Decision, Outcome};
 pub use event::{DeliveryState, EventType};
 pub use fast_lane::{Lacking, Lane, STANDING_DAYS, TakedownOptions, TakedownRecord, standing_since};

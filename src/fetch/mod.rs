@@ -5,7 +5,7 @@ mod rules;
 
 pub use photos::{FetchFault, PhotoFetcher};
 pub use rules::{FetchOptions, HostRules};
-pub(crate) use rules::{NotAllowed, client};
+pub(crate) use rules::{NotAllowed, client, client_with};
 
 /// An error's text with those of its causes.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {

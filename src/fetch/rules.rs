@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Certificate;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::{Attempt, Policy};
 use serde::{Deserialize, Serialize};
@@ -128,8 +129,18 @@ fn fits(allowed: &str, host: &str) -> bool {
 
 /// A client that connects only to the named hosts, and to none of their private addresses, also after redirects.
 pub(crate) fn client(rules: &HostRules) -> reqwest::Result<reqwest::Client> {
+    client_with(rules, Vec::new())
+}
+
+/// As [`client`], accepting further certificates.
+pub(crate) fn client_with(rules: &HostRules, accepted: Vec<Certificate>) -> reqwest::Result<reqwest::Client> {
     let rules = rules.clone();
-    reqwest::Client::builder()
+    let builder = if accepted.is_empty() {
+        reqwest::Client::builder()
+    } else {
+        reqwest::Client::builder().tls_certs_merge(accepted)
+    };
+    builder
         // A proxy would look up addresses itself.
         .no_proxy()
         .dns_resolver(Arc::new(Public { section: rules.section, private: rules.private_addresses }))

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::NewCase;
+use super::alliances::note_signal_cases;
 use super::audit::log_quarantine;
 use super::cases::{CheckOfCase, insert_case};
 use super::memory::{NewRemembered, remember};
@@ -41,6 +42,8 @@ pub struct StoredCheck<'a> {
     pub case: Option<NewCase<'a>>,
     /// What is remembered of the photos.
     pub remembered: &'a NewRemembered,
+    /// The signals on which verdicts rest, with the photos' SHA-256.
+    pub signals: &'a [(u64, Sha256)],
 }
 
 /// An idempotency key that a caller chose. Keys of two callers never collide.
@@ -147,6 +150,7 @@ impl Gallery {
                 insert_case(transaction, &strikes, &of, case)?;
             }
             remember(transaction, check)?;
+            note_signal_cases(transaction, check.id, check.signals)?;
             note_photos(transaction, (check.seller_id, check.id), &check.remembered.photos, check.created_at)?;
             for hit in check.hits {
                 count_hit(transaction, hit, check.created_at, limits)?;

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_types, reason = "the one user of the database")]
 
 mod accounts;
+mod alliances;
 mod audit;
 mod cases;
 mod certificates;
@@ -40,6 +41,9 @@ mod words;
 mod writer;
 
 pub use accounts::{Account, Session};
+pub use alliances::{
+    Alliance, Joining, Member, SharedLine, SignalFeedback, SignalInfo, SignalRow, StoredSignal, Taken,
+};
 pub use audit::{AuditEntry, AuditProof};
 pub use cases::{Case, NewCase};
 pub use certificates::Certifier;

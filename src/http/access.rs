@@ -35,7 +35,7 @@ pub(super) enum Who {
     Only(&'static [ScopeName]),
 }
 
-use ScopeName::{Admin, Brand, Moderator, Platform};
+use ScopeName::{Admin, Alliance, Brand, Moderator, Platform};
 use Who::{Anybody, Only};
 
 /// Method, route, and who may call it.
@@ -74,6 +74,10 @@ pub(super) const ROUTES: &[(Method, &str, Who)] = &[
     (Method::GET, "/v1/sellers/{seller_id}/links", Only(&[Platform, Moderator, Admin])),
     (Method::GET, "/v1/closures", Only(&[Platform, Moderator, Admin])),
     (Method::GET, "/v1/closures/{id}", Only(&[Platform, Moderator, Admin])),
+    // The handlers find the member by its key, and compare the alliance.
+    (Method::POST, "/v1/alliances/{alliance}/members", Only(&[Alliance])),
+    (Method::GET, "/v1/alliances/{alliance}/signals", Only(&[Alliance])),
+    (Method::POST, "/v1/alliances/{alliance}/acknowledgements", Only(&[Alliance])),
     // The answer names every brand.
     (Method::GET, "/v1/index", Only(&[Platform, Moderator, Admin])),
     (Method::GET, "/v1/keys", Only(&[Admin])),

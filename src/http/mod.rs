@@ -1,6 +1,7 @@
 //! The HTTP service: routes, problem+json errors, one module per resource.
 
 mod access;
+mod alliances;
 mod background;
 mod batches;
 mod cases;

@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    App, Problem, access, batches, cases, checks, console, drain, encoding, events, keys, lookbacks, lookups, notices,
-    observe, outcomes, policies, references, sellers, system, webhooks,
+    App, Problem, access, alliances, batches, cases, checks, console, drain, encoding, events, keys, lookbacks,
+    lookups, notices, observe, outcomes, policies, references, sellers, system, webhooks,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,6 +31,7 @@ Errors are RFC 9457 problem+json with a stable `code`."), tags(
     (name = "certificates", description = "The outcomes of checks, and what they prove"),
     (name = "notices", description = "Ask the marketplace to take listings down"),
     (name = "sellers", description = "Sellers' records and links, and proposals to close their accounts"),
+    (name = "alliances", description = "Members of alliances take signals, and acknowledge them"),
     (name = "events", description = "What happened, to read or to receive"),
     (name = "keys", description = "Make, list and revoke API keys"),
     (name = "system", description = "State of the service"),
@@ -50,6 +51,9 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(cases::appeal))
         .routes(routes!(events::list))
         .routes(routes!(lookbacks::list))
+        .routes(routes!(alliances::join))
+        .routes(routes!(alliances::signals))
+        .routes(routes!(alliances::acknowledge))
         .routes(routes!(notices::list))
         .routes(routes!(notices::get))
         .routes(routes!(notices::put))

@@ -13,8 +13,9 @@ use super::background::Background;
 use super::console::Refusal;
 use super::serving::Serving;
 use crate::assembly::Parts;
-use crate::background::deliver;
+use crate::background::{deliver, pull};
 use crate::config::{Config, ConsoleOptions, Server};
+use crate::domain::AllianceOptions;
 use crate::fetch::PhotoFetcher;
 use crate::moderation::{Desk, LoginGuard};
 use crate::screening::Screener;
@@ -44,6 +45,8 @@ pub struct App {
     fetching: Arc<Semaphore>,
     /// Sends events to webhooks.
     pub(super) webhooks: Arc<webhooks::Sender>,
+    /// Whose signals are pulled, and how often.
+    alliance: AllianceOptions,
     /// Permits for batches.
     batches: Arc<Semaphore>,
     pub(super) background: Arc<Background>,
@@ -73,6 +76,7 @@ impl App {
             admission: Arc::new(Semaphore::new(config.server.max_in_flight.max(1))),
             background,
             working,
+            alliance: config.alliance.clone(),
             batches: Arc::new(Semaphore::new(config.server.max_batches.max(1))),
             cores,
             stop: watch::Sender::new(false),
@@ -177,7 +181,10 @@ impl App {
         let pause = Duration::from_millis(self.server.refresh_ms.max(10));
         let delivering = deliver(Arc::clone(&self.parts().screener.gallery), Arc::clone(&self.webhooks), pause)
             .inspect_err(|error| tracing::error!(%error, "no thread can be started: events are not delivered"));
-        delivering.into_iter().chain([self.serving.follow(pause)]).collect()
+        let serving = Arc::clone(&self.serving);
+        let pulling = pull(move || serving.parts().screener.clone(), &self.alliance, pause)
+            .inspect_err(|error| tracing::error!(%error, "no thread can be started: signals are not pulled"));
+        delivering.into_iter().chain(pulling).chain([self.serving.follow(pause)]).collect()
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod catalog;
 mod keypoints;
+mod signals;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ use catalog::Catalog;
 pub use catalog::{Entry, Filter};
 use keypoints::Keypoints;
 pub use keypoints::{keypoint_file, prove_keypoints};
+pub use signals::SignalFound;
+use signals::Signals;
 
 /// Why the library cannot follow the gallery.
 #[derive(Debug, Error)]
@@ -70,6 +73,8 @@ pub struct Library {
     scoring: Arc<Scoring>,
     index: LiveIndex,
     keypoints: Keypoints,
+    signals: Signals,
+    vocabulary: Arc<Vocabulary>,
     catalog: RwLock<Catalog>,
     /// The gallery revision that catalogue and index have reached.
     applied: Mutex<u64>,
@@ -118,7 +123,8 @@ impl Library {
         };
         let built_at = base.revision();
         let base = Arc::new(base);
-        let keypoints = Keypoints::open(index_dir, &gallery, vocabulary, newest);
+        let signals = Signals::new(&origin.model, origin.dimension, &vocabulary);
+        let keypoints = Keypoints::open(index_dir, &gallery, Arc::clone(&vocabulary), newest);
         let library = Self {
             gallery,
             root: root.to_owned(),
@@ -127,6 +133,8 @@ impl Library {
             scoring,
             index: LiveIndex::new(Arc::clone(&base)),
             keypoints,
+            signals,
+            vocabulary,
             catalog: RwLock::default(),
             applied: Mutex::new(0),
             revision: AtomicU64::new(0),
@@ -231,6 +239,23 @@ impl Library {
             Some((Found { key, similarity, entry: catalog.entry(key)? }, votes))
         });
         found.collect()
+    }
+
+    /// Signals of other members that may be about a photo, in no order. `fingerprint` returns its fingerprint and quality.
+    #[must_use]
+    pub fn signals(
+        &self,
+        embedding: &Embedding,
+        probes: &[Vec<VisualWord>],
+        fingerprint: impl FnOnce() -> ([u8; 32], u8),
+    ) -> Vec<SignalFound> {
+        self.signals.search(embedding, probes, fingerprint)
+    }
+
+    /// Number of signals that take part in checks.
+    #[must_use]
+    pub fn signal_count(&self) -> usize {
+        self.signals.len()
     }
 
     /// Whether enough has changed since the last generation to build a new one.
@@ -358,6 +383,7 @@ impl Library {
             self.keypoints.follow()?;
             self.set_applied(&mut applied, news.revision);
         }
+        self.signals.follow(&self.gallery, &self.vocabulary, news.revision)?;
         Ok(())
     }
 

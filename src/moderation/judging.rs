@@ -86,11 +86,19 @@ impl Desk {
                 self.push_pairs(&mut pairs, answer, all, decision)?;
             }
             Decision::Authorised => {}
-            Decision::NoMatch => {
-                let denied = looked_at.ok_or_else(|| DeskError::NoSuchPair(answer.id.clone()))?;
-                self.push_pairs(&mut pairs, answer, [denied], decision)?;
-                closes = self.undecided(answer, &pairs)?.is_none();
-            }
+            Decision::NoMatch => match looked_at {
+                Some(denied) => {
+                    self.push_pairs(&mut pairs, answer, [denied], decision)?;
+                    closes = self.undecided(answer, &pairs)?.is_none();
+                }
+                // The verdict rests on a signal. The case's decision is the answer to it, so other photos come first.
+                None if photo.deciding_signal().is_some() => {
+                    if self.waits_beside(answer, photo.index)? {
+                        return Err(DeskError::OthersFirst(answer.id.clone()));
+                    }
+                }
+                None => return Err(DeskError::NoSuchPair(answer.id.clone())),
+            },
         }
         let seen = near.as_ref().map(|near| (photo.index as u64, near.reference_id.clone()));
         let outcomes = if closes { self.outcomes(worker, answer, looked_at, judgement)? } else { Vec::new() };
@@ -246,6 +254,18 @@ impl Desk {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a match of another photo of the case still waits for a decision.
+    fn waits_beside(&self, answer: &CheckAnswer, photo: usize) -> Result<bool, DeskError> {
+        for (other, near) in questions(answer).filter(|(other, _)| other.index != photo) {
+            let Some(near) = near else { continue };
+            let gone = self.parts.screener.gallery.find(&near.reference_id)?.is_none();
+            if !gone && !self.was_denied(answer, (other, near), &[])? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a moderator has decided in this case that the photo does not match the reference.

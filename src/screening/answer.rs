@@ -89,9 +89,47 @@ pub struct PhotoAnswer {
     /// References left out, because a person has already decided about them and this photo, or one that looks the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub settled: Vec<Settled>,
+    /// Signals of other members of an alliance that may be about this photo, highest probability first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<SharedMatch>,
     /// Present where a reference was found that is newer than the check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looked_back: Option<LookedBack>,
+}
+
+/// A signal of another member of an alliance: what the member says about a reference of its own, without the picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SharedMatch {
+    /// The signal's id.
+    #[schema(example = "sig_0f3a5c7e9b1d2f4a6c8e0b2d4f6a8c0e")]
+    pub signal_id: String,
+    /// The alliance's name.
+    pub alliance: String,
+    /// The name of the member that vouches for it.
+    pub member: String,
+    /// The brand that the member names.
+    pub brand: String,
+    /// Authentic or fake.
+    pub polarity: Polarity,
+    /// Probability that the photo is a copy of the member's reference, 0 to 1, from embedding, keypoints and fingerprint
+    /// alone.
+    pub probability: f32,
+    /// Cosine similarity of the embeddings in [-1, 1]; absent if the signal is of another model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<f32>,
+    /// Votes of the photo's keypoints; 0 where there are too few.
+    pub votes: f32,
+    /// Differing bits of the fingerprints, 0 to 32; absent if they were not compared or differ more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint_bits: Option<u32>,
+    /// Cases here that signals of this member led to and that were confirmed.
+    pub member_confirmed: u64,
+    /// Those that were overturned.
+    pub member_overturned: u64,
+    /// Whether signals of this member only inform, because too many were overturned.
+    pub only_informs: bool,
+    /// Whether the verdict on the photo rests on this signal.
+    pub decides: bool,
 }
 
 /// How a reference was found in a photo of an earlier check.
@@ -288,6 +326,7 @@ impl PhotoAnswer {
             fault: None,
             matches: Vec::new(),
             settled: Vec::new(),
+            shared: Vec::new(),
             looked_back: None,
         }
     }
@@ -308,6 +347,9 @@ impl PhotoAnswer {
     /// The match that decides the photo's verdict; `None` if no match does.
     #[must_use]
     pub fn lead(&self) -> Option<&Match> {
+        if self.deciding_signal().is_some() {
+            return None;
+        }
         let decides = |near: &&Match| match self.verdict {
             Verdict::KnownFakeMatch | Verdict::KnownFakeLikely => {
                 near.kind == Kind::Photo && near.polarity == Polarity::Fake
@@ -320,6 +362,12 @@ impl PhotoAnswer {
             _ => true,
         };
         self.matches.iter().find(decides)
+    }
+
+    /// The signal on which the verdict rests, if it rests on one.
+    #[must_use]
+    pub fn deciding_signal(&self) -> Option<&SharedMatch> {
+        self.shared.iter().find(|shared| shared.decides)
     }
 
     pub(super) fn decoded(self, (width, height): (u32, u32), quality: u8, frames: u32) -> Self {

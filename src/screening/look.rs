@@ -12,7 +12,7 @@ use crate::align::{
 use crate::domain::{BrandId, Kind, Polarity, Reference};
 use crate::embed::{EmbedError, Embedding};
 use crate::enrolment::features;
-use crate::library::{Filter, Found};
+use crate::library::{Filter, Found, SignalFound};
 use crate::photo::{Panel, Photo};
 use crate::scoring::Sighting;
 use crate::telemetry;
@@ -112,6 +112,8 @@ pub struct Trace {
 pub struct Examination {
     /// What to remember of the photo.
     pub trace: Trace,
+    /// Signals of other members that may be about the photo.
+    pub shared: Vec<SignalFound>,
     /// The candidates: those of the whole photo, most similar first, then those found only in photos inside it.
     pub held: Vec<Held>,
     /// Number of views embedded: the whole photo, and photos inside it.
@@ -147,7 +149,11 @@ impl Screener {
         let mut examination = self.first_look(embedding, level);
         let started = Instant::now();
         let mut keypoints = StrongestKeypoints::of(photo.rgb());
-        self.add_voted(&mut keypoints, (embedding, level), &mut examination);
+        let probes = self.add_voted(&mut keypoints, (embedding, level), &mut examination);
+        examination.shared = self.library.signals(embedding, &probes, || {
+            let fingerprint = photo.fingerprint();
+            (fingerprint.hash, fingerprint.quality)
+        });
         let places = self.worth_verifying(&examination.held);
         if !places.is_empty() {
             self.verify(&keypoints.into_features(), places, &mut examination)?;
@@ -229,16 +235,23 @@ impl Screener {
             self.hold(found, sighting, None)
         });
         let trace = Trace { embedding: embedding.clone(), words: Vec::new() };
-        Examination { trace, held: held.collect(), views: 1, looked: false, further: Duration::ZERO }
+        Examination {
+            trace,
+            shared: Vec::new(),
+            held: held.collect(),
+            views: 1,
+            looked: false,
+            further: Duration::ZERO,
+        }
     }
 
-    /// Adds the references that share visual words with the photo.
+    /// Adds the references that share visual words with the photo. Returns the words that its keypoints are looked up by.
     fn add_voted(
         &self,
         keypoints: &mut StrongestKeypoints,
         (embedding, level): (&Embedding, f32),
         examination: &mut Examination,
-    ) {
+    ) -> Vec<Vec<VisualWord>> {
         let probes = self.vocabulary.probes(keypoints);
         examination.trace.words = probes.iter().filter_map(|probes| probes.first().copied()).collect();
         for (found, votes) in self.library.sharing(&probes, embedding, LEAST_VOTES, MOST_VOTED) {
@@ -251,6 +264,7 @@ impl Screener {
                 }
             }
         }
+        probes
     }
 
     /// Indices of the candidates to verify: those with votes of keypoints, and the most similar ones without.
@@ -402,7 +416,7 @@ fn bound_by_looks(held: &mut [Held], polarity: Polarity) {
 impl Examination {
     /// The examination of a photo of which only the trace remains.
     pub(super) fn remembered(trace: Trace, held: Vec<Held>) -> Self {
-        Self { trace, held, views: 0, looked: false, further: Duration::ZERO }
+        Self { trace, shared: Vec::new(), held, views: 0, looked: false, further: Duration::ZERO }
     }
 
     /// Adds the candidates of the same photo on another ground.
@@ -410,6 +424,9 @@ impl Examination {
         for held in other.held {
             merge(&mut self.held, held);
         }
+        let is_new = |found: &SignalFound| self.shared.iter().all(|known| known.key != found.key);
+        let new: Vec<SignalFound> = other.shared.into_iter().filter(is_new).collect();
+        self.shared.extend(new);
         self.views += other.views;
         self.looked |= other.looked;
         self.further += other.further;

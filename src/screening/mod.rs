@@ -8,6 +8,7 @@ mod one_photo;
 mod outcomes;
 mod recall;
 mod settled;
+mod shared;
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use thiserror::Error;
 
 use crate::align::Vocabulary;
 use crate::decoder::Decoder;
-use crate::domain::Action;
+use crate::domain::{Action, AllianceOptions};
 use crate::embed::{EmbedError, Embedder, Embedding, Pending, RoundedEmbedding};
 use crate::gallery::{
     FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, NewCase, NewRemembered, StoredCheck, new_id,
@@ -32,7 +33,7 @@ use crate::verdict::{Judgement, Reason, undecidable, worst};
 
 pub use answer::{
     CheckAnswer, Listing, LookedBack, Match, OtherColour, Overlay, PhotoAnswer, PhotoFault, ReasonText, SeenIn,
-    Settled, Versions,
+    Settled, SharedMatch, Versions,
 };
 use brands::Brands;
 pub use clock::Clock;
@@ -180,6 +181,8 @@ pub struct Screener {
     pub memory: MemoryOptions,
     /// Photos that many goods share: they mark references as generic, and link no sellers.
     pub generic: Arc<GenericBank>,
+    /// What members of alliances may decide.
+    pub alliance: AllianceOptions,
     /// The time of checks.
     pub clock: Clock,
 }
@@ -261,7 +264,7 @@ impl Screener {
         {
             return Ok(answered);
         }
-        let Screened { answer, decisive, precedent, traces } = match pace {
+        let Screened { answer, decisive, signals, precedent, traces } = match pace {
             None => self.screen_all(listing, uploads)?,
             Some(pace) => self.screen_in_turn(listing, uploads, pace)?,
         };
@@ -297,8 +300,10 @@ impl Screener {
                 precedent: precedent.as_deref(),
             }),
             remembered: &remembered,
+            signals: &signals,
         };
         let saved = self.gallery.save_check(&check, &self.checks.flood)?;
+        self.hold_back_floods(&signals, answer.created_at)?;
         match saved {
             // Another request with the same key finished first: both get its answer.
             Some(saved) => replay(saved.request_sha256, request, saved.answer),
@@ -437,10 +442,12 @@ impl Screener {
         let mut decisive = Vec::new();
         let mut precedent = None;
         let mut traces = Vec::new();
+        let mut signals = Vec::new();
         for (index, (look, upload)) in started.zip(uploads).enumerate() {
             let finished = self.finish(index, look?, upload, listing, &mut brands)?;
             judged.push((finished.judgement, finished.answer));
             decisive.extend(finished.hit);
+            signals.extend(finished.signal);
             precedent = precedent.or(finished.precedent);
             traces.extend(finished.trace.map(|trace| (index, trace)));
         }
@@ -456,7 +463,7 @@ impl Screener {
             photos: judged.into_iter().map(|(_, photo)| photo).collect(),
             versions: self.versions(&brands, index),
         };
-        Ok(Screened { answer, decisive, precedent, traces })
+        Ok(Screened { answer, decisive, signals, precedent, traces })
     }
 
     /// Decodes a photo and embeds it on each ground that it is judged on, for a look-up.
@@ -501,6 +508,8 @@ struct Screened {
     answer: CheckAnswer,
     /// The decisive references of the photos that are not allowed, with the photos' hashes.
     decisive: Vec<Decisive>,
+    /// The signals on which verdicts rest, with the photos' SHA-256.
+    signals: Vec<(u64, Sha256)>,
     /// An earlier check whose case a person decided as counterfeit, about the same photo and reference.
     precedent: Option<String>,
     /// What to remember of each photo, by its number.

@@ -45,6 +45,8 @@ pub(super) struct Finished {
     pub(super) answer: PhotoAnswer,
     /// The decisive reference, if a photo of it is not allowed: floods of matches are counted.
     pub(super) hit: Option<Decisive>,
+    /// The signal on which the verdict rests, and the photo's SHA-256.
+    pub(super) signal: Option<(u64, Sha256)>,
     /// An earlier check in which a person decided that the same photo and reference show counterfeit goods.
     pub(super) precedent: Option<String>,
     /// What to remember of the photo, unless it could not be examined.
@@ -54,7 +56,7 @@ pub(super) struct Finished {
 impl Finished {
     fn new(judgement: Judgement, answer: PhotoAnswer) -> Self {
         telemetry::judged(judgement.verdict.as_str());
-        Self { answer: answer.judged(&judgement), judgement, hit: None, precedent: None, trace: None }
+        Self { answer: answer.judged(&judgement), judgement, hit: None, signal: None, precedent: None, trace: None }
     }
 
     fn undecidable(answer: PhotoAnswer, reason: Reason) -> Self {
@@ -160,12 +162,18 @@ impl Screener {
         if !settled.is_empty() {
             judgement.reasons.push(Reason::SettledByPerson);
         }
+        let mut shared = self.shared_with(&examination, answer.sha256, brands)?;
+        let signal = self.judge_by_signals(&mut judgement, &mut shared, listing, brands);
         if judgement.action == Action::Allow && photo.has_more_frames() {
             judgement = undecidable(Reason::FramesNotJudged);
         }
-        let answer = PhotoAnswer { views: examination.views, settled, matches, ..answer };
+        let sha256 = answer.sha256;
+        let answer = PhotoAnswer { views: examination.views, settled, matches, shared: shared.matches, ..answer };
         if judgement.action == Action::Allow {
             return Ok(Finished::new(judgement, answer));
+        }
+        if let Some(key) = signal {
+            return Ok(Finished { signal: Some((key, sha256)), ..Finished::new(judgement, answer) });
         }
         let hash = photo.fingerprint().hash;
         let decisive = judgement.decisive.map(|place| &examination.held[place]);

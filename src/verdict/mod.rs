@@ -5,6 +5,7 @@
 mod judge;
 mod marks;
 mod reason;
+mod shared;
 
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
@@ -13,6 +14,7 @@ use utoipa::ToSchema;
 pub use judge::{Candidate, Facts, Judgement, Terms, judge, undecidable, worst};
 pub use marks::{LOGO_SEEN, Logo};
 pub use reason::Reason;
+pub use shared::{SharedCandidate, judge_shared};
 
 /// The verdict on a photo or a listing. Ordered from the least to the most serious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr)]

@@ -79,6 +79,8 @@ pub enum Reason {
     FoundByLookback,
     /// The photo is not stored: only its embedding and some of its keypoints were compared.
     PhotoNotStored,
+    /// A member of an alliance vouches for the reference; its picture is not here, so a person decides.
+    SharedSignal,
     /// The bytes could not be decoded.
     PhotoBroken,
     /// The model failed on this photo.
@@ -141,6 +143,9 @@ impl Reason {
             Self::FoundByLookback => "The reference was added after the check; a lookback found it in the photo.",
             Self::PhotoNotStored => {
                 "The photo is not stored, so only its embedding and some of its keypoints were compared. Send the photo again to have it verified."
+            }
+            Self::SharedSignal => {
+                "Another member of an alliance vouches for this. Its picture is not here, so a person decides."
             }
             Self::PhotoBroken => "The photo could not be decoded.",
             Self::ModelFailed => "The photo could not be judged because the model failed.",

@@ -43,6 +43,9 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/sellers/{seller_id}/links", &["platform", "moderator"]),
     ("GET", "/v1/closures", &["platform", "moderator"]),
     ("GET", "/v1/closures/{id}", &["platform", "moderator"]),
+    ("POST", "/v1/alliances/{alliance}/members", &["alliance"]),
+    ("GET", "/v1/alliances/{alliance}/signals", &["alliance"]),
+    ("POST", "/v1/alliances/{alliance}/acknowledgements", &["alliance"]),
     ("GET", "/v1/index", &["platform", "moderator"]),
     ("GET", "/v1/keys", &[]),
     ("POST", "/v1/keys", &[]),
@@ -51,12 +54,13 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
 ];
 const OPEN: &[(&str, &str)] = &[("GET", "/healthz"), ("GET", "/readyz")];
 
-fn scopes() -> [(&'static str, Scope); 4] {
+fn scopes() -> [(&'static str, Scope); 5] {
     [
         ("platform", Scope::Platform),
         ("brand", Scope::Brand("acme".parse().unwrap())),
         ("moderator", Scope::Moderator),
         ("admin", Scope::Admin),
+        ("alliance", Scope::Alliance),
     ]
 }
 
@@ -115,7 +119,9 @@ fn every_route_is_closed_to_every_key_that_it_is_not_for() {
         for (name, key) in &keys {
             // Deletions come last, with the admin's own key.
             let answer = request(&app, key, (method, path), "acme", id);
-            let (name, allowed) = (*name, allowed.contains(name) || *name == "admin");
+            // Nobody but a member of an alliance speaks for it.
+            let admin = *name == "admin" && !allowed.contains(&"alliance");
+            let (name, allowed) = (*name, allowed.contains(name) || admin);
             if allowed && *method == "DELETE" {
                 continue;
             }

@@ -1,3 +1,4 @@
+mod alliance;
 mod batches;
 mod certificates;
 mod checks;

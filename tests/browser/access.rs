@@ -53,6 +53,7 @@ fn no_page_shuts_anybody_out() {
         &format!("/console/references/{reference}"),
         "/console/overview",
         "/console/events",
+        "/console/alliances",
         "/console/lookbacks",
         "/console/audit",
         "/console/cases/chk_none",

@@ -311,6 +311,7 @@ impl TestApp {
                 hits: &[],
                 case: None,
                 remembered: &touchstone::gallery::NewRemembered::default(),
+                signals: &[],
             };
             self.gallery.save_check(&check, &FloodLimits::default()).unwrap();
             self.gallery

@@ -184,6 +184,7 @@ fn writers_at_once_neither_wait_for_nor_undo_each_other() {
             hits: &[],
             case: None,
             remembered: &touchstone::gallery::NewRemembered::default(),
+            signals: &[],
         };
         gallery.save_check(&check, &touchstone::gallery::FloodLimits::default()).is_ok()
     };

@@ -15,6 +15,7 @@ mod photo;
 mod report;
 mod scoring;
 mod sellers;
+mod signals;
 mod verdict;
 mod webhooks;
 mod words;

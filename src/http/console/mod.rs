@@ -1,6 +1,7 @@
 //! The console's routes. Every route but the sign-in and the assets needs a session. Every change is a POST whose form
 //! carries the session's token.
 
+mod alliances;
 mod auth;
 mod cases;
 mod events;
@@ -56,6 +57,7 @@ pub(super) fn routes(app: Arc<App>) -> Router<Arc<App>> {
         .route("/console/references/{id}", get(lookup::reference))
         .route("/console/references/{id}/quarantine", post(cases::quarantine))
         .route("/console/lookbacks", get(lookbacks::lookbacks))
+        .route("/console/alliances", get(alliances::alliances))
         .route("/console/overview", get(views::overview))
         .route("/console/events", get(events::events))
         .route("/console/webhooks/{id}/deliveries/{delivery}/resend", post(events::resend))

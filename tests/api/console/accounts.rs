@@ -3,12 +3,13 @@ use touchstone::domain::Role;
 use crate::support::moderator::{Moderator, client, login};
 use crate::support::{PASSWORD, TestApp};
 
-const READ: [&str; 13] = [
+const READ: [&str; 14] = [
     "/console",
     "/console/queue",
     "/console/lookup",
     "/console/overview",
     "/console/events",
+    "/console/alliances",
     "/console/lookbacks",
     "/console/audit",
     "/console/cases/chk_1",

@@ -1,0 +1,272 @@
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{AllianceError, MOST_NAME, MOST_TERMS};
+use crate::domain::{MemberId, MemberRole, MemberState, Scope, check_name};
+use crate::gallery::{Alliance, Gallery, Joining, Member, new_id};
+use crate::keys::{Wanted, authenticate, make};
+use crate::signals::Identity;
+
+/// Greatest length of a URL in characters.
+const MOST_URL: usize = 2048;
+
+/// A new alliance.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The terms under which its signals may be used.
+    pub terms: &'a str,
+    /// This touchstone's name in alliances.
+    pub own_name: &'a str,
+}
+
+/// Whom to invite.
+#[derive(Debug, Clone, Copy)]
+pub struct Inviting<'a> {
+    /// Its name, until it says another one.
+    pub name: &'a str,
+    /// Whether it will give or get signals.
+    pub role: MemberRole,
+    /// Where it can reach this touchstone; `None` exchanges files.
+    pub own_url: Option<&'a str>,
+}
+
+/// What an invited member gets: a file with a key in it, to be passed on in confidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invitation {
+    /// Id of the alliance.
+    pub alliance: String,
+    /// Its name.
+    pub alliance_name: String,
+    /// Its terms.
+    pub terms: String,
+    /// The name of the member who invites.
+    pub from: String,
+    /// Its public key, in Base64.
+    pub public_key: String,
+    /// Where its signals are; absent where files are exchanged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The role of the invited member.
+    pub role: MemberRole,
+    /// The key to show there.
+    pub key: String,
+}
+
+/// What an invited member answers. If there is a URL, it is sent there; otherwise it is a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reply {
+    /// Id of the alliance.
+    pub alliance: String,
+    /// The key of the invitation.
+    pub key: String,
+    /// The member's name.
+    pub name: String,
+    /// Its public key, in Base64.
+    pub public_key: String,
+    /// Where its signals are; absent where files are exchanged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The key to show there.
+    pub own_key: String,
+}
+
+/// Makes an alliance with this touchstone as its first member.
+///
+/// # Errors
+/// When a name is invalid, or the database cannot be written.
+pub fn found(gallery: &Gallery, actor: &str, new: Found<'_>) -> Result<Alliance, AllianceError> {
+    name("the alliance's name", new.name)?;
+    name("the own name", new.own_name)?;
+    if new.terms.len() > MOST_TERMS {
+        return Err(AllianceError::Invalid(format!(
+            "the terms have {} bytes, expected at most {MOST_TERMS}",
+            new.terms.len()
+        )));
+    }
+    gallery.identity_or_new(new.own_name)?;
+    let alliance = Alliance {
+        id: new_id("all"),
+        name: new.name.to_owned(),
+        terms: new.terms.to_owned(),
+        created_at: Timestamp::now(),
+        left_at: None,
+        shared: 0,
+    };
+    gallery.add_alliance(actor, &alliance)?;
+    Ok(alliance)
+}
+
+/// Invites a member: makes its key.
+///
+/// # Errors
+/// When the alliance is unknown, a name or address is invalid, or the database cannot be written.
+pub fn invite(
+    gallery: &Gallery,
+    actor: &str,
+    alliance: &str,
+    inviting: Inviting<'_>,
+) -> Result<Invitation, AllianceError> {
+    let alliance = taking_part(gallery, alliance)?;
+    name("the member's name", inviting.name)?;
+    let url = inviting.own_url.map(address).transpose()?;
+    let (from, identity) = own(gallery, &alliance.id)?;
+    let (key_id, key) = new_key(gallery, actor, &alliance, inviting.name)?;
+    gallery.add_member(actor, (&alliance.id, inviting.name), (inviting.role, &key_id), None, Timestamp::now())?;
+    Ok(Invitation {
+        alliance: alliance.id,
+        alliance_name: alliance.name,
+        terms: alliance.terms,
+        from,
+        public_key: Identity::encode(identity.public_key()),
+        url,
+        role: inviting.role,
+        key,
+    })
+}
+
+/// Joins an alliance: stores it and the member who invites. The reply is for that member.
+///
+/// # Errors
+/// When the invitation is invalid, or the database cannot be written.
+pub fn join(
+    gallery: &Gallery,
+    actor: &str,
+    invitation: &Invitation,
+    (own_name, own_url): (&str, Option<&str>),
+) -> Result<Reply, AllianceError> {
+    name("the own name", own_name)?;
+    name("the alliance's name", &invitation.alliance_name)?;
+    name("the member's name", &invitation.from)?;
+    if !invitation.alliance.starts_with("all_") || invitation.alliance.len() > MOST_NAME {
+        return Err(AllianceError::Invalid(format!(
+            "the alliance is {:?}, expected all_ and a UUID",
+            invitation.alliance
+        )));
+    }
+    let url = own_url.map(address).transpose()?;
+    let public_key = Identity::decode(&invitation.public_key)?;
+    let (own_name, identity) = gallery.identity_or_new(own_name)?;
+    if identity.public_key() == public_key {
+        return Err(AllianceError::Itself(identity.member_id()));
+    }
+    let alliance = Alliance {
+        id: invitation.alliance.clone(),
+        name: invitation.alliance_name.clone(),
+        terms: invitation.terms.clone(),
+        created_at: Timestamp::now(),
+        left_at: None,
+        shared: 0,
+    };
+    gallery.add_alliance(actor, &alliance)?;
+    let (key_id, own_key) = new_key(gallery, actor, &alliance, &invitation.from)?;
+    // Their role mirrors ours: if we only get signals, they only give them.
+    let role = match invitation.role {
+        MemberRole::Shares => MemberRole::Receives,
+        MemberRole::Receives => MemberRole::Shares,
+        MemberRole::Both => MemberRole::Both,
+    };
+    let inviter = Joining {
+        public_key: &public_key,
+        name: &invitation.from,
+        url: invitation.url.as_deref(),
+        token: Some(&invitation.key),
+    };
+    gallery.add_member(actor, (&alliance.id, &invitation.from), (role, &key_id), Some(&inviter), Timestamp::now())?;
+    Ok(Reply {
+        alliance: alliance.id,
+        key: invitation.key.clone(),
+        name: own_name,
+        public_key: Identity::encode(identity.public_key()),
+        url,
+        own_key,
+    })
+}
+
+/// Takes in the reply to an invitation.
+///
+/// # Errors
+/// When the invitation is no longer open, the reply is invalid, or the database cannot be written.
+pub fn accept(gallery: &Gallery, reply: &Reply) -> Result<Member, AllianceError> {
+    name("the member's name", &reply.name)?;
+    let url = reply.url.as_deref().map(address).transpose()?;
+    let public_key = Identity::decode(&reply.public_key)?;
+    taking_part(gallery, &reply.alliance)?;
+    let key = authenticate(gallery, &reply.key, Timestamp::now()).map_err(|_| AllianceError::InvitationUsed)?;
+    let (_, identity) = own(gallery, &reply.alliance)?;
+    if identity.public_key() == public_key {
+        return Err(AllianceError::Itself(MemberId::of(&public_key)));
+    }
+    let invited = gallery.member_with_key(&key.id)?.filter(|member| member.alliance == reply.alliance);
+    let joining =
+        Joining { public_key: &public_key, name: &reply.name, url: url.as_deref(), token: Some(&reply.own_key) };
+    let joined = match invited {
+        Some(_) => gallery.accept_member(&key.id, &joining, Timestamp::now())?,
+        None => None,
+    };
+    joined.ok_or(AllianceError::InvitationUsed)
+}
+
+/// The member that shows a key here, if it takes part in the alliance.
+///
+/// # Errors
+/// [`AllianceError`]; [`AllianceError::UnknownAlliance`] also where the key belongs to another alliance.
+pub fn member_of_key(gallery: &Gallery, alliance: &str, key_id: &str) -> Result<Member, AllianceError> {
+    let member = gallery.member_with_key(key_id)?.filter(|member| member.alliance == alliance);
+    let member = member.ok_or_else(|| AllianceError::UnknownAlliance(alliance.to_owned()))?;
+    taking_part(gallery, alliance)?;
+    match member.state {
+        MemberState::Active => Ok(member),
+        MemberState::Invited => Err(AllianceError::NotAllowed {
+            name: member.name,
+            what: "has not joined yet; answer the invitation first",
+        }),
+        MemberState::Expelled => Err(AllianceError::NotAllowed { name: member.name, what: "was expelled" }),
+    }
+}
+
+pub(super) fn taking_part(gallery: &Gallery, id: &str) -> Result<Alliance, AllianceError> {
+    let alliance = gallery.alliance(id)?.ok_or_else(|| AllianceError::UnknownAlliance(id.to_owned()))?;
+    if alliance.left_at.is_some() { Err(AllianceError::Left(alliance.name)) } else { Ok(alliance) }
+}
+
+pub(super) fn own(gallery: &Gallery, alliance: &str) -> Result<(String, Identity), AllianceError> {
+    gallery.identity()?.ok_or_else(|| AllianceError::UnknownAlliance(alliance.to_owned()))
+}
+
+fn new_key(
+    gallery: &Gallery,
+    actor: &str,
+    alliance: &Alliance,
+    member: &str,
+) -> Result<(String, String), AllianceError> {
+    let label = Some(format!("alliance {}: {member}", alliance.name).chars().take(200).collect());
+    let wanted = Wanted { scope: Scope::Alliance, label, days: None, rate: None };
+    let (key, text) = make(gallery, actor, wanted)?;
+    Ok((key.id, text))
+}
+
+fn name(what: &'static str, text: &str) -> Result<(), AllianceError> {
+    check_name(what, text).map_err(|fault| AllianceError::Invalid(fault.to_string()))?;
+    if text.len() > MOST_NAME {
+        return Err(AllianceError::Invalid(format!("{what} has {} bytes, expected at most {MOST_NAME}", text.len())));
+    }
+    Ok(())
+}
+
+/// A service's address without a path at its end. Whether anything connects there, the settings say.
+fn address(text: &str) -> Result<String, AllianceError> {
+    let invalid =
+        |detail: String| AllianceError::Invalid(format!("the url is {text:?}: {detail}; expected https://HOST"));
+    if text.len() > MOST_URL {
+        return Err(invalid(format!("it is longer than {MOST_URL} characters, the limit")));
+    }
+    let url = url::Url::parse(text).map_err(|error| invalid(error.to_string()))?;
+    if !matches!(url.scheme(), "https" | "http") || url.query().is_some() || url.fragment().is_some() {
+        return Err(invalid("it is no plain address".to_owned()));
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}

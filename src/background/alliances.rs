@@ -1,0 +1,71 @@
+//! Pulls the signals of members of alliances.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{RecvTimeoutError, Sender as Guard, bounded};
+
+use crate::alliance::Exchange;
+use crate::domain::{AllianceOptions, MemberState};
+use crate::gallery::Member;
+use crate::screening::Screener;
+
+/// Pulls until the returned guard is dropped. Does nothing if the settings switch it off.
+///
+/// # Errors
+/// When the system can start neither thread nor runtime.
+pub fn pull(
+    screener: impl Fn() -> Screener + Send + 'static,
+    options: &AllianceOptions,
+    pause: Duration,
+) -> std::io::Result<Guard<()>> {
+    let (guard, stopped) = bounded(0);
+    if options.pull_s == 0 {
+        return Ok(guard);
+    }
+    let exchange = match Exchange::new(options) {
+        Ok(exchange) => Arc::new(exchange),
+        Err(error) => {
+            tracing::error!(%error, "signals of members of alliances are not pulled");
+            return Ok(guard);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let every = Duration::from_secs(options.pull_s);
+    thread::Builder::new().name("alliances".to_owned()).spawn(move || {
+        let mut last: Option<Instant> = None;
+        loop {
+            if last.is_none_or(|last| last.elapsed() >= every) {
+                runtime.block_on(pull_all(&exchange, &screener()));
+                last = Some(Instant::now());
+            }
+            if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    })?;
+    Ok(guard)
+}
+
+async fn pull_all(exchange: &Exchange, screener: &Screener) {
+    let members = match screener.gallery.members(None, false) {
+        Ok(members) => members,
+        Err(error) => return tracing::error!(%error, "the members of alliances cannot be read"),
+    };
+    let is_asked =
+        |member: &&Member| member.state == MemberState::Active && member.role.shares() && member.url.is_some();
+    for member in members.iter().filter(is_asked) {
+        match exchange.pull(screener, member).await {
+            Ok(took) if took.shared + took.withdrawn == 0 => {}
+            Ok(took) => tracing::info!(
+                member = member.name,
+                shared = took.shared,
+                quarantined = took.quarantined,
+                withdrawn = took.withdrawn,
+                "signals were taken"
+            ),
+            Err(error) => tracing::warn!(member = member.name, %error, "signals could not be taken"),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+use std::fs::File;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::alliance_args::{AllianceArgs, AllianceCommand};
+use super::output::{document, say, tell};
+use super::users::ACTOR;
+use super::{Exit, Failure};
+use crate::alliance::{
+    AllianceError, Exchange, ExchangeError, Found, Invitation, Inviting, Reply, Took, accept, found, invite, join,
+    member, pack, take,
+};
+use crate::assembly::{Parts, open_gallery};
+use crate::config::Config;
+use crate::domain::{MemberState, SharingRule};
+use crate::gallery::{Alliance, Gallery, Member};
+use crate::signals::MOST_LINES;
+
+pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Failure> {
+    match &args.command {
+        AllianceCommand::Pull { alliance } => pull(config, alliance.as_deref()),
+        AllianceCommand::Export { alliance, file, after } => export(config, alliance, file, *after),
+        AllianceCommand::Import { alliance, file, from } => import(config, (alliance, from), file),
+        other => change(config, &open_gallery(config)?, other),
+    }
+}
+
+fn change(config: &Config, gallery: &Gallery, command: &AllianceCommand) -> Result<Exit, Failure> {
+    match command {
+        AllianceCommand::Create { name, own_name, terms } => {
+            let made = found(gallery, ACTOR, Found { name, terms, own_name })?;
+            say!("{}  {}", made.id, made.name);
+        }
+        AllianceCommand::Invite { alliance, name, role, url } => {
+            let alliance = named(gallery, alliance)?;
+            let invitation =
+                invite(gallery, ACTOR, &alliance.id, Inviting { name, role: *role, own_url: url.as_deref() })?;
+            tell!("the invitation contains a key: pass it on in confidence");
+            print(&invitation)?;
+        }
+        AllianceCommand::Join { file, own_name, url, print: only_print } => {
+            let invitation: Invitation = read(file)?;
+            let reply = join(gallery, ACTOR, &invitation, (own_name, url.as_deref()))?;
+            match invitation.url.as_deref().filter(|_| !only_print) {
+                Some(inviter) => {
+                    block_on(Exchange::new(&config.alliance)?.reply(inviter, &reply))??;
+                    say!("joined {}", invitation.alliance_name);
+                }
+                None => {
+                    tell!("the reply contains a key: pass it back in confidence");
+                    print(&reply)?;
+                }
+            }
+        }
+        AllianceCommand::Accept { file } => {
+            let reply: Reply = read(file)?;
+            let joined = accept(gallery, &reply)?;
+            say!("{} joined", joined.name);
+        }
+        AllianceCommand::Expel { alliance, member: name } => {
+            let alliance = named(gallery, alliance)?;
+            let one = member(gallery, &alliance.id, name)?;
+            gallery.expel_member(ACTOR, one.number)?;
+            say!("{} is expelled: its key is revoked, and its signals are deleted", one.name);
+        }
+        AllianceCommand::Leave { alliance } => {
+            let alliance = named(gallery, alliance)?;
+            if !gallery.leave_alliance(ACTOR, &alliance.id, jiff::Timestamp::now())? {
+                return Err(AllianceError::Left(alliance.name).into());
+            }
+            say!("left {}: its members' signals are deleted, and they get none from here", alliance.name);
+        }
+        AllianceCommand::Share { alliance, brand, polarity, delay_days } => {
+            let alliance = named(gallery, alliance)?;
+            gallery.share_brand(ACTOR, &alliance.id, (brand, *polarity), Some(*delay_days))?;
+            say!("{brand}'s {polarity} references are shared with {}", alliance.name);
+        }
+        AllianceCommand::Unshare { alliance, brand, polarity } => {
+            let alliance = named(gallery, alliance)?;
+            gallery.share_brand(ACTOR, &alliance.id, (brand, *polarity), None)?;
+            say!("{brand}'s {polarity} references are no longer shared with {}", alliance.name);
+        }
+        AllianceCommand::List { json } => list(gallery, *json)?,
+        AllianceCommand::Pull { .. } | AllianceCommand::Export { .. } | AllianceCommand::Import { .. } => {}
+    }
+    Ok(Exit::Done)
+}
+
+fn pull(config: &Config, only: Option<&str>) -> Result<Exit, Failure> {
+    let parts = Parts::open(config)?;
+    let screener = &parts.screener;
+    let only = only.map(|name| named(&screener.gallery, name)).transpose()?;
+    let exchange = Exchange::new(&config.alliance)?;
+    let members = screener.gallery.members(only.as_ref().map(|one| one.id.as_str()), false)?;
+    let mut failed = false;
+    for member in members.iter().filter(|member| is_asked(member)) {
+        match block_on(exchange.pull(screener, member))? {
+            Ok(took) => say!("{}: {}", member.name, described(took)),
+            Err(error) => {
+                failed = true;
+                tell!("touchstone: {}: {error}", member.name);
+            }
+        }
+    }
+    Ok(if failed { Exit::SomeRefused } else { Exit::Done })
+}
+
+/// Whether signals are pulled from a member.
+fn is_asked(member: &Member) -> bool {
+    member.state == MemberState::Active && member.role.shares() && member.url.is_some()
+}
+
+fn export(config: &Config, alliance: &str, path: &Path, after: u64) -> Result<Exit, Failure> {
+    let parts = Parts::open(config)?;
+    let alliance = named(&parts.screener.gallery, alliance)?;
+    let unwritten = |source| Failure::File { path: path.display().to_string(), source };
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Nobody takes half a pack for a whole one.
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(unwritten)?;
+    pack(&parts.screener, &alliance.id, (after, MOST_LINES), &mut file)?;
+    file.persist(path).map_err(|error| unwritten(error.error))?;
+    say!("{} holds what is shared with {} after line {after}", path.display(), alliance.name);
+    Ok(Exit::Done)
+}
+
+fn import(config: &Config, (alliance, from): (&str, &str), path: &Path) -> Result<Exit, Failure> {
+    let parts = Parts::open(config)?;
+    let screener = &parts.screener;
+    let alliance = named(&screener.gallery, alliance)?;
+    let member = member(&screener.gallery, &alliance.id, from)?;
+    let file = File::open(path).map_err(|source| Failure::File { path: path.display().to_string(), source })?;
+    let took = take(screener, &config.alliance, &member, file)?;
+    say!("{}: {}", member.name, described(took));
+    Ok(Exit::Done)
+}
+
+fn described(took: Took) -> String {
+    format!("{} signals taken, {} of them quarantined; {} withdrawn", took.shared, took.quarantined, took.withdrawn)
+}
+
+fn list(gallery: &Gallery, json: bool) -> Result<(), Failure> {
+    let own = gallery.identity()?;
+    if json {
+        let mut alliances = Vec::new();
+        for alliance in gallery.alliances()? {
+            let members = gallery.members(Some(&alliance.id), true)?;
+            let members = members.into_iter().map(|one| with_counts(gallery, one)).collect::<Result<Vec<_>, _>>()?;
+            alliances
+                .push(json!({ "alliance": alliance, "shares": gallery.sharing(&alliance.id)?, "members": members }));
+        }
+        let own = own.map(|(name, identity)| json!({ "name": name, "id": identity.member_id() }));
+        document!("{}", json!({ "own": own, "alliances": alliances }));
+        return Ok(());
+    }
+    if let Some((name, identity)) = own {
+        say!("this touchstone is {name}, {}", identity.member_id());
+    }
+    for alliance in gallery.alliances()? {
+        let left = if alliance.left_at.is_some() { "  left" } else { "" };
+        say!("{}  {}  {} lines shared{left}", alliance.id, alliance.name, alliance.shared);
+        for SharingRule { brand, polarity, delay_days } in gallery.sharing(&alliance.id)? {
+            say!("  shares {brand}'s {polarity} references after {delay_days} days");
+        }
+        for member in gallery.members(Some(&alliance.id), false)? {
+            let (signals, held) = gallery.count_signals(member.number)?;
+            let fared = gallery.member_fared(member.number)?;
+            let id = member.id.as_ref().map_or("not joined yet", |id| id.as_str());
+            say!(
+                "  {}  {id}  {}  {}  {signals} signals, {held} quarantined; {} confirmed, {} overturned; it has applied line {}",
+                member.name,
+                member.role.as_str(),
+                member.state.as_str(),
+                fared.confirmed,
+                fared.overturned,
+                member.given_seq
+            );
+            if let Some((code, detail)) = &member.fault {
+                say!("    {code}: {detail}");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn with_counts(gallery: &Gallery, member: Member) -> Result<serde_json::Value, Failure> {
+    let (signals, quarantined) = gallery.count_signals(member.number)?;
+    let fared = gallery.member_fared(member.number)?;
+    Ok(json!({ "member": member, "signals": signals, "quarantined": quarantined, "fared": fared }))
+}
+
+/// An alliance by its id or its name.
+fn named(gallery: &Gallery, name: &str) -> Result<Alliance, Failure> {
+    let found = gallery.alliances()?.into_iter().find(|one| one.id == name || one.name == name);
+    found.ok_or_else(|| AllianceError::UnknownAlliance(name.to_owned()).into())
+}
+
+fn print(value: &impl Serialize) -> Result<(), Failure> {
+    document!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
+    let failed = |source| Failure::File { path: path.display().to_string(), source };
+    let bytes = std::fs::read(path).map_err(failed)?;
+    serde_json::from_slice(&bytes).map_err(|error| failed(std::io::Error::other(error)))
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, ExchangeError>>) -> Result<Result<T, ExchangeError>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| Failure::File { path: "a runtime".to_owned(), source })?;
+    Ok(runtime.block_on(work))
+}

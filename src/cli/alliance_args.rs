@@ -1,0 +1,132 @@
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::domain::{BrandId, MemberRole, Polarity};
+
+/// Arguments of `alliance`.
+#[derive(Debug, Args)]
+pub struct AllianceArgs {
+    /// Command to run
+    #[command(subcommand)]
+    pub command: AllianceCommand,
+}
+
+/// What can be done with alliances.
+#[derive(Debug, Subcommand)]
+pub enum AllianceCommand {
+    /// Make an alliance with this touchstone as its first member
+    Create {
+        /// Its name
+        name: String,
+        /// This touchstone's name in alliances; once chosen, it stays
+        #[arg(long = "as", value_name = "NAME")]
+        own_name: String,
+        /// The terms under which members may use the signals
+        #[arg(long, default_value = "For checking listings only. Not to be passed on.")]
+        terms: String,
+    },
+    /// Invite a member; prints an invitation, which contains a key: pass it on in confidence
+    Invite {
+        /// Id or name of the alliance
+        alliance: String,
+        /// Name of the member
+        #[arg(long, value_name = "NAME")]
+        name: String,
+        /// Whether the member will give or get signals
+        #[arg(long, value_enum, default_value = "both")]
+        role: MemberRole,
+        /// Where the member reaches this touchstone; without it, exchange files
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+    },
+    /// Join an alliance with an invitation
+    Join {
+        /// File of the invitation
+        #[arg(value_name = "INVITATION")]
+        file: PathBuf,
+        /// This touchstone's name in alliances; once chosen, it stays
+        #[arg(long = "as", value_name = "NAME")]
+        own_name: String,
+        /// Where members reach this touchstone; without it, exchange files
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+        /// Print the reply instead of sending it
+        #[arg(long)]
+        print: bool,
+    },
+    /// Take in a member's reply that came as a file
+    Accept {
+        /// File of the reply
+        #[arg(value_name = "REPLY")]
+        file: PathBuf,
+    },
+    /// End the exchange with a member: its key is revoked, its signals are deleted
+    Expel {
+        /// Id or name of the alliance
+        alliance: String,
+        /// Id or name of the member
+        member: String,
+    },
+    /// Leave an alliance
+    Leave {
+        /// Id or name of the alliance
+        alliance: String,
+    },
+    /// List alliances, their members, and what is shared
+    List {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Share a brand's references with an alliance; nothing is shared by itself
+    Share {
+        /// Id or name of the alliance
+        alliance: String,
+        /// The brand
+        #[arg(long)]
+        brand: BrandId,
+        /// Which of its references
+        #[arg(long, default_value = "fake")]
+        polarity: Polarity,
+        /// Days that a reference must be old before it is shared
+        #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3650))]
+        delay_days: u32,
+    },
+    /// Stop sharing a brand's references: members delete what they have
+    Unshare {
+        /// Id or name of the alliance
+        alliance: String,
+        /// The brand
+        #[arg(long)]
+        brand: BrandId,
+        /// Which of its references
+        #[arg(long, default_value = "fake")]
+        polarity: Polarity,
+    },
+    /// Take the new signals of members, as the running service does
+    Pull {
+        /// Id or name of the alliance; all if absent
+        alliance: Option<String>,
+    },
+    /// Write what is shared with an alliance to a file, for members without a connection
+    Export {
+        /// Id or name of the alliance
+        alliance: String,
+        /// The file
+        file: PathBuf,
+        /// Only what comes after this line of the log
+        #[arg(long, value_name = "LINE", default_value_t = 0)]
+        after: u64,
+    },
+    /// Take a member's signals from a file
+    Import {
+        /// Id or name of the alliance
+        alliance: String,
+        /// The file
+        file: PathBuf,
+        /// Id or name of the member who wrote it
+        #[arg(long, value_name = "MEMBER")]
+        from: String,
+    },
+}

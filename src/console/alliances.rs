@@ -1,0 +1,94 @@
+use maud::{Markup, html};
+
+use super::parts::time;
+use super::{Shell, page};
+use crate::domain::{Fared, MemberState, SharingRule};
+use crate::gallery::{Alliance, Member, Session};
+use crate::page::visible;
+
+/// An alliance with everything that its part of the page shows.
+#[derive(Debug)]
+pub struct AllianceView {
+    /// The alliance.
+    pub alliance: Alliance,
+    /// What is shared with it.
+    pub shares: Vec<SharingRule>,
+    /// Its other members.
+    pub members: Vec<MemberView>,
+}
+
+/// A member, and how its signals fared here.
+#[derive(Debug)]
+pub struct MemberView {
+    /// The member.
+    pub member: Member,
+    /// Number of its signals here, and of those that are quarantined.
+    pub signals: (u64, u64),
+    /// Decided cases that rest on its signals.
+    pub fared: Fared,
+    /// Whether its signals only inform.
+    pub only_informs: bool,
+}
+
+/// The whole page: each alliance with its members.
+#[must_use]
+pub fn alliances(session: &Session, views: &[AllianceView]) -> Markup {
+    let content = html! {
+        h1 { "Alliances" }
+        p { "Members share what they know about photos, not the photos. Their signals lead to reviews, never to blocks." }
+        @if views.is_empty() { p.empty { "None. An admin makes or joins one with " code { "touchstone alliance" } "." } }
+        @for view in views { (one(view)) }
+    };
+    page(Shell { title: "Alliances", session: Some(session), part: "alliances", notice: None }, &content)
+}
+
+fn one(view: &AllianceView) -> Markup {
+    let AllianceView { alliance, shares, members } = view;
+    html! {
+        section {
+            h2 { (visible(&alliance.name)) @if alliance.left_at.is_some() { " (left)" } }
+            p.note { (visible(&alliance.terms)) }
+            @if shares.is_empty() { p { "Nothing is shared with it." } }
+            @else {
+                ul {
+                    @for rule in shares {
+                        li { "Shared: " (rule.polarity) " references of " (rule.brand)
+                            @if rule.delay_days > 0 { " after " (rule.delay_days) " days" } }
+                    }
+                }
+            }
+            @if members.is_empty() { p.empty { "Nobody else takes part yet." } }
+            @else {
+                div.scroll tabindex="0" role="region" aria-label=(format!("Members of {}", alliance.name)) {
+                    table {
+                        thead { tr {
+                            th scope="col" { "Member" } th scope="col" { "State" } th scope="col" { "Signals here" } th scope="col" { "Quarantined" }
+                            th scope="col" { "Confirmed" } th scope="col" { "Overturned" } th scope="col" { "Last taken" }
+                            th scope="col" { "Has applied" }
+                        } }
+                        tbody { @for member in members { (row(alliance, member)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn row(alliance: &Alliance, view: &MemberView) -> Markup {
+    let MemberView { member, signals: (signals, quarantined), fared, only_informs } = view;
+    html! {
+        tr {
+            th scope="row" { (visible(&member.name)) }
+            td {
+                (member.state.as_str()) ", " (member.role.as_str())
+                @if *only_informs { span.wrong { ". Too many of its signals were overturned: they only inform" } }
+                @if let Some((_, detail)) = &member.fault { p.wrong { (visible(detail)) } }
+            }
+            td { (signals) } td { (quarantined) } td { (fared.confirmed) } td { (fared.overturned) }
+            td { @match member.taken_at { Some(when) => (time(when)), None => "never" } }
+            td {
+                @if member.state == MemberState::Active { "line " (member.given_seq) " of " (alliance.shared) }
+            }
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! Signals of other members: taken from packs, followed by the index, and how they fared here.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Fared, MemberState, Polarity};
+use crate::gallery::audit::{AuditEvent, append};
+use crate::gallery::store::{Gallery, GalleryError, conversion, next_revision, parsed, second, signed, unsigned};
+use crate::gallery::writer::Writing;
+use crate::photo::Sha256;
+use crate::signals::{Line, Position, Signal, SignalId};
+
+/// A share of a pack to take: its lines, and why some of the signals are quarantined.
+#[derive(Debug)]
+pub struct Taken<'a> {
+    /// The member's number.
+    pub member: u64,
+    /// Lines, in order.
+    pub lines: &'a [Line],
+    /// For each line, why its signal is held back; `None` takes part.
+    pub held_back: &'a [Option<String>],
+    /// The position after the last line.
+    pub last: Position,
+}
+
+/// A signal whose state may have changed.
+#[derive(Debug, Clone)]
+pub struct SignalRow {
+    /// Its key.
+    pub key: u64,
+    /// What it says; `None` if it takes no part in checks.
+    pub signal: Option<Box<Signal>>,
+    /// The number of the member that vouches for it.
+    pub member: u64,
+}
+
+/// Who vouches for a signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignalInfo {
+    /// The signal's id.
+    pub id: String,
+    /// The alliance's name.
+    pub alliance: String,
+    /// The member's name.
+    pub member: String,
+    /// How the member's signals have fared here.
+    pub member_fared: Fared,
+}
+
+/// How a signal fared, told to the member that shared it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignalFeedback {
+    /// The signal's id.
+    pub id: SignalId,
+    /// The counts.
+    #[serde(flatten)]
+    pub fared: Fared,
+}
+
+/// A signal with its content, for pages and lists.
+#[derive(Debug, Clone)]
+pub struct StoredSignal {
+    /// The signal's id.
+    pub id: String,
+    /// `active`, `quarantined` or `withdrawn`.
+    pub state: String,
+    /// Why it is quarantined.
+    pub why: Option<String>,
+    /// When it was taken.
+    pub taken_at: Timestamp,
+    /// What it says.
+    pub signal: Signal,
+    /// How it fared here.
+    pub fared: Fared,
+}
+
+/// SQL: cases on a signal `s`, joined with their decisions.
+const DECIDED: &str = "signal_case c JOIN moderation_case m ON m.check_id = c.check_id AND m.status = 'decided'";
+const CONFIRMED: &str = "m.decision IN ('fake', 'photo_misuse')";
+const OVERTURNED: &str = "m.decision = 'no_match'";
+
+impl Gallery {
+    /// Takes lines of a member's log, all or none. `false` if the log was taken further meanwhile, or the member was
+    /// expelled; then nothing is stored.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn take_lines(&self, taken: &Taken<'_>, after: Position, now: Timestamp) -> Result<bool, GalleryError> {
+        self.write(|transaction| {
+            let is_next = transaction
+                .prepare_cached("SELECT taken_seq = ?1 AND taken_sum = ?2 AND state = ?3 FROM alliance_member WHERE number = ?4")?
+                .query_row(
+                    params![signed(after.seq), &after.sum.0[..], MemberState::Active.as_str(), signed(taken.member)],
+                    |row| row.get::<_, bool>(0),
+                )
+                .optional()?;
+            if is_next != Some(true) {
+                return Ok(false);
+            }
+            let revision = if taken.lines.is_empty() { 0 } else { next_revision(transaction)? };
+            for (line, why) in taken.lines.iter().zip(taken.held_back) {
+                take(transaction, taken.member, line, why.as_deref(), (revision, now))?;
+            }
+            transaction.prepare_cached(
+                "UPDATE alliance_member SET taken_seq = ?1, taken_sum = ?2, taken_at = ?3, fault_code = NULL, fault = NULL WHERE number = ?4",
+            )?
+            .execute(params![
+                signed(taken.last.seq), &taken.last.sum.0[..], now.as_second(), signed(taken.member)
+            ])?;
+            Ok(true)
+        })
+    }
+
+    /// Notes why nothing can be taken from a member now.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn note_member_fault(&self, member: u64, code: &str, detail: &str) -> Result<(), GalleryError> {
+        self.write(|transaction| {
+            transaction
+                .execute(
+                    "UPDATE alliance_member SET fault_code = ?1, fault = ?2 WHERE number = ?3",
+                    params![code, detail, signed(member)],
+                )
+                .map(drop)
+        })
+    }
+
+    /// The number of signals of a member, and of those that are quarantined.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn count_signals(&self, member: u64) -> Result<(u64, u64), GalleryError> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT count(*), coalesce(sum(state = 'quarantined'), 0) FROM signal WHERE member = ?1 AND state <> 'withdrawn'",
+            )?
+            .query_row([signed(member)], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))
+        })
+    }
+
+    /// Visits signals that changed after a revision.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn visit_signals(&self, since: u64, mut visit: impl FnMut(SignalRow)) -> Result<(), GalleryError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT key, member, state, content FROM signal WHERE revision > ?1 AND (?1 > 0 OR state = 'active') ORDER BY revision, key",
+            )?;
+            let mut rows = statement.query([signed(since)])?;
+            while let Some(row) = rows.next()? {
+                let active = row.get_ref(2)?.as_str()? == "active";
+                let signal = if active { Some(Box::new(content(row, 3)?)) } else { None };
+                visit(SignalRow { key: unsigned(row, 0)?, member: unsigned(row, 1)?, signal });
+            }
+            Ok(())
+        })
+    }
+
+    /// Who vouches for a signal; `None` if it was withdrawn.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn signal_info(&self, key: u64) -> Result<Option<SignalInfo>, GalleryError> {
+        let found = self.read(|db| {
+            db.prepare_cached(
+                "SELECT s.id, a.name, m.name, m.number FROM signal s JOIN alliance_member m ON m.number = s.member
+                 JOIN alliance a ON a.id = m.alliance WHERE s.key = ?1 AND s.state = 'active'",
+            )?
+            .query_row([signed(key)], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, unsigned(row, 3)?))
+            })
+            .optional()
+        })?;
+        let Some((id, alliance, member, number)) = found else { return Ok(None) };
+        Ok(Some(SignalInfo { id, alliance, member, member_fared: self.member_fared(number)? }))
+    }
+
+    /// How a member's signals have fared here, those included that were withdrawn since.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn member_fared(&self, member: u64) -> Result<Fared, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached(&format!(
+                "SELECT count(DISTINCT iif({CONFIRMED}, c.check_id, NULL)), count(DISTINCT iif({OVERTURNED}, c.check_id, NULL))
+                 FROM signal s JOIN {DECIDED} ON c.signal = s.key WHERE s.member = ?1"
+            ))?
+            .query_row([signed(member)], |row| Ok(Fared { confirmed: unsigned(row, 0)?, overturned: unsigned(row, 1)? }))
+        })
+    }
+
+    /// Whether a moderator has decided that these bytes do not show what a signal is about.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn is_denied(&self, signal: u64, photo: Sha256) -> Result<bool, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached(&format!(
+                "SELECT EXISTS (SELECT 1 FROM {DECIDED} WHERE c.signal = ?1 AND c.photo = ?2 AND {OVERTURNED})"
+            ))?
+            .query_row(params![signed(signal), &photo.0[..]], |row| row.get(0))
+        })
+    }
+
+    /// The signals of a member that led to decided cases, with their counts: what it is told.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn feedback_for(&self, member: u64) -> Result<Vec<SignalFeedback>, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached(&format!(
+                "SELECT s.id, count(DISTINCT iif({CONFIRMED}, c.check_id, NULL)), count(DISTINCT iif({OVERTURNED}, c.check_id, NULL))
+                 FROM signal s JOIN {DECIDED} ON c.signal = s.key WHERE s.member = ?1 GROUP BY s.key ORDER BY s.key"
+            ))?
+            .query_map([signed(member)], |row| {
+                let fared = Fared { confirmed: unsigned(row, 1)?, overturned: unsigned(row, 2)? };
+                Ok(SignalFeedback { id: parsed(row, 0)?, fared })
+            })?
+            .collect()
+        })
+    }
+
+    /// How a reference fared: here, as moderators decided, and at the members that reported on its signal.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn reported_on(&self, signal: &str) -> Result<Fared, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT coalesce(sum(confirmed), 0), coalesce(sum(overturned), 0) FROM alliance_feedback WHERE signal = ?1",
+            )?
+            .query_row([signal], |row| Ok(Fared { confirmed: unsigned(row, 0)?, overturned: unsigned(row, 1)? }))
+        })
+    }
+
+    /// The newest signals of a member, at most `most`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn signals_of(&self, member: u64, most: usize) -> Result<Vec<StoredSignal>, GalleryError> {
+        let rows: Vec<(u64, StoredSignal)> = self.read(|db| {
+            db.prepare_cached(
+                "SELECT key, id, state, why, taken_at, content FROM signal WHERE member = ?1 AND state <> 'withdrawn' ORDER BY key DESC LIMIT ?2",
+            )?
+            .query_map(params![signed(member), i64::try_from(most).unwrap_or(i64::MAX)], |row| {
+                let (id, state, why) = (row.get(1)?, row.get(2)?, row.get(3)?);
+                let (taken_at, signal) = (second(row, 4)?, content(row, 5)?);
+                Ok((unsigned(row, 0)?, StoredSignal { id, state, why, taken_at, signal, fared: Fared::default() }))
+            })?
+            .collect()
+        })?;
+        let fared = self.feedback_for(member)?;
+        let of = |id: &str| fared.iter().find(|one| one.id.as_str() == id).map(|one| one.fared).unwrap_or_default();
+        Ok(rows.into_iter().map(|(_, row)| StoredSignal { fared: of(&row.id), ..row }).collect())
+    }
+
+    /// Quarantines an active signal; `false` if it is none.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn quarantine_signal(&self, actor: &str, key: u64, why: &str) -> Result<bool, GalleryError> {
+        self.write(|transaction| {
+            let revision = next_revision(transaction)?;
+            let held: Option<String> = transaction
+                .prepare_cached(
+                    "UPDATE signal SET state = 'quarantined', why = ?1, revision = ?2 WHERE key = ?3 AND state = 'active' RETURNING id",
+                )?
+                .query_row(params![why, signed(revision), signed(key)], |row| row.get(0))
+                .optional()?;
+            let Some(id) = held else { return Ok(false) };
+            let event = AuditEvent { actor, session: None, action: "quarantine-signal", subject: &id };
+            append(transaction, event, &(), &serde_json::json!({ "why": why })).map(|_| true)
+        })
+    }
+
+    /// The number of different photos that a signal matched in cases since a time.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn photos_matched(&self, signal: u64, since: Timestamp) -> Result<u64, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT count(DISTINCT c.photo) FROM signal_case c JOIN listing_check l ON l.id = c.check_id
+                 WHERE c.signal = ?1 AND l.created_at >= ?2",
+            )?
+            .query_row(params![signed(signal), since.to_string()], |row| unsigned(row, 0))
+        })
+    }
+}
+
+/// Stores which signals a check's verdict rests on, with the check.
+pub(in crate::gallery) fn note_signal_cases(
+    transaction: &Writing<'_>,
+    check_id: &str,
+    signals: &[(u64, Sha256)],
+) -> rusqlite::Result<()> {
+    for (signal, photo) in signals {
+        // The signal may have been withdrawn meanwhile; its row stays.
+        transaction
+            .prepare_cached("INSERT OR IGNORE INTO signal_case (signal, photo, check_id) VALUES (?1, ?2, ?3)")?
+            .execute(params![signed(*signal), &photo.0[..], check_id])?;
+    }
+    Ok(())
+}
+
+/// Withdraws all signals of a member that is expelled. Their content is deleted.
+pub(super) fn withdraw_all(transaction: &Writing<'_>, member: u64) -> rusqlite::Result<()> {
+    let revision = next_revision(transaction)?;
+    transaction
+        .execute(
+            "UPDATE signal SET state = 'withdrawn', content = '', why = NULL, revision = ?1 WHERE member = ?2 AND state <> 'withdrawn'",
+            params![signed(revision), signed(member)],
+        )
+        .map(drop)
+}
+
+fn take(
+    transaction: &Writing<'_>,
+    member: u64,
+    line: &Line,
+    why: Option<&str>,
+    (revision, now): (u64, Timestamp),
+) -> rusqlite::Result<()> {
+    match line {
+        Line::Share { id, signal: Some(signal), .. } => {
+            let text = serde_json::to_string(signal).map_err(|error| conversion(0, error))?;
+            let polarity: Polarity = signal.polarity;
+            transaction
+                .prepare_cached(
+                    "INSERT INTO signal (member, id, brand, polarity, state, why, taken_at, revision, content)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                     ON CONFLICT (member, id) DO UPDATE SET brand = excluded.brand, polarity = excluded.polarity, state = excluded.state,
+                       why = excluded.why, taken_at = excluded.taken_at, revision = excluded.revision, content = excluded.content",
+                )?
+                .execute(params![
+                    signed(member),
+                    id.as_str(),
+                    signal.brand.as_str(),
+                    polarity.as_str(),
+                    if why.is_some() { "quarantined" } else { "active" },
+                    why,
+                    now.as_second(),
+                    signed(revision),
+                    text
+                ])
+                .map(drop)
+        }
+        // A later line withdraws it.
+        Line::Share { signal: None, .. } => Ok(()),
+        Line::Withdraw { id, .. } => transaction
+            .prepare_cached(
+                "UPDATE signal SET state = 'withdrawn', content = '', why = NULL, revision = ?1 WHERE member = ?2 AND id = ?3",
+            )?
+            .execute(params![signed(revision), signed(member), id.as_str()])
+            .map(drop),
+    }
+}
+
+fn content(row: &Row<'_>, index: usize) -> rusqlite::Result<Signal> {
+    let text = row.get_ref(index)?.as_str()?;
+    serde_json::from_str(text).map_err(|error| conversion(index, error))
+}

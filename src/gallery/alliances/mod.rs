@@ -1,0 +1,417 @@
+//! Alliances: who takes part, what is shared, the own log of signals, and the signals of others.
+
+mod incoming;
+mod outgoing;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+
+use super::audit::{AuditEvent, append};
+use super::store::{Gallery, GalleryError, conversion, optional, optional_second, parsed, second, signed, unsigned};
+use super::writer::Writing;
+use crate::domain::{BrandId, MemberId, MemberRole, MemberState, Polarity, SharingRule};
+use crate::photo::Sha256;
+use crate::signals::{Chain, Identity, Position};
+
+pub(super) use incoming::note_signal_cases;
+pub use incoming::{SignalFeedback, SignalInfo, SignalRow, StoredSignal, Taken};
+pub use outgoing::SharedLine;
+
+/// An alliance that this touchstone takes part in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Alliance {
+    /// Its id, `all_` and a UUID, the same at every member.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The terms under which its signals may be used.
+    pub terms: String,
+    /// When it was made or joined here.
+    pub created_at: Timestamp,
+    /// When this touchstone left it; absent while it takes part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_at: Option<Timestamp>,
+    /// The last line of the own log.
+    pub shared: u64,
+}
+
+/// Another member of an alliance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// Its number in the database.
+    #[serde(skip)]
+    pub number: u64,
+    /// The alliance.
+    pub alliance: String,
+    /// Its id; absent until it joins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<MemberId>,
+    /// Its name.
+    pub name: String,
+    /// Whether it gives or gets signals.
+    pub role: MemberRole,
+    /// Whether it takes part.
+    pub state: MemberState,
+    /// Its public key; absent until it joins.
+    #[serde(skip)]
+    pub public_key: Option<Vec<u8>>,
+    /// Where its signals are; absent if they come as files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The key to show there.
+    #[serde(skip)]
+    pub token: Option<String>,
+    /// Id of the key that it shows here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// The last line of its log that was taken.
+    #[serde(skip)]
+    pub taken: Position,
+    /// When something was last taken from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<Timestamp>,
+    /// Why nothing is taken from it now: a code and a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<(String, String)>,
+    /// The last line of the own log that it has acknowledged.
+    pub given_seq: u64,
+    /// When it acknowledged that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given_at: Option<Timestamp>,
+}
+
+/// What a member that joins says of itself.
+#[derive(Debug, Clone)]
+pub struct Joining<'a> {
+    /// Its public key.
+    pub public_key: &'a [u8],
+    /// Its name.
+    pub name: &'a str,
+    /// Where its signals are.
+    pub url: Option<&'a str>,
+    /// The key to show there.
+    pub token: Option<&'a str>,
+}
+
+const ALLIANCE: &str = "id, name, terms, created_at, left_at, log_seq";
+const MEMBER: &str = "number, alliance, id, name, role, state, public_key, url, token, key_id, taken_seq, taken_sum, taken_at, fault_code, fault, given_seq, given_at";
+
+impl Gallery {
+    /// This touchstone's name and signing key in alliances; `None` until it has made or joined one.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn identity(&self) -> Result<Option<(String, Identity)>, GalleryError> {
+        self.read(identity)
+    }
+
+    /// As [`Gallery::identity`]; makes one with this name if there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn identity_or_new(&self, name: &str) -> Result<(String, Identity), GalleryError> {
+        self.write(|transaction| {
+            if let Some(known) = identity(transaction)? {
+                return Ok(known);
+            }
+            let new = Identity::draw().map_err(|error| conversion(0, error))?;
+            transaction
+                .execute("INSERT INTO identity (one, name, secret) VALUES (1, ?1, ?2)", params![name, new.secret()])?;
+            Ok((name.to_owned(), new))
+        })
+    }
+
+    /// Stores an alliance that was made here or that this touchstone joins.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn add_alliance(&self, actor: &str, alliance: &Alliance) -> Result<(), GalleryError> {
+        self.write(|transaction| {
+            transaction.execute(
+                "INSERT INTO alliance (id, name, terms, created_at, log_sum) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (id) DO UPDATE SET left_at = NULL",
+                params![
+                    alliance.id,
+                    alliance.name,
+                    alliance.terms,
+                    alliance.created_at.as_second(),
+                    &Chain::start().0.0[..]
+                ],
+            )?;
+            let event = AuditEvent { actor, session: None, action: "join-alliance", subject: &alliance.id };
+            append(transaction, event, &(), alliance).map(drop)
+        })
+    }
+
+    /// All alliances, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn alliances(&self) -> Result<Vec<Alliance>, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached(&format!("SELECT {ALLIANCE} FROM alliance ORDER BY created_at, id"))?
+                .query_map([], alliance)?
+                .collect()
+        })
+    }
+
+    /// An alliance.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn alliance(&self, id: &str) -> Result<Option<Alliance>, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached(&format!("SELECT {ALLIANCE} FROM alliance WHERE id = ?1"))?
+                .query_row([id], alliance)
+                .optional()
+        })
+    }
+
+    /// Leaves an alliance: its members get nothing more, and their signals are deleted. `false` if this touchstone was not
+    /// in it.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn leave_alliance(&self, actor: &str, id: &str, now: Timestamp) -> Result<bool, GalleryError> {
+        self.write(|transaction| {
+            let left = transaction.execute(
+                "UPDATE alliance SET left_at = ?1 WHERE id = ?2 AND left_at IS NULL",
+                params![now.as_second(), id],
+            )?;
+            if left == 0 {
+                return Ok(false);
+            }
+            transaction.execute("DELETE FROM alliance_sharing WHERE alliance = ?1", [id])?;
+            let members: Vec<u64> = transaction
+                .prepare("SELECT number FROM alliance_member WHERE alliance = ?1")?
+                .query_map([id], |row| unsigned(row, 0))?
+                .collect::<rusqlite::Result<_>>()?;
+            for member in members {
+                end_exchange(transaction, actor, member)?;
+            }
+            let event = AuditEvent { actor, session: None, action: "leave-alliance", subject: id };
+            append(transaction, event, &(), &()).map(|_| true)
+        })
+    }
+
+    /// Stores a member: an invited one that has not joined yet, or with `joining`, one that takes part. Returns its number.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn add_member(
+        &self,
+        actor: &str,
+        (alliance, name): (&str, &str),
+        (role, key_id): (MemberRole, &str),
+        joining: Option<&Joining<'_>>,
+        now: Timestamp,
+    ) -> Result<u64, GalleryError> {
+        self.write(|transaction| {
+            if let Some(joining) = joining {
+                // Somebody who joins again starts anew.
+                transaction.execute(
+                    "UPDATE alliance_member SET id = NULL, state = 'expelled' WHERE alliance = ?1 AND id = ?2",
+                    params![alliance, MemberId::of(joining.public_key).as_str()],
+                )?;
+            }
+            transaction.execute(
+                "INSERT INTO alliance_member (alliance, name, role, state, key_id, taken_sum) VALUES (?1, ?2, ?3, 'invited', ?4, ?5)",
+                params![alliance, name, role.as_str(), key_id, &Position::start().sum.0[..]],
+            )?;
+            let number = transaction.last_insert_rowid().unsigned_abs();
+            if let Some(joining) = joining {
+                join(transaction, number, joining, now)?;
+            }
+            let event = AuditEvent { actor, session: None, action: "add-member", subject: alliance };
+            append(transaction, event, &(), &member_by(transaction, "number", number.to_string())?)?;
+            Ok(number)
+        })
+    }
+
+    /// Completes an invitation: the member that was given the key `key_id` joins. `None` if there is no open invitation
+    /// with this key.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn accept_member(
+        &self,
+        key_id: &str,
+        joining: &Joining<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Member>, GalleryError> {
+        self.write(|transaction| {
+            let Some(invited) = member_by(transaction, "key_id", key_id.to_owned())? else { return Ok(None) };
+            let same = invited.public_key.as_deref() == Some(joining.public_key);
+            if invited.state == MemberState::Expelled || (invited.state == MemberState::Active && !same) {
+                return Ok(None);
+            }
+            join(transaction, invited.number, joining, now)?;
+            let joined = member_by(transaction, "key_id", key_id.to_owned())?;
+            let event =
+                AuditEvent { actor: key_id, session: None, action: "member-joined", subject: &invited.alliance };
+            append(transaction, event, &invited, &joined)?;
+            Ok(joined)
+        })
+    }
+
+    /// Ends the exchange with a member: its key is revoked, its signals are deleted. `None` if there is no such member.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn expel_member(&self, actor: &str, number: u64) -> Result<Option<Member>, GalleryError> {
+        self.write(|transaction| end_exchange(transaction, actor, number))
+    }
+
+    /// The members of an alliance, or of all, oldest first; without those that were expelled unless `all`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn members(&self, alliance: Option<&str>, all: bool) -> Result<Vec<Member>, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached(&format!(
+                "SELECT {MEMBER} FROM alliance_member WHERE (?1 IS NULL OR alliance = ?1) AND (?2 OR state <> 'expelled')
+                 ORDER BY number"
+            ))?
+            .query_map(params![alliance, all], member)?
+            .collect()
+        })
+    }
+
+    /// The member that shows this key here.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn member_with_key(&self, key_id: &str) -> Result<Option<Member>, GalleryError> {
+        self.read(|db| member_by(db, "key_id", key_id.to_owned()))
+    }
+
+    /// Sets what of a brand is shared; without days, nothing of it any more.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn share_brand(
+        &self,
+        actor: &str,
+        alliance: &str,
+        (brand, polarity): (&BrandId, Polarity),
+        delay_days: Option<u32>,
+    ) -> Result<(), GalleryError> {
+        self.write(|transaction| {
+            match delay_days {
+                Some(days) => transaction.execute(
+                    "INSERT OR REPLACE INTO alliance_sharing (alliance, brand, polarity, delay_days) VALUES (?1, ?2, ?3, ?4)",
+                    params![alliance, brand.as_str(), polarity.as_str(), days],
+                )?,
+                None => transaction.execute(
+                    "DELETE FROM alliance_sharing WHERE alliance = ?1 AND brand = ?2 AND polarity = ?3",
+                    params![alliance, brand.as_str(), polarity.as_str()],
+                )?,
+            };
+            // The next look at the references follows the new rule.
+            transaction.execute("UPDATE alliance SET followed = -1 WHERE id = ?1", [alliance])?;
+            let rule = serde_json::json!({ "brand": brand, "polarity": polarity, "delay_days": delay_days });
+            append(transaction, AuditEvent { actor, session: None, action: "share-brand", subject: alliance }, &(), &rule)
+                .map(drop)
+        })
+    }
+
+    /// What is shared with an alliance.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn sharing(&self, alliance: &str) -> Result<Vec<SharingRule>, GalleryError> {
+        self.read(|db| rules(db, alliance))
+    }
+}
+
+fn rules(db: &Connection, alliance: &str) -> rusqlite::Result<Vec<SharingRule>> {
+    db.prepare_cached(
+        "SELECT brand, polarity, delay_days FROM alliance_sharing WHERE alliance = ?1 ORDER BY brand, polarity",
+    )?
+    .query_map([alliance], |row| {
+        Ok(SharingRule { brand: parsed(row, 0)?, polarity: parsed(row, 1)?, delay_days: row.get(2)? })
+    })?
+    .collect()
+}
+
+fn identity(db: &Connection) -> rusqlite::Result<Option<(String, Identity)>> {
+    db.prepare_cached("SELECT name, secret FROM identity")?
+        .query_row([], |row| {
+            let secret: Vec<u8> = row.get(1)?;
+            Ok((row.get(0)?, Identity::from_secret(&secret).map_err(|error| conversion(1, error))?))
+        })
+        .optional()
+}
+
+fn member_by(db: &Connection, column: &str, value: String) -> rusqlite::Result<Option<Member>> {
+    db.prepare_cached(&format!("SELECT {MEMBER} FROM alliance_member WHERE {column} = ?1"))?
+        .query_row([value], member)
+        .optional()
+}
+
+fn join(transaction: &Writing<'_>, number: u64, joining: &Joining<'_>, now: Timestamp) -> rusqlite::Result<()> {
+    let id = MemberId::of(joining.public_key);
+    transaction
+        .execute(
+            "UPDATE alliance_member SET id = ?1, public_key = ?2, name = ?3, url = ?4, token = ?5, state = 'active', joined_at = ?6
+             WHERE number = ?7",
+            params![
+                id.as_str(),
+                joining.public_key,
+                joining.name,
+                joining.url,
+                joining.token,
+                now.as_second(),
+                signed(number)
+            ],
+        )
+        .map(drop)
+}
+
+fn end_exchange(transaction: &Writing<'_>, actor: &str, number: u64) -> rusqlite::Result<Option<Member>> {
+    let Some(before) = member_by(transaction, "number", number.to_string())? else { return Ok(None) };
+    transaction
+        .execute("UPDATE alliance_member SET state = 'expelled', token = NULL WHERE number = ?1", [signed(number)])?;
+    transaction.execute(
+        "UPDATE api_key SET revoked_at = ?1 WHERE id = ?2 AND revoked_at IS NULL",
+        params![Timestamp::now().to_string(), before.key_id],
+    )?;
+    incoming::withdraw_all(transaction, number)?;
+    let after = member_by(transaction, "number", number.to_string())?;
+    let event = AuditEvent { actor, session: None, action: "expel-member", subject: &before.alliance };
+    append(transaction, event, &before, &after)?;
+    Ok(after)
+}
+
+fn alliance(row: &Row<'_>) -> rusqlite::Result<Alliance> {
+    Ok(Alliance {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        terms: row.get(2)?,
+        created_at: second(row, 3)?,
+        left_at: optional_second(row, 4)?,
+        shared: unsigned(row, 5)?,
+    })
+}
+
+fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
+    let (code, fault): (Option<String>, Option<String>) = (row.get(13)?, row.get(14)?);
+    Ok(Member {
+        number: unsigned(row, 0)?,
+        alliance: row.get(1)?,
+        id: optional(row, 2)?,
+        name: row.get(3)?,
+        role: parsed(row, 4)?,
+        state: parsed(row, 5)?,
+        public_key: row.get(6)?,
+        url: row.get(7)?,
+        token: row.get(8)?,
+        key_id: row.get(9)?,
+        taken: Position { seq: unsigned(row, 10)?, sum: Sha256(row.get(11)?) },
+        taken_at: optional_second(row, 12)?,
+        fault: code.zip(fault),
+        given_seq: unsigned(row, 15)?,
+        given_at: optional_second(row, 16)?,
+    })
+}

@@ -1,0 +1,181 @@
+use std::collections::HashMap;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::align::{VisualWord, Vocabulary};
+use crate::domain::{BrandId, Polarity};
+use crate::embed::Embedding;
+use crate::gallery::{Gallery, GalleryError, SignalRow, differing_bits};
+use crate::index::{ExactIndex, KeypointIndex, VectorIndex, VectorSet};
+
+/// Nearest signals that a search by embedding returns.
+const NEAREST: usize = 16;
+/// Least votes of keypoints that make a signal a candidate.
+const LEAST_VOTES: f32 = 3.0;
+/// Most signals that keypoints find.
+const MOST_VOTED: usize = 64;
+/// Fingerprints of the same photo differ in at most this many of 256 bits.
+const NEAR_BITS: u32 = 32;
+/// Fingerprints of flatter photos are not compared.
+const LEAST_QUALITY: u8 = 50;
+
+/// A signal that may be about a photo.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignalFound {
+    /// The signal's key.
+    pub key: u64,
+    /// The number of the member that vouches for it.
+    pub member: u64,
+    /// The brand.
+    pub brand: BrandId,
+    /// Authentic or fake.
+    pub polarity: Polarity,
+    /// Cosine similarity; `None` if the signal is of another model.
+    pub similarity: Option<f32>,
+    /// Votes of keypoints.
+    pub votes: f32,
+    /// Differing bits of the fingerprints, if they are near enough to count.
+    pub bits: Option<u32>,
+}
+
+/// The signals of other members in memory, kept in step with the database.
+pub(super) struct Signals {
+    state: RwLock<State>,
+    words: KeypointIndex,
+    /// The gallery's revision that has been applied.
+    applied: Mutex<u64>,
+    model: String,
+    vocabulary: String,
+}
+
+struct State {
+    entries: HashMap<u64, Entry>,
+    vectors: VectorSet,
+    /// Number of entries without a row.
+    of_other_models: usize,
+    /// The key of each row of `vectors`; a key that is no longer in `entries` is not found.
+    rows: Vec<u64>,
+}
+
+struct Entry {
+    member: u64,
+    brand: BrandId,
+    polarity: Polarity,
+    row: Option<u32>,
+    fingerprint: ([u8; 32], u8),
+}
+
+impl Signals {
+    pub(super) fn new(model: &str, dimension: usize, vocabulary: &Vocabulary) -> Self {
+        let state =
+            State { entries: HashMap::new(), vectors: VectorSet::new(dimension), of_other_models: 0, rows: Vec::new() };
+        Self {
+            state: RwLock::new(state),
+            words: KeypointIndex::new(vocabulary.len()),
+            applied: Mutex::new(0),
+            model: model.to_owned(),
+            vocabulary: vocabulary.id().to_owned(),
+        }
+    }
+
+    /// Applies what changed in the database up to its revision `newest`.
+    pub(super) fn follow(&self, gallery: &Gallery, vocabulary: &Vocabulary, newest: u64) -> Result<(), GalleryError> {
+        let mut applied = self.applied.lock();
+        if *applied == newest {
+            return Ok(());
+        }
+        let mut changed = Vec::new();
+        gallery.visit_signals(*applied, |row| changed.push(row))?;
+        for row in changed {
+            self.apply(row, vocabulary);
+        }
+        *applied = newest;
+        Ok(())
+    }
+
+    fn apply(&self, row: SignalRow, vocabulary: &Vocabulary) {
+        let mut state = self.state.write();
+        let old = state.entries.remove(&row.key);
+        state.of_other_models -= usize::from(old.is_some_and(|old| old.row.is_none()));
+        self.words.remove(row.key);
+        let Some(signal) = row.signal else { return };
+        let embedding = signal.embedding.as_ref().filter(|one| one.model == self.model);
+        let embedding = embedding.and_then(|one| one.embedding().restored().ok());
+        let place = embedding.and_then(|embedding| state.vectors.push(&embedding));
+        if place.is_some() {
+            state.rows.push(row.key);
+        }
+        if let Some(keypoints) = signal.keypoints.as_ref().filter(|one| one.vocabulary == self.vocabulary)
+            && let Some(words) = vocabulary.from_bytes(&keypoints.words)
+        {
+            self.words.insert(row.key, &words);
+        }
+        state.of_other_models += usize::from(place.is_none());
+        let fingerprint = (signal.fingerprint.hash.0, signal.fingerprint.quality);
+        let entry =
+            Entry { member: row.member, brand: signal.brand, polarity: signal.polarity, row: place, fingerprint };
+        state.entries.insert(row.key, entry);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.state.read().entries.len()
+    }
+
+    /// The signals that a photo may be about, in no order. Calls `fingerprint` only if some signals have no embedding by
+    /// this model.
+    pub(super) fn search(
+        &self,
+        embedding: &Embedding,
+        probes: &[Vec<VisualWord>],
+        fingerprint: impl FnOnce() -> ([u8; 32], u8),
+    ) -> Vec<SignalFound> {
+        let state = self.state.read();
+        if state.entries.is_empty() {
+            return Vec::new();
+        }
+        let is_served = |row: u32| {
+            let key = state.rows[row as usize];
+            state.entries.get(&key).is_some_and(|entry| entry.row == Some(row))
+        };
+        let near = ExactIndex.nearest(&state.vectors, embedding, NEAREST, &is_served);
+        let mut found: HashMap<u64, SignalFound> = HashMap::new();
+        for hit in near {
+            let key = state.rows[hit.row as usize];
+            found.extend(state.found(key).map(|one| (key, SignalFound { similarity: Some(hit.similarity), ..one })));
+        }
+        for vote in self.words.search(probes, LEAST_VOTES, MOST_VOTED, None) {
+            for &key in &vote.keys {
+                let known = found.remove(&key).or_else(|| state.with_similarity(key, embedding));
+                found.extend(known.map(|one| (key, SignalFound { votes: vote.votes, ..one })));
+            }
+        }
+        if state.of_other_models > 0 {
+            let (hash, quality) = fingerprint();
+            let comparable = |quality: u8| quality >= LEAST_QUALITY;
+            for (&key, entry) in state.entries.iter().filter(|(_, entry)| entry.row.is_none() && comparable(quality)) {
+                let (own, own_quality) = &entry.fingerprint;
+                let bits = differing_bits(own, &hash);
+                if comparable(*own_quality) && bits <= NEAR_BITS {
+                    let known = found.remove(&key).or_else(|| state.found(key));
+                    found.extend(known.map(|one| (key, SignalFound { bits: Some(bits), ..one })));
+                }
+            }
+        }
+        found.into_values().collect()
+    }
+}
+
+impl State {
+    fn found(&self, key: u64) -> Option<SignalFound> {
+        let entry = self.entries.get(&key)?;
+        let (brand, polarity) = (entry.brand.clone(), entry.polarity);
+        Some(SignalFound { key, member: entry.member, brand, polarity, similarity: None, votes: 0.0, bits: None })
+    }
+
+    fn with_similarity(&self, key: u64, query: &Embedding) -> Option<SignalFound> {
+        let row = self.entries.get(&key)?.row;
+        let own = row.and_then(|row| Embedding::normalize(self.vectors.floats(row).into_owned()).ok());
+        let similarity = own.map(|own| own.similarity(query));
+        Some(SignalFound { similarity, ..self.found(key)? })
+    }
+}

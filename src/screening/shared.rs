@@ -1,0 +1,125 @@
+//! Compares a photo with the signals of other members.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::answer::SharedMatch;
+use super::brands::Brands;
+use super::look::Examination;
+use super::recall::Recalled;
+use super::{Listing, ScreenError, Screener, WORTH_NAMING};
+use crate::domain::Action;
+use crate::library::SignalFound;
+use crate::photo::Sha256;
+use crate::verdict::{Facts, Judgement, SharedCandidate, Verdict, judge_shared};
+
+/// Log-odds of a copy where nothing but the fingerprints are near: the signal is of another model.
+const NEAR_FINGERPRINT: f64 = 1.0;
+
+/// The signals that may be about a photo.
+#[derive(Debug, Default)]
+pub(super) struct SharedWith {
+    /// Most probable first.
+    pub(super) candidates: Vec<SharedCandidate>,
+    /// As they are named in the answer, in the same order.
+    pub(super) matches: Vec<SharedMatch>,
+    /// The signals' keys, in the same order.
+    pub(super) keys: Vec<u64>,
+}
+
+impl Screener {
+    /// What the examination's signals say about a photo.
+    pub(super) fn shared_with(
+        &self,
+        examination: &Examination,
+        photo: Sha256,
+        brands: &mut Brands,
+    ) -> Result<SharedWith, ScreenError> {
+        let level = if examination.shared.is_empty() { 0.0 } else { self.scoring.level(&examination.trace.embedding) };
+        let mut probable: Vec<(f32, &SignalFound)> = examination
+            .shared
+            .iter()
+            .map(|found| (self.probability_of(found, level), found))
+            .filter(|(probability, _)| *probability >= WORTH_NAMING)
+            .collect();
+        probable.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.key.cmp(&b.1.key)));
+        let mut with = SharedWith::default();
+        for (probability, found) in probable {
+            if with.keys.len() == self.matches {
+                break;
+            }
+            if self.gallery.is_denied(found.key, photo)? {
+                continue;
+            }
+            let Some(info) = self.gallery.signal_info(found.key)? else { continue };
+            brands.meet(&found.brand, &self.library);
+            let only_informs = info.member_fared.only_informs(&self.alliance);
+            let (brand, polarity) = (found.brand.clone(), found.polarity);
+            with.matches.push(SharedMatch {
+                signal_id: info.id,
+                alliance: info.alliance,
+                member: info.member,
+                brand: brand.to_string(),
+                polarity,
+                probability,
+                similarity: found.similarity,
+                votes: found.votes,
+                fingerprint_bits: found.bits,
+                member_confirmed: info.member_fared.confirmed,
+                member_overturned: info.member_fared.overturned,
+                only_informs,
+                decides: false,
+            });
+            with.candidates.push(SharedCandidate { brand, polarity, probability, only_informs });
+            with.keys.push(found.key);
+        }
+        Ok(with)
+    }
+
+    /// Lets signals decide about a photo that would be allowed. Returns the key of the signal that does.
+    pub(super) fn judge_by_signals(
+        &self,
+        judgement: &mut Judgement,
+        shared: &mut SharedWith,
+        listing: &Listing,
+        brands: &Brands,
+    ) -> Option<u64> {
+        // A photo with too little detail matches anything, and an authorised seller may use the photo.
+        let open = !matches!(judgement.verdict, Verdict::GenericOrLowInformation | Verdict::AuthorisedUse);
+        if judgement.action != Action::Allow || !open {
+            return None;
+        }
+        let facts = Facts { seller_id: listing.seller_id.as_deref(), ..Facts::default() };
+        let model = &self.embedder.manifest().thresholds;
+        let (by_signal, place) = judge_shared(&shared.candidates, facts, model, |brand| brands.terms(brand))?;
+        *judgement = by_signal;
+        shared.matches[place].decides = true;
+        Some(shared.keys[place])
+    }
+
+    /// Quarantines signals that match too many different photos.
+    pub(super) fn hold_back_floods(&self, signals: &[(u64, Sha256)], now: Timestamp) -> Result<(), ScreenError> {
+        let since = now - SignedDuration::from_hours(24);
+        for (key, _) in signals {
+            let photos = self.gallery.photos_matched(*key, since)?;
+            if photos > u64::from(self.alliance.flood) {
+                let why = format!(
+                    "it matched {photos} different photos in 24 hours, expected at most {}",
+                    self.alliance.flood
+                );
+                self.gallery.quarantine_signal("touchstone", *key, &why)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn probability_of(&self, found: &SignalFound, level: f32) -> f32 {
+        let similarity = found.similarity.unwrap_or_default();
+        let level = if found.similarity.is_some() { level } else { 0.0 };
+        let seen = Recalled { key: found.key, similarity, level, votes: found.votes, same_file: false, revision: 0 };
+        let fingerprint = found.bits.map_or(f64::NEG_INFINITY, |_| NEAR_FINGERPRINT);
+        let log_odds = seen.log_odds().max(fingerprint);
+        // No more than the copies among the fitting photos support.
+        let evidence = self.scoring.evidence_of(log_odds, found.polarity);
+        self.scoring.probability(evidence, found.polarity, 0.0)
+    }
+}
