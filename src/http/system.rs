@@ -27,6 +27,8 @@ pub(super) struct IndexBody {
     added: usize,
     /// References of the generation that are no longer served.
     removed: usize,
+    /// Signals of other members of alliances that take part in checks.
+    signals: usize,
     /// `hnsw` or `exact`: how the service answers a search without filters.
     search: &'static str,
     /// Brands with active references.
@@ -59,6 +61,7 @@ pub(super) async fn index(State(app): State<Arc<App>>) -> Result<Json<IndexBody>
             vectors: stats.vectors,
             added: stats.added,
             removed: stats.removed,
+            signals: library.signal_count(),
             search: if stats.graph { "hnsw" } else { "exact" },
             brands: brands.collect(),
             thresholds: app.screener().embedder.manifest().thresholds,

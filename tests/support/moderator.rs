@@ -91,7 +91,7 @@ impl Moderator {
 }
 
 pub fn client() -> Client {
-    Client::builder().redirect(Policy::none()).build().unwrap()
+    Client::builder().tls_danger_accept_invalid_certs(true).redirect(Policy::none()).build().unwrap()
 }
 
 pub fn login(app: &TestApp, name: &str, password: &str) -> Response {

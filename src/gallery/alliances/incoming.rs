@@ -76,7 +76,7 @@ pub struct StoredSignal {
     pub fared: Fared,
 }
 
-/// SQL: cases on a signal `s`, joined with their decisions.
+/// SQL: signals and decided cases that rest on them.
 const DECIDED: &str = "signal_case c JOIN moderation_case m ON m.check_id = c.check_id AND m.status = 'decided'";
 const CONFIRMED: &str = "m.decision IN ('fake', 'photo_misuse')";
 const OVERTURNED: &str = "m.decision = 'no_match'";
@@ -187,7 +187,7 @@ impl Gallery {
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT count(DISTINCT iif({CONFIRMED}, c.check_id, NULL)), count(DISTINCT iif({OVERTURNED}, c.check_id, NULL))
-                 FROM signal s JOIN {DECIDED} ON c.signal = s.key WHERE s.member = ?1"
+                 FROM {DECIDED} JOIN signal s ON s.key = c.signal WHERE s.member = ?1"
             ))?
             .query_row([signed(member)], |row| Ok(Fared { confirmed: unsigned(row, 0)?, overturned: unsigned(row, 1)? }))
         })
@@ -214,7 +214,7 @@ impl Gallery {
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT s.id, count(DISTINCT iif({CONFIRMED}, c.check_id, NULL)), count(DISTINCT iif({OVERTURNED}, c.check_id, NULL))
-                 FROM signal s JOIN {DECIDED} ON c.signal = s.key WHERE s.member = ?1 GROUP BY s.key ORDER BY s.key"
+                 FROM {DECIDED} JOIN signal s ON s.key = c.signal WHERE s.member = ?1 GROUP BY s.key ORDER BY s.key"
             ))?
             .query_map([signed(member)], |row| {
                 let fared = Fared { confirmed: unsigned(row, 1)?, overturned: unsigned(row, 2)? };
