@@ -2,8 +2,7 @@
 //!
 //! The formulas are those of "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm" (Facebook,
 //! 2019) and of its reference implementation, `pdq/cpp` in Meta's repository `ThreatExchange`. Sums are of the same
-//! numbers in the same order as there, because `f32` rounds each: a bit is a comparison, and most photos have numbers
-//! that are nearly equal.
+//! numbers in the same order as there: `f32` rounds each sum, and a bit compares numbers that may be nearly equal.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -33,9 +32,10 @@ type Thumbnail = [[f32; SIDE]; SIDE];
 
 /// A photo's PDQ hash and PDQ quality, as Meta's Hasher-Matcher-Actioner and `ThreatExchange` exchange them.
 ///
-/// For the same pixels it has the bits that the `PyPI` packages `pdqhash` 0.2.8 and `threatexchange` give. Like them it
+/// For the same pixels it has the bits that the PyPI packages `pdqhash` 0.2.8 and `threatexchange` give. Like them it
 /// takes the photo at its full size. Meta's command-line tool scales photos with a side above 512 pixels to
-/// 512 x 512 first, to the nearest pixel and without averaging; its hashes of those differ in some bits.
+/// 512 x 512 first, to the nearest pixel and without averaging: its hashes of those differ in a few bits (docs/decisions,
+/// 018).
 ///
 /// Meta recommends to take photos whose hashes differ in at most 31 bits for the same, and not to use hashes of a
 /// quality below 50.
@@ -51,7 +51,7 @@ pub struct Pdq {
 }
 
 impl Pdq {
-    /// Hashes the photo. The time grows with the number of its pixels, the memory with its width.
+    /// Hashes the photo. Needs about a sixteenth of a byte of memory for each of its pixels.
     #[must_use]
     pub fn of(rgb: &RgbImage) -> Self {
         let (width, height) = (rgb.width() as usize, rgb.height() as usize);
@@ -90,14 +90,14 @@ impl FromStr for Pdq {
 }
 
 /// Luma of BT.601, 0 to 255.
-fn luma(&Rgb([red, green, blue]): &Rgb<u8>) -> f32 {
+fn luma(Rgb([red, green, blue]): Rgb<u8>) -> f32 {
     (f64::from(red) * 0.299 + f64::from(green) * 0.587 + f64::from(blue) * 0.114) as f32
 }
 
 fn unscaled(rgb: &RgbImage) -> Thumbnail {
     let mut small = [[0.0; SIDE]; SIDE];
     for (level, pixel) in small.as_flattened_mut().iter_mut().zip(rgb.pixels()) {
-        *level = luma(pixel);
+        *level = luma(*pixel);
     }
     small
 }
@@ -120,7 +120,7 @@ fn shrunk(rgb: &RgbImage) -> Thumbnail {
     for y in 0..height + 2 * ahead {
         match rows.next() {
             Some(pixels) => {
-                row.iter_mut().zip(pixels).for_each(|(level, pixel)| *level = luma(pixel));
+                row.iter_mut().zip(pixels).for_each(|(level, pixel)| *level = luma(*pixel));
                 across.means(&row, &mut means);
             }
             None => means.fill(0.0),
@@ -209,14 +209,9 @@ impl Down {
 }
 
 fn quality(small: &Thumbnail) -> u8 {
-    let step = |a: f32, b: f32| ((a - b) * 100.0 / 255.0) as i32;
-    let mut sum = 0;
-    for far in 0..SIDE {
-        for near in 0..SIDE - 1 {
-            sum += step(small[near][far], small[near + 1][far]).abs();
-            sum += step(small[far][near], small[far][near + 1]).abs();
-        }
-    }
+    let down = small.iter().zip(&small[1..]).flat_map(|(row, next)| row.iter().zip(next));
+    let across = small.iter().flat_map(|row| row.iter().zip(&row[1..]));
+    let sum: i32 = down.chain(across).map(|(one, next)| (((one - next) * 100.0 / 255.0) as i32).abs()).sum();
     u8::try_from((sum / 90).min(100)).unwrap_or(100)
 }
 
