@@ -11,6 +11,7 @@ mod look;
 mod metrics;
 mod notices;
 mod panels;
+mod pdq;
 mod photo;
 mod report;
 mod scoring;

@@ -19,6 +19,7 @@ mod jpeg;
 mod jxl;
 mod look;
 mod panels;
+mod pdq;
 mod png;
 mod resize;
 mod sniff;
@@ -37,6 +38,7 @@ pub use error::PhotoError;
 pub use fingerprint::Fingerprint;
 pub use look::Look;
 pub use panels::Panel;
+pub use pdq::{NotAPdq, Pdq};
 pub(crate) use resize::{Filter, resized, within};
 pub use sniff::Format;
 
@@ -92,8 +94,30 @@ impl Sha256 {
 
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_hex(&self.0, f)
     }
+}
+
+fn write_hex(bytes: &[u8; 32], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+/// The bytes that 64 lower-case hex digits mean; `None` for any other text.
+fn hex_digits(text: &str) -> Option<[u8; 32]> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != 32 || !rest.is_empty() {
+        return None;
+    }
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(pair[0])? * 16 + digit(pair[1])?;
+    }
+    Some(bytes)
 }
 
 /// A text that is not 64 lower-case hex digits.
@@ -105,21 +129,7 @@ impl std::str::FromStr for Sha256 {
     type Err = NotASum;
 
     fn from_str(text: &str) -> Result<Self, NotASum> {
-        let digits = text.as_bytes();
-        let (pairs, rest) = digits.as_chunks::<2>();
-        if pairs.len() != 32 || !rest.is_empty() {
-            return Err(NotASum);
-        }
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Ok(byte - b'0'),
-            b'a'..=b'f' => Ok(byte - b'a' + 10),
-            _ => Err(NotASum),
-        };
-        let mut sum = [0; 32];
-        for (byte, pair) in sum.iter_mut().zip(pairs) {
-            *byte = digit(pair[0])? * 16 + digit(pair[1])?;
-        }
-        Ok(Self(sum))
+        hex_digits(text).map(Self).ok_or(NotASum)
     }
 }
 
