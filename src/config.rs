@@ -63,6 +63,8 @@ pub struct Config {
     pub takedown: TakedownOptions,
     /// Whose signals are pulled, and what they may decide.
     pub alliance: AllianceOptions,
+    /// Whether the service speaks the protocol of Meta's Hasher-Matcher-Actioner, too.
+    pub hma: HmaOptions,
     /// Settings of the moderators' console.
     pub console: ConsoleOptions,
     /// Settings of the log.
@@ -92,6 +94,7 @@ impl Default for Config {
             retention: Retention::default(),
             takedown: TakedownOptions::default(),
             alliance: AllianceOptions::default(),
+            hma: HmaOptions::default(),
             console: ConsoleOptions::default(),
             log: Log::default(),
         }
@@ -152,6 +155,14 @@ impl Default for Server {
             refresh_ms: 250,
         }
     }
+}
+
+/// Settings of the routes of Meta's Hasher-Matcher-Actioner.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HmaOptions {
+    /// Whether `/h/hash`, `/m/lookup`, `/m/raw_lookup` and `/c/banks` answer, and references get PDQ hashes.
+    pub enabled: bool,
 }
 
 /// Settings of the moderators' console.

@@ -107,8 +107,11 @@ fn signed_line(screener: &Screener, line: SharedLine) -> Result<Line, GalleryErr
         rights_basis: reference.claim.details.rights_basis,
         vouched_at: reference.created_at,
         fared,
-        fingerprint: Perceptual { hash: Sha256(reference.photo.perceptual_hash), quality: reference.photo.quality },
-        pdq: None,
+        fingerprint: Some(Perceptual {
+            hash: Sha256(reference.photo.perceptual_hash),
+            quality: reference.photo.quality,
+        }),
+        pdq: gallery.pdq(sum)?.map(|pdq| Perceptual { hash: Sha256(pdq.hash), quality: pdq.quality }),
         embedding,
         keypoints,
     };
@@ -161,12 +164,13 @@ fn held_back(screener: &Screener, line: &Line) -> Result<Option<String>, Allianc
     if embedding.dimension() != screener.embedder.manifest().output.dimension {
         return Ok(Some(format!("its embedding has {} numbers, which the model does not give", embedding.dimension())));
     }
-    if screener.generic.mark(signal.fingerprint.quality, &embedding, thresholds).is_some() {
+    let fingerprint = signal.fingerprint.unwrap_or(Perceptual { hash: Sha256([0; 32]), quality: 0 });
+    if screener.generic.mark(fingerprint.quality, &embedding, thresholds).is_some() {
         return Ok(Some("it shows too little, or what many goods share".to_owned()));
     }
     let claim = Claim { brand: signal.brand.clone(), polarity: signal.polarity, details: Details::default() };
     let parts = (&*screener.gallery, &*screener.library, thresholds);
-    let contradicted = contradicting(&claim, &signal.fingerprint.hash.0, &embedding, parts)?;
+    let contradicted = contradicting(&claim, &fingerprint.hash.0, &embedding, parts)?;
     Ok(contradicted.first().map(|other| {
         let other_polarity = match signal.polarity {
             Polarity::Fake => "authentic",

@@ -2,8 +2,10 @@
 
 mod alliances;
 mod deliveries;
+mod hashes;
 mod lookbacks;
 
 pub use alliances::pull;
 pub use deliveries::deliver;
+pub use hashes::hash;
 pub use lookbacks::LookbackWatch;

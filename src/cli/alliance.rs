@@ -1,9 +1,11 @@
 use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tempfile::NamedTempFile;
 
 use super::alliance_args::{AllianceArgs, AllianceCommand};
 use super::output::{document, say, tell};
@@ -15,8 +17,9 @@ use crate::alliance::{
 };
 use crate::assembly::{Parts, open_gallery};
 use crate::config::Config;
-use crate::domain::{MemberState, SharingRule};
+use crate::domain::{BrandId, MemberState, Polarity, SharingRule};
 use crate::gallery::{Alliance, Gallery, Member};
+use crate::hashing::{self, ForeignBank};
 use crate::signals::MOST_LINES;
 
 pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Failure> {
@@ -24,6 +27,10 @@ pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Fai
         AllianceCommand::Pull { alliance } => pull(config, alliance.as_deref()),
         AllianceCommand::Export { alliance, file, after } => export(config, alliance, file, *after),
         AllianceCommand::Import { alliance, file, from } => import(config, (alliance, from), file),
+        AllianceCommand::ExportHashes { file, brand, polarity } => export_hashes(config, (brand, *polarity), file),
+        AllianceCommand::ImportHashes { file, bank, brand, polarity } => {
+            import_hashes(config, ForeignBank { name: bank, brand, polarity: *polarity }, file)
+        }
         other => change(config, &open_gallery(config)?, other),
     }
 }
@@ -84,7 +91,11 @@ fn change(config: &Config, gallery: &Gallery, command: &AllianceCommand) -> Resu
             say!("{brand}'s {polarity} references are no longer shared with {}", alliance.name);
         }
         AllianceCommand::List { json } => list(gallery, *json)?,
-        AllianceCommand::Pull { .. } | AllianceCommand::Export { .. } | AllianceCommand::Import { .. } => {}
+        AllianceCommand::Pull { .. }
+        | AllianceCommand::Export { .. }
+        | AllianceCommand::Import { .. }
+        | AllianceCommand::ExportHashes { .. }
+        | AllianceCommand::ImportHashes { .. } => {}
     }
     Ok(Exit::Done)
 }
@@ -116,14 +127,40 @@ fn is_asked(member: &Member) -> bool {
 fn export(config: &Config, alliance: &str, path: &Path, after: u64) -> Result<Exit, Failure> {
     let parts = Parts::open(config)?;
     let alliance = named(&parts.screener.gallery, alliance)?;
-    let unwritten = |source| Failure::File { path: path.display().to_string(), source };
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Nobody takes half a pack for a whole one.
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(unwritten)?;
+    let mut file = new_file(path)?;
     pack(&parts.screener, &alliance.id, (after, MOST_LINES), &mut file)?;
-    file.persist(path).map_err(|error| unwritten(error.error))?;
+    keep(file, path)?;
     say!("{} holds what is shared with {} after line {after}", path.display(), alliance.name);
     Ok(Exit::Done)
+}
+
+fn export_hashes(config: &Config, what: (&BrandId, Polarity), path: &Path) -> Result<Exit, Failure> {
+    let parts = Parts::open(config)?;
+    hashing::hash_missing(&parts.enrolment())?;
+    let mut file = new_file(path)?;
+    let written = hashing::export(&parts.screener.gallery, what, &mut file)?;
+    keep(file, path)?;
+    say!("{} holds {written} hashes", path.display());
+    Ok(Exit::Done)
+}
+
+fn import_hashes(config: &Config, bank: ForeignBank<'_>, path: &Path) -> Result<Exit, Failure> {
+    let parts = Parts::open(config)?;
+    let file = File::open(path).map_err(|source| Failure::File { path: path.display().to_string(), source })?;
+    let took = hashing::import(&parts.screener, ACTOR, &config.alliance, bank, BufReader::new(file))?;
+    say!("{}: {}", bank.name, described(took));
+    Ok(Exit::Done)
+}
+
+/// A file beside `path` that [`keep`] puts in its place: nobody takes half of it for the whole.
+fn new_file(path: &Path) -> Result<NamedTempFile, Failure> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    NamedTempFile::new_in(folder).map_err(|source| Failure::File { path: path.display().to_string(), source })
+}
+
+fn keep(file: NamedTempFile, path: &Path) -> Result<(), Failure> {
+    let kept = file.persist(path);
+    kept.map(drop).map_err(|error| Failure::File { path: path.display().to_string(), source: error.error })
 }
 
 fn import(config: &Config, (alliance, from): (&str, &str), path: &Path) -> Result<Exit, Failure> {

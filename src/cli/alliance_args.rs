@@ -119,6 +119,31 @@ pub enum AllianceCommand {
         #[arg(long, value_name = "LINE", default_value_t = 0)]
         after: u64,
     },
+    /// Write a brand's PDQ hashes to a text file, as the command tx of Meta's ThreatExchange reads it
+    ExportHashes {
+        /// The file
+        file: PathBuf,
+        /// The brand
+        #[arg(long)]
+        brand: BrandId,
+        /// Which of its references
+        #[arg(long, default_value = "fake")]
+        polarity: Polarity,
+    },
+    /// Take somebody's bank of PDQ hashes from a text file or a CSV file of tx; it replaces what the bank had
+    ImportHashes {
+        /// The file
+        file: PathBuf,
+        /// A name for the bank
+        #[arg(long, value_name = "NAME")]
+        bank: String,
+        /// The brand that its photos are about
+        #[arg(long)]
+        brand: BrandId,
+        /// What its photos are
+        #[arg(long, default_value = "fake")]
+        polarity: Polarity,
+    },
     /// Take a member's signals from a file
     Import {
         /// Id or name of the alliance

@@ -309,6 +309,7 @@ impl Gallery {
             }
             transaction.execute("DELETE FROM vector WHERE sha256 = ?1", [&sha256.0[..]])?;
             transaction.execute("DELETE FROM words WHERE sha256 = ?1", [&sha256.0[..]])?;
+            transaction.execute("DELETE FROM pdq WHERE sha256 = ?1", [&sha256.0[..]])?;
             self.drop_thumbnails(sha256)
                 .and_then(|()| self.features.remove(sha256))
                 .and_then(|()| self.photos.remove_synced(sha256))

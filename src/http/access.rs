@@ -78,6 +78,14 @@ pub(super) const ROUTES: &[(Method, &str, Who)] = &[
     (Method::POST, "/v1/alliances/{alliance}/members", Only(&[Alliance])),
     (Method::GET, "/v1/alliances/{alliance}/signals", Only(&[Alliance])),
     (Method::POST, "/v1/alliances/{alliance}/acknowledgements", Only(&[Alliance])),
+    // Banks are of every brand.
+    (Method::GET, "/h/hash", Only(&[Platform, Moderator, Admin])),
+    (Method::POST, "/h/hash", Only(&[Platform, Moderator, Admin])),
+    (Method::GET, "/m/raw_lookup", Only(&[Platform, Moderator, Admin])),
+    (Method::GET, "/m/lookup", Only(&[Platform, Moderator, Admin])),
+    (Method::POST, "/m/lookup", Only(&[Platform, Moderator, Admin])),
+    (Method::GET, "/m/index/status", Only(&[Platform, Moderator, Admin])),
+    (Method::GET, "/c/banks", Only(&[Platform, Moderator, Admin])),
     // The answer names every brand.
     (Method::GET, "/v1/index", Only(&[Platform, Moderator, Admin])),
     (Method::GET, "/v1/keys", Only(&[Admin])),

@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod fetched;
 mod form;
+mod hma;
 mod keys;
 mod lookbacks;
 mod lookups;

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    App, Problem, access, alliances, batches, cases, checks, console, drain, encoding, events, keys, lookbacks,
+    App, Problem, access, alliances, batches, cases, checks, console, drain, encoding, events, hma, keys, lookbacks,
     lookups, notices, observe, outcomes, policies, references, sellers, system, webhooks,
 };
 
@@ -32,6 +32,7 @@ Errors are RFC 9457 problem+json with a stable `code`."), tags(
     (name = "notices", description = "Ask the marketplace to take listings down"),
     (name = "sellers", description = "Sellers' records and links, and proposals to close their accounts"),
     (name = "alliances", description = "Members of alliances take signals, and acknowledge them"),
+    (name = "hma", description = "The protocol of Meta's Hasher-Matcher-Actioner, for tools that speak it"),
     (name = "events", description = "What happened, to read or to receive"),
     (name = "keys", description = "Make, list and revoke API keys"),
     (name = "system", description = "State of the service"),
@@ -51,6 +52,9 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(cases::appeal))
         .routes(routes!(events::list))
         .routes(routes!(lookbacks::list))
+        .routes(routes!(hma::raw_lookup))
+        .routes(routes!(hma::banks))
+        .routes(routes!(hma::index_status))
         .routes(routes!(alliances::join))
         .routes(routes!(alliances::signals))
         .routes(routes!(alliances::acknowledge))
@@ -77,6 +81,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(batches::create))
         .routes(routes!(checks::get))
         .routes(routes!(lookups::create))
+        .routes(routes!(hma::hash_url, hma::hash_photo))
+        .routes(routes!(hma::lookup_hash, hma::lookup_photo))
         .routes(routes!(references::create, references::list))
         .merge(small)
         .merge(filing)

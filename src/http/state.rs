@@ -13,10 +13,11 @@ use super::background::Background;
 use super::console::Refusal;
 use super::serving::Serving;
 use crate::assembly::Parts;
-use crate::background::{deliver, pull};
-use crate::config::{Config, ConsoleOptions, Server};
+use crate::background::{deliver, hash, pull};
+use crate::config::{Config, ConsoleOptions, HmaOptions, Server};
 use crate::domain::AllianceOptions;
 use crate::fetch::PhotoFetcher;
+use crate::hashing::HashBanks;
 use crate::moderation::{Desk, LoginGuard};
 use crate::screening::Screener;
 use crate::telemetry;
@@ -45,6 +46,10 @@ pub struct App {
     fetching: Arc<Semaphore>,
     /// Sends events to webhooks.
     pub(super) webhooks: Arc<webhooks::Sender>,
+    /// Whether the routes of HMA answer.
+    pub(super) hma: HmaOptions,
+    /// PDQ hashes of references.
+    pub(super) hashes: Arc<HashBanks>,
     /// Whose signals are pulled, and how often.
     alliance: AllianceOptions,
     /// Permits for batches.
@@ -76,6 +81,8 @@ impl App {
             admission: Arc::new(Semaphore::new(config.server.max_in_flight.max(1))),
             background,
             working,
+            hma: config.hma.clone(),
+            hashes: Arc::default(),
             alliance: config.alliance.clone(),
             batches: Arc::new(Semaphore::new(config.server.max_batches.max(1))),
             cores,
@@ -184,7 +191,13 @@ impl App {
         let serving = Arc::clone(&self.serving);
         let pulling = pull(move || serving.parts().screener.clone(), &self.alliance, pause)
             .inspect_err(|error| tracing::error!(%error, "no thread can be started: signals are not pulled"));
-        delivering.into_iter().chain(pulling).chain([self.serving.follow(pause)]).collect()
+        let serving = Arc::clone(&self.serving);
+        let hashing = self.hma.enabled.then(|| {
+            hash(move || serving.parts().enrolment(), Arc::clone(&self.hashes), pause)
+                .inspect_err(|error| tracing::error!(%error, "no thread can be started: references are not hashed"))
+        });
+        let hashing = hashing.and_then(Result::ok);
+        delivering.into_iter().chain(pulling).chain(hashing).chain([self.serving.follow(pause)]).collect()
     }
 }
 

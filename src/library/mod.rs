@@ -32,8 +32,8 @@ use catalog::Catalog;
 pub use catalog::{Entry, Filter};
 use keypoints::Keypoints;
 pub use keypoints::{keypoint_file, prove_keypoints};
-pub use signals::SignalFound;
 use signals::Signals;
+pub use signals::{HashOfPhoto, SignalFound};
 
 /// Why the library cannot follow the gallery.
 #[derive(Debug, Error)]
@@ -241,15 +241,17 @@ impl Library {
         found.collect()
     }
 
-    /// Signals of other members that may be about a photo, in no order. `fingerprint` returns its fingerprint and quality.
+    /// Signals of other members that may be about a photo, in no order. `fingerprint` and `pdq` hash the photo, if any signal
+    /// is compared by them.
     #[must_use]
     pub fn signals(
         &self,
         embedding: &Embedding,
         probes: &[Vec<VisualWord>],
-        fingerprint: impl FnOnce() -> ([u8; 32], u8),
+        fingerprint: impl FnOnce() -> HashOfPhoto,
+        pdq: impl FnOnce() -> HashOfPhoto,
     ) -> Vec<SignalFound> {
-        self.signals.search(embedding, probes, fingerprint)
+        self.signals.search(embedding, probes, fingerprint, pdq)
     }
 
     /// Number of signals that take part in checks.

@@ -15,9 +15,14 @@ const LEAST_VOTES: f32 = 3.0;
 /// Most signals that keypoints find.
 const MOST_VOTED: usize = 64;
 /// Fingerprints of the same photo differ in at most this many of 256 bits.
-const NEAR_BITS: u32 = 32;
-/// Fingerprints of flatter photos are not compared.
+const NEAR_FINGERPRINT: u32 = 32;
+/// PDQ hashes of the same photo differ in at most this many of 256 bits, as Meta recommends.
+const NEAR_PDQ: u32 = 31;
+/// Hashes of flatter photos are not compared.
 const LEAST_QUALITY: u8 = 50;
+
+/// A perceptual hash of 256 bits, and its quality.
+pub type HashOfPhoto = ([u8; 32], u8);
 
 /// A signal that may be about a photo.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +40,9 @@ pub struct SignalFound {
     /// Votes of keypoints.
     pub votes: f32,
     /// Differing bits of the fingerprints, if they are near enough to count.
-    pub bits: Option<u32>,
+    pub fingerprint_bits: Option<u32>,
+    /// Differing bits of the PDQ hashes, if they are near enough to count.
+    pub pdq_bits: Option<u32>,
 }
 
 /// The signals of other members in memory, kept in step with the database.
@@ -51,8 +58,8 @@ pub(super) struct Signals {
 struct State {
     entries: HashMap<u64, Entry>,
     vectors: VectorSet,
-    /// Number of entries without a row.
-    of_other_models: usize,
+    /// Number of entries that are compared by their fingerprint, and by their PDQ hash.
+    by_hash: [usize; 2],
     /// The key of each row of `vectors`; a key that is no longer in `entries` is not found.
     rows: Vec<u64>,
 }
@@ -62,13 +69,21 @@ struct Entry {
     brand: BrandId,
     polarity: Polarity,
     row: Option<u32>,
-    fingerprint: ([u8; 32], u8),
+    fingerprint: Option<HashOfPhoto>,
+    pdq: Option<HashOfPhoto>,
+}
+
+impl Entry {
+    /// Whether the entry is compared by its hashes: it has no embedding by this model.
+    fn by(&self, hash: Option<HashOfPhoto>) -> Option<[u8; 32]> {
+        hash.filter(|(_, quality)| self.row.is_none() && *quality >= LEAST_QUALITY).map(|(hash, _)| hash)
+    }
 }
 
 impl Signals {
     pub(super) fn new(model: &str, dimension: usize, vocabulary: &Vocabulary) -> Self {
         let state =
-            State { entries: HashMap::new(), vectors: VectorSet::new(dimension), of_other_models: 0, rows: Vec::new() };
+            State { entries: HashMap::new(), vectors: VectorSet::new(dimension), by_hash: [0; 2], rows: Vec::new() };
         Self {
             state: RwLock::new(state),
             words: KeypointIndex::new(vocabulary.len()),
@@ -96,7 +111,9 @@ impl Signals {
     fn apply(&self, row: SignalRow, vocabulary: &Vocabulary) {
         let mut state = self.state.write();
         let old = state.entries.remove(&row.key);
-        state.of_other_models -= usize::from(old.is_some_and(|old| old.row.is_none()));
+        if let Some(old) = old {
+            state.count(&old, |count, one| *count -= one);
+        }
         self.words.remove(row.key);
         let Some(signal) = row.signal else { return };
         let embedding = signal.embedding.as_ref().filter(|one| one.model == self.model);
@@ -110,10 +127,11 @@ impl Signals {
         {
             self.words.insert(row.key, &words);
         }
-        state.of_other_models += usize::from(place.is_none());
-        let fingerprint = (signal.fingerprint.hash.0, signal.fingerprint.quality);
-        let entry =
-            Entry { member: row.member, brand: signal.brand, polarity: signal.polarity, row: place, fingerprint };
+        let [fingerprint, pdq] =
+            [signal.fingerprint, signal.pdq].map(|hash| hash.map(|hash| (hash.hash.0, hash.quality)));
+        let (brand, polarity) = (signal.brand, signal.polarity);
+        let entry = Entry { member: row.member, brand, polarity, row: place, fingerprint, pdq };
+        state.count(&entry, |count, one| *count += one);
         state.entries.insert(row.key, entry);
     }
 
@@ -121,13 +139,14 @@ impl Signals {
         self.state.read().entries.len()
     }
 
-    /// The signals that a photo may be about, in no order. Calls `fingerprint` only if some signals have no embedding by
-    /// this model.
+    /// The signals that a photo may be about, in no order. `fingerprint` and `pdq` hash the photo; each is called only if
+    /// some signals are compared by it.
     pub(super) fn search(
         &self,
         embedding: &Embedding,
         probes: &[Vec<VisualWord>],
-        fingerprint: impl FnOnce() -> ([u8; 32], u8),
+        fingerprint: impl FnOnce() -> HashOfPhoto,
+        pdq: impl FnOnce() -> HashOfPhoto,
     ) -> Vec<SignalFound> {
         let state = self.state.read();
         if state.entries.is_empty() {
@@ -149,16 +168,17 @@ impl Signals {
                 found.extend(known.map(|one| (key, SignalFound { votes: vote.votes, ..one })));
             }
         }
-        if state.of_other_models > 0 {
-            let (hash, quality) = fingerprint();
-            let comparable = |quality: u8| quality >= LEAST_QUALITY;
-            for (&key, entry) in state.entries.iter().filter(|(_, entry)| entry.row.is_none() && comparable(quality)) {
-                let (own, own_quality) = &entry.fingerprint;
-                let bits = differing_bits(own, &hash);
-                if comparable(*own_quality) && bits <= NEAR_BITS {
-                    let known = found.remove(&key).or_else(|| state.found(key));
-                    found.extend(known.map(|one| (key, SignalFound { bits: Some(bits), ..one })));
-                }
+        let [by_fingerprint, by_pdq] = state.by_hash;
+        if by_fingerprint > 0 {
+            for (key, bits) in state.near(fingerprint(), NEAR_FINGERPRINT, |entry| entry.fingerprint) {
+                let known = found.remove(&key).or_else(|| state.found(key));
+                found.extend(known.map(|one| (key, SignalFound { fingerprint_bits: Some(bits), ..one })));
+            }
+        }
+        if by_pdq > 0 {
+            for (key, bits) in state.near(pdq(), NEAR_PDQ, |entry| entry.pdq) {
+                let known = found.remove(&key).or_else(|| state.found(key));
+                found.extend(known.map(|one| (key, SignalFound { pdq_bits: Some(bits), ..one })));
             }
         }
         found.into_values().collect()
@@ -166,10 +186,36 @@ impl Signals {
 }
 
 impl State {
+    /// Changes the numbers of entries that are compared by each hash.
+    fn count(&mut self, entry: &Entry, change: impl Fn(&mut usize, usize)) {
+        for (count, hash) in self.by_hash.iter_mut().zip([entry.fingerprint, entry.pdq]) {
+            change(count, usize::from(entry.by(hash).is_some()));
+        }
+    }
+
+    /// The entries whose hash differs from the photo's in at most `most` bits, with the number of bits.
+    fn near(
+        &self,
+        (hash, quality): HashOfPhoto,
+        most: u32,
+        of: impl Fn(&Entry) -> Option<HashOfPhoto>,
+    ) -> Vec<(u64, u32)> {
+        if quality < LEAST_QUALITY {
+            return Vec::new();
+        }
+        let near = self.entries.iter().filter_map(|(&key, entry)| {
+            let bits = differing_bits(&entry.by(of(entry))?, &hash);
+            (bits <= most).then_some((key, bits))
+        });
+        near.collect()
+    }
+
     fn found(&self, key: u64) -> Option<SignalFound> {
         let entry = self.entries.get(&key)?;
         let (brand, polarity) = (entry.brand.clone(), entry.polarity);
-        Some(SignalFound { key, member: entry.member, brand, polarity, similarity: None, votes: 0.0, bits: None })
+        let (fingerprint_bits, pdq_bits) = (None, None);
+        let member = entry.member;
+        Some(SignalFound { key, member, brand, polarity, similarity: None, votes: 0.0, fingerprint_bits, pdq_bits })
     }
 
     fn with_similarity(&self, key: u64, query: &Embedding) -> Option<SignalFound> {

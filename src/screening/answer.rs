@@ -122,6 +122,9 @@ pub struct SharedMatch {
     /// Differing bits of the fingerprints, 0 to 32; absent if they were not compared or differ more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint_bits: Option<u32>,
+    /// Differing bits of the PDQ hashes, 0 to 31; absent if they were not compared or differ more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pdq_bits: Option<u32>,
     /// Cases here that signals of this member led to and that were confirmed.
     pub member_confirmed: u64,
     /// Those that were overturned.

@@ -13,7 +13,7 @@ use crate::domain::{BrandId, Kind, Polarity, Reference};
 use crate::embed::{EmbedError, Embedding};
 use crate::enrolment::features;
 use crate::library::{Filter, Found, SignalFound};
-use crate::photo::{Panel, Photo};
+use crate::photo::{Panel, Pdq, Photo};
 use crate::scoring::Sighting;
 use crate::telemetry;
 
@@ -150,10 +150,15 @@ impl Screener {
         let started = Instant::now();
         let mut keypoints = StrongestKeypoints::of(photo.rgb());
         let probes = self.add_voted(&mut keypoints, (embedding, level), &mut examination);
-        examination.shared = self.library.signals(embedding, &probes, || {
+        let fingerprint = || {
             let fingerprint = photo.fingerprint();
             (fingerprint.hash, fingerprint.quality)
-        });
+        };
+        let pdq = || {
+            let pdq = Pdq::of(photo.rgb());
+            (pdq.hash, pdq.quality)
+        };
+        examination.shared = self.library.signals(embedding, &probes, fingerprint, pdq);
         let places = self.worth_verifying(&examination.held);
         if !places.is_empty() {
             self.verify(&keypoints.into_features(), places, &mut examination)?;

@@ -12,8 +12,8 @@ use crate::library::SignalFound;
 use crate::photo::Sha256;
 use crate::verdict::{Facts, Judgement, SharedCandidate, Verdict, judge_shared};
 
-/// Log-odds of a copy where nothing but the fingerprints are near: the signal is of another model.
-const NEAR_FINGERPRINT: f64 = 1.0;
+/// Log-odds of a copy where nothing but a perceptual hash is near: the signal has no embedding by this model.
+const NEAR_HASH: f64 = 1.0;
 
 /// The signals that may be about a photo.
 #[derive(Debug, Default)]
@@ -63,7 +63,8 @@ impl Screener {
                 probability,
                 similarity: found.similarity,
                 votes: found.votes,
-                fingerprint_bits: found.bits,
+                fingerprint_bits: found.fingerprint_bits,
+                pdq_bits: found.pdq_bits,
                 member_confirmed: info.member_fared.confirmed,
                 member_overturned: info.member_fared.overturned,
                 only_informs,
@@ -116,7 +117,7 @@ impl Screener {
         let similarity = found.similarity.unwrap_or_default();
         let level = if found.similarity.is_some() { level } else { 0.0 };
         let seen = Recalled { key: found.key, similarity, level, votes: found.votes, same_file: false, revision: 0 };
-        let fingerprint = found.bits.map_or(f64::NEG_INFINITY, |_| NEAR_FINGERPRINT);
+        let fingerprint = found.fingerprint_bits.or(found.pdq_bits).map_or(f64::NEG_INFINITY, |_| NEAR_HASH);
         let log_odds = seen.log_odds().max(fingerprint);
         // No more than the copies among the fitting photos support.
         let evidence = self.scoring.evidence_of(log_odds, found.polarity);

@@ -123,7 +123,8 @@ pub struct Signal {
     #[serde(default)]
     pub fared: Fared,
     /// touchstone's own fingerprint of 256 bits.
-    pub fingerprint: Perceptual,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Perceptual>,
     /// Meta's PDQ hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pdq: Option<Perceptual>,
@@ -243,7 +244,7 @@ impl Signal {
                 return Err(format!("{name} has {} bytes, expected at most {MOST_TEXT}", text.len()));
             }
         }
-        for hash in [Some(&self.fingerprint), self.pdq.as_ref()].into_iter().flatten() {
+        for hash in [self.fingerprint.as_ref(), self.pdq.as_ref()].into_iter().flatten() {
             if hash.quality > 100 {
                 return Err(format!("a quality is {}, expected 0 to 100", hash.quality));
             }

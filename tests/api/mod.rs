@@ -10,6 +10,7 @@ mod doubts;
 mod errors;
 mod events;
 mod faults;
+mod hma;
 mod hostile;
 mod keys;
 mod logos;

@@ -30,7 +30,7 @@ fn signal(number: u8) -> Signal {
         rights_basis: None,
         vouched_at: at(0),
         fared: Fared { confirmed: 3, overturned: 1 },
-        fingerprint: Perceptual { hash: Sha256([number; 32]), quality: 80 },
+        fingerprint: Some(Perceptual { hash: Sha256([number; 32]), quality: 80 }),
         pdq: None,
         embedding: Some(RoundedNumbers { model: "m@1".to_owned(), scale: rounded.scale(), bytes: rounded.to_bytes() }),
         keypoints: Some(Keypoints { vocabulary: "v@1".to_owned(), words: vec![number; 16] }),
@@ -133,7 +133,7 @@ fn a_pack_of_somebody_else_elsewhere_or_another_time_is_refused_with_what_was_ex
 #[test]
 fn lines_with_values_out_of_range_are_refused() {
     let changes: [(fn(&mut Signal), &str); 6] = [
-        (|signal| signal.fingerprint.quality = 101, "a quality is 101, expected 0 to 100"),
+        (|signal| signal.fingerprint.as_mut().unwrap().quality = 101, "a quality is 101, expected 0 to 100"),
         (|signal| signal.product = Some("x".repeat(300)), "product has 300 bytes, expected at most 256"),
         (|signal| signal.keypoints.as_mut().unwrap().words = vec![0; 9], "expected a multiple of 8"),
         (|signal| signal.embedding.as_mut().unwrap().scale = 9.0, "expected 1"),

@@ -1,5 +1,7 @@
 //! Signals of other members: taken from packs, followed by the index, and how they fared here.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
@@ -138,6 +140,18 @@ impl Gallery {
                 "SELECT count(*), coalesce(sum(state = 'quarantined'), 0) FROM signal WHERE member = ?1 AND state <> 'withdrawn'",
             )?
             .query_row([signed(member)], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))
+        })
+    }
+
+    /// The ids of a member's signals that were not withdrawn.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn active_signals(&self, member: u64) -> Result<BTreeSet<SignalId>, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached("SELECT id FROM signal WHERE member = ?1 AND state <> 'withdrawn'")?
+                .query_map([signed(member)], |row| parsed(row, 0))?
+                .collect()
         })
     }
 

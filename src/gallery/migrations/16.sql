@@ -116,3 +116,10 @@ CREATE TABLE signal_case (
     PRIMARY KEY (signal, photo, check_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX signal_case_check ON signal_case (check_id);
+
+-- PDQ hashes of references' photos, by the photo's SHA-256: derived, and computed again when missing.
+CREATE TABLE pdq (
+    sha256  BLOB PRIMARY KEY,
+    hash    BLOB NOT NULL,
+    quality INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
