@@ -161,7 +161,8 @@ impl Default for Server {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HmaOptions {
-    /// Whether `/h/hash`, `/m/lookup`, `/m/raw_lookup` and `/c/banks` answer, and references get PDQ hashes.
+    /// Whether the routes `/h/hash`, `/m/lookup`, `/m/raw_lookup`, `/m/index/status` and `/c/banks` answer, and references
+    /// get PDQ hashes.
     pub enabled: bool,
 }
 

@@ -11,7 +11,7 @@ use crate::embed::{EmbedError, Embedder, Embedding};
 use crate::gallery::{Added, Gallery, GalleryError, NewReference};
 use crate::hygiene::{GenericBank, HygieneError, conflict_with, contradicting, contradicting_itself};
 use crate::library::{Library, LibraryError};
-use crate::photo::{Photo, PhotoError, Sha256, doubts, is_artwork};
+use crate::photo::{Pdq, Photo, PhotoError, Sha256, doubts, is_artwork};
 
 /// Number of stored photos that one step embeds for a new model.
 const BATCH: usize = 64;
@@ -169,6 +169,37 @@ impl Enrolment {
             after = last.key;
             done += self.word(&missing, &|| {})?;
             progress(done);
+        }
+    }
+
+    /// Computes the PDQ hash of every active photo that has none. Returns how many. A photo that cannot be read is logged and
+    /// gets none.
+    ///
+    /// # Errors
+    /// When the database cannot be read or written.
+    pub fn hash_missing(&self) -> Result<usize, EnrolError> {
+        let (mut done, mut after) = (0, 0);
+        loop {
+            let missing = self.gallery.without_pdq(after, BATCH)?;
+            let Some(last) = missing.last() else {
+                return Ok(done);
+            };
+            after = last.key;
+            let hash = |reference: &Reference| {
+                let sum = reference.photo.sha256;
+                let bytes = self.gallery.photo(sum).map_err(|error| error.to_string());
+                let photo = bytes.and_then(|bytes| self.decoder.decode(&bytes).map_err(|error| error.to_string()));
+                match photo {
+                    Ok(photo) => Some((sum, Pdq::of(photo.rgb()))),
+                    Err(error) => {
+                        tracing::error!(reference = reference.id, error, "a reference cannot be hashed");
+                        None
+                    }
+                }
+            };
+            let hashes: Vec<_> = missing.iter().filter_map(hash).collect();
+            self.gallery.add_pdq(&hashes)?;
+            done += hashes.len();
         }
     }
 

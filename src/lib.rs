@@ -54,7 +54,6 @@ pub mod fetch;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod gallery;
-pub mod hashing;
 pub mod http;
 pub mod hygiene;
 pub mod keys;

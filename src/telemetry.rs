@@ -32,6 +32,9 @@ const INDEX_GENERATION: &str = "touchstone_index_generation";
 const KEYPOINT_KEYS: &str = "touchstone_keypoint_index_keys";
 const KEYPOINT_POSTINGS: &str = "touchstone_keypoint_index_postings";
 const FOUND_LATER: &str = "touchstone_lookback_findings_total";
+const SIGNALS: &str = "touchstone_signals";
+const SIGNAL_PULLS: &str = "touchstone_signal_pulls_total";
+const SIGNAL_REVIEWS: &str = "touchstone_signal_reviews_total";
 const READY: &str = "touchstone_ready";
 const WEBHOOK_ATTEMPTS: &str = "touchstone_webhook_attempts_total";
 const WEBHOOK_DELIVERIES: &str = "touchstone_webhook_deliveries";
@@ -121,6 +124,9 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
         "Attempts to deliver an event, by outcome: delivered, failed, or dead after the last one"
     );
     describe_gauge!(WEBHOOK_DELIVERIES, "Events that are not delivered, by state: waiting or dead");
+    describe_gauge!(SIGNALS, "Signals of other members of alliances that take part in checks");
+    describe_counter!(SIGNAL_PULLS, "Pulls of members' signals, by outcome: taken, or the error's code");
+    describe_counter!(SIGNAL_REVIEWS, "Photos whose verdict rests on a signal of another member");
     describe_gauge!(READY, "1 when checks can be trusted, else 0");
     describe_gauge!(BUILD, "Always 1; labels give the version and the serving model");
     describe_gauge!(INDEX_KEYS, "References served by the index");
@@ -130,7 +136,7 @@ pub fn record_metrics() -> Option<PrometheusHandle> {
     describe_gauge!(KEYPOINT_KEYS, "References in the keypoint index");
     describe_gauge!(KEYPOINT_POSTINGS, "Keypoints in the keypoint index");
     // What has not happened yet is told as zero, so that the first time is an increase.
-    for name in [REFUSED, DECODERS_LOST, EMBEDDED_PHOTOS, SECOND_LOOKS, VIEWS, FOUND_LATER] {
+    for name in [REFUSED, DECODERS_LOST, EMBEDDED_PHOTOS, SECOND_LOOKS, VIEWS, FOUND_LATER, SIGNAL_REVIEWS] {
         counter!(name).increment(0);
     }
     for outcome in ["delivered", "failed", "dead"] {
@@ -184,6 +190,21 @@ pub(crate) fn checked(action: &'static str) {
 
 pub(crate) fn found_later() {
     counter!(FOUND_LATER).increment(1);
+}
+
+/// Sets the number of signals that take part in checks.
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+pub(crate) fn signals(count: usize) {
+    gauge!(SIGNALS).set(count as f64);
+}
+
+/// Counts a pull of a member's signals: `taken`, or the error's code.
+pub(crate) fn signals_pulled(outcome: &'static str) {
+    counter!(SIGNAL_PULLS, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn reviewed_for_signal() {
+    counter!(SIGNAL_REVIEWS).increment(1);
 }
 
 pub(crate) fn searched(took: Duration) {

@@ -16,11 +16,15 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 use tempfile::TempDir;
 use touchstone::align::LocalFeatures;
-use touchstone::domain::{ImportStatus, Polarity};
-use touchstone::embed::Embedding;
+use touchstone::domain::{Fared, ImportStatus, Polarity};
+use touchstone::embed::{Embedding, RoundedEmbedding};
 use touchstone::gallery::{Gallery, Journal, JournalEntry, Vault};
 use touchstone::index::{Generation, IndexOptions, LiveIndex, Nodes, Origin, Scope, SnapshotError};
 use touchstone::photo::Sha256;
+use touchstone::signals::{
+    Heading, Identity, Keypoints, Line, Perceptual, Position, RoundedNumbers, Signal, SignalId, read as read_pack,
+    write,
+};
 
 use crate::cli::{stderr, stdout, touchstone};
 use crate::support::moderator::Moderator;
@@ -63,6 +67,63 @@ fn ring(step: u16) -> Embedding {
 
 fn ring_origin() -> Origin {
     Origin { model: "ring@1".to_owned(), dimension: 4, gallery: "gal_1".to_owned() }
+}
+
+/// The member that signed the pack.
+fn member() -> Identity {
+    Identity::from_secret(&[7; 32]).unwrap()
+}
+
+/// A signal that is shared, and one that was withdrawn.
+fn lines() -> Vec<Line> {
+    let at = "2026-12-01T00:00:00Z".parse().unwrap();
+    let rounded = RoundedEmbedding::of(&ring(1));
+    let signal = Signal {
+        brand: "acme".parse().unwrap(),
+        polarity: Polarity::Fake,
+        product: Some("bag".to_owned()),
+        rights_basis: None,
+        vouched_at: at,
+        fared: Fared { confirmed: 2, overturned: 1 },
+        fingerprint: Some(Perceptual { hash: Sha256([7; 32]), quality: 80 }),
+        pdq: Some(Perceptual { hash: Sha256([9; 32]), quality: 90 }),
+        embedding: Some(RoundedNumbers {
+            model: "ring@1".to_owned(),
+            scale: rounded.scale(),
+            bytes: rounded.to_bytes(),
+        }),
+        keypoints: Some(Keypoints { vocabulary: "v1".to_owned(), words: vec![1; 16] }),
+    };
+    let (first, second) = (SignalId::of("all_1", "ref_1"), SignalId::of("all_1", "ref_2"));
+    vec![
+        Line::Share { seq: 1, at, id: first, signal: Some(Box::new(signal)) },
+        Line::Share { seq: 2, at, id: second.clone(), signal: None },
+        Line::Withdraw { seq: 3, at, id: second },
+    ]
+}
+
+fn pack() -> Vec<u8> {
+    let heading = Heading {
+        alliance: "all_1".to_owned(),
+        created_at: "2026-12-01T00:00:00Z".parse().unwrap(),
+        touchstone: "0.1.0".to_owned(),
+        after: Position::start(),
+        more: false,
+        model: "ring@1".to_owned(),
+        vocabulary: "v1".to_owned(),
+        terms: "For checking listings only.".to_owned(),
+    };
+    let mut bytes = Vec::new();
+    write(&mut bytes, &member(), heading, &lines()).unwrap();
+    bytes
+}
+
+#[test]
+fn a_pack_of_signals_of_format_1_is_read() {
+    let file = File::open(place().join("signals-1.pack")).unwrap();
+    let read = read_pack(file, member().public_key(), "all_1", Position::start()).unwrap();
+    assert_eq!(read.lines, lines());
+    assert_eq!((read.manifest.shared, read.manifest.withdrawn, read.manifest.last.seq), (2, 1, 3));
 }
 
 fn entry() -> JournalEntry {
@@ -194,6 +255,7 @@ fn writes_the_formats_of_today() {
     archive.append_dir_all(".", index.path()).unwrap();
     keep("index-1.tar.gz", &gzip(&archive.into_inner().unwrap()));
     keep("points-2.bin.gz", &gzip(&LocalFeatures::of(&scene(1)).to_bytes()));
+    keep("signals-1.pack", &pack());
     let journals = TempDir::new().unwrap();
     let journal = Journal::open(journals.path(), &"acme".parse().unwrap()).unwrap().unwrap();
     journal.record(&entry()).unwrap();

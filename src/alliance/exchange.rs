@@ -13,11 +13,12 @@ use crate::domain::{AllianceOptions, MemberState};
 use crate::fetch::{HostRules, client_with, with_causes};
 use crate::gallery::{Member, SignalFeedback};
 use crate::screening::Screener;
+use crate::telemetry;
 
 /// Most bytes of an answer.
 const MOST_BYTES: usize = 64 << 20;
-/// Most signals whose counts one request tells.
-const MOST_FEEDBACK: usize = 1_000;
+/// The greatest number of signals whose counts one request tells.
+pub const MOST_FEEDBACK: usize = 1_000;
 
 /// What a member tells after it has taken signals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -27,7 +28,6 @@ pub struct Acknowledgement {
     pub seq: u64,
     /// How signals fared, at most 1,000.
     #[serde(default)]
-    #[schema(value_type = Vec<Object>)]
     pub feedback: Vec<SignalFeedback>,
 }
 
@@ -75,7 +75,7 @@ impl ExchangeError {
 
 /// Talks to members over HTTP.
 pub struct Exchange {
-    options: AllianceOptions,
+    timeout: Duration,
     rules: HostRules,
     client: reqwest::Client,
 }
@@ -104,7 +104,7 @@ impl Exchange {
             }
         };
         let client = client_with(&rules, certificates).map_err(|error| not_allowed(with_causes(&error)))?;
-        Ok(Self { options: options.clone(), rules, client })
+        Ok(Self { timeout: Duration::from_secs(options.timeout_s.max(1)), rules, client })
     }
 
     /// Sends the reply to an invitation.
@@ -123,6 +123,7 @@ impl Exchange {
     /// [`ExchangeError`]; what was taken until then stays.
     pub async fn pull(&self, screener: &Screener, member: &Member) -> Result<Took, ExchangeError> {
         let pulled = self.pull_all(screener, member).await;
+        telemetry::signals_pulled(pulled.as_ref().map_or_else(ExchangeError::code, |_| "taken"));
         if let Err(error) = &pulled {
             let noted = screener.gallery.note_member_fault(member.number, error.code(), &error.to_string());
             noted.map_err(AllianceError::from)?;
@@ -140,7 +141,7 @@ impl Exchange {
                 format!("/v1/alliances/{}/signals?after={}&limit={MOST_AT_ONCE}", member.alliance, member.taken.seq);
             let address = self.address(url, &path)?;
             let pack = self.send(url, self.client.get(address).bearer_auth(token)).await?;
-            let took = take(screener, &self.options, &member, Cursor::new(&pack))?;
+            let took = take(screener, &member, Cursor::new(&pack))?;
             total = total.and(took);
             let members = screener.gallery.members(Some(&member.alliance), false).map_err(AllianceError::from)?;
             let Some(now) = members.into_iter().find(|one| one.number == member.number) else { return Ok(total) };
@@ -169,7 +170,7 @@ impl Exchange {
     async fn send(&self, url: &str, request: RequestBuilder) -> Result<Bytes, ExchangeError> {
         let unreachable =
             |error: &reqwest::Error| ExchangeError::Unreachable { url: url.to_owned(), reason: with_causes(error) };
-        let request = request.timeout(Duration::from_secs(self.options.timeout_s.max(1)));
+        let request = request.timeout(self.timeout);
         let mut answer = request.send().await.map_err(|error| unreachable(&error))?;
         let status = answer.status();
         let mut body = Vec::new();

@@ -1,18 +1,23 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{AllianceError, MOST_NAME, MOST_TERMS};
+use super::AllianceError;
 use crate::domain::{MemberId, MemberRole, MemberState, Scope, check_name};
-use crate::gallery::{Alliance, Gallery, Joining, Member, new_id};
+use crate::gallery::{Alliance, Gallery, Joining, Member, NewMember, new_id};
 use crate::keys::{Wanted, authenticate, make};
 use crate::signals::Identity;
 
-/// Greatest length of a URL in characters.
+/// The greatest length of a URL in characters.
 const MOST_URL: usize = 2048;
+/// The greatest length of the name of an alliance or a member in bytes.
+const MOST_NAME: usize = 100;
+/// The greatest length of an alliance's terms in bytes.
+const MOST_TERMS: usize = 1_000;
 
 /// A new alliance.
 #[derive(Debug, Clone, Copy)]
-pub struct Found<'a> {
+pub struct NewAlliance<'a> {
     /// Its name.
     pub name: &'a str,
     /// The terms under which its signals may be used.
@@ -55,17 +60,17 @@ pub struct Invitation {
     pub key: String,
 }
 
-/// What an invited member answers. If there is a URL, it is sent there; otherwise it is a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What an invited member answers: a file, or the body of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reply {
     /// Id of the alliance.
     pub alliance: String,
     /// The key of the invitation.
     pub key: String,
-    /// The member's name.
+    /// The member's name, at most 100 bytes.
     pub name: String,
-    /// Its public key, in Base64.
+    /// Its Ed25519 public key: 32 bytes, in Base64.
     pub public_key: String,
     /// Where its signals are; absent where files are exchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,7 +83,7 @@ pub struct Reply {
 ///
 /// # Errors
 /// When a name is invalid, or the database cannot be written.
-pub fn found(gallery: &Gallery, actor: &str, new: Found<'_>) -> Result<Alliance, AllianceError> {
+pub fn create(gallery: &Gallery, actor: &str, new: NewAlliance<'_>) -> Result<Alliance, AllianceError> {
     name("the alliance's name", new.name)?;
     name("the own name", new.own_name)?;
     if new.terms.len() > MOST_TERMS {
@@ -94,7 +99,7 @@ pub fn found(gallery: &Gallery, actor: &str, new: Found<'_>) -> Result<Alliance,
         terms: new.terms.to_owned(),
         created_at: Timestamp::now(),
         left_at: None,
-        shared: 0,
+        log_seq: 0,
     };
     gallery.add_alliance(actor, &alliance)?;
     Ok(alliance)
@@ -115,7 +120,14 @@ pub fn invite(
     let url = inviting.own_url.map(address).transpose()?;
     let (from, identity) = own(gallery, &alliance.id)?;
     let (key_id, key) = new_key(gallery, actor, &alliance, inviting.name)?;
-    gallery.add_member(actor, (&alliance.id, inviting.name), (inviting.role, &key_id), None, Timestamp::now())?;
+    let new = NewMember {
+        alliance: &alliance.id,
+        name: inviting.name,
+        role: inviting.role,
+        key_id: Some(&key_id),
+        joining: None,
+    };
+    gallery.add_member(actor, &new, Timestamp::now())?;
     Ok(Invitation {
         alliance: alliance.id,
         alliance_name: alliance.name,
@@ -159,23 +171,24 @@ pub fn join(
         terms: invitation.terms.clone(),
         created_at: Timestamp::now(),
         left_at: None,
-        shared: 0,
+        log_seq: 0,
     };
     gallery.add_alliance(actor, &alliance)?;
     let (key_id, own_key) = new_key(gallery, actor, &alliance, &invitation.from)?;
-    // Their role mirrors ours: if we only get signals, they only give them.
-    let role = match invitation.role {
-        MemberRole::Shares => MemberRole::Receives,
-        MemberRole::Receives => MemberRole::Shares,
-        MemberRole::Both => MemberRole::Both,
-    };
     let inviter = Joining {
         public_key: &public_key,
         name: &invitation.from,
         url: invitation.url.as_deref(),
         token: Some(&invitation.key),
     };
-    gallery.add_member(actor, (&alliance.id, &invitation.from), (role, &key_id), Some(&inviter), Timestamp::now())?;
+    let new = NewMember {
+        alliance: &alliance.id,
+        name: &invitation.from,
+        role: invitation.role.mirrored(),
+        key_id: Some(&key_id),
+        joining: Some(&inviter),
+    };
+    gallery.add_member(actor, &new, Timestamp::now())?;
     Ok(Reply {
         alliance: alliance.id,
         key: invitation.key.clone(),

@@ -1,6 +1,7 @@
 //! Alliances: found one, invite others, join, share signals, and take those of others. Members exchange packs over HTTP or
 //! as files; a pull also acknowledges what was taken, and tells how signals fared. Who sees what: docs/ALLIANCE.md.
 
+mod banks;
 mod exchange;
 mod invitation;
 mod packs;
@@ -14,14 +15,10 @@ use crate::keys::KeyError;
 use crate::library::LibraryError;
 use crate::signals::{IdentityFault, PackFault};
 
-pub use exchange::{Acknowledgement, Exchange, ExchangeError};
-pub use invitation::{Found, Invitation, Inviting, Reply, accept, found, invite, join, member_of_key};
-pub use packs::{MOST_AT_ONCE, Took, pack, take};
-
-/// The greatest length in bytes of the names of alliances and members, and of terms.
-pub const MOST_NAME: usize = 100;
-/// See [`MOST_NAME`].
-pub const MOST_TERMS: usize = 1_000;
+pub use banks::{ForeignBank, export_hashes, import_hashes};
+pub use exchange::{Acknowledgement, Exchange, ExchangeError, MOST_FEEDBACK};
+pub use invitation::{Invitation, Inviting, NewAlliance, Reply, accept, create, invite, join, member_of_key};
+pub use packs::{MOST_AT_ONCE, Packed, Took, pack, position, take};
 
 /// Why an alliance's command or request fails.
 #[derive(Debug, Error)]
@@ -43,6 +40,9 @@ pub enum AllianceError {
         /// Why not.
         what: &'static str,
     },
+    /// Somebody else took signals of the member at the same time.
+    #[error("somebody else has taken signals of {0} meanwhile; try again")]
+    Overtaken(String),
     /// The invitation was used by somebody else, or withdrawn.
     #[error("the invitation is no longer open; ask for a new one")]
     InvitationUsed,
@@ -111,6 +111,7 @@ impl AllianceError {
             Self::Left(_) => "alliance-left",
             Self::UnknownMember(_) => "member-unknown",
             Self::NotAllowed { .. } => "member-not-allowed",
+            Self::Overtaken(_) => "member-overtaken",
             Self::InvitationUsed => "invitation-used",
             Self::Itself(_) => "member-itself",
             Self::BeyondLog { .. } => "log-too-short",

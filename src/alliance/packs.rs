@@ -4,13 +4,13 @@ use jiff::Timestamp;
 
 use super::AllianceError;
 use super::invitation::{own, taking_part};
-use crate::domain::{AllianceOptions, Claim, Details, Fared, Polarity};
+use crate::domain::{Claim, Details, Fared, Polarity};
 use crate::embed::RoundedEmbedding;
-use crate::gallery::{GalleryError, Member, SharedLine, Taken};
+use crate::gallery::{Gallery, GalleryError, Member, SharedLine, Taken, TakenLine};
 use crate::hygiene::contradicting;
 use crate::photo::Sha256;
 use crate::screening::Screener;
-use crate::signals::{self, Keypoints, Line, Manifest, Perceptual, RoundedNumbers, Signal};
+use crate::signals::{self, Heading, Keypoints, Line, Perceptual, Position, RoundedNumbers, Signal};
 
 /// The greatest number of lines of a pack over HTTP.
 pub const MOST_AT_ONCE: usize = 1_000;
@@ -19,7 +19,7 @@ pub const MOST_AT_ONCE: usize = 1_000;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Took {
     /// Signals that are new or changed.
-    pub shared: u64,
+    pub taken: u64,
     /// Those of them that were quarantined at once.
     pub quarantined: u64,
     /// Signals that were withdrawn.
@@ -33,12 +33,33 @@ impl Took {
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
-            shared: self.shared + other.shared,
+            taken: self.taken + other.taken,
             quarantined: self.quarantined + other.quarantined,
             withdrawn: self.withdrawn + other.withdrawn,
             more: other.more,
         }
     }
+}
+
+/// Where a pack ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packed {
+    /// The log's last line in the pack.
+    pub last: u64,
+    /// Whether the log goes on after it.
+    pub more: bool,
+}
+
+/// The position of the own log after a line.
+///
+/// # Errors
+/// [`AllianceError::BeyondLog`] if the log is shorter.
+pub fn position(gallery: &Gallery, alliance: &str, seq: u64) -> Result<Position, AllianceError> {
+    if let Some(position) = gallery.log_position(alliance, seq)? {
+        return Ok(position);
+    }
+    let last = gallery.alliance(alliance)?.map_or(0, |found| found.log_seq);
+    Err(AllianceError::BeyondLog { asked: seq, last })
 }
 
 /// Writes a pack of what this touchstone has shared with an alliance after a line of its log, at most `most` lines.
@@ -50,36 +71,28 @@ pub fn pack(
     alliance: &str,
     (after, most): (u64, usize),
     to: impl Write,
-) -> Result<(), AllianceError> {
+) -> Result<Packed, AllianceError> {
     let gallery = &screener.gallery;
     let alliance = taking_part(gallery, alliance)?;
     let (_, identity) = own(gallery, &alliance.id)?;
     gallery.follow_sharing(&alliance.id, Timestamp::now())?;
-    let position = gallery.log_position(&alliance.id, after)?;
-    let last = || gallery.alliance(&alliance.id).map(|found| found.map_or(0, |found| found.shared));
-    let Some(position) = position else {
-        return Err(AllianceError::BeyondLog { asked: after, last: last()? });
-    };
-    let shared = gallery.log_lines(&alliance.id, after, most.saturating_add(1))?;
+    let after = position(gallery, &alliance.id, after)?;
+    let mut shared = gallery.log_lines(&alliance.id, after.seq, most.saturating_add(1))?;
     let more = shared.len() > most;
-    let lines = shared.into_iter().take(most).map(|line| signed_line(screener, line));
-    let lines = lines.collect::<Result<Vec<_>, _>>()?;
-    let manifest = Manifest {
+    shared.truncate(most);
+    let lines = shared.into_iter().map(|line| signed_line(screener, line)).collect::<Result<Vec<_>, _>>()?;
+    let heading = Heading {
         alliance: alliance.id,
-        member: identity.member_id(),
         created_at: Timestamp::now(),
         touchstone: env!("CARGO_PKG_VERSION").to_owned(),
-        after: position,
-        last: position,
+        after,
         more,
-        shared: 0,
-        withdrawn: 0,
         model: screener.library.model().to_owned(),
         vocabulary: screener.vocabulary.id().to_owned(),
         terms: alliance.terms,
-        sha256: Sha256::of(&[]),
     };
-    Ok(signals::write(to, &identity, manifest, &lines)?)
+    signals::write(to, &identity, heading, &lines)?;
+    Ok(Packed { last: lines.last().map_or(after.seq, Line::seq), more })
 }
 
 fn signed_line(screener: &Screener, line: SharedLine) -> Result<Line, GalleryError> {
@@ -123,12 +136,7 @@ fn signed_line(screener: &Screener, line: SharedLine) -> Result<Line, GalleryErr
 ///
 /// # Errors
 /// When the pack is refused, the member may not share, or the database cannot be written.
-pub fn take(
-    screener: &Screener,
-    options: &AllianceOptions,
-    member: &Member,
-    from: impl Read,
-) -> Result<Took, AllianceError> {
+pub fn take(screener: &Screener, member: &Member, from: impl Read) -> Result<Took, AllianceError> {
     let not_allowed = |what| AllianceError::NotAllowed { name: member.name.clone(), what };
     if !member.role.shares() {
         return Err(not_allowed("only gets signals, and shares none"));
@@ -138,18 +146,22 @@ pub fn take(
     let pack = signals::read(from, public_key, &member.alliance, member.taken)?;
     let (known, _) = gallery.count_signals(member.number)?;
     let new = pack.lines.iter().filter(|line| matches!(line, Line::Share { signal: Some(_), .. })).count() as u64;
-    if known + new > options.max_signals {
-        return Err(AllianceError::TooMany { name: member.name.clone(), most: options.max_signals });
+    let most = screener.alliance.max_signals;
+    if known + new > most {
+        return Err(AllianceError::TooMany { name: member.name.clone(), most });
     }
-    let held_back = pack.lines.iter().map(|line| held_back(screener, line)).collect::<Result<Vec<_>, _>>()?;
-    let taken = Taken { member: member.number, lines: &pack.lines, held_back: &held_back, last: pack.manifest.last };
-    if !gallery.take_lines(&taken, member.taken, Timestamp::now())? {
-        return Err(not_allowed("was taken from by somebody else meanwhile, or expelled"));
+    let line = |line: Line| -> Result<TakenLine, AllianceError> {
+        Ok(TakenLine { held_back: held_back(screener, &line)?, line })
+    };
+    let lines = pack.lines.into_iter().map(line).collect::<Result<Vec<_>, _>>()?;
+    let taken = Taken { member: member.number, lines: &lines, after: member.taken, last: pack.manifest.last };
+    if !gallery.take_lines(&taken, Timestamp::now())? {
+        return Err(AllianceError::Overtaken(member.name.clone()));
     }
     screener.library.refresh()?;
     Ok(Took {
-        shared: new,
-        quarantined: held_back.iter().flatten().count() as u64,
+        taken: new,
+        quarantined: lines.iter().filter(|line| line.held_back.is_some()).count() as u64,
         withdrawn: pack.manifest.withdrawn,
         more: pack.manifest.more,
     })

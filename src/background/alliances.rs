@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, Sender as Guard, bounded};
 
 use crate::alliance::Exchange;
-use crate::domain::{AllianceOptions, MemberState};
-use crate::gallery::Member;
+use crate::domain::AllianceOptions;
 use crate::screening::Screener;
 
 /// Pulls until the returned guard is dropped. Does nothing if the settings switch it off.
@@ -53,14 +52,12 @@ async fn pull_all(exchange: &Exchange, screener: &Screener) {
         Ok(members) => members,
         Err(error) => return tracing::error!(%error, "the members of alliances cannot be read"),
     };
-    let is_asked =
-        |member: &&Member| member.state == MemberState::Active && member.role.shares() && member.url.is_some();
-    for member in members.iter().filter(is_asked) {
+    for member in members.iter().filter(|member| member.is_pulled()) {
         match exchange.pull(screener, member).await {
-            Ok(took) if took.shared + took.withdrawn == 0 => {}
+            Ok(took) if took.taken + took.withdrawn == 0 => {}
             Ok(took) => tracing::info!(
                 member = member.name,
-                shared = took.shared,
+                taken = took.taken,
                 quarantined = took.quarantined,
                 withdrawn = took.withdrawn,
                 "signals were taken"

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender as Guard, bounded};
 
 use crate::enrolment::Enrolment;
-use crate::hashing::{HashBanks, hash_missing};
+use crate::library::HashBanks;
+
+/// Wait after hashing has failed.
+const PAUSE: Duration = Duration::from_mins(1);
 
 /// Hashes what is missing after each change of the gallery, until the returned guard is dropped.
 ///
@@ -20,20 +23,21 @@ pub fn hash(
 ) -> std::io::Result<Guard<()>> {
     let (guard, stopped) = bounded(0);
     thread::Builder::new().name("hashes".to_owned()).spawn(move || {
-        let mut done = None;
+        let (mut done, mut failed) = (None, None::<Instant>);
         loop {
             let enrolment = enrolment();
             let newest = enrolment.gallery.revision().ok();
-            if newest != done {
-                match hash_missing(&enrolment) {
-                    Ok(hashed) => {
-                        done = newest;
-                        if hashed > 0 {
-                            banks.forget();
-                        }
+            let resting = failed.is_some_and(|when| when.elapsed() < PAUSE);
+            if newest != done && !resting {
+                match enrolment.hash_missing() {
+                    Ok(_) => (done, failed) = (newest, None),
+                    Err(error) => {
+                        tracing::error!(%error, "references could not be hashed; the next try is in a minute");
+                        failed = Some(Instant::now());
                     }
-                    Err(error) => tracing::error!(%error, "references could not be hashed"),
                 }
+                // Some may have been hashed before a failure.
+                banks.forget();
             }
             if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
                 return;

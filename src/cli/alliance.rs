@@ -2,6 +2,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -12,92 +13,93 @@ use super::output::{document, say, tell};
 use super::users::ACTOR;
 use super::{Exit, Failure};
 use crate::alliance::{
-    AllianceError, Exchange, ExchangeError, Found, Invitation, Inviting, Reply, Took, accept, found, invite, join,
-    member, pack, take,
+    AllianceError, Exchange, ExchangeError, ForeignBank, Invitation, Inviting, NewAlliance, Reply, Took, accept,
+    create, export_hashes, import_hashes, invite, join, member, pack, take,
 };
 use crate::assembly::{Parts, open_gallery};
 use crate::config::Config;
-use crate::domain::{BrandId, MemberState, Polarity, SharingRule};
-use crate::gallery::{Alliance, Gallery, Member};
-use crate::hashing::{self, ForeignBank};
+use crate::domain::{BrandId, Fared, Polarity, SharingRule};
+use crate::gallery::{Alliance, Gallery, Member, MemberFault};
 use crate::signals::MOST_LINES;
 
 pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Failure> {
+    let gallery = || open_gallery(config);
     match &args.command {
-        AllianceCommand::Pull { alliance } => pull(config, alliance.as_deref()),
-        AllianceCommand::Export { alliance, file, after } => export(config, alliance, file, *after),
-        AllianceCommand::Import { alliance, file, from } => import(config, (alliance, from), file),
-        AllianceCommand::ExportHashes { file, brand, polarity } => export_hashes(config, (brand, *polarity), file),
-        AllianceCommand::ImportHashes { file, bank, brand, polarity } => {
-            import_hashes(config, ForeignBank { name: bank, brand, polarity: *polarity }, file)
-        }
-        other => change(config, &open_gallery(config)?, other),
-    }
-}
-
-fn change(config: &Config, gallery: &Gallery, command: &AllianceCommand) -> Result<Exit, Failure> {
-    match command {
         AllianceCommand::Create { name, own_name, terms } => {
-            let made = found(gallery, ACTOR, Found { name, terms, own_name })?;
+            let made = create(&gallery()?, ACTOR, NewAlliance { name, terms, own_name })?;
             say!("{}  {}", made.id, made.name);
         }
         AllianceCommand::Invite { alliance, name, role, url } => {
-            let alliance = named(gallery, alliance)?;
-            let invitation =
-                invite(gallery, ACTOR, &alliance.id, Inviting { name, role: *role, own_url: url.as_deref() })?;
+            let gallery = gallery()?;
+            let alliance = named(&gallery, alliance)?;
+            let inviting = Inviting { name, role: *role, own_url: url.as_deref() };
+            let invitation = invite(&gallery, ACTOR, &alliance.id, inviting)?;
             tell!("the invitation contains a key: pass it on in confidence");
             print(&invitation)?;
         }
-        AllianceCommand::Join { file, own_name, url, print: only_print } => {
-            let invitation: Invitation = read(file)?;
-            let reply = join(gallery, ACTOR, &invitation, (own_name, url.as_deref()))?;
-            match invitation.url.as_deref().filter(|_| !only_print) {
-                Some(inviter) => {
-                    block_on(Exchange::new(&config.alliance)?.reply(inviter, &reply))??;
-                    say!("joined {}", invitation.alliance_name);
-                }
-                None => {
-                    tell!("the reply contains a key: pass it back in confidence");
-                    print(&reply)?;
-                }
-            }
+        AllianceCommand::Join { file, own_name, url, print } => {
+            join_with(config, &gallery()?, &read(file)?, (own_name, url.as_deref()), *print)?;
         }
         AllianceCommand::Accept { file } => {
             let reply: Reply = read(file)?;
-            let joined = accept(gallery, &reply)?;
-            say!("{} joined", joined.name);
+            say!("{} joined", accept(&gallery()?, &reply)?.name);
         }
         AllianceCommand::Expel { alliance, member: name } => {
-            let alliance = named(gallery, alliance)?;
-            let one = member(gallery, &alliance.id, name)?;
-            gallery.expel_member(ACTOR, one.number)?;
+            let gallery = gallery()?;
+            let one = member(&gallery, &named(&gallery, alliance)?.id, name)?;
+            gallery.expel_member(ACTOR, one.number, Timestamp::now())?;
             say!("{} is expelled: its key is revoked, and its signals are deleted", one.name);
         }
         AllianceCommand::Leave { alliance } => {
-            let alliance = named(gallery, alliance)?;
-            if !gallery.leave_alliance(ACTOR, &alliance.id, jiff::Timestamp::now())? {
+            let gallery = gallery()?;
+            let alliance = named(&gallery, alliance)?;
+            if !gallery.leave_alliance(ACTOR, &alliance.id, Timestamp::now())? {
                 return Err(AllianceError::Left(alliance.name).into());
             }
             say!("left {}: its members' signals are deleted, and they get none from here", alliance.name);
         }
         AllianceCommand::Share { alliance, brand, polarity, delay_days } => {
-            let alliance = named(gallery, alliance)?;
+            let gallery = gallery()?;
+            let alliance = named(&gallery, alliance)?;
             gallery.share_brand(ACTOR, &alliance.id, (brand, *polarity), Some(*delay_days))?;
             say!("{brand}'s {polarity} references are shared with {}", alliance.name);
         }
         AllianceCommand::Unshare { alliance, brand, polarity } => {
-            let alliance = named(gallery, alliance)?;
+            let gallery = gallery()?;
+            let alliance = named(&gallery, alliance)?;
             gallery.share_brand(ACTOR, &alliance.id, (brand, *polarity), None)?;
             say!("{brand}'s {polarity} references are no longer shared with {}", alliance.name);
         }
-        AllianceCommand::List { json } => list(gallery, *json)?,
-        AllianceCommand::Pull { .. }
-        | AllianceCommand::Export { .. }
-        | AllianceCommand::Import { .. }
-        | AllianceCommand::ExportHashes { .. }
-        | AllianceCommand::ImportHashes { .. } => {}
+        AllianceCommand::List { json: true } => list_json(&gallery()?)?,
+        AllianceCommand::List { json: false } => list(&gallery()?)?,
+        AllianceCommand::Pull { alliance } => return pull(config, alliance.as_deref()),
+        AllianceCommand::Export { alliance, file, after } => export(config, alliance, file, *after)?,
+        AllianceCommand::Import { alliance, file, from } => import(config, (alliance, from), file)?,
+        AllianceCommand::ExportHashes { file, brand, polarity } => hashes_to(config, (brand, *polarity), file)?,
+        AllianceCommand::ImportHashes { file, bank, brand, polarity } => {
+            hashes_from(config, ForeignBank { name: bank, brand, polarity: *polarity }, file)?;
+        }
     }
     Ok(Exit::Done)
+}
+
+/// Joins, and sends the reply to the member who invites; prints it if that member has no address, or with `only_print`.
+fn join_with(
+    config: &Config,
+    gallery: &Gallery,
+    invitation: &Invitation,
+    own: (&str, Option<&str>),
+    only_print: bool,
+) -> Result<(), Failure> {
+    let exchange = Exchange::new(&config.alliance)?;
+    let reply = join(gallery, ACTOR, invitation, own)?;
+    let Some(inviter) = invitation.url.as_deref().filter(|_| !only_print) else {
+        tell!("the reply contains a key: pass it back in confidence");
+        return print(&reply);
+    };
+    block_on(exchange.reply(inviter, &reply))??;
+    say!("joined {}", invitation.alliance_name);
+    Ok(())
 }
 
 fn pull(config: &Config, only: Option<&str>) -> Result<Exit, Failure> {
@@ -107,7 +109,7 @@ fn pull(config: &Config, only: Option<&str>) -> Result<Exit, Failure> {
     let exchange = Exchange::new(&config.alliance)?;
     let members = screener.gallery.members(only.as_ref().map(|one| one.id.as_str()), false)?;
     let mut failed = false;
-    for member in members.iter().filter(|member| is_asked(member)) {
+    for member in members.iter().filter(|member| member.is_pulled()) {
         match block_on(exchange.pull(screener, member))? {
             Ok(took) => say!("{}: {}", member.name, described(took)),
             Err(error) => {
@@ -119,37 +121,35 @@ fn pull(config: &Config, only: Option<&str>) -> Result<Exit, Failure> {
     Ok(if failed { Exit::SomeRefused } else { Exit::Done })
 }
 
-/// Whether signals are pulled from a member.
-fn is_asked(member: &Member) -> bool {
-    member.state == MemberState::Active && member.role.shares() && member.url.is_some()
-}
-
-fn export(config: &Config, alliance: &str, path: &Path, after: u64) -> Result<Exit, Failure> {
+fn export(config: &Config, alliance: &str, path: &Path, after: u64) -> Result<(), Failure> {
     let parts = Parts::open(config)?;
     let alliance = named(&parts.screener.gallery, alliance)?;
     let mut file = new_file(path)?;
-    pack(&parts.screener, &alliance.id, (after, MOST_LINES), &mut file)?;
+    let packed = pack(&parts.screener, &alliance.id, (after, MOST_LINES), &mut file)?;
     keep(file, path)?;
-    say!("{} holds what is shared with {} after line {after}", path.display(), alliance.name);
-    Ok(Exit::Done)
+    say!("{} holds lines {} to {} of what is shared with {}", path.display(), after + 1, packed.last, alliance.name);
+    if packed.more {
+        say!("the log goes on: export again with --after {}", packed.last);
+    }
+    Ok(())
 }
 
-fn export_hashes(config: &Config, what: (&BrandId, Polarity), path: &Path) -> Result<Exit, Failure> {
+fn hashes_to(config: &Config, what: (&BrandId, Polarity), path: &Path) -> Result<(), Failure> {
     let parts = Parts::open(config)?;
-    hashing::hash_missing(&parts.enrolment())?;
+    parts.enrolment().hash_missing()?;
     let mut file = new_file(path)?;
-    let written = hashing::export(&parts.screener.gallery, what, &mut file)?;
+    let written = export_hashes(&parts.screener.gallery, what, &mut file)?;
     keep(file, path)?;
     say!("{} holds {written} hashes", path.display());
-    Ok(Exit::Done)
+    Ok(())
 }
 
-fn import_hashes(config: &Config, bank: ForeignBank<'_>, path: &Path) -> Result<Exit, Failure> {
+fn hashes_from(config: &Config, bank: ForeignBank<'_>, path: &Path) -> Result<(), Failure> {
     let parts = Parts::open(config)?;
     let file = File::open(path).map_err(|source| Failure::File { path: path.display().to_string(), source })?;
-    let took = hashing::import(&parts.screener, ACTOR, &config.alliance, bank, BufReader::new(file))?;
+    let took = import_hashes(&parts.screener, ACTOR, bank, BufReader::new(file))?;
     say!("{}: {}", bank.name, described(took));
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// A file beside `path` that [`keep`] puts in its place: nobody takes half of it for the whole.
@@ -163,58 +163,53 @@ fn keep(file: NamedTempFile, path: &Path) -> Result<(), Failure> {
     kept.map(drop).map_err(|error| Failure::File { path: path.display().to_string(), source: error.error })
 }
 
-fn import(config: &Config, (alliance, from): (&str, &str), path: &Path) -> Result<Exit, Failure> {
+fn import(config: &Config, (alliance, from): (&str, &str), path: &Path) -> Result<(), Failure> {
     let parts = Parts::open(config)?;
     let screener = &parts.screener;
     let alliance = named(&screener.gallery, alliance)?;
     let member = member(&screener.gallery, &alliance.id, from)?;
     let file = File::open(path).map_err(|source| Failure::File { path: path.display().to_string(), source })?;
-    let took = take(screener, &config.alliance, &member, file)?;
+    let took = take(screener, &member, file)?;
     say!("{}: {}", member.name, described(took));
-    Ok(Exit::Done)
+    Ok(())
 }
 
 fn described(took: Took) -> String {
-    format!("{} signals taken, {} of them quarantined; {} withdrawn", took.shared, took.quarantined, took.withdrawn)
+    format!("{} signals taken, {} of them quarantined; {} withdrawn", took.taken, took.quarantined, took.withdrawn)
 }
 
-fn list(gallery: &Gallery, json: bool) -> Result<(), Failure> {
-    let own = gallery.identity()?;
-    if json {
-        let mut alliances = Vec::new();
-        for alliance in gallery.alliances()? {
-            let members = gallery.members(Some(&alliance.id), true)?;
-            let members = members.into_iter().map(|one| with_counts(gallery, one)).collect::<Result<Vec<_>, _>>()?;
-            alliances
-                .push(json!({ "alliance": alliance, "shares": gallery.sharing(&alliance.id)?, "members": members }));
-        }
-        let own = own.map(|(name, identity)| json!({ "name": name, "id": identity.member_id() }));
-        document!("{}", json!({ "own": own, "alliances": alliances }));
-        return Ok(());
+fn list_json(gallery: &Gallery) -> Result<(), Failure> {
+    let mut alliances = Vec::new();
+    for alliance in gallery.alliances()? {
+        let members = gallery.members(Some(&alliance.id), true)?;
+        let members = members.iter().map(|one| with_counts(gallery, one)).collect::<Result<Vec<_>, _>>()?;
+        alliances.push(json!({ "alliance": alliance, "shares": gallery.sharing(&alliance.id)?, "members": members }));
     }
-    if let Some((name, identity)) = own {
+    let own = gallery.identity()?.map(|(name, identity)| json!({ "name": name, "id": identity.member_id() }));
+    document!("{}", json!({ "own": own, "alliances": alliances }));
+    Ok(())
+}
+
+fn list(gallery: &Gallery) -> Result<(), Failure> {
+    if let Some((name, identity)) = gallery.identity()? {
         say!("this touchstone is {name}, {}", identity.member_id());
     }
     for alliance in gallery.alliances()? {
         let left = if alliance.left_at.is_some() { "  left" } else { "" };
-        say!("{}  {}  {} lines shared{left}", alliance.id, alliance.name, alliance.shared);
+        say!("{}  {}  {} lines in its log{left}", alliance.id, alliance.name, alliance.log_seq);
         for SharingRule { brand, polarity, delay_days } in gallery.sharing(&alliance.id)? {
             say!("  shares {brand}'s {polarity} references after {delay_days} days");
         }
         for member in gallery.members(Some(&alliance.id), false)? {
             let (signals, held) = gallery.count_signals(member.number)?;
-            let fared = gallery.member_fared(member.number)?;
+            let Fared { confirmed, overturned } = gallery.member_fared(member.number)?;
             let id = member.id.as_ref().map_or("not joined yet", |id| id.as_str());
+            let (role, state, given) = (member.role.as_str(), member.state.as_str(), member.given_seq);
             say!(
-                "  {}  {id}  {}  {}  {signals} signals, {held} quarantined; {} confirmed, {} overturned; it has applied line {}",
-                member.name,
-                member.role.as_str(),
-                member.state.as_str(),
-                fared.confirmed,
-                fared.overturned,
-                member.given_seq
+                "  {}  {id}  {role}  {state}  {signals} signals, {held} quarantined; {confirmed} confirmed, {overturned} overturned; has applied line {given}",
+                member.name
             );
-            if let Some((code, detail)) = &member.fault {
+            if let Some(MemberFault { code, detail }) = &member.fault {
                 say!("    {code}: {detail}");
             }
         }
@@ -222,7 +217,7 @@ fn list(gallery: &Gallery, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn with_counts(gallery: &Gallery, member: Member) -> Result<serde_json::Value, Failure> {
+fn with_counts(gallery: &Gallery, member: &Member) -> Result<serde_json::Value, Failure> {
     let (signals, quarantined) = gallery.count_signals(member.number)?;
     let fared = gallery.member_fared(member.number)?;
     Ok(json!({ "member": member, "signals": signals, "quarantined": quarantined, "fared": fared }))

@@ -119,7 +119,7 @@ pub enum AllianceCommand {
         #[arg(long, value_name = "LINE", default_value_t = 0)]
         after: u64,
     },
-    /// Write a brand's PDQ hashes to a text file, as the command tx of Meta's ThreatExchange reads it
+    /// Write a brand's PDQ hashes to a text file, as Meta's command tx reads it
     ExportHashes {
         /// The file
         file: PathBuf,

@@ -197,6 +197,7 @@ impl Failure {
                 | AllianceError::Left(_)
                 | AllianceError::NotAllowed { .. }
                 | AllianceError::InvitationUsed
+                | AllianceError::Overtaken(_)
                 | AllianceError::Itself(_)
                 | AllianceError::TooMany { .. },
             )

@@ -82,12 +82,12 @@ fn row(alliance: &Alliance, view: &MemberView) -> Markup {
             td {
                 (member.state.as_str()) ", " (member.role.as_str())
                 @if *only_informs { span.wrong { ". Too many of its signals were overturned: they only inform" } }
-                @if let Some((_, detail)) = &member.fault { p.wrong { (visible(detail)) } }
+                @if let Some(fault) = &member.fault { p.wrong { (visible(&fault.detail)) } }
             }
             td { (signals) } td { (quarantined) } td { (fared.confirmed) } td { (fared.overturned) }
             td { @match member.taken_at { Some(when) => (time(when)), None => "never" } }
             td {
-                @if member.state == MemberState::Active { "line " (member.given_seq) " of " (alliance.shared) }
+                @if member.state == MemberState::Active { "line " (member.given_seq) " of " (alliance.log_seq) }
             }
         }
     }

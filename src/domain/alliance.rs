@@ -90,6 +90,16 @@ impl MemberRole {
     /// All roles, in the order of the help.
     pub const ALL: [Self; 3] = [Self::Shares, Self::Receives, Self::Both];
 
+    /// The role that the other side of the exchange has: who only gets signals deals with somebody who gives them.
+    #[must_use]
+    pub fn mirrored(self) -> Self {
+        match self {
+            Self::Shares => Self::Receives,
+            Self::Receives => Self::Shares,
+            Self::Both => Self::Both,
+        }
+    }
+
     /// Whether the member gives signals.
     #[must_use]
     pub fn shares(self) -> bool {
@@ -170,7 +180,7 @@ impl Default for AllianceOptions {
     }
 }
 
-/// How a member's signals have fared here: cases that they led to, as moderators decided them.
+/// How signals or references have fared: decided cases that rest on them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Fared {
     /// Cases decided as counterfeit or misused.

@@ -2,14 +2,10 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::rows::{COLUMNS, reference};
+use super::rows::{COLUMNS, PLAIN, reference};
 use super::store::{Gallery, GalleryError, parsed, signed, unsigned};
 use crate::domain::{BrandId, Polarity, Reference};
 use crate::photo::{Pdq, Sha256};
-
-/// SQL for a reference `r` that stands in a bank of hashes: a photo that takes part in checks and leads to verdicts.
-const BANKED: &str = "r.state = 'active' AND r.mark IS NULL
-    AND coalesce(r.kind, iif(r.polarity = 'authentic', r.kind_found, 'photo')) = 'photo'";
 
 /// An active reference and its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +28,7 @@ impl Gallery {
     pub fn without_pdq(&self, after: u64, limit: usize) -> Result<Vec<Reference>, GalleryError> {
         self.read(|db| {
             db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM reference r WHERE {BANKED} AND key > ?1
+                "SELECT {COLUMNS} FROM reference r WHERE {PLAIN} AND key > ?1
                  AND NOT EXISTS (SELECT 1 FROM pdq p WHERE p.sha256 = r.sha256) ORDER BY key LIMIT ?2"
             ))?
             .query_map(params![signed(after), i64::try_from(limit).unwrap_or(i64::MAX)], reference)?
@@ -74,7 +70,7 @@ impl Gallery {
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT r.key, r.brand, r.polarity, p.hash, p.quality FROM reference r JOIN pdq p ON p.sha256 = r.sha256
-                 WHERE {BANKED} ORDER BY r.key"
+                 WHERE {PLAIN} ORDER BY r.key"
             ))?
             .query_map([], |row| {
                 let (key, brand, polarity) = (unsigned(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);

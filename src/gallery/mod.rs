@@ -43,7 +43,8 @@ mod writer;
 
 pub use accounts::{Account, Session};
 pub use alliances::{
-    Alliance, Joining, Member, SharedLine, SignalFeedback, SignalInfo, SignalRow, StoredSignal, Taken,
+    Alliance, Joining, Member, MemberFault, NewMember, SharedLine, SignalFeedback, SignalInfo, SignalRow, Taken,
+    TakenLine,
 };
 pub use audit::{AuditEntry, AuditProof};
 pub use cases::{Case, NewCase};

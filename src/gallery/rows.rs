@@ -15,6 +15,10 @@ pub(super) const PRESENT: &str = "('active', 'disabled', 'quarantined')";
 /// SQL of [`Kind::of`] for a row.
 pub(super) const KIND: &str = "coalesce(kind, iif(polarity = 'authentic', kind_found, 'photo'))";
 
+/// SQL for a reference that is an active photo and leads to verdicts without reserve.
+pub(super) const PLAIN: &str =
+    "state = 'active' AND mark IS NULL AND coalesce(kind, iif(polarity = 'authentic', kind_found, 'photo')) = 'photo'";
+
 pub(super) const COLUMNS: &str = "key, id, brand, polarity, product, source, notes, rights_basis, state, quarantine_code, quarantine_detail, mark, near_group, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, run, publication, doubts, pixels, kind, kind_found, quarantine_private";
 
 pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {

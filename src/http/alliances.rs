@@ -13,32 +13,14 @@ use utoipa::{IntoParams, ToSchema};
 use super::access::Called;
 use super::form::{Json, Path, Query};
 use super::{App, Problem};
-use crate::alliance::{Acknowledgement, AllianceError, MOST_AT_ONCE, Reply, accept, member_of_key, pack};
+use crate::alliance::{
+    Acknowledgement, AllianceError, MOST_AT_ONCE, MOST_FEEDBACK, Reply, accept, member_of_key, pack, position,
+};
 use crate::domain::{MemberId, MemberRole};
 use crate::keys::id_in;
 
 /// Media type of packs.
 const PACK: &str = "application/vnd.touchstone.signals+zstd";
-/// Most signals whose counts one acknowledgement has.
-const MOST_FEEDBACK: usize = 1_000;
-
-/// A member that joins.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct JoinRequest {
-    /// Id of the alliance, as in the path.
-    alliance: String,
-    /// The key of the invitation, with which the request is made.
-    key: String,
-    /// The member's name, at most 100 bytes.
-    name: String,
-    /// Its Ed25519 public key: 32 bytes in Base64.
-    public_key: String,
-    /// Where its signals are: `https://HOST`.
-    url: Option<String>,
-    /// The key to show there.
-    own_key: String,
-}
 
 /// The member as it is stored.
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,7 +39,7 @@ pub(super) struct Joined {
 #[utoipa::path(
     post, path = "/v1/alliances/{alliance}/members", operation_id = "join_alliance", tag = "alliances",
     params(("alliance" = String, Path, description = "Id of the alliance")),
-    request_body = JoinRequest,
+    request_body = Reply,
     responses(
         (status = 201, body = Joined),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -70,19 +52,18 @@ pub(super) async fn join(
     State(app): State<Arc<App>>,
     Path(alliance): Path<String>,
     Extension(caller): Called,
-    Json(body): Json<JoinRequest>,
+    Json(reply): Json<Reply>,
 ) -> Result<Response, Problem> {
-    let JoinRequest { alliance: named, key, name, public_key, url, own_key } = body;
-    if named != alliance {
-        return Err(AllianceError::UnknownAlliance(named).into());
+    if reply.alliance != alliance {
+        return Err(AllianceError::UnknownAlliance(reply.alliance).into());
     }
     app.work(move |app| {
         let gallery = &app.screener().gallery;
         let invited = gallery.member_with_key(caller.id())?.filter(|member| member.alliance == alliance);
-        if invited.is_none() || id_in(&key) != caller.id() {
+        if invited.is_none() || id_in(&reply.key) != caller.id() {
             return Err(AllianceError::UnknownAlliance(alliance).into());
         }
-        let joined = accept(gallery, &Reply { alliance, key, name, public_key, url, own_key })?;
+        let joined = accept(gallery, &reply)?;
         let Some(id) = joined.id else { return Err(Problem::internal()) };
         let body = Json(Joined { id, name: joined.name, role: joined.role });
         Ok((StatusCode::CREATED, body).into_response())
@@ -171,10 +152,7 @@ pub(super) async fn acknowledge(
     app.work(move |app| {
         let gallery = &app.screener().gallery;
         let member = member_of_key(gallery, &alliance, caller.id())?;
-        if gallery.log_position(&alliance, body.seq)?.is_none() {
-            let last = gallery.alliance(&alliance)?.map_or(0, |found| found.shared);
-            return Err(AllianceError::BeyondLog { asked: body.seq, last }.into());
-        }
+        position(gallery, &alliance, body.seq)?;
         gallery.note_acknowledged(member.number, body.seq, &body.feedback, Timestamp::now())?;
         Ok(StatusCode::NO_CONTENT)
     })
@@ -187,7 +165,9 @@ impl From<AllianceError> for Problem {
             AllianceError::UnknownAlliance(_) | AllianceError::UnknownMember(_) => StatusCode::NOT_FOUND,
             AllianceError::Left(_) => StatusCode::GONE,
             AllianceError::NotAllowed { .. } => StatusCode::FORBIDDEN,
-            AllianceError::InvitationUsed | AllianceError::BeyondLog { .. } => StatusCode::CONFLICT,
+            AllianceError::InvitationUsed | AllianceError::Overtaken(_) | AllianceError::BeyondLog { .. } => {
+                StatusCode::CONFLICT
+            }
             AllianceError::Itself(_)
             | AllianceError::Invalid(_)
             | AllianceError::Pack(_)

@@ -1,5 +1,5 @@
 //! Routes with the paths and answers of Meta's Hasher-Matcher-Actioner, for tools that speak to one: hash a photo, match a
-//! hash, list the banks. Errors are problems, as everywhere.
+//! hash, list the banks. Errors are problems, as everywhere. Parameters that HMA knows and this service does not need pass.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::access::Called;
 use super::fetched;
 use super::form::{Form, Parts, Query, Rules};
 use super::{App, Problem};
-use crate::hashing::{Bank, LEAST_QUALITY};
+use crate::library::HashMatch;
 use crate::photo::Pdq;
 use crate::screening::Upload;
 
@@ -62,11 +62,39 @@ pub(super) struct PhotoForm {
     photo: Vec<u8>,
 }
 
+/// A bank: the active references of a brand with one polarity.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Bank {
+    /// Brand and polarity in capitals, such as `ACME_FAKE`.
+    name: String,
+    /// The share of look-ups that search the bank: always 1.
+    matching_enabled_ratio: f32,
+}
+
 /// The matches of a hash.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RawMatches {
-    /// Keys of references; with `include_distance`, objects with `content_id` and `distance`, the differing bits as text.
-    matches: Vec<Value>,
+    /// Nearest first.
+    matches: Vec<RawMatch>,
+}
+
+/// A reference that a hash matches.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum RawMatch {
+    /// The reference's key.
+    Key(u64),
+    /// With `include_distance`.
+    Near(NearHash),
+}
+
+/// A reference and how near its hash is.
+#[derive(Debug, Serialize, ToSchema)]
+struct NearHash {
+    /// The reference's key.
+    content_id: u64,
+    /// The differing bits, 0 to 31, as text.
+    distance: String,
 }
 
 /// Hash a photo by its URL, as HMA does: `{"pdq": HASH}`; the hash is empty if the photo is too flat to match.
@@ -127,9 +155,12 @@ pub(super) async fn raw_lookup(
     let with_distance = query.include_distance.is_some_and(|text| text.eq_ignore_ascii_case("true") || text == "1");
     app.work_beside(move |app| {
         let found = app.hashes.matches(&app.screener().gallery, &pdq)?;
-        let one = |found: crate::hashing::HashMatch| match with_distance {
-            true => json!({ "content_id": found.key, "distance": found.distance.to_string() }),
-            false => json!(found.key),
+        let one = |found: HashMatch| {
+            if with_distance {
+                RawMatch::Near(NearHash { content_id: found.key, distance: found.distance.to_string() })
+            } else {
+                RawMatch::Key(found.key)
+            }
         };
         Ok(axum::Json(RawMatches { matches: found.into_iter().map(one).collect() }))
     })
@@ -192,7 +223,11 @@ pub(super) async fn lookup_photo(
 )]
 pub(super) async fn banks(State(app): State<Arc<App>>) -> Result<axum::Json<Vec<Bank>>, Problem> {
     on(&app)?;
-    app.work_beside(|app| Ok(axum::Json(app.hashes.banks(&app.screener().gallery)?))).await
+    app.work_beside(|app| {
+        let names = app.hashes.names(&app.screener().gallery)?;
+        Ok(axum::Json(names.into_iter().map(|name| Bank { name, matching_enabled_ratio: 1.0 }).collect()))
+    })
+    .await
 }
 
 /// How many hashes can be matched, by type.
@@ -209,7 +244,7 @@ pub(super) async fn index_status(
 ) -> Result<axum::Json<Map<String, Value>>, Problem> {
     on(&app)?;
     app.work_beside(|app| {
-        let size = app.hashes.len(&app.screener().gallery)?;
+        let size = app.hashes.count(&app.screener().gallery)?;
         let revision = app.screener().gallery.revision()?;
         let status = json!({ "present": true, "built_to": revision, "size": size });
         Ok(axum::Json(Map::from_iter([(PDQ.to_owned(), status)])))
@@ -252,7 +287,7 @@ async fn hash(app: &Arc<App>, photo: Upload) -> Result<Pdq, Problem> {
 
 async fn banks_of(app: &Arc<App>, pdq: Pdq) -> Result<Vec<String>, Problem> {
     app.work_beside(move |app| {
-        if pdq.quality < LEAST_QUALITY {
+        if !pdq.can_match() {
             return Ok(Vec::new());
         }
         let found = app.hashes.matches(&app.screener().gallery, &pdq)?;
@@ -266,7 +301,7 @@ async fn banks_of(app: &Arc<App>, pdq: Pdq) -> Result<Vec<String>, Problem> {
 
 /// The hash as text; empty if it matches nothing.
 fn text(pdq: &Pdq) -> String {
-    if pdq.quality >= LEAST_QUALITY { pdq.to_string() } else { String::new() }
+    if pdq.can_match() { pdq.to_string() } else { String::new() }
 }
 
 fn signal(kind: Option<&str>, signal: Option<&str>) -> Result<Pdq, Problem> {

@@ -15,9 +15,8 @@ use super::serving::Serving;
 use crate::assembly::Parts;
 use crate::background::{deliver, hash, pull};
 use crate::config::{Config, ConsoleOptions, HmaOptions, Server};
-use crate::domain::AllianceOptions;
 use crate::fetch::PhotoFetcher;
-use crate::hashing::HashBanks;
+use crate::library::HashBanks;
 use crate::moderation::{Desk, LoginGuard};
 use crate::screening::Screener;
 use crate::telemetry;
@@ -50,8 +49,6 @@ pub struct App {
     pub(super) hma: HmaOptions,
     /// PDQ hashes of references.
     pub(super) hashes: Arc<HashBanks>,
-    /// Whose signals are pulled, and how often.
-    alliance: AllianceOptions,
     /// Permits for batches.
     batches: Arc<Semaphore>,
     pub(super) background: Arc<Background>,
@@ -83,7 +80,6 @@ impl App {
             working,
             hma: config.hma.clone(),
             hashes: Arc::default(),
-            alliance: config.alliance.clone(),
             batches: Arc::new(Semaphore::new(config.server.max_batches.max(1))),
             cores,
             stop: watch::Sender::new(false),
@@ -189,7 +185,7 @@ impl App {
         let delivering = deliver(Arc::clone(&self.parts().screener.gallery), Arc::clone(&self.webhooks), pause)
             .inspect_err(|error| tracing::error!(%error, "no thread can be started: events are not delivered"));
         let serving = Arc::clone(&self.serving);
-        let pulling = pull(move || serving.parts().screener.clone(), &self.alliance, pause)
+        let pulling = pull(move || serving.parts().screener.clone(), &self.parts().screener.alliance, pause)
             .inspect_err(|error| tracing::error!(%error, "no thread can be started: signals are not pulled"));
         let serving = Arc::clone(&self.serving);
         let hashing = self.hma.enabled.then(|| {

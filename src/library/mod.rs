@@ -4,6 +4,7 @@
 //! newer revisions.
 
 mod catalog;
+mod hashes;
 mod keypoints;
 mod signals;
 
@@ -30,6 +31,7 @@ use crate::telemetry;
 
 use catalog::Catalog;
 pub use catalog::{Entry, Filter};
+pub use hashes::{HashBanks, HashMatch, bank_name};
 use keypoints::Keypoints;
 pub use keypoints::{keypoint_file, prove_keypoints};
 use signals::Signals;
@@ -386,6 +388,7 @@ impl Library {
             self.set_applied(&mut applied, news.revision);
         }
         self.signals.follow(&self.gallery, &self.vocabulary, news.revision)?;
+        telemetry::signals(self.signals.len());
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use crate::domain::{BrandId, Polarity};
 use crate::embed::Embedding;
 use crate::gallery::{Gallery, GalleryError, SignalRow, differing_bits};
 use crate::index::{ExactIndex, KeypointIndex, VectorIndex, VectorSet};
+use crate::photo::Pdq;
 
 /// Nearest signals that a search by embedding returns.
 const NEAREST: usize = 16;
@@ -16,10 +17,8 @@ const LEAST_VOTES: f32 = 3.0;
 const MOST_VOTED: usize = 64;
 /// Fingerprints of the same photo differ in at most this many of 256 bits.
 const NEAR_FINGERPRINT: u32 = 32;
-/// PDQ hashes of the same photo differ in at most this many of 256 bits, as Meta recommends.
-const NEAR_PDQ: u32 = 31;
 /// Hashes of flatter photos are not compared.
-const LEAST_QUALITY: u8 = 50;
+const LEAST_QUALITY: u8 = Pdq::LEAST_QUALITY;
 
 /// A perceptual hash of 256 bits, and its quality.
 pub type HashOfPhoto = ([u8; 32], u8);
@@ -29,8 +28,6 @@ pub type HashOfPhoto = ([u8; 32], u8);
 pub struct SignalFound {
     /// The signal's key.
     pub key: u64,
-    /// The number of the member that vouches for it.
-    pub member: u64,
     /// The brand.
     pub brand: BrandId,
     /// Authentic or fake.
@@ -65,7 +62,6 @@ struct State {
 }
 
 struct Entry {
-    member: u64,
     brand: BrandId,
     polarity: Polarity,
     row: Option<u32>,
@@ -130,7 +126,7 @@ impl Signals {
         let [fingerprint, pdq] =
             [signal.fingerprint, signal.pdq].map(|hash| hash.map(|hash| (hash.hash.0, hash.quality)));
         let (brand, polarity) = (signal.brand, signal.polarity);
-        let entry = Entry { member: row.member, brand, polarity, row: place, fingerprint, pdq };
+        let entry = Entry { brand, polarity, row: place, fingerprint, pdq };
         state.count(&entry, |count, one| *count += one);
         state.entries.insert(row.key, entry);
     }
@@ -176,7 +172,7 @@ impl Signals {
             }
         }
         if by_pdq > 0 {
-            for (key, bits) in state.near(pdq(), NEAR_PDQ, |entry| entry.pdq) {
+            for (key, bits) in state.near(pdq(), Pdq::NEAR_BITS, |entry| entry.pdq) {
                 let known = found.remove(&key).or_else(|| state.found(key));
                 found.extend(known.map(|one| (key, SignalFound { pdq_bits: Some(bits), ..one })));
             }
@@ -214,8 +210,7 @@ impl State {
         let entry = self.entries.get(&key)?;
         let (brand, polarity) = (entry.brand.clone(), entry.polarity);
         let (fingerprint_bits, pdq_bits) = (None, None);
-        let member = entry.member;
-        Some(SignalFound { key, member, brand, polarity, similarity: None, votes: 0.0, fingerprint_bits, pdq_bits })
+        Some(SignalFound { key, brand, polarity, similarity: None, votes: 0.0, fingerprint_bits, pdq_bits })
     }
 
     fn with_similarity(&self, key: u64, query: &Embedding) -> Option<SignalFound> {

@@ -111,8 +111,11 @@ impl<'a> Searcher<'a> {
     /// [`LookbackError`]; the search stays due.
     pub fn run_due(&self, see: &mut dyn FnMut(Located)) -> Result<Tally, LookbackError> {
         let mut tally = Tally::default();
-        while self.search_due(see, &mut tally)? && self.judge_some_again(see, &mut tally)? {}
-        Ok(tally)
+        loop {
+            if !self.search_due(see, &mut tally)? || !self.judge_some_again(see, &mut tally)? {
+                return Ok(tally);
+            }
+        }
     }
 
     /// Searches for the references that are due; `false` if it was stopped.

@@ -10,6 +10,7 @@ use super::{Listing, ScreenError, Screener, WORTH_NAMING};
 use crate::domain::Action;
 use crate::library::SignalFound;
 use crate::photo::Sha256;
+use crate::telemetry;
 use crate::verdict::{Facts, Judgement, SharedCandidate, Verdict, judge_shared};
 
 /// Log-odds of a copy where nothing but a perceptual hash is near: the signal has no embedding by this model.
@@ -94,6 +95,7 @@ impl Screener {
         let (by_signal, place) = judge_shared(&shared.candidates, facts, model, |brand| brands.terms(brand))?;
         *judgement = by_signal;
         shared.matches[place].decides = true;
+        telemetry::reviewed_for_signal();
         Some(shared.keys[place])
     }
 

@@ -16,7 +16,7 @@ const FORMAT: &str = "touchstone-signals";
 const VERSION: u32 = 1;
 /// Most bytes of a line, and of the first line.
 const MOST_LINE: u64 = 64 << 10;
-/// The greatest number of lines of a pack: what a member may hold, and as many withdrawals.
+/// The greatest number of lines of a pack.
 pub const MOST_LINES: usize = 200_000;
 /// Strength of the compression: zstd's own default.
 const LEVEL: i32 = 3;
@@ -37,6 +37,27 @@ impl Position {
     pub fn start() -> Self {
         Self { seq: 0, sum: Chain::start().0 }
     }
+}
+
+/// What the writer of a pack says about it; everything else of the [`Manifest`] follows from the lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heading {
+    /// Id of the alliance.
+    pub alliance: String,
+    /// When the pack is written.
+    pub created_at: Timestamp,
+    /// Version of the program that writes it.
+    pub touchstone: String,
+    /// The position before the pack's first line.
+    pub after: Position,
+    /// Whether the log goes on after the last line.
+    pub more: bool,
+    /// Name and checksum of the model of the embeddings.
+    pub model: String,
+    /// Id of the vocabulary of the keypoints.
+    pub vocabulary: String,
+    /// The terms under which the signals may be used.
+    pub terms: String,
 }
 
 /// What the signature covers.
@@ -168,22 +189,35 @@ impl PackFault {
     }
 }
 
-/// Writes a pack: the manifest's counts, sums and last position follow from the lines.
+/// Writes a pack.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write(to: impl Write, identity: &Identity, manifest: Manifest, lines: &[Line]) -> std::io::Result<()> {
+pub fn write(to: impl Write, identity: &Identity, heading: Heading, lines: &[Line]) -> std::io::Result<()> {
     let mut body = Vec::new();
-    let mut chain = Chain(manifest.after.sum);
     for line in lines {
         serde_json::to_writer(&mut body, line)?;
         body.push(b'\n');
-        chain = chain.after(line);
     }
+    let Heading { alliance, created_at, touchstone, after, more, model, vocabulary, terms } = heading;
+    let sum = lines.iter().fold(Chain(after.sum), Chain::after).0;
     let withdrawn = lines.iter().filter(|line| matches!(line, Line::Withdraw { .. })).count() as u64;
-    let last = Position { seq: lines.last().map_or(manifest.after.seq, Line::seq), sum: chain.0 };
-    let (shared, sha256) = (lines.len() as u64 - withdrawn, Sha256::of(&body));
-    let manifest = serde_json::to_string(&Manifest { last, shared, withdrawn, sha256, ..manifest })?;
+    let manifest = Manifest {
+        alliance,
+        member: identity.member_id(),
+        created_at,
+        touchstone,
+        after,
+        last: Position { seq: lines.last().map_or(after.seq, Line::seq), sum },
+        more,
+        shared: lines.len() as u64 - withdrawn,
+        withdrawn,
+        model,
+        vocabulary,
+        terms,
+        sha256: Sha256::of(&body),
+    };
+    let manifest = serde_json::to_string(&manifest)?;
     let signature = BASE64_STANDARD.encode(identity.sign(manifest.as_bytes()));
     let head = Head { format: FORMAT.to_owned(), version: VERSION, manifest, signature };
     let mut packed = zstd::Encoder::new(to, LEVEL)?;

@@ -177,13 +177,61 @@ fn what_one_member_knows_another_finds_without_the_picture() {
     assert_eq!(b.check(&stolen(&photo(1)))["verdict"], "no_match");
     let b_at_a = &a.other()["member"];
     assert_eq!((&b_at_a["given_seq"], &b_at_a["name"]), (&json!(2), &json!("globex-market")), "{b_at_a}");
-    assert_eq!(a.listed()["alliances"][0]["alliance"]["shared"], 2);
+    assert_eq!(a.listed()["alliances"][0]["alliance"]["log_seq"], 2);
 
     // The brand itself can be withdrawn, too.
     assert_eq!(a.app.request("PATCH", &path).json(&json!({ "state": "active" })).send().unwrap().status(), 200);
     assert!(b.run(&["pull"]).contains("1 signals taken"));
     a.run(&["unshare", "market-watch", "--brand", "acme"]);
     assert!(b.run(&["pull"]).contains("1 withdrawn"));
+}
+
+#[test]
+fn three_members_share_and_withdraw_many_signals() {
+    const SHARED: u64 = 30;
+    const WITHDRAWN: usize = 3;
+    let world = World::new();
+    let (a, b) = world.pair(("sscd-distilled", "sscd-distilled"));
+    let c = world.member("sscd-distilled");
+    c.join(&a.invite("initech", &["--role", "receives"]), "initech-market");
+    let fakes: Vec<String> = (1..=SHARED).map(|seed| a.app.add_fake(&photo(seed))).collect();
+    a.run(&["share", "market-watch", "--brand", "acme"]);
+    let taken = format!("{SHARED} signals taken");
+    assert!(b.run(&["pull"]).contains(&taken) && c.run(&["pull"]).contains(&taken));
+    let found = |member: &Member| {
+        let verdict = |seed| member.check(&stolen(&photo(seed)))["verdict"] == "known_fake_likely";
+        (1..=SHARED).filter(|seed| verdict(*seed)).collect::<Vec<_>>()
+    };
+    let all: Vec<u64> = (1..=SHARED).collect();
+    assert_eq!((found(&b), found(&c)), (all.clone(), all.clone()));
+    for fake in &fakes[..WITHDRAWN] {
+        assert_eq!(
+            a.app.request("DELETE", &format!("/v1/brands/acme/references/{fake}")).send().unwrap().status(),
+            204
+        );
+    }
+    for member in [&b, &c] {
+        assert!(member.run(&["pull"]).contains("3 withdrawn"));
+        let signals = member.other()["signals"].as_u64().unwrap();
+        assert_eq!(signals, SHARED - WITHDRAWN as u64);
+    }
+    // Photos of withdrawn fakes may still look like those of others: what is gone is the signal itself.
+    let names = |member: &Member, seed| {
+        let answer = member.check(&stolen(&photo(seed)));
+        let shared = answer["photos"][0]["shared"].as_array().cloned().unwrap_or_default();
+        shared.iter().filter_map(|signal| signal["probability"].as_f64()).fold(0.0, f64::max)
+    };
+    for seed in 1..=WITHDRAWN as u64 {
+        assert!(names(&b, seed) < 0.9 && names(&c, seed) < 0.9);
+    }
+    let given = |name: &str| {
+        let listed = a.listed();
+        let members = listed["alliances"][0]["members"].as_array().unwrap().clone();
+        members.iter().find(|one| one["member"]["name"] == name).unwrap()["member"]["given_seq"].clone()
+    };
+    assert_eq!((given("globex-market"), given("initech-market")), (json!(33), json!(33)), "both say that they did");
+    let metrics = b.app.get("/metrics").text().unwrap();
+    assert!(metrics.contains("touchstone_signals 27"), "{metrics}");
 }
 
 #[test]
@@ -280,7 +328,7 @@ fn an_expelled_member_gets_nothing_and_leaves_nothing() {
     let said = b.refused(&["pull"], 3);
     assert!(said.contains("401") && said.contains("revoked"), "{said}");
     let fault = &b.other()["member"]["fault"];
-    assert_eq!(fault[0], "member-refused", "{fault}");
+    assert_eq!(fault["code"], "member-refused", "{fault}");
     assert!(a.try_run(&["pull"]).status.success(), "nobody is left to ask");
 
     let left = b.run(&["leave", "market-watch"]);

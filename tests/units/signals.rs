@@ -6,8 +6,8 @@ use touchstone::domain::{Fared, MemberId, Polarity};
 use touchstone::embed::{Embedding, RoundedEmbedding};
 use touchstone::photo::Sha256;
 use touchstone::signals::{
-    Chain, Identity, Keypoints, Line, Manifest, PackFault, Perceptual, Position, RoundedNumbers, Signal, SignalId,
-    read, write,
+    Chain, Heading, Identity, Keypoints, Line, PackFault, Perceptual, Position, RoundedNumbers, Signal, SignalId, read,
+    write,
 };
 
 const ALLIANCE: &str = "all_1";
@@ -56,23 +56,18 @@ fn after(lines: &[Line]) -> Position {
 }
 
 fn pack(identity: &Identity, alliance: &str, after: Position, lines: &[Line]) -> Vec<u8> {
-    let manifest = Manifest {
+    let heading = Heading {
         alliance: alliance.to_owned(),
-        member: identity.member_id(),
         created_at: at(100),
         touchstone: "1".to_owned(),
         after,
-        last: after,
         more: false,
-        shared: 0,
-        withdrawn: 0,
         model: "m@1".to_owned(),
         vocabulary: "v@1".to_owned(),
         terms: "For checking listings only.".to_owned(),
-        sha256: Sha256([0; 32]),
     };
     let mut bytes = Vec::new();
-    write(&mut bytes, identity, manifest, lines).unwrap();
+    write(&mut bytes, identity, heading, lines).unwrap();
     bytes
 }
 

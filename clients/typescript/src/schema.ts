@@ -5,6 +5,41 @@
  */
 
 export interface paths {
+    "/c/banks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The banks: one for each brand and polarity with active references. */
+        get: operations["hma_banks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/h/hash": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Hash a photo by its URL, as HMA does: `{"pdq": HASH}`; the hash is empty if the photo is too flat to match. */
+        get: operations["hma_hash_url"];
+        put?: never;
+        /** Hash a photo that is sent in the field `photo`. */
+        post: operations["hma_hash"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -14,6 +49,58 @@ export interface paths {
         };
         /** Liveness: the process runs. */
         get: operations["healthz"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/m/index/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many hashes can be matched, by type. */
+        get: operations["hma_index_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/m/lookup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The banks that a hash or a photo by its URL matches. */
+        get: operations["hma_lookup_hash"];
+        put?: never;
+        /** The banks that a photo in the field `photo` matches, under `pdq`. */
+        post: operations["hma_lookup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/m/raw_lookup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Match a hash: the references whose hashes differ in at most 31 bits, nearest first. */
+        get: operations["hma_raw_lookup"];
         put?: never;
         post?: never;
         delete?: never;
@@ -48,6 +135,60 @@ export interface paths {
         };
         /** Readiness: checks can be trusted. */
         get: operations["readyz"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alliances/{alliance}/acknowledgements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Acknowledge signals: everything up to a line of the log was applied, and what was withdrawn is deleted. */
+        post: operations["acknowledge_signals"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alliances/{alliance}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Join an alliance with the key of an invitation.
+         * @description Repeating the request with the same public key changes name, URL and key.
+         */
+        post: operations["join_alliance"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alliances/{alliance}/signals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Take the signals that this touchstone shares with an alliance, as a signed pack. */
+        get: operations["get_signals"];
         put?: never;
         post?: never;
         delete?: never;
@@ -612,6 +753,16 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description What a member tells after it has taken signals. */
+        Acknowledgement: {
+            /** @description How signals fared, at most 1,000. */
+            feedback?: Record<string, never>[];
+            /**
+             * Format: int64
+             * @description The last line of the log that was applied: all signals withdrawn up to there are deleted.
+             */
+            seq: number;
+        };
         /**
          * @description What the marketplace should do with a listing, ordered by severity.
          * @enum {string}
@@ -668,6 +819,16 @@ export interface components {
              * @description Appeals that wait for a moderator.
              */
             waiting: number;
+        };
+        /** @description A bank: the active references of a brand with one polarity. */
+        Bank: {
+            /**
+             * Format: float
+             * @description The share of look-ups that search the bank: always 1.
+             */
+            matching_enabled_ratio: number;
+            /** @description Its name: the brand and the polarity in capitals, such as `ACME_FAKE`. */
+            name: string;
         };
         /** @description One line of the answer: the answer for a listing, or the last line, which has the counts. */
         BatchAnswer: {
@@ -1102,10 +1263,36 @@ export interface components {
             removed: number;
             /** @description `hnsw` or `exact`: how the service answers a search without filters. */
             search: string;
+            /** @description Signals of other members of alliances that take part in checks. */
+            signals: number;
             /** @description The model's default thresholds. */
             thresholds: Record<string, never>;
             /** @description Distinct embeddings in the generation. */
             vectors: number;
+        };
+        /** @description A member that joins. */
+        JoinRequest: {
+            /** @description Id of the alliance, as in the path. */
+            alliance: string;
+            /** @description The key of the invitation, with which the request is made. */
+            key: string;
+            /** @description The member's name, at most 100 bytes. */
+            name: string;
+            /** @description The key to show there. */
+            own_key: string;
+            /** @description Its Ed25519 public key: 32 bytes in Base64. */
+            public_key: string;
+            /** @description Where its signals are: `https://HOST`. */
+            url?: string | null;
+        };
+        /** @description The member as it is stored. */
+        Joined: {
+            /** @description Its id, which follows from its public key. */
+            id: components["schemas"]["MemberId"];
+            /** @description Its name. */
+            name: string;
+            /** @description Whether it gives or gets signals. */
+            role: components["schemas"]["MemberRole"];
         };
         /** @description A new key. */
         KeyRequest: {
@@ -1316,6 +1503,17 @@ export interface components {
              */
             threshold?: number | null;
         };
+        /**
+         * @description A member of alliances: `mbr_` and the first 32 hex digits of its public key's SHA-256. Nobody can choose another
+         *     member's id.
+         * @example mbr_0f3a5c7e9b1d2f4a6c8e0b2d4f6a8c0e
+         */
+        MemberId: string;
+        /**
+         * @description In which directions a member takes part.
+         * @enum {string}
+         */
+        MemberRole: "shares" | "receives" | "both";
         /** @description A new key. This is the only answer with its text. */
         NewKey: components["schemas"]["ApiKey"] & {
             /** @description The text to send as `Authorization: Bearer`. */
@@ -1539,6 +1737,8 @@ export interface components {
             settled?: components["schemas"]["Settled"][];
             /** @description SHA-256 of the bytes, 64 hex digits. */
             sha256: string;
+            /** @description Signals of other members of an alliance that may be about this photo, highest probability first. */
+            shared?: components["schemas"]["SharedMatch"][];
             /** @description Verdict on this photo. */
             verdict: components["schemas"]["Verdict"];
             /**
@@ -1559,6 +1759,11 @@ export interface components {
             code: string;
             /** @description What was wrong, what was expected, what to do. */
             detail: string;
+        };
+        /** @description A photo as a form. */
+        PhotoForm: {
+            /** @description The photo. */
+            photo: number[];
         };
         /**
          * @description What a reference proves about a photo that matches it.
@@ -1655,11 +1860,16 @@ export interface components {
              */
             detail: string;
         };
+        /** @description The matches of a hash. */
+        RawMatches: {
+            /** @description Keys of references; with `include_distance`, objects with `content_id` and `distance`, the differing bits as text. */
+            matches: unknown[];
+        };
         /**
          * @description Why a verdict or an action was decided: stable codes.
          * @enum {string}
          */
-        Reason: "fake-above-match-threshold" | "fake-above-likely-threshold" | "authentic-above-reuse-threshold" | "reference-above-lookalike-threshold" | "same-print-seen" | "reference-lies-in-photo" | "mirrored" | "other-colour" | "logo-seen" | "logo-imitated" | "known-imitation-seen" | "logo-mirrored" | "logo-stretched" | "logo-in-other-colour" | "logo-parts-differ" | "part-of-photo" | "part-of-reference" | "subject-copied-on-other-ground" | "within-conflict-margin" | "fake-also-near" | "authentic-also-near" | "seller-authorised" | "seller-not-authorised" | "block-certified" | "block-not-asked-for" | "no-block-certificate" | "below-block-threshold" | "reference-disputed" | "reference-never-blocks" | "recoloured-never-blocks" | "low-information" | "below-every-threshold" | "claimed-brand-differs" | "settled-by-person" | "frames-not-judged" | "found-by-lookback" | "photo-not-stored" | "photo-broken" | "model-failed";
+        Reason: "fake-above-match-threshold" | "fake-above-likely-threshold" | "authentic-above-reuse-threshold" | "reference-above-lookalike-threshold" | "same-print-seen" | "reference-lies-in-photo" | "mirrored" | "other-colour" | "logo-seen" | "logo-imitated" | "known-imitation-seen" | "logo-mirrored" | "logo-stretched" | "logo-in-other-colour" | "logo-parts-differ" | "part-of-photo" | "part-of-reference" | "subject-copied-on-other-ground" | "within-conflict-margin" | "fake-also-near" | "authentic-also-near" | "seller-authorised" | "seller-not-authorised" | "block-certified" | "block-not-asked-for" | "no-block-certificate" | "below-block-threshold" | "reference-disputed" | "reference-never-blocks" | "recoloured-never-blocks" | "low-information" | "below-every-threshold" | "claimed-brand-differs" | "settled-by-person" | "frames-not-judged" | "found-by-lookback" | "photo-not-stored" | "shared-signal" | "photo-broken" | "model-failed";
         /** @description A reason, as a stable code and in words. */
         ReasonText: {
             /** @description Stable code. */
@@ -1794,12 +2004,15 @@ export interface components {
         } | {
             /** @enum {string} */
             scope: "admin";
+        } | {
+            /** @enum {string} */
+            scope: "alliance";
         };
         /**
          * @description The name of a scope.
          * @enum {string}
          */
-        ScopeName: "platform" | "brand" | "moderator" | "admin";
+        ScopeName: "platform" | "brand" | "moderator" | "admin" | "alliance";
         /**
          * @description What is left of a photo of an earlier check.
          * @enum {string}
@@ -1874,6 +2087,62 @@ export interface components {
             decision: components["schemas"]["Decision"];
             /** @description The reference's id. */
             reference_id: string;
+        };
+        /** @description A signal of another member of an alliance: what the member says about a reference of its own, without the picture. */
+        SharedMatch: {
+            /** @description The alliance's name. */
+            alliance: string;
+            /** @description The brand that the member names. */
+            brand: string;
+            /** @description Whether the verdict on the photo rests on this signal. */
+            decides: boolean;
+            /**
+             * Format: int32
+             * @description Differing bits of the fingerprints, 0 to 32; absent if they were not compared or differ more.
+             */
+            fingerprint_bits?: number | null;
+            /** @description The name of the member that vouches for it. */
+            member: string;
+            /**
+             * Format: int64
+             * @description Cases here that signals of this member led to and that were confirmed.
+             */
+            member_confirmed: number;
+            /**
+             * Format: int64
+             * @description Those that were overturned.
+             */
+            member_overturned: number;
+            /** @description Whether signals of this member only inform, because too many were overturned. */
+            only_informs: boolean;
+            /**
+             * Format: int32
+             * @description Differing bits of the PDQ hashes, 0 to 31; absent if they were not compared or differ more.
+             */
+            pdq_bits?: number | null;
+            /** @description Authentic or fake. */
+            polarity: components["schemas"]["Polarity"];
+            /**
+             * Format: float
+             * @description Probability that the photo is a copy of the member's reference, 0 to 1, from embedding, keypoints and fingerprint
+             *     alone.
+             */
+            probability: number;
+            /**
+             * @description The signal's id.
+             * @example sig_0f3a5c7e9b1d2f4a6c8e0b2d4f6a8c0e
+             */
+            signal_id: string;
+            /**
+             * Format: float
+             * @description Cosine similarity of the embeddings in [-1, 1]; absent if the signal is of another model.
+             */
+            similarity?: number | null;
+            /**
+             * Format: float
+             * @description Votes of the photo's keypoints; 0 where there are too few.
+             */
+            votes: number;
         };
         /** @description A photo that two sellers used. */
         SharedPhoto: {
@@ -2115,10 +2384,12 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type Acknowledgement = components['schemas']['Acknowledgement'];
 export type Action = components['schemas']['Action'];
 export type ApiKey = components['schemas']['ApiKey'];
 export type AppealBody = components['schemas']['AppealBody'];
 export type Appeals = components['schemas']['Appeals'];
+export type Bank = components['schemas']['Bank'];
 export type BatchAnswer = components['schemas']['BatchAnswer'];
 export type BatchEnd = components['schemas']['BatchEnd'];
 export type BatchLine = components['schemas']['BatchLine'];
@@ -2147,6 +2418,8 @@ export type EventPage = components['schemas']['EventPage'];
 export type EventType = components['schemas']['EventType'];
 export type Ground = components['schemas']['Ground'];
 export type IndexBody = components['schemas']['IndexBody'];
+export type JoinRequest = components['schemas']['JoinRequest'];
+export type Joined = components['schemas']['Joined'];
 export type KeyRequest = components['schemas']['KeyRequest'];
 export type Keys = components['schemas']['Keys'];
 export type Kind = components['schemas']['Kind'];
@@ -2165,6 +2438,8 @@ export type LookupAnswer = components['schemas']['LookupAnswer'];
 export type LookupRequest = components['schemas']['LookupRequest'];
 export type Mark = components['schemas']['Mark'];
 export type Match = components['schemas']['Match'];
+export type MemberId = components['schemas']['MemberId'];
+export type MemberRole = components['schemas']['MemberRole'];
 export type NewKey = components['schemas']['NewKey'];
 export type NewWebhook = components['schemas']['NewWebhook'];
 export type NoticeBody = components['schemas']['NoticeBody'];
@@ -2180,11 +2455,13 @@ export type OutcomeBody = components['schemas']['OutcomeBody'];
 export type Overlay = components['schemas']['Overlay'];
 export type PhotoAnswer = components['schemas']['PhotoAnswer'];
 export type PhotoFault = components['schemas']['PhotoFault'];
+export type PhotoForm = components['schemas']['PhotoForm'];
 export type Polarity = components['schemas']['Polarity'];
 export type Policy = components['schemas']['Policy'];
 export type PolicyBody = components['schemas']['PolicyBody'];
 export type Problem = components['schemas']['Problem'];
 export type Quarantine = components['schemas']['Quarantine'];
+export type RawMatches = components['schemas']['RawMatches'];
 export type Reason = components['schemas']['Reason'];
 export type ReasonText = components['schemas']['ReasonText'];
 export type ReferenceBody = components['schemas']['ReferenceBody'];
@@ -2199,6 +2476,7 @@ export type SellerMatches = components['schemas']['SellerMatches'];
 export type SellerRecord = components['schemas']['SellerRecord'];
 export type SettableState = components['schemas']['SettableState'];
 export type Settled = components['schemas']['Settled'];
+export type SharedMatch = components['schemas']['SharedMatch'];
 export type SharedPhoto = components['schemas']['SharedPhoto'];
 export type StandingBody = components['schemas']['StandingBody'];
 export type StateForm = components['schemas']['StateForm'];
@@ -2216,6 +2494,225 @@ export type WebhookRequest = components['schemas']['WebhookRequest'];
 export type Webhooks = components['schemas']['Webhooks'];
 export type $defs = Record<string, never>;
 export interface operations {
+    hma_banks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Bank"][];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: platform, moderator, admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hma_hash_url: {
+        parameters: {
+            query?: {
+                /** @description URL of the photo, where the settings allow it (`fetch.photo_url`). */
+                url?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: platform, moderator, admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The settings switch these routes off */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hma_hash: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["PhotoForm"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description The body does not match its Content-Type */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: platform, moderator, admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     healthz: {
         parameters: {
             query?: never;
@@ -2231,6 +2728,298 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+        };
+    };
+    hma_index_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: platform, moderator, admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hma_lookup_hash: {
+        parameters: {
+            query?: {
+                /** @description URL of a photo, where the settings allow it; in place of `signal`. */
+                url?: string;
+                /** @description The type of the hash: `pdq`. */
+                signal_type?: string;
+                /** @description The hash: 64 lower-case hex digits. */
+                signal?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A list of banks; for a URL, an object with the list under `pdq` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: platform, moderator, admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hma_lookup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["PhotoForm"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description The body does not match its Content-Type */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: platform, moderator, admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hma_raw_lookup: {
+        parameters: {
+            query?: {
+                /** @description The type of the hash: `pdq`. */
+                signal_type?: string;
+                /** @description The hash: 64 lower-case hex digits. */
+                signal?: string;
+                /** @description Whether to add the number of differing bits. */
+                include_distance?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RawMatches"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: platform, moderator, admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -2299,6 +3088,292 @@ export interface operations {
                 };
             };
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    acknowledge_signals: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the alliance */
+                alliance: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Acknowledgement"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The body does not match its Content-Type */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: alliance */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The log is shorter */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This touchstone has left the alliance */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    join_alliance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the alliance */
+                alliance: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JoinRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Joined"];
+                };
+            };
+            /** @description The body does not match its Content-Type */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: alliance */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The invitation is no longer open */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This touchstone has left the alliance */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_signals: {
+        parameters: {
+            query?: {
+                /** @description The last line of the log that was taken; 0 for the first pack. */
+                after?: number;
+                /** @description Most lines to return, 1 to 1000; 1000 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the alliance */
+                alliance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.touchstone.signals+zstd": number[];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No API key, or an invalid, expired or revoked one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's scope may not call this, expected one of: alliance */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The log is shorter than `after` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This touchstone has left the alliance */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key exceeds its rate, or the service is at its capacity */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

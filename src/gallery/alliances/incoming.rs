@@ -5,25 +5,35 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::domain::{Fared, MemberState, Polarity};
 use crate::gallery::audit::{AuditEvent, append};
-use crate::gallery::store::{Gallery, GalleryError, conversion, next_revision, parsed, second, signed, unsigned};
+use crate::gallery::store::{Gallery, GalleryError, conversion, next_revision, parsed, signed, unsigned};
 use crate::gallery::writer::Writing;
 use crate::photo::Sha256;
 use crate::signals::{Line, Position, Signal, SignalId};
 
-/// A share of a pack to take: its lines, and why some of the signals are quarantined.
+/// Lines of a member's log to take.
 #[derive(Debug)]
 pub struct Taken<'a> {
     /// The member's number.
     pub member: u64,
-    /// Lines, in order.
-    pub lines: &'a [Line],
-    /// For each line, why its signal is held back; `None` takes part.
-    pub held_back: &'a [Option<String>],
+    /// The lines, in order.
+    pub lines: &'a [TakenLine],
+    /// The position before the first line.
+    pub after: Position,
     /// The position after the last line.
     pub last: Position,
+}
+
+/// A line to take.
+#[derive(Debug)]
+pub struct TakenLine {
+    /// The line.
+    pub line: Line,
+    /// Why its signal is quarantined; `None` takes part in checks.
+    pub held_back: Option<String>,
 }
 
 /// A signal whose state may have changed.
@@ -33,8 +43,6 @@ pub struct SignalRow {
     pub key: u64,
     /// What it says; `None` if it takes no part in checks.
     pub signal: Option<Box<Signal>>,
-    /// The number of the member that vouches for it.
-    pub member: u64,
 }
 
 /// Who vouches for a signal.
@@ -51,31 +59,16 @@ pub struct SignalInfo {
 }
 
 /// How a signal fared, told to the member that shared it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignalFeedback {
     /// The signal's id.
+    #[schema(value_type = String)]
     pub id: SignalId,
-    /// The counts.
-    #[serde(flatten)]
-    pub fared: Fared,
-}
-
-/// A signal with its content, for pages and lists.
-#[derive(Debug, Clone)]
-pub struct StoredSignal {
-    /// The signal's id.
-    pub id: String,
-    /// `active`, `quarantined` or `withdrawn`.
-    pub state: String,
-    /// Why it is quarantined.
-    pub why: Option<String>,
-    /// When it was taken.
-    pub taken_at: Timestamp,
-    /// What it says.
-    pub signal: Signal,
-    /// How it fared here.
-    pub fared: Fared,
+    /// Cases that confirmed it.
+    pub confirmed: u64,
+    /// Cases that overturned it.
+    pub overturned: u64,
 }
 
 /// SQL: signals and decided cases that rest on them.
@@ -89,12 +82,12 @@ impl Gallery {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn take_lines(&self, taken: &Taken<'_>, after: Position, now: Timestamp) -> Result<bool, GalleryError> {
+    pub fn take_lines(&self, taken: &Taken<'_>, now: Timestamp) -> Result<bool, GalleryError> {
         self.write(|transaction| {
             let is_next = transaction
                 .prepare_cached("SELECT taken_seq = ?1 AND taken_sum = ?2 AND state = ?3 FROM alliance_member WHERE number = ?4")?
                 .query_row(
-                    params![signed(after.seq), &after.sum.0[..], MemberState::Active.as_str(), signed(taken.member)],
+                    params![signed(taken.after.seq), &taken.after.sum.0[..], MemberState::Active.as_str(), signed(taken.member)],
                     |row| row.get::<_, bool>(0),
                 )
                 .optional()?;
@@ -102,8 +95,8 @@ impl Gallery {
                 return Ok(false);
             }
             let revision = if taken.lines.is_empty() { 0 } else { next_revision(transaction)? };
-            for (line, why) in taken.lines.iter().zip(taken.held_back) {
-                take(transaction, taken.member, line, why.as_deref(), (revision, now))?;
+            for line in taken.lines {
+                take(transaction, taken.member, line, (revision, now))?;
             }
             transaction.prepare_cached(
                 "UPDATE alliance_member SET taken_seq = ?1, taken_sum = ?2, taken_at = ?3, fault_code = NULL, fault = NULL WHERE number = ?4",
@@ -162,13 +155,13 @@ impl Gallery {
     pub fn visit_signals(&self, since: u64, mut visit: impl FnMut(SignalRow)) -> Result<(), GalleryError> {
         self.read(|db| {
             let mut statement = db.prepare_cached(
-                "SELECT key, member, state, content FROM signal WHERE revision > ?1 AND (?1 > 0 OR state = 'active') ORDER BY revision, key",
+                "SELECT key, state, content FROM signal WHERE revision > ?1 AND (?1 > 0 OR state = 'active') ORDER BY revision, key",
             )?;
             let mut rows = statement.query([signed(since)])?;
             while let Some(row) = rows.next()? {
-                let active = row.get_ref(2)?.as_str()? == "active";
-                let signal = if active { Some(Box::new(content(row, 3)?)) } else { None };
-                visit(SignalRow { key: unsigned(row, 0)?, member: unsigned(row, 1)?, signal });
+                let active = row.get_ref(1)?.as_str()? == "active";
+                let signal = if active { Some(Box::new(content(row, 2)?)) } else { None };
+                visit(SignalRow { key: unsigned(row, 0)?, signal });
             }
             Ok(())
         })
@@ -231,14 +224,13 @@ impl Gallery {
                  FROM {DECIDED} JOIN signal s ON s.key = c.signal WHERE s.member = ?1 GROUP BY s.key ORDER BY s.key"
             ))?
             .query_map([signed(member)], |row| {
-                let fared = Fared { confirmed: unsigned(row, 1)?, overturned: unsigned(row, 2)? };
-                Ok(SignalFeedback { id: parsed(row, 0)?, fared })
+                Ok(SignalFeedback { id: parsed(row, 0)?, confirmed: unsigned(row, 1)?, overturned: unsigned(row, 2)? })
             })?
             .collect()
         })
     }
 
-    /// How a reference fared: here, as moderators decided, and at the members that reported on its signal.
+    /// How a signal of a reference here fared at the members that reported on it.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -249,27 +241,6 @@ impl Gallery {
             )?
             .query_row([signal], |row| Ok(Fared { confirmed: unsigned(row, 0)?, overturned: unsigned(row, 1)? }))
         })
-    }
-
-    /// The newest signals of a member, at most `most`.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn signals_of(&self, member: u64, most: usize) -> Result<Vec<StoredSignal>, GalleryError> {
-        let rows: Vec<(u64, StoredSignal)> = self.read(|db| {
-            db.prepare_cached(
-                "SELECT key, id, state, why, taken_at, content FROM signal WHERE member = ?1 AND state <> 'withdrawn' ORDER BY key DESC LIMIT ?2",
-            )?
-            .query_map(params![signed(member), i64::try_from(most).unwrap_or(i64::MAX)], |row| {
-                let (id, state, why) = (row.get(1)?, row.get(2)?, row.get(3)?);
-                let (taken_at, signal) = (second(row, 4)?, content(row, 5)?);
-                Ok((unsigned(row, 0)?, StoredSignal { id, state, why, taken_at, signal, fared: Fared::default() }))
-            })?
-            .collect()
-        })?;
-        let fared = self.feedback_for(member)?;
-        let of = |id: &str| fared.iter().find(|one| one.id.as_str() == id).map(|one| one.fared).unwrap_or_default();
-        Ok(rows.into_iter().map(|(_, row)| StoredSignal { fared: of(&row.id), ..row }).collect())
     }
 
     /// Quarantines an active signal; `false` if it is none.
@@ -335,8 +306,7 @@ pub(super) fn withdraw_all(transaction: &Writing<'_>, member: u64) -> rusqlite::
 fn take(
     transaction: &Writing<'_>,
     member: u64,
-    line: &Line,
-    why: Option<&str>,
+    TakenLine { line, held_back }: &TakenLine,
     (revision, now): (u64, Timestamp),
 ) -> rusqlite::Result<()> {
     match line {
@@ -355,8 +325,8 @@ fn take(
                     id.as_str(),
                     signal.brand.as_str(),
                     polarity.as_str(),
-                    if why.is_some() { "quarantined" } else { "active" },
-                    why,
+                    if held_back.is_some() { "quarantined" } else { "active" },
+                    held_back,
                     now.as_second(),
                     signed(revision),
                     text

@@ -15,7 +15,7 @@ use crate::photo::Sha256;
 use crate::signals::{Chain, Identity, Position};
 
 pub(super) use incoming::note_signal_cases;
-pub use incoming::{SignalFeedback, SignalInfo, SignalRow, StoredSignal, Taken};
+pub use incoming::{SignalFeedback, SignalInfo, SignalRow, Taken, TakenLine};
 pub use outgoing::SharedLine;
 
 /// An alliance that this touchstone takes part in.
@@ -32,8 +32,8 @@ pub struct Alliance {
     /// When this touchstone left it; absent while it takes part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_at: Option<Timestamp>,
-    /// The last line of the own log.
-    pub shared: u64,
+    /// The last line of the own log, withdrawals included.
+    pub log_seq: u64,
 }
 
 /// Another member of an alliance.
@@ -71,14 +71,46 @@ pub struct Member {
     /// When something was last taken from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken_at: Option<Timestamp>,
-    /// Why nothing is taken from it now: a code and a text.
+    /// Why nothing is taken from it now.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub fault: Option<(String, String)>,
+    pub fault: Option<MemberFault>,
     /// The last line of the own log that it has acknowledged.
     pub given_seq: u64,
     /// When it acknowledged that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub given_at: Option<Timestamp>,
+}
+
+/// Why nothing is taken from a member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MemberFault {
+    /// Stable kebab-case code.
+    pub code: String,
+    /// What is wrong, and what was expected.
+    pub detail: String,
+}
+
+impl Member {
+    /// Whether its signals are pulled.
+    #[must_use]
+    pub fn is_pulled(&self) -> bool {
+        self.state == MemberState::Active && self.role.shares() && self.url.is_some()
+    }
+}
+
+/// A member to add.
+#[derive(Debug, Clone)]
+pub struct NewMember<'a> {
+    /// The alliance.
+    pub alliance: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Whether it gives or gets signals.
+    pub role: MemberRole,
+    /// Id of the key that it will show here; `None` for one that comes as a file.
+    pub key_id: Option<&'a str>,
+    /// For one that takes part at once, what it says of itself; `None` for one that is only invited.
+    pub joining: Option<&'a Joining<'a>>,
 }
 
 /// What a member that joins says of itself.
@@ -188,43 +220,41 @@ impl Gallery {
                 .query_map([id], |row| unsigned(row, 0))?
                 .collect::<rusqlite::Result<_>>()?;
             for member in members {
-                end_exchange(transaction, actor, member)?;
+                end_exchange(transaction, member, now)?;
             }
             let event = AuditEvent { actor, session: None, action: "leave-alliance", subject: id };
             append(transaction, event, &(), &()).map(|_| true)
         })
     }
 
-    /// Stores a member: an invited one that has not joined yet, or with `joining`, one that takes part. Returns its number.
+    /// Stores a member. Returns its number.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn add_member(
-        &self,
-        actor: &str,
-        (alliance, name): (&str, &str),
-        (role, key_id): (MemberRole, &str),
-        joining: Option<&Joining<'_>>,
-        now: Timestamp,
-    ) -> Result<u64, GalleryError> {
+    pub fn add_member(&self, actor: &str, new: &NewMember<'_>, now: Timestamp) -> Result<u64, GalleryError> {
         self.write(|transaction| {
-            if let Some(joining) = joining {
+            if let Some(joining) = new.joining {
                 // Somebody who joins again starts anew.
-                transaction.execute(
-                    "UPDATE alliance_member SET id = NULL, state = 'expelled' WHERE alliance = ?1 AND id = ?2",
-                    params![alliance, MemberId::of(joining.public_key).as_str()],
-                )?;
+                let former = MemberId::of(joining.public_key);
+                let former: Vec<u64> = transaction
+                    .prepare_cached("SELECT number FROM alliance_member WHERE alliance = ?1 AND id = ?2")?
+                    .query_map([new.alliance, former.as_str()], |row| unsigned(row, 0))?
+                    .collect::<rusqlite::Result<_>>()?;
+                for number in former {
+                    end_exchange(transaction, number, now)?;
+                    transaction.execute("UPDATE alliance_member SET id = NULL WHERE number = ?1", [signed(number)])?;
+                }
             }
             transaction.execute(
                 "INSERT INTO alliance_member (alliance, name, role, state, key_id, taken_sum) VALUES (?1, ?2, ?3, 'invited', ?4, ?5)",
-                params![alliance, name, role.as_str(), key_id, &Position::start().sum.0[..]],
+                params![new.alliance, new.name, new.role.as_str(), new.key_id, &Position::start().sum.0[..]],
             )?;
             let number = transaction.last_insert_rowid().unsigned_abs();
-            if let Some(joining) = joining {
+            if let Some(joining) = new.joining {
                 join(transaction, number, joining, now)?;
             }
-            let event = AuditEvent { actor, session: None, action: "add-member", subject: alliance };
-            append(transaction, event, &(), &member_by(transaction, "number", number.to_string())?)?;
+            let event = AuditEvent { actor, session: None, action: "add-member", subject: new.alliance };
+            append(transaction, event, &(), &member_numbered(transaction, number)?)?;
             Ok(number)
         })
     }
@@ -241,26 +271,32 @@ impl Gallery {
         now: Timestamp,
     ) -> Result<Option<Member>, GalleryError> {
         self.write(|transaction| {
-            let Some(invited) = member_by(transaction, "key_id", key_id.to_owned())? else { return Ok(None) };
+            let Some(invited) = member_with_key(transaction, key_id)? else { return Ok(None) };
             let same = invited.public_key.as_deref() == Some(joining.public_key);
             if invited.state == MemberState::Expelled || (invited.state == MemberState::Active && !same) {
                 return Ok(None);
             }
             join(transaction, invited.number, joining, now)?;
-            let joined = member_by(transaction, "key_id", key_id.to_owned())?;
+            let joined = member_with_key(transaction, key_id)?;
             let event =
-                AuditEvent { actor: key_id, session: None, action: "member-joined", subject: &invited.alliance };
+                AuditEvent { actor: key_id, session: None, action: "accept-member", subject: &invited.alliance };
             append(transaction, event, &invited, &joined)?;
             Ok(joined)
         })
     }
 
-    /// Ends the exchange with a member: its key is revoked, its signals are deleted. `None` if there is no such member.
+    /// Ends the exchange with a member: its key is revoked, its signals are deleted.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn expel_member(&self, actor: &str, number: u64) -> Result<Option<Member>, GalleryError> {
-        self.write(|transaction| end_exchange(transaction, actor, number))
+    pub fn expel_member(&self, actor: &str, number: u64, now: Timestamp) -> Result<(), GalleryError> {
+        self.write(|transaction| {
+            let Some(before) = member_numbered(transaction, number)? else { return Ok(()) };
+            end_exchange(transaction, number, now)?;
+            let after = member_numbered(transaction, number)?;
+            let event = AuditEvent { actor, session: None, action: "expel-member", subject: &before.alliance };
+            append(transaction, event, &before, &after).map(drop)
+        })
     }
 
     /// The members of an alliance, or of all, oldest first; without those that were expelled unless `all`.
@@ -283,7 +319,7 @@ impl Gallery {
     /// # Errors
     /// When the database cannot be read.
     pub fn member_with_key(&self, key_id: &str) -> Result<Option<Member>, GalleryError> {
-        self.read(|db| member_by(db, "key_id", key_id.to_owned()))
+        self.read(|db| member_with_key(db, key_id))
     }
 
     /// Sets what of a brand is shared; without days, nothing of it any more.
@@ -311,8 +347,8 @@ impl Gallery {
             // The next look at the references follows the new rule.
             transaction.execute("UPDATE alliance SET followed = -1 WHERE id = ?1", [alliance])?;
             let rule = serde_json::json!({ "brand": brand, "polarity": polarity, "delay_days": delay_days });
-            append(transaction, AuditEvent { actor, session: None, action: "share-brand", subject: alliance }, &(), &rule)
-                .map(drop)
+            let action = if delay_days.is_some() { "share-brand" } else { "unshare-brand" };
+            append(transaction, AuditEvent { actor, session: None, action, subject: alliance }, &(), &rule).map(drop)
         })
     }
 
@@ -344,9 +380,15 @@ fn identity(db: &Connection) -> rusqlite::Result<Option<(String, Identity)>> {
         .optional()
 }
 
-fn member_by(db: &Connection, column: &str, value: String) -> rusqlite::Result<Option<Member>> {
-    db.prepare_cached(&format!("SELECT {MEMBER} FROM alliance_member WHERE {column} = ?1"))?
-        .query_row([value], member)
+fn member_numbered(db: &Connection, number: u64) -> rusqlite::Result<Option<Member>> {
+    db.prepare_cached(&format!("SELECT {MEMBER} FROM alliance_member WHERE number = ?1"))?
+        .query_row([signed(number)], member)
+        .optional()
+}
+
+fn member_with_key(db: &Connection, key_id: &str) -> rusqlite::Result<Option<Member>> {
+    db.prepare_cached(&format!("SELECT {MEMBER} FROM alliance_member WHERE key_id = ?1"))?
+        .query_row([key_id], member)
         .optional()
 }
 
@@ -369,19 +411,15 @@ fn join(transaction: &Writing<'_>, number: u64, joining: &Joining<'_>, now: Time
         .map(drop)
 }
 
-fn end_exchange(transaction: &Writing<'_>, actor: &str, number: u64) -> rusqlite::Result<Option<Member>> {
-    let Some(before) = member_by(transaction, "number", number.to_string())? else { return Ok(None) };
+/// Revokes a member's key and deletes its signals.
+fn end_exchange(transaction: &Writing<'_>, number: u64, now: Timestamp) -> rusqlite::Result<()> {
+    transaction.execute(
+        "UPDATE api_key SET revoked_at = ?1 WHERE revoked_at IS NULL AND id = (SELECT key_id FROM alliance_member WHERE number = ?2)",
+        params![now.to_string(), signed(number)],
+    )?;
     transaction
         .execute("UPDATE alliance_member SET state = 'expelled', token = NULL WHERE number = ?1", [signed(number)])?;
-    transaction.execute(
-        "UPDATE api_key SET revoked_at = ?1 WHERE id = ?2 AND revoked_at IS NULL",
-        params![Timestamp::now().to_string(), before.key_id],
-    )?;
-    incoming::withdraw_all(transaction, number)?;
-    let after = member_by(transaction, "number", number.to_string())?;
-    let event = AuditEvent { actor, session: None, action: "expel-member", subject: &before.alliance };
-    append(transaction, event, &before, &after)?;
-    Ok(after)
+    incoming::withdraw_all(transaction, number)
 }
 
 fn alliance(row: &Row<'_>) -> rusqlite::Result<Alliance> {
@@ -391,12 +429,12 @@ fn alliance(row: &Row<'_>) -> rusqlite::Result<Alliance> {
         terms: row.get(2)?,
         created_at: second(row, 3)?,
         left_at: optional_second(row, 4)?,
-        shared: unsigned(row, 5)?,
+        log_seq: unsigned(row, 5)?,
     })
 }
 
 fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
-    let (code, fault): (Option<String>, Option<String>) = (row.get(13)?, row.get(14)?);
+    let (code, detail): (Option<String>, Option<String>) = (row.get(13)?, row.get(14)?);
     Ok(Member {
         number: unsigned(row, 0)?,
         alliance: row.get(1)?,
@@ -410,7 +448,7 @@ fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
         key_id: row.get(9)?,
         taken: Position { seq: unsigned(row, 10)?, sum: Sha256(row.get(11)?) },
         taken_at: optional_second(row, 12)?,
-        fault: code.zip(fault),
+        fault: code.zip(detail).map(|(code, detail)| MemberFault { code, detail }),
         given_seq: unsigned(row, 15)?,
         given_at: optional_second(row, 16)?,
     })

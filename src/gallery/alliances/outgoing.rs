@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::rules;
 use crate::domain::{Reference, SharingRule};
-use crate::gallery::rows::find_key;
+use crate::gallery::rows::{PLAIN, find_key};
 use crate::gallery::store::{Gallery, GalleryError, parsed, second, signed, unsigned};
 use crate::gallery::writer::Writing;
 use crate::photo::Sha256;
@@ -119,16 +119,12 @@ impl Gallery {
                    WHERE m.number = ?1 AND l.signal = ?2)",
             )?;
             feedback.iter().try_for_each(|one| {
-                let (confirmed, overturned) = (signed(one.fared.confirmed), signed(one.fared.overturned));
+                let (confirmed, overturned) = (signed(one.confirmed), signed(one.overturned));
                 statement.execute(params![signed(member), one.id.as_str(), confirmed, overturned]).map(drop)
             })
         })
     }
 }
-
-/// SQL for a reference `r` that may be shared at all: a plain, active photo.
-const SHAREABLE: &str = "r.state = 'active' AND r.mark IS NULL AND r.doubts = ''
-    AND coalesce(r.kind, iif(r.polarity = 'authentic', r.kind_found, 'photo')) = 'photo'";
 
 /// Appends at most [`AT_ONCE`] lines; returns how many.
 fn follow(transaction: &Writing<'_>, alliance: &str, now: Timestamp) -> rusqlite::Result<u64> {
@@ -136,7 +132,7 @@ fn follow(transaction: &Writing<'_>, alliance: &str, now: Timestamp) -> rusqlite
     let gone: Vec<(u64, SignalId)> = transaction
         .prepare_cached(&format!(
             "SELECT l.key, l.signal FROM alliance_log l LEFT JOIN reference r ON r.key = l.key
-             WHERE l.alliance = ?1 AND l.current = 1 AND l.withdrawn = 0 AND (r.key IS NULL OR NOT ({SHAREABLE})
+             WHERE l.alliance = ?1 AND l.current = 1 AND l.withdrawn = 0 AND (r.key IS NULL OR NOT ({PLAIN} AND doubts = '')
                OR NOT EXISTS (SELECT 1 FROM alliance_sharing s WHERE s.alliance = ?1 AND s.brand = r.brand AND s.polarity = r.polarity))
              LIMIT ?2"
         ))?
@@ -150,7 +146,7 @@ fn follow(transaction: &Writing<'_>, alliance: &str, now: Timestamp) -> rusqlite
         let newest = now - SignedDuration::from_hours(24 * i64::from(delay_days));
         let new: Vec<(u64, String)> = transaction
             .prepare_cached(&format!(
-                "SELECT r.key, r.id FROM reference r WHERE r.brand = ?2 AND r.polarity = ?3 AND r.created_at <= ?4 AND {SHAREABLE}
+                "SELECT r.key, r.id FROM reference r WHERE r.brand = ?2 AND r.polarity = ?3 AND r.created_at <= ?4 AND {PLAIN} AND doubts = ''
                  AND NOT EXISTS (SELECT 1 FROM alliance_log l WHERE l.alliance = ?1 AND l.key = r.key AND l.current = 1 AND l.withdrawn = 0)
                  ORDER BY r.key LIMIT ?5"
             ))?

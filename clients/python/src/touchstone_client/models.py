@@ -4,6 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+
+class Acknowledgement(TypedDict):
+    """
+    What a member tells after it has taken signals.
+    """
+
+    feedback: NotRequired[list[dict[str, Any]]]
+    """
+    How signals fared, at most 1,000.
+    """
+    seq: int
+    """
+    The last line of the log that was applied: all signals withdrawn up to there are deleted.
+    """
+
+
 Action = Literal['allow', 'review', 'block']
 
 
@@ -34,6 +50,21 @@ class Appeals(TypedDict):
     waiting: int
     """
     Appeals that wait for a moderator.
+    """
+
+
+class Bank(TypedDict):
+    """
+    A bank: the active references of a brand with one polarity.
+    """
+
+    matching_enabled_ratio: float
+    """
+    The share of look-ups that search the bank: always 1.
+    """
+    name: str
+    """
+    Its name: the brand and the polarity in capitals, such as `ACME_FAKE`.
     """
 
 
@@ -152,6 +183,37 @@ EventType = Literal[
 
 
 Ground = Literal['counterfeit', 'photo-misuse', 'trademark']
+
+
+class JoinRequest(TypedDict):
+    """
+    A member that joins.
+    """
+
+    alliance: str
+    """
+    Id of the alliance, as in the path.
+    """
+    key: str
+    """
+    The key of the invitation, with which the request is made.
+    """
+    name: str
+    """
+    The member's name, at most 100 bytes.
+    """
+    own_key: str
+    """
+    The key to show there.
+    """
+    public_key: str
+    """
+    Its Ed25519 public key: 32 bytes in Base64.
+    """
+    url: NotRequired[str | None]
+    """
+    Where its signals are: `https://HOST`.
+    """
 
 
 Kind = Literal['photo', 'logo']
@@ -281,6 +343,12 @@ class LookbackList(TypedDict):
 Mark = Literal['generic', 'overturned', 'disputed']
 
 
+MemberId = str
+
+
+MemberRole = Literal['shares', 'receives', 'both']
+
+
 class NoticeForm(TypedDict):
     """
     A notice to file.
@@ -404,6 +472,17 @@ class PhotoFault(TypedDict):
     """
 
 
+class PhotoForm(TypedDict):
+    """
+    A photo as a form.
+    """
+
+    photo: list[int]
+    """
+    The photo.
+    """
+
+
 Polarity = Literal['authentic', 'fake']
 
 
@@ -420,6 +499,17 @@ class Quarantine(TypedDict):
     """
     What contradicts the reference, or a moderator's note. A brand does not see texts that may be about another
     brand's reference.
+    """
+
+
+class RawMatches(TypedDict):
+    """
+    The matches of a hash.
+    """
+
+    matches: list
+    """
+    Keys of references; with `include_distance`, objects with `content_id` and `distance`, the differing bits as text.
     """
 
 
@@ -461,6 +551,7 @@ Reason = Literal[
     'frames-not-judged',
     'found-by-lookback',
     'photo-not-stored',
+    'shared-signal',
     'photo-broken',
     'model-failed',
 ]
@@ -539,10 +630,18 @@ class Scope4(TypedDict):
     scope: Literal['admin']
 
 
-Scope = Scope1 | Scope2 | Scope3 | Scope4
+class Scope5(TypedDict):
+    """
+    A member of an alliance: exchanges signals, and nothing else.
+    """
+
+    scope: Literal['alliance']
 
 
-ScopeName = Literal['platform', 'brand', 'moderator', 'admin']
+Scope = Scope1 | Scope2 | Scope3 | Scope4 | Scope5
+
+
+ScopeName = Literal['platform', 'brand', 'moderator', 'admin', 'alliance']
 
 
 SeenIn = Literal['photo', 'memory']
@@ -586,6 +685,70 @@ class Settled(TypedDict):
     reference_id: str
     """
     The reference's id.
+    """
+
+
+class SharedMatch(TypedDict):
+    """
+    A signal of another member of an alliance: what the member says about a reference of its own, without the picture.
+    """
+
+    alliance: str
+    """
+    The alliance's name.
+    """
+    brand: str
+    """
+    The brand that the member names.
+    """
+    decides: bool
+    """
+    Whether the verdict on the photo rests on this signal.
+    """
+    fingerprint_bits: NotRequired[int | None]
+    """
+    Differing bits of the fingerprints, 0 to 32; absent if they were not compared or differ more.
+    """
+    member: str
+    """
+    The name of the member that vouches for it.
+    """
+    member_confirmed: int
+    """
+    Cases here that signals of this member led to and that were confirmed.
+    """
+    member_overturned: int
+    """
+    Those that were overturned.
+    """
+    only_informs: bool
+    """
+    Whether signals of this member only inform, because too many were overturned.
+    """
+    pdq_bits: NotRequired[int | None]
+    """
+    Differing bits of the PDQ hashes, 0 to 31; absent if they were not compared or differ more.
+    """
+    polarity: Polarity
+    """
+    Authentic or fake.
+    """
+    probability: float
+    """
+    Probability that the photo is a copy of the member's reference, 0 to 1, from embedding, keypoints and fingerprint
+    alone.
+    """
+    signal_id: str
+    """
+    The signal's id.
+    """
+    similarity: NotRequired[float | None]
+    """
+    Cosine similarity of the embeddings in [-1, 1]; absent if the signal is of another model.
+    """
+    votes: float
+    """
+    Votes of the photo's keypoints; 0 where there are too few.
     """
 
 
@@ -1260,6 +1423,10 @@ class IndexBody(TypedDict):
     """
     `hnsw` or `exact`: how the service answers a search without filters.
     """
+    signals: int
+    """
+    Signals of other members of alliances that take part in checks.
+    """
     thresholds: dict[str, Any]
     """
     The model's default thresholds.
@@ -1267,6 +1434,25 @@ class IndexBody(TypedDict):
     vectors: int
     """
     Distinct embeddings in the generation.
+    """
+
+
+class Joined(TypedDict):
+    """
+    The member as it is stored.
+    """
+
+    id: MemberId
+    """
+    Its id, which follows from its public key.
+    """
+    name: str
+    """
+    Its name.
+    """
+    role: MemberRole
+    """
+    Whether it gives or gets signals.
     """
 
 
@@ -1618,6 +1804,10 @@ class PhotoAnswer(TypedDict):
     sha256: str
     """
     SHA-256 of the bytes, 64 hex digits.
+    """
+    shared: NotRequired[list[SharedMatch]]
+    """
+    Signals of other members of an alliance that may be about this photo, highest probability first.
     """
     verdict: Verdict
     """

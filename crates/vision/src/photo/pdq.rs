@@ -51,6 +51,17 @@ pub struct Pdq {
 }
 
 impl Pdq {
+    /// Photos whose hashes differ in at most this many of 256 bits count as the same, as Meta recommends.
+    pub const NEAR_BITS: u32 = 31;
+    /// Hashes of a lower quality match nothing, as Meta recommends.
+    pub const LEAST_QUALITY: u8 = 50;
+
+    /// Whether the photo has enough detail for its hash to match others.
+    #[must_use]
+    pub fn can_match(&self) -> bool {
+        self.quality >= Self::LEAST_QUALITY
+    }
+
     /// Hashes the photo. Needs about a sixteenth of a byte of memory for each of its pixels.
     #[must_use]
     pub fn of(rgb: &RgbImage) -> Self {
