@@ -114,7 +114,7 @@ fn signal(bank: ForeignBank<'_>, pdq: &Pdq, vouched_at: Timestamp) -> Signal {
 /// The member that stands for a bank that came as a file; made if it is new.
 fn member(gallery: &Gallery, actor: &str, name: &str) -> Result<Member, AllianceError> {
     if gallery.alliance(BANKS)?.is_none_or(|banks| banks.left_at.is_some()) {
-        let (title, terms) = ("banks from files".to_owned(), "See where each bank comes from.".to_owned());
+        let (title, terms) = ("banks from files".to_owned(), "The source of each bank sets its terms.".to_owned());
         let (id, created_at) = (BANKS.to_owned(), Timestamp::now());
         gallery.add_alliance(actor, &Alliance { id, name: title, terms, created_at, left_at: None, log_seq: 0 })?;
     }

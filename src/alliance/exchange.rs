@@ -117,10 +117,10 @@ impl Exchange {
         self.send(url, self.client.post(address).bearer_auth(&reply.key).json(reply)).await.map(drop)
     }
 
-    /// Takes everything new from a member, and acknowledges it. What goes wrong is noted with the member.
+    /// Takes all new lines of a member and acknowledges them. An error is stored with the member.
     ///
     /// # Errors
-    /// [`ExchangeError`]; what was taken until then stays.
+    /// [`ExchangeError`]; packs taken before the error stay.
     pub async fn pull(&self, screener: &Screener, member: &Member) -> Result<Took, ExchangeError> {
         let pulled = self.pull_all(screener, member).await;
         telemetry::signals_pulled(pulled.as_ref().map_or_else(ExchangeError::code, |_| "taken"));
@@ -163,7 +163,7 @@ impl Exchange {
         let address = address.map_err(|error| ExchangeError::NotAllowed(format!("{url}: {error}")))?;
         match self.rules.refusal(&address) {
             None => Ok(address),
-            Some(refusal) => Err(ExchangeError::NotAllowed(format!("{url} is not asked: {refusal}"))),
+            Some(refusal) => Err(ExchangeError::NotAllowed(format!("{url} is not allowed: {refusal}"))),
         }
     }
 

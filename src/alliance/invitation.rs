@@ -85,7 +85,7 @@ pub struct Reply {
 /// When a name is invalid, or the database cannot be written.
 pub fn create(gallery: &Gallery, actor: &str, new: NewAlliance<'_>) -> Result<Alliance, AllianceError> {
     name("the alliance's name", new.name)?;
-    name("the own name", new.own_name)?;
+    name("this touchstone's name", new.own_name)?;
     if new.terms.len() > MOST_TERMS {
         return Err(AllianceError::Invalid(format!(
             "the terms have {} bytes, expected at most {MOST_TERMS}",
@@ -150,7 +150,7 @@ pub fn join(
     invitation: &Invitation,
     (own_name, own_url): (&str, Option<&str>),
 ) -> Result<Reply, AllianceError> {
-    name("the own name", own_name)?;
+    name("this touchstone's name", own_name)?;
     name("the alliance's name", &invitation.alliance_name)?;
     name("the member's name", &invitation.from)?;
     if !invitation.alliance.starts_with("all_") || invitation.alliance.len() > MOST_NAME {
@@ -270,7 +270,7 @@ fn name(what: &'static str, text: &str) -> Result<(), AllianceError> {
     Ok(())
 }
 
-/// A service's address without a path at its end. Whether anything connects there, the settings say.
+/// A service's address without a slash at its end. The settings say whether the service may connect to it.
 fn address(text: &str) -> Result<String, AllianceError> {
     let invalid =
         |detail: String| AllianceError::Invalid(format!("the url is {text:?}: {detail}; expected https://HOST"));
@@ -279,7 +279,7 @@ fn address(text: &str) -> Result<String, AllianceError> {
     }
     let url = url::Url::parse(text).map_err(|error| invalid(error.to_string()))?;
     if !matches!(url.scheme(), "https" | "http") || url.query().is_some() || url.fragment().is_some() {
-        return Err(invalid("it is no plain address".to_owned()));
+        return Err(invalid("it has a query, a fragment or another scheme".to_owned()));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }

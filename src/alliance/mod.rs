@@ -41,16 +41,16 @@ pub enum AllianceError {
         what: &'static str,
     },
     /// Somebody else took signals of the member at the same time.
-    #[error("somebody else has taken signals of {0} meanwhile; try again")]
+    #[error("another process has taken signals of {0} meanwhile; try again")]
     Overtaken(String),
     /// The invitation was used by somebody else, or withdrawn.
     #[error("the invitation is no longer open; ask for a new one")]
     InvitationUsed,
     /// A touchstone cannot exchange signals with itself.
-    #[error("{0} is this touchstone itself; join with another one")]
+    #[error("{0} is this touchstone itself, expected another member")]
     Itself(MemberId),
     /// The place asked for is not in the log.
-    #[error("the log has {last} lines, so there is nothing after line {asked}; start again with after=0")]
+    #[error("line {asked} is not in the log, expected at most {last}; start again with after=0")]
     BeyondLog {
         /// The place asked for.
         asked: u64,

@@ -178,7 +178,7 @@ fn held_back(screener: &Screener, line: &Line) -> Result<Option<String>, Allianc
     }
     let fingerprint = signal.fingerprint.unwrap_or(Perceptual { hash: Sha256([0; 32]), quality: 0 });
     if screener.generic.mark(fingerprint.quality, &embedding, thresholds).is_some() {
-        return Ok(Some("it shows too little, or what many goods share".to_owned()));
+        return Ok(Some("it has too little detail, or shows what many goods share".to_owned()));
     }
     let claim = Claim { brand: signal.brand.clone(), polarity: signal.polarity, details: Details::default() };
     let parts = (&*screener.gallery, &*screener.library, thresholds);

@@ -34,7 +34,7 @@ pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Fai
             let alliance = named(&gallery, alliance)?;
             let inviting = Inviting { name, role: *role, own_url: url.as_deref() };
             let invitation = invite(&gallery, ACTOR, &alliance.id, inviting)?;
-            tell!("the invitation contains a key: pass it on in confidence");
+            tell!("the invitation contains a key: send it confidentially");
             print(&invitation)?;
         }
         AllianceCommand::Join { file, own_name, url, print } => {
@@ -56,7 +56,7 @@ pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Fai
             if !gallery.leave_alliance(ACTOR, &alliance.id, Timestamp::now())? {
                 return Err(AllianceError::Left(alliance.name).into());
             }
-            say!("left {}: its members' signals are deleted, and they get none from here", alliance.name);
+            say!("left {}: its members' signals are deleted, and members receive none from here", alliance.name);
         }
         AllianceCommand::Share { alliance, brand, polarity, delay_days } => {
             let gallery = gallery()?;
@@ -94,7 +94,7 @@ fn join_with(
     let exchange = Exchange::new(&config.alliance)?;
     let reply = join(gallery, ACTOR, invitation, own)?;
     let Some(inviter) = invitation.url.as_deref().filter(|_| !only_print) else {
-        tell!("the reply contains a key: pass it back in confidence");
+        tell!("the reply contains a key: send it back confidentially");
         return print(&reply);
     };
     block_on(exchange.reply(inviter, &reply))??;
@@ -127,7 +127,7 @@ fn export(config: &Config, alliance: &str, path: &Path, after: u64) -> Result<()
     let mut file = new_file(path)?;
     let packed = pack(&parts.screener, &alliance.id, (after, MOST_LINES), &mut file)?;
     keep(file, path)?;
-    say!("{} holds lines {} to {} of what is shared with {}", path.display(), after + 1, packed.last, alliance.name);
+    say!("{} contains lines {} to {} of the log for {}", path.display(), after + 1, packed.last, alliance.name);
     if packed.more {
         say!("the log goes on: export again with --after {}", packed.last);
     }
@@ -140,7 +140,7 @@ fn hashes_to(config: &Config, what: (&BrandId, Polarity), path: &Path) -> Result
     let mut file = new_file(path)?;
     let written = export_hashes(&parts.screener.gallery, what, &mut file)?;
     keep(file, path)?;
-    say!("{} holds {written} hashes", path.display());
+    say!("{} contains {written} hashes", path.display());
     Ok(())
 }
 

@@ -17,26 +17,26 @@ pub struct AllianceArgs {
 pub enum AllianceCommand {
     /// Make an alliance with this touchstone as its first member
     Create {
-        /// Its name
+        /// Name of the alliance
         name: String,
-        /// This touchstone's name in alliances; once chosen, it stays
+        /// This touchstone's name in all alliances; the first one chosen stays
         #[arg(long = "as", value_name = "NAME")]
         own_name: String,
         /// The terms under which members may use the signals
         #[arg(long, default_value = "For checking listings only. Not to be passed on.")]
         terms: String,
     },
-    /// Invite a member; prints an invitation, which contains a key: pass it on in confidence
+    /// Invite a member: print an invitation, which contains a key; send it confidentially
     Invite {
         /// Id or name of the alliance
         alliance: String,
         /// Name of the member
         #[arg(long, value_name = "NAME")]
         name: String,
-        /// Whether the member will give or get signals
+        /// Whether the member shares signals, receives them, or both
         #[arg(long, value_enum, default_value = "both")]
         role: MemberRole,
-        /// Where the member reaches this touchstone; without it, exchange files
+        /// URL at which the member reaches this touchstone; leave out to exchange files
         #[arg(long, value_name = "URL")]
         url: Option<String>,
     },
@@ -45,23 +45,23 @@ pub enum AllianceCommand {
         /// File of the invitation
         #[arg(value_name = "INVITATION")]
         file: PathBuf,
-        /// This touchstone's name in alliances; once chosen, it stays
+        /// This touchstone's name in all alliances; the first one chosen stays
         #[arg(long = "as", value_name = "NAME")]
         own_name: String,
-        /// Where members reach this touchstone; without it, exchange files
+        /// URL at which members reach this touchstone; leave out to exchange files
         #[arg(long, value_name = "URL")]
         url: Option<String>,
         /// Print the reply instead of sending it
         #[arg(long)]
         print: bool,
     },
-    /// Take in a member's reply that came as a file
+    /// Accept a member's reply from a file
     Accept {
         /// File of the reply
         #[arg(value_name = "REPLY")]
         file: PathBuf,
     },
-    /// End the exchange with a member: its key is revoked, its signals are deleted
+    /// End the exchange with a member: revoke its key and delete its signals
     Expel {
         /// Id or name of the alliance
         alliance: String,
@@ -79,7 +79,7 @@ pub enum AllianceCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Share a brand's references with an alliance; nothing is shared by itself
+    /// Share a brand's references with an alliance; nothing is shared without this command
     Share {
         /// Id or name of the alliance
         alliance: String,
@@ -89,11 +89,11 @@ pub enum AllianceCommand {
         /// Which of its references
         #[arg(long, default_value = "fake")]
         polarity: Polarity,
-        /// Days that a reference must be old before it is shared
+        /// Age in days from which on a reference is shared
         #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3650))]
         delay_days: u32,
     },
-    /// Stop sharing a brand's references: members delete what they have
+    /// Stop sharing a brand's references: members delete the signals
     Unshare {
         /// Id or name of the alliance
         alliance: String,
@@ -104,18 +104,18 @@ pub enum AllianceCommand {
         #[arg(long, default_value = "fake")]
         polarity: Polarity,
     },
-    /// Take the new signals of members, as the running service does
+    /// Pull new signals from members, as the running service does
     Pull {
         /// Id or name of the alliance; all if absent
         alliance: Option<String>,
     },
-    /// Write what is shared with an alliance to a file, for members without a connection
+    /// Write the signals shared with an alliance to a file, for members without a connection
     Export {
         /// Id or name of the alliance
         alliance: String,
         /// The file
         file: PathBuf,
-        /// Only what comes after this line of the log
+        /// Write only lines after this line of the log; 0 writes all
         #[arg(long, value_name = "LINE", default_value_t = 0)]
         after: u64,
     },
@@ -130,7 +130,7 @@ pub enum AllianceCommand {
         #[arg(long, default_value = "fake")]
         polarity: Polarity,
     },
-    /// Take somebody's bank of PDQ hashes from a text file or a CSV file of tx; it replaces what the bank had
+    /// Import a bank of PDQ hashes from a text file or a CSV file of tx; replaces the bank's earlier hashes
     ImportHashes {
         /// The file
         file: PathBuf,
@@ -140,17 +140,17 @@ pub enum AllianceCommand {
         /// The brand that its photos are about
         #[arg(long)]
         brand: BrandId,
-        /// What its photos are
+        /// Whether its photos are authentic or fake
         #[arg(long, default_value = "fake")]
         polarity: Polarity,
     },
-    /// Take a member's signals from a file
+    /// Import a member's signals from a file
     Import {
         /// Id or name of the alliance
         alliance: String,
         /// The file
         file: PathBuf,
-        /// Id or name of the member who wrote it
+        /// Id or name of the member that wrote the file
         #[arg(long, value_name = "MEMBER")]
         from: String,
     },

@@ -81,7 +81,7 @@ pub enum Command {
     User(UserArgs),
     /// Create, list and revoke API keys
     Key(KeyArgs),
-    /// Share what is known about fakes with others, without pictures: make alliances, invite, join, pull
+    /// Share what you know about fakes, without photos: make and join alliances, exchange signals
     #[command(after_help = examples!(
         "touchstone alliance create market-watch --as acme-market",
         "touchstone alliance invite market-watch --name globex --url https://touchstone.acme.example > invitation.json",

@@ -43,9 +43,9 @@ impl ValueEnum for MemberRole {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         let help = match self {
-            Self::Shares => "It gives signals, and gets none",
-            Self::Receives => "It gets signals, and gives none",
-            Self::Both => "It gives and gets signals",
+            Self::Shares => "It shares signals and receives none",
+            Self::Receives => "It receives signals and shares none",
+            Self::Both => "It shares and receives signals",
         };
         Some(PossibleValue::new(self.as_str()).help(help))
     }

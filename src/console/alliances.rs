@@ -48,7 +48,7 @@ fn one(view: &AllianceView) -> Markup {
         section {
             h2 { (visible(&alliance.name)) @if alliance.left_at.is_some() { " (left)" } }
             p.note { (visible(&alliance.terms)) }
-            @if shares.is_empty() { p { "Nothing is shared with it." } }
+            @if shares.is_empty() { p { "No references are shared with this alliance." } }
             @else {
                 ul {
                     @for rule in shares {

@@ -195,12 +195,12 @@ fn compare(view: &CaseView) -> Markup {
 fn unseen(signal: &SharedMatch) -> Markup {
     html! {
         figure {
-            svg.unseen viewBox="0 0 4 3" role="img" aria-label="The picture is not here" {
+            svg.unseen viewBox="0 0 4 3" role="img" aria-label="The photo is not here" {
                 rect x="0.05" y="0.05" width="3.9" height="2.9" vector-effect="non-scaling-stroke" {}
             }
             figcaption {
                 span class=(format!("tag {}", signal.polarity)) { (signal.polarity) } " signal for " (signal.brand) ". Only "
-                (visible(&signal.member)) " has the picture."
+                (visible(&signal.member)) " has the photo."
             }
         }
     }
@@ -212,8 +212,8 @@ fn signals(pair: &PairView) -> Markup {
     html! {
         @if !shared.is_empty() {
             section {
-                h2 { "What other members say" }
-                div.scroll tabindex="0" role="region" aria-label="What other members say" {
+                h2 { "Signals of other members" }
+                div.scroll tabindex="0" role="region" aria-label="Signals of other members" {
                     table {
                         thead { tr {
                             th scope="col" { "Signal" } th scope="col" { "Member" } th scope="col" { "Alliance" } th scope="col" { "About" }

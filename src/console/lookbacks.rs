@@ -27,7 +27,7 @@ pub fn lookbacks(show: &LookbacksPage<'_>) -> Markup {
         h2 { "Fakes that became known later" }
         @if references.is_empty() { p.empty { "No fake reference has been searched for yet." } }
         @else {
-            @if more { p.note { "The newest " (references.len()) "." } }
+            @if more { p.note { "Only the newest " (references.len()) " are shown." } }
             div.scroll tabindex="0" role="region" aria-label="Fakes that became known later" {
                 table {
                     thead { tr { th scope="col" { "Reference" } th scope="col" { "Brand" } (figures()) } }
@@ -48,7 +48,7 @@ pub fn lookbacks(show: &LookbacksPage<'_>) -> Markup {
             }
         }
         h2 { "After a change of the model" }
-        p { "When another model begins to serve, the photos of earlier checks that are stored are judged again." }
+        p { "When another model begins to serve, the stored photos of earlier checks are judged again." }
         div.scroll tabindex="0" role="region" aria-label="After a change of the model" {
             table {
                 thead { tr { th scope="col" { "Model" } (figures()) } }
@@ -71,6 +71,6 @@ pub fn lookbacks(show: &LookbacksPage<'_>) -> Markup {
 /// The headings of the columns that both tables have.
 fn figures() -> Markup {
     html! {
-        th scope="col" { "Photos searched" } th scope="col" { "Found" } th scope="col" { "Asked for" } th scope="col" { "Ended" }
+        th scope="col" { "Photos searched" } th scope="col" { "Found" } th scope="col" { "Requested" } th scope="col" { "Ended" }
     }
 }

@@ -63,7 +63,7 @@ pub(super) fn alike(case: &Case) -> String {
     match case.reference {
         Some(_) => format!("copy {}", percent(case.probability)),
         None if matches!(case.verdict.as_str(), "known_fake_likely" | "authentic_photo_reuse") => {
-            "on the word of another member".to_owned()
+            "signal of another member".to_owned()
         }
         None => "no match".to_owned(),
     }

@@ -76,11 +76,11 @@ impl From<MemberId> for String {
 #[derive(EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase", parse_err_ty = InvalidName, parse_err_fn = not_role)]
 pub enum MemberRole {
-    /// It gives signals, and gets none
+    /// It shares signals and receives none
     Shares,
-    /// It gets signals, and gives none
+    /// It receives signals and shares none
     Receives,
-    /// It gives and gets signals
+    /// It shares and receives signals
     Both,
 }
 

@@ -116,7 +116,7 @@ pub(super) async fn signals(
         let member = member_of_key(&screener.gallery, &alliance, caller.id())?;
         if !member.role.receives() {
             return Err(
-                AllianceError::NotAllowed { name: member.name, what: "only gives signals, and gets none" }.into()
+                AllianceError::NotAllowed { name: member.name, what: "only shares signals, receives none" }.into()
             );
         }
         let mut body = Vec::new();
@@ -182,7 +182,7 @@ impl From<AllianceError> for Problem {
             }
         };
         match error {
-            // What the members of other alliances may not even learn.
+            // Members of other alliances must not learn whether an alliance exists.
             AllianceError::UnknownAlliance(id) => Self::not_found("alliance", &id),
             other => Self::new(status, other.code(), other.to_string()),
         }

@@ -263,7 +263,7 @@ fn on(app: &App) -> Result<(), Problem> {
     Err(Problem::new(
         axum::http::StatusCode::NOT_FOUND,
         "hma-off",
-        "this service does not speak HMA's protocol; set hma.enabled = true",
+        "the routes of HMA are switched off; set hma.enabled = true",
     ))
 }
 

@@ -73,7 +73,7 @@ impl HashBanks {
         Ok(look(&held.rows))
     }
 
-    /// Makes the next call read the hashes again: new hashes are no change of the gallery.
+    /// Makes the next search read the hashes again: added hashes do not change the gallery's revision.
     pub fn forget(&self) {
         self.held.lock().revision = None;
     }

@@ -10,7 +10,7 @@ const KEY_BYTES: usize = 32;
 
 /// The text is not a public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("this is not a public key, expected {KEY_BYTES} bytes in Base64")]
+#[error("the public key is invalid, expected {KEY_BYTES} bytes in Base64")]
 pub struct IdentityFault;
 
 /// The Ed25519 key with which a touchstone signs its packs.

@@ -255,7 +255,7 @@ impl Signal {
             }
             let norm: f32 = bytes.iter().map(|byte| f32::from(byte.cast_signed()) * scale).map(|one| one * one).sum();
             if !(0.9..=1.1).contains(&norm.sqrt()) {
-                return Err(format!("the embedding has the length {}, expected 1", norm.sqrt()));
+                return Err(format!("the embedding has the norm {}, expected 1", norm.sqrt()));
             }
         }
         if let Some(Keypoints { words, .. }) = &self.keypoints

@@ -123,7 +123,7 @@ pub enum PackFault {
     #[error("the pack has version {0} of the format, expected {VERSION}; update touchstone")]
     Version(u32),
     /// The signature does not fit the member's key.
-    #[error("the pack's signature is not by the key of {0}; it was changed on the way, or somebody else wrote it")]
+    #[error("the pack's signature does not fit the key of {0}; the pack was changed, or somebody else wrote it")]
     Signature(MemberId),
     /// It belongs elsewhere.
     #[error("the pack is for the alliance {got}, expected {expected}")]
@@ -151,7 +151,7 @@ pub enum PackFault {
     },
     /// The member's log is not the one of which earlier lines were taken.
     #[error(
-        "the log of {member} differs from the one that earlier packs came from, at line {seq} or before; ask the member, and expel it if you cannot explain that"
+        "the log of {member} differs from that of earlier packs at line {seq} or before; ask the member why or expel it"
     )]
     Fork {
         /// The member.

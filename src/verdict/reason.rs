@@ -145,7 +145,7 @@ impl Reason {
                 "The photo is not stored, so only its embedding and some of its keypoints were compared. Send the photo again to have it verified."
             }
             Self::SharedSignal => {
-                "Another member of an alliance vouches for this. Its picture is not here, so a person decides."
+                "Another member of an alliance vouches for the reference. Its photo is not here, so a person decides."
             }
             Self::PhotoBroken => "The photo could not be decoded.",
             Self::ModelFailed => "The photo could not be judged because the model failed.",

@@ -67,7 +67,7 @@ fn hashes_are_pdq_and_match_the_banks_of_brands() {
 }
 
 #[test]
-fn a_bank_that_somebody_else_wrote_is_matched_and_can_be_replaced() {
+fn an_imported_bank_is_matched_and_can_be_replaced() {
     let (folder, app) = app();
     let file = |text: &str| {
         let path = folder.path().join("bank.txt");
@@ -95,6 +95,12 @@ fn a_bank_that_somebody_else_wrote_is_matched_and_can_be_replaced() {
     assert!(stdout(&import(&csv)).contains("0 signals taken, 0 of them quarantined; 1 withdrawn"));
     signals(1);
     assert_eq!(app.check_one(&jpeg(&scene(1), 70))["verdict"], "no_match");
+    // A bank that was expelled can come back.
+    let expelled = touchstone(folder.path(), &["alliance", "expel", "banks from files", "trust-lab"]);
+    assert!(expelled.status.success(), "{}", stderr(&expelled));
+    signals(0);
+    assert!(stdout(&import(&csv)).contains("1 signals taken"));
+    signals(1);
     let wrong = import("pdq 12\n");
     assert_eq!(wrong.status.code(), Some(2), "{}", stderr(&wrong));
     assert!(stderr(&wrong).contains("line 1: expected a PDQ hash of 64 lower-case hex digits"), "{}", stderr(&wrong));

@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn a_distance_is_nothing_to_itself_and_the_same_both_ways(one in any::<[u8; 32]>(), other in any::<[u8; 32]>()) {
+    fn a_distance_is_zero_to_itself_and_symmetric(one in any::<[u8; 32]>(), other in any::<[u8; 32]>()) {
         let (one, other) = (pdq(one), pdq(other));
         prop_assert_eq!(one.distance(&one), 0);
         prop_assert_eq!(one.distance(&other), other.distance(&one));

@@ -106,7 +106,7 @@ proptest! {
 }
 
 #[test]
-fn a_pack_of_somebody_else_elsewhere_or_another_time_is_refused_with_what_was_expected() {
+fn a_pack_by_another_key_for_another_alliance_or_position_is_rejected() {
     let lines = log(&[false, false, false]);
     let (first, rest) = lines.split_at(1);
     let start = Position::start();

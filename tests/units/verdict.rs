@@ -1,9 +1,11 @@
 use proptest::prelude::*;
 use touchstone::align::{Alignment, CopiedPart, LogoChange, Recolour};
-use touchstone::domain::{Action, BrandId, Kind, Polarity, Policy, ThresholdOverrides};
+use touchstone::domain::{Action, AllianceOptions, BrandId, Fared, Kind, Polarity, Policy, ThresholdOverrides};
 use touchstone::embed::ScoreThresholds;
 use touchstone::scoring::log_odds;
-use touchstone::verdict::{Candidate, Facts, Judgement, Logo, Reason, Terms, Verdict, judge, undecidable, worst};
+use touchstone::verdict::{
+    Candidate, Facts, Judgement, Logo, Reason, SharedCandidate, Terms, Verdict, judge, judge_shared, undecidable, worst,
+};
 
 const MODEL: ScoreThresholds = ScoreThresholds {
     fake_match: 0.9,
@@ -376,4 +378,50 @@ fn beside_a_copy_an_allowed_logo_is_silent_and_an_imitated_one_is_not() {
     let terms = |_: &BrandId| Terms { policy: &policy, certified: None };
     let on_white = [logo("a", Authentic, 0.99, &[])];
     assert_eq!(judge(&on_white, facts, &MODEL, terms).verdict, Verdict::BrandMarkSeen);
+}
+
+fn shared(polarity: Polarity, probability: f32) -> SharedCandidate {
+    SharedCandidate { brand: brand("a"), polarity, probability, only_informs: false }
+}
+
+fn by_signals(candidates: &[SharedCandidate], policy: &Policy) -> Option<(Verdict, Action, usize)> {
+    let facts = Facts { seller_id: Some("s1"), ..Facts::default() };
+    let terms = |_: &BrandId| Terms { policy, certified: Some(0.1) };
+    let (judgement, place) = judge_shared(candidates, facts, &MODEL, terms)?;
+    assert_eq!(judgement.reasons.last(), Some(&Reason::SharedSignal));
+    Some((judgement.verdict, judgement.action, place))
+}
+
+#[test]
+fn a_signal_leads_to_a_review_and_never_to_more() {
+    let strict = Policy { block: true, ..Policy::default() };
+    let fake = shared(Polarity::Fake, 0.99);
+    let review = Some((Verdict::KnownFakeLikely, Action::Review, 0));
+    assert_eq!(by_signals(std::slice::from_ref(&fake), &strict), review);
+    assert_eq!(by_signals(&[shared(Polarity::Fake, 0.49)], &strict), None);
+    assert_eq!(by_signals(&[SharedCandidate { only_informs: true, ..fake.clone() }], &strict), None);
+    // The more serious verdict decides, then the more probable signal.
+    let all = [shared(Polarity::Authentic, 0.99), shared(Polarity::Fake, 0.6), shared(Polarity::Fake, 0.7)];
+    assert_eq!(by_signals(&all, &strict), Some((Verdict::KnownFakeLikely, Action::Review, 2)));
+}
+
+#[test]
+fn an_authentic_signal_follows_the_brands_policy() {
+    let authentic = [shared(Polarity::Authentic, 0.9)];
+    let reuse = |action| Some((Verdict::AuthenticPhotoReuse, action, 0));
+    for action in [Action::Allow, Action::Review] {
+        let policy = Policy { authentic_reuse: action, ..Policy::default() };
+        assert_eq!(by_signals(&authentic, &policy), reuse(action));
+    }
+    let authorised = Policy { authorised_sellers: vec!["s1".to_owned()], ..Policy::default() };
+    assert_eq!(by_signals(&authentic, &authorised), None, "the seller may use the photo");
+}
+
+#[test]
+fn a_members_signals_only_inform_once_enough_of_them_were_overturned() {
+    let options = AllianceOptions { least_trust: 0.5, trust_from: 4, ..AllianceOptions::default() };
+    let informs = |confirmed, overturned| Fared { confirmed, overturned }.only_informs(&options);
+    assert!(!informs(0, 0) && !informs(0, 3), "too few to tell");
+    assert!(informs(1, 3) && informs(0, 4));
+    assert!(!informs(2, 2), "half is enough");
 }
