@@ -172,8 +172,8 @@ impl Enrolment {
         }
     }
 
-    /// Computes the PDQ hash of every active photo that has none. Returns how many. A photo that cannot be read is logged and
-    /// gets none.
+    /// Computes the PDQ hash of every active photo that has none. Returns how many. A photo that cannot be read is logged, and
+    /// gets a hash of quality 0, which matches nothing.
     ///
     /// # Errors
     /// When the database cannot be read or written.
@@ -189,15 +189,17 @@ impl Enrolment {
                 let sum = reference.photo.sha256;
                 let bytes = self.gallery.photo(sum).map_err(|error| error.to_string());
                 let photo = bytes.and_then(|bytes| self.decoder.decode(&bytes).map_err(|error| error.to_string()));
-                match photo {
-                    Ok(photo) => Some((sum, Pdq::of(photo.rgb()))),
+                let pdq = match photo {
+                    Ok(photo) => Pdq::of(photo.rgb()),
                     Err(error) => {
                         tracing::error!(reference = reference.id, error, "a reference cannot be hashed");
-                        None
+                        // Of quality 0, it matches nothing, and is not tried again.
+                        Pdq { hash: [0; 32], quality: 0 }
                     }
-                }
+                };
+                (sum, pdq)
             };
-            let hashes: Vec<_> = missing.iter().filter_map(hash).collect();
+            let hashes: Vec<_> = missing.iter().map(hash).collect();
             self.gallery.add_pdq(&hashes)?;
             done += hashes.len();
         }

@@ -13,7 +13,7 @@ use crate::library::{Filter, Library, LibraryError};
 use crate::photo::{Limits, Photo, PhotoError, Sha256};
 
 /// Fingerprints of near-duplicates differ in at most this many of 256 bits.
-const NEAR_BITS: u32 = 32;
+pub const NEAR_BITS: u32 = 32;
 /// The number of references of the other polarity that a new one is compared with.
 pub const HELD_AGAINST: usize = 16;
 

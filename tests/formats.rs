@@ -121,7 +121,7 @@ fn pack() -> Vec<u8> {
 #[test]
 fn a_pack_of_signals_of_format_1_is_read() {
     let file = File::open(place().join("signals-1.pack")).unwrap();
-    let read = read_pack(file, member().public_key(), "all_1", Position::start()).unwrap();
+    let read = read_pack(file, member().public_key(), "all_1", (Position::start(), 10)).unwrap();
     assert_eq!(read.lines, lines());
     assert_eq!((read.manifest.shared, read.manifest.withdrawn, read.manifest.last.seq), (2, 1, 3));
 }

@@ -61,6 +61,10 @@ pub fn import_hashes(
     from: impl BufRead,
 ) -> Result<Took, AllianceError> {
     let hashes = read(from)?;
+    if hashes.is_empty() {
+        let detail = "the file has no PDQ hash, expected lines `pdq HASH`; to empty a bank, expel it".to_owned();
+        return Err(AllianceError::Invalid(detail));
+    }
     let most = screener.alliance.max_signals;
     if hashes.len() as u64 > most {
         return Err(AllianceError::Invalid(format!("the file has more than {most} hashes (alliance.max_signals)")));

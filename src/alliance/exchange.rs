@@ -15,6 +15,8 @@ use crate::gallery::{Member, SignalFeedback};
 use crate::screening::Screener;
 use crate::telemetry;
 
+/// Most packs of one pull, so that no member keeps the others waiting; the next pull goes on.
+const MOST_PACKS: usize = 100;
 /// Most bytes of an answer.
 const MOST_BYTES: usize = 64 << 20;
 /// The greatest number of signals whose counts one request tells.
@@ -136,12 +138,12 @@ impl Exchange {
         let (url, token) = member.url.as_deref().zip(member.token.as_deref()).ok_or_else(none)?;
         let mut total = Took::default();
         let mut member = member.clone();
-        loop {
+        for _ in 0..MOST_PACKS {
             let path =
                 format!("/v1/alliances/{}/signals?after={}&limit={MOST_AT_ONCE}", member.alliance, member.taken.seq);
             let address = self.address(url, &path)?;
             let pack = self.send(url, self.client.get(address).bearer_auth(token)).await?;
-            let took = take(screener, &member, Cursor::new(&pack))?;
+            let took = take(screener, &member, (Cursor::new(&pack), MOST_AT_ONCE))?;
             total = total.and(took);
             let members = screener.gallery.members(Some(&member.alliance), false).map_err(AllianceError::from)?;
             let Some(now) = members.into_iter().find(|one| one.number == member.number) else { return Ok(total) };
@@ -150,11 +152,15 @@ impl Exchange {
                 break;
             }
         }
-        let mut feedback = screener.gallery.feedback_for(member.number).map_err(AllianceError::from)?;
-        feedback.truncate(MOST_FEEDBACK);
-        let address = self.address(url, &format!("/v1/alliances/{}/acknowledgements", member.alliance))?;
-        let told = Acknowledgement { seq: member.taken.seq, feedback };
-        self.send(url, self.client.post(address).bearer_auth(token).json(&told)).await?;
+        let feedback = screener.gallery.feedback_for(member.number).map_err(AllianceError::from)?;
+        // One acknowledgement even if there is nothing to tell.
+        let nothing: &[SignalFeedback] = &[];
+        let parts = feedback.chunks(MOST_FEEDBACK).chain(feedback.is_empty().then_some(nothing));
+        for part in parts {
+            let address = self.address(url, &format!("/v1/alliances/{}/acknowledgements", member.alliance))?;
+            let told = Acknowledgement { seq: member.taken.seq, feedback: part.to_vec() };
+            self.send(url, self.client.post(address).bearer_auth(token).json(&told)).await?;
+        }
         Ok(total)
     }
 

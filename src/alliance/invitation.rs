@@ -1,3 +1,5 @@
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -77,6 +79,8 @@ pub struct Reply {
     pub url: Option<String>,
     /// The key to show there.
     pub own_key: String,
+    /// Ed25519 signature of the reply by the member's key, in Base64.
+    pub proof: String,
 }
 
 /// Makes an alliance with this touchstone as its first member.
@@ -117,6 +121,9 @@ pub fn invite(
 ) -> Result<Invitation, AllianceError> {
     let alliance = taking_part(gallery, alliance)?;
     name("the member's name", inviting.name)?;
+    if gallery.members(Some(&alliance.id), false)?.iter().any(|other| other.name == inviting.name) {
+        return Err(AllianceError::NameTaken(inviting.name.to_owned()));
+    }
     let url = inviting.own_url.map(address).transpose()?;
     let (from, identity) = own(gallery, &alliance.id)?;
     let (key_id, key) = new_key(gallery, actor, &alliance, inviting.name)?;
@@ -140,7 +147,8 @@ pub fn invite(
     })
 }
 
-/// Joins an alliance: stores it and the member who invites. The reply is for that member.
+/// Joins an alliance. If this touchstone is in it already (`existing`), the member who invites becomes one more member, who
+/// gets what is shared with the alliance. Stores the alliance and the member who invites. The reply is for that member.
 ///
 /// # Errors
 /// When the invitation is invalid, or the database cannot be written.
@@ -149,21 +157,25 @@ pub fn join(
     actor: &str,
     invitation: &Invitation,
     (own_name, own_url): (&str, Option<&str>),
+    existing: bool,
 ) -> Result<Reply, AllianceError> {
     name("this touchstone's name", own_name)?;
     name("the alliance's name", &invitation.alliance_name)?;
     name("the member's name", &invitation.from)?;
-    if !invitation.alliance.starts_with("all_") || invitation.alliance.len() > MOST_NAME {
-        return Err(AllianceError::Invalid(format!(
-            "the alliance is {:?}, expected all_ and a UUID",
-            invitation.alliance
-        )));
-    }
+    check_id(&invitation.alliance)?;
     let url = own_url.map(address).transpose()?;
     let public_key = Identity::decode(&invitation.public_key)?;
     let (own_name, identity) = gallery.identity_or_new(own_name)?;
     if identity.public_key() == public_key {
         return Err(AllianceError::Itself(identity.member_id()));
+    }
+    if let Some(known) = gallery.alliance(&invitation.alliance)?.filter(|known| known.left_at.is_none()) {
+        let inviter = MemberId::of(&public_key);
+        let members = gallery.members(Some(&known.id), false)?;
+        let again = !members.is_empty() && members.iter().all(|member| member.id.as_ref() == Some(&inviter));
+        if !(existing || again) || known.name != invitation.alliance_name {
+            return Err(AllianceError::Known(known.name));
+        }
     }
     let alliance = Alliance {
         id: invitation.alliance.clone(),
@@ -189,14 +201,44 @@ pub fn join(
         joining: Some(&inviter),
     };
     gallery.add_member(actor, &new, Timestamp::now())?;
-    Ok(Reply {
+    let mut reply = Reply {
         alliance: alliance.id,
         key: invitation.key.clone(),
         name: own_name,
         public_key: Identity::encode(identity.public_key()),
         url,
         own_key,
-    })
+        proof: String::new(),
+    };
+    reply.proof = BASE64_STANDARD.encode(identity.sign(reply.signed().as_bytes()));
+    Ok(reply)
+}
+
+/// Undoes [`join`] after the member who invites has refused the reply.
+///
+/// # Errors
+/// When the database cannot be written.
+pub fn abandon(gallery: &Gallery, actor: &str, invitation: &Invitation) -> Result<(), AllianceError> {
+    let inviter = MemberId::of(&Identity::decode(&invitation.public_key)?);
+    let now = Timestamp::now();
+    let members = gallery.members(Some(&invitation.alliance), false)?;
+    let (refusing, others): (Vec<_>, Vec<_>) =
+        members.into_iter().partition(|member| member.id.as_ref() == Some(&inviter));
+    for member in refusing {
+        gallery.expel_member(actor, member.number, now)?;
+    }
+    if others.is_empty() {
+        gallery.leave_alliance(actor, &invitation.alliance, now)?;
+    }
+    Ok(())
+}
+
+impl Reply {
+    /// What the proof signs: nobody can join with somebody else's public key.
+    fn signed(&self) -> String {
+        let Self { alliance, key, name, url, own_key, .. } = self;
+        format!("touchstone-join\n{alliance}\n{key}\n{name}\n{}\n{own_key}", url.as_deref().unwrap_or_default())
+    }
 }
 
 /// Takes in the reply to an invitation.
@@ -207,11 +249,22 @@ pub fn accept(gallery: &Gallery, reply: &Reply) -> Result<Member, AllianceError>
     name("the member's name", &reply.name)?;
     let url = reply.url.as_deref().map(address).transpose()?;
     let public_key = Identity::decode(&reply.public_key)?;
+    let proof = BASE64_STANDARD.decode(&reply.proof).unwrap_or_default();
+    if !Identity::is_signed_by(&public_key, reply.signed().as_bytes(), &proof) {
+        return Err(AllianceError::Invalid("the reply is not signed by the key that it names".to_owned()));
+    }
     taking_part(gallery, &reply.alliance)?;
     let key = authenticate(gallery, &reply.key, Timestamp::now()).map_err(|_| AllianceError::InvitationUsed)?;
     let (_, identity) = own(gallery, &reply.alliance)?;
     if identity.public_key() == public_key {
         return Err(AllianceError::Itself(MemberId::of(&public_key)));
+    }
+    let own_id = MemberId::of(&public_key);
+    let taken = gallery.members(Some(&reply.alliance), false)?.into_iter().any(|other| {
+        other.name == reply.name && other.key_id.as_ref() != Some(&key.id) && other.id.as_ref() != Some(&own_id)
+    });
+    if taken {
+        return Err(AllianceError::NameTaken(reply.name.clone()));
     }
     let invited = gallery.member_with_key(&key.id)?.filter(|member| member.alliance == reply.alliance);
     let joining =
@@ -262,7 +315,21 @@ fn new_key(
     Ok((key.id, text))
 }
 
+/// An alliance's id: `all_` and 32 hex digits.
+fn check_id(text: &str) -> Result<(), AllianceError> {
+    let digits = text.strip_prefix("all_").filter(|digits| digits.len() == 32);
+    if digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        return Ok(());
+    }
+    Err(AllianceError::Invalid(format!("the alliance is {text:?}, expected all_ and 32 hex digits")))
+}
+
 fn name(what: &'static str, text: &str) -> Result<(), AllianceError> {
+    if text.starts_with("mbr_") || text.starts_with("all_") {
+        return Err(AllianceError::Invalid(format!(
+            "{what} is {text:?}, expected a name that does not look like an id"
+        )));
+    }
     check_name(what, text).map_err(|fault| AllianceError::Invalid(fault.to_string()))?;
     if text.len() > MOST_NAME {
         return Err(AllianceError::Invalid(format!("{what} has {} bytes, expected at most {MOST_NAME}", text.len())));

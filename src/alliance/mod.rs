@@ -17,7 +17,7 @@ use crate::signals::{IdentityFault, PackFault};
 
 pub use banks::{ForeignBank, export_hashes, import_hashes};
 pub use exchange::{Acknowledgement, Exchange, ExchangeError, MOST_FEEDBACK};
-pub use invitation::{Invitation, Inviting, NewAlliance, Reply, accept, create, invite, join, member_of_key};
+pub use invitation::{Invitation, Inviting, NewAlliance, Reply, abandon, accept, create, invite, join, member_of_key};
 pub use packs::{MOST_AT_ONCE, Packed, Took, pack, position, take};
 
 /// Why an alliance's command or request fails.
@@ -43,6 +43,14 @@ pub enum AllianceError {
     /// Somebody else took signals of the member at the same time.
     #[error("another process has taken signals of {0} meanwhile; try again")]
     Overtaken(String),
+    /// This touchstone is in the alliance already, or in another one with this id.
+    #[error(
+        "this touchstone is already in the alliance with this id, {0:?}; if the invitation is for that one, add --existing: the member who invites then gets what you share with it"
+    )]
+    Known(String),
+    /// Another member has this name.
+    #[error("the alliance has a member named {0:?} already; choose another name, or expel that member first")]
+    NameTaken(String),
     /// The invitation was used by somebody else, or withdrawn.
     #[error("the invitation is no longer open; ask for a new one")]
     InvitationUsed,
@@ -112,6 +120,8 @@ impl AllianceError {
             Self::UnknownMember(_) => "member-unknown",
             Self::NotAllowed { .. } => "member-not-allowed",
             Self::Overtaken(_) => "member-overtaken",
+            Self::Known(_) => "alliance-known",
+            Self::NameTaken(_) => "member-name-taken",
             Self::InvitationUsed => "invitation-used",
             Self::Itself(_) => "member-itself",
             Self::BeyondLog { .. } => "log-too-short",

@@ -4,10 +4,11 @@ use jiff::Timestamp;
 
 use super::AllianceError;
 use super::invitation::{own, taking_part};
-use crate::domain::{Claim, Details, Fared, Polarity};
+use crate::domain::{Fared, Reference};
 use crate::embed::RoundedEmbedding;
 use crate::gallery::{Gallery, GalleryError, Member, SharedLine, Taken, TakenLine};
-use crate::hygiene::contradicting;
+use crate::hygiene::{NEAR_BITS as NEAR_FINGERPRINT, opposite};
+use crate::library::Filter;
 use crate::photo::Sha256;
 use crate::screening::Screener;
 use crate::signals::{self, Heading, Keypoints, Line, Perceptual, Position, RoundedNumbers, Signal};
@@ -75,7 +76,7 @@ pub fn pack(
     let gallery = &screener.gallery;
     let alliance = taking_part(gallery, alliance)?;
     let (_, identity) = own(gallery, &alliance.id)?;
-    gallery.follow_sharing(&alliance.id, Timestamp::now())?;
+    gallery.follow_sharing(&alliance.id, screener.library.model(), Timestamp::now())?;
     let after = position(gallery, &alliance.id, after)?;
     let mut shared = gallery.log_lines(&alliance.id, after.seq, most.saturating_add(1))?;
     let more = shared.len() > most;
@@ -131,19 +132,23 @@ fn signed_line(screener: &Screener, line: SharedLine) -> Result<Line, GalleryErr
     Ok(Line::Share { seq, at, id, signal: Some(Box::new(signal)) })
 }
 
-/// Takes a pack of a member, all or nothing. Signals that contradict a reference of the other polarity, or that show what
+/// Takes a pack of a member with at most `most_lines` lines, all or nothing. Signals that contradict a reference of the other polarity, or that show what
 /// many goods share, are quarantined. A pack that was taken before is refused, and changes nothing.
 ///
 /// # Errors
 /// When the pack is refused, the member may not share, or the database cannot be written.
-pub fn take(screener: &Screener, member: &Member, from: impl Read) -> Result<Took, AllianceError> {
+pub fn take(
+    screener: &Screener,
+    member: &Member,
+    (from, most_lines): (impl Read, usize),
+) -> Result<Took, AllianceError> {
     let not_allowed = |what| AllianceError::NotAllowed { name: member.name.clone(), what };
     if !member.role.shares() {
         return Err(not_allowed("only gets signals, and shares none"));
     }
     let public_key = member.public_key.as_deref().ok_or_else(|| not_allowed("has not joined yet"))?;
     let gallery = &screener.gallery;
-    let pack = signals::read(from, public_key, &member.alliance, member.taken)?;
+    let pack = signals::read(from, public_key, &member.alliance, (member.taken, most_lines))?;
     let (known, _) = gallery.count_signals(member.number)?;
     let new = pack.lines.iter().filter(|line| matches!(line, Line::Share { signal: Some(_), .. })).count() as u64;
     let most = screener.alliance.max_signals;
@@ -171,23 +176,34 @@ pub fn take(screener: &Screener, member: &Member, from: impl Read) -> Result<Too
 fn held_back(screener: &Screener, line: &Line) -> Result<Option<String>, AllianceError> {
     let Line::Share { signal: Some(signal), .. } = line else { return Ok(None) };
     let own = signal.embedding.as_ref().filter(|embedding| embedding.model == screener.library.model());
-    let Some(embedding) = own.and_then(|embedding| embedding.embedding().restored().ok()) else { return Ok(None) };
-    let thresholds = &screener.embedder.manifest().thresholds;
-    if embedding.dimension() != screener.embedder.manifest().output.dimension {
-        return Ok(Some(format!("its embedding has {} numbers, which the model does not give", embedding.dimension())));
+    let Some(embedding) = own.and_then(|embedding| embedding.embedding().restored().ok()) else {
+        return held_back_by_hash(screener, signal);
+    };
+    let manifest = screener.embedder.manifest();
+    if embedding.dimension() != manifest.output.dimension {
+        let got = embedding.dimension();
+        return Ok(Some(format!("its embedding has {got} numbers, expected {}", manifest.output.dimension)));
     }
-    let fingerprint = signal.fingerprint.unwrap_or(Perceptual { hash: Sha256([0; 32]), quality: 0 });
-    if screener.generic.mark(fingerprint.quality, &embedding, thresholds).is_some() {
-        return Ok(Some("it has too little detail, or shows what many goods share".to_owned()));
+    let quality = signal.fingerprint.map_or(0, |fingerprint| fingerprint.quality);
+    if screener.generic.mark(quality, &embedding, &manifest.thresholds).is_some() {
+        return Ok(Some("it shows too little, or what many goods share".to_owned()));
     }
-    let claim = Claim { brand: signal.brand.clone(), polarity: signal.polarity, details: Details::default() };
-    let parts = (&*screener.gallery, &*screener.library, thresholds);
-    let contradicted = contradicting(&claim, &fingerprint.hash.0, &embedding, parts)?;
-    Ok(contradicted.first().map(|other| {
-        let other_polarity = match signal.polarity {
-            Polarity::Fake => "authentic",
-            Polarity::Authentic => "fake",
-        };
-        format!("it is a near-duplicate of {}, which is {other_polarity}", other.id)
-    }))
+    // By the embedding alone: the member chooses the fingerprint.
+    let filter = Filter { polarity: Some(opposite(signal.polarity)), ..Filter::default() };
+    let nearest = screener.library.search(&embedding, 1, f32::INFINITY, &filter);
+    let near = nearest.first().filter(|near| near.similarity >= manifest.thresholds.near_copy);
+    let Some(near) = near else { return Ok(None) };
+    let reference = screener.gallery.by_keys([near.key])?.into_values().next();
+    Ok(reference.map(|reference| contradiction(&reference)))
+}
+
+/// As [`held_back`], for a signal without an embedding by this model.
+fn held_back_by_hash(screener: &Screener, signal: &Signal) -> Result<Option<String>, AllianceError> {
+    let Some(fingerprint) = signal.fingerprint else { return Ok(None) };
+    let near = screener.gallery.near_fingerprint(opposite(signal.polarity), &fingerprint.hash.0, NEAR_FINGERPRINT)?;
+    Ok(near.map(|reference| contradiction(&reference)))
+}
+
+fn contradiction(reference: &Reference) -> String {
+    format!("it is a near-duplicate of {}, which is {}", reference.id, reference.claim.polarity)
 }

@@ -10,12 +10,14 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use crate::gallery::GalleryError;
-use crate::lookback::{LookbackError, Searcher};
+use crate::lookback::{LookbackError, Searcher, Tally};
 use crate::memory::Memory;
 use crate::screening::{Pace, Screener};
 
 /// Time between two flushes of the memory.
 const FLUSH: Duration = Duration::from_secs(5);
+/// Wait after a run that found nothing to do.
+const IDLE: Duration = Duration::from_secs(1);
 /// Wait after a lookback has failed.
 const PAUSE: Duration = Duration::from_mins(1);
 
@@ -26,6 +28,8 @@ pub struct LookbackWatch {
     stop: AtomicBool,
     flushed: Mutex<Option<Instant>>,
     failed: Mutex<Option<Instant>>,
+    /// When a run last found nothing to do.
+    idle: Mutex<Option<Instant>>,
 }
 
 impl LookbackWatch {
@@ -56,7 +60,8 @@ impl LookbackWatch {
     }
 
     fn start(self: &Arc<Self>, screener: &Screener, pace: &Arc<dyn Pace + Send + Sync>) {
-        let resting = self.failed.lock().is_some_and(|when| when.elapsed() < PAUSE);
+        let resting = self.failed.lock().is_some_and(|when| when.elapsed() < PAUSE)
+            || self.idle.lock().is_some_and(|when| when.elapsed() < IDLE);
         if resting || self.busy.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -64,6 +69,8 @@ impl LookbackWatch {
         thread::spawn(move || {
             let done = Searcher::new(&screener, &*pace, &watch.stop).run_due(&mut |_| {});
             match done {
+                // Another process works on it.
+                Ok(tally) if tally == Tally::default() => *watch.idle.lock() = Some(Instant::now()),
                 Ok(tally) => tracing::info!(photos = tally.photos, found = tally.found, "a lookback ended"),
                 Err(error) => {
                     tracing::error!(%error, "a lookback stopped; it resumes in a minute");

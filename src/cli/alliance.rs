@@ -13,8 +13,8 @@ use super::output::{document, say, tell};
 use super::users::ACTOR;
 use super::{Exit, Failure};
 use crate::alliance::{
-    AllianceError, Exchange, ExchangeError, ForeignBank, Invitation, Inviting, NewAlliance, Reply, Took, accept,
-    create, export_hashes, import_hashes, invite, join, member, pack, take,
+    AllianceError, Exchange, ExchangeError, ForeignBank, Invitation, Inviting, NewAlliance, Reply, Took, abandon,
+    accept, create, export_hashes, import_hashes, invite, join, member, pack, take,
 };
 use crate::assembly::{Parts, open_gallery};
 use crate::config::Config;
@@ -37,8 +37,16 @@ pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Fai
             tell!("the invitation contains a key: send it confidentially");
             print(&invitation)?;
         }
-        AllianceCommand::Join { file, own_name, url, print } => {
-            join_with(config, &gallery()?, &read(file)?, (own_name, url.as_deref()), *print)?;
+        AllianceCommand::Join { file, own_name, url, print, existing } => {
+            let (gallery, invitation) = (gallery()?, read(file)?);
+            let reply = join(&gallery, ACTOR, &invitation, (own_name, url.as_deref()), *existing)?;
+            let sent = send_reply(config, &invitation, &reply, *print);
+            if let Err(Failure::Exchange(ExchangeError::Refused { .. })) = &sent
+                && !existing
+            {
+                abandon(&gallery, ACTOR, &invitation)?;
+            }
+            sent?;
         }
         AllianceCommand::Accept { file } => {
             let reply: Reply = read(file)?;
@@ -83,21 +91,13 @@ pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
-/// Joins, and sends the reply to the member who invites; prints it if that member has no address, or with `only_print`.
-fn join_with(
-    config: &Config,
-    gallery: &Gallery,
-    invitation: &Invitation,
-    own: (&str, Option<&str>),
-    only_print: bool,
-) -> Result<(), Failure> {
-    let exchange = Exchange::new(&config.alliance)?;
-    let reply = join(gallery, ACTOR, invitation, own)?;
+/// Sends the reply to the member who invites; prints it if that member has no address, or with `only_print`.
+fn send_reply(config: &Config, invitation: &Invitation, reply: &Reply, only_print: bool) -> Result<(), Failure> {
     let Some(inviter) = invitation.url.as_deref().filter(|_| !only_print) else {
-        tell!("the reply contains a key: send it back confidentially");
-        return print(&reply);
+        tell!("the reply contains a key: pass it back in confidence");
+        return print(reply);
     };
-    block_on(exchange.reply(inviter, &reply))??;
+    block_on(Exchange::new(&config.alliance)?.reply(inviter, reply))??;
     say!("joined {}", invitation.alliance_name);
     Ok(())
 }
@@ -169,7 +169,7 @@ fn import(config: &Config, (alliance, from): (&str, &str), path: &Path) -> Resul
     let alliance = named(&screener.gallery, alliance)?;
     let member = member(&screener.gallery, &alliance.id, from)?;
     let file = File::open(path).map_err(|source| Failure::File { path: path.display().to_string(), source })?;
-    let took = take(screener, &member, file)?;
+    let took = take(screener, &member, (file, MOST_LINES))?;
     say!("{}: {}", member.name, described(took));
     Ok(())
 }

@@ -54,6 +54,9 @@ pub enum AllianceCommand {
         /// Print the reply instead of sending it
         #[arg(long)]
         print: bool,
+        /// The invitation is for an alliance that this touchstone is in: its sender gets what you share with it
+        #[arg(long)]
+        existing: bool,
     },
     /// Accept a member's reply from a file
     Accept {

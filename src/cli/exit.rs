@@ -197,6 +197,8 @@ impl Failure {
                 | AllianceError::Left(_)
                 | AllianceError::NotAllowed { .. }
                 | AllianceError::InvitationUsed
+                | AllianceError::Known(_)
+                | AllianceError::NameTaken(_)
                 | AllianceError::Overtaken(_)
                 | AllianceError::Itself(_)
                 | AllianceError::TooMany { .. },

@@ -99,7 +99,7 @@ fn decide(show: &CasePage<'_>) -> Markup {
                     }
                     label.grow { "Reason (optional; the seller can read it)" textarea name="note" maxlength="1000" rows="1" {} }
                     (together(show.view))
-                    @if pair.near.as_ref().is_some_and(|near| near.kind == Kind::Photo && near.polarity == Polarity::Authentic) {
+                    @if may_be_misused(pair) {
                         button.fake name="decision" value="photo_misuse" data-key="p" { "Photo misused " kbd { "p" } }
                     }
                     button.fake name="decision" value="fake" data-key="f" { "Counterfeit " kbd { "f" } }
@@ -119,6 +119,14 @@ fn decide(show: &CasePage<'_>) -> Markup {
                 button.quiet data-key="j" { "Next " kbd { "j" } }
             }
         }
+    }
+}
+
+/// Whether the photo may be a brand's own, misused.
+fn may_be_misused(PairView { photo, near, .. }: &PairView) -> bool {
+    match near {
+        Some(near) => near.kind == Kind::Photo && near.polarity == Polarity::Authentic,
+        None => photo.deciding_signal().is_some_and(|signal| signal.polarity == Polarity::Authentic),
     }
 }
 

@@ -109,12 +109,25 @@ impl Case {
 pub struct NewCase<'a> {
     /// The check's verdict.
     pub verdict: &'a str,
-    /// Brand, polarity, reference id and probability of the leading match.
-    pub lead: Option<(&'a str, Polarity, &'a str, f64)>,
+    /// The leading match.
+    pub lead: Option<Lead<'a>>,
     /// SHA-256 of the leading match's photo.
     pub photo: Option<Sha256>,
     /// An earlier check of the same photo and reference that was decided as fake, so that this one is, too.
     pub precedent: Option<&'a str>,
+}
+
+/// The match that decides a check's verdict.
+#[derive(Debug, Clone, Copy)]
+pub struct Lead<'a> {
+    /// The brand.
+    pub brand: &'a str,
+    /// Authentic or fake.
+    pub polarity: Polarity,
+    /// Id of the reference; `None` where the verdict rests on a signal of another member.
+    pub reference: Option<&'a str>,
+    /// Probability of a copy.
+    pub probability: f64,
 }
 
 pub(super) const COLUMNS: &str = "c.check_id, c.listing_id, c.seller_id, c.created_at, c.verdict, c.action, c.brand, c.polarity, c.reference, c.probability, c.photo, c.status, c.claimed_by, c.claimed_until, c.decision, c.decided_by, c.decided_at, c.note, c.precedent, c.appeal, c.appealed_at, c.first_decided_by, c.decided_photo, c.decided_reference";
@@ -185,8 +198,8 @@ pub(super) fn insert_case(
         None => None,
     };
     let (brand, polarity, reference, probability) = match new.lead {
-        Some((brand, polarity, reference, probability)) => {
-            (Some(brand), Some(polarity.as_str()), Some(reference), probability)
+        Some(Lead { brand, polarity, reference, probability }) => {
+            (Some(brand), Some(polarity.as_str()), reference, probability)
         }
         None => (None, None, None, 0.5),
     };

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::NewCase;
-use super::alliances::note_signal_cases;
+use super::alliances::{SignalCase, note_signal_cases};
 use super::audit::log_quarantine;
 use super::cases::{CheckOfCase, insert_case};
 use super::memory::{NewRemembered, remember};
@@ -42,8 +42,8 @@ pub struct StoredCheck<'a> {
     pub case: Option<NewCase<'a>>,
     /// What is remembered of the photos.
     pub remembered: &'a NewRemembered,
-    /// The signals on which verdicts rest, with the photos' SHA-256.
-    pub signals: &'a [(u64, Sha256)],
+    /// The photos whose verdicts rest on signals.
+    pub signals: &'a [SignalCase],
 }
 
 /// An idempotency key that a caller chose. Keys of two callers never collide.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::alliances::deny_signal;
 use super::audit::{AuditEvent, append};
 use super::cases::{PRECEDENT, find_case, overwrite_case, overwrite_unranked};
 use super::certificates::Certifier;
@@ -33,8 +34,9 @@ pub struct NewDecision<'a> {
     pub closes: bool,
     /// The pairs of photo and reference that it decides.
     pub pairs: Vec<Pair>,
-    /// The photo, counted from 0, and the id of the reference that the moderator compared.
-    pub looked_at: Option<(u64, String)>,
+    /// The photo that the moderator looked at, counted from 0, and the id of the reference compared with it; without a
+    /// reference if the photo's verdict rests on a signal.
+    pub looked_at: Option<(u64, Option<String>)>,
     /// Outcomes for the brands' certificates.
     pub outcomes: Vec<Outcome>,
     /// Ids of open cases that ask the same question and are decided likewise.
@@ -77,7 +79,8 @@ impl Gallery {
                 decided.decided_by = Some(who.to_owned());
                 decided.decided_at = Some(Timestamp::now());
                 decided.note = new.note.map(str::to_owned);
-                (decided.decided_photo, decided.decided_reference) = new.looked_at.clone().unzip();
+                let (photo, reference) = new.looked_at.clone().unzip();
+                (decided.decided_photo, decided.decided_reference) = (photo, reference.flatten());
                 // From now on it is this person's own decision.
                 decided.precedent = None;
                 decided.claimed_by = None;
@@ -104,6 +107,11 @@ impl Gallery {
                 && let Claimed::Yours(held) = claim(transaction, (who, session), decided.clone())?
             {
                 decided = *held;
+            }
+            if let Some((photo, None)) = new.looked_at
+                && !new.closes
+            {
+                deny_signal(transaction, new.check_id, photo)?;
             }
             for pair in &new.pairs {
                 let pair = last_word(transaction, pair)?;

@@ -2,7 +2,8 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::rows::{COLUMNS, PLAIN, reference};
+use super::checks::differing_bits;
+use super::rows::{COLUMNS, PLAIN, find_key, reference};
 use super::store::{Gallery, GalleryError, parsed, signed, unsigned};
 use crate::domain::{BrandId, Polarity, Reference};
 use crate::photo::{Pdq, Sha256};
@@ -59,6 +60,30 @@ impl Gallery {
             db.prepare_cached("SELECT hash, quality FROM pdq WHERE sha256 = ?1")?
                 .query_row([&sha256.0[..]], |row| pdq(row, 0))
                 .optional()
+        })
+    }
+
+    /// An active reference of one polarity whose fingerprint differs in at most `most` of 256 bits.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn near_fingerprint(
+        &self,
+        polarity: Polarity,
+        hash: &[u8; 32],
+        most: u32,
+    ) -> Result<Option<Reference>, GalleryError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT key, perceptual_hash FROM reference WHERE state = 'active' AND polarity = ?1",
+            )?;
+            let mut rows = statement.query([polarity.as_str()])?;
+            while let Some(row) = rows.next()? {
+                if differing_bits(&row.get(1)?, hash) <= most {
+                    return find_key(db, unsigned(row, 0)?);
+                }
+            }
+            Ok(None)
         })
     }
 

@@ -244,7 +244,7 @@ impl Gallery {
                     FoundLater::Opened
                 }
             };
-            if let Some((_, _, reference, _)) = new.case.lead {
+            if let Some(reference) = new.case.lead.and_then(|lead| lead.reference) {
                 ask_together(transaction, (new.key, new.check_id), reference)?;
             }
             let event = AuditEvent { actor: LOOKBACK, session: None, action: "found-by-lookback", subject: new.check_id };

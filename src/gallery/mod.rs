@@ -43,11 +43,11 @@ mod writer;
 
 pub use accounts::{Account, Session};
 pub use alliances::{
-    Alliance, Joining, Member, MemberFault, NewMember, SharedLine, SignalFeedback, SignalInfo, SignalRow, Taken,
-    TakenLine,
+    Alliance, Joining, Member, MemberFault, NewMember, SharedLine, SignalCase, SignalFeedback, SignalInfo, SignalRow,
+    Taken, TakenLine,
 };
 pub use audit::{AuditEntry, AuditProof};
-pub use cases::{Case, NewCase};
+pub use cases::{Case, Lead, NewCase};
 pub use certificates::Certifier;
 pub use checks::{FloodLimits, Hit, IdempotencyKey, SavedCheck, StoredCheck, differing_bits};
 pub use copy::{photos_of, segments_of};

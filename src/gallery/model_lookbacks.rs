@@ -52,17 +52,21 @@ impl Gallery {
     /// # Errors
     /// When the database cannot be written.
     pub fn follow_model(&self, model: &str, since: i64, now: Timestamp) -> Result<bool, GalleryError> {
-        let newest: Option<(String, bool)> = self.read(|db| {
+        let newest: Option<(String, bool, i64)> = self.read(|db| {
             db.prepare_cached(
-                "SELECT model, done_at IS NULL AND due_at <= ?1 FROM model_lookback ORDER BY number DESC LIMIT 1",
+                "SELECT model, done_at IS NULL AND due_at <= ?1, asked_at FROM model_lookback ORDER BY number DESC LIMIT 1",
             )?
-            .query_row([now.as_second()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row([now.as_second()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()
         })?;
-        if let Some((served, due)) = newest
-            && served == model
-        {
-            return Ok(due);
+        if let Some((served, due, asked_at)) = newest {
+            if served == model {
+                return Ok(due);
+            }
+            // Two services with different models over one gallery would write without end.
+            if (0..SETTLED).contains(&(now.as_second() - asked_at)) {
+                return Ok(false);
+            }
         }
         self.write(|transaction| {
             transaction.execute("UPDATE model_lookback SET done_at = ?1 WHERE done_at IS NULL", [now.as_second()])?;

@@ -22,6 +22,9 @@ use crate::keys::id_in;
 /// Media type of packs.
 const PACK: &str = "application/vnd.touchstone.signals+zstd";
 
+/// The greatest count of cases that a member can report of a signal.
+const MOST_COUNT: u64 = 1_000_000;
+
 /// The member as it is stored.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Joined {
@@ -107,6 +110,7 @@ pub(super) async fn signals(
     if !(1..=MOST_AT_ONCE).contains(&limit) {
         return Err(Problem::invalid("limit-invalid", format!("limit is {limit}, expected 1 to {MOST_AT_ONCE}")));
     }
+    let _places = app.admit(&caller)?;
     let after = query.after.unwrap_or(0);
     if i64::try_from(after).is_err() {
         return Err(Problem::invalid("after-invalid", format!("after is {after}, expected at most {}", i64::MAX)));
@@ -149,9 +153,20 @@ pub(super) async fn acknowledge(
         let detail = format!("feedback has {} entries, expected at most {MOST_FEEDBACK}", body.feedback.len());
         return Err(Problem::invalid("feedback-too-long", detail));
     }
+    if let Some(count) =
+        body.feedback.iter().flat_map(|one| [one.confirmed, one.overturned]).find(|&count| count > MOST_COUNT)
+    {
+        let detail = format!("a count is {count}, expected at most {MOST_COUNT}");
+        return Err(Problem::invalid("feedback-invalid", detail));
+    }
     app.work(move |app| {
         let gallery = &app.screener().gallery;
         let member = member_of_key(gallery, &alliance, caller.id())?;
+        if !member.role.receives() {
+            return Err(
+                AllianceError::NotAllowed { name: member.name, what: "only gives signals, and gets none" }.into()
+            );
+        }
         position(gallery, &alliance, body.seq)?;
         gallery.note_acknowledged(member.number, body.seq, &body.feedback, Timestamp::now())?;
         Ok(StatusCode::NO_CONTENT)
@@ -165,9 +180,11 @@ impl From<AllianceError> for Problem {
             AllianceError::UnknownAlliance(_) | AllianceError::UnknownMember(_) => StatusCode::NOT_FOUND,
             AllianceError::Left(_) => StatusCode::GONE,
             AllianceError::NotAllowed { .. } => StatusCode::FORBIDDEN,
-            AllianceError::InvitationUsed | AllianceError::Overtaken(_) | AllianceError::BeyondLog { .. } => {
-                StatusCode::CONFLICT
-            }
+            AllianceError::InvitationUsed
+            | AllianceError::Known(_)
+            | AllianceError::NameTaken(_)
+            | AllianceError::Overtaken(_)
+            | AllianceError::BeyondLog { .. } => StatusCode::CONFLICT,
             AllianceError::Itself(_)
             | AllianceError::Invalid(_)
             | AllianceError::Pack(_)

@@ -179,9 +179,11 @@ pub(super) async fn raw_lookup(
 )]
 pub(super) async fn lookup_hash(
     State(app): State<Arc<App>>,
+    Extension(caller): Called,
     Free(query): Free<LookupQuery>,
 ) -> Result<Response, Problem> {
     on(&app)?;
+    let _places = app.admit(&caller)?;
     if let Some(url) = query.url.filter(|url| !url.is_empty()) {
         let pdq = hash(&app, Upload::at(url)).await?;
         return Ok(axum::Json(json!({ PDQ: banks_of(&app, pdq).await? })).into_response());

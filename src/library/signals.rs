@@ -20,6 +20,9 @@ const NEAR_FINGERPRINT: u32 = 32;
 /// Hashes of flatter photos are not compared.
 const LEAST_QUALITY: u8 = Pdq::LEAST_QUALITY;
 
+/// Rows of former signals that may stay in memory.
+const SPARE_ROWS: usize = 1_000;
+
 /// A perceptual hash of 256 bits, and its quality.
 pub type HashOfPhoto = ([u8; 32], u8);
 
@@ -106,6 +109,7 @@ impl Signals {
 
     fn apply(&self, row: SignalRow, vocabulary: &Vocabulary) {
         let mut state = self.state.write();
+        state.compact();
         let old = state.entries.remove(&row.key);
         if let Some(old) = old {
             state.count(&old, |count, one| *count -= one);
@@ -182,6 +186,21 @@ impl Signals {
 }
 
 impl State {
+    /// Frees the rows of signals that changed or were withdrawn, once they are more than the others.
+    fn compact(&mut self) {
+        if self.rows.len() < 2 * self.entries.len() + SPARE_ROWS {
+            return;
+        }
+        let mut vectors = VectorSet::new(self.vectors.dimension());
+        let mut rows = Vec::with_capacity(self.entries.len());
+        for (&key, entry) in &mut self.entries {
+            let embedding = entry.row.and_then(|row| Embedding::normalize(self.vectors.floats(row).into_owned()).ok());
+            entry.row = embedding.and_then(|embedding| vectors.push(&embedding));
+            rows.extend(entry.row.map(|_| key));
+        }
+        (self.vectors, self.rows) = (vectors, rows);
+    }
+
     /// Changes the numbers of entries that are compared by each hash.
     fn count(&mut self, entry: &Entry, change: impl Fn(&mut usize, usize)) {
         for (count, hash) in self.by_hash.iter_mut().zip([entry.fingerprint, entry.pdq]) {

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::gallery::{FoundLater, GalleryError, LookbackWork, MemorySegment, NewCase, NewFinding};
+use crate::gallery::{FoundLater, GalleryError, Lead, LookbackWork, MemorySegment, NewCase, NewFinding};
 use crate::library::LibraryError;
 use crate::memory::{Memory, MemoryError};
 use crate::screening::{CheckAnswer, Pace, PhotoAnswer, Recalled, ScreenError, Screener, SeenIn, Trace};
@@ -259,7 +259,12 @@ impl<'a> Searcher<'a> {
             action: later.action.as_str(),
             case: NewCase {
                 verdict: later.verdict.as_str(),
-                lead: Some((&near.brand, near.polarity, &near.reference_id, near.probability.map_or(0.5, f64::from))),
+                lead: Some(Lead {
+                    brand: &near.brand,
+                    polarity: near.polarity,
+                    reference: Some(&near.reference_id),
+                    probability: near.probability.map_or(0.5, f64::from),
+                }),
                 photo: Some(later.sha256),
                 precedent: None,
             },

@@ -69,7 +69,9 @@ impl Desk {
             // The decision is about this seller and this listing; no other case can follow it.
             Decision::PhotoMisuse => {
                 // A logo is not a photo.
-                if looked_at.is_none_or(|(_, near)| near.polarity != Polarity::Authentic || near.kind == Kind::Logo) {
+                let by_signal = photo.deciding_signal().is_some_and(|signal| signal.polarity == Polarity::Authentic);
+                let authentic = |(_, near): Asked<'_>| near.polarity == Polarity::Authentic && near.kind == Kind::Photo;
+                if !looked_at.map_or(by_signal, authentic) {
                     return Err(DeskError::NoAuthenticMatch(answer.id.clone()));
                 }
             }
@@ -91,16 +93,14 @@ impl Desk {
                     self.push_pairs(&mut pairs, answer, [denied], decision)?;
                     closes = self.undecided(answer, &pairs)?.is_none();
                 }
-                // The verdict rests on a signal. The case's decision is the answer to it, so other photos come first.
-                None if photo.deciding_signal().is_some() => {
-                    if self.waits_beside(answer, photo.index)? {
-                        return Err(DeskError::OthersFirst(answer.id.clone()));
-                    }
-                }
+                // The verdict rests on a signal, not on a reference.
+                None if photo.deciding_signal().is_some() => closes = !self.waits_beside(answer, photo.index)?,
                 None => return Err(DeskError::NoSuchPair(answer.id.clone())),
             },
         }
-        let seen = near.as_ref().map(|near| (photo.index as u64, near.reference_id.clone()));
+        let by_signal = near.is_none() && photo.deciding_signal().is_some();
+        let seen = near.as_ref().map(|near| near.reference_id.clone());
+        let seen = (by_signal || seen.is_some()).then_some((photo.index as u64, seen));
         let outcomes = if closes { self.outcomes(worker, answer, looked_at, judgement)? } else { Vec::new() };
         let certifier = self.parts.screener.certifier();
         let followers = Vec::new();
@@ -125,7 +125,7 @@ impl Desk {
         new: &NewDecision<'_>,
         judgement: &Judgement,
     ) -> Result<Vec<String>, DeskError> {
-        let about = new.looked_at.as_ref().map(|(_, reference)| reference);
+        let about = new.looked_at.as_ref().and_then(|(_, reference)| reference.as_ref());
         let asked = new.closes && !new.pairs.is_empty() && about.is_some() && about == case.reference.as_ref();
         if !asked || !matches!(new.decision, Decision::Fake | Decision::NoMatch) {
             return Ok(Vec::new());
@@ -245,9 +245,15 @@ impl Desk {
         answer: &'a CheckAnswer,
         new: &[Pair],
     ) -> Result<Option<(&'a PhotoAnswer, Option<&'a Match>)>, DeskError> {
+        let denied = self.parts.screener.gallery.denied_photos(&answer.id)?;
         for (photo, near) in questions(answer) {
-            // A photo that could not be judged needs a decision about the listing.
-            let Some(near) = near else { return Ok(Some((photo, None))) };
+            let Some(near) = near else {
+                if denied.contains(&(photo.index as u64)) {
+                    continue;
+                }
+                // A photo that could not be judged, or that rests on a signal, needs a decision about the listing.
+                return Ok(Some((photo, None)));
+            };
             let gone = self.parts.screener.gallery.find(&near.reference_id)?.is_none();
             if !gone && !self.was_denied(answer, (photo, near), new)? {
                 return Ok(Some((photo, Some(near))));
@@ -256,12 +262,19 @@ impl Desk {
         Ok(None)
     }
 
-    /// Whether a match of another photo of the case still waits for a decision.
+    /// Whether another photo of the case still waits for a decision.
     fn waits_beside(&self, answer: &CheckAnswer, photo: usize) -> Result<bool, DeskError> {
+        let gallery = &self.parts.screener.gallery;
+        let denied = gallery.denied_photos(&answer.id)?;
         for (other, near) in questions(answer).filter(|(other, _)| other.index != photo) {
-            let Some(near) = near else { continue };
-            let gone = self.parts.screener.gallery.find(&near.reference_id)?.is_none();
-            if !gone && !self.was_denied(answer, (other, near), &[])? {
+            let waits = match near {
+                None => !denied.contains(&(other.index as u64)),
+                Some(near) => {
+                    let gone = gallery.find(&near.reference_id)?.is_none();
+                    !gone && !self.was_denied(answer, (other, near), &[])?
+                }
+            };
+            if waits {
                 return Ok(true);
             }
         }

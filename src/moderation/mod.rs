@@ -38,9 +38,6 @@ pub enum DeskError {
         "case {0} has no such match to decide about; decide fake or authorised, or name a photo and a reference of it"
     )]
     NoSuchPair(String),
-    /// Matches of other photos of the case must be decided first.
-    #[error("other photos of the case {0} still wait for a decision; decide about them first")]
-    OthersFirst(String),
     /// The case has no such photo, or its bytes are not stored.
     #[error("case {id} has no photo {index}, or its bytes are not stored")]
     NoSuchPhoto {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::DeskError;
-use crate::domain::{Decision, NoticeSource, NoticeState};
+use crate::domain::{Decision, NoticeSource, NoticeState, Polarity};
 use crate::gallery::{Case, Notice, NoticeListing};
 use crate::screening::{CheckAnswer, Match, PhotoAnswer};
 
@@ -183,12 +183,25 @@ fn initiative(case: &Case, notices: &[(Notice, NoticeListing)]) -> String {
 
 fn facts(case: &Case, answer: &CheckAnswer, notices: &[(Notice, NoticeListing)]) -> Vec<String> {
     let own = looked_at(case, answer);
-    let mut facts = vec![format!(
-        "The photos of the listing were compared with photos that the brand {} has supplied. {}",
-        own.map(|(_, near)| near.brand.as_str()).or(case.brand.as_deref()).unwrap_or("concerned"),
-        initiative(case, notices)
-    )];
-    let seen = own.or_else(|| answer.lead());
+    let brand = own.map(|(_, near)| near.brand.as_str()).or(case.brand.as_deref()).unwrap_or("concerned");
+    let signal = own.is_none().then(|| answer.leading_signal()).flatten();
+    let compared = match signal {
+        None => format!("The photos of the listing were compared with photos that the brand {brand} has supplied."),
+        Some((photo, signal)) => format!(
+            "Photo {} of {} matches what {}, another member of the alliance {}, has said about {} photo of the brand {brand} (probability of a copy {:.1} %). The member's photo itself was not compared.",
+            photo.index + 1,
+            answer.photos.len(),
+            signal.member,
+            signal.alliance,
+            match signal.polarity {
+                Polarity::Authentic => "an authentic",
+                Polarity::Fake => "a counterfeit",
+            },
+            signal.probability * 100.0
+        ),
+    };
+    let mut facts = vec![format!("{compared} {}", initiative(case, notices))];
+    let seen = own.or_else(|| answer.lead()).filter(|_| signal.is_none());
     if let Some((photo, near)) = seen {
         facts.push(format!(
             "Photo {} of {} matches an image that the brand supplied as {} (probability of a copy {:.1} %).",

@@ -307,7 +307,15 @@ impl CheckAnswer {
     /// The photo that decides the listing's verdict; the first photo if none does.
     #[must_use]
     pub fn leading_photo(&self) -> Option<&PhotoAnswer> {
-        self.lead().map(|(photo, _)| photo).or(self.photos.first())
+        let lead = self.lead().map(|(photo, _)| photo);
+        lead.or_else(|| self.leading_signal().map(|(photo, _)| photo)).or(self.photos.first())
+    }
+
+    /// The photo and the signal that decide the listing's verdict; `None` if no signal does.
+    #[must_use]
+    pub fn leading_signal(&self) -> Option<(&PhotoAnswer, &SharedMatch)> {
+        let decides = |photo: &&PhotoAnswer| (photo.verdict, photo.action) == (self.verdict, self.action);
+        self.photos.iter().filter(decides).find_map(|photo| Some((photo, photo.deciding_signal()?)))
     }
 }
 

@@ -21,7 +21,8 @@ use crate::decoder::Decoder;
 use crate::domain::{Action, AllianceOptions};
 use crate::embed::{EmbedError, Embedder, Embedding, Pending, RoundedEmbedding};
 use crate::gallery::{
-    FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, NewCase, NewRemembered, StoredCheck, new_id,
+    FloodLimits, Gallery, GalleryError, Hit, IdempotencyKey, Lead, NewCase, NewRemembered, SignalCase, StoredCheck,
+    new_id,
 };
 use crate::hygiene::GenericBank;
 use crate::library::{Filter, Library};
@@ -292,10 +293,7 @@ impl Screener {
             hits: &hits,
             case: (answer.action != Action::Allow).then(|| NewCase {
                 verdict: answer.verdict.as_str(),
-                lead: answer.lead().map(|(_, near)| {
-                    let probability = near.probability.map_or(0.5, f64::from);
-                    (near.brand.as_str(), near.polarity, near.reference_id.as_str(), probability)
-                }),
+                lead: lead(&answer),
                 photo: answer.leading_photo().map(|photo| photo.sha256),
                 precedent: precedent.as_deref(),
             }),
@@ -447,7 +445,8 @@ impl Screener {
             let finished = self.finish(index, look?, upload, listing, &mut brands)?;
             judged.push((finished.judgement, finished.answer));
             decisive.extend(finished.hit);
-            signals.extend(finished.signal);
+            let place = u32::try_from(index).unwrap_or(u32::MAX);
+            signals.extend(finished.signal.map(|(signal, photo)| SignalCase { signal, photo, place }));
             precedent = precedent.or(finished.precedent);
             traces.extend(finished.trace.map(|trace| (index, trace)));
         }
@@ -509,11 +508,26 @@ struct Screened {
     /// The decisive references of the photos that are not allowed, with the photos' hashes.
     decisive: Vec<Decisive>,
     /// The signals on which verdicts rest, with the photos' SHA-256.
-    signals: Vec<(u64, Sha256)>,
+    signals: Vec<SignalCase>,
     /// An earlier check whose case a person decided as counterfeit, about the same photo and reference.
     precedent: Option<String>,
     /// What to remember of each photo, by its number.
     traces: Vec<(usize, Trace)>,
+}
+
+/// What decides a check's verdict: a match, or a signal of another member.
+fn lead(answer: &CheckAnswer) -> Option<Lead<'_>> {
+    let by_match = answer.lead().map(|(_, near)| Lead {
+        brand: &near.brand,
+        polarity: near.polarity,
+        reference: Some(&near.reference_id),
+        probability: near.probability.map_or(0.5, f64::from),
+    });
+    by_match.or_else(|| {
+        let (_, signal) = answer.leading_signal()?;
+        let probability = f64::from(signal.probability);
+        Some(Lead { brand: &signal.brand, polarity: signal.polarity, reference: None, probability })
+    })
 }
 
 /// Each photo with its SHA-256.

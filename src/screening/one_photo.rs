@@ -162,7 +162,7 @@ impl Screener {
         if !settled.is_empty() {
             judgement.reasons.push(Reason::SettledByPerson);
         }
-        let mut shared = self.shared_with(&examination, answer.sha256, brands)?;
+        let mut shared = self.shared_with(&examination, answer.sha256, listing, brands)?;
         let signal = self.judge_by_signals(&mut judgement, &mut shared, listing, brands);
         if judgement.action == Action::Allow && photo.has_more_frames() {
             judgement = undecidable(Reason::FramesNotJudged);

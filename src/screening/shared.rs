@@ -1,5 +1,8 @@
 //! Compares a photo with the signals of other members.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::answer::SharedMatch;
@@ -7,11 +10,12 @@ use super::brands::Brands;
 use super::look::Examination;
 use super::recall::Recalled;
 use super::{Listing, ScreenError, Screener, WORTH_NAMING};
-use crate::domain::Action;
+use crate::domain::{Action, Fared};
+use crate::gallery::SignalCase;
 use crate::library::SignalFound;
 use crate::photo::Sha256;
 use crate::telemetry;
-use crate::verdict::{Facts, Judgement, SharedCandidate, Verdict, judge_shared};
+use crate::verdict::{Facts, Judgement, Reason, SharedCandidate, Verdict, judge_shared};
 
 /// Log-odds of a copy where nothing but a perceptual hash is near: the signal has no embedding by this model.
 const NEAR_HASH: f64 = 1.0;
@@ -33,6 +37,7 @@ impl Screener {
         &self,
         examination: &Examination,
         photo: Sha256,
+        listing: &Listing,
         brands: &mut Brands,
     ) -> Result<SharedWith, ScreenError> {
         let level = if examination.shared.is_empty() { 0.0 } else { self.scoring.level(&examination.trace.embedding) };
@@ -44,16 +49,21 @@ impl Screener {
             .collect();
         probable.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.key.cmp(&b.1.key)));
         let mut with = SharedWith::default();
+        let mut members: HashMap<u64, Fared> = HashMap::new();
         for (probability, found) in probable {
             if with.keys.len() == self.matches {
                 break;
             }
-            if self.gallery.is_denied(found.key, photo)? {
+            if self.gallery.is_settled(found.key, photo, listing.seller_id.as_deref())? {
                 continue;
             }
             let Some(info) = self.gallery.signal_info(found.key)? else { continue };
             brands.meet(&found.brand, &self.library);
-            let only_informs = info.member_fared.only_informs(&self.alliance);
+            let fared = match members.entry(info.number) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => *new.insert(self.gallery.member_fared(info.number)?),
+            };
+            let only_informs = fared.only_informs(&self.alliance);
             let (brand, polarity) = (found.brand.clone(), found.polarity);
             with.matches.push(SharedMatch {
                 signal_id: info.id,
@@ -66,8 +76,8 @@ impl Screener {
                 votes: found.votes,
                 fingerprint_bits: found.fingerprint_bits,
                 pdq_bits: found.pdq_bits,
-                member_confirmed: info.member_fared.confirmed,
-                member_overturned: info.member_fared.overturned,
+                member_confirmed: fared.confirmed,
+                member_overturned: fared.overturned,
                 only_informs,
                 decides: false,
             });
@@ -85,9 +95,13 @@ impl Screener {
         listing: &Listing,
         brands: &Brands,
     ) -> Option<u64> {
-        // A photo with too little detail matches anything, and an authorised seller may use the photo.
-        let open = !matches!(judgement.verdict, Verdict::GenericOrLowInformation | Verdict::AuthorisedUse);
-        if judgement.action != Action::Allow || !open {
+        // A photo with too little detail matches anything. Own references and earlier decisions of people come first.
+        let settled = judgement.reasons.contains(&Reason::SettledByPerson)
+            || matches!(
+                judgement.verdict,
+                Verdict::GenericOrLowInformation | Verdict::AuthorisedUse | Verdict::AuthenticPhotoReuse
+            );
+        if judgement.action != Action::Allow || settled {
             return None;
         }
         let facts = Facts { seller_id: listing.seller_id.as_deref(), ..Facts::default() };
@@ -100,9 +114,9 @@ impl Screener {
     }
 
     /// Quarantines signals that match too many different photos.
-    pub(super) fn hold_back_floods(&self, signals: &[(u64, Sha256)], now: Timestamp) -> Result<(), ScreenError> {
+    pub(super) fn hold_back_floods(&self, signals: &[SignalCase], now: Timestamp) -> Result<(), ScreenError> {
         let since = now - SignedDuration::from_hours(24);
-        for (key, _) in signals {
+        for SignalCase { signal: key, .. } in signals {
             let photos = self.gallery.photos_matched(*key, since)?;
             if photos > u64::from(self.alliance.flood) {
                 let why = format!(

@@ -13,8 +13,10 @@ use crate::photo::Sha256;
 
 /// Greatest numbers of an embedding.
 const MOST_NUMBERS: usize = 4096;
-/// Greatest bytes of visual words: 1,000 of them.
-const MOST_WORDS: usize = 8_000;
+/// Greatest bytes of visual words: 250 of them.
+const MOST_WORDS: usize = 2_000;
+/// Greatest bytes of the names of models and vocabularies.
+const MOST_NAME: usize = 128;
 /// Greatest bytes of the texts of a signal.
 const MOST_TEXT: usize = 256;
 
@@ -243,6 +245,13 @@ impl Signal {
             if text.len() > MOST_TEXT {
                 return Err(format!("{name} has {} bytes, expected at most {MOST_TEXT}", text.len()));
             }
+        }
+        let names = [self.embedding.as_ref().map(|one| &one.model), self.keypoints.as_ref().map(|one| &one.vocabulary)];
+        if let Some(name) = names.into_iter().flatten().find(|name| name.len() > MOST_NAME) {
+            return Err(format!(
+                "a model or vocabulary has a name of {} bytes, expected at most {MOST_NAME}",
+                name.len()
+            ));
         }
         for hash in [self.fingerprint.as_ref(), self.pdq.as_ref()].into_iter().flatten() {
             if hash.quality > 100 {

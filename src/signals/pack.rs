@@ -17,7 +17,9 @@ const VERSION: u32 = 1;
 /// Most bytes of a line, and of the first line.
 const MOST_LINE: u64 = 64 << 10;
 /// The greatest number of lines of a pack.
-pub const MOST_LINES: usize = 200_000;
+pub const MOST_LINES: usize = 100_000;
+/// Most bytes of all lines, uncompressed: about twice what [`MOST_LINES`] usual ones have.
+const MOST_BODY: usize = 512 << 20;
 /// Strength of the compression: zstd's own default.
 const LEVEL: i32 = 3;
 
@@ -159,6 +161,9 @@ pub enum PackFault {
         /// The last line that both agree on is before this one.
         seq: u64,
     },
+    /// It has no lines, and says that there are more.
+    #[error("the pack has no lines, and says that more follow; tell the member")]
+    Endless,
     /// A line is invalid.
     #[error("line {number} is invalid: {fault}")]
     Line {
@@ -167,9 +172,9 @@ pub enum PackFault {
         /// What is wrong.
         fault: LineFault,
     },
-    /// There are too many lines.
-    #[error("the pack has more than {MOST_LINES} lines, the limit")]
-    TooLong,
+    /// There are too many lines, or too many bytes in them.
+    #[error("the pack has more than {0} lines or {MOST_BODY} bytes, the limits")]
+    TooLong(usize),
 }
 
 impl PackFault {
@@ -183,8 +188,8 @@ impl PackFault {
             Self::Sum { .. } => "pack-changed",
             Self::Gap { .. } => "pack-gap",
             Self::Fork { .. } => "pack-fork",
-            Self::Line { .. } => "pack-line",
-            Self::TooLong => "pack-too-long",
+            Self::Line { .. } | Self::Endless => "pack-line",
+            Self::TooLong(_) => "pack-too-long",
         }
     }
 }
@@ -227,11 +232,16 @@ pub fn write(to: impl Write, identity: &Identity, heading: Heading, lines: &[Lin
     packed.finish()?.flush()
 }
 
-/// Reads a pack that a member with `public_key` signed for `alliance`, and that goes on after `taken`.
+/// Reads a pack of at most `most` lines that a member with `public_key` signed for `alliance`, and that goes on after `taken`.
 ///
 /// # Errors
 /// [`PackFault`]; nothing of the pack is to be used then.
-pub fn read(from: impl Read, public_key: &[u8], alliance: &str, taken: Position) -> Result<Pack, PackFault> {
+pub fn read(
+    from: impl Read,
+    public_key: &[u8],
+    alliance: &str,
+    (taken, most): (Position, usize),
+) -> Result<Pack, PackFault> {
     let unreadable = |error: std::io::Error| PackFault::Unreadable(error.to_string());
     let mut lines = BufReader::new(zstd::Decoder::new(from).map_err(unreadable)?);
     let head = next_line(&mut lines)?.ok_or_else(|| PackFault::Unreadable("it is empty".to_owned()))?;
@@ -246,9 +256,11 @@ pub fn read(from: impl Read, public_key: &[u8], alliance: &str, taken: Position)
         return Err(PackFault::Fork { member: manifest.member, seq: taken.seq });
     }
     let (mut read, mut sum, mut chain) = (Vec::new(), sha2::Sha256::default(), Chain(taken.sum));
+    let mut bytes = 0;
     while let Some(text) = next_line(&mut lines)? {
-        if read.len() == MOST_LINES {
-            return Err(PackFault::TooLong);
+        bytes += text.len();
+        if read.len() == most || bytes > MOST_BODY {
+            return Err(PackFault::TooLong(most));
         }
         sha2::Digest::update(&mut sum, &text);
         sha2::Digest::update(&mut sum, b"\n");
@@ -262,6 +274,9 @@ pub fn read(from: impl Read, public_key: &[u8], alliance: &str, taken: Position)
         }
         chain = chain.after(&line);
         read.push(line);
+    }
+    if read.is_empty() && manifest.more {
+        return Err(PackFault::Endless);
     }
     let got = Sha256(sha2::Digest::finalize(sum).into());
     if got != manifest.sha256 {

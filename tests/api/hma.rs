@@ -115,7 +115,7 @@ fn the_hashes_of_a_brand_are_written_for_others() {
     app.add("acme", "authentic", &photo(2));
     let path = folder.path().join("acme.txt").display().to_string();
     let done = touchstone(folder.path(), &["alliance", "export-hashes", &path, "--brand", "acme"]);
-    assert!(stdout(&done).contains("holds 1 hashes"), "{}", stderr(&done));
+    assert!(stdout(&done).contains("contains 1 hashes"), "{}", stderr(&done));
     let text = std::fs::read_to_string(&path).unwrap();
     let hash = text.strip_prefix("pdq ").and_then(|text| text.strip_suffix('\n')).unwrap();
     assert!(is_hash(hash, 1), "{text}");

@@ -55,6 +55,7 @@ fn every_metric_that_the_board_and_the_alerts_name_is_told_by_the_service() {
     expressions(&board, &mut text);
     let named = named(&text);
     assert!(named.len() > 15, "{named:?}");
+    assert!(told.contains("touchstone_signals"));
     let unknown: Vec<&String> = named.iter().filter(|name| !told.contains(name.as_str())).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }

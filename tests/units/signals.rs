@@ -51,7 +51,7 @@ fn log(withdrawn: &[bool]) -> Vec<Line> {
 }
 
 fn after(lines: &[Line]) -> Position {
-    let sum = lines.iter().fold(Chain::start(), |chain, line| chain.after(line)).0;
+    let sum = lines.iter().fold(Chain::start(), Chain::after).0;
     Position { seq: lines.len() as u64, sum }
 }
 
@@ -72,7 +72,7 @@ fn pack(identity: &Identity, alliance: &str, after: Position, lines: &[Line]) ->
 }
 
 fn read_from(bytes: &[u8], taken: Position) -> Result<touchstone::signals::Pack, PackFault> {
-    read(bytes, identity().public_key(), ALLIANCE, taken)
+    read(bytes, identity().public_key(), ALLIANCE, (taken, 100))
 }
 
 proptest! {
@@ -121,13 +121,22 @@ fn a_pack_by_another_key_for_another_alliance_or_position_is_rejected() {
     assert_eq!(code(&pack(&identity(), ALLIANCE, after(&forked), rest), after(first)), "pack-fork");
     assert_eq!(code(&pack(&identity(), ALLIANCE, start, rest), start), "pack-line");
     assert_eq!(code(b"no pack", start), "pack-unreadable");
+    let most =
+        |most| read(&*pack(&identity(), ALLIANCE, start, &lines), identity().public_key(), ALLIANCE, (start, most));
+    assert_eq!(most(2).unwrap_err().code(), "pack-too-long");
+    assert_eq!(most(3).unwrap().lines.len(), 3);
     let error = read_from(&pack(&identity(), ALLIANCE, after(first), rest), start).unwrap_err().to_string();
     assert_eq!(error, "the pack goes on after line 1, expected 0; lines in between are missing");
 }
 
 #[test]
 fn lines_with_values_out_of_range_are_refused() {
-    let changes: [(fn(&mut Signal), &str); 6] = [
+    type Change = fn(&mut Signal);
+    let changes: [(Change, &str); 7] = [
+        (
+            |signal| signal.keypoints.as_mut().unwrap().vocabulary = "x".repeat(200),
+            "a name of 200 bytes, expected at most 128",
+        ),
         (|signal| signal.fingerprint.as_mut().unwrap().quality = 101, "a quality is 101, expected 0 to 100"),
         (|signal| signal.product = Some("x".repeat(300)), "product has 300 bytes, expected at most 256"),
         (|signal| signal.keypoints.as_mut().unwrap().words = vec![0; 9], "expected a multiple of 8"),

@@ -54,8 +54,8 @@ pub struct SignalInfo {
     pub alliance: String,
     /// The member's name.
     pub member: String,
-    /// How the member's signals have fared here.
-    pub member_fared: Fared,
+    /// The member's number.
+    pub number: u64,
 }
 
 /// How a signal fared, told to the member that shared it.
@@ -71,10 +71,11 @@ pub struct SignalFeedback {
     pub overturned: u64,
 }
 
-/// SQL: signals and decided cases that rest on them.
-const DECIDED: &str = "signal_case c JOIN moderation_case m ON m.check_id = c.check_id AND m.status = 'decided'";
+/// SQL: photos that rest on signals, with the decisions of moderators who looked at them and at no reference.
+const CASES: &str = "signal_case c LEFT JOIN moderation_case m ON m.check_id = c.check_id AND m.status = 'decided'
+    AND m.decided_photo = c.place AND m.decided_reference IS NULL";
 const CONFIRMED: &str = "m.decision IN ('fake', 'photo_misuse')";
-const OVERTURNED: &str = "m.decision = 'no_match'";
+const OVERTURNED: &str = "(c.denied = 1 OR m.decision = 'no_match')";
 
 impl Gallery {
     /// Takes lines of a member's log, all or none. `false` if the log was taken further meanwhile, or the member was
@@ -172,18 +173,21 @@ impl Gallery {
     /// # Errors
     /// When the database cannot be read.
     pub fn signal_info(&self, key: u64) -> Result<Option<SignalInfo>, GalleryError> {
-        let found = self.read(|db| {
+        self.read(|db| {
             db.prepare_cached(
                 "SELECT s.id, a.name, m.name, m.number FROM signal s JOIN alliance_member m ON m.number = s.member
-                 JOIN alliance a ON a.id = m.alliance WHERE s.key = ?1 AND s.state = 'active'",
+                 JOIN alliance a ON a.id = m.alliance WHERE s.key = ?1 AND s.state = 'active' AND m.state = 'active'",
             )?
             .query_row([signed(key)], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, unsigned(row, 3)?))
+                Ok(SignalInfo {
+                    id: row.get(0)?,
+                    alliance: row.get(1)?,
+                    member: row.get(2)?,
+                    number: unsigned(row, 3)?,
+                })
             })
             .optional()
-        })?;
-        let Some((id, alliance, member, number)) = found else { return Ok(None) };
-        Ok(Some(SignalInfo { id, alliance, member, member_fared: self.member_fared(number)? }))
+        })
     }
 
     /// How a member's signals have fared here, those included that were withdrawn since.
@@ -194,26 +198,40 @@ impl Gallery {
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT count(DISTINCT iif({CONFIRMED}, c.check_id, NULL)), count(DISTINCT iif({OVERTURNED}, c.check_id, NULL))
-                 FROM {DECIDED} JOIN signal s ON s.key = c.signal WHERE s.member = ?1"
+                 FROM {CASES} WHERE c.member = ?1"
             ))?
             .query_row([signed(member)], |row| Ok(Fared { confirmed: unsigned(row, 0)?, overturned: unsigned(row, 1)? }))
         })
     }
 
-    /// Whether a moderator has decided that these bytes do not show what a signal is about.
+    /// Whether a moderator has decided that these bytes do not show what a signal is about, or that this seller may use
+    /// them.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn is_denied(&self, signal: u64, photo: Sha256) -> Result<bool, GalleryError> {
+    pub fn is_settled(&self, signal: u64, photo: Sha256, seller_id: Option<&str>) -> Result<bool, GalleryError> {
         self.read(|db| {
             db.prepare_cached(&format!(
-                "SELECT EXISTS (SELECT 1 FROM {DECIDED} WHERE c.signal = ?1 AND c.photo = ?2 AND {OVERTURNED})"
+                "SELECT EXISTS (SELECT 1 FROM {CASES} WHERE c.signal = ?1 AND c.photo = ?2
+                   AND ({OVERTURNED} OR (m.decision = 'authorised' AND m.seller_id = ?3)))"
             ))?
-            .query_row(params![signed(signal), &photo.0[..]], |row| row.get(0))
+            .query_row(params![signed(signal), &photo.0[..], seller_id], |row| row.get(0))
         })
     }
 
-    /// The signals of a member that led to decided cases, with their counts: what it is told.
+    /// Numbers of the photos of a check about whose signal a moderator has said "not a match".
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn denied_photos(&self, check_id: &str) -> Result<BTreeSet<u64>, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached("SELECT place FROM signal_case WHERE check_id = ?1 AND denied = 1")?
+                .query_map([check_id], |row| unsigned(row, 0))?
+                .collect()
+        })
+    }
+
+    /// The signals of a member on which verdicts rested, with the counts of decided cases: what it is told.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -221,7 +239,7 @@ impl Gallery {
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT s.id, count(DISTINCT iif({CONFIRMED}, c.check_id, NULL)), count(DISTINCT iif({OVERTURNED}, c.check_id, NULL))
-                 FROM {DECIDED} JOIN signal s ON s.key = c.signal WHERE s.member = ?1 GROUP BY s.key ORDER BY s.key"
+                 FROM {CASES} JOIN signal s ON s.key = c.signal WHERE c.member = ?1 GROUP BY s.key ORDER BY s.key"
             ))?
             .query_map([signed(member)], |row| {
                 Ok(SignalFeedback { id: parsed(row, 0)?, confirmed: unsigned(row, 1)?, overturned: unsigned(row, 2)? })
@@ -237,7 +255,8 @@ impl Gallery {
     pub fn reported_on(&self, signal: &str) -> Result<Fared, GalleryError> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT coalesce(sum(confirmed), 0), coalesce(sum(overturned), 0) FROM alliance_feedback WHERE signal = ?1",
+                "SELECT coalesce(sum(f.confirmed), 0), coalesce(sum(f.overturned), 0) FROM alliance_feedback f
+                 JOIN alliance_member m ON m.number = f.member AND m.state = 'active' WHERE f.signal = ?1",
             )?
             .query_row([signal], |row| Ok(Fared { confirmed: unsigned(row, 0)?, overturned: unsigned(row, 1)? }))
         })
@@ -277,19 +296,41 @@ impl Gallery {
     }
 }
 
+/// A photo of a check whose verdict rests on a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignalCase {
+    /// The signal's key.
+    pub signal: u64,
+    /// SHA-256 of the photo's bytes.
+    pub photo: Sha256,
+    /// Number of the photo in the check, from 0.
+    pub place: u32,
+}
+
 /// Stores which signals a check's verdict rests on, with the check.
 pub(in crate::gallery) fn note_signal_cases(
     transaction: &Writing<'_>,
     check_id: &str,
-    signals: &[(u64, Sha256)],
+    cases: &[SignalCase],
 ) -> rusqlite::Result<()> {
-    for (signal, photo) in signals {
+    for case in cases {
         // The signal may have been withdrawn meanwhile; its row stays.
         transaction
-            .prepare_cached("INSERT OR IGNORE INTO signal_case (signal, photo, check_id) VALUES (?1, ?2, ?3)")?
-            .execute(params![signed(*signal), &photo.0[..], check_id])?;
+            .prepare_cached(
+                "INSERT OR IGNORE INTO signal_case (signal, photo, check_id, member, place)
+                 SELECT key, ?2, ?3, member, ?4 FROM signal WHERE key = ?1",
+            )?
+            .execute(params![signed(case.signal), &case.photo.0[..], check_id, case.place])?;
     }
     Ok(())
+}
+
+/// Notes that a moderator has said "not a match" about a photo's signal, while the case stays open for other photos.
+pub(in crate::gallery) fn deny_signal(transaction: &Writing<'_>, check_id: &str, place: u64) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("UPDATE signal_case SET denied = 1 WHERE check_id = ?1 AND place = ?2")?
+        .execute(params![check_id, signed(place)])
+        .map(drop)
 }
 
 /// Withdraws all signals of a member that is expelled. Their content is deleted.
@@ -317,8 +358,11 @@ fn take(
                 .prepare_cached(
                     "INSERT INTO signal (member, id, brand, polarity, state, why, taken_at, revision, content)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-                     ON CONFLICT (member, id) DO UPDATE SET brand = excluded.brand, polarity = excluded.polarity, state = excluded.state,
-                       why = excluded.why, taken_at = excluded.taken_at, revision = excluded.revision, content = excluded.content",
+                     ON CONFLICT (member, id) DO UPDATE SET brand = excluded.brand, polarity = excluded.polarity,
+                       -- Sharing it again does not lift a quarantine, not even after a withdrawal.
+                       state = iif(signal.why IS NULL, excluded.state, 'quarantined'),
+                       why = coalesce(signal.why, excluded.why),
+                       taken_at = excluded.taken_at, revision = excluded.revision, content = excluded.content",
                 )?
                 .execute(params![
                     signed(member),
@@ -337,7 +381,7 @@ fn take(
         Line::Share { signal: None, .. } => Ok(()),
         Line::Withdraw { id, .. } => transaction
             .prepare_cached(
-                "UPDATE signal SET state = 'withdrawn', content = '', why = NULL, revision = ?1 WHERE member = ?2 AND id = ?3",
+                "UPDATE signal SET state = 'withdrawn', content = '', revision = ?1 WHERE member = ?2 AND id = ?3",
             )?
             .execute(params![signed(revision), signed(member), id.as_str()])
             .map(drop),

@@ -14,8 +14,8 @@ use crate::domain::{BrandId, MemberId, MemberRole, MemberState, Polarity, Sharin
 use crate::photo::Sha256;
 use crate::signals::{Chain, Identity, Position};
 
-pub(super) use incoming::note_signal_cases;
-pub use incoming::{SignalFeedback, SignalInfo, SignalRow, Taken, TakenLine};
+pub use incoming::{SignalCase, SignalFeedback, SignalInfo, SignalRow, Taken, TakenLine};
+pub(super) use incoming::{deny_signal, note_signal_cases};
 pub use outgoing::SharedLine;
 
 /// An alliance that this touchstone takes part in.
@@ -234,16 +234,7 @@ impl Gallery {
     pub fn add_member(&self, actor: &str, new: &NewMember<'_>, now: Timestamp) -> Result<u64, GalleryError> {
         self.write(|transaction| {
             if let Some(joining) = new.joining {
-                // Somebody who joins again starts anew.
-                let former = MemberId::of(joining.public_key);
-                let former: Vec<u64> = transaction
-                    .prepare_cached("SELECT number FROM alliance_member WHERE alliance = ?1 AND id = ?2")?
-                    .query_map([new.alliance, former.as_str()], |row| unsigned(row, 0))?
-                    .collect::<rusqlite::Result<_>>()?;
-                for number in former {
-                    end_exchange(transaction, number, now)?;
-                    transaction.execute("UPDATE alliance_member SET id = NULL WHERE number = ?1", [signed(number)])?;
-                }
+                end_former(transaction, new.alliance, joining.public_key, None, now)?;
             }
             transaction.execute(
                 "INSERT INTO alliance_member (alliance, name, role, state, key_id, taken_sum) VALUES (?1, ?2, ?3, 'invited', ?4, ?5)",
@@ -276,6 +267,7 @@ impl Gallery {
             if invited.state == MemberState::Expelled || (invited.state == MemberState::Active && !same) {
                 return Ok(None);
             }
+            end_former(transaction, &invited.alliance, joining.public_key, Some(invited.number), now)?;
             join(transaction, invited.number, joining, now)?;
             let joined = member_with_key(transaction, key_id)?;
             let event =
@@ -409,6 +401,26 @@ fn join(transaction: &Writing<'_>, number: u64, joining: &Joining<'_>, now: Time
             ],
         )
         .map(drop)
+}
+
+/// Ends the exchange with former members that have this key: somebody who joins again starts anew.
+fn end_former(
+    transaction: &Writing<'_>,
+    alliance: &str,
+    public_key: &[u8],
+    but: Option<u64>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let id = MemberId::of(public_key);
+    let former: Vec<u64> = transaction
+        .prepare_cached("SELECT number FROM alliance_member WHERE alliance = ?1 AND id = ?2")?
+        .query_map([alliance, id.as_str()], |row| unsigned(row, 0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for number in former.into_iter().filter(|number| Some(*number) != but) {
+        end_exchange(transaction, number, now)?;
+        transaction.execute("UPDATE alliance_member SET id = NULL WHERE number = ?1", [signed(number)])?;
+    }
+    Ok(())
 }
 
 /// Revokes a member's key and deletes its signals.

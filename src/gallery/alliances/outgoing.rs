@@ -1,7 +1,7 @@
 //! The own log of signals: which references are shared, in the order in which they were shared and withdrawn.
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rules;
 use crate::domain::{Reference, SharingRule};
@@ -12,7 +12,7 @@ use crate::photo::Sha256;
 use crate::signals::{Chain, Position, SignalId};
 
 /// Most lines that one transaction appends, so that checks need not wait.
-const AT_ONCE: u64 = 500;
+const AT_ONCE: usize = 500;
 /// Seconds after which the log is followed again although no reference has changed: delays end.
 const FOLLOW: i64 = 60;
 
@@ -32,28 +32,27 @@ pub struct SharedLine {
 }
 
 impl Gallery {
-    /// Appends to the log what has to be shared and withdrawn since the last call. Cheap if nothing has changed.
+    /// Appends to the log what has to be shared and withdrawn since the last call, under the serving model. Looks only at
+    /// references that have changed, unless a rule or the model has. Cheap if nothing has changed.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn follow_sharing(&self, alliance: &str, now: Timestamp) -> Result<(), GalleryError> {
-        let due = self.read(|db| {
-            db.prepare_cached(
-                "SELECT a.followed <> g.revision OR a.followed_at <= ?2 FROM alliance a, gallery g WHERE a.id = ?1 AND a.left_at IS NULL",
-            )?
-            .query_row(params![alliance, now.as_second() - FOLLOW], |row| row.get(0))
-            .optional()
-        })?;
-        if due != Some(true) {
+    pub fn follow_sharing(&self, alliance: &str, model: &str, now: Timestamp) -> Result<(), GalleryError> {
+        let Some(mut state) = self.read(|db| state(db, alliance, model))? else { return Ok(()) };
+        let is_new = state.revision != state.followed || state.followed_at <= now.as_second() - FOLLOW;
+        if !is_new {
             return Ok(());
         }
-        let revision = self.revision()?;
-        while self.write(|transaction| follow(transaction, alliance, now))? == AT_ONCE {}
+        state.now = now;
+        let changes = self.read(|db| changes(db, alliance, &state))?;
+        for some in changes.chunks(AT_ONCE) {
+            self.write(|transaction| append_some(transaction, alliance, (model, now), some))?;
+        }
         self.write(|transaction| {
             transaction
                 .execute(
-                    "UPDATE alliance SET followed = ?1, followed_at = ?2 WHERE id = ?3",
-                    params![signed(revision), now.as_second(), alliance],
+                    "UPDATE alliance SET followed = ?1, followed_at = ?2, model = ?3 WHERE id = ?4",
+                    params![state.revision, now.as_second(), model, alliance],
                 )
                 .map(drop)
         })
@@ -116,7 +115,7 @@ impl Gallery {
                 "INSERT OR REPLACE INTO alliance_feedback (member, signal, confirmed, overturned)
                  SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (
                    SELECT 1 FROM alliance_log l JOIN alliance_member m ON m.alliance = l.alliance
-                   WHERE m.number = ?1 AND l.signal = ?2)",
+                   WHERE m.number = ?1 AND l.signal = ?2 AND l.seq <= m.given_seq)",
             )?;
             feedback.iter().try_for_each(|one| {
                 let (confirmed, overturned) = (signed(one.confirmed), signed(one.overturned));
@@ -126,42 +125,119 @@ impl Gallery {
     }
 }
 
-/// Appends at most [`AT_ONCE`] lines; returns how many.
-fn follow(transaction: &Writing<'_>, alliance: &str, now: Timestamp) -> rusqlite::Result<u64> {
-    let mut log = Log::open(transaction, alliance, now)?;
-    let gone: Vec<(u64, SignalId)> = transaction
+/// How far an alliance's log follows the references.
+struct Follow {
+    /// The gallery's revision now.
+    revision: i64,
+    /// The revision that the log has followed; below 0 if all references must be looked at.
+    followed: i64,
+    /// When that was, in seconds since 1970.
+    followed_at: i64,
+    now: Timestamp,
+    model: String,
+}
+
+fn state(db: &Connection, alliance: &str, model: &str) -> rusqlite::Result<Option<Follow>> {
+    db.prepare_cached(
+        "SELECT g.revision, iif(a.model = ?2, a.followed, -1), a.followed_at FROM alliance a, gallery g
+         WHERE a.id = ?1 AND a.left_at IS NULL",
+    )?
+    .query_row([alliance, model], |row| {
+        let (revision, followed, followed_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Follow { revision, followed, followed_at, now: Timestamp::UNIX_EPOCH, model: model.to_owned() })
+    })
+    .optional()
+}
+
+/// SQL: the reference `r` may be shared with the alliance ?1 under the model ?2.
+fn is_shared() -> String {
+    format!(
+        "{PLAIN} AND doubts = '' AND EXISTS (SELECT 1 FROM vector v WHERE v.sha256 = r.sha256 AND v.model = ?2)
+         AND EXISTS (SELECT 1 FROM alliance_sharing s WHERE s.alliance = ?1 AND s.brand = r.brand AND s.polarity = r.polarity)"
+    )
+}
+
+/// A reference to share or withdraw.
+struct ToLog {
+    key: u64,
+    id: SignalId,
+    withdrawn: bool,
+}
+
+/// What has to be appended: withdrawals, then references that are old enough.
+fn changes(db: &Connection, alliance: &str, state: &Follow) -> rusqlite::Result<Vec<ToLog>> {
+    let plain = is_shared();
+    let mut changes: Vec<ToLog> = db
         .prepare_cached(&format!(
-            "SELECT l.key, l.signal FROM alliance_log l LEFT JOIN reference r ON r.key = l.key
-             WHERE l.alliance = ?1 AND l.current = 1 AND l.withdrawn = 0 AND (r.key IS NULL OR NOT ({PLAIN} AND doubts = '')
-               OR NOT EXISTS (SELECT 1 FROM alliance_sharing s WHERE s.alliance = ?1 AND s.brand = r.brand AND s.polarity = r.polarity))
-             LIMIT ?2"
+            "SELECT l.key, l.signal FROM alliance_log l JOIN reference r ON r.key = l.key
+             WHERE l.alliance = ?1 AND l.current = 1 AND l.withdrawn = 0 AND r.revision > ?3 AND NOT ({plain})"
         ))?
-        .query_map(params![alliance, signed(AT_ONCE)], |row| Ok((unsigned(row, 0)?, parsed(row, 1)?)))?
+        .query_map(params![alliance, state.model, state.followed], |row| {
+            Ok(ToLog { key: unsigned(row, 0)?, id: parsed(row, 1)?, withdrawn: true })
+        })?
         .collect::<rusqlite::Result<_>>()?;
-    for (key, signal) in &gone {
-        log.append(*key, signal, true)?;
-    }
-    let mut written = gone.len() as u64;
-    for SharingRule { brand, polarity, delay_days } in rules(transaction, alliance)? {
-        let newest = now - SignedDuration::from_hours(24 * i64::from(delay_days));
-        let new: Vec<(u64, String)> = transaction
+    let at = |second: i64, days: u32| {
+        let when = Timestamp::from_second(second).unwrap_or(Timestamp::MIN);
+        (when - SignedDuration::from_hours(24 * i64::from(days))).to_string()
+    };
+    for SharingRule { brand, polarity, delay_days } in rules(db, alliance)? {
+        let (before, until) = (at(state.followed_at, delay_days), at(state.now.as_second(), delay_days));
+        // Those that changed, and those that have become old enough since.
+        let new: Vec<ToLog> = db
             .prepare_cached(&format!(
-                "SELECT r.key, r.id FROM reference r WHERE r.brand = ?2 AND r.polarity = ?3 AND r.created_at <= ?4 AND {PLAIN} AND doubts = ''
-                 AND NOT EXISTS (SELECT 1 FROM alliance_log l WHERE l.alliance = ?1 AND l.key = r.key AND l.current = 1 AND l.withdrawn = 0)
-                 ORDER BY r.key LIMIT ?5"
+                "SELECT r.key, r.id FROM reference r WHERE r.brand = ?3 AND r.polarity = ?4 AND {plain}
+                 AND r.created_at <= ?5 AND (r.revision > ?6 OR (?7 > 0 AND r.created_at > ?8))
+                 AND NOT EXISTS (SELECT 1 FROM alliance_log l
+                   WHERE l.alliance = ?1 AND l.key = r.key AND l.current = 1 AND l.withdrawn = 0 AND l.model = ?2)
+                 ORDER BY r.key"
             ))?
             .query_map(
-                params![alliance, brand.as_str(), polarity.as_str(), newest.to_string(), signed(AT_ONCE - written)],
-                |row| Ok((unsigned(row, 0)?, row.get(1)?)),
+                params![
+                    alliance,
+                    state.model,
+                    brand.as_str(),
+                    polarity.as_str(),
+                    until,
+                    state.followed,
+                    delay_days,
+                    before
+                ],
+                |row| {
+                    let reference: String = row.get(1)?;
+                    Ok(ToLog { key: unsigned(row, 0)?, id: SignalId::of(alliance, &reference), withdrawn: false })
+                },
             )?
             .collect::<rusqlite::Result<_>>()?;
-        for (key, reference) in &new {
-            log.append(*key, &SignalId::of(alliance, reference), false)?;
-        }
-        written += new.len() as u64;
+        changes.extend(new);
     }
-    log.close()?;
-    Ok(written)
+    Ok(changes)
+}
+
+/// Appends lines, as far as they still hold: somebody else may have followed the references meanwhile.
+fn append_some(
+    transaction: &Writing<'_>,
+    alliance: &str,
+    (model, now): (&str, Timestamp),
+    some: &[ToLog],
+) -> rusqlite::Result<()> {
+    let mut log = Log::open(transaction, alliance, now)?;
+    let plain = is_shared();
+    let mut holds = transaction.prepare_cached(&format!(
+        "SELECT EXISTS (SELECT 1 FROM reference r WHERE r.key = ?3 AND {plain}),
+                (SELECT l.model FROM alliance_log l WHERE l.alliance = ?1 AND l.key = ?3 AND l.current = 1 AND l.withdrawn = 0)"
+    ))?;
+    for ToLog { key, id, withdrawn } in some {
+        let (is_shared, current): (bool, Option<String>) =
+            holds.query_row(params![alliance, model, signed(*key)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let still = match withdrawn {
+            true => !is_shared && current.is_some(),
+            false => is_shared && current.as_deref() != Some(model),
+        };
+        if still {
+            log.append(*key, id, *withdrawn, model)?;
+        }
+    }
+    log.close()
 }
 
 /// The end of the own log, in a transaction.
@@ -181,7 +257,7 @@ impl<'a> Log<'a> {
         Ok(Self { transaction, alliance, now, seq, chain: Chain(sum) })
     }
 
-    fn append(&mut self, key: u64, signal: &SignalId, withdrawn: bool) -> rusqlite::Result<()> {
+    fn append(&mut self, key: u64, signal: &SignalId, withdrawn: bool, model: &str) -> rusqlite::Result<()> {
         // Whole seconds, as they are stored and as the chain has them.
         let at = Timestamp::from_second(self.now.as_second()).unwrap_or(self.now);
         self.seq += 1;
@@ -191,7 +267,7 @@ impl<'a> Log<'a> {
             .execute(params![self.alliance, signed(key)])?;
         self.transaction
             .prepare_cached(
-                "INSERT INTO alliance_log (alliance, seq, key, signal, withdrawn, current, at, sum) VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7)",
+                "INSERT INTO alliance_log (alliance, seq, key, signal, withdrawn, current, at, sum, model) VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, ?8)",
             )?
             .execute(params![
                 self.alliance,
@@ -200,7 +276,8 @@ impl<'a> Log<'a> {
                 signal.as_str(),
                 withdrawn,
                 at.as_second(),
-                &self.chain.0.0[..]
+                &self.chain.0.0[..],
+                model
             ])
             .map(drop)
     }

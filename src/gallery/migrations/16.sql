@@ -22,7 +22,8 @@ CREATE TABLE identity (
     secret BLOB NOT NULL
 ) STRICT;
 
--- All times below are seconds since 1970. `log_seq` and `log_sum` are the last line of the own log of signals.
+-- All times below are seconds since 1970. `log_seq` and `log_sum` are the last line of the own log of signals. `followed` is the
+-- gallery's revision up to which references were looked at for it, under the model `model`.
 CREATE TABLE alliance (
     id          TEXT PRIMARY KEY,
     name        TEXT NOT NULL,
@@ -32,7 +33,8 @@ CREATE TABLE alliance (
     log_seq     INTEGER NOT NULL DEFAULT 0,
     log_sum     BLOB NOT NULL,
     followed    INTEGER NOT NULL DEFAULT -1,
-    followed_at INTEGER NOT NULL DEFAULT 0
+    followed_at INTEGER NOT NULL DEFAULT 0,
+    model       TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 
 -- Other members. `token` is the key that this touchstone shows them, `key_id` the key that they show here. `taken_*` is the last
@@ -79,6 +81,7 @@ CREATE TABLE alliance_log (
     current   INTEGER NOT NULL,
     at        INTEGER NOT NULL,
     sum       BLOB NOT NULL,
+    model     TEXT NOT NULL,
     PRIMARY KEY (alliance, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX alliance_log_current ON alliance_log (alliance, key) WHERE current = 1;
@@ -108,14 +111,20 @@ CREATE TABLE signal (
 ) STRICT;
 CREATE INDEX signal_revision ON signal (revision);
 
--- The checks whose verdict rests on a signal. How a case was decided says how the signal fared.
+-- Photos whose verdict rests on a signal. How the case was decided, if the moderator looked at this photo, says how the signal
+-- fared. `place` is the photo's number in the check, from 0. `denied` is 1 if a moderator has said "not a match" about it while
+-- the case stayed open for other photos.
 CREATE TABLE signal_case (
     signal   INTEGER NOT NULL REFERENCES signal (key) ON DELETE CASCADE,
     photo    BLOB NOT NULL,
     check_id TEXT NOT NULL REFERENCES listing_check (id) ON DELETE CASCADE,
+    member   INTEGER NOT NULL REFERENCES alliance_member (number),
+    place    INTEGER NOT NULL,
+    denied   INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (signal, photo, check_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX signal_case_check ON signal_case (check_id);
+CREATE INDEX signal_case_member ON signal_case (member);
 
 -- PDQ hashes of references' photos, by the photo's SHA-256: derived, and computed again when missing.
 CREATE TABLE pdq (

@@ -152,7 +152,6 @@ fn desk_status(error: &DeskError) -> StatusCode {
         | DeskError::ClosureNotAllowed { .. }
         | DeskError::NothingToChange(_) => StatusCode::CONFLICT,
         DeskError::NoSuchPair(_)
-        | DeskError::OthersFirst(_)
         | DeskError::NoAuthenticMatch(_)
         | DeskError::NothingToUndo
         | DeskError::NothingRestricted(_)
