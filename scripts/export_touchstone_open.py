@@ -39,6 +39,8 @@ LAST_BLOCK = 10
 # Blocks whose depthwise outputs are pooled.
 TAPS = (7, 10)
 EXPONENT = 3.0
+# Added before the root, whose slope it keeps finite in training.
+SMALL = 1e-6
 MEAN, DEVIATION = 127, 128
 # Most that two neighbouring weights add up to: with two rounded halves, 255 times as much still fits 16 bits.
 PAIR = 127
@@ -190,11 +192,13 @@ def network(graph, checkpoint, learnt, size):
 def pooled(graph, taps):
     """The pooled and normalised taps in one vector."""
     graph.constant("exponent", np.float32(EXPONENT)), graph.constant("inverse", np.float32(1 / EXPONENT))
+    graph.constant("small", np.float32(SMALL))
     parts = []
     for place, tap in enumerate(taps):
         powered = graph.node("Pow", [tap, "exponent"], f"tap{place}.power")
         mean = graph.node("GlobalAveragePool", [powered], f"tap{place}.mean")
-        root = graph.node("Pow", [mean, "inverse"], f"tap{place}.root")
+        raised = graph.node("Add", [mean, "small"], f"tap{place}.raised")
+        root = graph.node("Pow", [raised, "inverse"], f"tap{place}.root")
         flat = graph.node("Flatten", [root], f"tap{place}.flat", axis=1)
         parts.append(graph.node("LpNormalization", [flat], f"tap{place}.unit", axis=1, p=2))
     return graph.node("Concat", parts, "pooled", axis=1)

@@ -67,7 +67,7 @@ def ranges(checkpoint, learnt, images):
     """For each tensor that is quantised: its least, low, high and greatest value in each image."""
     names = [name for name, *_ in export.layers()]
     plain = export.build_exact(checkpoint, learnt)
-    names += [node.output[0] for node in plain.graph.node if node.op_type == "Add"]
+    names += [node.output[0] for node in plain.graph.node if node.output[0].endswith("-add")]
     exact = session(export.build_exact(checkpoint, learnt, outputs=names))
     seen = {name: [] for name in names}
     for image in images:

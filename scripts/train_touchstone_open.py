@@ -59,6 +59,7 @@ TEMPERATURE, ENTROPY = 0.05, 1.0
 RATE, PROJECTION_RATE, DECAY = 6e-4, 2e-3, 1e-2
 AVERAGE = 0.97
 HELD_OUT = 10
+NOTED = ("contrast", "entropy", "gradient")
 VALIDATION_GALLERY, VALIDATION_EDITS = 1200, 2
 
 
@@ -117,8 +118,7 @@ class Network(torch.nn.Module):
         for index in range(FROZEN + 1, LAST_BLOCK + 1):
             x, wide = self.block(index, x)
             if index in TAPS:
-                # The small number keeps the root's slope finite.
-                parts.append(functional.normalize(((wide**3).mean((2, 3)) + 1e-6) ** (1 / 3)))
+                parts.append(functional.normalize(((wide**export.EXPONENT).mean((2, 3)) + export.SMALL) ** (1 / export.EXPONENT)))
         return torch.cat(parts, 1)
 
     def learnable(self):
@@ -202,7 +202,7 @@ class Validation:
         similarity = embedded(network, [scaled(photo, size) for photo in self.queries]) @ gallery.T
         own = similarity[torch.arange(len(self.truth)), self.truth]
         ranks = (similarity > own[:, None]).sum(1)
-        return {f"first_{size}": round(float((ranks < 1).float().mean()), 4), f"of_eight_{size}": round(float((ranks < 8).float().mean()), 4)}
+        return {f"{name}_{size}": round(float((ranks < limit).float().mean()), 4) for name, limit in (("first", 1), ("of_eight", 8))}
 
 
 def losses(network, pictures, chosen, mixed):
@@ -278,7 +278,7 @@ def train(args):
         sums.append((contrast.item(), entropy.item(), gradient.item()))
         if step % 25 == 0:
             means = [round(sum(values) / len(values), 4) for values in zip(*sums)]
-            note(step=step, minutes=round((time.monotonic() - begun) / 60, 2), size=batch.shape[1], contrast=means[0], entropy=means[1], gradient=means[2])
+            note(step=step, minutes=round((time.monotonic() - begun) / 60, 2), size=batch.shape[1], **dict(zip(NOTED, means)))
         if progress > next_check:
             next_check += 1
             save(average, args.out / "weights.npz")
