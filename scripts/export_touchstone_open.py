@@ -42,8 +42,8 @@ EXPONENT = 3.0
 # Added before the root, whose slope it keeps finite in training.
 SMALL = 1e-6
 MEAN, DEVIATION = 127, 128
-# Most that two neighbouring weights add up to: with two rounded halves, 255 times as much still fits 16 bits.
-PAIR = 127
+# Most that two neighbouring weights add up to before rounding, which adds up to one to each: 255 * 128 fits 16 bits.
+PAIR = 126
 
 
 def layers():
@@ -73,6 +73,18 @@ def trained(checkpoint, learnt):
     """The same after training."""
     return {name: (weight + learnt[f"{name}.weight"], bias + learnt[f"{name}.bias"])
             for name, (weight, bias) in convolutions(checkpoint).items()}
+
+
+def rounded(values):
+    """Whole numbers whose sum over each kernel is as near as possible: neighbouring pixels are alike, so that the sum counts most."""
+    kernels = values.reshape(-1, values.shape[2] * values.shape[3])
+    whole = np.rint(kernels)
+    left = kernels - whole
+    missing = np.rint(left.sum(1))
+    order = np.argsort(-left * np.sign(missing)[:, None], axis=1, kind="stable")
+    ranks = np.argsort(order, axis=1, kind="stable")
+    whole += np.sign(missing)[:, None] * (ranks < np.abs(missing)[:, None])
+    return np.clip(whole, -127, 127).reshape(values.shape)
 
 
 class Graph:
@@ -141,9 +153,9 @@ class Quantised(Graph):
         return self.node("QuantizeLinear", [x, *self.parameters(name)], name)
 
     def plain(self, x):
-        if not any(node.name == f"{x}.plain" for node in self.nodes):
-            self.node("DequantizeLinear", [x, *self.parameters(x)], f"{x}.plain")
-        return f"{x}.plain"
+        # A node of its own for each use, so that ONNX Runtime can merge it into the operation that uses it.
+        uses = sum(x == node.input[0] for node in self.nodes if node.op_type == "DequantizeLinear")
+        return self.node("DequantizeLinear", [x, *self.parameters(x)], f"{x}.plain{uses}")
 
     def image(self):
         self.scales["image.turned"] = 1 / DEVIATION, MEAN
@@ -154,7 +166,7 @@ class Quantised(Graph):
         # At least so large that the bias fits 32 bits: some channels have no weights left, only a bias.
         least = np.maximum(np.abs(bias) / self.known[x] / 2**30, 1e-12)
         weight_scale = np.maximum(self.weight_scale(weight, attributes["group"]), least).astype(np.float32)
-        whole = np.rint(weight / weight_scale.reshape(-1, 1, 1, 1)).astype(np.int8)
+        whole = rounded(weight / weight_scale.reshape(-1, 1, 1, 1)).astype(np.int8)
         bias_scale = (weight_scale * self.known[x]).astype(np.float32)
         inputs = [plain]
         for part, values, scale in (("weight", whole, weight_scale), ("bias", np.rint(bias / bias_scale).astype(np.int32), bias_scale)):
