@@ -45,7 +45,6 @@ LAST_BLOCK = export.LAST_BLOCK
 FROZEN = 4
 # Blocks whose depthwise outputs are pooled, and their channels.
 TAPS = {7: 480, 10: 672}
-DIMENSIONS = 512
 # The projection begins as the whitening of the untrained layers, by learn_whitening.py, whose parts have these weights.
 WHITENING = learn_whitening.WHITENING
 PART_WEIGHTS = (0.7, 1.0)
