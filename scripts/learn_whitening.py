@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Learns the whitening of the model touchstone-open from photos and edited copies of them.
+"""Learns a whitening of EfficientNet-Lite0's middle layers from photos and edited copies: where touchstone-open's training begins.
 
     scripts/with-python-tools "numpy==2.2.6 onnx==1.18.0 protobuf==6.31.1 onnxruntime==1.32.0 pillow==11.3.0" \\
         scripts/learn_whitening.py CHECKPOINT PHOTOS [--edits 5] [--seed 11]
@@ -24,15 +24,22 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import export_touchstone_open as export
+# Says which packages are missing, if they are.
+import export_efficientnet_lite0 as lite0
 
 try:
     import numpy as np
     import onnxruntime
+    from onnx import TensorProto, helper
     from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 except ImportError as error:
     sys.exit(f"error: {error}; this script needs the Python packages numpy, onnx, onnxruntime and pillow")
 
+WHITENING = Path(__file__).resolve().parent.parent / "models" / "whitening" / "touchstone-open.npz"
+SIZE = lite0.IMAGE_SIZE
+# The tensors that are pooled, and how much each counts: the deeper one finds more copies.
+TAPS = [("block7.depthwise.relu6", 480, 0.7), ("block10.depthwise.relu6", 672, 1.0)]
+EXPONENT = 3.0
 DIMENSIONS = 512
 # Share of the identity that is added to the covariance of differences, which a few thousand photos do not determine.
 SHRINKAGE = 0.1
@@ -189,6 +196,39 @@ def edited(photo, rng, other):
     return compress(photo, rng) if rng.random() < 0.3 else photo
 
 
+def pooled(builder):
+    """The nodes up to the last tap, and the pooled, normalised and weighted taps in one vector."""
+    builder.network()
+    names = [node.output[0] for node in builder.nodes]
+    builder.nodes = builder.nodes[: names.index(TAPS[-1][0]) + 1]
+    builder.constant("exponent", np.array(EXPONENT))
+    builder.constant("inverse", np.array(1.0 / EXPONENT))
+    parts = []
+    for tap, _, weight in TAPS:
+        name = tap.split(".")[0]
+        powered = builder.node("Pow", [tap, "exponent"], f"{name}.power")
+        mean = builder.node("GlobalAveragePool", [powered], f"{name}.mean")
+        root = builder.node("Pow", [mean, "inverse"], f"{name}.root")
+        flat = builder.node("Flatten", [root], f"{name}.flat", axis=1)
+        unit = builder.node("LpNormalization", [flat], f"{name}.unit", axis=1, p=2)
+        parts.append(builder.node("Mul", [unit, builder.constant(f"{name}.weight", np.array(weight))], f"{name}.part"))
+    return builder.node("Concat", parts, "pooled", axis=1)
+
+
+def build_pooled(checkpoint):
+    """The pooled middle layers, from which the whitening is learnt."""
+    builder = lite0.Builder(lite0.read_checkpoint(checkpoint))
+    pooled(builder)
+    used = {name for node in builder.nodes for name in node.input}
+    graph = helper.make_graph(
+        builder.nodes, "touchstone-open",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, SIZE, SIZE])],
+        [helper.make_tensor_value_info("pooled", TensorProto.FLOAT, ["batch", sum(channels for _, channels, _ in TAPS)])],
+        [constant for constant in builder.constants if constant.name in used],
+    )
+    return lite0.model_of(graph, {})
+
+
 class Learner:
     """In each process: the model, and the photos by their place in the list."""
 
@@ -206,7 +246,7 @@ class Learner:
         return ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
 
     def pooled(self, photo):
-        pixels = np.asarray(photo.resize((export.SIZE, export.SIZE), Image.BILINEAR), np.float32)
+        pixels = np.asarray(photo.resize((SIZE, SIZE), Image.BILINEAR), np.float32)
         image = np.ascontiguousarray(((pixels - 127) / 128).transpose(2, 0, 1)[None])
         return self.session.run(None, {"image": image})[0][0]
 
@@ -258,7 +298,7 @@ def main():
     args = parser.parse_args()
     try:
         return learn(args)
-    except (OSError, export.lite0.BadCheckpoint) as error:
+    except (OSError, lite0.BadCheckpoint) as error:
         return f"error: {error}"
 
 
@@ -266,21 +306,21 @@ def learn(args):
     rows = sorted(csv.DictReader((args.photos / "manifest.csv").open(encoding="utf-8")), key=lambda row: row["path"])
     if args.edits < 1 or len(rows) <= DIMENSIONS:
         return f"error: {len(rows)} photos with {args.edits} edits, expected more than {DIMENSIONS} with at least one"
-    model = export.build_pooled(args.checkpoint).SerializeToString(deterministic=True)
+    model = build_pooled(args.checkpoint).SerializeToString(deterministic=True)
     arguments = (model, args.photos, [(row["path"], row["sha256"]) for row in rows], args.edits, args.seed)
     with multiprocessing.Pool(initializer=start, initargs=arguments) as pool:
         learnt = np.stack(pool.map(learn_from, range(len(rows)), chunksize=8))
     mean, matrix = whitening(learnt)
-    export.WHITENING.parent.mkdir(exist_ok=True)
-    np.savez(export.WHITENING, mean=mean, matrix=matrix)
+    WHITENING.parent.mkdir(exist_ok=True)
+    np.savez(WHITENING, mean=mean, matrix=matrix)
     sources = collections.Counter((row["source_repo"], row["licence"]) for row in rows)
     digest = hashlib.sha256("".join(f"{row['sha256']}\n" for row in rows).encode()).hexdigest()
     about = {
-        "sha256": hashlib.sha256(export.WHITENING.read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(WHITENING.read_bytes()).hexdigest(),
         "photos": len(rows), "photos_sha256": digest, "edits": args.edits, "seed": args.seed,
         "sources": [{"repository": name, "licence": licence, "photos": count} for (name, licence), count in sorted(sources.items())],
     }
-    export.WHITENING.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n")
+    WHITENING.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n")
     print(json.dumps(about))
     return 0
 
