@@ -756,7 +756,7 @@ export interface components {
         /** @description What a member tells after it has taken signals. */
         Acknowledgement: {
             /** @description How signals fared, at most 1,000. */
-            feedback?: Record<string, never>[];
+            feedback?: components["schemas"]["SignalFeedback"][];
             /**
              * Format: int64
              * @description The last line of the log that was applied: all signals withdrawn up to there are deleted.
@@ -827,7 +827,7 @@ export interface components {
              * @description The share of look-ups that search the bank: always 1.
              */
             matching_enabled_ratio: number;
-            /** @description Its name: the brand and the polarity in capitals, such as `ACME_FAKE`. */
+            /** @description Brand and polarity in capitals, such as `ACME_FAKE`. */
             name: string;
         };
         /** @description One line of the answer: the answer for a listing, or the last line, which has the counts. */
@@ -1270,21 +1270,6 @@ export interface components {
             /** @description Distinct embeddings in the generation. */
             vectors: number;
         };
-        /** @description A member that joins. */
-        JoinRequest: {
-            /** @description Id of the alliance, as in the path. */
-            alliance: string;
-            /** @description The key of the invitation, with which the request is made. */
-            key: string;
-            /** @description The member's name, at most 100 bytes. */
-            name: string;
-            /** @description The key to show there. */
-            own_key: string;
-            /** @description Its Ed25519 public key: 32 bytes in Base64. */
-            public_key: string;
-            /** @description Where its signals are: `https://HOST`. */
-            url?: string | null;
-        };
         /** @description The member as it is stored. */
         Joined: {
             /** @description Its id, which follows from its public key. */
@@ -1514,6 +1499,16 @@ export interface components {
          * @enum {string}
          */
         MemberRole: "shares" | "receives" | "both";
+        /** @description A reference and how near its hash is. */
+        NearHash: {
+            /**
+             * Format: int64
+             * @description The reference's key.
+             */
+            content_id: number;
+            /** @description The differing bits, 0 to 31, as text. */
+            distance: string;
+        };
         /** @description A new key. This is the only answer with its text. */
         NewKey: components["schemas"]["ApiKey"] & {
             /** @description The text to send as `Authorization: Bearer`. */
@@ -1860,10 +1855,12 @@ export interface components {
              */
             detail: string;
         };
+        /** @description A reference that a hash matches. */
+        RawMatch: number | components["schemas"]["NearHash"];
         /** @description The matches of a hash. */
         RawMatches: {
-            /** @description Keys of references; with `include_distance`, objects with `content_id` and `distance`, the differing bits as text. */
-            matches: unknown[];
+            /** @description Nearest first. */
+            matches: components["schemas"]["RawMatch"][];
         };
         /**
          * @description Why a verdict or an action was decided: stable codes.
@@ -1971,6 +1968,23 @@ export interface components {
          * @enum {string}
          */
         ReferenceState: "active" | "disabled" | "quarantined" | "staged" | "retired";
+        /** @description What an invited member answers: a file, or the body of a request. */
+        Reply: {
+            /** @description Id of the alliance. */
+            alliance: string;
+            /** @description The key of the invitation. */
+            key: string;
+            /** @description The member's name, at most 100 bytes. */
+            name: string;
+            /** @description The key to show there. */
+            own_key: string;
+            /** @description Ed25519 signature of the reply by the member's key, in Base64. */
+            proof: string;
+            /** @description Its Ed25519 public key: 32 bytes, in Base64. */
+            public_key: string;
+            /** @description Where its signals are; absent where files are exchanged. */
+            url?: string | null;
+        };
         /** @description What the fast lane asks for. */
         RequiredBody: {
             /**
@@ -2150,6 +2164,21 @@ export interface components {
             checks: string[];
             /** @description SHA-256 of the photo, in lower-case hex. */
             photo: string;
+        };
+        /** @description How a signal fared, told to the member that shared it. */
+        SignalFeedback: {
+            /**
+             * Format: int64
+             * @description Cases that confirmed it.
+             */
+            confirmed: number;
+            /** @description The signal's id. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Cases that overturned it.
+             */
+            overturned: number;
         };
         /** @description A brand's standing. */
         StandingBody: {
@@ -2418,7 +2447,6 @@ export type EventPage = components['schemas']['EventPage'];
 export type EventType = components['schemas']['EventType'];
 export type Ground = components['schemas']['Ground'];
 export type IndexBody = components['schemas']['IndexBody'];
-export type JoinRequest = components['schemas']['JoinRequest'];
 export type Joined = components['schemas']['Joined'];
 export type KeyRequest = components['schemas']['KeyRequest'];
 export type Keys = components['schemas']['Keys'];
@@ -2440,6 +2468,7 @@ export type Mark = components['schemas']['Mark'];
 export type Match = components['schemas']['Match'];
 export type MemberId = components['schemas']['MemberId'];
 export type MemberRole = components['schemas']['MemberRole'];
+export type NearHash = components['schemas']['NearHash'];
 export type NewKey = components['schemas']['NewKey'];
 export type NewWebhook = components['schemas']['NewWebhook'];
 export type NoticeBody = components['schemas']['NoticeBody'];
@@ -2461,6 +2490,7 @@ export type Policy = components['schemas']['Policy'];
 export type PolicyBody = components['schemas']['PolicyBody'];
 export type Problem = components['schemas']['Problem'];
 export type Quarantine = components['schemas']['Quarantine'];
+export type RawMatch = components['schemas']['RawMatch'];
 export type RawMatches = components['schemas']['RawMatches'];
 export type Reason = components['schemas']['Reason'];
 export type ReasonText = components['schemas']['ReasonText'];
@@ -2468,6 +2498,7 @@ export type ReferenceBody = components['schemas']['ReferenceBody'];
 export type ReferencePage = components['schemas']['ReferencePage'];
 export type ReferencePatch = components['schemas']['ReferencePatch'];
 export type ReferenceState = components['schemas']['ReferenceState'];
+export type Reply = components['schemas']['Reply'];
 export type RequiredBody = components['schemas']['RequiredBody'];
 export type Scope = components['schemas']['Scope'];
 export type ScopeName = components['schemas']['ScopeName'];
@@ -2478,6 +2509,7 @@ export type SettableState = components['schemas']['SettableState'];
 export type Settled = components['schemas']['Settled'];
 export type SharedMatch = components['schemas']['SharedMatch'];
 export type SharedPhoto = components['schemas']['SharedPhoto'];
+export type SignalFeedback = components['schemas']['SignalFeedback'];
 export type StandingBody = components['schemas']['StandingBody'];
 export type StateForm = components['schemas']['StateForm'];
 export type StepBody = components['schemas']['StepBody'];
@@ -3203,7 +3235,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["JoinRequest"];
+                "application/json": components["schemas"]["Reply"];
             };
         };
         responses: {

@@ -4,22 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-
-class Acknowledgement(TypedDict):
-    """
-    What a member tells after it has taken signals.
-    """
-
-    feedback: NotRequired[list[dict[str, Any]]]
-    """
-    How signals fared, at most 1,000.
-    """
-    seq: int
-    """
-    The last line of the log that was applied: all signals withdrawn up to there are deleted.
-    """
-
-
 Action = Literal['allow', 'review', 'block']
 
 
@@ -64,7 +48,7 @@ class Bank(TypedDict):
     """
     name: str
     """
-    Its name: the brand and the polarity in capitals, such as `ACME_FAKE`.
+    Brand and polarity in capitals, such as `ACME_FAKE`.
     """
 
 
@@ -183,37 +167,6 @@ EventType = Literal[
 
 
 Ground = Literal['counterfeit', 'photo-misuse', 'trademark']
-
-
-class JoinRequest(TypedDict):
-    """
-    A member that joins.
-    """
-
-    alliance: str
-    """
-    Id of the alliance, as in the path.
-    """
-    key: str
-    """
-    The key of the invitation, with which the request is made.
-    """
-    name: str
-    """
-    The member's name, at most 100 bytes.
-    """
-    own_key: str
-    """
-    The key to show there.
-    """
-    public_key: str
-    """
-    Its Ed25519 public key: 32 bytes in Base64.
-    """
-    url: NotRequired[str | None]
-    """
-    Where its signals are: `https://HOST`.
-    """
 
 
 Kind = Literal['photo', 'logo']
@@ -347,6 +300,21 @@ MemberId = str
 
 
 MemberRole = Literal['shares', 'receives', 'both']
+
+
+class NearHash(TypedDict):
+    """
+    A reference and how near its hash is.
+    """
+
+    content_id: int
+    """
+    The reference's key.
+    """
+    distance: str
+    """
+    The differing bits, 0 to 31, as text.
+    """
 
 
 class NoticeForm(TypedDict):
@@ -502,14 +470,17 @@ class Quarantine(TypedDict):
     """
 
 
+RawMatch = int | NearHash
+
+
 class RawMatches(TypedDict):
     """
     The matches of a hash.
     """
 
-    matches: list
+    matches: list[RawMatch]
     """
-    Keys of references; with `include_distance`, objects with `content_id` and `distance`, the differing bits as text.
+    Nearest first.
     """
 
 
@@ -573,6 +544,41 @@ class ReasonText(TypedDict):
 
 
 ReferenceState = Literal['active', 'disabled', 'quarantined', 'staged', 'retired']
+
+
+class Reply(TypedDict):
+    """
+    What an invited member answers: a file, or the body of a request.
+    """
+
+    alliance: str
+    """
+    Id of the alliance.
+    """
+    key: str
+    """
+    The key of the invitation.
+    """
+    name: str
+    """
+    The member's name, at most 100 bytes.
+    """
+    own_key: str
+    """
+    The key to show there.
+    """
+    proof: str
+    """
+    Ed25519 signature of the reply by the member's key, in Base64.
+    """
+    public_key: str
+    """
+    Its Ed25519 public key: 32 bytes, in Base64.
+    """
+    url: NotRequired[str | None]
+    """
+    Where its signals are; absent where files are exchanged.
+    """
 
 
 class RequiredBody(TypedDict):
@@ -764,6 +770,25 @@ class SharedPhoto(TypedDict):
     photo: str
     """
     SHA-256 of the photo, in lower-case hex.
+    """
+
+
+class SignalFeedback(TypedDict):
+    """
+    How a signal fared, told to the member that shared it.
+    """
+
+    confirmed: int
+    """
+    Cases that confirmed it.
+    """
+    id: str
+    """
+    The signal's id.
+    """
+    overturned: int
+    """
+    Cases that overturned it.
     """
 
 
@@ -974,6 +999,21 @@ class WebhookRequest(TypedDict):
     """
     The address to send events to: `https://HOST/PATH`, at most 2,048 characters, on one of the hosts in the
     service's settings.
+    """
+
+
+class Acknowledgement(TypedDict):
+    """
+    What a member tells after it has taken signals.
+    """
+
+    feedback: NotRequired[list[SignalFeedback]]
+    """
+    How signals fared, at most 1,000.
+    """
+    seq: int
+    """
+    The last line of the log that was applied: all signals withdrawn up to there are deleted.
     """
 
 
