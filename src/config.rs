@@ -297,6 +297,18 @@ impl Config {
             let reason = format!("{name} is {got}, expected 0 to 1");
             return Err(ConfigError::Invalid { origin: origin(), reason });
         }
+        let hosts = [
+            ("fetch.hosts", &self.fetch.hosts),
+            ("webhooks.hosts", &self.webhooks.hosts),
+            ("alliance.hosts", &self.alliance.hosts),
+        ];
+        let is_name = |host: &str| !host.contains('/') && (host.starts_with('[') || !host.contains(':'));
+        for (name, hosts) in hosts {
+            if let Some(host) = hosts.iter().find(|host| !is_name(host)) {
+                let reason = format!("{name} has {host:?}, expected a host's name without scheme, port and path");
+                return Err(ConfigError::Invalid { origin: origin(), reason });
+            }
+        }
         let out = ranges.into_iter().find(|(_, got, range)| !range.contains(got));
         out.map_or(Ok(self), |(name, got, range)| {
             let (least, most) = range.into_inner();
@@ -344,7 +356,10 @@ fn set(table: &mut toml::Table, path: &str, text: &str, origin: &str) -> Result<
             reason: format!("{section} is a value, not a section"),
         })?;
     }
-    let value = if let Ok(number) = text.parse::<i64>() {
+    let list = || format!("list = {text}").parse::<toml::Table>().ok()?.remove("list");
+    let value = if let Some(list) = text.starts_with('[').then(list).flatten() {
+        list
+    } else if let Ok(number) = text.parse::<i64>() {
         number.into()
     } else if let Ok(truth) = text.parse::<bool>() {
         truth.into()

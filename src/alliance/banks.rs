@@ -13,7 +13,7 @@ use crate::screening::Screener;
 use crate::signals::{Chain, Line, Perceptual, Position, Signal, SignalId};
 
 /// The alliance of banks that came as files.
-const BANKS: &str = "all_banks";
+pub(super) const BANKS: &str = "all_banks";
 /// The greatest number of hashes in a file.
 const MOST_HASHES: usize = 1_000_000;
 
@@ -62,7 +62,7 @@ pub fn import_hashes(
 ) -> Result<Took, AllianceError> {
     let hashes = read(from)?;
     if hashes.is_empty() {
-        let detail = "the file has no PDQ hash, expected lines `pdq HASH`; to empty a bank, expel it".to_owned();
+        let detail = "the file has no PDQ hash, expected lines `pdq HASH`; to empty a bank, run touchstone alliance expel all_banks BANK".to_owned();
         return Err(AllianceError::Invalid(detail));
     }
     let most = screener.alliance.max_signals;
@@ -139,7 +139,8 @@ fn member(gallery: &Gallery, actor: &str, name: &str) -> Result<Member, Alliance
 fn read(from: impl BufRead) -> Result<Vec<Pdq>, AllianceError> {
     let mut hashes = Vec::new();
     for (number, line) in (1..).zip(from.lines()) {
-        let line = line?;
+        let line =
+            line.map_err(|error| AllianceError::Invalid(format!("line {number}: {error}; expected a text file")))?;
         if hashes.len() == MOST_HASHES {
             return Err(AllianceError::Invalid(format!("the file has more than {MOST_HASHES} hashes, the limit")));
         }

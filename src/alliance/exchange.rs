@@ -47,6 +47,11 @@ pub enum ExchangeError {
         /// Why.
         reason: String,
     },
+    /// It does not accept the key that it gave.
+    #[error(
+        "{0} has ended the exchange: it answered 401 to the key that it gave; ask for a new invitation, or expel it here"
+    )]
+    Ended(String),
     /// It answered with an error.
     #[error("{url} answered {status}: {detail}")]
     Refused {
@@ -69,7 +74,7 @@ impl ExchangeError {
         match self {
             Self::NotAllowed(_) => "member-address",
             Self::Unreachable { .. } => "member-unreachable",
-            Self::Refused { .. } => "member-refused",
+            Self::Refused { .. } | Self::Ended(_) => "member-refused",
             Self::Alliance(error) => error.code(),
         }
     }
@@ -109,6 +114,14 @@ impl Exchange {
         Ok(Self { timeout: Duration::from_secs(options.timeout_s.max(1)), rules, client })
     }
 
+    /// Whether the settings allow an address.
+    ///
+    /// # Errors
+    /// [`ExchangeError::NotAllowed`].
+    pub fn check(&self, url: &str) -> Result<(), ExchangeError> {
+        self.address(url, "").map(drop)
+    }
+
     /// Sends the reply to an invitation.
     ///
     /// # Errors
@@ -124,7 +137,10 @@ impl Exchange {
     /// # Errors
     /// [`ExchangeError`]; packs taken before the error stay.
     pub async fn pull(&self, screener: &Screener, member: &Member) -> Result<Took, ExchangeError> {
-        let pulled = self.pull_all(screener, member).await;
+        let pulled = self.pull_all(screener, member).await.map_err(|error| match error {
+            ExchangeError::Refused { status: 401, .. } => ExchangeError::Ended(member.name.clone()),
+            other => other,
+        });
         telemetry::signals_pulled(pulled.as_ref().map_or_else(ExchangeError::code, |_| "taken"));
         if let Err(error) = &pulled {
             let noted = screener.gallery.note_member_fault(member.number, error.code(), &error.to_string());

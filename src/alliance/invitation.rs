@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::AllianceError;
+use super::banks::BANKS;
 use crate::domain::{MemberId, MemberRole, MemberState, Scope, check_name};
 use crate::gallery::{Alliance, Gallery, Joining, Member, NewMember, new_id};
 use crate::keys::{Wanted, authenticate, make};
@@ -96,7 +97,10 @@ pub fn create(gallery: &Gallery, actor: &str, new: NewAlliance<'_>) -> Result<Al
             new.terms.len()
         )));
     }
-    gallery.identity_or_new(new.own_name)?;
+    if gallery.alliances()?.iter().any(|other| other.left_at.is_none() && other.name == new.name) {
+        return Err(AllianceError::AllianceNameTaken(new.name.to_owned()));
+    }
+    named_as(gallery, new.own_name)?;
     let alliance = Alliance {
         id: new_id("all"),
         name: new.name.to_owned(),
@@ -119,7 +123,7 @@ pub fn invite(
     alliance: &str,
     inviting: Inviting<'_>,
 ) -> Result<Invitation, AllianceError> {
-    let alliance = taking_part(gallery, alliance)?;
+    let alliance = with_members(gallery, alliance)?;
     name("the member's name", inviting.name)?;
     if gallery.members(Some(&alliance.id), false)?.iter().any(|other| other.name == inviting.name) {
         return Err(AllianceError::NameTaken(inviting.name.to_owned()));
@@ -165,7 +169,7 @@ pub fn join(
     check_id(&invitation.alliance)?;
     let url = own_url.map(address).transpose()?;
     let public_key = Identity::decode(&invitation.public_key)?;
-    let (own_name, identity) = gallery.identity_or_new(own_name)?;
+    let (own_name, identity) = named_as(gallery, own_name)?;
     if identity.public_key() == public_key {
         return Err(AllianceError::Itself(identity.member_id()));
     }
@@ -214,23 +218,13 @@ pub fn join(
     Ok(reply)
 }
 
-/// Undoes [`join`] after the member who invites has refused the reply.
+/// Undoes [`join`] after the reply did not reach the member who invites.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub fn abandon(gallery: &Gallery, actor: &str, invitation: &Invitation) -> Result<(), AllianceError> {
     let inviter = MemberId::of(&Identity::decode(&invitation.public_key)?);
-    let now = Timestamp::now();
-    let members = gallery.members(Some(&invitation.alliance), false)?;
-    let (refusing, others): (Vec<_>, Vec<_>) =
-        members.into_iter().partition(|member| member.id.as_ref() == Some(&inviter));
-    for member in refusing {
-        gallery.expel_member(actor, member.number, now)?;
-    }
-    if others.is_empty() {
-        gallery.leave_alliance(actor, &invitation.alliance, now)?;
-    }
-    Ok(())
+    Ok(gallery.abandon_member(actor, &invitation.alliance, &inviter, Timestamp::now())?)
 }
 
 impl Reply {
@@ -299,6 +293,25 @@ pub(super) fn taking_part(gallery: &Gallery, id: &str) -> Result<Alliance, Allia
     if alliance.left_at.is_some() { Err(AllianceError::Left(alliance.name)) } else { Ok(alliance) }
 }
 
+/// An alliance that this touchstone is in, and that can have members.
+pub(super) fn with_members(gallery: &Gallery, id: &str) -> Result<Alliance, AllianceError> {
+    let alliance = taking_part(gallery, id)?;
+    if alliance.id == BANKS { Err(AllianceError::OnlyBanks(alliance.name)) } else { Ok(alliance) }
+}
+
+/// This touchstone's name and key. The name is free until it is in an alliance.
+fn named_as(gallery: &Gallery, name: &str) -> Result<(String, Identity), AllianceError> {
+    let (known, identity) = gallery.identity_or_new(name)?;
+    if known == name {
+        return Ok((known, identity));
+    }
+    if gallery.alliances()?.iter().any(|other| other.left_at.is_none() && other.id != BANKS) {
+        return Err(AllianceError::Named(known));
+    }
+    gallery.rename_identity(name)?;
+    Ok((name.to_owned(), identity))
+}
+
 pub(super) fn own(gallery: &Gallery, alliance: &str) -> Result<(String, Identity), AllianceError> {
     gallery.identity()?.ok_or_else(|| AllianceError::UnknownAlliance(alliance.to_owned()))
 }
@@ -344,9 +357,17 @@ fn address(text: &str) -> Result<String, AllianceError> {
     if text.len() > MOST_URL {
         return Err(invalid(format!("it is longer than {MOST_URL} characters, the limit")));
     }
-    let url = url::Url::parse(text).map_err(|error| invalid(error.to_string()))?;
-    if !matches!(url.scheme(), "https" | "http") || url.query().is_some() || url.fragment().is_some() {
-        return Err(invalid("it has a query, a fragment or another scheme".to_owned()));
+    let url = url::Url::parse(text).map_err(|error| {
+        invalid(match error {
+            url::ParseError::RelativeUrlWithoutBase => "it has no scheme".to_owned(),
+            other => other.to_string(),
+        })
+    })?;
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err(invalid(format!("its scheme is {}", url.scheme())));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(invalid("it has a query or a fragment".to_owned()));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }

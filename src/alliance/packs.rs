@@ -144,7 +144,7 @@ pub fn take(
 ) -> Result<Took, AllianceError> {
     let not_allowed = |what| AllianceError::NotAllowed { name: member.name.clone(), what };
     if !member.role.shares() {
-        return Err(not_allowed("only gets signals, and shares none"));
+        return Err(not_allowed("only receives signals; it cannot share any"));
     }
     let public_key = member.public_key.as_deref().ok_or_else(|| not_allowed("has not joined yet"))?;
     let gallery = &screener.gallery;

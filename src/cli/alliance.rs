@@ -14,13 +14,16 @@ use super::users::ACTOR;
 use super::{Exit, Failure};
 use crate::alliance::{
     AllianceError, Exchange, ExchangeError, ForeignBank, Invitation, Inviting, NewAlliance, Reply, Took, abandon,
-    accept, create, export_hashes, import_hashes, invite, join, member, pack, take,
+    accept, create, export_hashes, import_hashes, invite, join, member, named, pack, release, share, take,
 };
 use crate::assembly::{Parts, open_gallery};
 use crate::config::Config;
 use crate::domain::{BrandId, Fared, Polarity, SharingRule};
-use crate::gallery::{Alliance, Gallery, Member, MemberFault};
+use crate::gallery::{Gallery, Member, MemberFault, QuarantinedSignal};
 use crate::signals::MOST_LINES;
+
+/// Most quarantined signals of a member that `list` shows.
+const MOST_LISTED: usize = 100;
 
 pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Failure> {
     let gallery = || open_gallery(config);
@@ -35,21 +38,25 @@ pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Fai
             let inviting = Inviting { name, role: *role, own_url: url.as_deref() };
             let invitation = invite(&gallery, ACTOR, &alliance.id, inviting)?;
             tell!("the invitation contains a key: send it confidentially");
-            print(&invitation)?;
+            print_json(&invitation)?;
         }
         AllianceCommand::Join { file, own_name, url, print, existing } => {
-            let (gallery, invitation) = (gallery()?, read(file)?);
+            let invitation: Invitation = read(file, "an invitation, which touchstone alliance invite prints")?;
+            // Before anything is stored.
+            let inviter = invitation.url.as_deref().filter(|_| !print);
+            inviter.map_or(Ok(()), |url| Exchange::new(&config.alliance)?.check(url))?;
+            let gallery = gallery()?;
             let reply = join(&gallery, ACTOR, &invitation, (own_name, url.as_deref()), *existing)?;
-            let sent = send_reply(config, &invitation, &reply, *print);
-            if let Err(Failure::Exchange(ExchangeError::Refused { .. })) = &sent
-                && !existing
-            {
-                abandon(&gallery, ACTOR, &invitation)?;
+            match inviter {
+                Some(inviter) => send_reply(config, &gallery, (&invitation, inviter), &reply)?,
+                None => {
+                    tell!("the reply contains a key: send it back confidentially");
+                    print_json(&reply)?;
+                }
             }
-            sent?;
         }
         AllianceCommand::Accept { file } => {
-            let reply: Reply = read(file)?;
+            let reply: Reply = read(file, "a reply, which touchstone alliance join prints")?;
             say!("{} joined", accept(&gallery()?, &reply)?.name);
         }
         AllianceCommand::Expel { alliance, member: name } => {
@@ -57,6 +64,12 @@ pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Fai
             let one = member(&gallery, &named(&gallery, alliance)?.id, name)?;
             gallery.expel_member(ACTOR, one.number, Timestamp::now())?;
             say!("{} is expelled: its key is revoked, and its signals are deleted", one.name);
+        }
+        AllianceCommand::Release { alliance, member: name, signal } => {
+            let gallery = gallery()?;
+            let one = member(&gallery, &named(&gallery, alliance)?.id, name)?;
+            release(&gallery, ACTOR, &one, signal)?;
+            say!("{signal} of {} takes part in checks again", one.name);
         }
         AllianceCommand::Leave { alliance } => {
             let gallery = gallery()?;
@@ -69,13 +82,22 @@ pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Fai
         AllianceCommand::Share { alliance, brand, polarity, delay_days } => {
             let gallery = gallery()?;
             let alliance = named(&gallery, alliance)?;
-            gallery.share_brand(ACTOR, &alliance.id, (brand, *polarity), Some(*delay_days))?;
-            say!("{brand}'s {polarity} references are shared with {}", alliance.name);
+            share(&gallery, ACTOR, &alliance.id, (brand, *polarity), Some(*delay_days))?;
+            let when = if *delay_days == 0 { String::new() } else { format!(" once they are {delay_days} days old") };
+            say!("{brand}'s {polarity} references are shared with {}{when}", alliance.name);
+            warn_of_unknown(&gallery, brand)?;
         }
         AllianceCommand::Unshare { alliance, brand, polarity } => {
             let gallery = gallery()?;
             let alliance = named(&gallery, alliance)?;
-            gallery.share_brand(ACTOR, &alliance.id, (brand, *polarity), None)?;
+            let rules = gallery.sharing(&alliance.id)?;
+            if !rules.iter().any(|rule| rule.brand == *brand && rule.polarity == *polarity) {
+                return Err(Failure::Declined(format!(
+                    "{brand}'s {polarity} references are not shared with {}",
+                    alliance.name
+                )));
+            }
+            share(&gallery, ACTOR, &alliance.id, (brand, *polarity), None)?;
             say!("{brand}'s {polarity} references are no longer shared with {}", alliance.name);
         }
         AllianceCommand::List { json: true } => list_json(&gallery()?)?,
@@ -91,14 +113,32 @@ pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
-/// Sends the reply to the member who invites; prints it if that member has no address, or with `only_print`.
-fn send_reply(config: &Config, invitation: &Invitation, reply: &Reply, only_print: bool) -> Result<(), Failure> {
-    let Some(inviter) = invitation.url.as_deref().filter(|_| !only_print) else {
-        tell!("the reply contains a key: pass it back in confidence");
-        return print(reply);
-    };
-    block_on(Exchange::new(&config.alliance)?.reply(inviter, reply))??;
+/// Sends the reply to the member who invites. If that fails, nothing of the invitation stays.
+fn send_reply(
+    config: &Config,
+    gallery: &Gallery,
+    (invitation, inviter): (&Invitation, &str),
+    reply: &Reply,
+) -> Result<(), Failure> {
+    let sent =
+        Exchange::new(&config.alliance).map(|exchange| block_on(async move { exchange.reply(inviter, reply).await }));
+    if let Err(error) = sent?.and_then(|sent| sent.map_err(Failure::from)) {
+        abandon(gallery, ACTOR, invitation)?;
+        tell!("touchstone: nothing was stored; run the command again when the cause is gone");
+        return Err(error);
+    }
     say!("joined {}", invitation.alliance_name);
+    Ok(())
+}
+
+/// A brand may be shared before its first reference is added, but it may also be a typo.
+fn warn_of_unknown(gallery: &Gallery, brand: &BrandId) -> Result<(), Failure> {
+    let brands = gallery.brands_with_references()?;
+    if !brands.contains(brand) {
+        let known: Vec<&str> = brands.iter().take(20).map(BrandId::as_str).collect();
+        let known = if known.is_empty() { "none has".to_owned() } else { format!("these have: {}", known.join(", ")) };
+        tell!("touchstone: the brand {brand} has no references yet; {known}");
+    }
     Ok(())
 }
 
@@ -126,6 +166,10 @@ fn export(config: &Config, alliance: &str, path: &Path, after: u64) -> Result<()
     let alliance = named(&parts.screener.gallery, alliance)?;
     let mut file = new_file(path)?;
     let packed = pack(&parts.screener, &alliance.id, (after, MOST_LINES), &mut file)?;
+    if packed.last == after {
+        say!("there is nothing new to export: the log ends at line {after}");
+        return Ok(());
+    }
     keep(file, path)?;
     say!("{} contains lines {} to {} of the log for {}", path.display(), after + 1, packed.last, alliance.name);
     if packed.more {
@@ -140,6 +184,7 @@ fn hashes_to(config: &Config, what: (&BrandId, Polarity), path: &Path) -> Result
     let mut file = new_file(path)?;
     let written = export_hashes(&parts.screener.gallery, what, &mut file)?;
     keep(file, path)?;
+    warn_of_unknown(&parts.screener.gallery, what.0)?;
     say!("{} contains {written} hashes", path.display());
     Ok(())
 }
@@ -169,13 +214,19 @@ fn import(config: &Config, (alliance, from): (&str, &str), path: &Path) -> Resul
     let alliance = named(&screener.gallery, alliance)?;
     let member = member(&screener.gallery, &alliance.id, from)?;
     let file = File::open(path).map_err(|source| Failure::File { path: path.display().to_string(), source })?;
-    let took = take(screener, &member, (file, MOST_LINES))?;
+    let took = take(screener, &member, (file, MOST_LINES)).map_err(|error| match error {
+        AllianceError::Pack(fault) => {
+            Failure::File { path: path.display().to_string(), source: std::io::Error::other(fault) }
+        }
+        other => other.into(),
+    })?;
     say!("{}: {}", member.name, described(took));
     Ok(())
 }
 
 fn described(took: Took) -> String {
-    format!("{} signals taken, {} of them quarantined; {} withdrawn", took.taken, took.quarantined, took.withdrawn)
+    let why = if took.quarantined == 0 { "" } else { " (touchstone alliance list says why)" };
+    format!("{} signals taken, {} of them quarantined{why}; {} withdrawn", took.taken, took.quarantined, took.withdrawn)
 }
 
 fn list_json(gallery: &Gallery) -> Result<(), Failure> {
@@ -196,7 +247,7 @@ fn list(gallery: &Gallery) -> Result<(), Failure> {
     }
     for alliance in gallery.alliances()? {
         let left = if alliance.left_at.is_some() { "  left" } else { "" };
-        say!("{}  {}  {} lines in its log{left}", alliance.id, alliance.name, alliance.log_seq);
+        say!("{}  {}  your log has {} lines{left}", alliance.id, alliance.name, alliance.log_seq);
         for SharingRule { brand, polarity, delay_days } in gallery.sharing(&alliance.id)? {
             say!("  shares {brand}'s {polarity} references after {delay_days} days");
         }
@@ -212,6 +263,11 @@ fn list(gallery: &Gallery) -> Result<(), Failure> {
             if let Some(MemberFault { code, detail }) = &member.fault {
                 say!("    {code}: {detail}");
             }
+            for QuarantinedSignal { id, brand, polarity, why, .. } in
+                gallery.quarantined_signals(member.number, MOST_LISTED)?
+            {
+                say!("    quarantined {id}: {brand}, {polarity}: {why}");
+            }
         }
     }
     Ok(())
@@ -220,24 +276,26 @@ fn list(gallery: &Gallery) -> Result<(), Failure> {
 fn with_counts(gallery: &Gallery, member: &Member) -> Result<serde_json::Value, Failure> {
     let (signals, quarantined) = gallery.count_signals(member.number)?;
     let fared = gallery.member_fared(member.number)?;
-    Ok(json!({ "member": member, "signals": signals, "quarantined": quarantined, "fared": fared }))
+    let held = gallery.quarantined_signals(member.number, MOST_LISTED)?;
+    Ok(json!({
+        "member": member,
+        "signals": signals,
+        "quarantined": quarantined,
+        "quarantined_signals": held,
+        "fared": fared,
+    }))
 }
 
-/// An alliance by its id or its name.
-fn named(gallery: &Gallery, name: &str) -> Result<Alliance, Failure> {
-    let found = gallery.alliances()?.into_iter().find(|one| one.id == name || one.name == name);
-    found.ok_or_else(|| AllianceError::UnknownAlliance(name.to_owned()).into())
-}
-
-fn print(value: &impl Serialize) -> Result<(), Failure> {
+fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     document!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
+fn read<T: DeserializeOwned>(path: &Path, expected: &str) -> Result<T, Failure> {
     let failed = |source| Failure::File { path: path.display().to_string(), source };
     let bytes = std::fs::read(path).map_err(failed)?;
-    serde_json::from_slice(&bytes).map_err(|error| failed(std::io::Error::other(error)))
+    serde_json::from_slice(&bytes)
+        .map_err(|error| failed(std::io::Error::other(format!("expected {expected}; {error}"))))
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, ExchangeError>>) -> Result<Result<T, ExchangeError>, Failure> {

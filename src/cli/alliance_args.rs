@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::domain::{BrandId, MemberRole, Polarity};
+use crate::signals::SignalId;
 
 /// Arguments of `alliance`.
 #[derive(Debug, Args)]
@@ -70,6 +71,15 @@ pub enum AllianceCommand {
         alliance: String,
         /// Id or name of the member
         member: String,
+    },
+    /// Release a signal from quarantine; `list` shows the quarantined ones
+    Release {
+        /// Id or name of the alliance
+        alliance: String,
+        /// Id or name of the member whose signal it is
+        member: String,
+        /// Id of the signal
+        signal: SignalId,
     },
     /// Leave an alliance
     Leave {

@@ -198,7 +198,12 @@ impl Failure {
                 | AllianceError::NotAllowed { .. }
                 | AllianceError::InvitationUsed
                 | AllianceError::Known(_)
+                | AllianceError::NotQuarantined(_)
                 | AllianceError::NameTaken(_)
+                | AllianceError::AllianceNameTaken(_)
+                | AllianceError::Ambiguous { .. }
+                | AllianceError::Named(_)
+                | AllianceError::OnlyBanks(_)
                 | AllianceError::Overtaken(_)
                 | AllianceError::Itself(_)
                 | AllianceError::TooMany { .. },

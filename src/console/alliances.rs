@@ -1,9 +1,9 @@
 use maud::{Markup, html};
 
 use super::parts::time;
-use super::{Shell, page};
+use super::{Shell, csrf, page};
 use crate::domain::{Fared, MemberState, SharingRule};
-use crate::gallery::{Alliance, Member, Session};
+use crate::gallery::{Alliance, Member, QuarantinedSignal, Session};
 use crate::page::visible;
 
 /// An alliance with everything that its part of the page shows.
@@ -28,6 +28,8 @@ pub struct MemberView {
     pub fared: Fared,
     /// Whether its signals only inform.
     pub only_informs: bool,
+    /// Its quarantined signals, the oldest.
+    pub held: Vec<QuarantinedSignal>,
 }
 
 /// The whole page: each alliance with its members.
@@ -37,12 +39,12 @@ pub fn alliances(session: &Session, views: &[AllianceView]) -> Markup {
         h1 { "Alliances" }
         p { "Members share what they know about photos, not the photos. Their signals lead to reviews, never to blocks." }
         @if views.is_empty() { p.empty { "None. An admin makes or joins one with " code { "touchstone alliance" } "." } }
-        @for view in views { (one(view)) }
+        @for view in views { (one(session, view)) }
     };
     page(Shell { title: "Alliances", session: Some(session), part: "alliances", notice: None }, &content)
 }
 
-fn one(view: &AllianceView) -> Markup {
+fn one(session: &Session, view: &AllianceView) -> Markup {
     let AllianceView { alliance, shares, members } = view;
     html! {
         section {
@@ -69,13 +71,43 @@ fn one(view: &AllianceView) -> Markup {
                         tbody { @for member in members { (row(alliance, member)) } }
                     }
                 }
+                @for member in members.iter().filter(|member| !member.held.is_empty()) { (quarantined(session, member)) }
+            }
+        }
+    }
+}
+
+fn quarantined(session: &Session, view: &MemberView) -> Markup {
+    let MemberView { member, signals: (_, all), held, .. } = view;
+    let heading = format!("Quarantined signals of {}", visible(&member.name));
+    html! {
+        h3 { (heading) }
+        @if *all > held.len() as u64 { p.note { "The oldest " (held.len()) " of " (all) "." } }
+        div.scroll tabindex="0" role="region" aria-label=(heading) {
+            table {
+                thead { tr {
+                    th scope="col" { "Signal" } th scope="col" { "Brand" } th scope="col" { "Polarity" } th scope="col" { "Reason" } th scope="col" { "Action" }
+                } }
+                tbody {
+                    @for signal in held {
+                        tr {
+                            th scope="row" { code { (signal.id) } }
+                            td { (signal.brand) } td { (signal.polarity) } td { (signal.why) }
+                            td {
+                                form method="post" action=(format!("/console/signals/{}/release", signal.key)) {
+                                    (csrf(session)) button { "Release" }
+                                }
+                            }
+                        }
+                    }
+                }
             }
         }
     }
 }
 
 fn row(alliance: &Alliance, view: &MemberView) -> Markup {
-    let MemberView { member, signals: (signals, quarantined), fared, only_informs } = view;
+    let MemberView { member, signals: (signals, quarantined), fared, only_informs, .. } = view;
     html! {
         tr {
             th scope="row" { (visible(&member.name)) }

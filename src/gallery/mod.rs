@@ -43,8 +43,8 @@ mod writer;
 
 pub use accounts::{Account, Session};
 pub use alliances::{
-    Alliance, Joining, Member, MemberFault, NewMember, SharedLine, SignalCase, SignalFeedback, SignalInfo, SignalRow,
-    Taken, TakenLine,
+    Alliance, Joining, Member, MemberFault, NewMember, QuarantinedSignal, SharedLine, SignalCase, SignalFeedback,
+    SignalInfo, SignalRow, Taken, TakenLine,
 };
 pub use audit::{AuditEntry, AuditProof};
 pub use cases::{Case, Lead, NewCase};

@@ -182,7 +182,12 @@ impl From<AllianceError> for Problem {
             AllianceError::NotAllowed { .. } => StatusCode::FORBIDDEN,
             AllianceError::InvitationUsed
             | AllianceError::Known(_)
+            | AllianceError::NotQuarantined(_)
             | AllianceError::NameTaken(_)
+            | AllianceError::AllianceNameTaken(_)
+            | AllianceError::Ambiguous { .. }
+            | AllianceError::Named(_)
+            | AllianceError::OnlyBanks(_)
             | AllianceError::Overtaken(_)
             | AllianceError::BeyondLog { .. } => StatusCode::CONFLICT,
             AllianceError::Itself(_)

@@ -92,10 +92,10 @@ impl Form {
                 continue;
             }
             let Some(&(name, cap)) = rules.texts.iter().find(|(known, _)| *known == name) else {
-                let known: Vec<&str> = rules.texts.iter().map(|(name, _)| *name).collect();
+                let known: Vec<&str> = ["photo"].into_iter().chain(rules.texts.iter().map(|(name, _)| *name)).collect();
                 return Err(Problem::invalid(
                     "field-unknown",
-                    format!("the form has a field {name:?}, expected photo, {}", known.join(", ")),
+                    format!("the form has a field {name:?}, expected {}", known.join(", ")),
                 ));
             };
             let text = read_field(field, cap).await?.ok_or_else(|| too_long(name, cap))?;

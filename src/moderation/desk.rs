@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::DeskError;
 use crate::assembly::Parts;
 use crate::domain::{BrandId, CaseStatus, Claim, Decision, Details, Kind, Polarity, Reference};
@@ -255,6 +257,16 @@ impl Desk {
         let held = gallery.quarantine(worker.both(), reference.key, why)?.ok_or_else(none)?;
         self.parts.screener.library.refresh()?;
         Ok(held)
+    }
+
+    /// Releases a signal from quarantine, if nobody has done so before.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn release_signal(&self, worker: &Worker, key: u64) -> Result<(), DeskError> {
+        let (actor, session) = worker.both();
+        self.parts.screener.gallery.release_signal((actor, Some(session)), key, Timestamp::now())?;
+        Ok(self.parts.screener.library.refresh()?)
     }
 
     /// Adds a photo of a case as a reference, with the same hygiene as any other.

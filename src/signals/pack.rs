@@ -125,7 +125,7 @@ pub enum PackFault {
     #[error("the pack has version {0} of the format, expected {VERSION}; update touchstone")]
     Version(u32),
     /// The signature does not fit the member's key.
-    #[error("the pack's signature does not fit the key of {0}; the pack was changed, or somebody else wrote it")]
+    #[error("the pack is not signed with the key of {0}: it was changed, or somebody else wrote it")]
     Signature(MemberId),
     /// It belongs elsewhere.
     #[error("the pack is for the alliance {got}, expected {expected}")]
@@ -144,7 +144,7 @@ pub enum PackFault {
         expected: Sha256,
     },
     /// Lines are missing before the first one, or all were taken before.
-    #[error("the pack goes on after line {got}, expected {expected}; {}", if got > expected { "lines in between are missing" } else { "it was taken before" })]
+    #[error("the pack starts after line {got} of the log, expected after line {expected}; {}", if got > expected { "lines in between are missing" } else { "its lines were taken before" })]
     Gap {
         /// The pack's.
         got: u64,

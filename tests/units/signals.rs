@@ -126,7 +126,7 @@ fn a_pack_by_another_key_for_another_alliance_or_position_is_rejected() {
     assert_eq!(most(2).unwrap_err().code(), "pack-too-long");
     assert_eq!(most(3).unwrap().lines.len(), 3);
     let error = read_from(&pack(&identity(), ALLIANCE, after(first), rest), start).unwrap_err().to_string();
-    assert_eq!(error, "the pack goes on after line 1, expected 0; lines in between are missing");
+    assert_eq!(error, "the pack starts after line 1 of the log, expected after line 0; lines in between are missing");
 }
 
 #[test]

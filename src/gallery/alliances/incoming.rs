@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::{Fared, MemberState, Polarity};
-use crate::gallery::audit::{AuditEvent, append};
 use crate::gallery::store::{Gallery, GalleryError, conversion, next_revision, parsed, signed, unsigned};
 use crate::gallery::writer::Writing;
 use crate::photo::Sha256;
@@ -259,39 +258,6 @@ impl Gallery {
                  JOIN alliance_member m ON m.number = f.member AND m.state = 'active' WHERE f.signal = ?1",
             )?
             .query_row([signal], |row| Ok(Fared { confirmed: unsigned(row, 0)?, overturned: unsigned(row, 1)? }))
-        })
-    }
-
-    /// Quarantines an active signal; `false` if it is none.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub fn quarantine_signal(&self, actor: &str, key: u64, why: &str) -> Result<bool, GalleryError> {
-        self.write(|transaction| {
-            let revision = next_revision(transaction)?;
-            let held: Option<String> = transaction
-                .prepare_cached(
-                    "UPDATE signal SET state = 'quarantined', why = ?1, revision = ?2 WHERE key = ?3 AND state = 'active' RETURNING id",
-                )?
-                .query_row(params![why, signed(revision), signed(key)], |row| row.get(0))
-                .optional()?;
-            let Some(id) = held else { return Ok(false) };
-            let event = AuditEvent { actor, session: None, action: "quarantine-signal", subject: &id };
-            append(transaction, event, &(), &serde_json::json!({ "why": why })).map(|_| true)
-        })
-    }
-
-    /// The number of different photos that a signal matched in cases since a time.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn photos_matched(&self, signal: u64, since: Timestamp) -> Result<u64, GalleryError> {
-        self.read(|db| {
-            db.prepare_cached(
-                "SELECT count(DISTINCT c.photo) FROM signal_case c JOIN listing_check l ON l.id = c.check_id
-                 WHERE c.signal = ?1 AND l.created_at >= ?2",
-            )?
-            .query_row(params![signed(signal), since.to_string()], |row| unsigned(row, 0))
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod incoming;
 mod outgoing;
+mod quarantine;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -17,6 +18,7 @@ use crate::signals::{Chain, Identity, Position};
 pub use incoming::{SignalCase, SignalFeedback, SignalInfo, SignalRow, Taken, TakenLine};
 pub(super) use incoming::{deny_signal, note_signal_cases};
 pub use outgoing::SharedLine;
+pub use quarantine::QuarantinedSignal;
 
 /// An alliance that this touchstone takes part in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -154,6 +156,14 @@ impl Gallery {
         })
     }
 
+    /// Changes this touchstone's name in alliances.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn rename_identity(&self, name: &str) -> Result<(), GalleryError> {
+        self.write(|transaction| transaction.execute("UPDATE identity SET name = ?1", [name]).map(drop))
+    }
+
     /// Stores an alliance that was made here or that this touchstone joins.
     ///
     /// # Errors
@@ -277,6 +287,48 @@ impl Gallery {
         })
     }
 
+    /// Forgets a member who never heard that this touchstone joined, and the alliance if nothing else of it is known.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn abandon_member(
+        &self,
+        actor: &str,
+        alliance: &str,
+        id: &MemberId,
+        now: Timestamp,
+    ) -> Result<(), GalleryError> {
+        self.write(|transaction| {
+            let numbers: Vec<u64> = transaction
+                .prepare("SELECT number FROM alliance_member WHERE alliance = ?1 AND id = ?2 AND state = 'active'")?
+                .query_map([alliance, id.as_str()], |row| unsigned(row, 0))?
+                .collect::<rusqlite::Result<_>>()?;
+            for number in numbers {
+                let before = member_numbered(transaction, number)?;
+                end_exchange(transaction, number, now)?;
+                transaction.execute("DELETE FROM alliance_member WHERE number = ?1", [signed(number)])?;
+                let event = AuditEvent { actor, session: None, action: "abandon-member", subject: alliance };
+                append(transaction, event, &before, &())?;
+            }
+            let others = "SELECT 1 FROM alliance_member WHERE alliance = alliance.id";
+            let shares = "SELECT 1 FROM alliance_sharing WHERE alliance = alliance.id";
+            transaction.execute(
+                &format!("DELETE FROM alliance WHERE id = ?1 AND log_seq = 0 AND NOT EXISTS ({others}) AND NOT EXISTS ({shares})"),
+                [alliance],
+            )?;
+            // It was left before.
+            transaction
+                .execute(
+                    &format!(
+                        "UPDATE alliance SET left_at = ?1 WHERE id = ?2 AND left_at IS NULL AND NOT EXISTS ({shares})
+                         AND NOT EXISTS ({others} AND state <> 'expelled')"
+                    ),
+                    params![now.as_second(), alliance],
+                )
+                .map(drop)
+        })
+    }
+
     /// Ends the exchange with a member: its key is revoked, its signals are deleted.
     ///
     /// # Errors
@@ -341,6 +393,18 @@ impl Gallery {
             let rule = serde_json::json!({ "brand": brand, "polarity": polarity, "delay_days": delay_days });
             let action = if delay_days.is_some() { "share-brand" } else { "unshare-brand" };
             append(transaction, AuditEvent { actor, session: None, action, subject: alliance }, &(), &rule).map(drop)
+        })
+    }
+
+    /// Brands that have references, in order.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn brands_with_references(&self) -> Result<Vec<BrandId>, GalleryError> {
+        self.read(|db| {
+            db.prepare_cached("SELECT DISTINCT brand FROM reference ORDER BY brand")?
+                .query_map([], |row| parsed(row, 0))?
+                .collect()
         })
     }
 

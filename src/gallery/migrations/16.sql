@@ -95,7 +95,8 @@ CREATE TABLE alliance_feedback (
     PRIMARY KEY (member, signal)
 ) STRICT, WITHOUT ROWID;
 
--- Signals of members. `content` is the signal as JSON; the other columns are read without it.
+-- Signals of members. `content` is the signal as JSON; the other columns are read without it. `released_at` is when somebody lifted
+-- its quarantine.
 CREATE TABLE signal (
     key        INTEGER PRIMARY KEY AUTOINCREMENT,
     member     INTEGER NOT NULL REFERENCES alliance_member (number),
@@ -105,6 +106,7 @@ CREATE TABLE signal (
     state      TEXT NOT NULL CHECK (state IN ('active', 'quarantined', 'withdrawn')),
     why        TEXT,
     taken_at   INTEGER NOT NULL,
+    released_at INTEGER,
     revision   INTEGER NOT NULL,
     content    TEXT NOT NULL,
     UNIQUE (member, id)

@@ -1,13 +1,16 @@
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::response::Html;
+use axum::extract::{Path, State};
+use axum::response::{Html, Redirect};
 
-use super::auth::{Moderator, Refusal};
+use super::auth::{Moderator, Nothing, Refusal, Signed};
 use crate::console::{self, AllianceView, MemberView};
 use crate::gallery::{Alliance, Gallery, GalleryError, Member};
 use crate::http::App;
 use crate::screening::Screener;
+
+/// Most quarantined signals of a member that the page shows.
+const MOST_LISTED: usize = 100;
 
 pub(super) async fn alliances(
     State(app): State<Arc<App>>,
@@ -32,5 +35,18 @@ fn view(screener: &Screener, alliance: Alliance) -> Result<AllianceView, Gallery
 fn member(screener: &Screener, gallery: &Gallery, member: Member) -> Result<MemberView, GalleryError> {
     let (signals, fared) = (gallery.count_signals(member.number)?, gallery.member_fared(member.number)?);
     let only_informs = fared.only_informs(&screener.alliance);
-    Ok(MemberView { member, signals, fared, only_informs })
+    let held = gallery.quarantined_signals(member.number, MOST_LISTED)?;
+    Ok(MemberView { member, signals, fared, only_informs, held })
+}
+
+pub(super) async fn release(
+    State(app): State<Arc<App>>,
+    Path(key): Path<u64>,
+    Signed(moderator, Nothing {}): Signed<Nothing>,
+) -> Result<Redirect, Refusal> {
+    app.page(move |app| {
+        app.desk().release_signal(&moderator.worker(), key)?;
+        Ok(Redirect::to("/console/alliances"))
+    })
+    .await
 }

@@ -58,6 +58,7 @@ pub(super) fn routes(app: Arc<App>) -> Router<Arc<App>> {
         .route("/console/references/{id}/quarantine", post(cases::quarantine))
         .route("/console/lookbacks", get(lookbacks::lookbacks))
         .route("/console/alliances", get(alliances::alliances))
+        .route("/console/signals/{key}/release", post(alliances::release))
         .route("/console/overview", get(views::overview))
         .route("/console/events", get(events::events))
         .route("/console/webhooks/{id}/deliveries/{delivery}/resend", post(events::resend))
