@@ -1,9 +1,10 @@
 //! Measures the stages of a check, and the bound that the machine sets: photos per second that all cores reach in a
 //! bare loop of decoding, resizing and the model, without HTTP, index or database.
 //!
-//!     cargo bench --bench stages -- PHOTOS [COUNT]
+//!     cargo bench --bench stages -- PHOTOS [COUNT] [MODEL …]
 //!
-//! Prints one JSON object: the bound, and milliseconds of each stage on one thread, on the same photos.
+//! Prints one JSON object: the bound, and milliseconds of each stage on one thread, on the same photos. More models that are
+//! named are measured beside the default one.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, clippy::cast_precision_loss, reason = "a benchmark")]
 
@@ -52,6 +53,19 @@ fn main() {
         black_box(decoded[place].quality());
     });
     stage("panels", &mut |place| drop(black_box(decoded[place].panels())));
+    for name in args.iter().skip(2) {
+        let manifest = ModelManifest::load(&config.models, name).unwrap();
+        let other = Embedder::start(&config.models, manifest.clone(), &one).unwrap();
+        stage(&format!("resize and lay out, {name}"), &mut |place| {
+            drop(black_box(preprocess(&decoded[place], &manifest.input)));
+        });
+        stage(&format!("resize and model, {name}"), &mut |place| {
+            drop(black_box(other.submit(&decoded[place]).unwrap().wait().unwrap()));
+        });
+        stage(&format!("resize and model, {}, again", single.manifest().name), &mut |place| {
+            drop(black_box(single.submit(&decoded[place]).unwrap().wait().unwrap()));
+        });
+    }
     drop(single);
     let queries: Vec<QueryFeatures> = decoded.iter().map(|photo| QueryFeatures::of(photo.rgb())).collect();
     let references: Vec<LocalFeatures> = decoded.iter().map(|photo| LocalFeatures::of(photo.rgb())).collect();

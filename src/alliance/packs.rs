@@ -132,8 +132,9 @@ fn signed_line(screener: &Screener, line: SharedLine) -> Result<Line, GalleryErr
     Ok(Line::Share { seq, at, id, signal: Some(Box::new(signal)) })
 }
 
-/// Takes a pack of a member with at most `most_lines` lines, all or nothing. Signals that contradict a reference of the other polarity, or that show what
-/// many goods share, are quarantined. A pack that was taken before is refused, and changes nothing.
+/// Takes a pack of a member with at most `most_lines` lines, all or nothing. Signals that contradict a reference of the other
+/// polarity, or that show what many goods share, are quarantined. A pack that was taken before is refused, and changes
+/// nothing.
 ///
 /// # Errors
 /// When the pack is refused, the member may not share, or the database cannot be written.

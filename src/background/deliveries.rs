@@ -121,9 +121,10 @@ fn outcome(state: DeliveryState) -> &'static str {
 
 /// What an answer to the attempt with this number, from 1, means for its delivery.
 fn judged(options: &WebhookOptions, number: u32, answered: Answered, now: Timestamp) -> Attempt {
-    let Answered { status, error, .. } = answered;
+    let Answered { status, error, wait_s, .. } = answered;
     let gone = status == Some(410);
     let next = next_attempt(options, number, rand::random()).filter(|_| !gone);
+    let next = next.map(|seconds| seconds.max(wait_s.unwrap_or_default()));
     let state = match (&error, next) {
         (None, _) => DeliveryState::Delivered,
         (Some(_), Some(_)) => DeliveryState::Waiting,

@@ -164,6 +164,7 @@ fn pull(config: &Config, only: Option<&str>) -> Result<Exit, Failure> {
 fn export(config: &Config, alliance: &str, path: &Path, after: u64) -> Result<(), Failure> {
     let parts = Parts::open(config)?;
     let alliance = named(&parts.screener.gallery, alliance)?;
+    parts.enrolment().word_missing(&|_| ())?;
     let mut file = new_file(path)?;
     let packed = pack(&parts.screener, &alliance.id, (after, MOST_LINES), &mut file)?;
     if packed.last == after {

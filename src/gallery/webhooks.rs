@@ -101,6 +101,24 @@ impl Gallery {
         self.read(|db| find_webhook(db, id))
     }
 
+    /// Sends to a webhook again after it was disabled, all events since then included. Returns it; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn enable_webhook(&self, actor: &str, id: &str) -> Result<Option<Webhook>, GalleryError> {
+        self.write(|transaction| {
+            let Some((found, _)) = find_webhook(transaction, id)? else { return Ok(None) };
+            if found.disabled.is_none() {
+                return Ok(Some(found));
+            }
+            transaction.execute("UPDATE webhook SET disabled = NULL WHERE id = ?1", [id])?;
+            let enabled = Webhook { disabled: None, ..found.clone() };
+            let event = AuditEvent { actor, session: None, action: "enable-webhook", subject: id };
+            append(transaction, event, &found, &enabled)?;
+            Ok(Some(enabled))
+        })
+    }
+
     /// Deletes a webhook with its deliveries; `false` if there is none.
     ///
     /// # Errors

@@ -52,6 +52,7 @@ pub(super) const ROUTES: &[(Method, &str, Who)] = &[
     (Method::GET, "/v1/webhooks", Only(&[Admin])),
     (Method::DELETE, "/v1/webhooks/{id}", Only(&[Admin])),
     (Method::POST, "/v1/webhooks/{id}/test", Only(&[Admin])),
+    (Method::POST, "/v1/webhooks/{id}/enable", Only(&[Admin])),
     (Method::GET, "/v1/webhooks/{id}/deliveries", Only(&[Admin])),
     (Method::POST, "/v1/webhooks/{id}/deliveries/{delivery}/resend", Only(&[Admin])),
     (Method::POST, "/v1/lookups", Only(&[Platform, Brand, Moderator, Admin])),

@@ -120,6 +120,30 @@ pub(super) async fn delete(
     .await
 }
 
+/// Send events to a webhook again after its receiver answered 410. The events since then are sent, too.
+#[utoipa::path(
+    post, path = "/v1/webhooks/{id}/enable", operation_id = "enable_webhook", tag = "events",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, body = Webhook),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn enable(
+    State(app): State<Arc<App>>,
+    Extension(caller): Called,
+    Path(id): Path<String>,
+) -> Result<Json<Webhook>, Problem> {
+    app.work(move |app| {
+        let (webhook, _) = found(app, &id)?;
+        app.webhooks.check(&webhook.url)?;
+        let enabled = app.screener().gallery.enable_webhook(caller.id(), &id)?;
+        enabled.map(Json).ok_or_else(|| Problem::not_found("webhook", &id))
+    })
+    .await
+}
+
 /// The result of a test.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TestAnswer {
@@ -246,7 +270,7 @@ pub(super) fn send_again(
     let (webhook, _) = found(app, id)?;
     app.webhooks.check(&webhook.url)?;
     if let Some(why) = webhook.disabled {
-        let detail = format!("the webhook {id} is disabled ({why}); make a new one for the receiver's address");
+        let detail = format!("the webhook {id} is disabled ({why}); enable it first: POST /v1/webhooks/{id}/enable");
         return Err(Problem::new(StatusCode::CONFLICT, "webhook-disabled", detail));
     }
     let again = app.screener().gallery.resend(by, (id, delivery), Timestamp::now())?;

@@ -7,7 +7,7 @@ mod sender;
 
 use serde::{Deserialize, Serialize};
 
-pub use retry::next_attempt;
+pub use retry::{asked_to_wait, next_attempt};
 pub use secret::{Secret, SecretFault};
 pub use sender::{Answered, Message, Sender, UrlFault};
 

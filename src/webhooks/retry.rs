@@ -1,3 +1,6 @@
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+
 use super::WebhookOptions;
 
 /// The longest wait between two attempts in seconds: 12 hours.
@@ -15,4 +18,15 @@ pub fn next_attempt(options: &WebhookOptions, attempt: u32, chance: f64) -> Opti
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "at most 54,000 seconds")]
     let spread = (doubled as f64 * (0.75 + chance.clamp(0.0, 1.0) / 2.0)).ceil() as i64;
     Some(spread.max(1))
+}
+
+/// Seconds that a receiver asks to wait, from the header `Retry-After` (RFC 9110, section 10.2.3): a number of seconds or a
+/// date. At most 12 hours; `None` if it is neither, or the date is past.
+#[must_use]
+pub fn asked_to_wait(header: &str, now: Timestamp) -> Option<i64> {
+    let seconds = header.trim().parse::<u32>().ok().map(i64::from);
+    let until =
+        || Some(rfc2822::DateTimeParser::new().parse_timestamp(header.trim()).ok()?.as_second() - now.as_second());
+    let longest = i64::try_from(LONGEST).unwrap_or(i64::MAX);
+    seconds.or_else(until).filter(|seconds| *seconds > 0).map(|seconds| seconds.min(longest))
 }

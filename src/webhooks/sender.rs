@@ -5,7 +5,7 @@ use serde::Serialize;
 use thiserror::Error;
 use url::Url;
 
-use super::{Secret, WebhookOptions};
+use super::{Secret, WebhookOptions, asked_to_wait};
 use crate::fetch::{HostRules, NotAllowed, client, with_causes};
 
 /// The greatest length of a receiver's URL in characters.
@@ -60,11 +60,13 @@ pub struct Answered {
     pub body: String,
     /// Why it does not count as success; `None` for a status of 200 to 299.
     pub error: Option<String>,
+    /// Seconds that the receiver asks to wait before the next attempt.
+    pub wait_s: Option<i64>,
 }
 
 impl Answered {
     fn failed(error: String) -> Self {
-        Self { status: None, body: String::new(), error: Some(error) }
+        Self { status: None, body: String::new(), error: Some(error), wait_s: None }
     }
 }
 
@@ -147,6 +149,8 @@ impl Sender {
 
 async fn read(mut answer: reqwest::Response) -> Answered {
     let status = answer.status();
+    let header = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
+    let wait_s = header.and_then(|text| asked_to_wait(text, Timestamp::now()));
     let mut body = Vec::new();
     while body.len() < MAX_ANSWER
         && let Ok(Some(chunk)) = answer.chunk().await
@@ -155,7 +159,7 @@ async fn read(mut answer: reqwest::Response) -> Answered {
     }
     body.truncate(MAX_ANSWER);
     let error = (!status.is_success()).then(|| format!("the receiver answered {status}, expected 200 to 299"));
-    Answered { status: Some(status.as_u16()), body: String::from_utf8_lossy(&body).into_owned(), error }
+    Answered { status: Some(status.as_u16()), body: String::from_utf8_lossy(&body).into_owned(), error, wait_s }
 }
 
 /// Why a request failed, without the address that the host resolves to.

@@ -464,6 +464,28 @@ fn members_without_a_connection_exchange_files() {
 }
 
 #[test]
+fn references_without_keypoints_get_them_before_they_are_shared() {
+    let folder = TempDir::new().unwrap();
+    let fakes = folder.path().join("fakes/bag");
+    std::fs::create_dir_all(&fakes).unwrap();
+    std::fs::write(fakes.join("1.jpg"), photo(1)).unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let run = |args: &[&str]| {
+        let output = touchstone(folder.path(), args);
+        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    let (fakes, pack) = (path("fakes"), path("pack"));
+    run(&["reindex", "--brand", "acme", "--fake", &fakes, "--no-points"]);
+    run(&["alliance", "create", "market-watch", "--as", "acme-market"]);
+    run(&["alliance", "share", "market-watch", "--brand", "acme"]);
+    assert!(run(&["alliance", "export", "market-watch", &pack]).contains("contains lines 1 to 1"));
+    let lines = String::from_utf8(zstd::decode_all(std::fs::File::open(&pack).unwrap()).unwrap()).unwrap();
+    assert!(lines.lines().nth(1).unwrap().contains("\"keypoints\":{"), "{lines}");
+    assert!(run(&["alliance", "export", "market-watch", &pack, "--after", "1"]).contains("nothing new to export"));
+}
+
+#[test]
 fn an_invitation_is_for_one_member_and_a_key_for_one_alliance() {
     let world = World::new();
     let (a, b) = world.pair(("sscd-distilled", "sscd-distilled"));

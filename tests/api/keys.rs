@@ -22,6 +22,7 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/webhooks", &[]),
     ("DELETE", "/v1/webhooks/{id}", &[]),
     ("POST", "/v1/webhooks/{id}/test", &[]),
+    ("POST", "/v1/webhooks/{id}/enable", &[]),
     ("GET", "/v1/webhooks/{id}/deliveries", &[]),
     ("POST", "/v1/webhooks/{id}/deliveries/{delivery}/resend", &[]),
     ("POST", "/v1/lookups", &["platform", "brand", "moderator"]),

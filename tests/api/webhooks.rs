@@ -293,7 +293,31 @@ fn a_receiver_that_is_gone_gets_nothing_more() {
     other.wait(1);
     assert_eq!(receiver.received().len(), 1);
     let ended = app.log().into_iter().find(|entry| entry.action == "disable-webhook").unwrap();
-    assert_eq!((ended.subject, ended.actor.as_str()), (id, "touchstone"));
+    assert_eq!((ended.subject.as_str(), ended.actor.as_str()), (id.as_str(), "touchstone"));
+
+    // Once it is back, it gets what it missed.
+    receiver.answer(200);
+    let enabled = app.request("POST", &format!("/v1/webhooks/{id}/enable")).send().unwrap();
+    assert_eq!(enabled.status(), 200);
+    assert!(enabled.json::<Value>().unwrap().get("disabled").is_none());
+    assert_eq!(receiver.wait(2)[1].kind(), "reference.quarantined");
+    app.request("POST", &path).send().unwrap().error_for_status().unwrap();
+    receiver.wait(3);
+    problem(app.request("POST", "/v1/webhooks/whk_none/enable").send().unwrap(), 404, "not-found");
+}
+
+#[test]
+fn a_receiver_that_asks_to_wait_is_not_called_before() {
+    let app = started();
+    let receiver = Receiver::start();
+    receiver.answer(425);
+    let (id, _) = of_receiver(&app, &receiver);
+    quarantine(&app, &Moderator::new(&app, "robin"), 1);
+    wait_for("the answer", || deliveries(&app, &id).first().is_some_and(|one| one["status"] == 425));
+    let waiting = deliveries(&app, &id).remove(0);
+    let time = |field: &str| waiting[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second();
+    let wait = time("next_at") - time("updated_at");
+    assert!((1790..=1810).contains(&wait), "{waiting}");
 }
 
 #[test]

@@ -142,5 +142,7 @@ async fn take(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     drop(desk.gate.acquire().await.unwrap());
     // Of no meaning unless the status redirects.
     let elsewhere = [(header::LOCATION, "/elsewhere")];
-    (StatusCode::from_u16(status).unwrap(), elsewhere, "thank you").into_response()
+    let answer = (StatusCode::from_u16(status).unwrap(), elsewhere, "thank you").into_response();
+    // 425 Too Early.
+    if status == 425 { ([(header::RETRY_AFTER, "1800")], answer).into_response() } else { answer }
 }

@@ -1,4 +1,4 @@
-use touchstone::webhooks::{Secret, SecretFault, WebhookOptions, next_attempt};
+use touchstone::webhooks::{Secret, SecretFault, WebhookOptions, asked_to_wait, next_attempt};
 
 /// The example that the libraries of the specification test.
 #[test]
@@ -32,4 +32,23 @@ fn waits_double_to_half_a_day_and_end_after_the_last_attempt() {
     }
     assert_eq!(next_attempt(&options, 39, 0.5), Some(12 * 3600));
     assert_eq!(next_attempt(&options, 40, 0.5), None);
+}
+
+#[test]
+fn retry_after_is_read_as_seconds_or_as_a_date() {
+    let now = "2026-12-01T12:00:00Z".parse().unwrap();
+    let cases = [
+        ("120", Some(120)),
+        (" 7 ", Some(7)),
+        ("Tue, 01 Dec 2026 12:05:00 GMT", Some(300)),
+        ("Tue, 01 Dec 2026 11:00:00 GMT", None),
+        ("4000000", Some(12 * 3600)),
+        ("0", None),
+        ("-5", None),
+        ("soon", None),
+        ("", None),
+    ];
+    for (header, expected) in cases {
+        assert_eq!(asked_to_wait(header, now), expected, "{header:?}");
+    }
 }

@@ -182,10 +182,12 @@ fn changes(db: &Connection, alliance: &str, state: &Follow) -> rusqlite::Result<
     };
     for SharingRule { brand, polarity, delay_days } in rules(db, alliance)? {
         let (before, until) = (at(state.followed_at, delay_days), at(state.now.as_second(), delay_days));
-        // Those that changed, and those that have become old enough since.
+        // Those that changed, and those that have become old enough since. Keypoints may come later than the embedding: a
+        // signal without them would find fewer copies.
         let new: Vec<ToLog> = db
             .prepare_cached(&format!(
                 "SELECT r.key, r.id FROM reference r WHERE r.brand = ?3 AND r.polarity = ?4 AND {plain}
+                 AND EXISTS (SELECT 1 FROM words w WHERE w.sha256 = r.sha256)
                  AND r.created_at <= ?5 AND (r.revision > ?6 OR (?7 > 0 AND r.created_at > ?8))
                  AND NOT EXISTS (SELECT 1 FROM alliance_log l
                    WHERE l.alliance = ?1 AND l.key = r.key AND l.current = 1 AND l.withdrawn = 0 AND l.model = ?2)
