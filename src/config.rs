@@ -302,10 +302,11 @@ impl Config {
             ("webhooks.hosts", &self.webhooks.hosts),
             ("alliance.hosts", &self.alliance.hosts),
         ];
-        let is_name = |host: &str| !host.contains('/') && (host.starts_with('[') || !host.contains(':'));
         for (name, hosts) in hosts {
-            if let Some(host) = hosts.iter().find(|host| !is_name(host)) {
-                let reason = format!("{name} has {host:?}, expected a host's name without scheme, port and path");
+            if let Some(host) = hosts.iter().find(|host| !is_host(host)) {
+                let reason = format!(
+                    "{name} has {host:?}, expected a host as it stands in a URL, without scheme, port and path"
+                );
                 return Err(ConfigError::Invalid { origin: origin(), reason });
             }
         }
@@ -334,6 +335,13 @@ impl Config {
     }
 }
 
+/// Whether a setting names a host, or with `*.` all names below one, as URLs are normalised.
+fn is_host(text: &str) -> bool {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let parsed = url::Host::parse(name).ok().filter(|_| !name.contains('*'));
+    parsed.is_some_and(|host| host.to_string() == name.to_ascii_lowercase())
+}
+
 fn read_table(path: &Path) -> Result<toml::Table, ConfigError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| ConfigError::Missing { path: path.to_owned(), source })?;
@@ -356,7 +364,7 @@ fn set(table: &mut toml::Table, path: &str, text: &str, origin: &str) -> Result<
             reason: format!("{section} is a value, not a section"),
         })?;
     }
-    let list = || format!("list = {text}").parse::<toml::Table>().ok()?.remove("list");
+    let list = || format!("list = {text}").parse::<toml::Table>().ok().filter(|table| table.len() == 1)?.remove("list");
     let value = if let Some(list) = text.starts_with('[').then(list).flatten() {
         list
     } else if let Ok(number) = text.parse::<i64>() {

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::AllianceError;
 use super::banks::BANKS;
 use crate::domain::{MemberId, MemberRole, MemberState, Scope, check_name};
-use crate::gallery::{Alliance, Gallery, Joining, Member, NewMember, new_id};
+use crate::gallery::{self, Alliance, Gallery, Member, NewMember, new_id};
 use crate::keys::{Wanted, authenticate, make};
 use crate::signals::Identity;
 
@@ -61,6 +61,8 @@ pub struct Invitation {
     pub role: MemberRole,
     /// The key to show there.
     pub key: String,
+    /// Ed25519 signature of the invitation by the key of the member who invites, in Base64.
+    pub proof: String,
 }
 
 /// What an invited member answers: a file, or the body of a request.
@@ -139,7 +141,7 @@ pub fn invite(
         joining: None,
     };
     gallery.add_member(actor, &new, Timestamp::now())?;
-    Ok(Invitation {
+    let mut invitation = Invitation {
         alliance: alliance.id,
         alliance_name: alliance.name,
         terms: alliance.terms,
@@ -148,11 +150,26 @@ pub fn invite(
         url,
         role: inviting.role,
         key,
-    })
+        proof: String::new(),
+    };
+    invitation.proof = proof(&identity, &invitation.signed());
+    Ok(invitation)
 }
 
-/// Joins an alliance. If this touchstone is in it already (`existing`), the member who invites becomes one more member, who
-/// gets what is shared with the alliance. Stores the alliance and the member who invites. The reply is for that member.
+/// A reply to an invitation, before it has reached the member who invites.
+#[derive(Debug)]
+pub struct Joining {
+    /// What that member has to get.
+    pub reply: Reply,
+    alliance: Alliance,
+    key_id: String,
+}
+
+/// Answers an invitation. Makes the key that the member who invites will show here, and changes nothing else:
+/// [`Joining::complete`] does, or [`Joining::give_up`].
+///
+/// If this touchstone is in the alliance already, the member who invites becomes one more member, who gets what is shared
+/// with the alliance; `existing` says that this is meant.
 ///
 /// # Errors
 /// When the invitation is invalid, or the database cannot be written.
@@ -162,24 +179,32 @@ pub fn join(
     invitation: &Invitation,
     (own_name, own_url): (&str, Option<&str>),
     existing: bool,
-) -> Result<Reply, AllianceError> {
+) -> Result<Joining, AllianceError> {
     name("this touchstone's name", own_name)?;
     name("the alliance's name", &invitation.alliance_name)?;
     name("the member's name", &invitation.from)?;
     check_id(&invitation.alliance)?;
     let url = own_url.map(address).transpose()?;
     let public_key = Identity::decode(&invitation.public_key)?;
+    if !is_proven(&public_key, &invitation.signed(), &invitation.proof) {
+        return Err(AllianceError::Invalid("the invitation is not signed by the key that it names".to_owned()));
+    }
     let (own_name, identity) = named_as(gallery, own_name)?;
     if identity.public_key() == public_key {
         return Err(AllianceError::Itself(identity.member_id()));
     }
+    let inviter = MemberId::of(&public_key);
+    let members = gallery.members(Some(&invitation.alliance), false)?;
+    let is_inviter = |member: &Member| member.id.as_ref() == Some(&inviter);
     if let Some(known) = gallery.alliance(&invitation.alliance)?.filter(|known| known.left_at.is_none()) {
-        let inviter = MemberId::of(&public_key);
-        let members = gallery.members(Some(&known.id), false)?;
-        let again = !members.is_empty() && members.iter().all(|member| member.id.as_ref() == Some(&inviter));
+        let again = !members.is_empty() && members.iter().all(is_inviter);
         if !(existing || again) || known.name != invitation.alliance_name {
             return Err(AllianceError::Known(known.name));
         }
+    }
+    let taken = |member: &Member| member.name == invitation.from && !is_inviter(member);
+    if invitation.from == own_name || members.iter().any(taken) {
+        return Err(AllianceError::NameTaken(invitation.from.clone()));
     }
     let alliance = Alliance {
         id: invitation.alliance.clone(),
@@ -189,24 +214,9 @@ pub fn join(
         left_at: None,
         log_seq: 0,
     };
-    gallery.add_alliance(actor, &alliance)?;
     let (key_id, own_key) = new_key(gallery, actor, &alliance, &invitation.from)?;
-    let inviter = Joining {
-        public_key: &public_key,
-        name: &invitation.from,
-        url: invitation.url.as_deref(),
-        token: Some(&invitation.key),
-    };
-    let new = NewMember {
-        alliance: &alliance.id,
-        name: &invitation.from,
-        role: invitation.role.mirrored(),
-        key_id: Some(&key_id),
-        joining: Some(&inviter),
-    };
-    gallery.add_member(actor, &new, Timestamp::now())?;
     let mut reply = Reply {
-        alliance: alliance.id,
+        alliance: alliance.id.clone(),
         key: invitation.key.clone(),
         name: own_name,
         public_key: Identity::encode(identity.public_key()),
@@ -214,17 +224,52 @@ pub fn join(
         own_key,
         proof: String::new(),
     };
-    reply.proof = BASE64_STANDARD.encode(identity.sign(reply.signed().as_bytes()));
-    Ok(reply)
+    reply.proof = proof(&identity, &reply.signed());
+    Ok(Joining { reply, alliance, key_id })
 }
 
-/// Undoes [`join`] after the reply did not reach the member who invites.
-///
-/// # Errors
-/// When the database cannot be written.
-pub fn abandon(gallery: &Gallery, actor: &str, invitation: &Invitation) -> Result<(), AllianceError> {
-    let inviter = MemberId::of(&Identity::decode(&invitation.public_key)?);
-    Ok(gallery.abandon_member(actor, &invitation.alliance, &inviter, Timestamp::now())?)
+impl Joining {
+    /// Stores the alliance and the member who invites. A former exchange with that member ends.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn complete(&self, gallery: &Gallery, actor: &str, invitation: &Invitation) -> Result<(), AllianceError> {
+        let public_key = Identity::decode(&invitation.public_key)?;
+        gallery.add_alliance(actor, &self.alliance)?;
+        let inviter = gallery::Joining {
+            public_key: &public_key,
+            name: &invitation.from,
+            url: invitation.url.as_deref(),
+            token: Some(&invitation.key),
+        };
+        let new = NewMember {
+            alliance: &self.alliance.id,
+            name: &invitation.from,
+            role: invitation.role.mirrored(),
+            key_id: Some(&self.key_id),
+            joining: Some(&inviter),
+        };
+        gallery.add_member(actor, &new, Timestamp::now())?;
+        Ok(())
+    }
+
+    /// Revokes the key that was made for the member who invites.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn give_up(&self, gallery: &Gallery, actor: &str) -> Result<(), AllianceError> {
+        gallery.revoke_key(actor, &self.key_id)?;
+        Ok(())
+    }
+}
+
+impl Invitation {
+    /// What the proof signs: nobody can invite in somebody else's name.
+    fn signed(&self) -> String {
+        let Self { alliance, alliance_name, terms, from, url, role, key, .. } = self;
+        let (url, role) = (url.as_deref().unwrap_or_default(), role.as_str());
+        format!("touchstone-invite\n{alliance}\n{alliance_name}\n{from}\n{url}\n{role}\n{key}\n{terms}")
+    }
 }
 
 impl Reply {
@@ -243,13 +288,12 @@ pub fn accept(gallery: &Gallery, reply: &Reply) -> Result<Member, AllianceError>
     name("the member's name", &reply.name)?;
     let url = reply.url.as_deref().map(address).transpose()?;
     let public_key = Identity::decode(&reply.public_key)?;
-    let proof = BASE64_STANDARD.decode(&reply.proof).unwrap_or_default();
-    if !Identity::is_signed_by(&public_key, reply.signed().as_bytes(), &proof) {
+    if !is_proven(&public_key, &reply.signed(), &reply.proof) {
         return Err(AllianceError::Invalid("the reply is not signed by the key that it names".to_owned()));
     }
     taking_part(gallery, &reply.alliance)?;
     let key = authenticate(gallery, &reply.key, Timestamp::now()).map_err(|_| AllianceError::InvitationUsed)?;
-    let (_, identity) = own(gallery, &reply.alliance)?;
+    let (own_name, identity) = own(gallery, &reply.alliance)?;
     if identity.public_key() == public_key {
         return Err(AllianceError::Itself(MemberId::of(&public_key)));
     }
@@ -257,12 +301,16 @@ pub fn accept(gallery: &Gallery, reply: &Reply) -> Result<Member, AllianceError>
     let taken = gallery.members(Some(&reply.alliance), false)?.into_iter().any(|other| {
         other.name == reply.name && other.key_id.as_ref() != Some(&key.id) && other.id.as_ref() != Some(&own_id)
     });
-    if taken {
+    if taken || reply.name == own_name {
         return Err(AllianceError::NameTaken(reply.name.clone()));
     }
     let invited = gallery.member_with_key(&key.id)?.filter(|member| member.alliance == reply.alliance);
-    let joining =
-        Joining { public_key: &public_key, name: &reply.name, url: url.as_deref(), token: Some(&reply.own_key) };
+    let joining = gallery::Joining {
+        public_key: &public_key,
+        name: &reply.name,
+        url: url.as_deref(),
+        token: Some(&reply.own_key),
+    };
     let joined = match invited {
         Some(_) => gallery.accept_member(&key.id, &joining, Timestamp::now())?,
         None => None,
@@ -326,6 +374,15 @@ fn new_key(
     let wanted = Wanted { scope: Scope::Alliance, label, days: None, rate: None };
     let (key, text) = make(gallery, actor, wanted)?;
     Ok((key.id, text))
+}
+
+fn proof(identity: &Identity, text: &str) -> String {
+    BASE64_STANDARD.encode(identity.sign(text.as_bytes()))
+}
+
+fn is_proven(public_key: &[u8], text: &str, proof: &str) -> bool {
+    let proof = BASE64_STANDARD.decode(proof).unwrap_or_default();
+    Identity::is_signed_by(public_key, text.as_bytes(), &proof)
 }
 
 /// An alliance's id: `all_` and 32 hex digits.

@@ -20,7 +20,7 @@ use invitation::with_members;
 
 pub use banks::{ForeignBank, export_hashes, import_hashes};
 pub use exchange::{Acknowledgement, Exchange, ExchangeError, MOST_FEEDBACK};
-pub use invitation::{Invitation, Inviting, NewAlliance, Reply, abandon, accept, create, invite, join, member_of_key};
+pub use invitation::{Invitation, Inviting, Joining, NewAlliance, Reply, accept, create, invite, join, member_of_key};
 pub use packs::{MOST_AT_ONCE, Packed, Took, pack, position, take};
 
 /// Why an alliance's command or request fails.

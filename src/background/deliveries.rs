@@ -123,8 +123,9 @@ fn outcome(state: DeliveryState) -> &'static str {
 fn judged(options: &WebhookOptions, number: u32, answered: Answered, now: Timestamp) -> Attempt {
     let Answered { status, error, wait_s, .. } = answered;
     let gone = status == Some(410);
-    let next = next_attempt(options, number, rand::random()).filter(|_| !gone);
-    let next = next.map(|seconds| seconds.max(wait_s.unwrap_or_default()));
+    let next = next_attempt(options, number, rand::random());
+    // Of a receiver that is gone, it waits until somebody enables the webhook again.
+    let next = next.map(|seconds| if gone { 0 } else { seconds.max(wait_s.unwrap_or_default()) });
     let state = match (&error, next) {
         (None, _) => DeliveryState::Delivered,
         (Some(_), Some(_)) => DeliveryState::Waiting,

@@ -13,8 +13,8 @@ use super::output::{document, say, tell};
 use super::users::ACTOR;
 use super::{Exit, Failure};
 use crate::alliance::{
-    AllianceError, Exchange, ExchangeError, ForeignBank, Invitation, Inviting, NewAlliance, Reply, Took, abandon,
-    accept, create, export_hashes, import_hashes, invite, join, member, named, pack, release, share, take,
+    AllianceError, Exchange, ExchangeError, ForeignBank, Invitation, Inviting, NewAlliance, Reply, Took, accept,
+    create, export_hashes, import_hashes, invite, join, member, named, pack, release, share, take,
 };
 use crate::assembly::{Parts, open_gallery};
 use crate::config::Config;
@@ -46,13 +46,20 @@ pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Fai
             let inviter = invitation.url.as_deref().filter(|_| !print);
             inviter.map_or(Ok(()), |url| Exchange::new(&config.alliance)?.check(url))?;
             let gallery = gallery()?;
-            let reply = join(&gallery, ACTOR, &invitation, (own_name, url.as_deref()), *existing)?;
-            match inviter {
-                Some(inviter) => send_reply(config, &gallery, (&invitation, inviter), &reply)?,
-                None => {
-                    tell!("the reply contains a key: send it back confidentially");
-                    print_json(&reply)?;
-                }
+            let joining = join(&gallery, ACTOR, &invitation, (own_name, url.as_deref()), *existing)?;
+            if let Some(inviter) = inviter
+                && let Err(error) = send_reply(config, inviter, &joining.reply)
+            {
+                joining.give_up(&gallery, ACTOR)?;
+                tell!("touchstone: not joined; when the cause is gone, run the command again");
+                return Err(error);
+            }
+            joining.complete(&gallery, ACTOR, &invitation)?;
+            if inviter.is_some() {
+                say!("joined {}", invitation.alliance_name);
+            } else {
+                tell!("the reply contains a key: send it back confidentially");
+                print_json(&joining.reply)?;
             }
         }
         AllianceCommand::Accept { file } => {
@@ -113,22 +120,9 @@ pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
-/// Sends the reply to the member who invites. If that fails, nothing of the invitation stays.
-fn send_reply(
-    config: &Config,
-    gallery: &Gallery,
-    (invitation, inviter): (&Invitation, &str),
-    reply: &Reply,
-) -> Result<(), Failure> {
-    let sent =
-        Exchange::new(&config.alliance).map(|exchange| block_on(async move { exchange.reply(inviter, reply).await }));
-    if let Err(error) = sent?.and_then(|sent| sent.map_err(Failure::from)) {
-        abandon(gallery, ACTOR, invitation)?;
-        tell!("touchstone: nothing was stored; run the command again when the cause is gone");
-        return Err(error);
-    }
-    say!("joined {}", invitation.alliance_name);
-    Ok(())
+/// Sends the reply to the member who invites.
+fn send_reply(config: &Config, inviter: &str, reply: &Reply) -> Result<(), Failure> {
+    Ok(block_on(Exchange::new(&config.alliance)?.reply(inviter, reply))??)
 }
 
 /// A brand may be shared before its first reference is added, but it may also be a typo.
@@ -200,6 +194,10 @@ fn hashes_from(config: &Config, bank: ForeignBank<'_>, path: &Path) -> Result<()
 
 /// A file beside `path` that [`keep`] puts in its place: nobody takes half of it for the whole.
 fn new_file(path: &Path) -> Result<NamedTempFile, Failure> {
+    if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+        let source = std::io::Error::other("it is not a regular file; expected one, or a name that is not taken");
+        return Err(Failure::File { path: path.display().to_string(), source });
+    }
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     NamedTempFile::new_in(folder).map_err(|source| Failure::File { path: path.display().to_string(), source })
 }

@@ -121,9 +121,10 @@ impl HostRules {
 }
 
 fn fits(allowed: &str, host: &str) -> bool {
+    let allowed = allowed.to_ascii_lowercase();
     match allowed.strip_prefix("*.") {
         Some(above) => host.strip_suffix(above).is_some_and(|below| below.len() > 1 && below.ends_with('.')),
-        None => allowed.eq_ignore_ascii_case(host),
+        None => allowed == host.to_ascii_lowercase(),
     }
 }
 

@@ -24,7 +24,9 @@ pub fn next_attempt(options: &WebhookOptions, attempt: u32, chance: f64) -> Opti
 /// date. At most 12 hours; `None` if it is neither, or the date is past.
 #[must_use]
 pub fn asked_to_wait(header: &str, now: Timestamp) -> Option<i64> {
-    let seconds = header.trim().parse::<u32>().ok().map(i64::from);
+    let digits = header.trim().bytes().all(|byte| byte.is_ascii_digit()) && !header.trim().is_empty();
+    // More digits than a number holds are a long time.
+    let seconds = digits.then(|| header.trim().parse().unwrap_or(i64::MAX));
     let until =
         || Some(rfc2822::DateTimeParser::new().parse_timestamp(header.trim()).ok()?.as_second() - now.as_second());
     let longest = i64::try_from(LONGEST).unwrap_or(i64::MAX);

@@ -414,6 +414,29 @@ fn an_expelled_member_can_be_invited_again() {
 }
 
 #[test]
+fn a_join_that_fails_changes_nothing_and_a_forged_invitation_is_refused() {
+    let world = World::new();
+    let (a, b) = world.pair(("sscd-distilled", "sscd-distilled"));
+    a.app.add_fake(&photo(1));
+    a.run(&["share", "market-watch", "--brand", "acme"]);
+    assert!(b.run(&["pull"]).contains("1 signals taken"));
+    let before = b.other();
+    // Open at A, but not for long.
+    let second = a.invite("globex", &[]);
+    a.run(&["expel", "market-watch", "globex"]);
+    let join = |file: &str, code| b.refused(&["join", file, "--as", "globex-market", "--url", &b.app.url], code);
+    assert!(join(&second, 1).contains("not joined"));
+    assert_eq!(b.other(), before, "the exchange goes on");
+    assert!(b.run(&["pull"]).contains("0 signals taken"));
+
+    let mut forged: Value = serde_json::from_slice(&std::fs::read(a.invite("globex", &[])).unwrap()).unwrap();
+    forged["url"] = json!("https://127.0.0.1:1");
+    std::fs::write(b.file("forged.json"), forged.to_string()).unwrap();
+    assert!(join(&b.file("forged.json"), 2).contains("not signed by the key that it names"));
+    assert_eq!(b.other(), before);
+}
+
+#[test]
 fn what_is_shared_with_an_alliance_reaches_another_member_only_on_purpose() {
     let world = World::new();
     let (a, b) = world.pair(("sscd-distilled", "sscd-distilled"));

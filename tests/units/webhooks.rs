@@ -43,6 +43,8 @@ fn retry_after_is_read_as_seconds_or_as_a_date() {
         ("Tue, 01 Dec 2026 12:05:00 GMT", Some(300)),
         ("Tue, 01 Dec 2026 11:00:00 GMT", None),
         ("4000000", Some(12 * 3600)),
+        ("99999999999999999999", Some(12 * 3600)),
+        ("+5", None),
         ("0", None),
         ("-5", None),
         ("soon", None),

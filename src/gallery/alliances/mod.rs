@@ -172,7 +172,8 @@ impl Gallery {
         self.write(|transaction| {
             transaction.execute(
                 "INSERT INTO alliance (id, name, terms, created_at, log_sum) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (id) DO UPDATE SET left_at = NULL",
+                 ON CONFLICT (id) DO UPDATE SET left_at = NULL, name = iif(left_at IS NULL, name, excluded.name),
+                   terms = iif(left_at IS NULL, terms, excluded.terms)",
                 params![
                     alliance.id,
                     alliance.name,
@@ -284,48 +285,6 @@ impl Gallery {
                 AuditEvent { actor: key_id, session: None, action: "accept-member", subject: &invited.alliance };
             append(transaction, event, &invited, &joined)?;
             Ok(joined)
-        })
-    }
-
-    /// Forgets a member who never heard that this touchstone joined, and the alliance if nothing else of it is known.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub fn abandon_member(
-        &self,
-        actor: &str,
-        alliance: &str,
-        id: &MemberId,
-        now: Timestamp,
-    ) -> Result<(), GalleryError> {
-        self.write(|transaction| {
-            let numbers: Vec<u64> = transaction
-                .prepare("SELECT number FROM alliance_member WHERE alliance = ?1 AND id = ?2 AND state = 'active'")?
-                .query_map([alliance, id.as_str()], |row| unsigned(row, 0))?
-                .collect::<rusqlite::Result<_>>()?;
-            for number in numbers {
-                let before = member_numbered(transaction, number)?;
-                end_exchange(transaction, number, now)?;
-                transaction.execute("DELETE FROM alliance_member WHERE number = ?1", [signed(number)])?;
-                let event = AuditEvent { actor, session: None, action: "abandon-member", subject: alliance };
-                append(transaction, event, &before, &())?;
-            }
-            let others = "SELECT 1 FROM alliance_member WHERE alliance = alliance.id";
-            let shares = "SELECT 1 FROM alliance_sharing WHERE alliance = alliance.id";
-            transaction.execute(
-                &format!("DELETE FROM alliance WHERE id = ?1 AND log_seq = 0 AND NOT EXISTS ({others}) AND NOT EXISTS ({shares})"),
-                [alliance],
-            )?;
-            // It was left before.
-            transaction
-                .execute(
-                    &format!(
-                        "UPDATE alliance SET left_at = ?1 WHERE id = ?2 AND left_at IS NULL AND NOT EXISTS ({shares})
-                         AND NOT EXISTS ({others} AND state <> 'expelled')"
-                    ),
-                    params![now.as_second(), alliance],
-                )
-                .map(drop)
         })
     }
 
