@@ -55,3 +55,18 @@ fn what_is_wrong_is_named() {
     ];
     insta::assert_snapshot!("config-errors", errors.join("\n"));
 }
+
+#[test]
+fn lists_are_given_to_flags_and_variables_as_in_the_file() {
+    let mut config = load("", &[("TOUCHSTONE_FETCH__HOSTS", r#"["img.example", "*.cdn.example"]"#)]).unwrap();
+    assert_eq!(config.fetch.hosts, ["img.example", "*.cdn.example"]);
+    config.set("alliance.hosts", r#"["127.0.0.1", "[::1]", "A.example"]"#).unwrap();
+    assert_eq!(config.alliance.hosts, ["127.0.0.1", "[::1]", "A.example"]);
+    config.set("alliance.hosts", "[\"a.example\"]\nother = 1").unwrap_err();
+    config.set("alliance.hosts", "[\"a.example\"").unwrap_err();
+    for host in ["https://a.example", "a.example:443", "a.example/x", "", "*", "*.", " a", "127.1", "bücher.example"] {
+        let list = format!("[{host:?}]");
+        let error = config.set("alliance.hosts", &list).unwrap_err().to_string();
+        assert!(error.contains("expected a host as it stands in a URL"), "{host:?}: {error}");
+    }
+}
