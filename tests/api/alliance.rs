@@ -428,6 +428,8 @@ fn a_join_that_fails_changes_nothing_and_a_forged_invitation_is_refused() {
     assert!(join(&second, 1).contains("not joined"));
     assert_eq!(b.other(), before, "the exchange goes on");
     assert!(b.run(&["pull"]).contains("0 signals taken"));
+    // The pull has noted its time.
+    let before = b.other();
 
     let mut forged: Value = serde_json::from_slice(&std::fs::read(a.invite("globex", &[])).unwrap()).unwrap();
     forged["url"] = json!("https://127.0.0.1:1");
