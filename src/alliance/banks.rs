@@ -10,7 +10,7 @@ use crate::domain::{BrandId, Fared, MemberRole, Polarity};
 use crate::gallery::{Alliance, Gallery, GalleryError, Joining, Member, NewMember, Taken, TakenLine};
 use crate::photo::{Pdq, Sha256};
 use crate::screening::Screener;
-use crate::signals::{Chain, Line, Perceptual, Position, Signal, SignalId};
+use crate::signals::{Line, Perceptual, Signal, SignalId, withdrawals};
 
 /// The alliance of banks that came as files.
 pub(super) const BANKS: &str = "all_banks";
@@ -73,9 +73,8 @@ pub fn import_hashes(
     let member = member(gallery, actor, bank.name)?;
     let known = gallery.active_signals(member.number)?;
     let lines = changes(bank, &hashes, &known, member.taken.seq);
-    let withdrawn = lines.iter().filter(|line| matches!(line, Line::Withdraw { .. })).count() as u64;
-    let sum = lines.iter().fold(Chain(member.taken.sum), Chain::after).0;
-    let last = Position { seq: member.taken.seq + lines.len() as u64, sum };
+    let withdrawn = withdrawals(&lines);
+    let last = member.taken.after(&lines);
     let lines: Vec<TakenLine> = lines.into_iter().map(|line| TakenLine { line, held_back: None }).collect();
     let taken = Taken { member: member.number, lines: &lines, after: member.taken, last };
     if !gallery.take_lines(&taken, Timestamp::now())? {

@@ -294,12 +294,12 @@ pub fn accept(gallery: &Gallery, reply: &Reply) -> Result<Member, AllianceError>
     taking_part(gallery, &reply.alliance)?;
     let key = authenticate(gallery, &reply.key, Timestamp::now()).map_err(|_| AllianceError::InvitationUsed)?;
     let (own_name, identity) = own(gallery, &reply.alliance)?;
+    let id = MemberId::of(&public_key);
     if identity.public_key() == public_key {
-        return Err(AllianceError::Itself(MemberId::of(&public_key)));
+        return Err(AllianceError::Itself(id));
     }
-    let own_id = MemberId::of(&public_key);
     let taken = gallery.members(Some(&reply.alliance), false)?.into_iter().any(|other| {
-        other.name == reply.name && other.key_id.as_ref() != Some(&key.id) && other.id.as_ref() != Some(&own_id)
+        other.name == reply.name && other.key_id.as_ref() != Some(&key.id) && other.id.as_ref() != Some(&id)
     });
     if taken || reply.name == own_name {
         return Err(AllianceError::NameTaken(reply.name.clone()));

@@ -1,11 +1,10 @@
 //! Pulls the signals of members of alliances.
 
-use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, Sender as Guard, bounded};
+use crossbeam_channel::{Sender as Guard, bounded};
 
+use super::repeat;
 use crate::alliance::Exchange;
 use crate::domain::AllianceOptions;
 use crate::screening::Screener;
@@ -19,32 +18,26 @@ pub fn pull(
     options: &AllianceOptions,
     pause: Duration,
 ) -> std::io::Result<Guard<()>> {
-    let (guard, stopped) = bounded(0);
+    let (nothing, _) = bounded(0);
     if options.pull_s == 0 {
-        return Ok(guard);
+        return Ok(nothing);
     }
     let exchange = match Exchange::new(options) {
-        Ok(exchange) => Arc::new(exchange),
+        Ok(exchange) => exchange,
         Err(error) => {
             tracing::error!(%error, "signals of members of alliances are not pulled");
-            return Ok(guard);
+            return Ok(nothing);
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let every = Duration::from_secs(options.pull_s);
-    thread::Builder::new().name("alliances".to_owned()).spawn(move || {
-        let mut last: Option<Instant> = None;
-        loop {
-            if last.is_none_or(|last| last.elapsed() >= every) {
-                runtime.block_on(pull_all(&exchange, &screener()));
-                last = Some(Instant::now());
-            }
-            if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
-                return;
-            }
+    let mut last: Option<Instant> = None;
+    repeat("alliances", pause, move || {
+        if last.is_none_or(|last| last.elapsed() >= every) {
+            runtime.block_on(pull_all(&exchange, &screener()));
+            last = Some(Instant::now());
         }
-    })?;
-    Ok(guard)
+    })
 }
 
 async fn pull_all(exchange: &Exchange, screener: &Screener) {

@@ -1,11 +1,11 @@
 //! Hashes references that have no PDQ hash yet.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, Sender as Guard, bounded};
+use crossbeam_channel::Sender as Guard;
 
+use super::repeat;
 use crate::enrolment::Enrolment;
 use crate::library::HashBanks;
 
@@ -21,28 +21,22 @@ pub fn hash(
     banks: Arc<HashBanks>,
     pause: Duration,
 ) -> std::io::Result<Guard<()>> {
-    let (guard, stopped) = bounded(0);
-    thread::Builder::new().name("hashes".to_owned()).spawn(move || {
-        let (mut done, mut failed) = (None, None::<Instant>);
-        loop {
-            let enrolment = enrolment();
-            let newest = enrolment.gallery.revision().ok();
-            let resting = failed.is_some_and(|when| when.elapsed() < PAUSE);
-            if newest != done && !resting {
-                match enrolment.hash_missing() {
-                    Ok(_) => (done, failed) = (newest, None),
-                    Err(error) => {
-                        tracing::error!(%error, "references could not be hashed; the next try is in a minute");
-                        failed = Some(Instant::now());
-                    }
-                }
-                // Some may have been hashed before a failure.
-                banks.forget();
-            }
-            if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
-                return;
+    let (mut done, mut failed) = (None, None::<Instant>);
+    repeat("hashes", pause, move || {
+        let enrolment = enrolment();
+        let newest = enrolment.gallery.revision().ok();
+        let resting = failed.is_some_and(|when| when.elapsed() < PAUSE);
+        if newest == done || resting {
+            return;
+        }
+        match enrolment.hash_missing() {
+            Ok(_) => (done, failed) = (newest, None),
+            Err(error) => {
+                tracing::error!(%error, "references could not be hashed; the next try is in a minute");
+                failed = Some(Instant::now());
             }
         }
-    })?;
-    Ok(guard)
+        // Some may have been hashed before a failure.
+        banks.forget();
+    })
 }

@@ -22,9 +22,6 @@ use crate::domain::{BrandId, Fared, Polarity, SharingRule};
 use crate::gallery::{Gallery, Member, MemberFault, QuarantinedSignal};
 use crate::signals::MOST_LINES;
 
-/// Most quarantined signals of a member that `list` shows.
-const MOST_LISTED: usize = 100;
-
 pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Failure> {
     let gallery = || open_gallery(config);
     match &args.command {
@@ -42,17 +39,18 @@ pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Fai
         }
         AllianceCommand::Join { file, own_name, url, print, existing } => {
             let invitation: Invitation = read(file, "an invitation, which touchstone alliance invite prints")?;
-            // Before anything is stored.
+            let exchange = Exchange::new(&config.alliance)?;
             let inviter = invitation.url.as_deref().filter(|_| !print);
-            inviter.map_or(Ok(()), |url| Exchange::new(&config.alliance)?.check(url))?;
+            // Before anything is stored.
+            inviter.map_or(Ok(()), |url| exchange.check(url))?;
             let gallery = gallery()?;
             let joining = join(&gallery, ACTOR, &invitation, (own_name, url.as_deref()), *existing)?;
             if let Some(inviter) = inviter
-                && let Err(error) = send_reply(config, inviter, &joining.reply)
+                && let Err(error) = block_on(exchange.reply(inviter, &joining.reply))?
             {
                 joining.give_up(&gallery, ACTOR)?;
                 tell!("touchstone: not joined; when the cause is gone, run the command again");
-                return Err(error);
+                return Err(error.into());
             }
             joining.complete(&gallery, ACTOR, &invitation)?;
             if inviter.is_some() {
@@ -118,11 +116,6 @@ pub(super) fn alliance(config: &Config, args: &AllianceArgs) -> Result<Exit, Fai
         }
     }
     Ok(Exit::Done)
-}
-
-/// Sends the reply to the member who invites.
-fn send_reply(config: &Config, inviter: &str, reply: &Reply) -> Result<(), Failure> {
-    Ok(block_on(Exchange::new(&config.alliance)?.reply(inviter, reply))??)
 }
 
 /// A brand may be shared before its first reference is added, but it may also be a typo.
@@ -262,9 +255,7 @@ fn list(gallery: &Gallery) -> Result<(), Failure> {
             if let Some(MemberFault { code, detail }) = &member.fault {
                 say!("    {code}: {detail}");
             }
-            for QuarantinedSignal { id, brand, polarity, why, .. } in
-                gallery.quarantined_signals(member.number, MOST_LISTED)?
-            {
+            for QuarantinedSignal { id, brand, polarity, why, .. } in gallery.quarantined_signals(member.number)? {
                 say!("    quarantined {id}: {brand}, {polarity}: {why}");
             }
         }
@@ -275,7 +266,7 @@ fn list(gallery: &Gallery) -> Result<(), Failure> {
 fn with_counts(gallery: &Gallery, member: &Member) -> Result<serde_json::Value, Failure> {
     let (signals, quarantined) = gallery.count_signals(member.number)?;
     let fared = gallery.member_fared(member.number)?;
-    let held = gallery.quarantined_signals(member.number, MOST_LISTED)?;
+    let held = gallery.quarantined_signals(member.number)?;
     Ok(json!({
         "member": member,
         "signals": signals,

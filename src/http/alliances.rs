@@ -10,13 +10,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::access::Called;
+use super::access::{Called, Caller};
 use super::form::{Json, Path, Query};
 use super::{App, Problem};
 use crate::alliance::{
     Acknowledgement, AllianceError, MOST_AT_ONCE, MOST_FEEDBACK, Reply, accept, member_of_key, pack, position,
 };
 use crate::domain::{MemberId, MemberRole};
+use crate::gallery::{Gallery, Member};
 use crate::keys::id_in;
 
 /// Media type of packs.
@@ -117,12 +118,7 @@ pub(super) async fn signals(
     }
     app.work(move |app| {
         let screener = app.screener();
-        let member = member_of_key(&screener.gallery, &alliance, caller.id())?;
-        if !member.role.receives() {
-            return Err(
-                AllianceError::NotAllowed { name: member.name, what: "only shares signals, receives none" }.into()
-            );
-        }
+        receiver(&screener.gallery, &alliance, &caller)?;
         let mut body = Vec::new();
         pack(&screener, &alliance, (after, limit), &mut body)?;
         Ok(([(header::CONTENT_TYPE, PACK), (header::CACHE_CONTROL, "no-store")], body).into_response())
@@ -161,17 +157,21 @@ pub(super) async fn acknowledge(
     }
     app.work(move |app| {
         let gallery = &app.screener().gallery;
-        let member = member_of_key(gallery, &alliance, caller.id())?;
-        if !member.role.receives() {
-            return Err(
-                AllianceError::NotAllowed { name: member.name, what: "only gives signals, and gets none" }.into()
-            );
-        }
+        let member = receiver(gallery, &alliance, &caller)?;
         position(gallery, &alliance, body.seq)?;
         gallery.note_acknowledged(member.number, body.seq, &body.feedback, Timestamp::now())?;
         Ok(StatusCode::NO_CONTENT)
     })
     .await
+}
+
+/// The member that shows a key, if it may receive signals.
+fn receiver(gallery: &Gallery, alliance: &str, caller: &Caller) -> Result<Member, AllianceError> {
+    let member = member_of_key(gallery, alliance, caller.id())?;
+    if member.role.receives() {
+        return Ok(member);
+    }
+    Err(AllianceError::NotAllowed { name: member.name, what: "only shares signals, receives none" })
 }
 
 impl From<AllianceError> for Problem {

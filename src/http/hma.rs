@@ -107,8 +107,13 @@ struct NearHash {
         (status = 502, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn hash_url(State(app): State<Arc<App>>, Free(query): Free<UrlQuery>) -> Result<Response, Problem> {
+pub(super) async fn hash_url(
+    State(app): State<Arc<App>>,
+    Extension(caller): Called,
+    Free(query): Free<UrlQuery>,
+) -> Result<Response, Problem> {
     on(&app)?;
+    let _places = app.admit(&caller)?;
     let url = query.url.ok_or_else(|| missing("url"))?;
     let pdq = hash(&app, Upload::at(url)).await?;
     Ok(axum::Json(json!({ PDQ: text(&pdq) })).into_response())

@@ -7,4 +7,4 @@ mod pack;
 
 pub use identity::{Identity, IdentityFault};
 pub use line::{Chain, Keypoints, Line, LineFault, Perceptual, RoundedNumbers, Signal, SignalId};
-pub use pack::{Heading, MOST_LINES, Manifest, Pack, PackFault, Position, read, write};
+pub use pack::{Heading, MOST_LINES, Manifest, Pack, PackFault, Position, read, withdrawals, write};

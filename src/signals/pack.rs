@@ -39,6 +39,13 @@ impl Position {
     pub fn start() -> Self {
         Self { seq: 0, sum: Chain::start().0 }
     }
+
+    /// After further lines.
+    #[must_use]
+    pub fn after(self, lines: &[Line]) -> Self {
+        let seq = lines.last().map_or(self.seq, Line::seq);
+        Self { seq, sum: lines.iter().fold(Chain(self.sum), Chain::after).0 }
+    }
 }
 
 /// What the writer of a pack says about it; everything else of the [`Manifest`] follows from the lines.
@@ -194,6 +201,12 @@ impl PackFault {
     }
 }
 
+/// The number of lines that withdraw a signal.
+#[must_use]
+pub fn withdrawals(lines: &[Line]) -> u64 {
+    lines.iter().filter(|line| matches!(line, Line::Withdraw { .. })).count() as u64
+}
+
 /// Writes a pack.
 ///
 /// # Errors
@@ -205,15 +218,14 @@ pub fn write(to: impl Write, identity: &Identity, heading: Heading, lines: &[Lin
         body.push(b'\n');
     }
     let Heading { alliance, created_at, touchstone, after, more, model, vocabulary, terms } = heading;
-    let sum = lines.iter().fold(Chain(after.sum), Chain::after).0;
-    let withdrawn = lines.iter().filter(|line| matches!(line, Line::Withdraw { .. })).count() as u64;
+    let withdrawn = withdrawals(lines);
     let manifest = Manifest {
         alliance,
         member: identity.member_id(),
         created_at,
         touchstone,
         after,
-        last: Position { seq: lines.last().map_or(after.seq, Line::seq), sum },
+        last: after.after(lines),
         more,
         shared: lines.len() as u64 - withdrawn,
         withdrawn,
@@ -255,7 +267,7 @@ pub fn read(
     if manifest.after.sum != taken.sum {
         return Err(PackFault::Fork { member: manifest.member, seq: taken.seq });
     }
-    let (mut read, mut sum, mut chain) = (Vec::new(), sha2::Sha256::default(), Chain(taken.sum));
+    let (mut read, mut sum) = (Vec::new(), sha2::Sha256::default());
     let mut bytes = 0;
     while let Some(text) = next_line(&mut lines)? {
         bytes += text.len();
@@ -272,7 +284,6 @@ pub fn read(
             let detail = format!("its place is {}, expected {expected}", line.seq());
             return Err(invalid(LineFault::Invalid(detail)));
         }
-        chain = chain.after(&line);
         read.push(line);
     }
     if read.is_empty() && manifest.more {
@@ -282,7 +293,7 @@ pub fn read(
     if got != manifest.sha256 {
         return Err(PackFault::Sum { got, expected: manifest.sha256 });
     }
-    if manifest.last != (Position { seq: taken.seq + read.len() as u64, sum: chain.0 }) {
+    if manifest.last != taken.after(&read) {
         return Err(PackFault::Fork { member: manifest.member, seq: manifest.last.seq });
     }
     Ok(Pack { manifest, lines: read })

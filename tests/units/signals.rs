@@ -6,8 +6,7 @@ use touchstone::domain::{Fared, MemberId, Polarity};
 use touchstone::embed::{Embedding, RoundedEmbedding};
 use touchstone::photo::Sha256;
 use touchstone::signals::{
-    Chain, Heading, Identity, Keypoints, Line, PackFault, Perceptual, Position, RoundedNumbers, Signal, SignalId, read,
-    write,
+    Heading, Identity, Keypoints, Line, PackFault, Perceptual, Position, RoundedNumbers, Signal, SignalId, read, write,
 };
 
 const ALLIANCE: &str = "all_1";
@@ -51,8 +50,7 @@ fn log(withdrawn: &[bool]) -> Vec<Line> {
 }
 
 fn after(lines: &[Line]) -> Position {
-    let sum = lines.iter().fold(Chain::start(), Chain::after).0;
-    Position { seq: lines.len() as u64, sum }
+    Position::start().after(lines)
 }
 
 fn pack(identity: &Identity, alliance: &str, after: Position, lines: &[Line]) -> Vec<u8> {

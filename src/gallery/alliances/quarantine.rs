@@ -8,6 +8,9 @@ use crate::gallery::audit::{AuditEvent, append};
 use crate::gallery::store::{Gallery, GalleryError, next_revision, optional_second, parsed, signed, unsigned};
 use crate::signals::SignalId;
 
+/// Most quarantined signals of a member that are listed.
+const MOST_LISTED: u32 = 100;
+
 /// A quarantined signal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QuarantinedSignal {
@@ -71,16 +74,16 @@ impl Gallery {
         })
     }
 
-    /// Quarantined signals of a member, oldest first.
+    /// The first 100 quarantined signals of a member, oldest first.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn quarantined_signals(&self, member: u64, most: usize) -> Result<Vec<QuarantinedSignal>, GalleryError> {
+    pub fn quarantined_signals(&self, member: u64) -> Result<Vec<QuarantinedSignal>, GalleryError> {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT key, id, brand, polarity, why FROM signal WHERE member = ?1 AND state = 'quarantined' ORDER BY key LIMIT ?2",
             )?
-            .query_map(params![signed(member), i64::try_from(most).unwrap_or(i64::MAX)], |row| {
+            .query_map(params![signed(member), MOST_LISTED], |row| {
                 Ok(QuarantinedSignal {
                     key: unsigned(row, 0)?,
                     id: parsed(row, 1)?,

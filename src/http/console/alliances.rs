@@ -9,9 +9,6 @@ use crate::gallery::{Alliance, Gallery, GalleryError, Member};
 use crate::http::App;
 use crate::screening::Screener;
 
-/// Most quarantined signals of a member that the page shows.
-const MOST_LISTED: usize = 100;
-
 pub(super) async fn alliances(
     State(app): State<Arc<App>>,
     Moderator { session, .. }: Moderator,
@@ -35,7 +32,7 @@ fn view(screener: &Screener, alliance: Alliance) -> Result<AllianceView, Gallery
 fn member(screener: &Screener, gallery: &Gallery, member: Member) -> Result<MemberView, GalleryError> {
     let (signals, fared) = (gallery.count_signals(member.number)?, gallery.member_fared(member.number)?);
     let only_informs = fared.only_informs(&screener.alliance);
-    let held = gallery.quarantined_signals(member.number, MOST_LISTED)?;
+    let held = gallery.quarantined_signals(member.number)?;
     Ok(MemberView { member, signals, fared, only_informs, held })
 }
 
