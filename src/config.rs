@@ -15,6 +15,7 @@ use crate::memory::MemoryOptions;
 use crate::moderation::Platform;
 use crate::photo::Limits;
 use crate::screening::CheckOptions;
+use crate::storage::StorageOptions;
 use crate::webhooks::WebhookOptions;
 
 /// All settings. `touchstone.example.toml` lists every one with its default.
@@ -23,6 +24,8 @@ use crate::webhooks::WebhookOptions;
 pub struct Config {
     /// Folder of the database and the photos.
     pub data: PathBuf,
+    /// Where the records are stored.
+    pub storage: StorageOptions,
     /// Folder of the published generations.
     pub index_dir: PathBuf,
     /// Folder of the model manifests.
@@ -75,6 +78,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data: "data".into(),
+            storage: StorageOptions::default(),
             index_dir: "index".into(),
             models: "models".into(),
             model: "sscd-distilled".to_owned(),

@@ -67,6 +67,7 @@ pub mod reindex;
 pub mod scoring;
 pub mod screening;
 pub mod signals;
+pub mod storage;
 pub mod telemetry;
 pub mod verdict;
 pub mod webhooks;

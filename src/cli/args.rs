@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use super::alliance_args::AllianceArgs;
 use crate::domain::{BrandId, Polarity, Role, ScopeName, TextFault, check_name};
 use crate::evaluate::{Dataset, EvaluateError, Source, SplitBy};
+use crate::gallery::Place;
 
 /// The examples at the end of a command's help.
 macro_rules! examples {
@@ -99,6 +100,8 @@ pub enum Command {
     /// Verify a backup, and restore it into empty folders
     #[command(after_help = examples!("touchstone restore backup.tar --dry-run"))]
     Restore(RestoreArgs),
+    /// Move the records between SQLite and PostgreSQL
+    Storage(StorageArgs),
     /// Encrypt photos that are not encrypted with the newest key of `photo_keys`
     EncryptPhotos,
     /// Erase photos and checks past their retention, as the running service does every hour
@@ -147,6 +150,35 @@ pub enum ModelCommand {
     },
     /// List the models that have a manifest, and the files that they need
     List {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Arguments of `storage`.
+#[derive(Debug, Args)]
+pub struct StorageArgs {
+    /// Command to run
+    #[command(subcommand)]
+    pub command: StorageCommand,
+}
+
+/// What can be done with the database.
+#[derive(Debug, Subcommand)]
+pub enum StorageCommand {
+    /// Copy all records to an empty database, and prove the copy; run again, it goes on where it stopped. Stop the service first
+    #[command(after_help = examples!(
+        "touchstone storage copy --from data/touchstone.db --to postgres://touchstone@db.example.com/touchstone",
+        "touchstone storage copy --from postgres://touchstone@db.example.com/touchstone --to data/touchstone.db"
+    ))]
+    Copy {
+        /// Database to read: a file of SQLite, or a postgres:// URL
+        #[arg(long, value_name = "FILE|URL")]
+        from: Place,
+        /// Database to write
+        #[arg(long, value_name = "FILE|URL")]
+        to: Place,
         /// Print as JSON
         #[arg(long)]
         json: bool,

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 
 use super::args::{BackupArgs, RestoreArgs};
@@ -6,7 +7,9 @@ use super::{Exit, Failure};
 use crate::assembly::{open_gallery, vault};
 use crate::backup::{Contents, back_up, restore};
 use crate::config::Config;
+use crate::gallery::{Place, copy_records};
 use crate::memory::Memory;
+use crate::storage::PostgresUrl;
 
 pub(super) fn backup(config: &Config, args: &BackupArgs) -> Result<Exit, Failure> {
     let gallery = open_gallery(config)?;
@@ -23,9 +26,24 @@ pub(super) fn restored(config: &Config, args: &RestoreArgs) -> Result<Exit, Fail
     let holds = format!("{}, {} events of the audit log", said(&contents), contents.audit_entries);
     say!("the backup of {} from {:.0} is valid: {holds}", about.gallery, about.created_at);
     if !args.dry_run {
+        if let Some(url) = &config.storage.database {
+            // The backup's database is a file, whatever it was made of.
+            move_records(&config.data, url)?;
+        }
         say!("restored to {} and {}", config.data.display(), config.index_dir.display());
     }
     Ok(Exit::Done)
+}
+
+fn move_records(data: &Path, url: &PostgresUrl) -> Result<(), Failure> {
+    let file = data.join("touchstone.db");
+    copy_records(&Place::file(&file), &Place::postgres(url), |_| {})?;
+    let gone = |name: &str| match std::fs::remove_file(data.join(name)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    let removed = ["touchstone.db", "touchstone.db-wal", "touchstone.db-shm"].into_iter().try_for_each(gone);
+    removed.map_err(|source| Failure::File { path: file.display().to_string(), source })
 }
 
 pub(super) fn encrypt_photos(config: &Config) -> Result<Exit, Failure> {

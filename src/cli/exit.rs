@@ -12,7 +12,7 @@ use crate::domain::Action;
 use crate::embed::{ManifestError, ModelError};
 use crate::enrolment::EnrolError;
 use crate::evaluate::EvaluateError;
-use crate::gallery::GalleryError;
+use crate::gallery::{GalleryError, TransferError};
 use crate::hygiene::HygieneError;
 use crate::index::SnapshotError;
 use crate::keys::KeyError;
@@ -90,6 +90,9 @@ pub enum Failure {
     /// The database or the photo store cannot be used.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
+    /// Records were not copied.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
     /// A generation of the index cannot be used.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -209,6 +212,7 @@ impl Failure {
                 | AllianceError::TooMany { .. },
             )
             | Self::Backfill(BackfillError::Busy(_))
+            | Self::Transfer(TransferError::NotEmpty { .. })
             | Self::Backup(BackupError::Occupied(_))
             | Self::Reindex(
                 ReindexError::Busy(_)
@@ -235,6 +239,7 @@ impl Failure {
             ) => Exit::Model,
             Self::Assembly(_)
             | Self::Gallery(_)
+            | Self::Transfer(_)
             | Self::Library(_)
             | Self::Snapshot(_)
             | Self::Memory(_)

@@ -22,6 +22,7 @@ mod output;
 mod progress;
 mod reindex;
 mod serve;
+mod storage;
 mod users;
 mod values;
 
@@ -101,6 +102,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Audit(args) => evidence::audit(&config, args),
         Command::Backup(args) => backup::backup(&config, args),
         Command::Restore(args) => backup::restored(&config, args),
+        Command::Storage(args) => storage::storage(args),
         Command::EncryptPhotos => backup::encrypt_photos(&config),
         Command::Sweep => erase::sweep(&config),
         Command::ForgetSeller(args) => erase::forget_seller(&config, args),

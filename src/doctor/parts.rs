@@ -14,7 +14,7 @@ use crate::assembly::{open_gallery, serving_model, vault};
 use crate::config::Config;
 use crate::domain::ScopeName;
 use crate::embed::{EmbedOptions, Embedder, ModelManifest, load_runtime};
-use crate::gallery::Gallery;
+use crate::gallery::{Gallery, Place};
 use crate::index::{generations, serving};
 use crate::keys::usable;
 use crate::library::folder;
@@ -60,12 +60,19 @@ pub(super) struct Opened {
 
 /// Whether a database exists: opening it would create one.
 fn database(config: &Config) -> Option<()> {
-    config.data.join("touchstone.db").exists().then_some(())
+    let place = match &config.storage.database {
+        Some(url) => Place::postgres(url),
+        None => Place::file(&config.data.join("touchstone.db")),
+    };
+    // One that cannot be reached is found when it is opened.
+    place.has_gallery().unwrap_or(true).then_some(())
 }
 
 pub(super) fn gallery(config: &Config) -> Opened {
     if database(config).is_none() {
-        let detail = format!("none in {} yet; the first start or reindex creates it", config.data.display());
+        let at =
+            config.storage.database.as_ref().map_or_else(|| config.data.display().to_string(), ToString::to_string);
+        let detail = format!("none in {at} yet; the first start or reindex creates it");
         return Opened { finding: Finding::doubtful("database", detail), opened: None };
     }
     let size = fs::metadata(config.data.join("touchstone.db")).map_or(0, |found| found.len());
@@ -74,7 +81,10 @@ pub(super) fn gallery(config: &Config) -> Opened {
         Err(error) => return Opened { finding: Finding::wrong("database", error.to_string()), opened: None },
     };
     let finding = match opened.look_for_damage() {
-        Ok(None) => Finding::good("database", format!("{}, whole", machine::bytes(size))),
+        Ok(None) => match &config.storage.database {
+            Some(url) => Finding::good("database", url.to_string()),
+            None => Finding::good("database", format!("{}, whole", machine::bytes(size))),
+        },
         Ok(Some(damage)) => Finding::wrong("database", format!("damaged ({damage}); restore a backup")),
         Err(error) => Finding::wrong("database", error.to_string()),
     };

@@ -1,12 +1,12 @@
 //! Accounts of the console, and their sessions.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::audit::{AuditEvent, append};
 use super::store::{Gallery, GalleryError, new_id, parsed};
 use crate::domain::Role;
 use crate::photo::Sha256;
+use crate::storage::{self, Connection, OptionalExtension, Row, params};
 
 /// An account of the console.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,13 +151,13 @@ impl Gallery {
 
 const COLUMNS: &str = "name, role, password, disabled, created_at";
 
-fn account(db: &Connection, name: &str) -> rusqlite::Result<Option<Account>> {
+fn account(db: &Connection, name: &str) -> storage::Result<Option<Account>> {
     db.prepare_cached(&format!("SELECT {COLUMNS} FROM account WHERE name = ?1"))?
         .query_row([name], row_account)
         .optional()
 }
 
-fn row_account(row: &Row<'_>) -> rusqlite::Result<Account> {
+fn row_account(row: &Row<'_>) -> storage::Result<Account> {
     Ok(Account {
         name: row.get(0)?,
         role: parsed(row, 1)?,

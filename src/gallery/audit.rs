@@ -4,14 +4,13 @@
 //! chain.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::effects::Effects;
 use super::store::{Gallery, GalleryError, parsed, unsigned};
-use super::writer::Writing;
 use crate::domain::{Reference, ReferenceState};
 use crate::photo::Sha256;
+use crate::storage::{self, Connection, OptionalExtension, Row, Writing, params};
 
 /// One recorded act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,12 +149,10 @@ impl Gallery {
     /// When the database cannot be read.
     pub fn visit_audit(&self, mut visit: impl FnMut(AuditEntry)) -> Result<(), GalleryError> {
         self.read(|db| {
-            let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY seq"))?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
+            db.visit(&format!("SELECT {COLUMNS} FROM audit ORDER BY seq"), [], |row| {
                 visit(entry(row)?);
-            }
-            Ok(())
+                Ok(())
+            })
         })
     }
 }
@@ -181,7 +178,7 @@ fn salted(salt: &str, text: &str) -> String {
 
 /// Erases the states of every event about a subject. Returns the number of events of the first form, whose states are
 /// part of their SHA-256 and stay.
-pub(super) fn erase_details(transaction: &Writing<'_>, subject: &str) -> rusqlite::Result<u64> {
+pub(super) fn erase_details(transaction: &Writing<'_>, subject: &str) -> storage::Result<u64> {
     transaction
         .prepare_cached(
             "UPDATE audit SET before = '', after = '', salt = NULL WHERE subject = ?1 AND before_sha256 IS NOT NULL AND salt IS NOT NULL",
@@ -193,7 +190,7 @@ pub(super) fn erase_details(transaction: &Writing<'_>, subject: &str) -> rusqlit
 }
 
 /// Erases the states of every event about a policy that names a seller.
-pub(super) fn erase_policies(transaction: &Writing<'_>, seller_id: &str) -> rusqlite::Result<()> {
+pub(super) fn erase_policies(transaction: &Writing<'_>, seller_id: &str) -> storage::Result<()> {
     let named = serde_json::Value::from(seller_id).to_string();
     transaction
         .prepare_cached(
@@ -205,7 +202,7 @@ pub(super) fn erase_policies(transaction: &Writing<'_>, seller_id: &str) -> rusq
 }
 
 /// Erases the states of every event about a subject that names a listing.
-pub(super) fn erase_listing(transaction: &Writing<'_>, subject: &str, listing_id: &str) -> rusqlite::Result<()> {
+pub(super) fn erase_listing(transaction: &Writing<'_>, subject: &str, listing_id: &str) -> storage::Result<()> {
     let named = format!("\"listing_id\":{}", serde_json::Value::from(listing_id));
     transaction
         .prepare_cached(
@@ -221,11 +218,9 @@ pub(super) fn append(
     event: AuditEvent<'_>,
     before: &impl Serialize,
     after: &impl Serialize,
-) -> rusqlite::Result<AuditEntry> {
-    let json = |value: serde_json::Result<String>| {
-        value.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
-    };
-    let last = |sql: &str, subject: Option<&str>| -> rusqlite::Result<Option<(u64, String)>> {
+) -> storage::Result<AuditEntry> {
+    let json = |value: serde_json::Result<String>| value.map_err(|error| storage::Error::Conversion(error.into()));
+    let last = |sql: &str, subject: Option<&str>| -> storage::Result<Option<(u64, String)>> {
         let mut statement = transaction.prepare_cached(sql)?;
         let read = |row: &Row<'_>| Ok((unsigned(row, 0)?, row.get(1)?));
         match subject {
@@ -284,7 +279,7 @@ pub(super) fn log_quarantine(
     transaction: &Writing<'_>,
     found: Option<&Reference>,
     held: &Reference,
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     let is_held = |reference: &Reference| reference.state == ReferenceState::Quarantined;
     if !is_held(held) || found.is_some_and(is_held) {
         return Ok(());
@@ -293,7 +288,7 @@ pub(super) fn log_quarantine(
     append(transaction, event, &found.map(Effects::of_reference), &Effects::of_reference(held)).map(drop)
 }
 
-pub(super) fn entries(db: &Connection, subject: Option<&str>, limit: usize) -> rusqlite::Result<Vec<AuditEntry>> {
+pub(super) fn entries(db: &Connection, subject: Option<&str>, limit: usize) -> storage::Result<Vec<AuditEntry>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     // Two statements, so that SQLite finds one subject's events by their index.
     match subject {
@@ -309,16 +304,28 @@ pub(super) fn entries(db: &Connection, subject: Option<&str>, limit: usize) -> r
 }
 
 /// The session's newest event that can be undone and is not undone yet.
-pub(super) fn undoable(db: &Connection, session: &str) -> rusqlite::Result<Option<AuditEntry>> {
+pub(super) fn undoable(db: &Connection, session: &str) -> storage::Result<Option<AuditEntry>> {
+    #[derive(Deserialize)]
+    struct Undo {
+        undoes: u64,
+    }
+    let undone: Vec<u64> = db
+        .prepare_cached("SELECT after FROM audit WHERE session = ?1 AND action IN ('undo', 'undo-refused')")?
+        .query_map([session], |row| Ok(serde_json::from_str::<Undo>(row.get_ref(0)?.as_str()?).ok()))?
+        .filter_map(|undo| undo.map(|undo| undo.map(|undo| undo.undoes)).transpose())
+        .collect::<storage::Result<_>>()?;
     let sql = format!(
-        "SELECT {COLUMNS} FROM audit a WHERE session = ?1 AND action IN ('decide', 'quarantine', 'add-reference') AND before <> ''
-         AND NOT EXISTS (SELECT 1 FROM audit u WHERE u.session = ?1 AND u.action IN ('undo', 'undo-refused')
-                         AND json_extract(u.after, '$.undoes') = a.seq) ORDER BY seq DESC LIMIT 1"
+        "SELECT {COLUMNS} FROM audit WHERE session = ?1 AND action IN ('decide', 'quarantine', 'add-reference') AND before <> ''
+         ORDER BY seq DESC LIMIT ?2"
     );
-    db.prepare_cached(&sql)?.query_row([session], entry).optional()
+    // One more than were undone is enough.
+    let most = i64::try_from(undone.len()).unwrap_or(i64::MAX).saturating_add(1);
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut acts = statement.query_map(params![session, most], entry)?;
+    acts.find(|act| act.as_ref().map_or(true, |act| !undone.contains(&act.seq))).transpose()
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
+fn entry(row: &Row<'_>) -> storage::Result<AuditEntry> {
     Ok(AuditEntry {
         seq: unsigned(row, 0)?,
         at: parsed(row, 1)?,

@@ -1,7 +1,6 @@
 //! Moderation cases: checks that were not allowed, and what moderators decided.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,9 +9,9 @@ use super::questions::question;
 use super::queue::{rank_new, rank_seller};
 use super::sellers::look_at_seller;
 use super::store::{Gallery, GalleryError, optional, parsed, signed};
-use super::writer::Writing;
 use crate::domain::{CaseStatus, Decision, Polarity, StrikeOptions};
 use crate::photo::Sha256;
+use crate::storage::{self, Connection, OptionalExtension, Row, Writing, params};
 
 /// A check that was not allowed, for moderators to decide.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -147,7 +146,7 @@ impl Gallery {
     /// When the database cannot be read.
     pub fn case_with_log(&self, check_id: &str) -> Result<Option<(Case, Vec<AuditEntry>)>, GalleryError> {
         self.read(|db| {
-            let snapshot = db.unchecked_transaction()?;
+            let snapshot = db.snapshot()?;
             let Some(case) = find_case(&snapshot, check_id)? else {
                 return Ok(None);
             };
@@ -190,7 +189,7 @@ pub(super) fn insert_case(
     strikes: &StrikeOptions,
     check: &CheckOfCase<'_>,
     new: &NewCase<'_>,
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     // The precedent may have been undone or appealed against since it was found.
     let stands = |case: &Case| (case.status, case.decision) == (CaseStatus::Decided, Some(Decision::Fake));
     let precedent = match new.precedent {
@@ -241,19 +240,19 @@ pub(super) fn insert_case(
 /// The actor of decisions that follow an earlier one about the same photo and reference.
 pub(super) const PRECEDENT: &str = "precedent";
 
-pub(super) fn find_case(db: &Connection, check_id: &str) -> rusqlite::Result<Option<Case>> {
+pub(super) fn find_case(db: &Connection, check_id: &str) -> storage::Result<Option<Case>> {
     let sql = format!("SELECT {COLUMNS} FROM moderation_case c WHERE check_id = ?1");
     db.prepare_cached(&sql)?.query_row([check_id], case).optional()
 }
 
 /// Writes every column of a case that people change, and ranks the seller's waiting cases again.
-pub(super) fn overwrite_case(transaction: &Writing<'_>, case: &Case) -> rusqlite::Result<()> {
+pub(super) fn overwrite_case(transaction: &Writing<'_>, case: &Case) -> storage::Result<()> {
     overwrite_unranked(transaction, case)?;
     case.seller_id.as_deref().map_or(Ok(()), |seller| rank_seller(transaction, seller))
 }
 
 /// As [`overwrite_case`], where the caller ranks the seller's cases after many of them.
-pub(super) fn overwrite_unranked(transaction: &Writing<'_>, case: &Case) -> rusqlite::Result<()> {
+pub(super) fn overwrite_unranked(transaction: &Writing<'_>, case: &Case) -> storage::Result<()> {
     transaction
         .prepare_cached(
             "UPDATE moderation_case SET status = ?1, claimed_by = ?2, claimed_until = ?3, decision = ?4, decided_by = ?5, decided_at = ?6,
@@ -279,7 +278,7 @@ pub(super) fn overwrite_unranked(transaction: &Writing<'_>, case: &Case) -> rusq
         .map(drop)
 }
 
-pub(super) fn case(row: &Row<'_>) -> rusqlite::Result<Case> {
+pub(super) fn case(row: &Row<'_>) -> storage::Result<Case> {
     Ok(Case {
         check_id: row.get(0)?,
         listing_id: row.get(1)?,
@@ -303,7 +302,7 @@ pub(super) fn case(row: &Row<'_>) -> rusqlite::Result<Case> {
         appeal: row.get(19)?,
         appealed_at: optional(row, 20)?,
         first_decided_by: row.get(21)?,
-        decided_photo: row.get::<_, Option<i64>>(22)?.map(i64::unsigned_abs),
+        decided_photo: row.get::<Option<i64>>(22)?.map(i64::unsigned_abs),
         decided_reference: row.get(23)?,
     })
 }

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::params;
-
 use super::audit::{AuditEvent, append};
 use super::outcomes::outcomes_of;
 use super::store::parsed;
-use super::writer::Writing;
 use crate::domain::{BrandId, Outcome, Polarity};
+use crate::storage::{self, Writing, params};
 
 /// The rule by which a brand's outcomes certify its blocks.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +18,7 @@ pub struct Certifier<'a> {
 }
 
 impl Certifier<'_> {
-    fn certified(&self, transaction: &Writing<'_>, brand: &BrandId) -> rusqlite::Result<Option<f64>> {
+    fn certified(&self, transaction: &Writing<'_>, brand: &BrandId) -> storage::Result<Option<f64>> {
         Ok((self.threshold)(&outcomes_of(transaction, brand, self.scoring)?))
     }
 
@@ -31,11 +29,11 @@ impl Certifier<'_> {
         transaction: &Writing<'_>,
         check_id: &str,
         new: &[Outcome],
-    ) -> rusqlite::Result<Vec<(BrandId, f64)>> {
+    ) -> storage::Result<Vec<(BrandId, f64)>> {
         let mut brands: BTreeSet<BrandId> = transaction
             .prepare_cached("SELECT DISTINCT brand FROM outcome WHERE check_id = ?1 AND polarity = ?2")?
             .query_map(params![check_id, Polarity::Fake.as_str()], |row| parsed(row, 0))?
-            .collect::<rusqlite::Result<_>>()?;
+            .collect::<storage::Result<_>>()?;
         let wrong = new.iter().filter(|outcome| outcome.polarity == Polarity::Fake && !outcome.confirmed);
         brands.extend(wrong.map(|outcome| outcome.brand.clone()));
         let certified = |brand: BrandId| Ok(self.certified(transaction, &brand)?.map(|from| (brand, from)));
@@ -48,7 +46,7 @@ impl Certifier<'_> {
         transaction: &Writing<'_>,
         (actor, session): (&str, Option<&str>),
         before: &[(BrandId, f64)],
-    ) -> rusqlite::Result<()> {
+    ) -> storage::Result<()> {
         for (brand, from) in before {
             if self.certified(transaction, brand)?.is_none() {
                 let event = AuditEvent { actor, session, action: "end-certificate", subject: brand.as_str() };

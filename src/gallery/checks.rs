@@ -1,6 +1,5 @@
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::NewCase;
@@ -11,9 +10,9 @@ use super::memory::{NewRemembered, remember};
 use super::rows::{change, find_key};
 use super::sellers::note_photos;
 use super::store::{Gallery, GalleryError, io_error, signed};
-use super::writer::Writing;
 use crate::domain::{Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
+use crate::storage::{self, Connection, OptionalExtension, Row, Writing, params};
 
 /// A check to store.
 #[derive(Debug)]
@@ -214,7 +213,7 @@ impl Gallery {
 }
 
 /// Records that a photo was sent, with a check or without one; sending it again renews the time.
-fn note_upload(transaction: &Writing<'_>, sha256: Sha256, check_id: &str, at: Timestamp) -> rusqlite::Result<()> {
+fn note_upload(transaction: &Writing<'_>, sha256: Sha256, check_id: &str, at: Timestamp) -> storage::Result<()> {
     transaction
         .prepare_cached(
             "INSERT INTO upload (sha256, check_id, kept_at) VALUES (?1, ?2, ?3)
@@ -224,13 +223,13 @@ fn note_upload(transaction: &Writing<'_>, sha256: Sha256, check_id: &str, at: Ti
         .map(drop)
 }
 
-fn saved_check(db: &Connection, id: &str) -> rusqlite::Result<Option<SavedCheck>> {
+fn saved_check(db: &Connection, id: &str) -> storage::Result<Option<SavedCheck>> {
     db.prepare_cached("SELECT request_sha256, answer FROM listing_check WHERE id = ?1")?
         .query_row([id], saved)
         .optional()
 }
 
-fn saved(row: &Row<'_>) -> rusqlite::Result<SavedCheck> {
+fn saved(row: &Row<'_>) -> storage::Result<SavedCheck> {
     Ok(SavedCheck { request_sha256: Sha256(row.get(0)?), answer: row.get(1)? })
 }
 
@@ -239,7 +238,7 @@ fn repeated(
     db: &Connection,
     IdempotencyKey { api_key, key }: IdempotencyKey<'_>,
     request: Sha256,
-) -> rusqlite::Result<Option<SavedCheck>> {
+) -> storage::Result<Option<SavedCheck>> {
     db.prepare_cached(
         "SELECT l.request_sha256, l.answer FROM idempotency i JOIN listing_check l ON l.id = i.check_id
          WHERE i.key = ?2 AND (i.api_key = ?1 OR (i.api_key = '' AND l.request_sha256 = ?3))
@@ -251,7 +250,7 @@ fn repeated(
 
 /// Counts photos that are unlike all photos that the reference decided about before, and quarantines the reference when
 /// they are too many: copies of one photo look alike, and a reference that matches everything proves nothing.
-fn count_hit(transaction: &Writing<'_>, hit: &Hit<'_>, now: Timestamp, limits: &FloodLimits) -> rusqlite::Result<()> {
+fn count_hit(transaction: &Writing<'_>, hit: &Hit<'_>, now: Timestamp, limits: &FloodLimits) -> storage::Result<()> {
     let since = now.as_second() - i64::from(limits.hours) * 3600;
     transaction
         .prepare_cached("DELETE FROM hit WHERE key = ?1 AND seen_at < ?2")?
@@ -259,7 +258,7 @@ fn count_hit(transaction: &Writing<'_>, hit: &Hit<'_>, now: Timestamp, limits: &
     let seen: Vec<([u8; 32], String)> = transaction
         .prepare_cached("SELECT perceptual_hash, listing FROM hit WHERE key = ?1")?
         .query_map([signed(hit.key)], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
+        .collect::<storage::Result<_>>()?;
     let known = seen.iter().any(|(hash, listing)| {
         listing == hit.listing || differing_bits(hash, &hit.perceptual_hash) < limits.unlike_bits
     });

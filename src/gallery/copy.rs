@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
-
 use super::schema;
 use super::store::{Gallery, GalleryError, unsigned};
+use super::transfer::copy_to_file;
 use crate::photo::Sha256;
+use crate::storage::{self, Connection};
 
 impl Gallery {
     /// Writes a consistent copy of the database to a new file, while others read and write.
@@ -15,6 +15,9 @@ impl Gallery {
     /// # Errors
     /// When the database cannot be read, or the file not written.
     pub fn copy_database(&self, to: &Path) -> Result<(), GalleryError> {
+        if self.is_shared() {
+            return copy_to_file(self.engine(), to);
+        }
         // A connection of its own: the connections for reading reject a statement that writes a file.
         self.own_connection(|db| db.execute("VACUUM INTO ?1", [&*to.to_string_lossy()]).map(drop))
     }
@@ -38,7 +41,7 @@ impl Gallery {
         self.uploads.files().map(|(_, path)| path)
     }
 
-    /// SQLite's first finding in the database's pages and indexes; `None` when it has none.
+    /// SQLite's first finding in the database's pages and indexes; `None` when it has none. PostgreSQL checks its own.
     ///
     /// # Errors
     /// When the database cannot be read at all.
@@ -48,19 +51,26 @@ impl Gallery {
 
     /// The first finding of one of SQLite's own checks.
     pub(super) fn checked(&self, pragma: &str) -> Result<Option<String>, GalleryError> {
+        if self.is_shared() {
+            return Ok(None);
+        }
         let said: String = self.read(|db| db.query_row(pragma, [], |row| row.get(0)))?;
         Ok((said != "ok").then_some(said))
     }
 
-    /// The first table, index or trigger that differs from this version's schema; `None` when none does.
+    /// The first table, index or trigger that differs from this version's schema; `None` when none does, or the database is
+    /// PostgreSQL's.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn schema_fault(&self) -> Result<Option<String>, GalleryError> {
+        if self.is_shared() {
+            return Ok(None);
+        }
         let fresh = || {
-            let mut db = Connection::open_in_memory()?;
+            let db = Connection::in_memory()?;
             // If a migration fails here, it also failed when the schema was made.
-            let _ = schema::migrate(&mut db, "gal_none")?;
+            let _ = schema::migrate(&db, "gal_none")?;
             shape(&db)
         };
         let expected = fresh().map_err(|source| self.failed(source))?;
@@ -88,8 +98,8 @@ impl Gallery {
 /// # Errors
 /// When the database cannot be read.
 pub fn photos_of(database: &Path) -> Result<Vec<Sha256>, GalleryError> {
-    let read = Connection::open(database).and_then(|db| sums(&db));
-    read.map_err(|source| GalleryError::Database { path: database.to_owned(), source })
+    let read = Connection::plain_file(database).and_then(|db| sums(&db));
+    read.map_err(|source| GalleryError::Database { at: database.display().to_string(), source })
 }
 
 /// Ids of the memory's segments in a copy of a database, and how many bytes of each count.
@@ -97,17 +107,17 @@ pub fn photos_of(database: &Path) -> Result<Vec<Sha256>, GalleryError> {
 /// # Errors
 /// When the database cannot be read.
 pub fn segments_of(database: &Path) -> Result<Vec<(u64, u64)>, GalleryError> {
-    let segments = |db: Connection| -> rusqlite::Result<Vec<(u64, u64)>> {
+    let segments = |db: Connection| -> storage::Result<Vec<(u64, u64)>> {
         db.prepare("SELECT id, bytes FROM memory_segment WHERE bytes > 0 ORDER BY id")?
             .query_map([], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))?
             .collect()
     };
-    let read = Connection::open(database).and_then(segments);
-    read.map_err(|source| GalleryError::Database { path: database.to_owned(), source })
+    let read = Connection::plain_file(database).and_then(segments);
+    read.map_err(|source| GalleryError::Database { at: database.display().to_string(), source })
 }
 
 /// The SQL of tables, indexes and triggers by name, with white space normalised.
-fn shape(db: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+fn shape(db: &Connection) -> storage::Result<BTreeMap<String, String>> {
     db.prepare("SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'")?
         .query_map([], |row| {
             let sql: String = row.get(1)?;
@@ -116,7 +126,7 @@ fn shape(db: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
         .collect()
 }
 
-fn sums(db: &Connection) -> rusqlite::Result<Vec<Sha256>> {
+fn sums(db: &Connection) -> storage::Result<Vec<Sha256>> {
     db.prepare("SELECT DISTINCT sha256 FROM reference WHERE state <> 'deleted' ORDER BY sha256")?
         .query_map([], |row| row.get(0).map(Sha256))?
         .collect()

@@ -17,9 +17,9 @@ use super::queue::claim;
 use super::rows::{change, find_key};
 use super::sellers::{cases_changed, look_at_seller};
 use super::store::{Gallery, GalleryError};
-use super::writer::Writing;
 use super::{Case, Claimed};
 use crate::domain::{CaseStatus, Decision, Outcome, Quarantine, Reference, ReferenceState, TakedownOptions};
+use crate::storage::{self, Writing};
 
 /// A decision to store.
 #[derive(Debug)]
@@ -213,13 +213,13 @@ pub(super) fn reopen_followers(
     options: &TakedownOptions,
     who: &str,
     check_id: &str,
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     let followers: Vec<String> = transaction
         .prepare_cached(
             "SELECT check_id FROM moderation_case WHERE precedent = ?1 AND status <> 'open' AND decided_by = ?2",
         )?
         .query_map([check_id, PRECEDENT], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
+        .collect::<storage::Result<_>>()?;
     let mut sellers = BTreeSet::new();
     for follower in followers {
         let Some(case) = find_case(transaction, &follower)? else { continue };

@@ -2,7 +2,6 @@
 //! when it is sent, so that erased data are never sent.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,8 +9,8 @@ use super::audit::{AuditEvent, append};
 use super::events::{Event, EventQuery, event_at, events};
 use super::store::{Gallery, GalleryError, new_id, parsed, second, signed, unsigned};
 use super::webhooks::{disable, find_webhook};
-use super::writer::Writing;
 use crate::domain::{DeliveryState, EventType};
+use crate::storage::{self, Connection, OptionalExtension, Row, Writing, params};
 
 /// One event for one webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -271,8 +270,8 @@ struct Plan {
 }
 
 impl Plan {
-    fn read(db: &Connection, webhook: &str) -> rusqlite::Result<Option<Self>> {
-        let snapshot = db.unchecked_transaction()?;
+    fn read(db: &Connection, webhook: &str) -> storage::Result<Option<Self>> {
+        let snapshot = db.snapshot()?;
         let Some((found, _)) = find_webhook(&snapshot, webhook)? else { return Ok(None) };
         let from = snapshot.query_row("SELECT cursor FROM webhook WHERE id = ?1", [webhook], |row| unsigned(row, 0))?;
         let newest = snapshot.query_row("SELECT coalesce(max(seq), 0) FROM audit", [], |row| unsigned(row, 0))?;
@@ -283,7 +282,7 @@ impl Plan {
     }
 
     /// Stores the deliveries, unless another process was faster.
-    fn keep(&self, transaction: &Writing<'_>, webhook: &str, now: Timestamp) -> rusqlite::Result<()> {
+    fn keep(&self, transaction: &Writing<'_>, webhook: &str, now: Timestamp) -> storage::Result<()> {
         let moved = transaction
             .prepare_cached("UPDATE webhook SET cursor = ?3 WHERE id = ?1 AND cursor = ?2")?
             .execute(params![webhook, signed(self.from), signed(self.to)])?;
@@ -291,8 +290,8 @@ impl Plan {
             return Ok(());
         }
         let mut insert = transaction.prepare_cached(
-            "INSERT OR IGNORE INTO webhook_delivery (id, webhook, seq, type, state, updated_at)
-             VALUES (?1, ?2, ?3, ?4, 'waiting', ?5)",
+            "INSERT INTO webhook_delivery (id, webhook, seq, type, state, updated_at)
+             VALUES (?1, ?2, ?3, ?4, 'waiting', ?5) ON CONFLICT DO NOTHING",
         )?;
         for (seq, kind) in &self.events {
             insert.execute(params![new_id("msg"), webhook, signed(*seq), kind.as_str(), now.as_second()])?;
@@ -302,7 +301,7 @@ impl Plan {
 }
 
 /// Counts an attempt at the oldest delivery that is due.
-fn begin(transaction: &Writing<'_>, webhook: &str, now: Timestamp, lease_s: i64) -> rusqlite::Result<Option<Delivery>> {
+fn begin(transaction: &Writing<'_>, webhook: &str, now: Timestamp, lease_s: i64) -> storage::Result<Option<Delivery>> {
     let sql = format!(
         "UPDATE webhook_delivery SET attempts = attempts + 1, next_at = ?3, updated_at = ?2 WHERE id = (
              SELECT id FROM webhook_delivery WHERE webhook = ?1 AND state = 'waiting' AND next_at <= ?2
@@ -312,9 +311,9 @@ fn begin(transaction: &Writing<'_>, webhook: &str, now: Timestamp, lease_s: i64)
     transaction.prepare_cached(&sql)?.query_row(params![webhook, now, now + lease_s], delivery).optional()
 }
 
-fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+fn delivery(row: &Row<'_>) -> storage::Result<Delivery> {
     let state = parsed(row, 4)?;
-    let next = row.get::<_, i64>(6)? > 0 && state == DeliveryState::Waiting;
+    let next = row.get::<i64>(6)? > 0 && state == DeliveryState::Waiting;
     Ok(Delivery {
         id: row.get(0)?,
         webhook_id: row.get(1)?,

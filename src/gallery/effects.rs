@@ -17,9 +17,9 @@ use super::queue::CLAIM_SECONDS;
 use super::rows::{change, find_key, tombstone};
 use super::sellers::look_at_seller;
 use super::store::{Gallery, GalleryError, conversion};
-use super::writer::Writing;
 use crate::domain::{CaseStatus, Mark, Outcome, Quarantine, Reference, ReferenceState, TakedownOptions};
 use crate::photo::Sha256;
+use crate::storage::{self, Writing};
 
 /// The result of [`Gallery::undo`].
 #[derive(Debug, Clone, PartialEq)]
@@ -102,7 +102,7 @@ pub(super) fn set_mark(
     transaction: &Writing<'_>,
     found: Reference,
     mark: Option<Mark>,
-) -> rusqlite::Result<(Standing, Standing)> {
+) -> storage::Result<(Standing, Standing)> {
     let was = Standing::of(&found);
     let marked = Reference { mark, publication: None, updated_at: Timestamp::now(), ..found };
     change(transaction, &marked)?;
@@ -121,7 +121,7 @@ impl Gallery {
             let Some(entry) = undoable(transaction, session)? else {
                 return Ok(Undone::Nothing);
             };
-            let effects = |text: &str| -> rusqlite::Result<Effects> {
+            let effects = |text: &str| -> storage::Result<Effects> {
                 let mut effects: Effects = serde_json::from_str(text).map_err(|error| conversion(0, error))?;
                 effects.outcomes.extend(effects.outcome.take());
                 Ok(effects)
@@ -153,7 +153,7 @@ impl Gallery {
 }
 
 /// Whether everything is still as the act left it.
-fn stands(transaction: &Writing<'_>, who: &str, (before, after): (&Effects, &Effects)) -> rusqlite::Result<bool> {
+fn stands(transaction: &Writing<'_>, who: &str, (before, after): (&Effects, &Effects)) -> storage::Result<bool> {
     // A decision about one photo can be undone only while the case is open and nobody else has claimed it.
     if let (None, Some(pair)) = (&after.case, after.pairs.first()) {
         let goes_on =
@@ -203,7 +203,7 @@ fn revert(
     options: &TakedownOptions,
     who: &str,
     (before, after): (&Effects, &Effects),
-) -> rusqlite::Result<Option<Sha256>> {
+) -> storage::Result<Option<Sha256>> {
     for gone in &after.pairs {
         drop_pair(transaction, gone)?;
     }

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,9 +11,9 @@ use super::audit::{AuditEvent, append, erase_details, erase_policies};
 use super::notices::{erase_closed_notices, erase_notices_of};
 use super::sellers::{erase_closures, erase_seller};
 use super::store::{Gallery, GalleryError, conversion, io_error, next_revision, signed};
-use super::writer::Writing;
 use crate::domain::Policy;
 use crate::photo::Sha256;
+use crate::storage::{self, OptionalExtension, Writing, params};
 
 /// The greatest number of rows that one transaction deletes, so that checks need not wait.
 const AT_ONCE: u32 = 500;
@@ -103,7 +102,7 @@ impl Gallery {
             let ids: Vec<String> = transaction
                 .prepare("SELECT id FROM listing_check WHERE seller_id = ?1")?
                 .query_map([seller_id], |row| row.get(0))?
-                .collect::<rusqlite::Result<_>>()?;
+                .collect::<storage::Result<_>>()?;
             let mut erased = Erased { checks: ids.len() as u64, ..Erased::default() };
             // Before the checks lose the ids by which the listings are found.
             erased.notices = erase_notices_of(transaction, seller_id)?;
@@ -138,7 +137,7 @@ impl Gallery {
     fn sweep_some(
         &self,
         erased: &mut Erased,
-        sweep: impl FnOnce(&Writing<'_>) -> rusqlite::Result<(usize, Vec<Sha256>)>,
+        sweep: impl FnOnce(&Writing<'_>) -> storage::Result<(usize, Vec<Sha256>)>,
     ) -> Result<usize, GalleryError> {
         let (rows, gone) = self.write(sweep)?;
         erased.photos += gone.len() as u64;
@@ -156,7 +155,7 @@ impl Gallery {
                      WHERE u.kept_at < ?1 AND (c.status IS NULL OR (c.status = 'decided' AND unixepoch(c.decided_at) < ?1)) LIMIT ?2",
                 )?
                 .query_map(params![before.as_second(), AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect::<rusqlite::Result<_>>()?;
+                .collect::<storage::Result<_>>()?;
             let mut gone = Vec::new();
             for (sha256, check_id) in &old {
                 transaction
@@ -185,7 +184,7 @@ impl Gallery {
                      LIMIT ?2",
                 )?
                 .query_map(params![before.to_string(), AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect::<rusqlite::Result<_>>()?;
+                .collect::<storage::Result<_>>()?;
             let mut gone = Vec::new();
             for (id, proves_nothing) in &old {
                 if *proves_nothing {
@@ -223,7 +222,7 @@ impl Gallery {
         let old = self.uploads.files().map(|(sha256, _)| sha256).filter(|sha256| self.uploads.is_older(*sha256, age));
         let left: Vec<Sha256> = self.read(|db| {
             let mut statement = db.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM upload WHERE sha256 = ?1)")?;
-            let mut is_left = |sha256: &Sha256| statement.query_row([&sha256.0[..]], |row| row.get::<_, bool>(0));
+            let mut is_left = |sha256: &Sha256| statement.query_row([&sha256.0[..]], |row| row.get::<bool>(0));
             old.filter_map(|sha256| is_left(&sha256).map(|left| left.then_some(sha256)).transpose()).collect()
         })?;
         left.chunks(AT_ONCE as usize).try_for_each(|some| self.remove_uploads(some))?;
@@ -256,27 +255,27 @@ fn days(days: u32) -> SignedDuration {
 }
 
 /// The photo's SHA-256, if no row needs the photo any more.
-fn unneeded(transaction: &Writing<'_>, sha256: &[u8]) -> rusqlite::Result<Option<Sha256>> {
+fn unneeded(transaction: &Writing<'_>, sha256: &[u8]) -> storage::Result<Option<Sha256>> {
     let mut statement = transaction.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM upload WHERE sha256 = ?1)")?;
     let gone: bool = statement.query_row([sha256], |row| row.get(0))?;
     Ok(<[u8; 32]>::try_from(sha256).ok().filter(|_| gone).map(Sha256))
 }
 
 /// Removes a check's photos from it. Returns those that no other check has.
-fn release_uploads(transaction: &Writing<'_>, check_id: &str) -> rusqlite::Result<Vec<Sha256>> {
+fn release_uploads(transaction: &Writing<'_>, check_id: &str) -> storage::Result<Vec<Sha256>> {
     let photos: Vec<Vec<u8>> = transaction
         .prepare_cached("DELETE FROM upload WHERE check_id = ?1 RETURNING sha256")?
         .query_map([check_id], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
+        .collect::<storage::Result<_>>()?;
     transaction.prepare_cached("UPDATE listing_check SET photos_kept = 0 WHERE id = ?1")?.execute([check_id])?;
     photos.iter().filter_map(|sha256| unneeded(transaction, sha256).transpose()).collect()
 }
 
 /// Removes the seller, the listing and the written texts from a check and its case.
-fn strip_check(transaction: &Writing<'_>, id: &str) -> rusqlite::Result<()> {
+fn strip_check(transaction: &Writing<'_>, id: &str) -> storage::Result<()> {
     let row = transaction
         .prepare_cached("SELECT answer, listing_id FROM listing_check WHERE id = ?1")?
-        .query_row([id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?)))
+        .query_row([id], |row| Ok((row.get::<String>(0)?, row.get::<Option<String>>(1)?)))
         .optional()?;
     let Some((answer, listing_id)) = row else { return Ok(()) };
     transaction
@@ -286,7 +285,7 @@ fn strip_check(transaction: &Writing<'_>, id: &str) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
             "UPDATE moderation_case SET seller_id = NULL, listing_id = NULL, note = NULL,
-                    appeal = iif(appeal IS NULL, NULL, '(erased)') WHERE check_id = ?1",
+                    appeal = CASE WHEN appeal IS NOT NULL THEN '(erased)' END WHERE check_id = ?1",
         )?
         .execute([id])?;
     transaction.prepare_cached("DELETE FROM hit WHERE listing IN (?1, ?2)")?.execute(params![id, listing_id])?;
@@ -310,17 +309,20 @@ fn stripped(answer: &str) -> serde_json::Result<String> {
 }
 
 /// Removes a seller from every policy that names it. Returns the number of policies.
-fn drop_authorisations(transaction: &Writing<'_>, seller_id: &str) -> rusqlite::Result<u64> {
-    let naming: Vec<(String, String)> = transaction
-        .prepare(
-            "SELECT brand, policy FROM policy
-             WHERE EXISTS (SELECT 1 FROM json_each(policy, '$.authorised_sellers') WHERE value = ?1)",
-        )?
-        .query_map([seller_id], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    for (brand, text) in &naming {
+fn drop_authorisations(transaction: &Writing<'_>, seller_id: &str) -> storage::Result<u64> {
+    let policies: Vec<(String, String)> = transaction
+        .prepare("SELECT brand, policy FROM policy")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<storage::Result<_>>()?;
+    let mut changed = 0;
+    for (brand, text) in &policies {
         let mut policy: Policy = serde_json::from_str(text).map_err(|error| conversion(1, error))?;
+        let before = policy.authorised_sellers.len();
         policy.authorised_sellers.retain(|known| known != seller_id);
+        if policy.authorised_sellers.len() == before {
+            continue;
+        }
+        changed += 1;
         let text = serde_json::to_string(&policy).map_err(|error| conversion(1, error))?;
         let revision = next_revision(transaction)?;
         transaction.execute(
@@ -328,5 +330,5 @@ fn drop_authorisations(transaction: &Writing<'_>, seller_id: &str) -> rusqlite::
             params![brand, text, signed(revision)],
         )?;
     }
-    Ok(naming.len() as u64)
+    Ok(changed)
 }

@@ -2,7 +2,6 @@
 //! commits. Events whose states were erased are left out.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,6 +9,7 @@ use utoipa::ToSchema;
 use super::cases::{Case, find_case};
 use super::store::{Gallery, GalleryError, conversion, parsed, signed, unsigned};
 use crate::domain::{CaseStatus, EventType};
+use crate::storage::{self, Connection, OptionalExtension, Row, params};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -65,7 +65,7 @@ struct Rule {
     /// The type of one act, by the states before and after it; `None` if it is no event.
     told: fn(&str, &str) -> Option<EventType>,
     /// Adds to the event what the act's subject and the state after it name.
-    about: fn(&Connection, (&str, &str), Event) -> rusqlite::Result<Event>,
+    about: fn(&Connection, (&str, &str), Event) -> storage::Result<Event>,
 }
 
 use EventType::{
@@ -199,7 +199,7 @@ fn withdrawn(before: &str, _: &str) -> Option<EventType> {
     before?.state.filter(|state| *state != crate::domain::NoticeState::Waiting).map(|_| TakedownWithdrawn)
 }
 
-fn about_notice(_: &Connection, (id, after): (&str, &str), event: Event) -> rusqlite::Result<Event> {
+fn about_notice(_: &Connection, (id, after): (&str, &str), event: Event) -> storage::Result<Event> {
     let state: NoticeState = serde_json::from_str(after).map_err(|error| conversion(5, error))?;
     let NoticeState { listing_id, seller_id, brand, .. } = state;
     Ok(Event { notice_id: Some(id.to_owned()), listing_id, seller_id, brand, ..event })
@@ -211,12 +211,12 @@ struct ClosureState {
     seller_id: Option<String>,
 }
 
-fn about_closure(_: &Connection, (id, after): (&str, &str), event: Event) -> rusqlite::Result<Event> {
+fn about_closure(_: &Connection, (id, after): (&str, &str), event: Event) -> storage::Result<Event> {
     let state: ClosureState = serde_json::from_str(after).map_err(|error| conversion(5, error))?;
     Ok(Event { closure_id: Some(id.to_owned()), seller_id: state.seller_id, ..event })
 }
 
-fn about_check(db: &Connection, (id, _): (&str, &str), event: Event) -> rusqlite::Result<Event> {
+fn about_check(db: &Connection, (id, _): (&str, &str), event: Event) -> storage::Result<Event> {
     let listing = db
         .prepare_cached("SELECT listing_id, seller_id FROM listing_check WHERE id = ?1")?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -227,7 +227,7 @@ fn about_check(db: &Connection, (id, _): (&str, &str), event: Event) -> rusqlite
     Ok(Event { check_id: Some(id.to_owned()), case, listing_id, seller_id, brand, ..event })
 }
 
-fn about_reference(db: &Connection, (id, _): (&str, &str), event: Event) -> rusqlite::Result<Event> {
+fn about_reference(db: &Connection, (id, _): (&str, &str), event: Event) -> storage::Result<Event> {
     let brand =
         db.prepare_cached("SELECT brand FROM reference WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()?;
     Ok(Event { reference_id: Some(id.to_owned()), brand, ..event })
@@ -252,7 +252,7 @@ impl Gallery {
     /// When the database cannot be read.
     pub fn events(&self, query: &EventQuery<'_>) -> Result<(Vec<Event>, u64), GalleryError> {
         self.read(|db| {
-            let snapshot = db.unchecked_transaction()?;
+            let snapshot = db.snapshot()?;
             let found = events(&snapshot, query)?;
             let last = found.last().map_or(query.after, |event| event.seq);
             let newest = "SELECT coalesce(max(seq), 0) FROM audit";
@@ -267,24 +267,20 @@ impl Gallery {
     /// # Errors
     /// When the database cannot be read.
     pub fn newest_events(&self, limit: usize) -> Result<Vec<Event>, GalleryError> {
-        self.read(|db| {
-            let sql = format!("{} ORDER BY seq DESC", select(&[]));
-            let mut statement = db.prepare_cached(&sql)?;
-            first(db, statement.query([0])?, &[], limit)
-        })
+        self.read(|db| first(db, (&format!("{} ORDER BY seq DESC", select(&[])), 0), &[], limit))
     }
 }
 
-pub(super) fn events(db: &Connection, query: &EventQuery<'_>) -> rusqlite::Result<Vec<Event>> {
-    let mut statement = db.prepare_cached(&format!("{} ORDER BY seq", select(query.types)))?;
-    first(db, statement.query([signed(query.after)])?, query.types, query.limit)
+pub(super) fn events(db: &Connection, query: &EventQuery<'_>) -> storage::Result<Vec<Event>> {
+    let sql = format!("{} ORDER BY seq", select(query.types));
+    first(db, (&sql, signed(query.after)), query.types, query.limit)
 }
 
 /// The event at a position; `None` if there is none, or it was erased.
-pub(super) fn event_at(db: &Connection, seq: u64) -> rusqlite::Result<Option<Event>> {
+pub(super) fn event_at(db: &Connection, seq: u64) -> storage::Result<Option<Event>> {
     let mut statement = db.prepare_cached(&format!("{} AND seq = ?2", select(&[])))?;
     let mut rows = statement.query(params![signed(seq) - 1, signed(seq)])?;
-    rows.next()?.map_or(Ok(None), |row| event(db, row))
+    rows.next()?.map_or(Ok(None), |row| event(db, &row))
 }
 
 /// The statement that finds acts after the position `?1` that can become events of the types; of all, if empty.
@@ -298,23 +294,21 @@ fn select(types: &[EventType]) -> String {
     )
 }
 
-fn first(
-    db: &Connection,
-    mut rows: rusqlite::Rows<'_>,
-    types: &[EventType],
-    limit: usize,
-) -> rusqlite::Result<Vec<Event>> {
+/// The first events that a statement finds after a position.
+fn first(db: &Connection, (sql, after): (&str, i64), types: &[EventType], limit: usize) -> storage::Result<Vec<Event>> {
     let mut found = Vec::new();
-    while found.len() < limit
-        && let Some(row) = rows.next()?
-    {
-        found.extend(event(db, row)?.filter(|event| types.is_empty() || types.contains(&event.kind)));
+    if limit == 0 {
+        return Ok(found);
     }
+    db.visit_until(sql, [after], |row| {
+        found.extend(event(db, row)?.filter(|event| types.is_empty() || types.contains(&event.kind)));
+        Ok(found.len() >= limit)
+    })?;
     Ok(found)
 }
 
 /// The event of an act, if it is one.
-fn event(db: &Connection, row: &Row<'_>) -> rusqlite::Result<Option<Event>> {
+fn event(db: &Connection, row: &Row<'_>) -> storage::Result<Option<Event>> {
     let action = row.get_ref(2)?.as_str()?;
     let Some(rule) = RULES.iter().find(|rule| rule.action == action) else { return Ok(None) };
     let Some(kind) = (rule.told)(row.get_ref(4)?.as_str()?, row.get_ref(5)?.as_str()?) else { return Ok(None) };

@@ -1,12 +1,11 @@
 //! PDQ hashes of references' photos. Derived: computed again from the photo where they are missing.
 
-use rusqlite::{OptionalExtension, Row, params};
-
 use super::checks::differing_bits;
 use super::rows::{COLUMNS, PLAIN, find_key, reference};
 use super::store::{Gallery, GalleryError, parsed, signed, unsigned};
 use crate::domain::{BrandId, Polarity, Reference};
 use crate::photo::{Pdq, Sha256};
+use crate::storage::{self, OptionalExtension, Row, params};
 
 /// An active reference and its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +42,10 @@ impl Gallery {
     /// When the database cannot be written.
     pub fn add_pdq(&self, hashes: &[(Sha256, Pdq)]) -> Result<(), GalleryError> {
         self.write(|transaction| {
-            let mut statement =
-                transaction.prepare_cached("INSERT OR REPLACE INTO pdq (sha256, hash, quality) VALUES (?1, ?2, ?3)")?;
+            let mut statement = transaction.prepare_cached(
+                "INSERT INTO pdq (sha256, hash, quality) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (sha256) DO UPDATE SET hash = excluded.hash, quality = excluded.quality",
+            )?;
             hashes
                 .iter()
                 .try_for_each(|(sum, pdq)| statement.execute(params![&sum.0[..], &pdq.hash[..], pdq.quality]).map(drop))
@@ -74,16 +75,15 @@ impl Gallery {
         most: u32,
     ) -> Result<Option<Reference>, GalleryError> {
         self.read(|db| {
-            let mut statement = db.prepare_cached(
-                "SELECT key, perceptual_hash FROM reference WHERE state = 'active' AND polarity = ?1",
-            )?;
-            let mut rows = statement.query([polarity.as_str()])?;
-            while let Some(row) = rows.next()? {
+            let mut near = None;
+            let sql = "SELECT key, perceptual_hash FROM reference WHERE state = 'active' AND polarity = ?1";
+            db.visit_until(sql, [polarity.as_str()], |row| {
                 if differing_bits(&row.get(1)?, hash) <= most {
-                    return find_key(db, unsigned(row, 0)?);
+                    near = find_key(db, unsigned(row, 0)?)?;
                 }
-            }
-            Ok(None)
+                Ok(near.is_some())
+            })?;
+            Ok(near)
         })
     }
 
@@ -106,6 +106,6 @@ impl Gallery {
     }
 }
 
-fn pdq(row: &Row<'_>, index: usize) -> rusqlite::Result<Pdq> {
+fn pdq(row: &Row<'_>, index: usize) -> storage::Result<Pdq> {
     Ok(Pdq { hash: row.get(index)?, quality: row.get(index + 1)? })
 }

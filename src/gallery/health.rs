@@ -5,9 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use parking_lot::Mutex;
-use rusqlite::ErrorCode;
 
 use super::store::{Gallery, GalleryError, io_error};
+use crate::storage::{self, Meaning};
 
 /// Why the gallery cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum Fault {
     Damaged,
     /// Writing fails: the disk is full, read-only or failing.
     Unwritable,
+    /// The database server does not answer.
+    Unreachable,
     /// The database file is no longer at its path: the data folder was removed, renamed or replaced. Only open
     /// connections still reach the old file.
     Gone,
@@ -29,6 +31,9 @@ impl Fault {
             Self::Damaged => "the database is damaged; stop the service and restore a backup (touchstone restore)",
             Self::Unwritable => {
                 "nothing can be written: make room on the disk of the data folder, and check whether it is read-only"
+            }
+            Self::Unreachable => {
+                "the database server does not answer: start it, or check storage.database and the network"
             }
             Self::Gone => {
                 "the data folder is not the one that was opened: put the original folder back, or restart the service with the right one"
@@ -65,13 +70,12 @@ impl Health {
         }
     }
 
-    pub(super) fn note_database(&self, error: &rusqlite::Error) {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => self.note(Fault::Damaged),
-            Some(ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
-                self.note(Fault::Unwritable);
-            }
-            _ => {}
+    pub(super) fn note_database(&self, error: &storage::Error) {
+        match error.meaning() {
+            Meaning::Damaged => self.note(Fault::Damaged),
+            Meaning::Unwritable => self.note(Fault::Unwritable),
+            Meaning::Unreachable => self.note(Fault::Unreachable),
+            Meaning::Other => {}
         }
     }
 
@@ -91,7 +95,7 @@ impl Health {
     /// A write succeeded.
     pub(super) fn wrote(&self) {
         let mut known = self.0.lock();
-        if *known == Some(Fault::Unwritable) {
+        if matches!(*known, Some(Fault::Unwritable | Fault::Unreachable)) {
             *known = None;
         }
     }
@@ -101,7 +105,7 @@ impl Gallery {
     /// The fault known from the reads and writes so far.
     #[must_use]
     pub fn known_fault(&self) -> Option<Fault> {
-        if self.identity.is_there(&self.path) { *self.health.0.lock() } else { Some(Fault::Gone) }
+        if self.is_there() { *self.health.0.lock() } else { Some(Fault::Gone) }
     }
 
     /// Tries to write to the database and to the photo store; clears [`Fault::Unwritable`] if both succeed.

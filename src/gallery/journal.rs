@@ -6,14 +6,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, params};
 use serde::Serialize;
 
 use super::rows::{doubts, doubts_text};
 use super::store::{GalleryError, parsed, signed, unsigned};
 use crate::domain::{BrandId, ImportStatus, Polarity};
 use crate::photo::{Doubt, Sha256};
+use crate::storage::{self, Connection, OptionalExtension, Row, ToSql, ValueRef, params};
 
 /// A photo and what a run did with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -106,8 +105,8 @@ impl Journal {
         let passing = tempfile::TempDir::new()?;
         let (path, copy) = (folder.join(format!("{brand}.db")), passing.path().join(format!("{brand}.db")));
         if path.exists() {
-            let copied = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)
-                .and_then(|db| db.execute("VACUUM INTO ?1", [copy.to_string_lossy()]));
+            let copied =
+                Connection::plain_file(&path).and_then(|db| db.execute("VACUUM INTO ?1", [&*copy.to_string_lossy()]));
             copied.map_err(|source| GalleryError::Journal { path, source })?;
         }
         let place = passing.path().to_owned();
@@ -126,18 +125,18 @@ impl Journal {
         }
         let path = folder.join(format!("{brand}.db"));
         let failed = |source| GalleryError::Journal { path: path.clone(), source };
-        let db = Connection::open(&path).map_err(failed)?;
+        let db = Connection::plain_file(&path).map_err(failed)?;
         // A power failure may lose journal entries, which the next run computes again; the gallery loses nothing.
-        let open = || -> rusqlite::Result<(String, i64)> {
-            db.pragma_update(None, "journal_mode", "WAL")?;
-            db.pragma_update(None, "synchronous", "NORMAL")?;
-            match db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
+        let open = || -> storage::Result<(String, i64)> {
+            db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")?;
+            match db.query_row("SELECT user_version FROM pragma_user_version", [], |row| row.get::<i64>(0))? {
                 VERSION => {}
                 1 => db.execute_batch(&format!("BEGIN; {FROM_1} PRAGMA user_version = {VERSION}; COMMIT;"))?,
                 // A journal with an unknown layout starts empty, which costs only time.
                 _ => {
-                    db.execute_batch("DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS item;")?;
-                    db.pragma_update(None, "user_version", VERSION)?;
+                    db.execute_batch(&format!(
+                        "DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS item; PRAGMA user_version = {VERSION}"
+                    ))?;
                 }
             }
             db.execute_batch(SCHEMA)?;
@@ -193,7 +192,7 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub fn same_bytes(&self, sha256: Sha256) -> Result<Option<JournalEntry>, GalleryError> {
-        self.first("sha256 = ?2 AND fate NOT IN ('refused', 'duplicate', 'removed', 'kept')", Some(&&sha256.0[..]))
+        self.first("sha256 = ?2 AND fate NOT IN ('refused', 'duplicate', 'removed', 'kept')", &&sha256.0[..])
     }
 
     /// The refused entry of this pass with these bytes.
@@ -201,7 +200,7 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub fn refused_bytes(&self, sha256: Sha256) -> Result<Option<JournalEntry>, GalleryError> {
-        self.first("sha256 = ?2 AND fate = 'refused'", Some(&&sha256.0[..]))
+        self.first("sha256 = ?2 AND fate = 'refused'", &&sha256.0[..])
     }
 
     /// Whether this pass has read these bytes.
@@ -225,11 +224,11 @@ impl Journal {
         sha256: Sha256,
         places: impl IntoIterator<Item = &'a str>,
     ) -> Result<Option<JournalEntry>, GalleryError> {
-        if let Some(found) = self.first("earlier = ?2 AND fate = 'refused'", Some(&&sha256.0[..]))? {
+        if let Some(found) = self.first("earlier = ?2 AND fate = 'refused'", &&sha256.0[..])? {
             return Ok(Some(found));
         }
         for place in places {
-            if let Some(found) = self.first("about = ?2 AND fate = 'refused'", Some(&place))? {
+            if let Some(found) = self.first("about = ?2 AND fate = 'refused'", &place)? {
                 return Ok(Some(found));
             }
         }
@@ -308,7 +307,7 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub fn unknown(&self) -> Result<Option<JournalEntry>, GalleryError> {
-        self.first("?2 IS NULL AND fate = 'refused' AND about IS NULL", None)
+        self.first("?2 IS NULL AND fate = 'refused' AND about IS NULL", &None::<&str>)
     }
 
     /// Deletes entries of earlier passes.
@@ -342,7 +341,7 @@ impl Journal {
             )?;
             let mut rows = statement.query([self.pass])?;
             let mut counts = BTreeMap::new();
-            while let Some(row) = rows.next()? {
+            while let Some(row) = &rows.next()? {
                 for doubt in doubts(row, 0)? {
                     *counts.entry(doubt).or_default() += unsigned(row, 1)?;
                 }
@@ -363,7 +362,7 @@ impl Journal {
             let entries = db
                 .prepare_cached(&sql)?
                 .query_map(params![self.pass, i64::try_from(most).unwrap_or(i64::MAX)], entry)?
-                .collect::<rusqlite::Result<_>>()?;
+                .collect::<storage::Result<_>>()?;
             let all = db.query_row(&format!("SELECT count(*) {which}"), [self.pass], |row| unsigned(row, 0))?;
             Ok((entries, all))
         })
@@ -406,21 +405,21 @@ impl Journal {
     }
 
     /// An entry of this pass that meets an SQL condition on `?2`.
-    fn first(&self, condition: &str, value: Option<&dyn ToSql>) -> Result<Option<JournalEntry>, GalleryError> {
+    fn first(&self, condition: &str, value: &dyn ToSql) -> Result<Option<JournalEntry>, GalleryError> {
         self.with(|db| {
             let sql = format!("SELECT {COLUMNS} FROM item WHERE pass = ?1 AND {condition} LIMIT 1");
             db.prepare_cached(&sql)?.query_row(params![self.pass, value], entry).optional()
         })
     }
 
-    fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, GalleryError> {
+    fn with<T>(&self, work: impl FnOnce(&Connection) -> storage::Result<T>) -> Result<T, GalleryError> {
         work(&self.db.lock()).map_err(|source| GalleryError::Journal { path: self.path.clone(), source })
     }
 }
 
 const COLUMNS: &str = "source, polarity, version, about, sha256, key, fate, code, detail, doubts";
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
+fn entry(row: &Row<'_>) -> storage::Result<JournalEntry> {
     Ok(JournalEntry {
         source: row.get(0)?,
         polarity: parsed(row, 1)?,
@@ -430,7 +429,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
             ValueRef::Null => None,
             _ => Some(Sha256(row.get(4)?)),
         },
-        key: row.get::<_, Option<i64>>(5)?.map(i64::unsigned_abs),
+        key: row.get::<Option<i64>>(5)?.map(i64::unsigned_abs),
         status: parsed(row, 6)?,
         code: row.get(7)?,
         detail: row.get(8)?,

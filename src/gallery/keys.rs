@@ -1,15 +1,14 @@
 //! Stored API keys: who may call, with which scope, until when.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::audit::{AuditEvent, append};
 use super::store::{Gallery, GalleryError, conversion, optional, parsed};
-use super::writer::Writing;
 use crate::domain::{BrandId, Scope};
 use crate::photo::Sha256;
+use crate::storage::{self, Connection, OptionalExtension, Row, Writing, params};
 
 /// An API key, without its secret: the secret was shown once, and only its SHA-256 is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -66,7 +65,7 @@ impl Gallery {
     pub fn key(&self, id: &str) -> Result<Option<(ApiKey, Sha256)>, GalleryError> {
         self.read(|db| {
             db.prepare_cached(&format!("SELECT {COLUMNS}, secret_sha256 FROM api_key WHERE id = ?1"))?
-                .query_row([id], |row| Ok((row_key(row)?, Sha256(row.get("secret_sha256")?))))
+                .query_row([id], |row| Ok((row_key(row)?, Sha256(row.get(9)?))))
                 .optional()
         })
     }
@@ -105,7 +104,7 @@ impl Gallery {
 
 const COLUMNS: &str = "id, scope, brand, label, rate, created_by, created_at, expires_at, revoked_at";
 
-fn insert(transaction: &Writing<'_>, key: &ApiKey, secret: Sha256) -> rusqlite::Result<()> {
+fn insert(transaction: &Writing<'_>, key: &ApiKey, secret: Sha256) -> storage::Result<()> {
     transaction
         .prepare_cached(&format!(
             "INSERT INTO api_key ({COLUMNS}, secret_sha256) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
@@ -126,13 +125,13 @@ fn insert(transaction: &Writing<'_>, key: &ApiKey, secret: Sha256) -> rusqlite::
     append(transaction, event, &(), key).map(drop)
 }
 
-fn all(db: &Connection) -> rusqlite::Result<Vec<ApiKey>> {
+fn all(db: &Connection) -> storage::Result<Vec<ApiKey>> {
     db.prepare_cached(&format!("SELECT {COLUMNS} FROM api_key ORDER BY created_at, id"))?
         .query_map([], row_key)?
         .collect()
 }
 
-fn row_key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
+fn row_key(row: &Row<'_>) -> storage::Result<ApiKey> {
     let brand: Option<BrandId> = optional(row, 2)?;
     let scope = Scope::named(parsed(row, 1)?, brand).map_err(|error| conversion(1, error))?;
     Ok(ApiKey {

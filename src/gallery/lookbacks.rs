@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,8 +13,8 @@ use super::notices::follow_case;
 use super::questions::ask_together;
 use super::sellers::look_at_seller;
 use super::store::{Gallery, GalleryError, optional_second, second, signed, unsigned};
-use super::writer::Writing;
 use crate::domain::{CaseStatus, Decision};
+use crate::storage::{self, Connection, OptionalExtension, Row, Writing, params};
 
 /// Seconds within which a check has ended that started before a reference was added, or another model served.
 pub(super) const SETTLED: i64 = 120;
@@ -125,13 +124,13 @@ impl Gallery {
             );
             let first = db
                 .prepare_cached(&sql)?
-                .query_row([now.as_second()], |row| Ok((row.get::<_, u8>(0)?, row.get::<_, i64>(1)?, position(row)?)))
+                .query_row([now.as_second()], |row| Ok((row.get::<u8>(0)?, row.get::<i64>(1)?, position(row)?)))
                 .optional()?;
             let Some((pass, since, after)) = first else { return Ok(None) };
             // A brand that adds very many keeps the others waiting for no longer than one walk.
             let sql = format!(
                 "SELECT l.key FROM lookback l JOIN reference r ON r.key = l.key
-                 WHERE {due} AND pass = ?2 AND since = ?3 AND after_day IS ?4 AND after_place IS ?5
+                 WHERE {due} AND pass = ?2 AND since = ?3 AND after_day IS NOT DISTINCT FROM ?4 AND after_place IS NOT DISTINCT FROM ?5
                  ORDER BY row_number() OVER (PARTITION BY r.brand ORDER BY due_at, l.key), due_at, l.key LIMIT ?6"
             );
             let (day, place) = (after.map(|(day, _)| day), after.map(|(_, place)| signed(place)));
@@ -139,7 +138,7 @@ impl Gallery {
             let keys = db
                 .prepare_cached(&sql)?
                 .query_map(params![now.as_second(), pass, since, day, place, most], |row| unsigned(row, 0))?
-                .collect::<rusqlite::Result<_>>()?;
+                .collect::<storage::Result<_>>()?;
             Ok(Some(LookbackWork { keys, pass, since, after }))
         })
     }
@@ -186,7 +185,8 @@ impl Gallery {
     /// When the database cannot be read.
     pub fn found_for(&self, keys: &[u64]) -> Result<u64, GalleryError> {
         self.read(|db| {
-            let mut statement = db.prepare_cached("SELECT coalesce(sum(found), 0) FROM lookback WHERE key = ?1")?;
+            let mut statement =
+                db.prepare_cached("SELECT CAST(coalesce(sum(found), 0) AS BIGINT) FROM lookback WHERE key = ?1")?;
             let found = |key: &u64| statement.query_row([signed(*key)], |row| unsigned(row, 0));
             keys.iter().map(found).sum()
         })
@@ -216,16 +216,21 @@ impl Gallery {
         self.write(|transaction| {
             let check = transaction
                 .prepare_cached("SELECT listing_id, seller_id FROM listing_check WHERE id = ?1")?
-                .query_row([new.check_id], |row| Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?)))
+                .query_row([new.check_id], |row| Ok((row.get::<Option<String>>(0)?, row.get::<Option<String>>(1)?)))
                 .optional()?;
             let Some((listing_id, seller_id)) = check else { return Ok(FoundLater::Gone) };
             let added = transaction
-                .prepare_cached("INSERT OR IGNORE INTO finding (check_id, photo, key, found_at, answer) VALUES (?1, ?2, ?3, ?4, ?5)")?
+                .prepare_cached(
+                    "INSERT INTO finding (check_id, photo, key, found_at, answer) VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT DO NOTHING",
+                )?
                 .execute(params![new.check_id, new.photo, signed(new.key), now.as_second(), new.answer])?;
             if added == 0 {
                 return Ok(FoundLater::Known);
             }
-            transaction.prepare_cached("UPDATE lookback SET found = found + 1 WHERE key = ?1")?.execute([signed(new.key)])?;
+            transaction
+                .prepare_cached("UPDATE lookback SET found = found + 1 WHERE key = ?1")?
+                .execute([signed(new.key)])?;
             let before = find_case(transaction, new.check_id)?;
             let found = match &before {
                 Some(case) => {
@@ -247,7 +252,8 @@ impl Gallery {
             if let Some(reference) = new.case.lead.and_then(|lead| lead.reference) {
                 ask_together(transaction, (new.key, new.check_id), reference)?;
             }
-            let event = AuditEvent { actor: LOOKBACK, session: None, action: "found-by-lookback", subject: new.check_id };
+            let event =
+                AuditEvent { actor: LOOKBACK, session: None, action: "found-by-lookback", subject: new.check_id };
             let after = find_case(transaction, new.check_id)?;
             append(transaction, event, &effects(before.as_ref()), &effects(after.as_ref()))?;
             // A request that followed from a decision ends with it.
@@ -305,17 +311,17 @@ fn effects(case: Option<&Case>) -> Effects {
 }
 
 /// Opens a decided case again unless its decision restricts the listing: it was made without the new reference.
-fn reopen(transaction: &Writing<'_>, case: &Case) -> rusqlite::Result<()> {
+fn reopen(transaction: &Writing<'_>, case: &Case) -> storage::Result<()> {
     let stands = case.status != CaseStatus::Decided || case.decision.is_some_and(Decision::restricts);
     if stands { Ok(()) } else { overwrite_case(transaction, &case.reopened()) }
 }
 
-fn position(row: &Row<'_>) -> rusqlite::Result<Option<(i64, u64)>> {
+fn position(row: &Row<'_>) -> storage::Result<Option<(i64, u64)>> {
     let (day, place): (Option<i64>, Option<i64>) = (row.get(2)?, row.get(3)?);
     Ok(day.zip(place.map(i64::unsigned_abs)))
 }
 
-fn lookback(row: &Row<'_>) -> rusqlite::Result<Lookback> {
+fn lookback(row: &Row<'_>) -> storage::Result<Lookback> {
     Ok(Lookback {
         reference_id: row.get(0)?,
         brand: row.get(1)?,
@@ -326,24 +332,26 @@ fn lookback(row: &Row<'_>) -> rusqlite::Result<Lookback> {
     })
 }
 
-fn ask(transaction: &Writing<'_>, key: u64, (pass, since): (u8, i64), now: i64) -> rusqlite::Result<()> {
+fn ask(transaction: &Writing<'_>, key: u64, (pass, since): (u8, i64), now: i64) -> storage::Result<()> {
     transaction
         .prepare_cached(
-            "INSERT OR REPLACE INTO lookback (key, pass, due_at, since, asked_at) VALUES (?1, ?2, ?3, ?4, ?3)",
+            "INSERT INTO lookback (key, pass, due_at, since, asked_at) VALUES (?1, ?2, ?3, ?4, ?3)
+             ON CONFLICT (key) DO UPDATE SET pass = excluded.pass, due_at = excluded.due_at, since = excluded.since,
+               asked_at = excluded.asked_at, after_day = NULL, after_place = NULL, photos = 0, found = 0, done_at = NULL",
         )?
         .execute(params![signed(key), pass, now, since])
         .map(drop)
 }
 
 /// Takes in the references that changed since the last call.
-fn follow(transaction: &Writing<'_>, now: i64) -> rusqlite::Result<()> {
+fn follow(transaction: &Writing<'_>, now: i64) -> storage::Result<()> {
     let changed: Vec<(u64, bool)> = transaction
         .prepare_cached(
             "SELECT key, state = 'active' AND polarity = 'fake' FROM reference
              WHERE revision > (SELECT lookback_revision FROM gallery)",
         )?
         .query_map([], |row| Ok((unsigned(row, 0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
+        .collect::<storage::Result<_>>()?;
     for (key, searched) in changed {
         if !searched {
             transaction.prepare_cached("DELETE FROM lookback WHERE key = ?1")?.execute([signed(key)])?;
@@ -354,7 +362,7 @@ fn follow(transaction: &Writing<'_>, now: i64) -> rusqlite::Result<()> {
     transaction.execute("UPDATE gallery SET lookback_revision = revision", []).map(drop)
 }
 
-fn is_known(db: &Connection, key: u64) -> rusqlite::Result<bool> {
+fn is_known(db: &Connection, key: u64) -> storage::Result<bool> {
     db.prepare_cached("SELECT EXISTS (SELECT 1 FROM lookback WHERE key = ?1)")?
         .query_row([signed(key)], |row| row.get(0))
 }

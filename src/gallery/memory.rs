@@ -1,14 +1,11 @@
 //! Checked photos on their way into the memory, and the files that the memory consists of.
 
 use std::io;
-use std::path::PathBuf;
-
-use rusqlite::{OptionalExtension, Row, params};
 
 use super::store::{Gallery, GalleryError, signed, unsigned};
 use super::vault::opened;
-use super::writer::Writing;
 use crate::photo::Sha256;
+use crate::storage::{self, OptionalExtension, Row, Writing, params};
 
 /// What a check leaves in the memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,12 +74,6 @@ const SEGMENT: &str = "id, place, day, model, vocabulary, photos, bytes";
 pub(super) const DAY: i64 = 86_400;
 
 impl Gallery {
-    /// The folder of the memory's files.
-    #[must_use]
-    pub fn memory_folder(&self) -> PathBuf {
-        self.path.with_file_name("memory")
-    }
-
     /// The first checked photos that are not in a segment yet, at most `most`, oldest first.
     ///
     /// # Errors
@@ -268,19 +259,19 @@ fn insert_segment(
     (day, place): (i64, u64),
     model: &str,
     vocabulary: &str,
-) -> rusqlite::Result<MemorySegment> {
+) -> storage::Result<MemorySegment> {
     let sql = format!(
         "INSERT INTO memory_segment (day, place, model, vocabulary, photos, bytes) VALUES (?1, ?2, ?3, ?4, 0, 0) RETURNING {SEGMENT}"
     );
     transaction.prepare_cached(&sql)?.query_row(params![day, signed(place), model, vocabulary], segment)
 }
 
-fn drop_segment(transaction: &Writing<'_>, id: u64) -> rusqlite::Result<()> {
+fn drop_segment(transaction: &Writing<'_>, id: u64) -> storage::Result<()> {
     transaction.prepare_cached("DELETE FROM memory_segment WHERE id = ?1")?.execute([signed(id)]).map(drop)
 }
 
 /// Stores what a check leaves in the memory, with the check.
-pub(super) fn remember(transaction: &Writing<'_>, check: &super::StoredCheck<'_>) -> rusqlite::Result<()> {
+pub(super) fn remember(transaction: &Writing<'_>, check: &super::StoredCheck<'_>) -> storage::Result<()> {
     let NewRemembered { model, vocabulary, records, .. } = check.remembered;
     let day = check.created_at.as_second() / DAY;
     for record in records {
@@ -293,7 +284,7 @@ pub(super) fn remember(transaction: &Writing<'_>, check: &super::StoredCheck<'_>
     Ok(())
 }
 
-fn segment(row: &Row<'_>) -> rusqlite::Result<MemorySegment> {
+fn segment(row: &Row<'_>) -> storage::Result<MemorySegment> {
     Ok(MemorySegment {
         id: unsigned(row, 0)?,
         place: unsigned(row, 1)?,

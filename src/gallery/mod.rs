@@ -1,7 +1,5 @@
 //! The gallery: brands and their references in SQLite, with their photos in files beside it.
 
-#![expect(clippy::disallowed_types, reason = "the one user of the database")]
-
 mod accounts;
 mod alliances;
 mod audit;
@@ -18,6 +16,7 @@ mod hashes;
 mod health;
 mod journal;
 mod keys;
+mod locks;
 mod lookbacks;
 mod memory;
 mod model_lookbacks;
@@ -35,11 +34,11 @@ mod rows;
 mod schema;
 mod sellers;
 mod store;
+mod transfer;
 mod vault;
 mod vectors;
 mod webhooks;
 mod words;
-mod writer;
 
 pub use accounts::{Account, Session};
 pub use alliances::{
@@ -60,6 +59,7 @@ pub use hashes::HashRow;
 pub use health::Fault;
 pub use journal::{Journal, JournalEntry};
 pub use keys::ApiKey;
+pub use locks::WorkLock;
 pub use lookbacks::{FoundLater, Lookback, LookbackWork, NewFinding};
 pub use memory::{MemorySegment, NewRemembered, RememberedRow};
 pub use model_lookbacks::{KeptCheck, ModelLookback, ModelLookbackWork};
@@ -80,6 +80,7 @@ pub use sellers::{
 };
 pub(crate) use store::new_id;
 pub use store::{Gallery, GalleryError};
+pub use transfer::{CopiedTable, Place, TransferError, copy_records};
 pub use vault::Vault;
 pub use vectors::{ChangedRow, Identity, THUMBNAIL_SIDES, VectorQuery};
 pub use webhooks::{Counted, Webhook};

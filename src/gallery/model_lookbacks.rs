@@ -1,12 +1,12 @@
 //! Lookbacks after a change of the model: how far the stored photos of earlier checks are judged again.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::lookbacks::SETTLED;
 use super::store::{Gallery, GalleryError, optional_second, second, signed, unsigned};
+use crate::storage::{self, OptionalExtension, Row, params};
 
 /// Checks whose stored photos are to be judged again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,7 +165,7 @@ impl Gallery {
     }
 }
 
-fn model_lookback(row: &Row<'_>) -> rusqlite::Result<ModelLookback> {
+fn model_lookback(row: &Row<'_>) -> storage::Result<ModelLookback> {
     Ok(ModelLookback {
         model: row.get(0)?,
         photos: unsigned(row, 1)?,

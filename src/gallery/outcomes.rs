@@ -1,12 +1,10 @@
-use rusqlite::{Connection, OptionalExtension, Row, params};
-
 use super::audit::{AuditEvent, append};
 use super::certificates::Certifier;
 use super::effects::Effects;
 use super::store::{Gallery, GalleryError, next_revision, parsed, signed};
-use super::writer::Writing;
 use crate::domain::{BrandId, Outcome};
 use crate::photo::Sha256;
+use crate::storage::{self, Connection, OptionalExtension, Row, Writing, params};
 
 impl Gallery {
     /// Stores an outcome, in place of an earlier one of the same check, brand and polarity, and logs both, and whether
@@ -48,13 +46,13 @@ impl Gallery {
 
 const COLUMNS: &str = "check_id, brand, polarity, photo, confirmed, score, scoring, decided_by, note, decided_at";
 
-pub(super) fn outcomes_of(db: &Connection, brand: &BrandId, scoring: &str) -> rusqlite::Result<Vec<Outcome>> {
+pub(super) fn outcomes_of(db: &Connection, brand: &BrandId, scoring: &str) -> storage::Result<Vec<Outcome>> {
     let sql =
         format!("SELECT {COLUMNS} FROM outcome WHERE brand = ?1 AND scoring = ?2 AND withdrawn = 0 ORDER BY check_id");
     db.prepare_cached(&sql)?.query_map([brand.as_str(), scoring], outcome)?.collect()
 }
 
-pub(super) fn write_outcome(transaction: &Writing<'_>, outcome: &Outcome) -> rusqlite::Result<()> {
+pub(super) fn write_outcome(transaction: &Writing<'_>, outcome: &Outcome) -> storage::Result<()> {
     let revision = next_revision(transaction)?;
     transaction
         .prepare_cached(&format!(
@@ -80,7 +78,7 @@ pub(super) fn write_outcome(transaction: &Writing<'_>, outcome: &Outcome) -> rus
 }
 
 /// The stored outcome of the same check, brand and polarity.
-pub(super) fn find_outcome(db: &Connection, of: &Outcome) -> rusqlite::Result<Option<Outcome>> {
+pub(super) fn find_outcome(db: &Connection, of: &Outcome) -> storage::Result<Option<Outcome>> {
     let sql =
         format!("SELECT {COLUMNS} FROM outcome WHERE check_id = ?1 AND brand = ?2 AND polarity = ?3 AND withdrawn = 0");
     db.prepare_cached(&sql)?
@@ -89,16 +87,16 @@ pub(super) fn find_outcome(db: &Connection, of: &Outcome) -> rusqlite::Result<Op
 }
 
 /// Withdraws one person's outcomes of a check, and returns them.
-pub(super) fn withdraw_said(transaction: &Writing<'_>, check_id: &str, who: &str) -> rusqlite::Result<Vec<Outcome>> {
+pub(super) fn withdraw_said(transaction: &Writing<'_>, check_id: &str, who: &str) -> storage::Result<Vec<Outcome>> {
     let sql = format!("SELECT {COLUMNS} FROM outcome WHERE check_id = ?1 AND decided_by = ?2 AND withdrawn = 0");
     let said: Vec<Outcome> =
-        transaction.prepare_cached(&sql)?.query_map([check_id, who], outcome)?.collect::<rusqlite::Result<_>>()?;
+        transaction.prepare_cached(&sql)?.query_map([check_id, who], outcome)?.collect::<storage::Result<_>>()?;
     said.iter().try_for_each(|gone| withdraw_outcome(transaction, gone))?;
     Ok(said)
 }
 
 /// Withdraws an outcome. The row stays, so that readers see the change.
-pub(super) fn withdraw_outcome(transaction: &Writing<'_>, gone: &Outcome) -> rusqlite::Result<()> {
+pub(super) fn withdraw_outcome(transaction: &Writing<'_>, gone: &Outcome) -> storage::Result<()> {
     let revision = next_revision(transaction)?;
     transaction
         .prepare_cached(
@@ -108,7 +106,7 @@ pub(super) fn withdraw_outcome(transaction: &Writing<'_>, gone: &Outcome) -> rus
         .map(drop)
 }
 
-fn outcome(row: &Row<'_>) -> rusqlite::Result<Outcome> {
+fn outcome(row: &Row<'_>) -> storage::Result<Outcome> {
     Ok(Outcome {
         check_id: row.get(0)?,
         brand: parsed(row, 1)?,

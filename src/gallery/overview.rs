@@ -34,11 +34,11 @@ impl Gallery {
     pub fn case_counts(&self, since: Timestamp) -> Result<Vec<DayCount>, GalleryError> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT substr(created_at, 1, 10) AS day, brand, sum(action = 'review'), sum(action = 'block'),
+                "SELECT substr(created_at, 1, 10) AS day, brand, count(*) FILTER (WHERE action = 'review'), count(*) FILTER (WHERE action = 'block'),
                         count(decision), count(iif(decision = 'no_match' OR (decision = 'authorised' AND polarity = 'fake'), 1, NULL)),
                         count(iif(decision = 'fake', 1, NULL)), count(iif(decision = 'photo_misuse', 1, NULL)),
                         count(iif(decision = 'authorised', 1, NULL)), count(iif(decision = 'no_match', 1, NULL))
-                 FROM moderation_case WHERE created_at >= ?1 GROUP BY day, brand ORDER BY day, brand",
+                 FROM moderation_case WHERE created_at >= ?1 GROUP BY day, brand ORDER BY day, brand NULLS FIRST",
             )?
             .query_map([since.to_string()], |row| {
                 Ok(DayCount {

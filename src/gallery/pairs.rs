@@ -1,15 +1,14 @@
 //! Decisions of moderators about pairs of a photo and a reference.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::effects::{Standing, set_mark};
 use super::rows::find_key;
 use super::store::{Gallery, GalleryError, parsed, signed, unsigned};
-use super::writer::Writing;
 use crate::domain::{Decision, Mark};
 use crate::photo::{Look, Sha256};
+use crate::storage::{self, Connection, OptionalExtension, Row, Writing, params};
 
 /// A reference whose matches were overturned in at least this many cases, and confirmed in fewer, never blocks by
 /// itself.
@@ -72,12 +71,12 @@ impl Gallery {
 
 const PAIR: &str = "key, check_id, photo, look, seller_id, decision, decided_at";
 
-fn pair(row: &Row<'_>) -> rusqlite::Result<Pair> {
+fn pair(row: &Row<'_>) -> storage::Result<Pair> {
     Ok(Pair {
         key: unsigned(row, 0)?,
         check_id: row.get(1)?,
         photo: Sha256(row.get(2)?),
-        look: row.get::<_, Option<Vec<u8>>>(3)?.and_then(|bytes| Look::from_bytes(&bytes)),
+        look: row.get::<Option<Vec<u8>>>(3)?.and_then(|bytes| Look::from_bytes(&bytes)),
         seller_id: row.get(4)?,
         decision: parsed(row, 5)?,
         decided_at: parsed(row, 6)?,
@@ -85,16 +84,20 @@ fn pair(row: &Row<'_>) -> rusqlite::Result<Pair> {
 }
 
 /// The stored pair of the same reference, check and photo.
-pub(super) fn find_pair(db: &Connection, of: &Pair) -> rusqlite::Result<Option<Pair>> {
+pub(super) fn find_pair(db: &Connection, of: &Pair) -> storage::Result<Option<Pair>> {
     let sql = format!("SELECT {PAIR} FROM decided_pair WHERE key = ?1 AND check_id = ?2 AND photo = ?3");
     db.prepare_cached(&sql)?.query_row(params![signed(of.key), of.check_id, &of.photo.0[..]], pair).optional()
 }
 
 /// Writes a pair and returns the one that it replaced.
-pub(super) fn put_pair(transaction: &Writing<'_>, new: &Pair) -> rusqlite::Result<Option<Pair>> {
+pub(super) fn put_pair(transaction: &Writing<'_>, new: &Pair) -> storage::Result<Option<Pair>> {
     let known = find_pair(transaction, new)?;
     transaction
-        .prepare_cached(&format!("INSERT OR REPLACE INTO decided_pair ({PAIR}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"))?
+        .prepare_cached(&format!(
+            "INSERT INTO decided_pair ({PAIR}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (key, check_id, photo) DO UPDATE SET look = excluded.look, seller_id = excluded.seller_id,
+               decision = excluded.decision, decided_at = excluded.decided_at"
+        ))?
         .execute(params![
             signed(new.key),
             new.check_id,
@@ -107,7 +110,7 @@ pub(super) fn put_pair(transaction: &Writing<'_>, new: &Pair) -> rusqlite::Resul
     Ok(known)
 }
 
-pub(super) fn drop_pair(transaction: &Writing<'_>, gone: &Pair) -> rusqlite::Result<()> {
+pub(super) fn drop_pair(transaction: &Writing<'_>, gone: &Pair) -> storage::Result<()> {
     transaction
         .prepare_cached("DELETE FROM decided_pair WHERE key = ?1 AND check_id = ?2 AND photo = ?3")?
         .execute(params![signed(gone.key), gone.check_id, &gone.photo.0[..]])
@@ -115,17 +118,17 @@ pub(super) fn drop_pair(transaction: &Writing<'_>, gone: &Pair) -> rusqlite::Res
 }
 
 /// Deletes the pairs that an appealed decision made; other decisions about single photos of the check stay.
-pub(super) fn drop_convictions(transaction: &Writing<'_>, check_id: &str) -> rusqlite::Result<Vec<Pair>> {
+pub(super) fn drop_convictions(transaction: &Writing<'_>, check_id: &str) -> storage::Result<Vec<Pair>> {
     let sql = format!("SELECT {PAIR} FROM decided_pair WHERE check_id = ?1 AND decision = ?2");
     let overruled: Vec<Pair> = transaction
         .prepare_cached(&sql)?
         .query_map([check_id, Decision::Fake.as_str()], pair)?
-        .collect::<rusqlite::Result<_>>()?;
+        .collect::<storage::Result<_>>()?;
     overruled.iter().try_for_each(|gone| drop_pair(transaction, gone))?;
     Ok(overruled)
 }
 
-fn record(db: &Connection, key: u64) -> rusqlite::Result<(u64, u64)> {
+fn record(db: &Connection, key: u64) -> storage::Result<(u64, u64)> {
     db.prepare_cached(
         "SELECT count(DISTINCT CASE WHEN decision = 'fake' THEN check_id END), count(DISTINCT CASE WHEN decision = 'no_match' THEN check_id END)
          FROM decided_pair WHERE key = ?1",
@@ -134,7 +137,7 @@ fn record(db: &Connection, key: u64) -> rusqlite::Result<(u64, u64)> {
 }
 
 /// Marks a reference as overturned, or removes the mark, as moderators' decisions require.
-pub(super) fn recompute_mark(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<Option<Standing>> {
+pub(super) fn recompute_mark(transaction: &Writing<'_>, key: u64) -> storage::Result<Option<Standing>> {
     let Some(found) = find_key(transaction, key)? else { return Ok(None) };
     let (confirmed, overturned) = record(transaction, key)?;
     let proves_nothing = overturned >= OVERTURNED_ENOUGH && overturned > confirmed;
@@ -148,11 +151,11 @@ pub(super) fn recompute_mark(transaction: &Writing<'_>, key: u64) -> rusqlite::R
 
 /// The pair with a time later than every other pair of its reference, so that the last decision applies even if the
 /// clock was set back.
-pub(super) fn last_word(transaction: &Writing<'_>, pair: &Pair) -> rusqlite::Result<Pair> {
+pub(super) fn last_word(transaction: &Writing<'_>, pair: &Pair) -> storage::Result<Pair> {
     let known: Vec<Timestamp> = transaction
         .prepare_cached("SELECT decided_at FROM decided_pair WHERE key = ?1")?
         .query_map([signed(pair.key)], |row| parsed(row, 0))?
-        .collect::<rusqlite::Result<_>>()?;
+        .collect::<storage::Result<_>>()?;
     let next = known.into_iter().max().map(|newest| newest + jiff::SignedDuration::from_millis(1));
     let decided_at = next.map_or(pair.decided_at, |next| next.max(pair.decided_at));
     Ok(Pair { decided_at, ..pair.clone() })

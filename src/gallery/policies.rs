@@ -1,8 +1,7 @@
-use rusqlite::{OptionalExtension, Row, params};
-
 use super::audit::{AuditEvent, append};
 use super::store::{Gallery, GalleryError, conversion, next_revision, parsed, signed, unsigned};
 use crate::domain::{BrandId, Policy, StoredPolicy};
+use crate::storage::{self, OptionalExtension, Row, params};
 
 impl Gallery {
     /// Policies that changed after the revision `since`.
@@ -68,7 +67,7 @@ impl Gallery {
     }
 }
 
-fn stored_policy(row: &Row<'_>) -> rusqlite::Result<StoredPolicy> {
+fn stored_policy(row: &Row<'_>) -> storage::Result<StoredPolicy> {
     Ok(StoredPolicy {
         version: unsigned(row, 0)?,
         model: row.get(2)?,

@@ -4,15 +4,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::audit::log_quarantine;
 use super::rows::{PRESENT, find_key, overwrite, tombstone};
 use super::store::{Gallery, GalleryError, conversion, next_revision, parsed, signed, unsigned};
-use super::writer::Writing;
 use crate::domain::{BrandId, Details, Mark, Polarity, Quarantine, Reference, ReferenceState};
 use crate::photo::Sha256;
+use crate::storage::{self, Connection, OptionalExtension, Row, Writing, params};
 
 /// The change that a publication made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -220,7 +219,7 @@ impl Gallery {
                      AND NOT EXISTS (SELECT 1 FROM publication_effect e WHERE e.key = r.key AND e.number > ?1)",
                 )?
                 .query_map([signed(last)], |row| Ok((unsigned(row, 0)?, Sha256(row.get(1)?))))?
-                .collect::<rusqlite::Result<_>>()?;
+                .collect::<storage::Result<_>>()?;
             for (key, _) in &retired {
                 tombstone(transaction, *key)?;
             }
@@ -240,7 +239,7 @@ impl Gallery {
             let stale: Vec<(u64, Sha256)> = transaction
                 .prepare("SELECT key, sha256 FROM reference WHERE state = 'staged' AND brand = ?1 AND run <> ?2")?
                 .query_map([brand.as_str(), run], |row| Ok((unsigned(row, 0)?, Sha256(row.get(1)?))))?
-                .collect::<rusqlite::Result<_>>()?;
+                .collect::<storage::Result<_>>()?;
             for (key, _) in &stale {
                 tombstone(transaction, *key)?;
             }
@@ -336,16 +335,18 @@ impl Before {
 
 /// Stores a reference's fields before the publication changes them. Does nothing for a reference that the publication
 /// activated.
-fn remember(transaction: &Writing<'_>, number: u64, found: &Reference) -> rusqlite::Result<()> {
+fn remember(transaction: &Writing<'_>, number: u64, found: &Reference) -> storage::Result<()> {
     let before = serde_json::to_string(&Before::of(found)).map_err(|error| conversion(2, error))?;
     transaction
-        .prepare_cached("INSERT OR IGNORE INTO publication_effect (number, key, before) VALUES (?1, ?2, ?3)")?
+        .prepare_cached(
+            "INSERT INTO publication_effect (number, key, before) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        )?
         .execute(params![signed(number), signed(found.key), before])?;
     Ok(())
 }
 
 /// References that a publication changed and nobody has changed since.
-fn changed_by(db: &Connection, publication: &Publication) -> rusqlite::Result<Vec<(u64, Before)>> {
+fn changed_by(db: &Connection, publication: &Publication) -> storage::Result<Vec<(u64, Before)>> {
     let mut statement = db.prepare(
         "SELECT e.key, e.before FROM publication_effect e JOIN reference r ON r.key = e.key
          WHERE e.number = ?1 AND e.before IS NOT NULL AND r.publication = ?1",
@@ -358,7 +359,7 @@ fn changed_by(db: &Connection, publication: &Publication) -> rusqlite::Result<Ve
 }
 
 /// Whether another reference gives the brand this photo.
-fn has_rival(db: &Connection, reference: &Reference) -> rusqlite::Result<bool> {
+fn has_rival(db: &Connection, reference: &Reference) -> storage::Result<bool> {
     let sql = format!(
         "SELECT EXISTS (SELECT 1 FROM reference WHERE brand = ?1 AND sha256 = ?2 AND key <> ?3 AND state IN {PRESENT})"
     );
@@ -371,7 +372,7 @@ fn has_rival(db: &Connection, reference: &Reference) -> rusqlite::Result<bool> {
 
 const COLUMNS: &str = "number, kind, brand, run, model, revision, published_at, undone_at, forgotten";
 
-fn row(row: &Row<'_>) -> rusqlite::Result<Publication> {
+fn row(row: &Row<'_>) -> storage::Result<Publication> {
     let what = if row.get_ref(1)?.as_str()? == "model" {
         Published::Model { name: row.get(4)? }
     } else {
@@ -388,18 +389,19 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Publication> {
     })
 }
 
-fn publication(db: &Connection, number: u64) -> rusqlite::Result<Publication> {
+fn publication(db: &Connection, number: u64) -> storage::Result<Publication> {
     db.query_row(&format!("SELECT {COLUMNS} FROM publication WHERE number = ?1"), [signed(number)], row)
 }
 
-fn insert_publication(transaction: &Writing<'_>, what: &Published, revision: u64) -> rusqlite::Result<u64> {
+fn insert_publication(transaction: &Writing<'_>, what: &Published, revision: u64) -> storage::Result<u64> {
     let (kind, brand, run, model) = match what {
         Published::Reindex { brand, run } => ("reindex", Some(brand.as_str()), Some(run.as_str()), ""),
         Published::Model { name } => ("model", None, None, name.as_str()),
     };
-    transaction.execute(
-        "INSERT INTO publication (kind, brand, run, model, revision, published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    transaction.query_row(
+        "INSERT INTO publication (kind, brand, run, model, revision, published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         RETURNING number",
         params![kind, brand, run, model, signed(revision), Timestamp::now().to_string()],
-    )?;
-    Ok(transaction.last_insert_rowid().unsigned_abs())
+        |row| unsigned(row, 0),
+    )
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rusqlite::{ToSql, params};
 
 use super::audit::{AuditEvent, append};
 use super::cases::{COLUMNS, Case, PRECEDENT, case, find_case, overwrite_unranked};
@@ -12,9 +11,9 @@ use super::effects::Effects;
 use super::notices::follow_case;
 use super::sellers::cases_changed;
 use super::store::{Gallery, GalleryError, signed, unsigned};
-use super::writer::Writing;
 use crate::domain::{CaseStatus, TakedownOptions};
 use crate::photo::Sha256;
+use crate::storage::{self, ToSql, Writing, params};
 
 /// A lookback that finds a reference in more listings than this asks one question about all of them.
 const MANY: u64 = 20;
@@ -66,7 +65,7 @@ impl Gallery {
             let cases = db
                 .prepare_cached(&sql)?
                 .query_map(params![check_id, key, i64::try_from(limit).unwrap_or(i64::MAX)], case)?
-                .collect::<rusqlite::Result<_>>()?;
+                .collect::<storage::Result<_>>()?;
             let count = db
                 .prepare_cached(
                     "SELECT count(*) FROM moderation_case WHERE status = 'open' AND check_id <> ?1 AND question = ?2",
@@ -105,7 +104,7 @@ pub(super) fn ask_together(
     transaction: &Writing<'_>,
     (key, check_id): (u64, &str),
     reference: &str,
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     let found: u64 = transaction
         .prepare_cached("SELECT coalesce(max(found), 0) FROM lookback WHERE key = ?1")?
         .query_row([signed(key)], |row| unsigned(row, 0))?;
@@ -128,7 +127,7 @@ pub(super) fn follow(
     options: &TakedownOptions,
     lead: &Case,
     followers: &[String],
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     let mut sellers = BTreeSet::new();
     for id in followers {
         let Some(case) = find_case(transaction, id)?.filter(|case| is_free(case, lead)) else { continue };

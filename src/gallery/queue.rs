@@ -1,16 +1,15 @@
 //! The order of the moderation queue, and claims of cases.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ToSql, params};
 
 use super::Case;
 use super::audit::{AuditEvent, append};
 use super::cases::{COLUMNS, case, find_case};
 use super::questions::{ALIKE, ASKED_ONCE};
 use super::store::{Gallery, GalleryError, optional, unsigned};
-use super::writer::Writing;
 use crate::domain::CaseStatus;
 use crate::photo::Sha256;
+use crate::storage::{self, Connection, ToSql, Writing, params};
 
 /// Seconds that a claim lasts without an act of its holder.
 pub(super) const CLAIM_SECONDS: i64 = 15 * 60;
@@ -170,7 +169,7 @@ impl Gallery {
 /// The statement contains only the filters in use, so that SQLite can use a matching index.
 fn filters(query: &QueueQuery) -> (String, Vec<(&'static str, &dyn ToSql)>) {
     let mut conditions = vec![match query.status {
-        None if query.id.is_some() => "1",
+        None if query.id.is_some() => "TRUE",
         None => "c.status <> 'decided'",
         Some(CaseStatus::Open) => "c.status = 'open'",
         Some(CaseStatus::Decided) => "c.status = 'decided'",
@@ -201,29 +200,29 @@ fn filters(query: &QueueQuery) -> (String, Vec<(&'static str, &dyn ToSql)>) {
 fn rank(which: &str) -> String {
     format!(
         "UPDATE moderation_case AS c SET rank = c.probability * iif(c.polarity = 'authentic', 0.6, 1.0)
-             + 0.3 * coalesce((SELECT avg(o.decision = 'fake') FROM moderation_case o WHERE o.seller_id = c.seller_id AND o.decision IS NOT NULL), 0)
+             + 0.3 * coalesce((SELECT avg(iif(o.decision = 'fake', 1.0, 0.0)) FROM moderation_case o WHERE o.seller_id = c.seller_id AND o.decision IS NOT NULL), 0)
              - 0.1 * unixepoch(c.created_at) / {PATIENCE_SECONDS:.1} WHERE {which}"
     )
 }
 
 /// Ranks a case that was just opened.
-pub(super) fn rank_new(transaction: &Writing<'_>, check_id: &str) -> rusqlite::Result<()> {
+pub(super) fn rank_new(transaction: &Writing<'_>, check_id: &str) -> storage::Result<()> {
     transaction.prepare_cached(&rank("c.check_id = ?1"))?.execute([check_id]).map(drop)
 }
 
 /// Ranks all waiting cases of a seller, after a decision about one of their cases changed.
-pub(super) fn rank_seller(transaction: &Writing<'_>, seller: &str) -> rusqlite::Result<()> {
+pub(super) fn rank_seller(transaction: &Writing<'_>, seller: &str) -> storage::Result<()> {
     // The seller's record is read once, not once for each case.
     let sql =
         rank("c.seller_id = ?1 AND c.status <> 'decided'").replace("o.seller_id = c.seller_id", "o.seller_id = ?1");
     transaction.prepare_cached(&sql)?.execute([seller]).map(drop)
 }
 
-pub(super) fn rank_all(transaction: &Writing<'_>) -> rusqlite::Result<()> {
-    transaction.execute(&rank("1"), []).map(drop)
+pub(super) fn rank_all(transaction: &Writing<'_>) -> storage::Result<()> {
+    transaction.execute(&rank("TRUE"), []).map(drop)
 }
 
-fn queue(db: &Connection, query: &QueueQuery) -> rusqlite::Result<Vec<Queued>> {
+fn queue(db: &Connection, query: &QueueQuery) -> storage::Result<Vec<Queued>> {
     let (filters, mut values) = filters(query);
     let order = if query.status == Some(CaseStatus::Decided) { "c.decided_at DESC" } else { "c.rank DESC" };
     let sql = format!(
@@ -233,7 +232,7 @@ fn queue(db: &Connection, query: &QueueQuery) -> rusqlite::Result<Vec<Queued>> {
                  c.rank + 0.1 * :now / {PATIENCE_SECONDS:.1}, {ALIKE}
              FROM moderation_case c WHERE {filters}
              AND (:me IS NULL OR ((c.claimed_by IS NULL OR c.claimed_by = :me OR c.claimed_until < :now)
-                                  AND NOT (c.status = 'appealed' AND c.first_decided_by IS :me)))
+                                  AND NOT (c.status = 'appealed' AND c.first_decided_by IS NOT DISTINCT FROM :me)))
              AND (:session IS NULL OR NOT EXISTS (SELECT 1 FROM audit a WHERE a.subject = c.check_id AND a.session = :session
                                                   AND a.action = 'release' AND unixepoch(a.at) > :now - {CLAIM_SECONDS}))
          ORDER BY {order} LIMIT :limit OFFSET :offset"
@@ -267,7 +266,7 @@ pub(super) fn claim(
     transaction: &Writing<'_>,
     (who, session): (&str, &str),
     mut case: Case,
-) -> rusqlite::Result<Claimed> {
+) -> storage::Result<Claimed> {
     if case.status == CaseStatus::Decided {
         return Ok(Claimed::Decided(Box::new(case)));
     }

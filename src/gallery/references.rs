@@ -2,7 +2,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, named_params, params};
 use serde::Serialize;
 
 use super::audit::{AuditEvent, append, log_quarantine};
@@ -10,15 +9,15 @@ use super::effects::{Effects, Standing, set_mark};
 use super::rows::{
     COLUMNS, KIND, PRESENT, change, doubts_text, find, find_key, find_photo, is_needed, overwrite, reference, tombstone,
 };
-use super::store::{Gallery, GalleryError, io_error, new_id, next_revision, signed};
+use super::store::{Gallery, GalleryError, io_error, new_id, next_revision, signed, unsigned};
 use super::vectors::insert_vector;
 use super::words::insert_words;
-use super::writer::Writing;
 use crate::domain::{
     BrandId, Claim, Details, Kind, Mark, PhotoRecord, Polarity, Quarantine, Reference, ReferenceState,
 };
 use crate::embed::Embedding;
 use crate::photo::Sha256;
+use crate::storage::{self, OptionalExtension, Writing, named_params, params};
 
 /// A reference to add.
 #[derive(Debug)]
@@ -109,12 +108,7 @@ impl Gallery {
         self.write(|transaction| self.insert_or_find(transaction, new, model))
     }
 
-    fn insert_or_find(
-        &self,
-        transaction: &Writing<'_>,
-        new: &NewReference<'_>,
-        model: &str,
-    ) -> rusqlite::Result<Added> {
+    fn insert_or_find(&self, transaction: &Writing<'_>, new: &NewReference<'_>, model: &str) -> storage::Result<Added> {
         let known = find_photo(transaction, &new.claim.brand, new.photo.sha256)?;
         if let Some(known) = known.as_ref().filter(|known| known.state.is_present()) {
             let same = known.claim.polarity == new.claim.polarity;
@@ -359,18 +353,18 @@ impl<'a> Logged<'a> {
 }
 
 /// Marks a reference as disputed: somebody has supplied a near-duplicate with the other polarity.
-fn dispute(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<Option<(Standing, Standing)>> {
+fn dispute(transaction: &Writing<'_>, key: u64) -> storage::Result<Option<(Standing, Standing)>> {
     let found = find_key(transaction, key)?.filter(|found| found.mark != Some(Mark::Disputed));
     found.map(|found| set_mark(transaction, found, Some(Mark::Disputed))).transpose()
 }
 
-fn restage(transaction: &Writing<'_>, new: &NewReference<'_>, staged: Reference) -> rusqlite::Result<Reference> {
+fn restage(transaction: &Writing<'_>, new: &NewReference<'_>, staged: Reference) -> storage::Result<Reference> {
     let staged = Reference { claim: new.claim.clone(), mark: new.mark, updated_at: Timestamp::now(), ..staged };
     overwrite(transaction, &staged, 0)?;
     Ok(staged)
 }
 
-fn insert(transaction: &Writing<'_>, new: &NewReference<'_>) -> rusqlite::Result<Reference> {
+fn insert(transaction: &Writing<'_>, new: &NewReference<'_>) -> storage::Result<Reference> {
     let now = Timestamp::now();
     let state = match (new.run, new.quarantine) {
         (Some(_), _) => ReferenceState::Staged,
@@ -395,12 +389,12 @@ fn insert(transaction: &Writing<'_>, new: &NewReference<'_>) -> rusqlite::Result
     let pixels = Some(pixels).filter(|pixels| !pixels.is_empty());
     // A staged reference is invisible to readers, so it needs no revision.
     let revision = if new.run.is_some() { 0 } else { next_revision(transaction)? };
-    transaction
+    reference.key = transaction
         .prepare_cached(
             "INSERT INTO reference (id, brand, polarity, state, run, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, revision, doubts, pixels, kind_found)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, 0, ?13, ?14, ?15)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, 0, ?13, ?14, ?15) RETURNING key",
         )?
-        .execute(params![
+        .query_row(params![
             reference.id,
             reference.claim.brand.as_str(),
             reference.claim.polarity.as_str(),
@@ -416,8 +410,7 @@ fn insert(transaction: &Writing<'_>, new: &NewReference<'_>) -> rusqlite::Result
             doubts_text(&reference.photo.doubts),
             pixels,
             reference.photo.kind.as_str(),
-        ])?;
-    reference.key = transaction.last_insert_rowid().unsigned_abs();
+        ], |row| unsigned(row, 0))?;
     overwrite(transaction, &reference, revision)?;
     Ok(reference)
 }

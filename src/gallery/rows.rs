@@ -1,13 +1,11 @@
 //! Reading, finding and writing references as database rows.
 
 use jiff::Timestamp;
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::store::{conversion, next_revision, parsed, signed, unsigned};
-use super::writer::Writing;
 use crate::domain::{BrandId, Claim, Details, Kind, Mark, PhotoRecord, Quarantine, Reference};
 use crate::photo::{Doubt, Sha256};
+use crate::storage::{self, Connection, OptionalExtension, Row, ValueRef, Writing, params};
 
 /// SQL list of the states in which a brand has a reference now; must agree with [`ReferenceState::is_present`].
 pub(super) const PRESENT: &str = "('active', 'disabled', 'quarantined')";
@@ -21,7 +19,7 @@ pub(super) const PLAIN: &str =
 
 pub(super) const COLUMNS: &str = "key, id, brand, polarity, product, source, notes, rights_basis, state, quarantine_code, quarantine_detail, mark, near_group, sha256, perceptual_hash, quality, width, height, media_type, created_at, updated_at, run, publication, doubts, pixels, kind, kind_found, quarantine_private";
 
-pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
+pub(super) fn reference(row: &Row<'_>) -> storage::Result<Reference> {
     let code: Option<String> = row.get(9)?;
     let detail: Option<String> = row.get(10)?;
     let private = row.get(27)?;
@@ -42,7 +40,7 @@ pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
         state: parsed(row, 8)?,
         quarantine: code.map(|code| Quarantine { code, detail: detail.unwrap_or_default(), private }),
         mark: mark(row, 11)?,
-        group: row.get::<_, Option<i64>>(12)?.map(i64::unsigned_abs),
+        group: row.get::<Option<i64>>(12)?.map(i64::unsigned_abs),
         photo: PhotoRecord {
             sha256: Sha256(row.get(13)?),
             perceptual_hash: row.get(14)?,
@@ -57,11 +55,11 @@ pub(super) fn reference(row: &Row<'_>) -> rusqlite::Result<Reference> {
         created_at: parsed(row, 19)?,
         updated_at: parsed(row, 20)?,
         run: row.get(21)?,
-        publication: row.get::<_, Option<i64>>(22)?.map(i64::unsigned_abs),
+        publication: row.get::<Option<i64>>(22)?.map(i64::unsigned_abs),
     })
 }
 
-pub(super) fn mark(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Mark>> {
+pub(super) fn mark(row: &Row<'_>, index: usize) -> storage::Result<Option<Mark>> {
     match row.get_ref(index)? {
         ValueRef::Null => Ok(None),
         _ => parsed(row, index).map(Some),
@@ -69,7 +67,7 @@ pub(super) fn mark(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Mark>
 }
 
 /// The kind that the brand gave, if any.
-pub(super) fn kind(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Kind>> {
+pub(super) fn kind(row: &Row<'_>, index: usize) -> storage::Result<Option<Kind>> {
     match row.get_ref(index)? {
         ValueRef::Null => Ok(None),
         _ => parsed(row, index).map(Some),
@@ -82,23 +80,23 @@ pub(super) fn doubts_text(doubts: &[Doubt]) -> String {
 }
 
 /// Reads the form that [`doubts_text`] writes.
-pub(super) fn doubts(row: &Row<'_>, index: usize) -> rusqlite::Result<Vec<Doubt>> {
+pub(super) fn doubts(row: &Row<'_>, index: usize) -> storage::Result<Vec<Doubt>> {
     let text = row.get_ref(index)?.as_str()?;
     text.split_whitespace().map(|code| code.parse().map_err(|error| conversion(index, error))).collect()
 }
 
 /// Concatenated SHA-256 values; null means none.
-pub(super) fn sums(row: &Row<'_>, index: usize) -> rusqlite::Result<Vec<Sha256>> {
+pub(super) fn sums(row: &Row<'_>, index: usize) -> storage::Result<Vec<Sha256>> {
     let bytes = row.get_ref(index)?.as_blob_or_null()?.unwrap_or_default();
     Ok(bytes.as_chunks::<32>().0.iter().copied().map(Sha256).collect())
 }
 
-pub(super) fn find(db: &Connection, brand: &BrandId, id: &str) -> rusqlite::Result<Option<Reference>> {
+pub(super) fn find(db: &Connection, brand: &BrandId, id: &str) -> storage::Result<Option<Reference>> {
     let sql = format!("SELECT {COLUMNS} FROM reference WHERE id = ?1 AND brand = ?2 AND state <> 'deleted'");
     db.prepare_cached(&sql)?.query_row([id, brand.as_str()], reference).optional()
 }
 
-pub(super) fn find_photo(db: &Connection, brand: &BrandId, sha256: Sha256) -> rusqlite::Result<Option<Reference>> {
+pub(super) fn find_photo(db: &Connection, brand: &BrandId, sha256: Sha256) -> storage::Result<Option<Reference>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM reference WHERE brand = ?1 AND sha256 = ?2 AND state <> 'deleted'
          ORDER BY CASE state WHEN 'staged' THEN 1 WHEN 'retired' THEN 2 ELSE 0 END, key DESC LIMIT 1"
@@ -106,19 +104,19 @@ pub(super) fn find_photo(db: &Connection, brand: &BrandId, sha256: Sha256) -> ru
     db.prepare_cached(&sql)?.query_row(params![brand.as_str(), &sha256.0[..]], reference).optional()
 }
 
-pub(super) fn find_key(db: &Connection, key: u64) -> rusqlite::Result<Option<Reference>> {
+pub(super) fn find_key(db: &Connection, key: u64) -> storage::Result<Option<Reference>> {
     let sql = format!("SELECT {COLUMNS} FROM reference WHERE key = ?1 AND state <> 'deleted'");
     db.prepare_cached(&sql)?.query_row([signed(key)], reference).optional()
 }
 
 /// Whether any reference that is not deleted has this photo.
-pub(super) fn is_needed(transaction: &Writing<'_>, sha256: Sha256) -> rusqlite::Result<bool> {
+pub(super) fn is_needed(transaction: &Writing<'_>, sha256: Sha256) -> storage::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM reference WHERE sha256 = ?1 AND state <> 'deleted')";
     transaction.query_row(sql, [&sha256.0[..]], |row| row.get(0))
 }
 
 /// Turns a row into a tombstone: only its key, its photo's SHA-256 and its revision remain.
-pub(super) fn tombstone(transaction: &Writing<'_>, key: u64) -> rusqlite::Result<()> {
+pub(super) fn tombstone(transaction: &Writing<'_>, key: u64) -> storage::Result<()> {
     let revision = next_revision(transaction)?;
     transaction
         .prepare_cached(
@@ -130,13 +128,13 @@ pub(super) fn tombstone(transaction: &Writing<'_>, key: u64) -> rusqlite::Result
 }
 
 /// As [`overwrite`], under the next revision.
-pub(super) fn change(transaction: &Writing<'_>, changed: &Reference) -> rusqlite::Result<()> {
+pub(super) fn change(transaction: &Writing<'_>, changed: &Reference) -> storage::Result<()> {
     let revision = next_revision(transaction)?;
     overwrite(transaction, changed, revision)
 }
 
 /// Writes every column of a reference that may change.
-pub(super) fn overwrite(transaction: &Writing<'_>, changed: &Reference, revision: u64) -> rusqlite::Result<()> {
+pub(super) fn overwrite(transaction: &Writing<'_>, changed: &Reference, revision: u64) -> storage::Result<()> {
     let (Claim { polarity, details, .. }, quarantine) = (&changed.claim, changed.quarantine.as_ref());
     transaction
         .prepare_cached(

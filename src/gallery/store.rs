@@ -3,29 +3,32 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
-use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, OpenFlags, Row};
 use thiserror::Error;
 use uuid::Uuid;
 
 use super::health::{Health, Identity};
-use super::writer::{Writer, Writing};
+use super::transfer::TransferError;
 use super::{PhotoStore, Vault, schema};
 use crate::domain::TakedownOptions;
+use crate::storage::{self, Connection, Engine, PostgresUrl, Row, ValueRef, Writer, Writing};
+
+/// A connection that was idle for longer is asked whether it still works.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Why the gallery could not answer.
 #[derive(Debug, Error)]
 pub enum GalleryError {
-    /// SQLite returned an error.
-    #[error("database {path}: {source}")]
+    /// The database returned an error.
+    #[error("database {at}: {source}")]
     Database {
-        /// The database file.
-        path: PathBuf,
-        /// SQLite's error.
-        source: rusqlite::Error,
+        /// The database: its file, or its URL without the password.
+        at: String,
+        /// The engine's error.
+        source: storage::Error,
     },
     /// A journal of reindex runs cannot be opened, read or written.
     #[error(
@@ -35,13 +38,16 @@ pub enum GalleryError {
         /// The journal file.
         path: PathBuf,
         /// SQLite's error.
-        source: rusqlite::Error,
+        source: storage::Error,
     },
+    /// The records were not copied to a file.
+    #[error("copying the records: {0}")]
+    Copy(Box<TransferError>),
     /// A newer touchstone wrote the database.
-    #[error("database {path} has version {got}, expected at most {newest}; run a newer touchstone")]
+    #[error("database {at} has version {got}, expected at most {newest}; run a newer touchstone")]
     TooNew {
-        /// The database file.
-        path: PathBuf,
+        /// The database: its file, or its URL without the password.
+        at: String,
         /// Schema version of the database.
         got: i64,
         /// Newest schema version that this program knows.
@@ -62,8 +68,10 @@ pub enum GalleryError {
 
 /// The database and the photo store beside it. Threads may share one; several processes may open the same folder.
 pub struct Gallery {
-    pub(super) path: PathBuf,
-    pub(super) identity: Identity,
+    folder: PathBuf,
+    engine: Engine,
+    /// The database's file, if it is one.
+    pub(super) identity: Option<Identity>,
     id: String,
     pub(super) photos: PhotoStore,
     /// Keypoints of the photos, under the photos' SHA-256: derived, and computed again when missing.
@@ -76,7 +84,7 @@ pub struct Gallery {
     pub(super) takedown: RwLock<TakedownOptions>,
     pub(super) health: Health,
     /// Idle connections for reading; another one is opened when all are busy.
-    readers: Mutex<Vec<Connection>>,
+    readers: Mutex<Vec<(Connection, Instant)>>,
 }
 
 impl Gallery {
@@ -94,24 +102,37 @@ impl Gallery {
     /// # Errors
     /// As [`Gallery::open`]; also when photos are encrypted with a key that the vault does not have.
     pub fn open_sealed(folder: &Path, vault: Option<Vault>) -> Result<Self, GalleryError> {
+        Self::open_on(folder, None, vault)
+    }
+
+    /// As [`Gallery::open_sealed`], with the records in a PostgreSQL database instead of `<folder>/touchstone.db`, if one is given.
+    ///
+    /// # Errors
+    /// As [`Gallery::open_sealed`]; also when the database cannot be reached.
+    pub fn open_on(folder: &Path, database: Option<&PostgresUrl>, vault: Option<Vault>) -> Result<Self, GalleryError> {
         let vault = vault.map(Arc::new);
         let store = |kind| PhotoStore::open(folder, kind, vault.as_ref());
         let (photos, features) = (store("photos")?, store("features")?);
         let (uploads, thumbnails) = (store("uploads")?, store("thumbnails")?);
-        let path = folder.join("touchstone.db");
-        let failed = |source| GalleryError::Database { path: path.clone(), source };
-        let mut writer = Connection::open(&path).map_err(failed)?;
-        schema::prepare(&writer).map_err(failed)?;
-        schema::migrate(&mut writer, &new_id("gal")).map_err(failed)?.map_err(|got| GalleryError::TooNew {
-            path: path.clone(),
+        let file = folder.join("touchstone.db");
+        let engine = match database {
+            None => Engine::Sqlite(file.clone()),
+            Some(url) => Engine::Postgres(Box::new(url.clone())),
+        };
+        let at = engine.place();
+        let failed = |source| GalleryError::Database { at: at.clone(), source };
+        let writer = engine.connect(true).map_err(failed)?;
+        schema::migrate(&writer, &new_id("gal")).map_err(failed)?.map_err(|got| GalleryError::TooNew {
+            at: at.clone(),
             got,
             newest: schema::newest(),
         })?;
-        let identity = Identity::of(&path)?;
+        let identity = database.is_none().then(|| Identity::of(&file)).transpose()?;
         let id = writer.query_row("SELECT id FROM gallery", [], |row| row.get(0)).map_err(failed)?;
-        let writer = Writer::new(writer);
+        let writer = Writer::new(engine.clone(), schema::newest(), writer);
         let gallery = Self {
-            path,
+            folder: folder.to_owned(),
+            engine,
             identity,
             id,
             photos,
@@ -160,7 +181,19 @@ impl Gallery {
     /// The folder of the reindex journals.
     #[must_use]
     pub fn journals(&self) -> PathBuf {
-        self.path.with_file_name("reindex")
+        self.folder.join("reindex")
+    }
+
+    /// The folder of the memory's segments.
+    #[must_use]
+    pub fn memory_folder(&self) -> PathBuf {
+        self.folder.join("memory")
+    }
+
+    /// Whether the records are in a database server, which other nodes may share.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.engine, Engine::Postgres(_))
     }
 
     /// The database's own id, `gal_` and a UUID. An index that was built for another id is rejected.
@@ -177,48 +210,56 @@ impl Gallery {
         self.read(|db| db.query_row("SELECT revision FROM gallery", [], |row| unsigned(row, 0)))
     }
 
-    pub(super) fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, GalleryError> {
-        let idle = self.readers.lock().pop();
-        let connection = match idle {
+    pub(super) fn read<T>(&self, query: impl FnOnce(&Connection) -> storage::Result<T>) -> Result<T, GalleryError> {
+        let connection = match self.idle_reader() {
             Some(connection) => connection,
-            None => self.open_reader().map_err(|source| self.failed(source))?,
+            None => self.engine.connect_reader().map_err(|source| self.failed(source))?,
         };
         let answer = query(&connection).map_err(|source| self.failed(source));
         // If another database has replaced it, the connection may be to that one and must not be reused.
         self.still_there()?;
-        self.readers.lock().push(connection);
+        if connection.is_usable() {
+            self.readers.lock().push((connection, Instant::now()));
+        }
         answer
+    }
+
+    fn idle_reader(&self) -> Option<Connection> {
+        loop {
+            let (connection, since) = self.readers.lock().pop()?;
+            if since.elapsed() < IDLE || connection.answers() {
+                return Some(connection);
+            }
+        }
     }
 
     /// Fails if the path now leads to another file than the open database.
     fn still_there(&self) -> Result<(), GalleryError> {
-        if self.identity.is_there(&self.path) { Ok(()) } else { Err(GalleryError::Gone(self.path.clone())) }
+        if self.is_there() { Ok(()) } else { Err(GalleryError::Gone(self.database_file())) }
     }
 
-    /// Opens another connection. Does not create a missing file.
-    fn connect(&self) -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::default().difference(OpenFlags::SQLITE_OPEN_CREATE);
-        let connection = Connection::open_with_flags(&self.path, flags)?;
-        schema::prepare(&connection)?;
-        Ok(connection)
+    pub(super) fn is_there(&self) -> bool {
+        self.identity.is_none_or(|identity| identity.is_there(&self.database_file()))
+    }
+
+    fn database_file(&self) -> PathBuf {
+        self.folder.join("touchstone.db")
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     pub(super) fn own_connection<T>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        work: impl FnOnce(&Connection) -> storage::Result<T>,
     ) -> Result<T, GalleryError> {
-        let done = self.connect().and_then(|db| work(&db)).map_err(|source| self.failed(source));
+        let done = self.engine.connect(false).and_then(|db| work(&db)).map_err(|source| self.failed(source));
         self.still_there()?;
         done
     }
 
-    fn open_reader(&self) -> rusqlite::Result<Connection> {
-        let connection = self.connect()?;
-        connection.pragma_update(None, "query_only", true)?;
-        Ok(connection)
-    }
-
-    pub(super) fn write<T>(&self, work: impl FnOnce(&Writing<'_>) -> rusqlite::Result<T>) -> Result<T, GalleryError> {
+    pub(super) fn write<T>(&self, work: impl FnOnce(&Writing<'_>) -> storage::Result<T>) -> Result<T, GalleryError> {
         self.still_there()?;
         let written = self.writer.write(work).map_err(|source| self.failed(source));
         self.still_there()?;
@@ -227,23 +268,13 @@ impl Gallery {
         Ok(written)
     }
 
-    pub(super) fn failed(&self, source: rusqlite::Error) -> GalleryError {
-        match source {
-            // Only `io_error` puts an error there.
-            rusqlite::Error::ToSqlConversionFailure(inner) => match inner.downcast::<io::Error>() {
-                Ok(error) => {
-                    self.health.note_files(&error);
-                    GalleryError::Photos(*error)
-                }
-                Err(other) => self.failed_database(rusqlite::Error::ToSqlConversionFailure(other)),
-            },
-            other => self.failed_database(other),
+    pub(super) fn failed(&self, source: storage::Error) -> GalleryError {
+        if let storage::Error::File(error) = source {
+            self.health.note_files(&error);
+            return GalleryError::Photos(error);
         }
-    }
-
-    fn failed_database(&self, source: rusqlite::Error) -> GalleryError {
         self.health.note_database(&source);
-        GalleryError::Database { path: self.path.clone(), source }
+        GalleryError::Database { at: self.engine.place(), source }
     }
 }
 
@@ -257,18 +288,18 @@ pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-pub(super) fn unsigned(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
-    Ok(row.get::<_, i64>(index)?.unsigned_abs())
+pub(super) fn unsigned(row: &Row<'_>, index: usize) -> storage::Result<u64> {
+    Ok(row.get::<i64>(index)?.unsigned_abs())
 }
 
-pub(super) fn parsed<T: std::str::FromStr>(row: &Row<'_>, index: usize) -> rusqlite::Result<T>
+pub(super) fn parsed<T: std::str::FromStr>(row: &Row<'_>, index: usize) -> storage::Result<T>
 where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     row.get_ref(index)?.as_str()?.parse().map_err(|error| conversion(index, error))
 }
 
-pub(super) fn optional<T: std::str::FromStr>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<T>>
+pub(super) fn optional<T: std::str::FromStr>(row: &Row<'_>, index: usize) -> storage::Result<Option<T>>
 where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
@@ -279,26 +310,26 @@ where
 }
 
 /// A time that is stored as whole seconds since 1970.
-pub(super) fn second(row: &Row<'_>, index: usize) -> rusqlite::Result<Timestamp> {
+pub(super) fn second(row: &Row<'_>, index: usize) -> storage::Result<Timestamp> {
     Timestamp::from_second(row.get(index)?).map_err(|error| conversion(index, error))
 }
 
-pub(super) fn optional_second(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Timestamp>> {
+pub(super) fn optional_second(row: &Row<'_>, index: usize) -> storage::Result<Option<Timestamp>> {
     match row.get_ref(index)? {
         ValueRef::Null => Ok(None),
         _ => second(row, index).map(Some),
     }
 }
 
-pub(super) fn conversion(index: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(index, Value::Null.data_type(), Box::new(error))
+pub(super) fn conversion(index: usize, error: impl std::error::Error + Send + Sync + 'static) -> storage::Error {
+    storage::Error::Conversion(format!("column {index}: {error}").into())
 }
 
 /// Carries a file error out of a transaction, which it rolls back.
-pub(super) fn io_error(error: io::Error) -> rusqlite::Error {
-    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
+pub(super) fn io_error(error: io::Error) -> storage::Error {
+    storage::Error::File(error)
 }
 
-pub(super) fn next_revision(transaction: &Writing<'_>) -> rusqlite::Result<u64> {
+pub(super) fn next_revision(transaction: &Writing<'_>) -> storage::Result<u64> {
     transaction.query_row("UPDATE gallery SET revision = revision + 1 RETURNING revision", [], |row| unsigned(row, 0))
 }

@@ -1,12 +1,11 @@
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, named_params, params};
 
 use super::rows::{COLUMNS, KIND, doubts, is_needed, mark, reference, sums};
 use super::store::{Gallery, GalleryError, io_error, next_revision, parsed, signed, unsigned};
-use super::writer::Writing;
 use crate::domain::{BrandId, Kind, Mark, Polarity, Reference, ReferenceState};
 use crate::embed::Embedding;
 use crate::photo::{Doubt, Sha256};
+use crate::storage::{self, OptionalExtension, Row, Writing, named_params, params};
 
 /// The greatest size of a photo's keypoints in bytes; they usually take about 100 kB.
 const MOST_FEATURES: u64 = 1 << 20;
@@ -103,21 +102,21 @@ impl Gallery {
     ) -> Result<u64, GalleryError> {
         self.read(|db| {
             // One read transaction, so that rows and revision agree.
-            let snapshot = db.unchecked_transaction()?;
+            let snapshot = db.snapshot()?;
             let newest = snapshot.query_row("SELECT revision FROM gallery", [], |row| unsigned(row, 0))?;
             if newest == since {
                 return Ok(newest);
             }
-            let mut statement = snapshot.prepare_cached(&format!(
+            let sql = format!(
                 "SELECT {ROW}, {KIND}, r.state = 'active', v.vector
                  FROM reference r LEFT JOIN vector v
                    ON v.sha256 = r.sha256 AND v.model = ?1 AND r.state = 'active' AND r.revision > ?3
                  WHERE r.revision > ?2 ORDER BY r.revision"
-            ))?;
-            let mut rows = statement.query(params![model, signed(since), signed(vectors_since)])?;
-            while let Some(row) = rows.next()? {
+            );
+            snapshot.visit(&sql, params![model, signed(since), signed(vectors_since)], |row| {
                 visit(changed(row)?);
-            }
+                Ok(())
+            })?;
             Ok(newest)
         })
     }
@@ -133,16 +132,16 @@ impl Gallery {
         mut visit: impl FnMut(ChangedRow),
     ) -> Result<u64, GalleryError> {
         self.read(|db| {
-            let snapshot = db.unchecked_transaction()?;
+            let snapshot = db.snapshot()?;
             let newest = snapshot.query_row("SELECT revision FROM gallery", [], |row| unsigned(row, 0))?;
-            let mut statement = snapshot.prepare_cached(&format!(
+            let sql = format!(
                 "SELECT {ROW}, {KIND}, TRUE, v.vector FROM reference r LEFT JOIN vector v ON v.sha256 = r.sha256 AND v.model = ?1
                  WHERE r.state = 'active' OR (r.state = 'staged' AND r.run = ?2) ORDER BY r.key"
-            ))?;
-            let mut rows = statement.query(params![model, run])?;
-            while let Some(row) = rows.next()? {
+            );
+            snapshot.visit(&sql, params![model, run], |row| {
                 visit(changed(row)?);
-            }
+                Ok(())
+            })?;
             Ok(newest)
         })
     }
@@ -160,13 +159,13 @@ impl Gallery {
         self.read(|db| {
             // Part of the text, not a parameter, so that SQLite can use the partial index.
             let in_doubt = if query.in_doubt { "r.doubts <> '' AND" } else { "" };
-            let mut statement = db.prepare_cached(&format!(
+            let sql = format!(
                 "SELECT r.key, v.vector FROM reference r JOIN vector v ON v.sha256 = r.sha256 AND v.model = :model
                  WHERE {in_doubt} r.state = :state AND (:brand IS NULL OR r.brand = :brand) AND (:polarity IS NULL OR r.polarity = :polarity)
                  AND (:product IS NULL OR r.product = :product)
                  AND (:since IS NULL OR r.created_at >= :since) AND (:until IS NULL OR r.created_at < :until)"
-            ))?;
-            let mut rows = statement.query(named_params! {
+            );
+            let params = named_params! {
                 ":model": model,
                 ":state": query.state.as_str(),
                 ":brand": query.brand.as_ref().map(BrandId::as_str),
@@ -174,11 +173,11 @@ impl Gallery {
                 ":product": query.product,
                 ":since": query.since.map(|when| when.to_string()),
                 ":until": query.until.map(|when| when.to_string()),
-            })?;
-            while let Some(row) = rows.next()? {
+            };
+            db.visit(&sql, params, |row| {
                 visit(unsigned(row, 0)?, row.get(1)?);
-            }
-            Ok(())
+                Ok(())
+            })
         })
     }
 
@@ -256,7 +255,7 @@ impl Gallery {
     pub(super) fn add_derived<T: Sync>(
         &self,
         derived: &[(&Reference, T)],
-        insert: impl Fn(&Writing<'_>, Sha256, &T) -> rusqlite::Result<()> + Send + Sync,
+        insert: impl Fn(&Writing<'_>, Sha256, &T) -> storage::Result<()> + Send + Sync,
     ) -> Result<(), GalleryError> {
         self.write(|transaction| {
             for (reference, one) in derived {
@@ -339,14 +338,14 @@ pub(super) fn insert_vector(
     sha256: Sha256,
     model: &str,
     embedding: &Embedding,
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     transaction
-        .prepare_cached("INSERT OR IGNORE INTO vector (sha256, model, vector) VALUES (?1, ?2, ?3)")?
+        .prepare_cached("INSERT INTO vector (sha256, model, vector) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
         .execute(params![&sha256.0[..], model, embedding.to_bytes()])
         .map(drop)
 }
 
-fn changed(row: &Row<'_>) -> rusqlite::Result<ChangedRow> {
+fn changed(row: &Row<'_>) -> storage::Result<ChangedRow> {
     Ok(ChangedRow {
         key: unsigned(row, 0)?,
         brand: parsed(row, 1)?,
@@ -361,7 +360,7 @@ fn changed(row: &Row<'_>) -> rusqlite::Result<ChangedRow> {
     })
 }
 
-fn identity(row: &Row<'_>) -> rusqlite::Result<Option<Identity>> {
+fn identity(row: &Row<'_>) -> storage::Result<Option<Identity>> {
     let doubts = doubts(row, 6)?;
     if doubts.is_empty() {
         return Ok(None);

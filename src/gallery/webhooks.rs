@@ -1,14 +1,13 @@
 //! Receivers of events. What was sent to them: [`super::deliveries`].
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::audit::{AuditEvent, append};
 use super::store::{Gallery, GalleryError, conversion, second, signed, unsigned};
-use super::writer::Writing;
 use crate::domain::EventType;
+use crate::storage::{self, Connection, OptionalExtension, Row, Writing, params};
 
 /// A receiver of events, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -134,14 +133,14 @@ impl Gallery {
     }
 }
 
-pub(super) fn find_webhook(db: &Connection, id: &str) -> rusqlite::Result<Option<(Webhook, Vec<u8>)>> {
+pub(super) fn find_webhook(db: &Connection, id: &str) -> storage::Result<Option<(Webhook, Vec<u8>)>> {
     db.prepare_cached(&format!("SELECT {COLUMNS}, secret FROM webhook WHERE id = ?1"))?
         .query_row([id], |row| Ok((webhook(row)?, row.get(6)?)))
         .optional()
 }
 
 /// Stops sending to a receiver that no longer wants events.
-pub(super) fn disable(transaction: &Writing<'_>, id: &str, why: &str) -> rusqlite::Result<()> {
+pub(super) fn disable(transaction: &Writing<'_>, id: &str, why: &str) -> storage::Result<()> {
     let Some((found, _)) = find_webhook(transaction, id)?.filter(|(found, _)| found.disabled.is_none()) else {
         return Ok(());
     };
@@ -151,7 +150,7 @@ pub(super) fn disable(transaction: &Writing<'_>, id: &str, why: &str) -> rusqlit
     append(transaction, event, &found, &disabled).map(drop)
 }
 
-fn webhook(row: &Row<'_>) -> rusqlite::Result<Webhook> {
+fn webhook(row: &Row<'_>) -> storage::Result<Webhook> {
     let types: Option<String> = row.get(2)?;
     let types = types.map(|text| serde_json::from_str(&text)).transpose();
     Ok(Webhook {

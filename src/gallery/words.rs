@@ -1,13 +1,11 @@
 //! The visual words of references, by photo and vocabulary. Derived: computed again from the photo where they are
 //! missing.
 
-use rusqlite::{OptionalExtension, params};
-
 use super::rows::{COLUMNS, doubts, reference};
 use super::store::{Gallery, GalleryError, signed, unsigned};
-use super::writer::Writing;
 use crate::domain::Reference;
 use crate::photo::{Doubt, Sha256};
+use crate::storage::{self, OptionalExtension, Writing, params};
 
 /// A reference whose words may have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,23 +31,23 @@ impl Gallery {
         mut visit: impl FnMut(WordsRow),
     ) -> Result<u64, GalleryError> {
         self.read(|db| {
-            let snapshot = db.unchecked_transaction()?;
+            let snapshot = db.snapshot()?;
             let newest = snapshot.query_row("SELECT revision FROM gallery", [], |row| unsigned(row, 0))?;
             if newest == since {
                 return Ok(newest);
             }
             let changed = if since == 0 { "r.state = 'active' AND r.revision > ?2" } else { "r.revision > ?2" };
-            let mut statement = snapshot.prepare_cached(&format!(
+            let sql = format!(
                 "SELECT r.key, r.state = 'active', r.doubts, w.words FROM reference r
                  LEFT JOIN words w ON w.sha256 = r.sha256 AND w.vocabulary = ?1 AND r.state = 'active'
                  WHERE {changed} ORDER BY r.revision"
-            ))?;
-            let mut rows = statement.query(params![vocabulary, signed(since)])?;
-            while let Some(row) = rows.next()? {
+            );
+            snapshot.visit(&sql, params![vocabulary, signed(since)], |row| {
                 let active: bool = row.get(1)?;
                 let is_searched = active && !Doubt::leave_identity_only(&doubts(row, 2)?);
                 visit(WordsRow { key: unsigned(row, 0)?, is_searched, words: row.get(3)? });
-            }
+                Ok(())
+            })?;
             Ok(newest)
         })
     }
@@ -115,9 +113,12 @@ pub(super) fn insert_words(
     sha256: Sha256,
     vocabulary: &str,
     words: &[u8],
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     transaction
-        .prepare_cached("INSERT OR REPLACE INTO words (sha256, vocabulary, words) VALUES (?1, ?2, ?3)")?
+        .prepare_cached(
+            "INSERT INTO words (sha256, vocabulary, words) VALUES (?1, ?2, ?3)
+             ON CONFLICT (sha256, vocabulary) DO UPDATE SET words = excluded.words",
+        )?
         .execute(params![&sha256.0[..], vocabulary, words])
         .map(drop)
 }

@@ -9,9 +9,8 @@ mod record;
 mod scan;
 mod segment;
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::gallery::{Gallery, GalleryError, MemorySegment, RememberedRow};
+use crate::gallery::{Gallery, GalleryError, MemorySegment, RememberedRow, WorkLock};
 
 pub use record::Remembered;
 use segment::SegmentFile;
@@ -127,7 +126,7 @@ impl Memory {
         if self.gallery.remembered(1)?.is_empty() {
             return Ok(0);
         }
-        let Some(_alone) = self.try_locked("LOCK")? else { return Ok(0) };
+        let Some(_alone) = self.gallery.try_lock(&self.folder, "LOCK")? else { return Ok(0) };
         self.move_rows()
     }
 
@@ -284,46 +283,24 @@ impl Memory {
         SegmentFile::new(&self.gallery, self.folder.join(segment::name(segment.id)))
     }
 
-    /// Waits until nobody else searches the memory, so that two processes do not do the same work. The lock ends with
-    /// the returned file, or the process.
+    /// Waits until nobody else searches the memory, so that two processes do not do the same work.
     ///
     /// # Errors
-    /// When the memory's folder cannot be written.
-    pub fn lock_search(&self) -> Result<File, MemoryError> {
-        self.locked("SEARCH")
+    /// When the memory's folder cannot be written, or the database not reached.
+    pub fn lock_search(&self) -> Result<WorkLock, MemoryError> {
+        Ok(self.gallery.lock(&self.folder, "SEARCH")?)
     }
 
     /// Locks judging photos again after a change of the model; `None` if somebody else does it.
     ///
     /// # Errors
-    /// When the memory's folder cannot be written.
-    pub fn try_lock_again(&self) -> Result<Option<File>, MemoryError> {
-        self.try_locked("AGAIN")
+    /// As [`Memory::lock_search`].
+    pub fn try_lock_again(&self) -> Result<Option<WorkLock>, MemoryError> {
+        Ok(self.gallery.try_lock(&self.folder, "AGAIN")?)
     }
 
     /// Only one process or thread appends or rewrites at a time.
-    fn lock(&self) -> Result<File, MemoryError> {
-        self.locked("LOCK")
-    }
-
-    fn locked(&self, name: &str) -> Result<File, MemoryError> {
-        let file = self.lock_file(name)?;
-        file.lock().map_err(|source| MemoryError::File { path: self.folder.clone(), source })?;
-        Ok(file)
-    }
-
-    fn try_locked(&self, name: &str) -> Result<Option<File>, MemoryError> {
-        let file = self.lock_file(name)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(MemoryError::File { path: self.folder.clone(), source }),
-        }
-    }
-
-    fn lock_file(&self, name: &str) -> Result<File, MemoryError> {
-        let failed = |source| MemoryError::File { path: self.folder.clone(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(failed)?;
-        File::options().create(true).append(true).open(self.folder.join(name)).map_err(failed)
+    fn lock(&self) -> Result<WorkLock, MemoryError> {
+        Ok(self.gallery.lock(&self.folder, "LOCK")?)
     }
 }

@@ -215,6 +215,12 @@ pub fn reindex(
     let open = if plan.dry_run { Journal::open_copy } else { Journal::open };
     let journal = open(&gallery.journals(), &plan.brand)?;
     let mut journal = journal.ok_or_else(|| ReindexError::Busy(plan.brand.clone()))?;
+    // The journal's own lock holds for this machine; another node may work on the same brand.
+    let lock = || gallery.try_lock(&gallery.journals(), &format!("{}.run", plan.brand));
+    let alone = if plan.dry_run { None } else { lock()? };
+    if alone.is_none() && !plan.dry_run {
+        return Err(ReindexError::Busy(plan.brand.clone()));
+    }
     // The process stopped between the publication and its record in the journal: that run is done.
     if gallery.publication_of(journal.run())?.is_some() {
         journal.next_run()?;

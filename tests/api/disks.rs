@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cli::{stderr, touchstone};
+use crate::support::database::needs_a_file;
 use crate::support::disk::SmallDisk;
 use crate::support::pictures::photo;
 use crate::support::service::Service;
@@ -66,6 +67,9 @@ fn outlives(folder: &Path, service: Service, break_disk: impl FnOnce(&Service), 
 
 #[test]
 fn a_full_disk_loses_nothing_that_was_acknowledged_and_is_told() {
+    if needs_a_file("a disk that fails") {
+        return;
+    }
     let Some(disk) = SmallDisk::in_memory(24) else { return };
     let service = Service::start(disk.path(), &[]);
     let empty = |_: &Service| std::fs::remove_file(disk.path().join("filler")).unwrap();
@@ -74,6 +78,9 @@ fn a_full_disk_loses_nothing_that_was_acknowledged_and_is_told() {
 
 #[test]
 fn a_disk_that_takes_no_more_writes_loses_nothing_that_was_acknowledged_and_is_told() {
+    if needs_a_file("a disk that fails") {
+        return;
+    }
     let folder = TempDir::new().unwrap();
     // The process may write nothing, and ignores the signal that would end it for trying.
     let service = Service::start_ready(folder.path(), |command| {
@@ -92,6 +99,9 @@ fn a_disk_that_takes_no_more_writes_loses_nothing_that_was_acknowledged_and_is_t
 
 #[test]
 fn a_disk_that_the_kernel_gives_up_loses_nothing_that_was_acknowledged_and_is_told() {
+    if needs_a_file("a disk that fails") {
+        return;
+    }
     let Some(disk) = SmallDisk::in_file() else { return };
     let service = Service::start(disk.path(), &[]);
     let kept = refuses(&service, |_| disk.cut_power());
@@ -134,6 +144,9 @@ impl Drop for SlowSyncs {
 
 #[test]
 fn a_slow_disk_delays_writes_and_nothing_else() {
+    if needs_a_file("a disk that fails") {
+        return;
+    }
     let folder = TempDir::new().unwrap();
     let service = Service::start(folder.path(), &[]);
     let mut kept = vec![add(&service, 0).1["id"].as_str().unwrap().to_owned()];
@@ -169,6 +182,9 @@ fn a_slow_disk_delays_writes_and_nothing_else() {
 
 #[test]
 fn a_disk_that_is_slower_than_anybody_waits_is_told_and_loses_nothing_that_was_acknowledged() {
+    if needs_a_file("a disk that fails") {
+        return;
+    }
     let folder = TempDir::new().unwrap();
     let service = Service::start(folder.path(), &[]);
     let kept = [add(&service, 0).1["id"].as_str().unwrap().to_owned()];
@@ -189,6 +205,9 @@ fn a_disk_that_is_slower_than_anybody_waits_is_told_and_loses_nothing_that_was_a
 
 #[test]
 fn on_a_read_only_or_full_disk_commands_fail_in_one_line() {
+    if needs_a_file("a disk that fails") {
+        return;
+    }
     let Some(disk) = SmallDisk::in_memory(1) else { return };
     disk.fill();
     for how in ["rw", "ro"] {
@@ -204,6 +223,9 @@ fn on_a_read_only_or_full_disk_commands_fail_in_one_line() {
 #[test]
 #[expect(clippy::disallowed_types, reason = "holds the lock that a stalled disk would hold")]
 fn a_disk_that_stalls_delays_writes_and_nothing_else() {
+    if needs_a_file("a disk that fails") {
+        return;
+    }
     let app = TestApp::start();
     let id = app.add_fake(&photo(1));
     let path = app.folder().join("data/touchstone.db");
@@ -231,6 +253,9 @@ fn a_disk_that_stalls_delays_writes_and_nothing_else() {
 /// The folder is renamed, removed, or replaced: open files still answer, and no other database is used.
 #[test]
 fn a_data_folder_that_is_gone_is_told_at_once_and_nothing_is_answered_from_it() {
+    if needs_a_file("a disk that fails") {
+        return;
+    }
     let app = TestApp::start();
     let id = app.add_fake(&photo(1));
     assert_eq!(app.verdict(&photo(1)), "known_fake_match");

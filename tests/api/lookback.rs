@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use touchstone::config::Config;
 use touchstone::embed::ModelManifest;
-use touchstone::gallery::{Gallery, Vault};
+use touchstone::gallery::Vault;
 use touchstone::memory::Memory;
 
 use crate::cli::{stderr, stdout, touchstone};
+use crate::support::database::{open_gallery, open_sealed};
 use crate::support::moderator::Moderator;
 use crate::support::pictures::jpeg;
 use crate::support::service::serve;
@@ -186,8 +187,7 @@ fn the_memory_is_encrypted_with_the_photos_and_ends_with_its_days() {
     const KEY: &str = "6b2f0c5f0b1e4a7d9c8e7f6a5b4c3d2e1f00112233445566778899aabbccddee";
     const NEW: &str = "aa2f0c5f0b1e4a7d9c8e7f6a5b4c3d2e1f00112233445566778899aabbccddee";
     let folder = Arc::new(TempDir::new().unwrap());
-    let open =
-        |keys: &str| Gallery::open_sealed(&folder.path().join("data"), Some(Vault::parse(keys).unwrap())).unwrap();
+    let open = |keys: &str| open_sealed(&folder.path().join("data"), Some(Vault::parse(keys).unwrap()));
     let app = TestApp::over_gallery(Arc::clone(&folder), open(KEY));
     let check = allowed(&app, 0, "a-listing-id", "s-1");
     Memory::of(&app.gallery).flush().unwrap();
@@ -341,7 +341,7 @@ fn after_a_change_of_the_model_stored_photos_are_judged_again() {
 
     // The service notes the change itself; this note is older, so that the search is due at once.
     let manifest = ModelManifest::load(&root().join("models"), "efficientnet-lite0").unwrap();
-    let gallery = Gallery::open(&folder.path().join("data")).unwrap();
+    let gallery = open_gallery(&folder.path().join("data"));
     let earlier = Timestamp::now() - SignedDuration::from_mins(5);
     assert!(!gallery.follow_model(&manifest.id(), 0, earlier).unwrap());
     drop(gallery);

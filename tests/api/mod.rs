@@ -2,6 +2,7 @@ mod alliance;
 mod batches;
 mod certificates;
 mod checks;
+mod cluster;
 mod colour;
 mod console;
 mod crash;

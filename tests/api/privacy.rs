@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use touchstone::gallery::{Gallery, Retention, Vault};
 
 use crate::cli::{stderr, stdout, touchstone};
+use crate::support::database::{open_gallery, open_sealed};
 use crate::support::moderator::Moderator;
 use crate::support::pictures::photo;
 use crate::support::{TestApp, files, real_photo};
@@ -24,7 +25,7 @@ fn keep_key(folder: &Path, keys: &str) -> std::path::PathBuf {
 
 fn sealed(folder: &Path) -> Gallery {
     let keys = std::fs::read_to_string(folder.join("photo.keys")).unwrap();
-    Gallery::open_sealed(&folder.join("data"), Some(Vault::parse(&keys).unwrap())).unwrap()
+    open_sealed(&folder.join("data"), Some(Vault::parse(&keys).unwrap()))
 }
 
 #[test]
@@ -173,7 +174,7 @@ fn a_seller_who_is_forgotten_is_nowhere_and_the_log_still_holds() {
     assert!(verified.status.success(), "{}", stderr(&verified));
     assert!(String::from_utf8_lossy(&verified.stdout).contains("with erased details"));
     drop((app, robin));
-    let gallery = Gallery::open(&folder.path().join("data")).unwrap();
+    let gallery = open_gallery(&folder.path().join("data"));
     // A copy has no free pages: it contains only the database's current data.
     gallery.copy_database(&folder.path().join("copy.db")).unwrap();
     drop(gallery);
@@ -198,7 +199,7 @@ fn what_is_older_than_it_may_be_is_swept_and_what_waits_is_not() {
     );
     let robin = Moderator::new(&app, "robin");
     robin.decide(&decided, "no_match");
-    let gallery = Gallery::open(&folder.path().join("data")).unwrap();
+    let gallery = open_gallery(&folder.path().join("data"));
     let retention = Retention { photos_days: 10, checks_days: 20 };
     let after = |days: i64| Timestamp::now() + SignedDuration::from_hours(days * 24);
     assert!(gallery.sweep(&retention, after(9)).unwrap().is_nothing());

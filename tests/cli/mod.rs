@@ -13,6 +13,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::database::name_database;
 use crate::support::pictures::{photo, stolen};
 use crate::support::{real_photo, root, wait_for};
 
@@ -32,6 +33,7 @@ pub(crate) fn command(folder: &Path, args: &[&str]) -> Command {
         "--set",
         &set("index_dir", "index"),
     ]);
+    name_database(&mut command, &folder.join("data"));
     command
 }
 

@@ -1,5 +1,6 @@
 //! The service on port 0 over empty folders, and images to send to it.
 
+pub mod database;
 pub mod disk;
 pub mod moderator;
 pub mod pictures;
@@ -91,6 +92,7 @@ pub fn config(folder: &Path, model: &str) -> Config {
         ..Config::default()
     };
     // The tests' program cannot decode in separate processes; tests about processes start touchstone.
+    config.storage.database = database::database(&config.data);
     config.decoder.apart = false;
     config.embed.workers = 1;
     config.server.max_waiting = 64;
@@ -170,7 +172,7 @@ impl TestApp {
     pub fn over(folder: Arc<TempDir>, model: &str, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(folder.path(), model);
         change(&mut config);
-        let gallery = Gallery::open(&config.data).unwrap();
+        let gallery = database::open_gallery(&config.data);
         Self::serving(folder, config, gallery, axum::Router::new())
     }
 
@@ -178,7 +180,7 @@ impl TestApp {
     pub fn beside(more: axum::Router<Arc<App>>) -> Self {
         let folder = Arc::new(TempDir::new().unwrap());
         let config = config(folder.path(), "sscd-distilled");
-        let gallery = Gallery::open(&config.data).unwrap();
+        let gallery = database::open_gallery(&config.data);
         Self::serving(folder, config, gallery, more)
     }
 

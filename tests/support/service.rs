@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use reqwest::blocking::Client;
 use serde_json::Value;
 
+use super::database::name_database;
 use super::{client_with, form, root, wait_for};
 
 pub struct Service {
@@ -87,6 +88,7 @@ pub fn serve(folder: &Path, args: &[&str]) -> Command {
         .args(["serve", "--set", "server.listen=127.0.0.1:0", "--set", "embed.workers=1", "--set", "server.key_rate=0"])
         .args(["--set", &set("data", "data"), "--set", &set("index_dir", "index")])
         .args(args);
+    name_database(&mut command, &folder.join("data"));
     command
 }
 

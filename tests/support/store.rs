@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sha2::Digest;
 
+use super::database::name_database;
 use super::root;
 
 struct Shelf {
@@ -68,6 +69,7 @@ impl ObjectServer {
             .args(args)
             .args(["--set", &set("data", "data"), "--set", &set("index_dir", "index")])
             .envs(self.variables());
+        name_database(&mut command, &folder.join("data"));
         command
     }
 

@@ -5,11 +5,11 @@ use touchstone::decoder::Decoder;
 use touchstone::domain::{Claim, Details, Polarity, Policy};
 use touchstone::embed::ModelManifest;
 use touchstone::enrolment::Enrolment;
-use touchstone::gallery::Gallery;
 use touchstone::index::IndexOptions;
 use touchstone::library::{Filter, Library};
 use touchstone::photo::Limits;
 
+use crate::support::database::{count, open_gallery, tamper};
 use crate::support::pictures::photo;
 use crate::support::{embedder, real_photo, root, scoring, vocabulary};
 
@@ -18,7 +18,7 @@ fn a_rebuild_serves_what_another_process_wrote_just_before_it() {
     let folder = tempfile::TempDir::new().unwrap();
     let embedder = embedder("sscd-distilled");
     let manifest = ModelManifest::load(&root().join("models"), "sscd-distilled").unwrap();
-    let open = || Arc::new(Gallery::open(folder.path()).unwrap());
+    let open = || Arc::new(open_gallery(folder.path()));
     let library = Library::open(
         open(),
         &folder.path().join("index"),
@@ -63,7 +63,7 @@ impl Opened {
     fn new() -> Self {
         let folder = tempfile::TempDir::new().unwrap();
         let enrolment = Enrolment {
-            gallery: Arc::new(Gallery::open(folder.path()).unwrap()),
+            gallery: Arc::new(open_gallery(folder.path())),
             embedder: embedder("sscd-distilled"),
             decoder: Arc::new(Decoder::here(&Limits::default())),
             vocabulary: vocabulary(),
@@ -139,8 +139,8 @@ fn references_without_words_get_them_from_their_photos_and_are_found_from_the_ne
     assert_eq!(opened.enrolment.word_missing(&|_| {}).unwrap(), 0);
 }
 
-#[expect(clippy::disallowed_types, reason = "a gallery as earlier versions left it")]
-fn lose_words(folder: &std::path::Path) {
-    let database = rusqlite::Connection::open(folder.join("touchstone.db")).unwrap();
-    assert_eq!(database.execute("DELETE FROM words", []).unwrap(), 2);
+/// Leaves the gallery as earlier versions left it.
+fn lose_words(data: &std::path::Path) {
+    assert_eq!(count(data, "SELECT count(*) FROM words"), 2);
+    tamper(data, "DELETE FROM words");
 }

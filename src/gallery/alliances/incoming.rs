@@ -3,15 +3,14 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::{Fared, MemberState, Polarity};
 use crate::gallery::store::{Gallery, GalleryError, conversion, next_revision, parsed, signed, unsigned};
-use crate::gallery::writer::Writing;
 use crate::photo::Sha256;
 use crate::signals::{Line, Position, Signal, SignalId};
+use crate::storage::{self, OptionalExtension, Row, Writing, params};
 
 /// Lines of a member's log to take.
 #[derive(Debug)]
@@ -88,7 +87,7 @@ impl Gallery {
                 .prepare_cached("SELECT taken_seq = ?1 AND taken_sum = ?2 AND state = ?3 FROM alliance_member WHERE number = ?4")?
                 .query_row(
                     params![signed(taken.after.seq), &taken.after.sum.0[..], MemberState::Active.as_str(), signed(taken.member)],
-                    |row| row.get::<_, bool>(0),
+                    |row| row.get::<bool>(0),
                 )
                 .optional()?;
             if is_next != Some(true) {
@@ -130,7 +129,7 @@ impl Gallery {
     pub fn count_signals(&self, member: u64) -> Result<(u64, u64), GalleryError> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT count(*), coalesce(sum(state = 'quarantined'), 0) FROM signal WHERE member = ?1 AND state <> 'withdrawn'",
+                "SELECT count(*), count(*) FILTER (WHERE state = 'quarantined') FROM signal WHERE member = ?1 AND state <> 'withdrawn'",
             )?
             .query_row([signed(member)], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))
         })
@@ -154,16 +153,13 @@ impl Gallery {
     /// When the database cannot be read.
     pub fn visit_signals(&self, since: u64, mut visit: impl FnMut(SignalRow)) -> Result<(), GalleryError> {
         self.read(|db| {
-            let mut statement = db.prepare_cached(
-                "SELECT key, state, content FROM signal WHERE revision > ?1 AND (?1 > 0 OR state = 'active') ORDER BY revision, key",
-            )?;
-            let mut rows = statement.query([signed(since)])?;
-            while let Some(row) = rows.next()? {
+            let sql = "SELECT key, state, content FROM signal WHERE revision > ?1 AND (?1 > 0 OR state = 'active') ORDER BY revision, key";
+            db.visit(sql, [signed(since)], |row| {
                 let active = row.get_ref(1)?.as_str()? == "active";
                 let signal = if active { Some(Box::new(content(row, 2)?)) } else { None };
                 visit(SignalRow { key: unsigned(row, 0)?, signal });
-            }
-            Ok(())
+                Ok(())
+            })
         })
     }
 
@@ -254,7 +250,7 @@ impl Gallery {
     pub fn reported_on(&self, signal: &str) -> Result<Fared, GalleryError> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT coalesce(sum(f.confirmed), 0), coalesce(sum(f.overturned), 0) FROM alliance_feedback f
+                "SELECT CAST(coalesce(sum(f.confirmed), 0) AS BIGINT), CAST(coalesce(sum(f.overturned), 0) AS BIGINT) FROM alliance_feedback f
                  JOIN alliance_member m ON m.number = f.member AND m.state = 'active' WHERE f.signal = ?1",
             )?
             .query_row([signal], |row| Ok(Fared { confirmed: unsigned(row, 0)?, overturned: unsigned(row, 1)? }))
@@ -278,13 +274,13 @@ pub(in crate::gallery) fn note_signal_cases(
     transaction: &Writing<'_>,
     check_id: &str,
     cases: &[SignalCase],
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     for case in cases {
         // The signal may have been withdrawn meanwhile; its row stays.
         transaction
             .prepare_cached(
-                "INSERT OR IGNORE INTO signal_case (signal, photo, check_id, member, place)
-                 SELECT key, ?2, ?3, member, ?4 FROM signal WHERE key = ?1",
+                "INSERT INTO signal_case (signal, photo, check_id, member, place)
+                 SELECT key, ?2, ?3, member, ?4 FROM signal WHERE key = ?1 ON CONFLICT DO NOTHING",
             )?
             .execute(params![signed(case.signal), &case.photo.0[..], check_id, case.place])?;
     }
@@ -292,7 +288,7 @@ pub(in crate::gallery) fn note_signal_cases(
 }
 
 /// Notes that a moderator has said "not a match" about a photo's signal, while the case stays open for other photos.
-pub(in crate::gallery) fn deny_signal(transaction: &Writing<'_>, check_id: &str, place: u64) -> rusqlite::Result<()> {
+pub(in crate::gallery) fn deny_signal(transaction: &Writing<'_>, check_id: &str, place: u64) -> storage::Result<()> {
     transaction
         .prepare_cached("UPDATE signal_case SET denied = 1 WHERE check_id = ?1 AND place = ?2")?
         .execute(params![check_id, signed(place)])
@@ -300,7 +296,7 @@ pub(in crate::gallery) fn deny_signal(transaction: &Writing<'_>, check_id: &str,
 }
 
 /// Withdraws all signals of a member that is expelled. Their content is deleted.
-pub(super) fn withdraw_all(transaction: &Writing<'_>, member: u64) -> rusqlite::Result<()> {
+pub(super) fn withdraw_all(transaction: &Writing<'_>, member: u64) -> storage::Result<()> {
     let revision = next_revision(transaction)?;
     transaction
         .execute(
@@ -315,7 +311,7 @@ fn take(
     member: u64,
     TakenLine { line, held_back }: &TakenLine,
     (revision, now): (u64, Timestamp),
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     match line {
         Line::Share { id, signal: Some(signal), .. } => {
             let text = serde_json::to_string(signal).map_err(|error| conversion(0, error))?;
@@ -354,7 +350,7 @@ fn take(
     }
 }
 
-fn content(row: &Row<'_>, index: usize) -> rusqlite::Result<Signal> {
+fn content(row: &Row<'_>, index: usize) -> storage::Result<Signal> {
     let text = row.get_ref(index)?.as_str()?;
     serde_json::from_str(text).map_err(|error| conversion(index, error))
 }

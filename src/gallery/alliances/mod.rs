@@ -5,15 +5,14 @@ mod outgoing;
 mod quarantine;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::audit::{AuditEvent, append};
 use super::store::{Gallery, GalleryError, conversion, optional, optional_second, parsed, second, signed, unsigned};
-use super::writer::Writing;
 use crate::domain::{BrandId, MemberId, MemberRole, MemberState, Polarity, SharingRule};
 use crate::photo::Sha256;
 use crate::signals::{Chain, Identity, Position};
+use crate::storage::{self, Connection, OptionalExtension, Row, Writing, params};
 
 pub use incoming::{SignalCase, SignalFeedback, SignalInfo, SignalRow, Taken, TakenLine};
 pub(super) use incoming::{deny_signal, note_signal_cases};
@@ -172,8 +171,8 @@ impl Gallery {
         self.write(|transaction| {
             transaction.execute(
                 "INSERT INTO alliance (id, name, terms, created_at, log_sum) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (id) DO UPDATE SET left_at = NULL, name = iif(left_at IS NULL, name, excluded.name),
-                   terms = iif(left_at IS NULL, terms, excluded.terms)",
+                 ON CONFLICT (id) DO UPDATE SET left_at = NULL, name = iif(alliance.left_at IS NULL, alliance.name, excluded.name),
+                   terms = iif(alliance.left_at IS NULL, alliance.terms, excluded.terms)",
                 params![
                     alliance.id,
                     alliance.name,
@@ -229,7 +228,7 @@ impl Gallery {
             let members: Vec<u64> = transaction
                 .prepare("SELECT number FROM alliance_member WHERE alliance = ?1")?
                 .query_map([id], |row| unsigned(row, 0))?
-                .collect::<rusqlite::Result<_>>()?;
+                .collect::<storage::Result<_>>()?;
             for member in members {
                 end_exchange(transaction, member, now)?;
             }
@@ -247,11 +246,12 @@ impl Gallery {
             if let Some(joining) = new.joining {
                 end_former(transaction, new.alliance, joining.public_key, None, now)?;
             }
-            transaction.execute(
-                "INSERT INTO alliance_member (alliance, name, role, state, key_id, taken_sum) VALUES (?1, ?2, ?3, 'invited', ?4, ?5)",
+            let number = transaction.query_row(
+                "INSERT INTO alliance_member (alliance, name, role, state, key_id, taken_sum)
+                 VALUES (?1, ?2, ?3, 'invited', ?4, ?5) RETURNING number",
                 params![new.alliance, new.name, new.role.as_str(), new.key_id, &Position::start().sum.0[..]],
+                |row| unsigned(row, 0),
             )?;
-            let number = transaction.last_insert_rowid().unsigned_abs();
             if let Some(joining) = new.joining {
                 join(transaction, number, joining, now)?;
             }
@@ -309,7 +309,7 @@ impl Gallery {
     pub fn members(&self, alliance: Option<&str>, all: bool) -> Result<Vec<Member>, GalleryError> {
         self.read(|db| {
             db.prepare_cached(&format!(
-                "SELECT {MEMBER} FROM alliance_member WHERE (?1 IS NULL OR alliance = ?1) AND (?2 OR state <> 'expelled')
+                "SELECT {MEMBER} FROM alliance_member WHERE (?1 IS NULL OR alliance = ?1) AND (?2 = 1 OR state <> 'expelled')
                  ORDER BY number"
             ))?
             .query_map(params![alliance, all], member)?
@@ -339,7 +339,8 @@ impl Gallery {
         self.write(|transaction| {
             match delay_days {
                 Some(days) => transaction.execute(
-                    "INSERT OR REPLACE INTO alliance_sharing (alliance, brand, polarity, delay_days) VALUES (?1, ?2, ?3, ?4)",
+                    "INSERT INTO alliance_sharing (alliance, brand, polarity, delay_days) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (alliance, brand, polarity) DO UPDATE SET delay_days = excluded.delay_days",
                     params![alliance, brand.as_str(), polarity.as_str(), days],
                 )?,
                 None => transaction.execute(
@@ -376,7 +377,7 @@ impl Gallery {
     }
 }
 
-fn rules(db: &Connection, alliance: &str) -> rusqlite::Result<Vec<SharingRule>> {
+fn rules(db: &Connection, alliance: &str) -> storage::Result<Vec<SharingRule>> {
     db.prepare_cached(
         "SELECT brand, polarity, delay_days FROM alliance_sharing WHERE alliance = ?1 ORDER BY brand, polarity",
     )?
@@ -386,7 +387,7 @@ fn rules(db: &Connection, alliance: &str) -> rusqlite::Result<Vec<SharingRule>> 
     .collect()
 }
 
-fn identity(db: &Connection) -> rusqlite::Result<Option<(String, Identity)>> {
+fn identity(db: &Connection) -> storage::Result<Option<(String, Identity)>> {
     db.prepare_cached("SELECT name, secret FROM identity")?
         .query_row([], |row| {
             let secret: Vec<u8> = row.get(1)?;
@@ -395,19 +396,19 @@ fn identity(db: &Connection) -> rusqlite::Result<Option<(String, Identity)>> {
         .optional()
 }
 
-fn member_numbered(db: &Connection, number: u64) -> rusqlite::Result<Option<Member>> {
+fn member_numbered(db: &Connection, number: u64) -> storage::Result<Option<Member>> {
     db.prepare_cached(&format!("SELECT {MEMBER} FROM alliance_member WHERE number = ?1"))?
         .query_row([signed(number)], member)
         .optional()
 }
 
-fn member_with_key(db: &Connection, key_id: &str) -> rusqlite::Result<Option<Member>> {
+fn member_with_key(db: &Connection, key_id: &str) -> storage::Result<Option<Member>> {
     db.prepare_cached(&format!("SELECT {MEMBER} FROM alliance_member WHERE key_id = ?1"))?
         .query_row([key_id], member)
         .optional()
 }
 
-fn join(transaction: &Writing<'_>, number: u64, joining: &Joining<'_>, now: Timestamp) -> rusqlite::Result<()> {
+fn join(transaction: &Writing<'_>, number: u64, joining: &Joining<'_>, now: Timestamp) -> storage::Result<()> {
     let id = MemberId::of(joining.public_key);
     transaction
         .execute(
@@ -433,12 +434,12 @@ fn end_former(
     public_key: &[u8],
     but: Option<u64>,
     now: Timestamp,
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     let id = MemberId::of(public_key);
     let former: Vec<u64> = transaction
         .prepare_cached("SELECT number FROM alliance_member WHERE alliance = ?1 AND id = ?2")?
         .query_map([alliance, id.as_str()], |row| unsigned(row, 0))?
-        .collect::<rusqlite::Result<_>>()?;
+        .collect::<storage::Result<_>>()?;
     for number in former.into_iter().filter(|number| Some(*number) != but) {
         end_exchange(transaction, number, now)?;
         transaction.execute("UPDATE alliance_member SET id = NULL WHERE number = ?1", [signed(number)])?;
@@ -447,7 +448,7 @@ fn end_former(
 }
 
 /// Revokes a member's key and deletes its signals.
-fn end_exchange(transaction: &Writing<'_>, number: u64, now: Timestamp) -> rusqlite::Result<()> {
+fn end_exchange(transaction: &Writing<'_>, number: u64, now: Timestamp) -> storage::Result<()> {
     transaction.execute(
         "UPDATE api_key SET revoked_at = ?1 WHERE revoked_at IS NULL AND id = (SELECT key_id FROM alliance_member WHERE number = ?2)",
         params![now.to_string(), signed(number)],
@@ -457,7 +458,7 @@ fn end_exchange(transaction: &Writing<'_>, number: u64, now: Timestamp) -> rusql
     incoming::withdraw_all(transaction, number)
 }
 
-fn alliance(row: &Row<'_>) -> rusqlite::Result<Alliance> {
+fn alliance(row: &Row<'_>) -> storage::Result<Alliance> {
     Ok(Alliance {
         id: row.get(0)?,
         name: row.get(1)?,
@@ -468,7 +469,7 @@ fn alliance(row: &Row<'_>) -> rusqlite::Result<Alliance> {
     })
 }
 
-fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
+fn member(row: &Row<'_>) -> storage::Result<Member> {
     let (code, detail): (Option<String>, Option<String>) = (row.get(13)?, row.get(14)?);
     Ok(Member {
         number: unsigned(row, 0)?,

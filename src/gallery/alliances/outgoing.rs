@@ -1,15 +1,14 @@
 //! The own log of signals: which references are shared, in the order in which they were shared and withdrawn.
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rules;
 use crate::domain::{Reference, SharingRule};
 use crate::gallery::rows::{PLAIN, find_key};
 use crate::gallery::store::{Gallery, GalleryError, parsed, second, signed, unsigned};
-use crate::gallery::writer::Writing;
 use crate::photo::Sha256;
 use crate::signals::{Chain, Position, SignalId};
+use crate::storage::{self, Connection, OptionalExtension, Writing, params};
 
 /// Most lines that one transaction appends, so that checks need not wait.
 const AT_ONCE: usize = 500;
@@ -85,7 +84,7 @@ impl Gallery {
             let mut rows =
                 statement.query(params![alliance, signed(after), i64::try_from(most).unwrap_or(i64::MAX)])?;
             let mut lines = Vec::new();
-            while let Some(row) = rows.next()? {
+            while let Some(row) = &rows.next()? {
                 let (withdraws, current): (bool, bool) = (row.get(3)?, row.get(4)?);
                 let reference = if current && !withdraws { find_key(db, unsigned(row, 5)?)? } else { None };
                 let (seq, at) = (unsigned(row, 0)?, second(row, 1)?);
@@ -108,14 +107,15 @@ impl Gallery {
     ) -> Result<(), GalleryError> {
         self.write(|transaction| {
             transaction.execute(
-                "UPDATE alliance_member SET given_seq = max(given_seq, ?1), given_at = ?2 WHERE number = ?3",
+                "UPDATE alliance_member SET given_seq = CASE WHEN given_seq > ?1 THEN given_seq ELSE ?1 END, given_at = ?2 WHERE number = ?3",
                 params![signed(seq), now.as_second(), signed(member)],
             )?;
             let mut statement = transaction.prepare_cached(
-                "INSERT OR REPLACE INTO alliance_feedback (member, signal, confirmed, overturned)
+                "INSERT INTO alliance_feedback (member, signal, confirmed, overturned)
                  SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (
                    SELECT 1 FROM alliance_log l JOIN alliance_member m ON m.alliance = l.alliance
-                   WHERE m.number = ?1 AND l.signal = ?2 AND l.seq <= m.given_seq)",
+                   WHERE m.number = ?1 AND l.signal = ?2 AND l.seq <= m.given_seq)
+                 ON CONFLICT (member, signal) DO UPDATE SET confirmed = excluded.confirmed, overturned = excluded.overturned",
             )?;
             feedback.iter().try_for_each(|one| {
                 let (confirmed, overturned) = (signed(one.confirmed), signed(one.overturned));
@@ -137,9 +137,9 @@ struct Follow {
     model: String,
 }
 
-fn state(db: &Connection, alliance: &str, model: &str) -> rusqlite::Result<Option<Follow>> {
+fn state(db: &Connection, alliance: &str, model: &str) -> storage::Result<Option<Follow>> {
     db.prepare_cached(
-        "SELECT g.revision, iif(a.model = ?2, a.followed, -1), a.followed_at FROM alliance a, gallery g
+        "SELECT g.revision, CASE WHEN a.model = ?2 THEN a.followed ELSE -1 END, a.followed_at FROM alliance a, gallery g
          WHERE a.id = ?1 AND a.left_at IS NULL",
     )?
     .query_row([alliance, model], |row| {
@@ -165,7 +165,7 @@ struct ToLog {
 }
 
 /// What has to be appended: withdrawals, then references that are old enough.
-fn changes(db: &Connection, alliance: &str, state: &Follow) -> rusqlite::Result<Vec<ToLog>> {
+fn changes(db: &Connection, alliance: &str, state: &Follow) -> storage::Result<Vec<ToLog>> {
     let plain = is_shared();
     let mut changes: Vec<ToLog> = db
         .prepare_cached(&format!(
@@ -175,7 +175,7 @@ fn changes(db: &Connection, alliance: &str, state: &Follow) -> rusqlite::Result<
         .query_map(params![alliance, state.model, state.followed], |row| {
             Ok(ToLog { key: unsigned(row, 0)?, id: parsed(row, 1)?, withdrawn: true })
         })?
-        .collect::<rusqlite::Result<_>>()?;
+        .collect::<storage::Result<_>>()?;
     let at = |second: i64, days: u32| {
         let when = Timestamp::from_second(second).unwrap_or(Timestamp::MIN);
         (when - SignedDuration::from_hours(24 * i64::from(days))).to_string()
@@ -209,7 +209,7 @@ fn changes(db: &Connection, alliance: &str, state: &Follow) -> rusqlite::Result<
                     Ok(ToLog { key: unsigned(row, 0)?, id: SignalId::of(alliance, &reference), withdrawn: false })
                 },
             )?
-            .collect::<rusqlite::Result<_>>()?;
+            .collect::<storage::Result<_>>()?;
         changes.extend(new);
     }
     Ok(changes)
@@ -221,7 +221,7 @@ fn append_some(
     alliance: &str,
     (model, now): (&str, Timestamp),
     some: &[ToLog],
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     let mut log = Log::open(transaction, alliance, now)?;
     let plain = is_shared();
     let mut holds = transaction.prepare_cached(&format!(
@@ -252,14 +252,14 @@ struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    fn open(transaction: &'a Writing<'_>, alliance: &'a str, now: Timestamp) -> rusqlite::Result<Self> {
+    fn open(transaction: &'a Writing<'_>, alliance: &'a str, now: Timestamp) -> storage::Result<Self> {
         let (seq, sum) = transaction
             .prepare_cached("SELECT log_seq, log_sum FROM alliance WHERE id = ?1")?
             .query_row([alliance], |row| Ok((unsigned(row, 0)?, Sha256(row.get(1)?))))?;
         Ok(Self { transaction, alliance, now, seq, chain: Chain(sum) })
     }
 
-    fn append(&mut self, key: u64, signal: &SignalId, withdrawn: bool, model: &str) -> rusqlite::Result<()> {
+    fn append(&mut self, key: u64, signal: &SignalId, withdrawn: bool, model: &str) -> storage::Result<()> {
         // Whole seconds, as they are stored and as the chain has them.
         let at = Timestamp::from_second(self.now.as_second()).unwrap_or(self.now);
         self.seq += 1;
@@ -284,7 +284,7 @@ impl<'a> Log<'a> {
             .map(drop)
     }
 
-    fn close(self) -> rusqlite::Result<()> {
+    fn close(self) -> storage::Result<()> {
         self.transaction
             .prepare_cached("UPDATE alliance SET log_seq = ?1, log_sum = ?2 WHERE id = ?3")?
             .execute(params![signed(self.seq), &self.chain.0.0[..], self.alliance])

@@ -1,12 +1,12 @@
 //! Signals that take no part in checks until somebody has looked at them.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 
 use crate::gallery::audit::{AuditEvent, append};
 use crate::gallery::store::{Gallery, GalleryError, next_revision, optional_second, parsed, signed, unsigned};
 use crate::signals::SignalId;
+use crate::storage::{OptionalExtension, params};
 
 /// Most quarantined signals of a member that are listed.
 const MOST_LISTED: u32 = 100;

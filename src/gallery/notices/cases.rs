@@ -1,7 +1,6 @@
 //! Takedown requests that follow from moderators' decisions about listings that are live.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, params};
 
 use super::changes::{NoticeActor, ask, change, record, with_deadline};
 use super::filing::{NewListing, drawn};
@@ -10,7 +9,7 @@ use super::{Notice, NoticeListing};
 use crate::domain::{CaseStatus, Ground, NoticeSource, NoticeState, Party, TakedownOptions};
 use crate::gallery::Case;
 use crate::gallery::store::signed;
-use crate::gallery::writer::Writing;
+use crate::storage::{self, OptionalExtension, Writing, params};
 
 /// What a case's decision means for its listing, if that is live: the check let it through. A decision that restricts
 /// requests the takedown, unless a request stands; without one, requests end.
@@ -19,7 +18,7 @@ pub(in crate::gallery) fn follow_case(
     options: &TakedownOptions,
     (who, session): (&str, Option<&str>),
     case: &Case,
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     if !is_live(transaction, &case.check_id)? {
         return Ok(());
     }
@@ -38,7 +37,7 @@ pub(in crate::gallery) fn follow_case(
     }
 }
 
-fn is_live(transaction: &Writing<'_>, check_id: &str) -> rusqlite::Result<bool> {
+fn is_live(transaction: &Writing<'_>, check_id: &str) -> storage::Result<bool> {
     let allowed = transaction
         .prepare_cached("SELECT action = 'allow' FROM listing_check WHERE id = ?1")?
         .query_row([check_id], |row| row.get(0))
@@ -51,7 +50,7 @@ fn stands(row: &NoticeListing) -> bool {
     (row.state.is_open() || matches!(row.state, NoticeState::Removed | NoticeState::Refused)) && !row.restore_asked
 }
 
-fn set_ground(transaction: &Writing<'_>, row: &NoticeListing, ground: Ground) -> rusqlite::Result<()> {
+fn set_ground(transaction: &Writing<'_>, row: &NoticeListing, ground: Ground) -> storage::Result<()> {
     transaction
         .prepare_cached("UPDATE notice_listing SET ground = ?3 WHERE notice = ?1 AND place = ?2")?
         .execute(params![row.notice, signed(row.place), ground.as_str()])
@@ -64,7 +63,7 @@ fn request(
     actor: NoticeActor<'_>,
     case: &Case,
     (ground, listing): (Ground, &str),
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     let now = Timestamp::now();
     let (brand, reference_id) = subject_of(transaction, case)?;
     let notice = insert_notice(transaction, brand.as_deref(), NoticeSource::Moderation, actor.who, now)?;
@@ -88,7 +87,7 @@ fn request(
 }
 
 /// The brand and the reference that the moderator compared, else those for which the case was opened.
-fn subject_of(transaction: &Writing<'_>, case: &Case) -> rusqlite::Result<(Option<String>, Option<String>)> {
+fn subject_of(transaction: &Writing<'_>, case: &Case) -> storage::Result<(Option<String>, Option<String>)> {
     let Some(id) = case.decided_reference.as_ref().filter(|id| Some(*id) != case.reference.as_ref()) else {
         return Ok((case.brand.clone(), case.reference.clone()));
     };
@@ -105,7 +104,7 @@ fn fall(
     actor: NoticeActor<'_>,
     notice: &Notice,
     row: &NoticeListing,
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     match row.state {
         NoticeState::Removed | NoticeState::Countered if !row.restore_asked => {
             let asked = NoticeListing { restore_asked: true, ..row.clone() };

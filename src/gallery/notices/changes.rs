@@ -12,7 +12,8 @@ use crate::domain::{NoticeSource, NoticeState, Party, TakedownOptions};
 use crate::gallery::audit::{AuditEvent, append};
 use crate::gallery::sellers::{look_at_seller, look_at_sellers};
 use crate::gallery::store::{Gallery, GalleryError};
-use crate::gallery::writer::Writing;
+use crate::storage;
+use crate::storage::Writing;
 
 /// The greatest number of requests that one transaction reminds of, so that checks need not wait.
 const AT_ONCE: u32 = 500;
@@ -216,7 +217,7 @@ fn step(
     notice: &Notice,
     row: NoticeListing,
     Change { to, reason }: Change<'_>,
-) -> rusqlite::Result<Moved> {
+) -> storage::Result<Moved> {
     if row.state == to {
         return Ok(Moved::Done(Box::new(row)));
     }
@@ -243,7 +244,7 @@ fn step(
 }
 
 /// The figures of the brand that filed the notice may have changed its place.
-fn look_at_brand(transaction: &Writing<'_>, options: &TakedownOptions, notice: &Notice) -> rusqlite::Result<()> {
+fn look_at_brand(transaction: &Writing<'_>, options: &TakedownOptions, notice: &Notice) -> storage::Result<()> {
     match notice.brand.as_deref().filter(|_| notice.source == NoticeSource::Brand) {
         Some(brand) => look_at(transaction, options, brand, Timestamp::now()).map(drop),
         None => Ok(()),
@@ -256,12 +257,12 @@ pub(super) fn ask(
     actor: NoticeActor<'_>,
     notice: &Notice,
     (before, after): (&NoticeListing, &NoticeListing),
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     overwrite(transaction, after)?;
     record(transaction, actor, notice, "request-restore", Some(before), after)
 }
 
-fn remind(transaction: &Writing<'_>, until: Timestamp, now: Timestamp) -> rusqlite::Result<u64> {
+fn remind(transaction: &Writing<'_>, until: Timestamp, now: Timestamp) -> storage::Result<u64> {
     let due = to_remind_of(transaction, until, AT_ONCE)?;
     let actor = NoticeActor { who: "touchstone", session: None, party: Party::Moderator };
     for (notice, row) in &due {
@@ -279,7 +280,7 @@ pub(super) fn change(
     notice: &Notice,
     before: &NoticeListing,
     after: &NoticeListing,
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     overwrite(transaction, after)?;
     record(transaction, actor, notice, after.state.action(), Some(before), after)
 }
@@ -291,7 +292,7 @@ pub(super) fn record(
     action: &str,
     before: Option<&NoticeListing>,
     after: &NoticeListing,
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     let event = AuditEvent { actor: actor.who, session: actor.session, action, subject: &notice.id };
     let before = before.map(|row| Recorded::of(notice, row));
     append(transaction, event, &before, &Recorded::of(notice, after)).map(drop)

@@ -1,7 +1,6 @@
 //! Filing a brand's notice.
 
 use jiff::Timestamp;
-use rusqlite::OptionalExtension;
 
 use super::changes::{NoticeActor, change, record, with_deadline};
 use super::lanes::look_at;
@@ -9,7 +8,7 @@ use super::rows::{find_notice, insert_listing, insert_notice, listings_of};
 use super::{Notice, NoticeListing};
 use crate::domain::{BrandId, Ground, NoticeSource, NoticeState, Party};
 use crate::gallery::store::{Gallery, GalleryError, parsed};
-use crate::gallery::writer::Writing;
+use crate::storage::{self, OptionalExtension, Writing};
 
 /// A brand's notice to file.
 #[derive(Debug, Clone)]
@@ -87,7 +86,7 @@ impl Gallery {
 }
 
 /// The answer if a listing of `new` is in an open notice of the brand.
-fn open_before(transaction: &Writing<'_>, new: &NewNotice<'_>) -> rusqlite::Result<Option<Filed>> {
+fn open_before(transaction: &Writing<'_>, new: &NewNotice<'_>) -> storage::Result<Option<Filed>> {
     let mut first: Option<(String, String)> = None;
     let mut all = true;
     for listing in new.listings {
@@ -107,12 +106,12 @@ fn open_before(transaction: &Writing<'_>, new: &NewNotice<'_>) -> rusqlite::Resu
     }))
 }
 
-fn open_notice(transaction: &Writing<'_>, brand: &str, listing: &str) -> rusqlite::Result<Option<String>> {
+fn open_notice(transaction: &Writing<'_>, brand: &str, listing: &str) -> storage::Result<Option<String>> {
     let mut statement = transaction.prepare_cached(
         "SELECT l.state, l.notice FROM notice_listing l JOIN notice n ON n.id = l.notice WHERE l.listing_id = ?1 AND n.brand = ?2",
     )?;
     let mut rows = statement.query([listing, brand])?;
-    while let Some(row) = rows.next()? {
+    while let Some(row) = &rows.next()? {
         if parsed::<NoticeState>(row, 0)?.is_open() {
             return row.get(1).map(Some);
         }
@@ -121,7 +120,7 @@ fn open_notice(transaction: &Writing<'_>, brand: &str, listing: &str) -> rusqlit
 }
 
 /// The listing's newest check, and its seller.
-fn newest_check(transaction: &Writing<'_>, listing: &str) -> rusqlite::Result<Option<(String, Option<String>)>> {
+fn newest_check(transaction: &Writing<'_>, listing: &str) -> storage::Result<Option<(String, Option<String>)>> {
     transaction
         .prepare_cached(
             "SELECT id, seller_id FROM listing_check WHERE listing_id = ?1 ORDER BY created_at DESC LIMIT 1",

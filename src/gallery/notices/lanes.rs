@@ -1,13 +1,12 @@
 //! The standing of brands: how their notices were answered, and whether new ones go to the marketplace at once.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;
 
 use crate::domain::{Lane, TakedownOptions, TakedownRecord, standing_since};
 use crate::gallery::audit::{AuditEvent, append};
 use crate::gallery::store::{Gallery, GalleryError, unsigned};
-use crate::gallery::writer::Writing;
+use crate::storage::{self, Connection, OptionalExtension, Writing, params};
 
 impl Gallery {
     /// The settings of takedowns.
@@ -45,7 +44,7 @@ pub(super) fn look_at(
     options: &TakedownOptions,
     brand: &str,
     now: Timestamp,
-) -> rusqlite::Result<Lane> {
+) -> storage::Result<Lane> {
     let (lane, record) = (lane_of(transaction, brand)?, record_of(transaction, brand, now)?);
     let next = lane.after(&record, options, now.as_second());
     if next == lane {
@@ -64,7 +63,7 @@ pub(super) fn look_at(
     Ok(next)
 }
 
-fn lane_of(db: &Connection, brand: &str) -> rusqlite::Result<Lane> {
+fn lane_of(db: &Connection, brand: &str) -> storage::Result<Lane> {
     let lane = db
         .prepare_cached("SELECT fast, left_at FROM brand_lane WHERE brand = ?1")?
         .query_row([brand], |row| Ok(Lane { fast: row.get(0)?, left_at: row.get(1)? }))
@@ -72,7 +71,7 @@ fn lane_of(db: &Connection, brand: &str) -> rusqlite::Result<Lane> {
     Ok(lane.unwrap_or_default())
 }
 
-fn record_of(db: &Connection, brand: &str, now: Timestamp) -> rusqlite::Result<TakedownRecord> {
+fn record_of(db: &Connection, brand: &str, now: Timestamp) -> storage::Result<TakedownRecord> {
     db.prepare_cached(
         "SELECT count(*), count(*) FILTER (WHERE l.state IN ('removed', 'countered')), count(*) FILTER (WHERE l.state = 'restored')
          FROM notice n JOIN notice_listing l ON l.notice = n.id

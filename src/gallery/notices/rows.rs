@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rusqlite::types::ToSqlOutput;
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::{Notice, NoticeListing, NoticeQuery, NoticeSummary};
 use crate::domain::{NoticeSource, NoticeState};
 use crate::gallery::store::{new_id, optional_second, parsed, second, signed, unsigned};
-use crate::gallery::writer::Writing;
+use crate::storage::{self, Connection, Kind, OptionalExtension, Row, ToSql, Value, Writing, params};
 
 const COLUMNS: &str = "n.number, n.id, n.brand, n.source, n.created_at, n.filed_by";
 const LISTING: &str = "l.notice, l.listing_id, l.place, l.seller_id, l.check_id, l.ground, l.reference_id, l.evidence, l.state, l.reason, l.decided_by, l.reviewed, l.restore_asked, l.deadline_at, l.reminded_at, l.updated_at, l.checked_seller";
@@ -17,19 +15,19 @@ const LISTING: &str = "l.notice, l.listing_id, l.place, l.seller_id, l.check_id,
 /// First character of an erased listing's id, which no id that a caller sends may contain.
 pub(super) const ERASED: char = '\u{1}';
 
-pub(super) fn find_notice(db: &Connection, id: &str) -> rusqlite::Result<Option<Notice>> {
+pub(super) fn find_notice(db: &Connection, id: &str) -> storage::Result<Option<Notice>> {
     let sql = format!("SELECT {COLUMNS} FROM notice n WHERE n.id = ?1");
     db.prepare_cached(&sql)?.query_row([id], |row| notice(row, 0)).optional()
 }
 
-pub(super) fn find_listing(db: &Connection, notice: &str, listing: &str) -> rusqlite::Result<Option<NoticeListing>> {
+pub(super) fn find_listing(db: &Connection, notice: &str, listing: &str) -> storage::Result<Option<NoticeListing>> {
     let sql = format!("SELECT {LISTING} FROM notice_listing l WHERE l.notice = ?1 AND l.listing_id = ?2");
     let found = db.prepare_cached(&sql)?.query_row([notice, listing], |row| notice_listing(row, 0)).optional()?;
     // A caller may send an erased listing's place.
     Ok(found.filter(|row| row.listing_id.is_some()))
 }
 
-pub(super) fn listings_of(db: &Connection, notice: &str) -> rusqlite::Result<Vec<NoticeListing>> {
+pub(super) fn listings_of(db: &Connection, notice: &str) -> storage::Result<Vec<NoticeListing>> {
     let sql = format!("SELECT {LISTING} FROM notice_listing l WHERE l.notice = ?1 ORDER BY l.place");
     db.prepare_cached(&sql)?.query_map([notice], |row| notice_listing(row, 0))?.collect()
 }
@@ -39,7 +37,7 @@ pub(super) fn about(
     db: &Connection,
     check_id: &str,
     listing_id: Option<&str>,
-) -> rusqlite::Result<Vec<(Notice, NoticeListing)>> {
+) -> storage::Result<Vec<(Notice, NoticeListing)>> {
     let sql = format!(
         "SELECT {COLUMNS}, {LISTING} FROM notice_listing l JOIN notice n ON n.id = l.notice WHERE l.check_id = ?1 OR l.listing_id = ?2 ORDER BY n.number"
     );
@@ -53,7 +51,7 @@ pub(super) fn to_remind_of(
     db: &Connection,
     until: Timestamp,
     limit: u32,
-) -> rusqlite::Result<Vec<(Notice, NoticeListing)>> {
+) -> storage::Result<Vec<(Notice, NoticeListing)>> {
     let sql = format!(
         "SELECT {COLUMNS}, {LISTING} FROM notice_listing l JOIN notice n ON n.id = l.notice
          WHERE l.state IN ('requested', 'acknowledged') AND l.reminded_at IS NULL AND l.deadline_at <= ?1 LIMIT ?2"
@@ -63,7 +61,7 @@ pub(super) fn to_remind_of(
         .collect()
 }
 
-pub(super) fn list(db: &Connection, query: &NoticeQuery) -> rusqlite::Result<Vec<Notice>> {
+pub(super) fn list(db: &Connection, query: &NoticeQuery) -> storage::Result<Vec<Notice>> {
     let (conditions, mut values) = filters(query);
     let order = if query.urgent_first { URGENT_FIRST } else { "n.number" };
     let sql = format!(
@@ -88,7 +86,7 @@ const URGENT_FIRST: &str = "
 
 /// The statement contains only the filters in use, so that SQLite can use a matching index.
 pub(super) fn filters(query: &NoticeQuery) -> (String, Vec<(&'static str, &dyn ToSql)>) {
-    let mut conditions = vec!["1"];
+    let mut conditions = vec!["TRUE"];
     let mut values: Vec<(&'static str, &dyn ToSql)> = Vec::new();
     if let Some(brand) = &query.brand {
         conditions.push("n.brand = :brand");
@@ -107,22 +105,26 @@ pub(super) fn filters(query: &NoticeQuery) -> (String, Vec<(&'static str, &dyn T
 }
 
 impl ToSql for NoticeState {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(self.as_str().into())
+    fn kind(&self) -> Kind {
+        Kind::Text
+    }
+
+    fn value(&self) -> Value<'_> {
+        Value::Text(self.as_str())
     }
 }
 
-pub(super) fn summary(db: &Connection, notice: Notice, now: Timestamp) -> rusqlite::Result<NoticeSummary> {
+pub(super) fn summary(db: &Connection, notice: Notice, now: Timestamp) -> storage::Result<NoticeSummary> {
     let mut summary = NoticeSummary { notice, states: BTreeMap::new(), overdue: 0, unreviewed: 0 };
     let mut statement = db.prepare_cached(
-        "SELECT state, count(*), sum(deadline_at < ?2), sum(1 - reviewed) FROM notice_listing WHERE notice = ?1 GROUP BY state",
+        "SELECT state, count(*), count(*) FILTER (WHERE deadline_at < ?2), count(*) FILTER (WHERE reviewed = 0) FROM notice_listing WHERE notice = ?1 GROUP BY state",
     )?;
     let mut rows = statement.query(params![summary.notice.id, now.as_second()])?;
-    while let Some(row) = rows.next()? {
+    while let Some(row) = &rows.next()? {
         let state: NoticeState = parsed(row, 0)?;
         summary.states.insert(state, unsigned(row, 1)?);
         if state.is_due() {
-            summary.overdue += row.get::<_, Option<i64>>(2)?.unwrap_or_default().unsigned_abs();
+            summary.overdue += unsigned(row, 2)?;
         }
         if !matches!(state, NoticeState::Waiting | NoticeState::Withdrawn) {
             summary.unreviewed += unsigned(row, 3)?;
@@ -131,7 +133,7 @@ pub(super) fn summary(db: &Connection, notice: Notice, now: Timestamp) -> rusqli
     Ok(summary)
 }
 
-fn notice(row: &Row<'_>, at: usize) -> rusqlite::Result<Notice> {
+fn notice(row: &Row<'_>, at: usize) -> storage::Result<Notice> {
     Ok(Notice {
         number: unsigned(row, at)?,
         id: row.get(at + 1)?,
@@ -142,10 +144,10 @@ fn notice(row: &Row<'_>, at: usize) -> rusqlite::Result<Notice> {
     })
 }
 
-fn notice_listing(row: &Row<'_>, at: usize) -> rusqlite::Result<NoticeListing> {
+fn notice_listing(row: &Row<'_>, at: usize) -> storage::Result<NoticeListing> {
     Ok(NoticeListing {
         notice: row.get(at)?,
-        listing_id: Some(row.get::<_, String>(at + 1)?).filter(|id| !id.starts_with(ERASED)),
+        listing_id: Some(row.get::<String>(at + 1)?).filter(|id| !id.starts_with(ERASED)),
         place: unsigned(row, at + 2)?,
         seller_id: row.get(at + 3)?,
         check_id: row.get(at + 4)?,
@@ -170,17 +172,18 @@ pub(super) fn insert_notice(
     source: NoticeSource,
     filed_by: &str,
     now: Timestamp,
-) -> rusqlite::Result<Notice> {
+) -> storage::Result<Notice> {
     let id = new_id("ntc");
-    transaction
-        .prepare_cached("INSERT INTO notice (id, brand, source, created_at, filed_by) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![id, brand, source.as_str(), now.as_second(), filed_by])?;
-    let number = transaction.last_insert_rowid().unsigned_abs();
+    let number = transaction
+        .prepare_cached(
+            "INSERT INTO notice (id, brand, source, created_at, filed_by) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING number",
+        )?
+        .query_row(params![id, brand, source.as_str(), now.as_second(), filed_by], |row| unsigned(row, 0))?;
     let (brand, filed_by) = (brand.map(str::to_owned), filed_by.to_owned());
     Ok(Notice { number, id, brand, source, created_at: now, filed_by })
 }
 
-pub(super) fn insert_listing(transaction: &Writing<'_>, row: &NoticeListing) -> rusqlite::Result<()> {
+pub(super) fn insert_listing(transaction: &Writing<'_>, row: &NoticeListing) -> storage::Result<()> {
     transaction
         .prepare_cached(
             "INSERT INTO notice_listing (notice, place, listing_id, seller_id, check_id, ground, reference_id, evidence, state, reason, decided_by, reviewed, deadline_at, updated_at, checked_seller)
@@ -207,7 +210,7 @@ pub(super) fn insert_listing(transaction: &Writing<'_>, row: &NoticeListing) -> 
 }
 
 /// Writes every column of a listing that may change.
-pub(super) fn overwrite(transaction: &Writing<'_>, row: &NoticeListing) -> rusqlite::Result<()> {
+pub(super) fn overwrite(transaction: &Writing<'_>, row: &NoticeListing) -> storage::Result<()> {
     transaction
         .prepare_cached(
             "UPDATE notice_listing SET state = ?3, reason = ?4, decided_by = ?5, reviewed = ?6, restore_asked = ?7, deadline_at = ?8,

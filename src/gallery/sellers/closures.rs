@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -14,7 +13,7 @@ use crate::domain::{ClosureState, NewestClosure, Strike, StrikeOptions, closure_
 use crate::gallery::audit::{AuditEvent, append, erase_details};
 use crate::gallery::queue::rank_seller;
 use crate::gallery::store::{Gallery, GalleryError, conversion, new_id, parsed, second, signed, unsigned};
-use crate::gallery::writer::Writing;
+use crate::storage::{self, Connection, OptionalExtension, Row, ToSql, Writing, params};
 
 /// A proposal to close a seller's account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -164,7 +163,7 @@ pub(in crate::gallery) fn look_at_seller(
     transaction: &Writing<'_>,
     options: &StrikeOptions,
     seller_id: Option<&str>,
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     seller_id.map_or(Ok(()), |seller| look(transaction, options, seller, Timestamp::now()))
 }
 
@@ -173,7 +172,7 @@ pub(in crate::gallery) fn look_at_sellers(
     transaction: &Writing<'_>,
     options: &StrikeOptions,
     sellers: &BTreeSet<String>,
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     sellers.iter().try_for_each(|seller| look(transaction, options, seller, Timestamp::now()))
 }
 
@@ -182,12 +181,12 @@ pub(in crate::gallery) fn cases_changed(
     transaction: &Writing<'_>,
     options: &StrikeOptions,
     sellers: &BTreeSet<String>,
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     sellers.iter().try_for_each(|seller| rank_seller(transaction, seller))?;
     look_at_sellers(transaction, options, sellers)
 }
 
-fn look(transaction: &Writing<'_>, options: &StrikeOptions, seller: &str, now: Timestamp) -> rusqlite::Result<()> {
+fn look(transaction: &Writing<'_>, options: &StrikeOptions, seller: &str, now: Timestamp) -> storage::Result<()> {
     let known = newest(transaction, seller)?;
     let strikes = strikes_of(transaction, seller, options, now)?;
     let state = known.as_ref().map(|known| compared(transaction, known, &strikes)).transpose()?;
@@ -200,7 +199,7 @@ fn look(transaction: &Writing<'_>, options: &StrikeOptions, seller: &str, now: T
 }
 
 /// Compares what a proposal rests on with the strikes that count now.
-fn compared(db: &Connection, closure: &Closure, strikes: &[Strike]) -> rusqlite::Result<NewestClosure> {
+fn compared(db: &Connection, closure: &Closure, strikes: &[Strike]) -> storage::Result<NewestClosure> {
     let mut standing = Vec::new();
     for strike in &closure.infringements {
         if stands(db, strike)? {
@@ -228,7 +227,7 @@ fn insert(
     seller: &str,
     infringements: Vec<Strike>,
     now: Timestamp,
-) -> rusqlite::Result<Closure> {
+) -> storage::Result<Closure> {
     let sql = format!(
         "INSERT INTO closure (id, seller_id, state, strikes, proposed_at, updated_at, basis) VALUES (?1, ?2, 'proposed', ?3, ?4, ?4, '[]')
          RETURNING {COLUMNS}"
@@ -245,7 +244,7 @@ fn store(
     (actor, session): (&str, Option<&str>),
     before: Option<&Closure>,
     after: &Closure,
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     let basis = serde_json::to_string(&after.infringements).map_err(|error| conversion(0, error))?;
     transaction
         .prepare_cached(
@@ -274,7 +273,7 @@ pub(in crate::gallery) fn erase_closures(
     transaction: &Writing<'_>,
     before: Timestamp,
     limit: u32,
-) -> rusqlite::Result<u64> {
+) -> storage::Result<u64> {
     let old: Vec<String> = transaction
         .prepare_cached(
             "DELETE FROM closure WHERE number IN (
@@ -282,7 +281,7 @@ pub(in crate::gallery) fn erase_closures(
              RETURNING id",
         )?
         .query_map(params![before.as_second(), limit], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
+        .collect::<storage::Result<_>>()?;
     for id in &old {
         erase_details(transaction, id)?;
     }
@@ -290,17 +289,17 @@ pub(in crate::gallery) fn erase_closures(
 }
 
 /// A seller's newest proposal.
-pub(super) fn newest(db: &Connection, seller: &str) -> rusqlite::Result<Option<Closure>> {
+pub(super) fn newest(db: &Connection, seller: &str) -> storage::Result<Option<Closure>> {
     let sql = format!("SELECT {COLUMNS} FROM closure WHERE seller_id = ?1 ORDER BY number DESC LIMIT 1");
     db.prepare_cached(&sql)?.query_row([seller], closure).optional()
 }
 
-fn find(db: &Connection, id: &str) -> rusqlite::Result<Option<Closure>> {
+fn find(db: &Connection, id: &str) -> storage::Result<Option<Closure>> {
     let sql = format!("SELECT {COLUMNS} FROM closure WHERE id = ?1");
     db.prepare_cached(&sql)?.query_row([id], closure).optional()
 }
 
-fn closure(row: &Row<'_>) -> rusqlite::Result<Closure> {
+fn closure(row: &Row<'_>) -> storage::Result<Closure> {
     Ok(Closure {
         number: unsigned(row, 0)?,
         id: row.get(1)?,

@@ -1,7 +1,6 @@
 //! Links between sellers whose listings used the same photo.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,8 +9,8 @@ use super::strikes::strikes_of;
 use crate::domain::{ClosureState, StrikeOptions, total};
 use crate::gallery::memory::DAY;
 use crate::gallery::store::{Gallery, GalleryError, unsigned};
-use crate::gallery::writer::Writing;
 use crate::photo::Sha256;
+use crate::storage::{self, Connection, Writing, params};
 
 /// Most sellers of a graph.
 const LINKED_MOST: usize = 40;
@@ -86,7 +85,7 @@ impl Gallery {
     pub fn linked_sellers(&self, seller_id: &str, distance: u32, now: Timestamp) -> Result<LinkGraph, GalleryError> {
         let options = self.takedown().strikes;
         self.read(|db| {
-            let snapshot = db.unchecked_transaction()?;
+            let snapshot = db.snapshot()?;
             graph(&snapshot, seller_id, distance, (&options, now))
         })
     }
@@ -112,7 +111,7 @@ fn graph(
     seller_id: &str,
     distance: u32,
     (options, now): (&StrikeOptions, Timestamp),
-) -> rusqlite::Result<LinkGraph> {
+) -> storage::Result<LinkGraph> {
     let mut found = vec![(seller_id.to_owned(), 0)];
     let mut links = Vec::new();
     let mut truncated = false;
@@ -145,7 +144,7 @@ fn graph(
     }
     links.sort_by(|a, b| a.sellers.cmp(&b.sellers));
     let sellers = found.into_iter().map(|(seller, distance)| described(db, seller, distance, (options, now)));
-    Ok(LinkGraph { sellers: sellers.collect::<rusqlite::Result<_>>()?, links, truncated })
+    Ok(LinkGraph { sellers: sellers.collect::<storage::Result<_>>()?, links, truncated })
 }
 
 fn described(
@@ -153,7 +152,7 @@ fn described(
     seller_id: String,
     distance: u32,
     (options, now): (&StrikeOptions, Timestamp),
-) -> rusqlite::Result<LinkedSeller> {
+) -> storage::Result<LinkedSeller> {
     let strikes = total(&strikes_of(db, &seller_id, options, now)?);
     let closure = newest(db, &seller_id)?.map(|closure| closure.state);
     Ok(LinkedSeller { seller_id, distance, strikes, closure })
@@ -161,32 +160,33 @@ fn described(
 
 /// The sellers who used a seller's photos, those who used most of them first, and whether some were left out. A brand may
 /// have added a photo since it was checked.
-fn linked_with(db: &Connection, seller: &str, shared_most: u32) -> rusqlite::Result<(Vec<Linked>, bool)> {
-    // Of the columns without an aggregate, SQLite takes those of the row with the greatest number.
+fn linked_with(db: &Connection, seller: &str, shared_most: u32) -> storage::Result<(Vec<Linked>, bool)> {
     let found: Vec<Linked> = db
         .prepare_cached(
             "WITH own AS (SELECT number, sha256, check_id FROM listing_photo WHERE seller_id = ?1 ORDER BY number DESC LIMIT ?3)
-             SELECT o.seller_id, count(*) AS photos, max(own.number), own.sha256, own.check_id, o.check_id,
-                    EXISTS (SELECT 1 FROM upload u WHERE u.sha256 = own.sha256)
+             SELECT seller_id, photos, sha256, own_check, other_check, EXISTS (SELECT 1 FROM upload u WHERE u.sha256 = shared.sha256)
+             FROM (SELECT o.seller_id, own.sha256, own.check_id AS own_check, o.check_id AS other_check,
+                          count(*) OVER (PARTITION BY o.seller_id) AS photos,
+                          row_number() OVER (PARTITION BY o.seller_id ORDER BY own.number DESC) AS nth
              FROM own JOIN listing_photo o ON o.sha256 = own.sha256 AND o.seller_id <> ?1
-             WHERE (SELECT count(*) FROM (SELECT 1 FROM listing_photo x WHERE x.sha256 = own.sha256 LIMIT ?2 + 1)) <= ?2
+             WHERE (SELECT count(*) FROM (SELECT 1 FROM listing_photo x WHERE x.sha256 = own.sha256 LIMIT ?2 + 1) AS users) <= ?2
                AND NOT EXISTS (SELECT 1 FROM reference r WHERE r.sha256 = own.sha256 AND r.state = 'active'
                                AND (r.polarity = 'authentic' OR r.mark = 'generic'))
-             GROUP BY o.seller_id ORDER BY photos DESC, o.seller_id LIMIT ?4",
+             ) AS shared WHERE nth = 1 ORDER BY photos DESC, seller_id LIMIT ?4",
         )?
         .query_map(params![seller, shared_most, PHOTOS_MOST, i64::try_from(LINKED_MOST).unwrap_or(i64::MAX) + 1], |row| {
             Ok(Linked {
                 seller: row.get(0)?,
                 photos: unsigned(row, 1)?,
-                newest: Sha256(row.get(3)?),
-                own_check: row.get(4)?,
-                other_check: row.get(5)?,
-                stored: row.get(6)?,
+                newest: Sha256(row.get(2)?),
+                own_check: row.get(3)?,
+                other_check: row.get(4)?,
+                stored: row.get(5)?,
             })
         })?
-        .collect::<rusqlite::Result<_>>()?;
+        .collect::<storage::Result<_>>()?;
     let photos: u32 = db
-        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM listing_photo WHERE seller_id = ?1 LIMIT ?2 + 1)")?
+        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM listing_photo WHERE seller_id = ?1 LIMIT ?2 + 1) AS own")?
         .query_row(params![seller, PHOTOS_MOST], |row| row.get(0))?;
     let more = photos > PHOTOS_MOST || found.len() > LINKED_MOST;
     Ok((found, more))
@@ -198,18 +198,19 @@ pub(in crate::gallery) fn note_photos(
     (seller, check_id): (Option<&str>, &str),
     photos: &[Sha256],
     at: Timestamp,
-) -> rusqlite::Result<()> {
+) -> storage::Result<()> {
     let Some(seller) = seller else { return Ok(()) };
-    let mut statement = transaction.prepare_cached(
-        "INSERT OR REPLACE INTO listing_photo (sha256, seller_id, check_id, day) VALUES (?1, ?2, ?3, ?4)",
-    )?;
+    let mut former = transaction.prepare_cached("DELETE FROM listing_photo WHERE sha256 = ?1 AND seller_id = ?2")?;
+    let mut newest = transaction
+        .prepare_cached("INSERT INTO listing_photo (sha256, seller_id, check_id, day) VALUES (?1, ?2, ?3, ?4)")?;
     photos.iter().try_for_each(|photo| {
-        statement.execute(params![&photo.0[..], seller, check_id, at.as_second() / DAY]).map(drop)
+        former.execute(params![&photo.0[..], seller])?;
+        newest.execute(params![&photo.0[..], seller, check_id, at.as_second() / DAY]).map(drop)
     })
 }
 
 /// Erases a seller's photos and proposals. Returns the ids of the proposals.
-pub(in crate::gallery) fn erase_seller(transaction: &Writing<'_>, seller: &str) -> rusqlite::Result<Vec<String>> {
+pub(in crate::gallery) fn erase_seller(transaction: &Writing<'_>, seller: &str) -> storage::Result<Vec<String>> {
     transaction.execute("DELETE FROM listing_photo WHERE seller_id = ?1", [seller])?;
     transaction
         .prepare("DELETE FROM closure WHERE seller_id = ?1 RETURNING id")?

@@ -7,12 +7,12 @@ mod strikes;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::store::{Gallery, GalleryError, parsed, unsigned};
 use crate::domain::{Decision, NoticeState, Strike, total};
+use crate::storage::{self, Connection, params};
 
 pub use closures::{Closure, ClosureQuery, ClosureResult};
 pub(super) use closures::{cases_changed, erase_closures, look_at_seller, look_at_sellers};
@@ -89,7 +89,7 @@ impl Gallery {
     pub fn seller(&self, seller_id: &str, now: Timestamp) -> Result<Option<SellerRecord>, GalleryError> {
         let options = self.takedown().strikes;
         self.read(|db| {
-            let snapshot = db.unchecked_transaction()?;
+            let snapshot = db.snapshot()?;
             let (checks, first_check_at, last_check_at) = checks(&snapshot, seller_id)?;
             let infringements = strikes_of(&snapshot, seller_id, &options, now)?;
             let record = SellerRecord {
@@ -114,13 +114,13 @@ impl Gallery {
 /// Counts of checks by action, and the times of the first and the last one.
 type Checks = (BTreeMap<String, u64>, Option<Timestamp>, Option<Timestamp>);
 
-fn checks(db: &Connection, seller_id: &str) -> rusqlite::Result<Checks> {
+fn checks(db: &Connection, seller_id: &str) -> storage::Result<Checks> {
     let (mut counts, mut first, mut last) = (BTreeMap::new(), None::<Timestamp>, None);
     let mut statement = db.prepare_cached(
         "SELECT action, count(*), min(created_at), max(created_at) FROM listing_check WHERE seller_id = ?1 GROUP BY action",
     )?;
     let mut rows = statement.query([seller_id])?;
-    while let Some(row) = rows.next()? {
+    while let Some(row) = &rows.next()? {
         counts.insert(row.get(0)?, unsigned(row, 1)?);
         let (earliest, latest): (Timestamp, Timestamp) = (parsed(row, 2)?, parsed(row, 3)?);
         first = Some(first.map_or(earliest, |first| first.min(earliest)));
@@ -129,10 +129,10 @@ fn checks(db: &Connection, seller_id: &str) -> rusqlite::Result<Checks> {
     Ok((counts, first, last))
 }
 
-fn matches(db: &Connection, seller_id: &str) -> rusqlite::Result<Vec<SellerMatches>> {
+fn matches(db: &Connection, seller_id: &str) -> storage::Result<Vec<SellerMatches>> {
     db.prepare_cached(
         "SELECT verdict, brand, count(*) AS cases FROM moderation_case WHERE seller_id = ?1
-         GROUP BY verdict, brand ORDER BY cases DESC, verdict, brand",
+         GROUP BY verdict, brand ORDER BY cases DESC, verdict, brand NULLS FIRST",
     )?
     .query_map([seller_id], |row| {
         Ok(SellerMatches { verdict: row.get(0)?, brand: row.get(1)?, cases: unsigned(row, 2)? })
@@ -140,12 +140,12 @@ fn matches(db: &Connection, seller_id: &str) -> rusqlite::Result<Vec<SellerMatch
     .collect()
 }
 
-fn waiting(db: &Connection, seller_id: &str) -> rusqlite::Result<u64> {
+fn waiting(db: &Connection, seller_id: &str) -> storage::Result<u64> {
     db.prepare_cached("SELECT count(*) FROM moderation_case WHERE seller_id = ?1 AND status <> 'decided'")?
         .query_row([seller_id], |row| unsigned(row, 0))
 }
 
-fn decisions(db: &Connection, seller_id: &str) -> rusqlite::Result<BTreeMap<Decision, u64>> {
+fn decisions(db: &Connection, seller_id: &str) -> storage::Result<BTreeMap<Decision, u64>> {
     db.prepare_cached(
         "SELECT decision, count(*) FROM moderation_case WHERE seller_id = ?1 AND status = 'decided' GROUP BY decision",
     )?
@@ -153,7 +153,7 @@ fn decisions(db: &Connection, seller_id: &str) -> rusqlite::Result<BTreeMap<Deci
     .collect()
 }
 
-fn appeals(db: &Connection, seller_id: &str) -> rusqlite::Result<Appeals> {
+fn appeals(db: &Connection, seller_id: &str) -> storage::Result<Appeals> {
     db.prepare_cached(
         "SELECT count(*) FILTER (WHERE status = 'appealed'),
                 count(*) FILTER (WHERE status = 'decided' AND decision NOT IN ('fake', 'photo_misuse')),
@@ -165,7 +165,7 @@ fn appeals(db: &Connection, seller_id: &str) -> rusqlite::Result<Appeals> {
     })
 }
 
-fn notices(db: &Connection, seller_id: &str) -> rusqlite::Result<BTreeMap<NoticeState, u64>> {
+fn notices(db: &Connection, seller_id: &str) -> storage::Result<BTreeMap<NoticeState, u64>> {
     db.prepare_cached("SELECT state, count(*) FROM notice_listing WHERE checked_seller = ?1 GROUP BY state")?
         .query_map(params![seller_id], |row| Ok((parsed(row, 0)?, unsigned(row, 1)?)))?
         .collect()

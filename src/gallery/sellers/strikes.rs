@@ -1,10 +1,10 @@
 //! The infringements of a seller that count as strikes.
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::domain::{Decision, Strike, StrikeGround, StrikeOptions, counted};
 use crate::gallery::store::{parsed, second};
+use crate::storage::{self, Connection, OptionalExtension, params};
 
 /// Most infringements of each kind that are read.
 const MOST: u32 = 1000;
@@ -19,7 +19,7 @@ pub(super) fn strikes_of(
     seller_id: &str,
     options: &StrikeOptions,
     now: Timestamp,
-) -> rusqlite::Result<Vec<Strike>> {
+) -> storage::Result<Vec<Strike>> {
     let since = (now - SignedDuration::from_hours(24 * i64::from(options.days))).as_second();
     let mut all = decided(db, seller_id, options, since)?;
     all.extend(removed(db, seller_id, options, since)?);
@@ -37,12 +37,16 @@ const NOT_RESTORED: &str = "NOT EXISTS (
                       WHERE m.check_id = c.check_id AND o.source = 'moderation' AND o.number > n.number))";
 
 /// The earliest case about each photo in each listing.
-fn decided(db: &Connection, seller_id: &str, options: &StrikeOptions, since: i64) -> rusqlite::Result<Vec<Strike>> {
+fn decided(db: &Connection, seller_id: &str, options: &StrikeOptions, since: i64) -> storage::Result<Vec<Strike>> {
     let sql = format!(
-        "SELECT c.decision, c.check_id, c.listing_id, c.brand, c.photo, min(c.decided_at) AS at FROM moderation_case c
-         WHERE c.seller_id = ?1 AND c.status = 'decided' AND unixepoch(c.decided_at) >= ?2
-           AND ((c.decision = 'fake' AND ?4) OR (c.decision = 'photo_misuse' AND ?5)) AND {NOT_RESTORED}
-         GROUP BY coalesce(c.photo, c.check_id), coalesce(c.listing_id, c.check_id) ORDER BY at LIMIT ?3"
+        "SELECT decision, check_id, listing_id, brand, photo, decided_at FROM (
+             SELECT c.decision, c.check_id, c.listing_id, c.brand, c.photo, c.decided_at, row_number() OVER (
+                 PARTITION BY coalesce(c.photo, c.check_id), coalesce(c.listing_id, c.check_id)
+                 ORDER BY c.decided_at, c.check_id) AS nth
+             FROM moderation_case c
+             WHERE c.seller_id = ?1 AND c.status = 'decided' AND unixepoch(c.decided_at) >= ?2
+               AND ((c.decision = 'fake' AND ?4 = 1) OR (c.decision = 'photo_misuse' AND ?5 = 1)) AND {NOT_RESTORED}
+         ) AS decided WHERE nth = 1 ORDER BY decided_at, check_id LIMIT ?3"
     );
     db.prepare_cached(&sql)?
         .query_map(params![seller_id, since, MOST, options.fake > 0, options.misuse > 0], |row| {
@@ -65,11 +69,11 @@ fn decided(db: &Connection, seller_id: &str, options: &StrikeOptions, since: i64
 }
 
 /// Removals of listings whose check names the seller: what the brand says about the seller is not proven.
-fn removed(db: &Connection, seller_id: &str, options: &StrikeOptions, since: i64) -> rusqlite::Result<Vec<Strike>> {
-    // The plus sign keeps SQLite from reading all removed listings by their state.
+fn removed(db: &Connection, seller_id: &str, options: &StrikeOptions, since: i64) -> storage::Result<Vec<Strike>> {
+    // The empty text keeps SQLite from reading all removed listings by their state.
     db.prepare_cached(
         "SELECT l.notice, l.check_id, l.listing_id, n.brand, l.updated_at FROM notice_listing l JOIN notice n ON n.id = l.notice
-         WHERE l.checked_seller = ?1 AND n.source = 'brand' AND +l.state = 'removed' AND l.reviewed = 1 AND l.restore_asked = 0
+         WHERE l.checked_seller = ?1 AND n.source = 'brand' AND l.state || '' = 'removed' AND l.reviewed = 1 AND l.restore_asked = 0
            AND l.updated_at >= ?2
          ORDER BY l.updated_at LIMIT ?3",
     )?
@@ -89,7 +93,7 @@ fn removed(db: &Connection, seller_id: &str, options: &StrikeOptions, since: i64
 }
 
 /// Whether an infringement was not overturned, however old it is. One whose records were erased stands.
-pub(super) fn stands(db: &Connection, strike: &Strike) -> rusqlite::Result<bool> {
+pub(super) fn stands(db: &Connection, strike: &Strike) -> storage::Result<bool> {
     let standing: Option<bool> = match (&strike.notice_id, &strike.check_id) {
         (Some(notice), _) => db
             .prepare_cached(

@@ -1,5 +1,6 @@
 use crate::api::notices::{Brand, answered, found_later, id, newest};
 use crate::support::TestApp;
+use crate::support::database::tamper;
 use crate::support::moderator::Moderator;
 
 /// The place of a notice in the list.
@@ -43,10 +44,9 @@ fn the_list_begins_with_what_waits_and_goes_on_with_what_is_overdue() {
 }
 
 /// As if the deadline had passed.
-#[expect(clippy::disallowed_types, reason = "turns the clock of a row back")]
 fn overdue(app: &TestApp, notice: &str) {
-    let database = rusqlite::Connection::open(app.folder().join("data/touchstone.db")).unwrap();
-    database.execute("UPDATE notice_listing SET deadline_at = 1 WHERE notice = ?1", [notice]).unwrap();
+    let sql = format!("UPDATE notice_listing SET deadline_at = 1 WHERE notice = '{notice}'");
+    tamper(&app.folder().join("data"), &sql);
 }
 
 #[test]

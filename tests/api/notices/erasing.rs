@@ -3,9 +3,10 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use touchstone::gallery::{Gallery, Retention};
+use touchstone::gallery::Retention;
 
 use super::{Brand, answered, found_later, id, log, newest, states};
+use crate::support::database::open_gallery;
 use crate::support::moderator::Moderator;
 use crate::support::{TestApp, files, problem};
 
@@ -50,7 +51,7 @@ fn a_seller_who_is_forgotten_is_in_no_notice_and_others_stay() {
     assert_eq!(robin.get(&format!("/console/notices/{notice}")).status(), 200);
     assert_eq!(app.gallery.forget_seller("test", "seller-forgetful").unwrap().notices, 0);
     drop((app, robin, acme));
-    let gallery = Gallery::open(&folder.path().join("data")).unwrap();
+    let gallery = open_gallery(&folder.path().join("data"));
     gallery.copy_database(&folder.path().join("copy.db")).unwrap();
     drop(gallery);
     std::fs::remove_dir_all(folder.path().join("data")).unwrap();

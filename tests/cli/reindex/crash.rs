@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Run, photos, text};
+use crate::support::database::{count, name_database};
 use crate::support::disk::SmallDisk;
 use crate::support::pictures::photo;
 use crate::support::service::Service;
@@ -18,10 +19,8 @@ use crate::support::{TestApp, form, root, times, wait_for};
 const PHOTOS: u64 = 12;
 
 /// Number of embeddings by the model, whatever the bytes.
-#[expect(clippy::disallowed_types, reason = "looks into the database from outside")]
 fn vectors(folder: &Path) -> u64 {
-    let db = rusqlite::Connection::open(folder.join("data/touchstone.db")).unwrap();
-    db.query_row("SELECT count(*) FROM vector", [], |row| row.get::<_, i64>(0)).unwrap() as u64
+    count(&folder.join("data"), "SELECT count(*) FROM vector").unsigned_abs()
 }
 
 /// Whether a look-up finds this photo's own reference.
@@ -64,7 +63,9 @@ impl Drop for Killed {
 /// Starts a run, waits, calls `cut`, and kills the run.
 fn ended_after(folder: &Path, fakes: &Path, delay: Duration, cut: impl FnOnce()) {
     let set = |name: &str, path: &str| format!("{name}={}", folder.join(path).display());
-    let child = Command::new(env!("CARGO_BIN_EXE_touchstone"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_touchstone"));
+    name_database(&mut command, &folder.join("data"));
+    let child = command
         .current_dir(root())
         .args(["reindex", "--brand", "acme", "--no-points", "--fake", text(fakes)])
         .args(["--set", "embed.workers=1", "--set", &set("data", "data"), "--set", &set("index_dir", "index")])

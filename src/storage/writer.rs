@@ -6,17 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex};
-use rusqlite::{Connection, Transaction};
+
+use super::connection::{Connection, Engine};
+use super::error::{Error, Result};
 
 /// The greatest number of writes that share a transaction, so that the first one need not wait for ever.
 const MOST_TOGETHER: usize = 64;
 
 /// A connection inside a transaction that writes.
-pub(super) struct Writing<'a>(&'a Connection);
+pub(crate) struct Writing<'a>(&'a Connection);
 
 impl<'a> Writing<'a> {
-    pub(super) fn within(transaction: &'a Transaction<'_>) -> Self {
-        Self(transaction)
+    pub(super) fn within(connection: &'a Connection) -> Self {
+        Self(connection)
     }
 }
 
@@ -31,17 +33,17 @@ impl Deref for Writing<'_> {
 /// Whether a shared transaction was committed, once that is known.
 #[derive(Default)]
 struct Batch {
-    outcome: Mutex<Option<Result<(), String>>>,
+    outcome: Mutex<Option<std::result::Result<(), String>>>,
     known: Condvar,
 }
 
 impl Batch {
-    fn finish(&self, outcome: Result<(), String>) {
+    fn finish(&self, outcome: std::result::Result<(), String>) {
         *self.outcome.lock() = Some(outcome);
         self.known.notify_all();
     }
 
-    fn wait(&self) -> Result<(), String> {
+    fn wait(&self) -> std::result::Result<(), String> {
         let mut outcome = self.outcome.lock();
         loop {
             match &*outcome {
@@ -88,24 +90,49 @@ impl Drop for Turn<'_> {
     }
 }
 
-pub(super) struct Writer {
+pub(crate) struct Writer {
+    engine: Engine,
+    /// Version of the schema that this program knows.
+    version: usize,
     state: Mutex<State>,
     /// Number of threads about to lock `state`; while it is above 0, the transaction stays open for them.
     coming: AtomicUsize,
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { state: Mutex::new(State { connection, open: None }), coming: AtomicUsize::new(0) }
+    pub(crate) fn new(engine: Engine, version: usize, connection: Connection) -> Self {
+        Self { engine, version, state: Mutex::new(State { connection, open: None }), coming: AtomicUsize::new(0) }
+    }
+
+    /// Begins a transaction, on a new connection if the server ended the old one.
+    fn begin(&self, state: &mut State) -> Result<()> {
+        let mut begun = state.connection.begin_write();
+        // The server may have ended the connection while it was idle.
+        if begun.is_err() && !state.connection.is_usable() {
+            state.connection = self.engine.connect(false)?;
+            begun = state.connection.begin_write();
+        }
+        let end = || state.connection.execute_batch("ROLLBACK");
+        match begun {
+            Ok(got) if got > self.version => {
+                end()?;
+                Err(Error::Migrated { got, known: self.version })
+            }
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let _ = end();
+                Err(error)
+            }
+        }
     }
 
     /// Does `work` and returns once it is committed. A failed write leaves nothing behind and undoes no other.
-    pub(super) fn write<T>(&self, work: impl FnOnce(&Writing<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    pub(crate) fn write<T>(&self, work: impl FnOnce(&Writing<'_>) -> Result<T>) -> Result<T> {
         self.coming.fetch_add(1, Ordering::AcqRel);
         let mut state = self.state.lock();
         self.coming.fetch_sub(1, Ordering::AcqRel);
         if state.open.is_none() {
-            state.connection.execute_batch("BEGIN IMMEDIATE")?;
+            self.begin(&mut state)?;
             state.open = Some(Open { batch: Arc::default(), pieces: 0 });
         }
         let mut turn = Turn { state: &mut state, done: false };
@@ -116,28 +143,39 @@ impl Writer {
         open.pieces += 1;
         let (batch, full) = (Arc::clone(&open.batch), open.pieces >= MOST_TOGETHER);
         // A full disk ends a transaction by itself: then no write is stored, and every thread is told.
-        let lost = state.connection.is_autocommit();
+        let lost = !state.connection.in_transaction();
         if full || lost || self.coming.load(Ordering::Acquire) == 0 {
             state.finish();
         }
         drop(state);
         let committed = batch.wait();
         let answer = answer?;
-        committed.map_err(not_committed)?;
+        committed.map_err(Error::NotCommitted)?;
         Ok(answer)
     }
 }
 
 impl State {
-    fn piece<T>(&mut self, work: impl FnOnce(&Writing<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-        // Dropping a savepoint without a commit rolls it back.
-        let savepoint = self.connection.savepoint()?;
-        let answer = work(&Writing(&savepoint))?;
-        savepoint.commit()?;
+    fn piece<T>(&mut self, work: impl FnOnce(&Writing<'_>) -> Result<T>) -> Result<T> {
+        self.connection.execute_batch("SAVEPOINT piece")?;
+        let mut piece = Piece { connection: &self.connection, done: false };
+        let answer = work(&Writing(&self.connection))?;
+        self.connection.execute_batch("RELEASE SAVEPOINT piece")?;
+        piece.done = true;
         Ok(answer)
     }
 }
 
-fn not_committed(reason: String) -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR), Some(reason))
+/// Rolls a write back that failed or panicked.
+struct Piece<'a> {
+    connection: &'a Connection,
+    done: bool,
+}
+
+impl Drop for Piece<'_> {
+    fn drop(&mut self) {
+        if !self.done && self.connection.in_transaction() {
+            let _ = self.connection.execute_batch("ROLLBACK TO SAVEPOINT piece; RELEASE SAVEPOINT piece");
+        }
+    }
 }

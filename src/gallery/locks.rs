@@ -1,0 +1,89 @@
+//! Locks for work that one process does at a time: files in the data folder, or advisory locks of PostgreSQL, which hold for all
+//! nodes.
+
+use std::fs::{DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use super::store::{Gallery, GalleryError};
+use crate::storage::{self, Connection};
+
+/// Some work is locked until this is dropped, or the process ends.
+#[derive(Debug)]
+pub struct WorkLock(#[expect(dead_code, reason = "held, not read")] Held);
+
+#[derive(Debug)]
+enum Held {
+    File(#[expect(dead_code, reason = "held, not read")] File),
+    /// The lock ends with its connection.
+    Connection(#[expect(dead_code, reason = "held, not read")] Box<Connection>),
+}
+
+impl Gallery {
+    /// Locks the work `name`, and waits while somebody else has it. `folder`: where the lock's file is, if it is a file.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, or the database not reached.
+    pub fn lock(&self, folder: &Path, name: &str) -> Result<WorkLock, GalleryError> {
+        make(folder)?;
+        if self.is_shared() {
+            let connection = self.work_connection(|db| {
+                db.query_row(
+                    &format!("SELECT 1 FROM (SELECT pg_advisory_lock({NUMBER})) AS locked"),
+                    [name],
+                    |_| Ok(()),
+                )
+            })?;
+            return Ok(WorkLock(Held::Connection(Box::new(connection.0))));
+        }
+        let file = lock_file(folder, name)?;
+        file.lock()?;
+        Ok(WorkLock(Held::File(file)))
+    }
+
+    /// As [`Gallery::lock`], but returns `None` at once if somebody else has the lock.
+    ///
+    /// # Errors
+    /// As [`Gallery::lock`].
+    pub fn try_lock(&self, folder: &Path, name: &str) -> Result<Option<WorkLock>, GalleryError> {
+        make(folder)?;
+        if self.is_shared() {
+            let (connection, locked) = self.work_connection(|db| {
+                db.query_row(&format!("SELECT pg_try_advisory_lock({NUMBER})"), [name], |row| row.get::<bool>(0))
+            })?;
+            return Ok(locked.then(|| WorkLock(Held::Connection(Box::new(connection)))));
+        }
+        let file = lock_file(folder, name)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(WorkLock(Held::File(file)))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+
+    fn work_connection<T>(
+        &self,
+        lock: impl FnOnce(&Connection) -> storage::Result<T>,
+    ) -> Result<(Connection, T), GalleryError> {
+        let open = || {
+            let db = self.engine().connect(false)?;
+            db.execute_batch("SET lock_timeout = 0")?;
+            let locked = lock(&db)?;
+            Ok((db, locked))
+        };
+        open().map_err(|source| self.failed(source))
+    }
+}
+
+/// SQL of a lock's number: galleries in other schemas have other ones.
+const NUMBER: &str = "hashtextextended(current_schema() || ' ' || ?1, 0)";
+
+/// Makes the folder of the work and of its lock, readable by the owner alone.
+fn make(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+fn lock_file(folder: &Path, name: &str) -> io::Result<File> {
+    File::options().create(true).append(true).open(folder.join(name))
+}

@@ -1,0 +1,33 @@
+//! TLS to PostgreSQL: the server's certificate must be valid for the system's trusted roots, whatever `sslmode` says.
+
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{Client, Config, NoTls};
+
+use super::error::{Error, Result};
+
+/// Connects to the server. Without `sslmode` in the URL, connections within this machine are not encrypted and all others are
+/// encrypted if the server can; `sslmode=require` insists on it.
+pub(super) async fn connect(config: &Config) -> Result<Client> {
+    let local = config.get_hosts().iter().all(is_local);
+    if config.get_ssl_mode() == SslMode::Disable || (config.get_ssl_mode() == SslMode::Prefer && local) {
+        let (client, connection) = config.connect(NoTls).await?;
+        // Ends with the client; why it ended is told to whoever asks next.
+        tokio::spawn(connection);
+        return Ok(client);
+    }
+    // Certificates that cannot be read are left out: without the right one the connection fails.
+    let (tls, _) = tokio_postgres_rustls::MakeRustlsConnect::with_native_certs()
+        .map_err(|error| Error::Conversion(format!("the system's trusted certificates: {error:?}").into()))?;
+    let (client, connection) = config.connect(tls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+        Host::Unix(_) => true,
+    }
+}

@@ -1,0 +1,265 @@
+//! Several nodes over one PostgreSQL database and one folder of photos.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::cli::{stderr, stdout};
+use crate::support::database::Server;
+use crate::support::pictures::photo;
+use crate::support::service::Service;
+use crate::support::{form, root, times, wait_for};
+
+const DATABASE: &str = "TOUCHSTONE_STORAGE__DATABASE";
+
+/// Starts a node; all nodes of a folder share its photos.
+fn node(server: &Server, folder: &Path, name: &str) -> Service {
+    let index = format!("index_dir={}", folder.join(name).display());
+    Service::start_ready(folder, |command| {
+        command.env(DATABASE, &server.url).args(["--set", &index, "--set", "server.refresh_ms=50"]);
+    })
+}
+
+fn command(server: &Server, folder: &Path, args: &[&str]) -> std::process::Output {
+    let set = |name: &str, path: &str| format!("{name}={}", folder.join(path).display());
+    std::process::Command::new(env!("CARGO_BIN_EXE_touchstone"))
+        .current_dir(root())
+        .args(args)
+        .args(["--set", &set("data", "data"), "--set", &set("index_dir", "command"), "--set", "embed.workers=1"])
+        .env(DATABASE, &server.url)
+        .output()
+        .unwrap()
+}
+
+fn add(node: &Service, seed: u64) -> (u16, Value) {
+    node.send("/v1/brands/acme/references", &photo(seed), &[("polarity", "fake"), ("kind", "photo")])
+}
+
+fn verdict(node: &Service, seed: u64) -> String {
+    node.send("/v1/checks", &photo(seed), &[]).1["verdict"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn what_one_node_is_told_holds_for_all() {
+    let Some(server) = Server::start() else { return };
+    let folder = TempDir::new().unwrap();
+    let nodes = [node(&server, folder.path(), "one"), node(&server, folder.path(), "two")];
+    assert_eq!(add(&nodes[0], 1).0, 201);
+    wait_for("the reference at the other node", || verdict(&nodes[1], 1) == "known_fake_match");
+    // One idempotency key is one check, whichever node gets it.
+    let sent: Vec<Value> = std::thread::scope(|scope| {
+        let sends = nodes.iter().cycle().take(6).map(|node| {
+            scope.spawn(|| {
+                let request = node.client().post(format!("{}/v1/checks", node.url)).header("idempotency-key", "k1");
+                request.multipart(form(&[&photo(2)], &[])).send().unwrap().json::<Value>().unwrap()
+            })
+        });
+        let sends: Vec<_> = sends.collect();
+        sends.into_iter().map(|send| send.join().unwrap()).collect()
+    });
+    assert!(sent.iter().all(|answer| answer["id"] == sent[0]["id"] && answer["id"].is_string()), "{sent:?}");
+    // A key that one node revoked is refused by the other at once.
+    let made = nodes[0].client().post(format!("{}/v1/keys", nodes[0].url));
+    let made: Value = made.json(&json!({ "scope": "admin", "label": "shop" })).send().unwrap().json().unwrap();
+    let key = made["key"].as_str().unwrap();
+    let used = |node: &Service| {
+        crate::support::client_with(key).get(format!("{}/v1/index", node.url)).send().unwrap().status()
+    };
+    assert_ne!(used(&nodes[1]), 401);
+    let revoke = format!("{}/v1/keys/{}", nodes[0].url, made["id"].as_str().unwrap());
+    assert!(nodes[0].client().delete(revoke).send().unwrap().status().is_success());
+    assert_eq!(used(&nodes[1]), 401);
+    let audit = command(&server, folder.path(), &["audit", "verify"]);
+    assert!(audit.status.success(), "{}{}", stdout(&audit), stderr(&audit));
+}
+
+#[test]
+fn a_reindex_on_one_machine_reaches_every_node_and_no_request_is_dropped() {
+    let Some(server) = Server::start() else { return };
+    let folder = TempDir::new().unwrap();
+    let nodes = [node(&server, folder.path(), "one"), node(&server, folder.path(), "two")];
+    let fakes = folder.path().join("fakes");
+    std::fs::create_dir(&fakes).unwrap();
+    for seed in 10..22 {
+        std::fs::write(fakes.join(format!("{seed}.jpg")), photo(seed)).unwrap();
+    }
+    let (done, answered) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for node in &nodes {
+            scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    let (status, body) = node.send("/v1/checks", &photo(10), &[]);
+                    assert_eq!(status, 200, "{body}");
+                    answered.fetch_add(1, Ordering::AcqRel);
+                }
+            });
+        }
+        let args = ["reindex", "--brand", "acme", "--no-points", "--fake", &fakes.to_string_lossy()];
+        let run = command(&server, folder.path(), &args);
+        let seen = || nodes.iter().all(|node| (10..22).all(|seed| verdict(node, seed) == "known_fake_match"));
+        let started = Instant::now();
+        while run.status.success() && !seen() && started.elapsed() < Duration::from_mins(1) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let reached = seen();
+        done.store(true, Ordering::Release);
+        assert!(run.status.success(), "{}", stderr(&run));
+        assert!(reached, "the run reaches both nodes");
+    });
+    assert!(answered.load(Ordering::Acquire) > 0);
+}
+
+#[test]
+fn no_acknowledged_write_is_lost_when_nodes_are_killed_and_the_database_restarts() {
+    let Some(server) = Server::start() else { return };
+    let (kills, restarts) = (times("KILLS", 3), times("RESTARTS", 2));
+    let folder = TempDir::new().unwrap();
+    let nodes = [node(&server, folder.path(), "one"), node(&server, folder.path(), "two")].map(Mutex::new);
+    let (next, done) = (AtomicU64::new(1000), AtomicBool::new(false));
+    let kept = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for place in &nodes {
+            scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    let (url, client) = {
+                        let node = place.lock().unwrap();
+                        (node.url.clone(), node.client())
+                    };
+                    let seed = next.fetch_add(1, Ordering::AcqRel);
+                    let sent = client
+                        .post(format!("{url}/v1/brands/acme/references"))
+                        .multipart(form(&[&photo(seed)], &[("polarity", "fake"), ("kind", "photo")]))
+                        .send();
+                    // What was not acknowledged may be stored or not.
+                    if let Ok(answer) = sent
+                        && answer.status() == 201
+                        && let Ok(body) = answer.json::<Value>()
+                    {
+                        kept.lock().unwrap().push((seed, body["id"].as_str().unwrap().to_owned()));
+                    }
+                }
+            });
+        }
+        let mut events: Vec<bool> = (0..kills).map(|_| true).chain((0..restarts).map(|_| false)).collect();
+        rand::seq::SliceRandom::shuffle(&mut events[..], &mut rand::rng());
+        for (number, kill) in events.into_iter().enumerate() {
+            std::thread::sleep(Duration::from_millis(300));
+            if kill {
+                let name = ["one", "two"][number % 2];
+                let mut place = nodes[number % 2].lock().unwrap();
+                let _ = place.child.kill();
+                let _ = place.child.wait();
+                *place = node(&server, folder.path(), name);
+            } else {
+                server.restart();
+            }
+        }
+        done.store(true, Ordering::Release);
+    });
+    let kept = kept.into_inner().unwrap();
+    let nodes = nodes.map(|place| place.into_inner().unwrap());
+    println!("{} references were acknowledged over {kills} kills and {restarts} restarts", kept.len());
+    assert!(!kept.is_empty());
+    for node in &nodes {
+        wait_for("readiness", || node.status("/readyz").0 == 200);
+        for (seed, id) in &kept {
+            let (status, body) = node.status(&format!("/v1/brands/acme/references/{id}"));
+            assert_eq!(status, 200, "{id}: {body}");
+            if seed % 5 == 0 {
+                assert_eq!(verdict(node, *seed), "known_fake_match", "{id}");
+            }
+        }
+    }
+    let audit = command(&server, folder.path(), &["audit", "verify"]);
+    assert!(audit.status.success(), "{}{}", stdout(&audit), stderr(&audit));
+}
+
+#[test]
+fn records_move_to_another_engine_and_back_and_an_interrupted_copy_goes_on() {
+    let Some(server) = Server::start() else { return };
+    let folder = TempDir::new().unwrap();
+    let fakes = folder.path().join("fakes");
+    std::fs::create_dir(&fakes).unwrap();
+    for seed in 0..4 {
+        std::fs::write(fakes.join(format!("{seed}.jpg")), photo(seed)).unwrap();
+    }
+    let run = |args: &[&str], database: Option<&str>| {
+        let set = |name: &str, path: &str| format!("{name}={}", folder.path().join(path).display());
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_touchstone"));
+        command.current_dir(root()).args(args).args([
+            "--set",
+            &set("data", "data"),
+            "--set",
+            &set("index_dir", "index"),
+        ]);
+        command.envs(database.map(|url| (DATABASE, url))).output().unwrap()
+    };
+    let taken = run(&["reindex", "--brand", "acme", "--no-points", "--fake", &fakes.to_string_lossy()], None);
+    assert!(taken.status.success(), "{}", stderr(&taken));
+    let file = folder.path().join("data/touchstone.db").display().to_string();
+    let copy = |from: &str, to: &str| run(&["storage", "copy", "--from", from, "--to", to, "--json"], None);
+    let tables = |output: &std::process::Output| -> Vec<(Value, Value, Value)> {
+        assert!(output.status.success(), "{}", stderr(output));
+        let tables: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        tables.iter().map(|table| (table["table"].clone(), table["rows"].clone(), table["sha256"].clone())).collect()
+    };
+    let there = tables(&copy(&file, &server.url));
+    assert!(there.iter().any(|(table, rows, _)| table == "reference" && rows == 4));
+    // Once more changes nothing, and says the same.
+    let again = copy(&file, &server.url);
+    assert_eq!(tables(&again), there);
+    assert!(!stdout(&again).contains("\"was_there\":false"), "{}", stdout(&again));
+    let back = folder.path().join("back.db").display().to_string();
+    assert_eq!(tables(&copy(&server.url, &back)), there);
+    // The copy serves: the same reference is found, and new ones get new keys.
+    let served = run(&["check", &fakes.join("1.jpg").to_string_lossy(), "--json"], Some(&server.url));
+    assert!(stdout(&served).contains("known_fake_match"), "{}{}", stdout(&served), stderr(&served));
+    std::fs::write(fakes.join("9.jpg"), photo(9)).unwrap();
+    let more =
+        run(&["reindex", "--brand", "acme", "--no-points", "--fake", &fakes.to_string_lossy()], Some(&server.url));
+    assert!(more.status.success(), "{}", stderr(&more));
+    // Records of another gallery are not written over.
+    let refused = copy(&file, &server.url);
+    assert_eq!(refused.status.code(), Some(8), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("copy to an empty database"), "{}", stderr(&refused));
+    let nothing = copy(&folder.path().join("none.db").display().to_string(), &back);
+    assert_eq!((nothing.status.code(), nothing.stdout.is_empty()), (Some(6), true), "{}", stderr(&nothing));
+}
+
+#[test]
+fn a_node_does_not_write_after_a_newer_one_has_migrated_the_database() {
+    let Some(server) = Server::start() else { return };
+    let folder = TempDir::new().unwrap();
+    let node = node(&server, folder.path(), "one");
+    assert_eq!(add(&node, 1).0, 201);
+    let mut db = postgres::Client::connect(&server.url, postgres::NoTls).unwrap();
+    db.batch_execute("UPDATE schema_version SET version = version + 1").unwrap();
+    assert_eq!(add(&node, 2).0, 503);
+    let newer = command(&server, folder.path(), &["key", "list"]);
+    assert_eq!(newer.status.code(), Some(6));
+    assert!(stderr(&newer).contains("run a newer touchstone"), "{}", stderr(&newer));
+}
+
+#[test]
+fn a_database_that_cannot_be_reached_is_one_line_without_the_password() {
+    let folder = TempDir::new().unwrap();
+    let set = format!("data={}", folder.path().join("data").display());
+    let tried = |url: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_touchstone"));
+        command.current_dir(root()).args(["key", "list", "--set", &set]).env(DATABASE, url).output().unwrap()
+    };
+    let unreachable = tried("postgres://touchstone:geheim@127.0.0.1:1/touchstone");
+    assert_eq!(unreachable.status.code(), Some(6));
+    let said = stderr(&unreachable);
+    assert!(
+        said.trim_end().lines().count() == 1 && said.contains("127.0.0.1:1/touchstone") && !said.contains("geheim"),
+        "{said}"
+    );
+    let wrong = tried("mysql://touchstone:geheim@127.0.0.1/touchstone");
+    assert_eq!(wrong.status.code(), Some(4));
+    assert!(stderr(&wrong).contains("postgres://") && !stderr(&wrong).contains("geheim"), "{}", stderr(&wrong));
+}
