@@ -8,11 +8,14 @@ use super::rows::find_key;
 use super::store::{Gallery, GalleryError, parsed, signed, unsigned};
 use crate::domain::{Decision, Mark};
 use crate::photo::{Look, Sha256};
-use crate::storage::{self, Connection, OptionalExtension, Row, Writing, params};
+use crate::storage::{self, Connection, OptionalExtension, Row, ToSql, Writing, params};
 
 /// A reference whose matches were overturned in at least this many cases, and confirmed in fewer, never blocks by
 /// itself.
 const OVERTURNED_ENOUGH: u64 = 3;
+
+/// Keys in one statement: as many as a check usually has candidates.
+const ASKED_AT_ONCE: usize = 16;
 
 /// A photo and a reference that a moderator decided about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,11 +51,16 @@ impl Gallery {
     /// # Errors
     /// When the database cannot be read.
     pub fn decided_pairs(&self, keys: impl IntoIterator<Item = u64>) -> Result<Vec<Pair>, GalleryError> {
+        let keys: Vec<i64> = keys.into_iter().map(signed).collect();
         self.read(|db| {
-            let mut statement = db.prepare_cached(&format!("SELECT {PAIR} FROM decided_pair WHERE key = ?1"))?;
+            let places: Vec<String> = (1..=ASKED_AT_ONCE).map(|place| format!("?{place}")).collect();
+            let sql = format!("SELECT {PAIR} FROM decided_pair WHERE key IN ({})", places.join(", "));
             let mut pairs = Vec::new();
-            for key in keys {
-                for found in statement.query_map([signed(key)], pair)? {
+            for some in keys.chunks(ASKED_AT_ONCE) {
+                // One text for any number of keys: the last one stands for those that are missing.
+                let padded = some.iter().chain(some.last().into_iter().cycle()).take(ASKED_AT_ONCE);
+                let values: Vec<&dyn ToSql> = padded.map(|key| key as &dyn ToSql).collect();
+                for found in db.prepare_cached(&sql)?.query_map(&values[..], pair)? {
                     pairs.push(found?);
                 }
             }

@@ -139,6 +139,7 @@ impl Writer {
         let answer = turn.state.piece(work);
         turn.done = true;
         drop(turn);
+        // Only the first write of a transaction ends it by failing, and nobody shares it yet.
         let Some(open) = state.open.as_mut() else { return answer };
         open.pieces += 1;
         let (batch, full) = (Arc::clone(&open.batch), open.pieces >= MOST_TOGETHER);
@@ -157,25 +158,37 @@ impl Writer {
 
 impl State {
     fn piece<T>(&mut self, work: impl FnOnce(&Writing<'_>) -> Result<T>) -> Result<T> {
-        self.connection.execute_batch("SAVEPOINT piece")?;
-        let mut piece = Piece { connection: &self.connection, done: false };
-        let answer = work(&Writing(&self.connection))?;
-        self.connection.execute_batch("RELEASE SAVEPOINT piece")?;
-        piece.done = true;
-        Ok(answer)
+        // The first write needs no savepoint: the transaction is its own until it is done.
+        let first = self.open.as_ref().is_some_and(|open| open.pieces == 0);
+        if !first {
+            self.connection.execute_batch("SAVEPOINT piece")?;
+        }
+        let mut piece = Piece { connection: &self.connection, first, done: false };
+        let answer = work(&Writing(&self.connection));
+        piece.done = answer.is_ok();
+        drop(piece);
+        match &answer {
+            Ok(_) if !first => self.connection.execute_batch("RELEASE SAVEPOINT piece")?,
+            Err(_) if first => self.open = None,
+            _ => {}
+        }
+        answer
     }
 }
 
 /// Rolls a write back that failed or panicked.
 struct Piece<'a> {
     connection: &'a Connection,
+    first: bool,
     done: bool,
 }
 
 impl Drop for Piece<'_> {
     fn drop(&mut self) {
-        if !self.done && self.connection.in_transaction() {
-            let _ = self.connection.execute_batch("ROLLBACK TO SAVEPOINT piece; RELEASE SAVEPOINT piece");
+        if self.done || !self.connection.in_transaction() {
+            return;
         }
+        let back = if self.first { "ROLLBACK" } else { "ROLLBACK TO SAVEPOINT piece; RELEASE SAVEPOINT piece" };
+        let _ = self.connection.execute_batch(back);
     }
 }
