@@ -89,7 +89,7 @@ impl Model {
 /// # Errors
 /// When the folder, or the file of the photos' keys, cannot be used.
 pub fn open_gallery(config: &Config) -> Result<Gallery, AssemblyError> {
-    Ok(Gallery::open_on(&config.data, config.storage.database.as_ref(), vault(config)?)?)
+    Ok(Gallery::open_on(&config.data, &config.storage, vault(config)?)?)
 }
 
 /// Reads the photos' keys; `None` if `photo_keys` is not set.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256 as Hasher};
 
 use super::{ABOUT, About, BackupError, Contents, DATABASE, FORMAT, SUMS, parent};
-use crate::gallery::{Gallery, photos_of, segments_of};
+use crate::gallery::{Gallery, GalleryError, photos_of, segments_of};
 use crate::index::current_line;
 use crate::memory::segment_name;
 use crate::photo::Sha256;
@@ -100,9 +100,14 @@ impl Backup {
             let wanted = photos_of(&copy)?;
             if self.photos(gallery, &wanted, &mut added)? && self.memory(gallery, &copy, &mut remembered)? {
                 self.add_file(DATABASE, &copy)?;
-                for path in gallery.upload_files() {
-                    let name = name_of(&path);
-                    self.contents.uploads += u64::from(self.add_file(&format!("uploads/{name}"), &path)?);
+                for sha256 in gallery.kept_uploads().map_err(GalleryError::Photos)? {
+                    // One may have been erased since.
+                    let photo = match gallery.kept_upload(sha256) {
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                        read => read.map_err(|source| BackupError::Photo { sha256, source })?,
+                    };
+                    self.add(&format!("uploads/{}", photo_name(sha256)), &mut &photo[..], photo.len() as u64)?;
+                    self.contents.uploads += 1;
                 }
                 return Ok(());
             }
@@ -127,7 +132,7 @@ impl Backup {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 read => read.map_err(|source| BackupError::Photo { sha256: *sha256, source })?,
             };
-            let name = format!("photos/{}", name_of(&gallery.photo_file(*sha256)));
+            let name = format!("photos/{}", photo_name(*sha256));
             self.add(&name, &mut &photo[..], photo.len() as u64)?;
             added.insert(*sha256);
             self.contents.photos += 1;
@@ -208,10 +213,10 @@ impl Read for Summed<'_> {
     }
 }
 
-/// The last two parts of a stored file's path: `ab/abcd…`.
-fn name_of(path: &Path) -> String {
-    let file = path.file_name().unwrap_or_default().to_string_lossy();
-    format!("{}/{file}", &file[..file.len().min(2)])
+/// The last two parts of a stored photo's path: `ab/abcd…`.
+fn photo_name(sha256: Sha256) -> String {
+    let name = sha256.to_string();
+    format!("{}/{name}", &name[..2])
 }
 
 fn is_plain(name: &str) -> bool {

@@ -106,7 +106,7 @@ impl Gallery {
             self.uploads.put(*sha256, bytes).map_err(|error| self.failed(io_error(error)))?;
         }
         let strikes = self.takedown().strikes;
-        self.write(|transaction| {
+        let saved = self.write(|transaction| {
             if let Some(key) = check.idempotency_key
                 && let Some(saved) = repeated(transaction, key, check.request_sha256)?
             {
@@ -134,7 +134,7 @@ impl Gallery {
             for (sha256, bytes) in check.photos {
                 note_upload(transaction, *sha256, check.id, check.created_at)?;
                 // A sweep may have removed it since it was written.
-                if self.uploads.check(*sha256).is_err() {
+                if !self.uploads.is_remote() && self.uploads.check(*sha256).is_err() {
                     self.uploads.put(*sha256, bytes).map_err(io_error)?;
                 }
             }
@@ -155,7 +155,11 @@ impl Gallery {
                 count_hit(transaction, hit, check.created_at, limits)?;
             }
             Ok(None)
-        })
+        })?;
+        if saved.is_none() {
+            self.uploads.put_again(check.photos.iter().map(|(sha256, bytes)| (*sha256, &bytes[..])))?;
+        }
+        Ok(saved)
     }
 
     /// Answers of checks whose photos are stored, at most `most`, newest first.
@@ -175,6 +179,11 @@ impl Gallery {
     /// # Errors
     /// When a file cannot be read or written.
     pub fn keep_upload(&self, sha256: Sha256, bytes: &[u8]) -> Result<(), GalleryError> {
+        if self.uploads.is_remote() {
+            self.uploads.put(sha256, bytes)?;
+            self.write(|transaction| note_upload(transaction, sha256, "", Timestamp::now()))?;
+            return Ok(self.uploads.put_again([(sha256, bytes)])?);
+        }
         self.write(|transaction| {
             note_upload(transaction, sha256, "", Timestamp::now())?;
             self.uploads.put(sha256, bytes).map_err(io_error)

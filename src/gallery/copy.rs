@@ -1,7 +1,7 @@
 //! Copies of the database for backups, and the verification of a restored one.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::schema;
 use super::store::{Gallery, GalleryError, unsigned};
@@ -22,12 +22,6 @@ impl Gallery {
         self.own_connection(|db| db.execute("VACUUM INTO ?1", [&*to.to_string_lossy()]).map(drop))
     }
 
-    /// Path of a reference's stored photo.
-    #[must_use]
-    pub fn photo_file(&self, sha256: Sha256) -> PathBuf {
-        self.photos.path(sha256)
-    }
-
     /// The stored file of a reference's photo, sealed if it is sealed there, after verifying its SHA-256.
     ///
     /// # Errors
@@ -36,9 +30,20 @@ impl Gallery {
         self.photos.get_file(sha256)
     }
 
-    /// The files of all photos that were sent to checks.
-    pub fn upload_files(&self) -> impl Iterator<Item = PathBuf> + use<'_> {
-        self.uploads.files().map(|(_, path)| path)
+    /// All photos that were sent to checks.
+    ///
+    /// # Errors
+    /// When an object store cannot be listed.
+    pub fn kept_uploads(&self) -> std::io::Result<Vec<Sha256>> {
+        self.uploads.files()
+    }
+
+    /// The stored file of a photo that was sent to a check, sealed if it is sealed there.
+    ///
+    /// # Errors
+    /// When the photo is missing or cannot be read.
+    pub fn kept_upload(&self, sha256: Sha256) -> std::io::Result<Vec<u8>> {
+        self.uploads.read(sha256)
     }
 
     /// SQLite's first finding in the database's pages and indexes; `None` when it has none. PostgreSQL checks its own.

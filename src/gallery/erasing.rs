@@ -219,7 +219,8 @@ impl Gallery {
     /// Removes photos older than `age` that a crash left between a file and its row, or between a row and its file.
     /// Returns how many.
     fn remove_left_uploads(&self, age: Duration) -> Result<u64, GalleryError> {
-        let old = self.uploads.files().map(|(sha256, _)| sha256).filter(|sha256| self.uploads.is_older(*sha256, age));
+        let stored = self.uploads.files()?;
+        let old = stored.into_iter().filter(|sha256| self.uploads.is_older(*sha256, age));
         let left: Vec<Sha256> = self.read(|db| {
             let mut statement = db.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM upload WHERE sha256 = ?1)")?;
             let mut is_left = |sha256: &Sha256| statement.query_row([&sha256.0[..]], |row| row.get::<bool>(0));
@@ -235,17 +236,25 @@ impl Gallery {
         if photos.is_empty() {
             return Ok(());
         }
-        self.write(|transaction| {
-            for sha256 in photos {
-                if unneeded(transaction, &sha256.0)?.is_some() {
-                    if self.photos.check(*sha256).is_err() {
-                        self.drop_thumbnails(*sha256).map_err(io_error)?;
+        // Nobody writes while an object store answers, so one photo at a time.
+        let at_once = if self.uploads.is_remote() { 1 } else { photos.len() };
+        for some in photos.chunks(at_once) {
+            let removed: Vec<Sha256> = self.write(|transaction| {
+                let mut removed = Vec::new();
+                for sha256 in some {
+                    if unneeded(transaction, &sha256.0)?.is_some() {
+                        self.uploads.remove(*sha256).map_err(io_error)?;
+                        removed.push(*sha256);
                     }
-                    self.uploads.remove(*sha256).map_err(io_error)?;
+                }
+                Ok(removed)
+            })?;
+            for sha256 in removed {
+                if !self.has_photo(sha256, true) {
+                    self.drop_thumbnails(sha256)?;
                 }
             }
-            Ok(())
-        })?;
+        }
         Ok(self.uploads.sync()?)
     }
 }

@@ -3,6 +3,7 @@
 mod accounts;
 mod alliances;
 mod audit;
+mod cache;
 mod cases;
 mod certificates;
 mod checks;

@@ -6,29 +6,65 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Vault;
+use super::cache::Cache;
 use super::vault::{MORE, is_sealed, opened};
 use crate::photo::Sha256;
+use crate::storage::{Objects, StorageOptions};
 
-/// A store of photos' bytes, or of data derived from them, each under the photo's SHA-256: `<root>/ab/abcd…`. With a
-/// vault, the files are sealed.
+/// The kind of keypoints.
+pub(super) const FEATURES: &str = "features";
+
+/// An object that is written and removed to see whether that works.
+const PROBE: &str = "probe";
+
+/// A store of photos' bytes, or of data derived from them, each under the photo's SHA-256: files `<root>/ab/abcd…`, or objects
+/// `<folder>/ab/abcd…`. With a vault, they are sealed.
 #[derive(Debug)]
 pub(super) struct PhotoStore {
-    root: PathBuf,
+    place: Shelf,
     /// Kind of the files, such as `photos`: sealed ones cannot be moved to another kind.
     kind: &'static str,
     vault: Option<Arc<Vault>>,
 }
 
+#[derive(Debug)]
+enum Shelf {
+    Folder(PathBuf),
+    /// With a cache on this machine, for what is read often and never changes.
+    Objects(Objects, Option<Cache>),
+}
+
 impl PhotoStore {
-    /// Opens the store in `<folder>/<kind>`, and creates it if it is missing.
+    /// Opens the store of a kind: below `folder`, and makes the folder if it is missing, or in the object store of the settings.
     ///
     /// # Errors
-    /// When the folder cannot be created.
-    pub(super) fn open(folder: &Path, kind: &'static str, vault: Option<&Arc<Vault>>) -> io::Result<Self> {
-        let root = folder.join(kind);
-        // Readable by the owner alone: brands' photos are confidential.
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
-        Ok(Self { root, kind, vault: vault.cloned() })
+    /// When the folder cannot be created, or the object store's settings are wrong.
+    pub(super) fn open(
+        folder: &Path,
+        options: &StorageOptions,
+        kind: &'static str,
+        vault: Option<&Arc<Vault>>,
+    ) -> io::Result<Self> {
+        let place = match &options.photos {
+            None => {
+                let root = folder.join(kind);
+                // Readable by the owner alone: brands' photos are confidential.
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
+                Shelf::Folder(root)
+            }
+            Some(url) => {
+                // Checks read keypoints again and again; photos and small ones are for people.
+                let cached = (kind == FEATURES && options.cache_mb > 0)
+                    .then(|| Cache::open(&folder.join("cache").join(kind), options.cache_mb << 20));
+                Shelf::Objects(Objects::open(url)?.within(kind), cached.transpose()?)
+            }
+        };
+        Ok(Self { place, kind, vault: vault.cloned() })
+    }
+
+    /// Whether it is an object store, whose calls take too long for a transaction.
+    pub(super) fn is_remote(&self) -> bool {
+        matches!(self.place, Shelf::Objects(..))
     }
 
     /// The keys that seal the files, if there are any.
@@ -41,17 +77,37 @@ impl PhotoStore {
     /// # Errors
     /// When a file cannot be read or written.
     pub(super) fn put(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
-        let path = self.path(sha256);
-        let folder = path.parent().unwrap_or(&self.root);
+        let (root, path) = match &self.place {
+            Shelf::Folder(root) => (root, path_in(root, sha256)),
+            // Again, also where it exists, so that it is too young for a sweep.
+            Shelf::Objects(objects, _) => return objects.put(&name_in_store(sha256), self.sealed(sha256, bytes)?),
+        };
+        let folder = path.parent().unwrap_or(root);
         // An existing file may have been written unsynced, a moment ago or before a crash, and its folder with it.
         let synced = || File::open(&path).and_then(|file| file.sync_all());
         if !self.is_whole(sha256, bytes) || synced().is_err() {
-            let file = self.written(sha256, bytes)?;
+            let file = self.written(root, sha256, bytes)?;
             file.as_file().sync_all()?;
             file.persist(&path).map_err(|error| error.error)?;
         }
         File::open(folder)?.sync_all()?;
-        File::open(&self.root)?.sync_all()
+        File::open(root)?.sync_all()
+    }
+
+    /// Stores photos again that a sweep removed from the object store between [`PhotoStore::put`] and the commit of their rows, after
+    /// which no sweep does. Does nothing for files, which sweeps and writes handle one after the other.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(super) fn put_again<'b>(&self, photos: impl IntoIterator<Item = (Sha256, &'b [u8])>) -> io::Result<()> {
+        let Shelf::Objects(objects, _) = &self.place else { return Ok(()) };
+        for (sha256, bytes) in photos {
+            match objects.modified(&name_in_store(sha256)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.put(sha256, bytes)?,
+                other => drop(other?),
+            }
+        }
+        Ok(())
     }
 
     /// Stores `bytes`; once [`PhotoStore::sync`] returns they survive a crash.
@@ -59,12 +115,13 @@ impl PhotoStore {
     /// # Errors
     /// When a file cannot be read or written.
     pub(super) fn put_unsynced(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
+        let Shelf::Folder(root) = &self.place else { return self.put(sha256, bytes) };
         if cfg!(not(target_os = "linux")) {
             return self.put(sha256, bytes);
         }
         if self.is_whole(sha256, bytes) {
             // As new as a file just written, so that no sweep takes it for a left-over.
-            return File::open(self.path(sha256))?.set_modified(SystemTime::now());
+            return File::open(path_in(root, sha256))?.set_modified(SystemTime::now());
         }
         self.put_derived(sha256, bytes)
     }
@@ -75,7 +132,10 @@ impl PhotoStore {
     /// When a file cannot be read or written.
     #[cfg(target_os = "linux")]
     pub(super) fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(File::open(&self.root)?)?)
+        match &self.place {
+            Shelf::Folder(root) => Ok(rustix::fs::syncfs(File::open(root)?)?),
+            Shelf::Objects(..) => Ok(()),
+        }
     }
 
     /// Stores bytes that can be computed again: all or nothing, but not synced.
@@ -83,15 +143,38 @@ impl PhotoStore {
     /// # Errors
     /// When a file cannot be read or written.
     pub(super) fn put_derived(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<()> {
-        self.written(sha256, bytes)?.persist(self.path(sha256)).map(drop).map_err(|error| error.error)
+        match &self.place {
+            Shelf::Folder(root) => {
+                self.written(root, sha256, bytes)?.persist(path_in(root, sha256)).map(drop).map_err(|error| error.error)
+            }
+            Shelf::Objects(objects, cache) => {
+                let sealed = self.sealed(sha256, bytes)?;
+                if let Some(cache) = cache {
+                    cache.put(sha256, &sealed);
+                }
+                objects.put(&name_in_store(sha256), sealed)
+            }
+        }
     }
 
     /// The bytes that [`PhotoStore::put_derived`] stored, if the file has at most `most` bytes.
     #[must_use]
     pub(super) fn get_derived(&self, sha256: Sha256, most: u64) -> Option<Vec<u8>> {
-        let path = self.path(sha256);
-        let kind = fs::symlink_metadata(&path).ok()?;
-        let bytes = (kind.is_file() && kind.len() <= most + MORE).then(|| fs::read(path).ok()).flatten()?;
+        let bytes = match &self.place {
+            Shelf::Folder(root) => {
+                let path = path_in(root, sha256);
+                let kind = fs::symlink_metadata(&path).ok()?;
+                (kind.is_file() && kind.len() <= most + MORE).then(|| fs::read(path).ok()).flatten()?
+            }
+            Shelf::Objects(objects, cache) => cache.as_ref().and_then(|cache| cache.get(sha256)).or_else(|| {
+                let bytes =
+                    objects.get(&name_in_store(sha256)).ok().filter(|bytes| bytes.len() as u64 <= most + MORE)?;
+                if let Some(cache) = cache {
+                    cache.put(sha256, &bytes);
+                }
+                Some(bytes)
+            })?,
+        };
         opened(self.vault.as_deref(), self.kind, sha256, bytes).ok()
     }
 
@@ -100,7 +183,10 @@ impl PhotoStore {
     /// # Errors
     /// When there is no such file.
     pub(super) fn check(&self, sha256: Sha256) -> io::Result<()> {
-        fs::metadata(self.path(sha256)).map(drop)
+        match &self.place {
+            Shelf::Folder(root) => fs::metadata(path_in(root, sha256)).map(drop),
+            Shelf::Objects(objects, _) => objects.modified(&name_in_store(sha256)).map(drop),
+        }
     }
 
     /// The photo with this SHA-256, if its bytes still have it.
@@ -108,7 +194,15 @@ impl PhotoStore {
     /// # Errors
     /// When there is none, it cannot be read, or it is damaged.
     pub(super) fn get_photo(&self, sha256: Sha256) -> io::Result<Vec<u8>> {
-        self.whole(sha256, fs::read(self.path(sha256))?)
+        self.whole(sha256, self.read(sha256)?)
+    }
+
+    /// The stored bytes, sealed or not.
+    pub(super) fn read(&self, sha256: Sha256) -> io::Result<Vec<u8>> {
+        match &self.place {
+            Shelf::Folder(root) => fs::read(path_in(root, sha256)),
+            Shelf::Objects(objects, _) => objects.get(&name_in_store(sha256)),
+        }
     }
 
     /// The stored file of this photo, sealed or not, if the photo in it still has its SHA-256.
@@ -116,7 +210,7 @@ impl PhotoStore {
     /// # Errors
     /// As [`PhotoStore::get_photo`].
     pub(super) fn get_file(&self, sha256: Sha256) -> io::Result<Vec<u8>> {
-        let file = fs::read(self.path(sha256))?;
+        let file = self.read(sha256)?;
         self.whole(sha256, file.clone()).map(|_| file)
     }
 
@@ -137,8 +231,7 @@ impl PhotoStore {
     /// When the file cannot be read or written; then it stays unchanged.
     pub(super) fn reseal(&self, sha256: Sha256) -> io::Result<bool> {
         let Some(vault) = &self.vault else { return Ok(false) };
-        let path = self.path(sha256);
-        let bytes = match fs::read(&path) {
+        let bytes = match self.read(sha256) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             bytes => bytes?,
         };
@@ -146,55 +239,77 @@ impl PhotoStore {
             return Ok(false);
         }
         let plain = opened(Some(vault), self.kind, sha256, bytes)?;
-        let file = self.written(sha256, &plain)?;
+        let Shelf::Folder(root) = &self.place else { return self.put(sha256, &plain).map(|()| true) };
+        let file = self.written(root, sha256, &plain)?;
         file.as_file().sync_all()?;
-        file.persist(&path).map(|_| true).map_err(|error| error.error)
+        file.persist(path_in(root, sha256)).map(|_| true).map_err(|error| error.error)
     }
 
     /// Writes a file and removes it, to see whether the store can be written.
     pub(super) fn try_to_write(&self) -> io::Result<()> {
-        let mut file = tempfile::tempfile_in(&self.root)?;
-        file.write_all(&vec![0; 1 << 16])?;
-        file.sync_all()
+        match &self.place {
+            Shelf::Folder(root) => {
+                let mut file = tempfile::tempfile_in(root)?;
+                file.write_all(&vec![0; 1 << 16])?;
+                file.sync_all()
+            }
+            Shelf::Objects(objects, _) => objects.put(PROBE, Vec::new()).and_then(|()| objects.remove(PROBE)),
+        }
+    }
+
+    /// The bytes as they are stored.
+    fn sealed(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        match &self.vault {
+            None => Ok(bytes.to_vec()),
+            Some(vault) => vault.seal(self.kind, sha256, bytes),
+        }
     }
 
     /// A new file with these bytes, sealed if there is a vault, in its folder and without a name yet.
-    fn written(&self, sha256: Sha256, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
-        let path = self.path(sha256);
-        let folder = path.parent().unwrap_or(&self.root);
+    fn written(&self, root: &Path, sha256: Sha256, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
+        let path = path_in(root, sha256);
+        let folder = path.parent().unwrap_or(root);
         // Does not create the parent folders: if the data folder was renamed, it must not reappear.
         match fs::create_dir(folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        match &self.vault {
-            None => file.write_all(bytes)?,
-            Some(vault) => file.write_all(&vault.seal(self.kind, sha256, bytes)?)?,
-        }
+        file.write_all(&self.sealed(sha256, bytes)?)?;
         Ok(file)
     }
 
     /// Whether these bytes are stored undamaged, and sealed as they should be.
     fn is_whole(&self, sha256: Sha256, bytes: &[u8]) -> bool {
         let more = if self.vault.is_some() { MORE } else { 0 };
-        let file = fs::metadata(self.path(sha256));
+        let Shelf::Folder(root) = &self.place else { return false };
+        let file = fs::metadata(path_in(root, sha256));
         file.is_ok_and(|file| file.len() == bytes.len() as u64 + more) && self.get_photo(sha256).is_ok()
     }
 
     /// Whether the file exists and is at least `age` old: if no row names it then, a crash left it; a younger one may
     /// still get its row.
     pub(super) fn is_older(&self, sha256: Sha256, age: Duration) -> bool {
-        let modified = fs::metadata(self.path(sha256)).and_then(|file| file.modified());
+        let modified = match &self.place {
+            Shelf::Folder(root) => fs::metadata(path_in(root, sha256)).and_then(|file| file.modified()),
+            Shelf::Objects(objects, _) => objects.modified(&name_in_store(sha256)),
+        };
         modified.is_ok_and(|when| SystemTime::now().duration_since(when).is_ok_and(|is| is >= age))
     }
 
-    /// Every stored file.
-    pub(super) fn files(&self) -> impl Iterator<Item = (Sha256, PathBuf)> {
-        walkdir::WalkDir::new(&self.root).min_depth(2).max_depth(2).into_iter().filter_map(|entry| {
-            let entry = entry.ok().filter(|entry| entry.file_type().is_file())?;
-            Some((entry.file_name().to_str()?.parse().ok()?, entry.into_path()))
-        })
+    /// Everything that is stored.
+    ///
+    /// # Errors
+    /// When an object store cannot be listed.
+    pub(super) fn files(&self) -> io::Result<Vec<Sha256>> {
+        match &self.place {
+            Shelf::Folder(root) => {
+                let entries = walkdir::WalkDir::new(root).min_depth(2).max_depth(2).into_iter();
+                let files = entries.filter_map(|entry| entry.ok().filter(|entry| entry.file_type().is_file()));
+                Ok(files.filter_map(|file| file.file_name().to_str()?.parse().ok()).collect())
+            }
+            Shelf::Objects(objects, _) => Ok(objects.names()?.iter().filter_map(|name| name.parse().ok()).collect()),
+        }
     }
 
     /// Removes a file. A missing file is no error.
@@ -202,7 +317,16 @@ impl PhotoStore {
     /// # Errors
     /// When a file cannot be read or written.
     pub(super) fn remove(&self, sha256: Sha256) -> io::Result<()> {
-        match fs::remove_file(self.path(sha256)) {
+        let root = match &self.place {
+            Shelf::Folder(root) => root,
+            Shelf::Objects(objects, cache) => {
+                if let Some(cache) = cache {
+                    cache.remove(sha256);
+                }
+                return objects.remove(&name_in_store(sha256));
+            }
+        };
+        match fs::remove_file(path_in(root, sha256)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -214,7 +338,8 @@ impl PhotoStore {
     /// When the file cannot be removed, or its folder not synced.
     pub(super) fn remove_synced(&self, sha256: Sha256) -> io::Result<()> {
         self.remove(sha256)?;
-        match self.path(sha256).parent().map(File::open) {
+        let Shelf::Folder(root) = &self.place else { return Ok(()) };
+        match path_in(root, sha256).parent().map(File::open) {
             Some(Ok(folder)) => folder.sync_all(),
             // Without the folder there is no photo.
             _ => Ok(()),
@@ -229,9 +354,15 @@ impl PhotoStore {
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(())
     }
+}
 
-    pub(super) fn path(&self, sha256: Sha256) -> PathBuf {
-        let name = sha256.to_string();
-        self.root.join(&name[..2]).join(name)
-    }
+/// The same as a file's path below its root, so that tools can copy one to the other.
+fn name_in_store(sha256: Sha256) -> String {
+    let name = sha256.to_string();
+    format!("{}/{name}", &name[..2])
+}
+
+fn path_in(root: &Path, sha256: Sha256) -> PathBuf {
+    let name = sha256.to_string();
+    root.join(&name[..2]).join(name)
 }

@@ -95,9 +95,31 @@ impl Gallery {
     /// # Errors
     /// When the database or a file cannot be written; then nothing is stored.
     pub fn add(&self, new: &[NewReference<'_>], model: &str) -> Result<Vec<Added>, GalleryError> {
-        // Missing photos are written inside the transaction: SQLite's write lock then also keeps another process from
-        // removing the same photo in between.
-        self.write(|transaction| new.iter().map(|new| self.insert_or_find(transaction, new, model)).collect())
+        // Missing files are written inside the transaction: the write lock then also keeps another process from removing the same
+        // photo in between. An object store is too slow for that.
+        self.put_before(new)?;
+        let added: Vec<Added> =
+            self.write(|transaction| new.iter().map(|new| self.insert_or_find(transaction, new, model)).collect())?;
+        let is_new = |(_, added): &(&NewReference<'_>, &Added)| matches!(added, Added::New(_));
+        let stored = new.iter().zip(&added).filter(is_new);
+        self.photos.put_again(stored.filter_map(|(new, _)| Some((new.photo.sha256, new.bytes?))))?;
+        Ok(added)
+    }
+
+    /// Puts new photos into an object store.
+    fn put_before(&self, new: &[NewReference<'_>]) -> Result<(), GalleryError> {
+        if !self.photos.is_remote() {
+            return Ok(());
+        }
+        for new in new {
+            let known = self.find_photo(&new.claim.brand, new.photo.sha256)?;
+            if let Some(bytes) = new.bytes
+                && !known.is_some_and(|known| known.state.is_present())
+            {
+                self.photos.put(new.photo.sha256, bytes)?;
+            }
+        }
+        Ok(())
     }
 
     /// [`Gallery::add`] for a single reference.
@@ -105,7 +127,8 @@ impl Gallery {
     /// # Errors
     /// When the database or a file cannot be written; then nothing is stored.
     pub fn add_one(&self, new: &NewReference<'_>, model: &str) -> Result<Added, GalleryError> {
-        self.write(|transaction| self.insert_or_find(transaction, new, model))
+        let added = self.add(std::slice::from_ref(new), model)?.pop();
+        added.ok_or_else(|| self.failed(storage::Error::NoRows))
     }
 
     fn insert_or_find(&self, transaction: &Writing<'_>, new: &NewReference<'_>, model: &str) -> storage::Result<Added> {
@@ -115,6 +138,7 @@ impl Gallery {
             return Ok(if same { Added::Existing(known.clone()) } else { Added::Contradicts(known.clone()) });
         }
         match new.bytes {
+            _ if self.photos.is_remote() => {}
             Some(bytes) => self.photos.put(new.photo.sha256, bytes).map_err(io_error)?,
             None => self.photos.check(new.photo.sha256).map_err(io_error)?,
         }
@@ -297,6 +321,11 @@ impl Gallery {
     /// transaction: a crash in between leaves a photo that nobody needs, never a reference without its photo. The photo
     /// goes last: while it exists, [`Gallery::drop_left_photos`] finds what a crash has left.
     pub(super) fn drop_photo(&self, sha256: Sha256) -> Result<(), GalleryError> {
+        let derived = || self.drop_thumbnails(sha256).and_then(|()| self.features.remove(sha256));
+        if self.photos.is_remote() {
+            // Nobody writes while the object store answers: only the photo itself has to wait for that.
+            derived()?;
+        }
         self.write(|transaction| {
             if is_needed(transaction, sha256)? {
                 return Ok(());
@@ -304,10 +333,10 @@ impl Gallery {
             transaction.execute("DELETE FROM vector WHERE sha256 = ?1", [&sha256.0[..]])?;
             transaction.execute("DELETE FROM words WHERE sha256 = ?1", [&sha256.0[..]])?;
             transaction.execute("DELETE FROM pdq WHERE sha256 = ?1", [&sha256.0[..]])?;
-            self.drop_thumbnails(sha256)
-                .and_then(|()| self.features.remove(sha256))
-                .and_then(|()| self.photos.remove_synced(sha256))
-                .map_err(io_error)
+            if !self.photos.is_remote() {
+                derived().map_err(io_error)?;
+            }
+            self.photos.remove_synced(sha256).map_err(io_error)
         })
     }
 

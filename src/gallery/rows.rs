@@ -110,9 +110,9 @@ pub(super) fn find_key(db: &Connection, key: u64) -> storage::Result<Option<Refe
 }
 
 /// Whether any reference that is not deleted has this photo.
-pub(super) fn is_needed(transaction: &Writing<'_>, sha256: Sha256) -> storage::Result<bool> {
+pub(super) fn is_needed(db: &Connection, sha256: Sha256) -> storage::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM reference WHERE sha256 = ?1 AND state <> 'deleted')";
-    transaction.query_row(sql, [&sha256.0[..]], |row| row.get(0))
+    db.query_row(sql, [&sha256.0[..]], |row| row.get(0))
 }
 
 /// Turns a row into a tombstone: only its key, its photo's SHA-256 and its revision remain.

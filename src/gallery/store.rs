@@ -11,10 +11,11 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::health::{Health, Identity};
+use super::photos::FEATURES;
 use super::transfer::TransferError;
 use super::{PhotoStore, Vault, schema};
 use crate::domain::TakedownOptions;
-use crate::storage::{self, Connection, Engine, PostgresUrl, Row, ValueRef, Writer, Writing};
+use crate::storage::{self, Connection, Engine, Row, StorageOptions, ValueRef, Writer, Writing};
 
 /// A connection that was idle for longer is asked whether it still works.
 const IDLE: Duration = Duration::from_secs(1);
@@ -102,20 +103,20 @@ impl Gallery {
     /// # Errors
     /// As [`Gallery::open`]; also when photos are encrypted with a key that the vault does not have.
     pub fn open_sealed(folder: &Path, vault: Option<Vault>) -> Result<Self, GalleryError> {
-        Self::open_on(folder, None, vault)
+        Self::open_on(folder, &StorageOptions::default(), vault)
     }
 
-    /// As [`Gallery::open_sealed`], with the records in a PostgreSQL database instead of `<folder>/touchstone.db`, if one is given.
+    /// As [`Gallery::open_sealed`], with records in a PostgreSQL database and photos in an object store, if the settings name them.
     ///
     /// # Errors
     /// As [`Gallery::open_sealed`]; also when the database cannot be reached.
-    pub fn open_on(folder: &Path, database: Option<&PostgresUrl>, vault: Option<Vault>) -> Result<Self, GalleryError> {
+    pub fn open_on(folder: &Path, options: &StorageOptions, vault: Option<Vault>) -> Result<Self, GalleryError> {
         let vault = vault.map(Arc::new);
-        let store = |kind| PhotoStore::open(folder, kind, vault.as_ref());
-        let (photos, features) = (store("photos")?, store("features")?);
+        let store = |kind| PhotoStore::open(folder, options, kind, vault.as_ref());
+        let (photos, features) = (store("photos")?, store(FEATURES)?);
         let (uploads, thumbnails) = (store("uploads")?, store("thumbnails")?);
         let file = folder.join("touchstone.db");
-        let engine = match database {
+        let engine = match &options.database {
             None => Engine::Sqlite(file.clone()),
             Some(url) => Engine::Postgres(Box::new(url.clone())),
         };
@@ -127,7 +128,7 @@ impl Gallery {
             got,
             newest: schema::newest(),
         })?;
-        let identity = database.is_none().then(|| Identity::of(&file)).transpose()?;
+        let identity = options.database.is_none().then(|| Identity::of(&file)).transpose()?;
         let id = writer.query_row("SELECT id FROM gallery", [], |row| row.get(0)).map_err(failed)?;
         let writer = Writer::new(engine.clone(), schema::newest(), writer);
         let gallery = Self {
@@ -169,7 +170,7 @@ impl Gallery {
     pub fn seal_photos(&self) -> Result<u64, GalleryError> {
         let mut sealed = 0;
         for store in [&self.photos, &self.uploads, &self.features, &self.thumbnails] {
-            for (sha256, _) in store.files() {
+            for sha256 in store.files()? {
                 // Inside a transaction, as deletions are, so that it does not bring back a deleted photo.
                 sealed += u64::from(self.write(|_| store.reseal(sha256).map_err(io_error))?);
             }

@@ -285,6 +285,12 @@ impl Gallery {
     /// # Errors
     /// When the database or a file cannot be written.
     pub fn keep_features(&self, sha256: Sha256, bytes: &[u8]) -> Result<(), GalleryError> {
+        if self.features.is_remote() {
+            self.features.put_derived(sha256, bytes)?;
+            // The photo may have been deleted meanwhile.
+            let needed = self.read(|db| is_needed(db, sha256))?;
+            return if needed { Ok(()) } else { Ok(self.features.remove(sha256)?) };
+        }
         // Inside a transaction, as the deletion of a photo is.
         self.write(|transaction| {
             if is_needed(transaction, sha256)? {

@@ -6,9 +6,11 @@
 mod connection;
 mod dialect;
 mod error;
+mod objects;
 mod options;
 mod params;
 mod postgres;
+mod runtime;
 mod statement;
 mod tls;
 mod value;
@@ -22,5 +24,7 @@ pub(crate) use statement::{OptionalExtension, Row};
 pub(crate) use value::{Kind, ToSql, Value, ValueRef};
 pub(crate) use writer::{Writer, Writing};
 
+pub(crate) use objects::Objects;
+pub use objects::{StoreUrl, StoreUrlError};
 pub use options::StorageOptions;
 pub use postgres::{PostgresUrl, UrlError};

@@ -6,13 +6,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::str::FromStr;
-use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::runtime::Runtime;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Config, SimpleQueryMessage, Statement};
@@ -20,6 +18,7 @@ use tokio_postgres::{Client, Config, SimpleQueryMessage, Statement};
 use super::dialect::{Translated, translated};
 use super::error::{Error as DatabaseError, Meaning, Result};
 use super::params::Params;
+use super::runtime::wait;
 use super::statement::Row;
 use super::value::{Kind, Value, ValueRef};
 
@@ -321,25 +320,6 @@ fn type_of(kind: Kind) -> Type {
         Kind::Text => Type::TEXT,
         Kind::Blob => Type::BYTEA,
     }
-}
-
-/// Runs the connections.
-fn runtime() -> Result<&'static Runtime> {
-    static RUNTIME: OnceLock<std::result::Result<Runtime, String>> = OnceLock::new();
-    let new = || {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(1).thread_name("postgres").enable_all().build().map_err(|error| error.to_string())
-    };
-    RUNTIME.get_or_init(new).as_ref().map_err(|reason| DatabaseError::Conversion(reason.clone().into()))
-}
-
-/// Blocks this thread, which may be one of another runtime, until the future is done.
-fn wait<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Result<T> {
-    let (send, receive) = sync_channel(1);
-    runtime()?.spawn(async move {
-        let _ = send.send(future.await);
-    });
-    receive.recv().map_err(|_| DatabaseError::Conversion("the work on a connection panicked".into()))
 }
 
 /// A value that another thread may send.

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::cli::{stderr, stdout};
 use crate::support::database::Server;
+use crate::support::objects::ObjectStore;
 use crate::support::pictures::photo;
 use crate::support::service::Service;
 use crate::support::{form, root, times, wait_for};
@@ -262,4 +263,64 @@ fn a_database_that_cannot_be_reached_is_one_line_without_the_password() {
     let wrong = tried("mysql://touchstone:geheim@127.0.0.1/touchstone");
     assert_eq!(wrong.status.code(), Some(4));
     assert!(stderr(&wrong).contains("postgres://") && !stderr(&wrong).contains("geheim"), "{}", stderr(&wrong));
+}
+
+#[test]
+fn photos_in_an_object_store_serve_nodes_that_share_no_folder_and_a_store_that_hangs_loses_nothing() {
+    let (Some(server), Some(store)) = (Server::start(), ObjectStore::start()) else { return };
+    let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let start = |folder: &TempDir, key: Option<&str>| {
+        if let Some(key) = key {
+            std::fs::write(folder.path().join("admin-key"), key).unwrap();
+        }
+        Service::start_ready(folder.path(), |command| {
+            store.configure(command);
+            command.env(DATABASE, &server.url).args(["--set", "server.refresh_ms=50", "--set", "memory.keep=false"]);
+        })
+    };
+    let one = start(&folders[0], None);
+    let two = start(&folders[1], Some(&one.key));
+    let (status, added) = add(&one, 1);
+    assert_eq!(status, 201, "{added}");
+    let sum = added["sha256"].as_str().unwrap();
+    assert!(store.list("production/photos/").contains(sum) && !folders[0].path().join("data/photos").exists());
+    wait_for("the reference at the other node", || verdict(&two, 1) == "known_fake_match");
+    wait_for("its keypoints", || store.list("production/features/").contains(sum));
+    // The other node has no keypoints of its own: a strong edit is found by those in the store.
+    let (checked, body) = two.send("/v1/checks", &crate::support::pictures::stolen(&photo(1)), &[("seller_id", "s1")]);
+    assert_eq!(
+        (checked, body["photos"][0]["matches"][0]["reference_id"].clone()),
+        (200, added["id"].clone()),
+        "{body}"
+    );
+    assert!(store.list("production/uploads/").contains("<Key>"), "the photo of a check that is reviewed is stored");
+    store.hang(true);
+    let (refused, problem) = add(&one, 2);
+    assert_eq!(refused, 503, "{problem}");
+    assert_eq!(two.status("/healthz").0, 200);
+    store.hang(false);
+    wait_for("the store", || add(&one, 2).0 == 201);
+    wait_for("the new reference at the other node", || verdict(&two, 2) == "known_fake_match");
+    let deleted =
+        one.client().delete(format!("{}/v1/brands/acme/references/{}", one.url, added["id"].as_str().unwrap()));
+    assert!(deleted.send().unwrap().status().is_success());
+    assert!(!store.list("production/photos/").contains(sum) && !store.list("production/features/").contains(sum));
+    // Photos are read back from the store.
+    let backup = folders[0].path().join("backup.tar");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_touchstone"));
+    store.configure(&mut command);
+    let set = format!("data={}", folders[0].path().join("data").display());
+    let done = command.current_dir(root()).env(DATABASE, &server.url).args([
+        "backup",
+        &backup.to_string_lossy(),
+        "--set",
+        &set,
+    ]);
+    let done = done.output().unwrap();
+    assert!(
+        done.status.success() && stdout(&done).contains("1 references' photos"),
+        "{}{}",
+        stdout(&done),
+        stderr(&done)
+    );
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use touchstone::gallery::{Gallery, Vault};
 use touchstone::photo::Sha256;
-use touchstone::storage::PostgresUrl;
+use touchstone::storage::StorageOptions;
 
 /// URL of a server on which the tests may create schemas.
 const SERVER: &str = "POSTGRES_FOR_TESTS";
@@ -34,8 +34,10 @@ pub fn database_url(data: &Path) -> Option<String> {
     Some(format!("{server}{sign}options=-csearch_path%3D{schema}"))
 }
 
-pub fn database(data: &Path) -> Option<PostgresUrl> {
-    database_url(data).map(|url| url.parse().unwrap())
+/// Where the tests store the records of a data folder.
+pub fn storage(data: &Path) -> StorageOptions {
+    let database = database_url(data).map(|url| url.parse().unwrap());
+    StorageOptions { database, ..StorageOptions::default() }
 }
 
 /// Opens the gallery of a data folder.
@@ -44,7 +46,7 @@ pub fn open_gallery(data: &Path) -> Gallery {
 }
 
 pub fn open_sealed(data: &Path, vault: Option<Vault>) -> Gallery {
-    Gallery::open_on(data, database(data).as_ref(), vault).unwrap()
+    Gallery::open_on(data, &storage(data), vault).unwrap()
 }
 
 /// Lets a command use the database of a data folder.

@@ -3,6 +3,7 @@
 pub mod database;
 pub mod disk;
 pub mod moderator;
+pub mod objects;
 pub mod pictures;
 pub mod receiver;
 pub mod service;
@@ -92,7 +93,7 @@ pub fn config(folder: &Path, model: &str) -> Config {
         ..Config::default()
     };
     // The tests' program cannot decode in separate processes; tests about processes start touchstone.
-    config.storage.database = database::database(&config.data);
+    config.storage = database::storage(&config.data);
     config.decoder.apart = false;
     config.embed.workers = 1;
     config.server.max_waiting = 64;
