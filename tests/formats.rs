@@ -27,6 +27,7 @@ use touchstone::signals::{
 };
 
 use crate::cli::{stderr, stdout, touchstone};
+use crate::support::database::open_sealed;
 use crate::support::moderator::Moderator;
 use crate::support::pictures::{photo, scene, stolen};
 use crate::support::{TestApp, root};
@@ -50,7 +51,7 @@ fn unpack(name: &str, folder: &Path) {
 }
 
 fn sealed(folder: &Path) -> Gallery {
-    Gallery::open_sealed(&folder.join("data"), Some(Vault::parse(KEY).unwrap())).unwrap()
+    open_sealed(&folder.join("data"), Some(Vault::parse(KEY).unwrap()))
 }
 
 /// Writes the key's file, and returns the setting that names it.

@@ -5,9 +5,14 @@ use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use super::store::{Gallery, GalleryError};
 use crate::storage::{self, Connection};
+
+/// Pause between two tries to get a lock of PostgreSQL.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Some work is locked until this is dropped, or the process ends.
 #[derive(Debug)]
@@ -28,14 +33,12 @@ impl Gallery {
     pub fn lock(&self, folder: &Path, name: &str) -> Result<WorkLock, GalleryError> {
         make(folder)?;
         if self.is_shared() {
-            let connection = self.work_connection(|db| {
-                db.query_row(
-                    &format!("SELECT 1 FROM (SELECT pg_advisory_lock({NUMBER})) AS locked"),
-                    [name],
-                    |_| Ok(()),
-                )
-            })?;
-            return Ok(WorkLock(Held::Connection(Box::new(connection.0))));
+            loop {
+                if let Some(lock) = self.try_lock(folder, name)? {
+                    return Ok(lock);
+                }
+                thread::sleep(AGAIN);
+            }
         }
         let file = lock_file(folder, name)?;
         file.lock()?;
@@ -68,7 +71,6 @@ impl Gallery {
     ) -> Result<(Connection, T), GalleryError> {
         let open = || {
             let db = self.engine().connect(false)?;
-            db.execute_batch("SET lock_timeout = 0")?;
             let locked = lock(&db)?;
             Ok((db, locked))
         };

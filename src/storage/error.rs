@@ -13,6 +13,9 @@ pub enum Error {
     /// PostgreSQL returned an error, or could not be reached.
     #[error("{}", super::postgres::told(.0))]
     Postgres(#[from] tokio_postgres::Error),
+    /// The database server did not answer in time.
+    #[error("the server did not answer within {0} s")]
+    Late(u64),
     /// A query for one row found none.
     #[error("the query returned no rows")]
     NoRows,
@@ -70,6 +73,7 @@ impl Error {
                 _ => Meaning::Other,
             },
             Self::Postgres(error) => super::postgres::meaning(error),
+            Self::Late(_) => Meaning::Unreachable,
             _ => Meaning::Other,
         }
     }

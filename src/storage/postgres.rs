@@ -25,6 +25,9 @@ use super::value::{Kind, Value, ValueRef};
 /// How long an attempt to connect may take, if the URL does not say.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How long a server may take for one statement; waiting for a lock ends sooner.
+const STATEMENT: Duration = Duration::from_secs(30);
+
 /// How long an idle connection may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -60,6 +63,9 @@ impl FromStr for PostgresUrl {
         })?;
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(STATEMENT);
         }
         if config.get_application_name().is_none() {
             config.application_name("touchstone");
@@ -127,7 +133,7 @@ pub(crate) struct PostgresConnection {
 impl PostgresConnection {
     pub(super) fn open(url: &PostgresUrl) -> Result<Self> {
         let config = url.config.clone();
-        let client = wait(async move {
+        let connecting = async move {
             let client = super::tls::connect(&config).await?;
             // Acknowledged means on disk.
             client
@@ -136,7 +142,8 @@ impl PostgresConnection {
                 )
                 .await?;
             Ok::<_, DatabaseError>(client)
-        })??;
+        };
+        let client = wait(in_time(connecting))?.ok_or(DatabaseError::Late(STATEMENT.as_secs()))??;
         Ok(Self {
             client: Arc::new(client),
             texts: RefCell::default(),
@@ -160,13 +167,20 @@ impl PostgresConnection {
         self.is_usable() && wait(asked).unwrap_or(false)
     }
 
-    /// Waits for the server's answer to what is done with the client.
+    /// Waits for the server's answer to what is done with the client. After [`STATEMENT`] the connection is given up.
     fn call<T, F>(&self, work: impl FnOnce(Arc<Client>) -> F) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = std::result::Result<T, tokio_postgres::Error>> + Send + 'static,
     {
-        self.noted(wait(work(Arc::clone(&self.client)))?)
+        let limited = in_time(work(Arc::clone(&self.client)));
+        match wait(limited)? {
+            Some(answer) => self.noted(answer),
+            None => {
+                self.broken.set(true);
+                Err(DatabaseError::Late(STATEMENT.as_secs()))
+            }
+        }
     }
 
     /// Runs statements without parameters, and notes whether they begin or end a transaction.
@@ -188,7 +202,10 @@ impl PostgresConnection {
     /// Returns the schema's version. The lock's number is that of the table `gallery`, so that galleries in other schemas do not
     /// wait.
     pub(super) fn begin_write(&self) -> Result<usize> {
-        let sql = format!("BEGIN; {WRITE_LOCK}; SELECT version FROM schema_version");
+        // A node that hangs in the middle of a write must not keep the others waiting.
+        let sql = format!(
+            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; {WRITE_LOCK}; SELECT version FROM schema_version"
+        );
         let begun = self.call(|client| async move { client.simple_query(&sql).await });
         self.open.set(self.is_usable());
         let version = begun?.into_iter().rev().find_map(|message| match message {
@@ -311,6 +328,10 @@ impl PostgresConnection {
             error.into()
         })
     }
+}
+
+async fn in_time<T>(work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(STATEMENT, work).await.ok()
 }
 
 fn type_of(kind: Kind) -> Type {
