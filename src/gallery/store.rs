@@ -228,7 +228,7 @@ impl Gallery {
     fn idle_reader(&self) -> Option<Connection> {
         loop {
             let (connection, since) = self.readers.lock().pop()?;
-            if since.elapsed() < IDLE || connection.answers() {
+            if connection.is_usable() && (since.elapsed() < IDLE || connection.answers()) {
                 return Some(connection);
             }
         }

@@ -95,7 +95,7 @@ impl Connection {
         matches!(self, Self::Postgres(_))
     }
 
-    /// Prepares a statement, or takes it from the session's cache.
+    /// Prepares a statement, or takes it from the connection's cache.
     ///
     /// # Errors
     /// When the statement is wrong.

@@ -1,7 +1,7 @@
 //! One SQL text for both engines. Statements are written as SQLite reads them, with parameters `?1` or `:name`, and use only what
 //! PostgreSQL has as well: `ON CONFLICT`, `RETURNING`, `IS NOT DISTINCT FROM`, `CASE`, `NULLS LAST`, `CAST`. Sums are cast to
 //! `BIGINT`, conditions are conditions and never numbers, and every column of a grouped query is grouped or aggregated.
-//! PostgreSQL has functions of SQLite's names for the rest (`postgres/schema.sql`).
+//! PostgreSQL has functions of SQLite's names for the rest (`gallery/migrations/postgres/16.sql`).
 
 use std::fmt::Write;
 

@@ -1,5 +1,5 @@
-//! The database engines behind the gallery: SQLite in the data folder, or PostgreSQL. Both have the same sessions, statements and
-//! rows, and read the same SQL: `dialect.rs` says what that SQL may contain.
+//! The database engines behind the gallery: SQLite in the data folder, or PostgreSQL. Both have the same connections, statements
+//! and rows, and read the same SQL: `dialect.rs` says what that SQL may contain.
 
 #![expect(clippy::disallowed_types, reason = "the one user of the database engines")]
 

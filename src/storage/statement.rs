@@ -8,7 +8,7 @@ use super::params::Params;
 use super::postgres::{PostgresConnection, read_column};
 use super::value::{FromSql, ValueRef};
 
-/// A statement of a session.
+/// A prepared statement.
 pub(crate) enum Statement<'s> {
     Sqlite(rusqlite::CachedStatement<'s>),
     Postgres(&'s PostgresConnection, Arc<Translated>),
