@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256 as Hasher};
 
 use super::{ABOUT, About, BackupError, Contents, DATABASE, FORMAT, SUMS, parent};
-use crate::gallery::{Gallery, GalleryError, photos_of, segments_of};
+use crate::gallery::{Gallery, GalleryError, photos_of, segments_of, stored_name};
 use crate::index::current_line;
 use crate::memory::segment_name;
 use crate::photo::Sha256;
@@ -106,7 +106,7 @@ impl Backup {
                         Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                         read => read.map_err(|source| BackupError::Photo { sha256, source })?,
                     };
-                    self.add(&format!("uploads/{}", photo_name(sha256)), &mut &photo[..], photo.len() as u64)?;
+                    self.add(&format!("uploads/{}", stored_name(sha256)), &mut &photo[..], photo.len() as u64)?;
                     self.contents.uploads += 1;
                 }
                 return Ok(());
@@ -132,7 +132,7 @@ impl Backup {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 read => read.map_err(|source| BackupError::Photo { sha256: *sha256, source })?,
             };
-            let name = format!("photos/{}", photo_name(*sha256));
+            let name = format!("photos/{}", stored_name(*sha256));
             self.add(&name, &mut &photo[..], photo.len() as u64)?;
             added.insert(*sha256);
             self.contents.photos += 1;
@@ -211,12 +211,6 @@ impl Read for Summed<'_> {
         self.hasher.update(&buffer[..read]);
         Ok(read)
     }
-}
-
-/// The last two parts of a stored photo's path: `ab/abcd…`.
-fn photo_name(sha256: Sha256) -> String {
-    let name = sha256.to_string();
-    format!("{}/{name}", &name[..2])
 }
 
 fn is_plain(name: &str) -> bool {

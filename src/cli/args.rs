@@ -6,7 +6,6 @@ use clap::{Args, Parser, Subcommand};
 use super::alliance_args::AllianceArgs;
 use crate::domain::{BrandId, Polarity, Role, ScopeName, TextFault, check_name};
 use crate::evaluate::{Dataset, EvaluateError, Source, SplitBy};
-use crate::gallery::Place;
 
 /// The examples at the end of a command's help.
 macro_rules! examples {
@@ -100,7 +99,7 @@ pub enum Command {
     /// Verify a backup, and restore it into empty folders
     #[command(after_help = examples!("touchstone restore backup.tar --dry-run"))]
     Restore(RestoreArgs),
-    /// Move the records between SQLite and PostgreSQL
+    /// Copy the records between SQLite and PostgreSQL
     Storage(StorageArgs),
     /// Encrypt photos that are not encrypted with the newest key of `photo_keys`
     EncryptPhotos,
@@ -175,10 +174,10 @@ pub enum StorageCommand {
     Copy {
         /// Database to read: a file of SQLite, or a postgres:// URL
         #[arg(long, value_name = "FILE|URL")]
-        from: Place,
+        from: String,
         /// Database to write
         #[arg(long, value_name = "FILE|URL")]
-        to: Place,
+        to: String,
         /// Print as JSON
         #[arg(long)]
         json: bool,

@@ -25,6 +25,7 @@ use crate::provision::ProvisionError;
 use crate::reindex::ReindexError;
 use crate::scoring::ScoringError;
 use crate::screening::ScreenError;
+use crate::storage::UrlError;
 
 /// Exit codes of the commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,9 @@ pub enum Failure {
     /// The database or the photo store cannot be used.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
+    /// A text names no database.
+    #[error(transparent)]
+    Place(#[from] UrlError),
     /// Records were not copied.
     #[error(transparent)]
     Transfer(#[from] TransferError),
@@ -223,7 +227,8 @@ impl Failure {
             Self::Assembly(AssemblyError::Hygiene(HygieneError::Gallery(_) | HygieneError::Library(_))) => {
                 Exit::Storage
             }
-            Self::Key(KeyError::Invalid(_))
+            Self::Place(_)
+            | Self::Key(KeyError::Invalid(_))
             | Self::Account(AccountError::Name(_) | AccountError::Password { .. })
             | Self::Alliance(AllianceError::Invalid(_))
             | Self::Evaluate(EvaluateError::Usage(_)) => Exit::Usage,

@@ -90,7 +90,7 @@ impl Gallery {
     /// When the database cannot be read.
     pub fn accounts(&self) -> Result<Vec<Account>, GalleryError> {
         self.read(|db| {
-            let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM account ORDER BY name"))?;
+            let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM account ORDER BY name"))?;
             statement.query_map([], row_account)?.collect()
         })
     }

@@ -290,7 +290,7 @@ pub(super) fn log_quarantine(
 
 pub(super) fn entries(db: &Connection, subject: Option<&str>, limit: usize) -> storage::Result<Vec<AuditEntry>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    // Two statements, so that SQLite finds one subject's events by their index.
+    // Two statements, so that the engine finds one subject's events by their index.
     match subject {
         Some(subject) => db
             .prepare_cached(&format!("SELECT {COLUMNS} FROM audit WHERE subject = ?1 ORDER BY seq DESC LIMIT ?2"))?

@@ -113,7 +113,7 @@ pub fn photos_of(database: &Path) -> Result<Vec<Sha256>, GalleryError> {
 /// When the database cannot be read.
 pub fn segments_of(database: &Path) -> Result<Vec<(u64, u64)>, GalleryError> {
     let segments = |db: Connection| -> storage::Result<Vec<(u64, u64)>> {
-        db.prepare("SELECT id, bytes FROM memory_segment WHERE bytes > 0 ORDER BY id")?
+        db.prepare_cached("SELECT id, bytes FROM memory_segment WHERE bytes > 0 ORDER BY id")?
             .query_map([], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))?
             .collect()
     };
@@ -123,16 +123,18 @@ pub fn segments_of(database: &Path) -> Result<Vec<(u64, u64)>, GalleryError> {
 
 /// The SQL of tables, indexes and triggers by name, with white space normalised.
 fn shape(db: &Connection) -> storage::Result<BTreeMap<String, String>> {
-    db.prepare("SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'")?
-        .query_map([], |row| {
-            let sql: String = row.get(1)?;
-            Ok((row.get(0)?, sql.split_whitespace().collect::<Vec<_>>().join(" ")))
-        })?
-        .collect()
+    db.prepare_cached(
+        "SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'",
+    )?
+    .query_map([], |row| {
+        let sql: String = row.get(1)?;
+        Ok((row.get(0)?, sql.split_whitespace().collect::<Vec<_>>().join(" ")))
+    })?
+    .collect()
 }
 
 fn sums(db: &Connection) -> storage::Result<Vec<Sha256>> {
-    db.prepare("SELECT DISTINCT sha256 FROM reference WHERE state <> 'deleted' ORDER BY sha256")?
+    db.prepare_cached("SELECT DISTINCT sha256 FROM reference WHERE state <> 'deleted' ORDER BY sha256")?
         .query_map([], |row| row.get(0).map(Sha256))?
         .collect()
 }

@@ -100,7 +100,7 @@ impl Gallery {
     pub fn forget_seller(&self, actor: &str, seller_id: &str) -> Result<Erased, GalleryError> {
         let (mut erased, gone) = self.write(|transaction| {
             let ids: Vec<String> = transaction
-                .prepare("SELECT id FROM listing_check WHERE seller_id = ?1")?
+                .prepare_cached("SELECT id FROM listing_check WHERE seller_id = ?1")?
                 .query_map([seller_id], |row| row.get(0))?
                 .collect::<storage::Result<_>>()?;
             let mut erased = Erased { checks: ids.len() as u64, ..Erased::default() };
@@ -320,7 +320,7 @@ fn stripped(answer: &str) -> serde_json::Result<String> {
 /// Removes a seller from every policy that names it. Returns the number of policies.
 fn drop_authorisations(transaction: &Writing<'_>, seller_id: &str) -> storage::Result<u64> {
     let policies: Vec<(String, String)> = transaction
-        .prepare("SELECT brand, policy FROM policy")?
+        .prepare_cached("SELECT brand, policy FROM policy")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<storage::Result<_>>()?;
     let mut changed = 0;

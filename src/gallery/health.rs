@@ -108,18 +108,16 @@ impl Gallery {
         if self.is_there() { *self.health.0.lock() } else { Some(Fault::Gone) }
     }
 
-    /// Tries to write to the database and to the photo store; clears [`Fault::Unwritable`] if both succeed.
+    /// Tries to write to the photo store and to the database; clears [`Fault::Unwritable`] and [`Fault::Unreachable`] if both succeed.
     ///
     /// # Errors
     /// When either cannot be written.
     pub fn try_to_write(&self) -> Result<(), GalleryError> {
-        self.write(|transaction| {
-            self.uploads.try_to_write().map_err(io_error)?;
-            transaction.execute("UPDATE gallery SET revision = revision", []).map(drop)
-        })
+        self.uploads.try_to_write().map_err(|error| self.failed(io_error(error)))?;
+        self.write(|transaction| transaction.execute("UPDATE gallery SET revision = revision", []).map(drop))
     }
 
-    /// Checks the database's pages and records damage. Returns SQLite's first finding, `None` if it has none.
+    /// Checks SQLite's pages and records damage. Returns the first finding; `None` if there is none, or the engine is PostgreSQL.
     ///
     /// # Errors
     /// When it cannot be read.

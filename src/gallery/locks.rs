@@ -9,12 +9,13 @@ use std::thread;
 use std::time::Duration;
 
 use super::store::{Gallery, GalleryError};
-use crate::storage::{self, Connection};
+use crate::storage::Connection;
 
 /// Pause between two tries to get a lock of PostgreSQL.
-const AGAIN: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(200);
 
-/// Some work is locked until this is dropped, or the process ends.
+/// Some work is locked until this is dropped or the process ends; in PostgreSQL also only until the server ends the connection, which
+/// the holder is not told.
 #[derive(Debug)]
 pub struct WorkLock(#[expect(dead_code, reason = "held, not read")] Held);
 
@@ -33,12 +34,11 @@ impl Gallery {
     pub fn lock(&self, folder: &Path, name: &str) -> Result<WorkLock, GalleryError> {
         make(folder)?;
         if self.is_shared() {
-            loop {
-                if let Some(lock) = self.try_lock(folder, name)? {
-                    return Ok(lock);
-                }
-                thread::sleep(AGAIN);
+            let connection = self.lock_connection()?;
+            while !self.locks(&connection, name)? {
+                thread::sleep(PAUSE);
             }
+            return Ok(WorkLock(Held::Connection(Box::new(connection))));
         }
         let file = lock_file(folder, name)?;
         file.lock()?;
@@ -52,9 +52,8 @@ impl Gallery {
     pub fn try_lock(&self, folder: &Path, name: &str) -> Result<Option<WorkLock>, GalleryError> {
         make(folder)?;
         if self.is_shared() {
-            let (connection, locked) = self.work_connection(|db| {
-                db.query_row(&format!("SELECT pg_try_advisory_lock({NUMBER})"), [name], |row| row.get::<bool>(0))
-            })?;
+            let connection = self.lock_connection()?;
+            let locked = self.locks(&connection, name)?;
             return Ok(locked.then(|| WorkLock(Held::Connection(Box::new(connection)))));
         }
         let file = lock_file(folder, name)?;
@@ -65,16 +64,14 @@ impl Gallery {
         }
     }
 
-    fn work_connection<T>(
-        &self,
-        lock: impl FnOnce(&Connection) -> storage::Result<T>,
-    ) -> Result<(Connection, T), GalleryError> {
-        let open = || {
-            let db = self.engine().connect(false)?;
-            let locked = lock(&db)?;
-            Ok((db, locked))
-        };
-        open().map_err(|source| self.failed(source))
+    fn lock_connection(&self) -> Result<Connection, GalleryError> {
+        self.engine().connect(false).map_err(|source| self.failed(source))
+    }
+
+    /// Tries to lock.
+    fn locks(&self, connection: &Connection, name: &str) -> Result<bool, GalleryError> {
+        let sql = format!("SELECT pg_try_advisory_lock({NUMBER})");
+        connection.query_row(&sql, [name], |row| row.get(0)).map_err(|source| self.failed(source))
     }
 }
 

@@ -188,17 +188,33 @@ impl Gallery {
     ///
     /// # Errors
     /// When the database cannot be written; then the photos are not in the segment.
-    pub fn note_appended(&self, rows: &[RememberedRow], segment: u64, bytes: u64) -> Result<(), GalleryError> {
+    pub fn note_appended(
+        &self,
+        rows: &[RememberedRow],
+        segment: &MemorySegment,
+        bytes: u64,
+    ) -> Result<(), GalleryError> {
         self.write(|transaction| {
             let mut delete = transaction.prepare_cached("DELETE FROM remembered WHERE seq = ?1")?;
             let mut moved = 0;
             for row in rows {
                 moved += delete.execute([signed(row.seq)])?;
             }
-            transaction
-                .prepare_cached("UPDATE memory_segment SET photos = photos + ?1, bytes = ?2 WHERE id = ?3")?
-                .execute(params![i64::try_from(moved).unwrap_or(i64::MAX), signed(bytes), signed(segment)])
-                .map(drop)
+            // A node that lost its lock while it wrote must not cut off what another one has appended since.
+            let noted = transaction
+                .prepare_cached(
+                    "UPDATE memory_segment SET photos = photos + ?1, bytes = ?2 WHERE id = ?3 AND bytes = ?4",
+                )?
+                .execute(params![
+                    i64::try_from(moved).unwrap_or(i64::MAX),
+                    signed(bytes),
+                    signed(segment.id),
+                    signed(segment.bytes)
+                ])?;
+            match noted {
+                1 => Ok(()),
+                _ => Err(storage::Error::Conversion("another process has written this segment of the memory".into())),
+            }
         })
     }
 

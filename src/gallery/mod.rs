@@ -1,4 +1,4 @@
-//! The gallery: brands and their references in SQLite, with their photos in files beside it.
+//! The gallery: brands and their references in the database, with their photos in files or an object store.
 
 mod accounts;
 mod alliances;
@@ -30,6 +30,7 @@ mod policies;
 mod publications;
 mod questions;
 mod queue;
+mod readers;
 mod references;
 mod rows;
 mod schema;
@@ -71,6 +72,7 @@ pub use notices::{
 pub use overview::DayCount;
 pub use pairs::Pair;
 use photos::PhotoStore;
+pub use photos::stored_name;
 pub use publications::{Publication, Published, RunChanges};
 pub use questions::SameQuestion;
 pub use queue::{Claimed, QueueQuery, Queued};

@@ -53,7 +53,7 @@ impl PhotoStore {
                 Shelf::Folder(root)
             }
             Some(url) => {
-                // Checks read keypoints again and again; photos and small ones are for people.
+                // Checks read keypoints again and again; photos and thumbnails are for people.
                 let cached = (kind == FEATURES && options.cache_mb > 0)
                     .then(|| Cache::open(&folder.join("cache").join(kind), options.cache_mb << 20));
                 Shelf::Objects(Objects::open(url)?.within(kind), cached.transpose()?)
@@ -80,7 +80,7 @@ impl PhotoStore {
         let (root, path) = match &self.place {
             Shelf::Folder(root) => (root, path_in(root, sha256)),
             // Again, also where it exists, so that it is too young for a sweep.
-            Shelf::Objects(objects, _) => return objects.put(&name_in_store(sha256), self.sealed(sha256, bytes)?),
+            Shelf::Objects(objects, _) => return objects.put(&stored_name(sha256), self.sealed(sha256, bytes)?),
         };
         let folder = path.parent().unwrap_or(root);
         // An existing file may have been written unsynced, a moment ago or before a crash, and its folder with it.
@@ -102,7 +102,7 @@ impl PhotoStore {
     pub(super) fn put_again<'b>(&self, photos: impl IntoIterator<Item = (Sha256, &'b [u8])>) -> io::Result<()> {
         let Shelf::Objects(objects, _) = &self.place else { return Ok(()) };
         for (sha256, bytes) in photos {
-            match objects.modified(&name_in_store(sha256)) {
+            match objects.modified(&stored_name(sha256)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => self.put(sha256, bytes)?,
                 other => drop(other?),
             }
@@ -152,7 +152,7 @@ impl PhotoStore {
                 if let Some(cache) = cache {
                     cache.put(sha256, &sealed);
                 }
-                objects.put(&name_in_store(sha256), sealed)
+                objects.put(&stored_name(sha256), sealed)
             }
         }
     }
@@ -167,8 +167,7 @@ impl PhotoStore {
                 (kind.is_file() && kind.len() <= most + MORE).then(|| fs::read(path).ok()).flatten()?
             }
             Shelf::Objects(objects, cache) => cache.as_ref().and_then(|cache| cache.get(sha256)).or_else(|| {
-                let bytes =
-                    objects.get(&name_in_store(sha256)).ok().filter(|bytes| bytes.len() as u64 <= most + MORE)?;
+                let bytes = objects.get(&stored_name(sha256)).ok().filter(|bytes| bytes.len() as u64 <= most + MORE)?;
                 if let Some(cache) = cache {
                     cache.put(sha256, &bytes);
                 }
@@ -185,7 +184,7 @@ impl PhotoStore {
     pub(super) fn check(&self, sha256: Sha256) -> io::Result<()> {
         match &self.place {
             Shelf::Folder(root) => fs::metadata(path_in(root, sha256)).map(drop),
-            Shelf::Objects(objects, _) => objects.modified(&name_in_store(sha256)).map(drop),
+            Shelf::Objects(objects, _) => objects.modified(&stored_name(sha256)).map(drop),
         }
     }
 
@@ -201,7 +200,7 @@ impl PhotoStore {
     pub(super) fn read(&self, sha256: Sha256) -> io::Result<Vec<u8>> {
         match &self.place {
             Shelf::Folder(root) => fs::read(path_in(root, sha256)),
-            Shelf::Objects(objects, _) => objects.get(&name_in_store(sha256)),
+            Shelf::Objects(objects, _) => objects.get(&stored_name(sha256)),
         }
     }
 
@@ -292,7 +291,7 @@ impl PhotoStore {
     pub(super) fn is_older(&self, sha256: Sha256, age: Duration) -> bool {
         let modified = match &self.place {
             Shelf::Folder(root) => fs::metadata(path_in(root, sha256)).and_then(|file| file.modified()),
-            Shelf::Objects(objects, _) => objects.modified(&name_in_store(sha256)),
+            Shelf::Objects(objects, _) => objects.modified(&stored_name(sha256)),
         };
         modified.is_ok_and(|when| SystemTime::now().duration_since(when).is_ok_and(|is| is >= age))
     }
@@ -323,7 +322,7 @@ impl PhotoStore {
                 if let Some(cache) = cache {
                     cache.remove(sha256);
                 }
-                return objects.remove(&name_in_store(sha256));
+                return objects.remove(&stored_name(sha256));
             }
         };
         match fs::remove_file(path_in(root, sha256)) {
@@ -356,13 +355,13 @@ impl PhotoStore {
     }
 }
 
-/// The same as a file's path below its root, so that tools can copy one to the other.
-fn name_in_store(sha256: Sha256) -> String {
+/// A photo's path below a store's root, in folders and object stores alike: `ab/abcd…`.
+#[must_use]
+pub fn stored_name(sha256: Sha256) -> String {
     let name = sha256.to_string();
     format!("{}/{name}", &name[..2])
 }
 
 fn path_in(root: &Path, sha256: Sha256) -> PathBuf {
-    let name = sha256.to_string();
-    root.join(&name[..2]).join(name)
+    root.join(stored_name(sha256))
 }

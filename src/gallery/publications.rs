@@ -213,7 +213,7 @@ impl Gallery {
                 .query_row("SELECT coalesce(max(number), 0) FROM publication", [], |row| unsigned(row, 0))?;
             let last = newest.saturating_sub(keep as u64);
             let retired: Vec<(u64, Sha256)> = transaction
-                .prepare(
+                .prepare_cached(
                     "SELECT r.key, r.sha256 FROM reference r WHERE r.state = 'retired'
                      AND EXISTS (SELECT 1 FROM publication_effect e WHERE e.key = r.key AND e.number <= ?1)
                      AND NOT EXISTS (SELECT 1 FROM publication_effect e WHERE e.key = r.key AND e.number > ?1)",
@@ -237,7 +237,9 @@ impl Gallery {
     pub fn drop_staged(&self, brand: &BrandId, run: &str) -> Result<(), GalleryError> {
         let stale = self.write(|transaction| {
             let stale: Vec<(u64, Sha256)> = transaction
-                .prepare("SELECT key, sha256 FROM reference WHERE state = 'staged' AND brand = ?1 AND run <> ?2")?
+                .prepare_cached(
+                    "SELECT key, sha256 FROM reference WHERE state = 'staged' AND brand = ?1 AND run <> ?2",
+                )?
                 .query_map([brand.as_str(), run], |row| Ok((unsigned(row, 0)?, Sha256(row.get(1)?))))?
                 .collect::<storage::Result<_>>()?;
             for (key, _) in &stale {
@@ -347,7 +349,7 @@ fn remember(transaction: &Writing<'_>, number: u64, found: &Reference) -> storag
 
 /// References that a publication changed and nobody has changed since.
 fn changed_by(db: &Connection, publication: &Publication) -> storage::Result<Vec<(u64, Before)>> {
-    let mut statement = db.prepare(
+    let mut statement = db.prepare_cached(
         "SELECT e.key, e.before FROM publication_effect e JOIN reference r ON r.key = e.key
          WHERE e.number = ?1 AND e.before IS NOT NULL AND r.publication = ?1",
     )?;

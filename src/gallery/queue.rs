@@ -166,7 +166,7 @@ impl Gallery {
     }
 }
 
-/// The statement contains only the filters in use, so that SQLite can use a matching index.
+/// The statement contains only the filters in use, so that the engine can use a matching index.
 fn filters(query: &QueueQuery) -> (String, Vec<(&'static str, &dyn ToSql)>) {
     let mut conditions = vec![match query.status {
         None if query.id.is_some() => "TRUE",

@@ -343,7 +343,7 @@ impl Gallery {
     /// Removes photos of deleted references that a crash has left, if they are older than `age`, and returns how many.
     pub(super) fn drop_left_photos(&self, age: Duration) -> Result<u64, GalleryError> {
         let unneeded: Vec<Sha256> = self.read(|db| {
-            db.prepare(
+            db.prepare_cached(
                 "SELECT DISTINCT sha256 FROM reference gone WHERE state = 'deleted'
                  AND NOT EXISTS (SELECT 1 FROM reference r WHERE r.sha256 = gone.sha256 AND r.state <> 'deleted')",
             )?

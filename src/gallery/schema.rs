@@ -28,6 +28,11 @@ const POSTGRES_SINCE: usize = 16;
 /// PostgreSQL's scripts, from the version [`POSTGRES_SINCE`] on.
 const POSTGRES_MIGRATIONS: &[&str] = &[include_str!("migrations/postgres/16.sql")];
 
+const _: () = assert!(
+    MIGRATIONS.len() + 1 == POSTGRES_SINCE + POSTGRES_MIGRATIONS.len(),
+    "a version has a script for each engine"
+);
+
 /// Migrates the database to the newest version. Returns `Ok(Err(version))` when a newer touchstone wrote it.
 pub(super) fn migrate(db: &Connection, new_id: &str) -> storage::Result<Result<(), i64>> {
     db.exclusively(|transaction| {
@@ -91,7 +96,7 @@ const CASES_SINCE: usize = 4;
 
 fn log_migrated_cases(transaction: &Writing<'_>) -> storage::Result<()> {
     let decided: Vec<(String, String)> = transaction
-        .prepare("SELECT check_id, decision FROM moderation_case WHERE status = 'decided'")?
+        .prepare_cached("SELECT check_id, decision FROM moderation_case WHERE status = 'decided'")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<storage::Result<_>>()?;
     for (check_id, decision) in decided {
@@ -105,6 +110,9 @@ fn log_migrated_cases(transaction: &Writing<'_>) -> storage::Result<()> {
 pub(super) fn newest() -> usize {
     MIGRATIONS.len()
 }
+
+/// The id of a gallery whose records are still being copied.
+pub(super) const UNFINISHED: &str = "unfinished";
 
 /// Whether the database has a gallery.
 pub(super) fn exists(db: &Connection) -> storage::Result<bool> {

@@ -3,22 +3,19 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use thiserror::Error;
 use uuid::Uuid;
 
 use super::health::{Health, Identity};
 use super::photos::FEATURES;
+use super::readers::Readers;
 use super::transfer::TransferError;
 use super::{PhotoStore, Vault, schema};
 use crate::domain::TakedownOptions;
 use crate::storage::{self, Connection, Engine, Row, StorageOptions, ValueRef, Writer, Writing};
-
-/// A connection that was idle for longer is asked whether it still works.
-const IDLE: Duration = Duration::from_secs(1);
 
 /// Why the gallery could not answer.
 #[derive(Debug, Error)]
@@ -44,6 +41,11 @@ pub enum GalleryError {
     /// The records were not copied to a file.
     #[error("copying the records: {0}")]
     Copy(Box<TransferError>),
+    /// A copy of records to this database was interrupted.
+    #[error(
+        "database {0} has a part of a gallery only, because copying its records was interrupted; run the same `touchstone storage copy` again (after `touchstone restore`: from touchstone.db in the data folder)"
+    )]
+    Unfinished(String),
     /// A newer touchstone wrote the database.
     #[error("database {at} has version {got}, expected at most {newest}; run a newer touchstone")]
     TooNew {
@@ -84,8 +86,7 @@ pub struct Gallery {
     writer: Writer,
     pub(super) takedown: RwLock<TakedownOptions>,
     pub(super) health: Health,
-    /// Idle connections for reading; another one is opened when all are busy.
-    readers: Mutex<Vec<(Connection, Instant)>>,
+    readers: Readers,
 }
 
 impl Gallery {
@@ -129,10 +130,14 @@ impl Gallery {
             newest: schema::newest(),
         })?;
         let identity = options.database.is_none().then(|| Identity::of(&file)).transpose()?;
-        let id = writer.query_row("SELECT id FROM gallery", [], |row| row.get(0)).map_err(failed)?;
+        let id: String = writer.query_row("SELECT id FROM gallery", [], |row| row.get(0)).map_err(failed)?;
+        if id == schema::UNFINISHED {
+            return Err(GalleryError::Unfinished(at));
+        }
         let writer = Writer::new(engine.clone(), schema::newest(), writer);
         let gallery = Self {
             folder: folder.to_owned(),
+            readers: Readers::new(engine.clone()),
             engine,
             identity,
             id,
@@ -143,7 +148,6 @@ impl Gallery {
             writer,
             takedown: RwLock::default(),
             health: Health::default(),
-            readers: Mutex::default(),
         };
         gallery.note_vault(vault.as_deref())?;
         Ok(gallery)
@@ -212,26 +216,14 @@ impl Gallery {
     }
 
     pub(super) fn read<T>(&self, query: impl FnOnce(&Connection) -> storage::Result<T>) -> Result<T, GalleryError> {
-        let connection = match self.idle_reader() {
-            Some(connection) => connection,
-            None => self.engine.connect_reader().map_err(|source| self.failed(source))?,
-        };
-        let answer = query(&connection).map_err(|source| self.failed(source));
+        let reader = self.readers.take().map_err(|source| self.failed(source))?;
+        let answer = query(&reader).map_err(|source| self.failed(source));
         // If another database has replaced it, the connection may be to that one and must not be reused.
-        self.still_there()?;
-        if connection.is_usable() {
-            self.readers.lock().push((connection, Instant::now()));
+        if let Err(gone) = self.still_there() {
+            reader.discard();
+            return Err(gone);
         }
         answer
-    }
-
-    fn idle_reader(&self) -> Option<Connection> {
-        loop {
-            let (connection, since) = self.readers.lock().pop()?;
-            if connection.is_usable() && (since.elapsed() < IDLE || connection.answers()) {
-                return Some(connection);
-            }
-        }
     }
 
     /// Fails if the path now leads to another file than the open database.
@@ -284,7 +276,7 @@ pub(crate) fn new_id(prefix: &str) -> String {
     format!("{prefix}_{}", Uuid::now_v7().simple())
 }
 
-/// SQLite's integers are signed; keys and revisions count up from 1 and stay far below 2^63.
+/// The engines' integers are signed; keys and revisions count up from 1 and stay far below 2^63.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -9,12 +9,12 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::schema;
-use super::store::{GalleryError, new_id};
+use super::store::GalleryError;
 use crate::storage::{self, Connection, Engine, Kind, PostgresUrl, Row, ToSql, UrlError, Value, ValueRef, Writing};
 
 /// Every table with the columns of its key, in an order in which references find what they refer to. `gallery` is the last one: it
 /// says that all others are there.
-const TABLES: [(&str, &str); 35] = [
+const TABLES: &[(&str, &str)] = &[
     ("policy", "brand"),
     ("listing_check", "id"),
     ("outcome", "brand, check_id, polarity"),
@@ -50,11 +50,11 @@ const TABLES: [(&str, &str); 35] = [
     ("alliance_sharing", "alliance, brand, polarity"),
     ("alliance_log", "alliance, seq"),
     ("alliance_feedback", "member, signal"),
+    ("signal", "key"),
+    ("signal_case", "signal, photo, check_id"),
+    ("pdq", "sha256"),
+    ("gallery", "one"),
 ];
-
-/// The tables that refer to those above.
-const LAST: [(&str, &str); 4] =
-    [("signal", "key"), ("signal_case", "signal, photo, check_id"), ("pdq", "sha256"), ("gallery", "one")];
 
 /// Columns whose values the database counts, and never gives twice.
 const COUNTED: [(&str, &str); 10] = [
@@ -109,7 +109,8 @@ impl FromStr for Place {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        if text.contains("://") {
+        // Otherwise the text would be shown as the name of a file.
+        if text.contains("://") || text.contains("password=") {
             return text.parse().map(|url| Self::postgres(&url));
         }
         Ok(Self::file(Path::new(text)))
@@ -148,7 +149,9 @@ pub enum TransferError {
         table: String,
     },
     /// What was read back differs from what was copied.
-    #[error("table {table} differs after copying: {got} rows, expected {expected}, or other contents")]
+    #[error(
+        "table {table} of the copy has {got} rows, expected the {expected} rows of the source, unchanged; stop every touchstone on both databases, empty the target and copy again"
+    )]
     Differs {
         /// The table.
         table: String,
@@ -168,7 +171,7 @@ pub struct CopiedTable {
     pub rows: u64,
     /// SHA-256 over its rows in the order of their keys, the same in both databases.
     pub sha256: String,
-    /// Whether an earlier, interrupted copy had done it.
+    /// Whether the target had these rows before: an earlier copy stored them, or there are none.
     pub was_there: bool,
 }
 
@@ -185,15 +188,23 @@ pub fn copy_records(
     let (source, target) = (Side::open(from, false)?, Side::open(to, true)?);
     let view = source.db.snapshot().map_err(|error| source.failed(error))?;
     let tables = tables().map_err(|error| source.failed(error))?;
-    let mut copied = Vec::new();
+    let (own, theirs) = (source.id()?, target.id()?);
+    if theirs != schema::UNFINISHED && theirs != own {
+        return Err(TransferError::NotEmpty { at: target.at, table: "gallery".to_owned() });
+    }
+    // Nothing is written before every table is known to be empty, or the source's own.
+    let mut plan = Vec::new();
     for table in &tables {
         let expected = digest(&view, table).map_err(|error| source.failed(error))?;
         let before = digest(&target.db, table).map_err(|error| target.failed(error))?;
-        let was_there = before == expected;
+        if before != expected && before.0 > 0 && table.name != "gallery" {
+            return Err(TransferError::NotEmpty { at: target.at, table: table.name.to_owned() });
+        }
+        plan.push((table, before == expected, expected));
+    }
+    let mut copied = Vec::new();
+    for (table, was_there, expected) in plan {
         if !was_there {
-            if before.0 > 0 && table.name != "gallery" {
-                return Err(TransferError::NotEmpty { at: target.at, table: table.name.to_owned() });
-            }
             target.db.exclusively(|writing| copy(&view, writing, table)).map_err(|error| target.failed(error))?;
         }
         target.db.exclusively(|writing| count_on(&view, writing, table)).map_err(|error| target.failed(error))?;
@@ -227,8 +238,18 @@ impl Side {
         }
         let failed = |source| TransferError::Database { at: at.clone(), source };
         let db = place.0.connect(create).map_err(failed)?;
-        schema::migrate(&db, &new_id("gal")).map_err(failed)?.map_err(|_| TransferError::TooNew(at.clone()))?;
-        Ok(Self { db, at })
+        // The last table brings the id.
+        schema::migrate(&db, schema::UNFINISHED).map_err(failed)?.map_err(|_| TransferError::TooNew(at.clone()))?;
+        let side = Self { db, at };
+        if !create && side.id()? == schema::UNFINISHED {
+            return Err(TransferError::Nothing(side.at));
+        }
+        Ok(side)
+    }
+
+    /// The gallery's id.
+    fn id(&self) -> Result<String, TransferError> {
+        self.db.query_row("SELECT id FROM gallery", [], |row| row.get(0)).map_err(|error| self.failed(error))
     }
 
     fn failed(&self, source: storage::Error) -> TransferError {
@@ -259,7 +280,7 @@ fn tables() -> storage::Result<Vec<Table>> {
     let _ = schema::migrate(&db, "gal_none")?;
     let read = |&(name, key): &(&'static str, &'static str)| {
         let columns = db
-            .prepare("SELECT name, type FROM pragma_table_info(?1) ORDER BY cid")?
+            .prepare_cached("SELECT name, type FROM pragma_table_info(?1) ORDER BY cid")?
             .query_map([name], |row| {
                 let kind = match row.get_ref(1)?.as_str()? {
                     "INTEGER" => Kind::Integer,
@@ -272,7 +293,14 @@ fn tables() -> storage::Result<Vec<Table>> {
             .collect::<storage::Result<_>>()?;
         Ok(Table { name, key, columns })
     };
-    TABLES.iter().chain(&LAST).map(read).collect()
+    let unlisted = db
+        .prepare_cached("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")?
+        .query_map([], |row| row.get::<String>(0))?
+        .find(|name| name.as_ref().map_or(true, |name| !TABLES.iter().any(|(known, _)| known == name)));
+    if let Some(name) = unlisted {
+        return Err(storage::Error::Conversion(format!("got the table {}, expected it in TABLES", name?).into()));
+    }
+    TABLES.iter().map(read).collect()
 }
 
 /// A value of a row, apart from it.
@@ -369,7 +397,7 @@ fn insert(target: &Writing<'_>, table: &Table, rows: &[Vec<Cell>]) -> storage::R
         .flat_map(|row| row.iter().zip(&table.columns).map(|(cell, (_, kind))| Typed(*kind, cell)))
         .collect();
     let values: Vec<&dyn ToSql> = typed.iter().map(|value| value as &dyn ToSql).collect();
-    target.prepare(&sql)?.execute(&values[..]).map(drop)
+    target.prepare_cached(&sql)?.execute(&values[..]).map(drop)
 }
 
 /// The target goes on counting where the source stopped, also where the last rows were deleted.

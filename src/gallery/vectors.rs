@@ -157,7 +157,7 @@ impl Gallery {
         mut visit: impl FnMut(u64, Vec<u8>),
     ) -> Result<(), GalleryError> {
         self.read(|db| {
-            // Part of the text, not a parameter, so that SQLite can use the partial index.
+            // Part of the text, not a parameter, so that the engine can use the partial index.
             let in_doubt = if query.in_doubt { "r.doubts <> '' AND" } else { "" };
             let sql = format!(
                 "SELECT r.key, v.vector FROM reference r JOIN vector v ON v.sha256 = r.sha256 AND v.model = :model

@@ -144,6 +144,11 @@ pub(super) async fn guard(
     let Some((_, _, who)) = ROUTES.iter().find(|(known, route, _)| *known == method && *route == path.as_str()) else {
         return super::router::unknown_method(request.method().clone(), request.uri().clone()).await.into_response();
     };
+    // No id has one, and PostgreSQL has no texts with it.
+    if params.iter().any(|(_, value)| value.contains('\0')) {
+        return Problem::new(StatusCode::NOT_FOUND, "not-found", "no id contains a NUL character".to_owned())
+            .into_response();
+    }
     if let Only(scopes) = who {
         let brand = params.iter().find(|(name, _)| *name == "brand").map(|(_, brand)| brand.to_owned());
         match admitted(&app, request.headers(), scopes, brand.as_deref()).await {

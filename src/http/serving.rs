@@ -119,8 +119,9 @@ impl Serving {
     fn try_to_write(&self) {
         let parts = self.parts();
         let gallery = &parts.screener.gallery;
-        if gallery.known_fault() == Some(Fault::Unwritable) && gallery.try_to_write().is_ok() {
-            tracing::info!("writing to the disk works again");
+        let broken = matches!(gallery.known_fault(), Some(Fault::Unwritable | Fault::Unreachable));
+        if broken && gallery.try_to_write().is_ok() {
+            tracing::info!("writing works again");
         }
     }
 

@@ -147,7 +147,7 @@ impl Memory {
             };
             let records: Vec<&[u8]> = block.iter().map(|row| &row.record[..]).collect();
             let bytes = self.file(&segment).append(&segment, &records)?;
-            self.gallery.note_appended(&block, segment.id, bytes)?;
+            self.gallery.note_appended(&block, &segment, bytes)?;
             moved += block.len() as u64;
         }
     }

@@ -49,6 +49,11 @@ impl Engine {
         Ok(session)
     }
 
+    /// Whether it is a server, which allows so many connections and no more.
+    pub(crate) fn is_server(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
     /// The database's place, without a password.
     pub(crate) fn place(&self) -> String {
         match self {
@@ -104,11 +109,6 @@ impl Connection {
             Self::Sqlite(db) => Ok(Statement::Sqlite(db.prepare_cached(sql)?)),
             Self::Postgres(db) => Ok(Statement::Postgres(db, db.translated(sql))),
         }
-    }
-
-    /// As [`Connection::prepare_cached`].
-    pub(crate) fn prepare(&self, sql: &str) -> Result<Statement<'_>> {
-        self.prepare_cached(sql)
     }
 
     /// Runs a statement and returns the number of rows that it changed.

@@ -14,7 +14,7 @@ pub enum Error {
     #[error("{}", super::postgres::told(.0))]
     Postgres(#[from] tokio_postgres::Error),
     /// The database server did not answer in time.
-    #[error("the server did not answer within {0} s")]
+    #[error("the server did not answer within {0} s; check its load and the network")]
     Late(u64),
     /// A query for one row found none.
     #[error("the query returned no rows")]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Config, SimpleQueryMessage, Statement};
@@ -67,6 +68,7 @@ impl FromStr for PostgresUrl {
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(STATEMENT);
         }
+        config.keepalives_idle(ANSWER * 5);
         if config.get_application_name().is_none() {
             config.application_name("touchstone");
         }
@@ -97,17 +99,24 @@ impl PartialEq for PostgresUrl {
 impl Eq for PostgresUrl {}
 
 impl fmt::Display for PostgresUrl {
-    /// The URL without its password and options.
+    /// User, hosts and database, from what was understood: parts of the text might be parts of the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match url::Url::parse(&self.text) {
-            Ok(mut url) => {
-                let _ = url.set_password(None);
-                url.set_query(None);
-                f.write_str(url.as_str())
-            }
-            // Several hosts are no URL to others.
-            Err(_) => write!(f, "postgres database {}", self.config.get_dbname().unwrap_or_default()),
+        f.write_str("postgres://")?;
+        if let Some(user) = self.config.get_user() {
+            write!(f, "{user}@")?;
         }
+        for (number, host) in self.config.get_hosts().iter().enumerate() {
+            let comma = if number == 0 { "" } else { "," };
+            match host {
+                Host::Tcp(name) => write!(f, "{comma}{name}")?,
+                Host::Unix(path) => write!(f, "{comma}{}", path.display())?,
+            }
+            let ports = self.config.get_ports();
+            if let Some(port) = ports.get(number).or(ports.first()) {
+                write!(f, ":{port}")?;
+            }
+        }
+        write!(f, "/{}", self.config.get_dbname().unwrap_or_default())
     }
 }
 
@@ -138,7 +147,7 @@ impl PostgresConnection {
             // Acknowledged means on disk.
             client
                 .batch_execute(
-                    "SET synchronous_commit = on; SET lock_timeout = '10s'; SET client_min_messages = warning; SET timezone = 'UTC'",
+                    "SET synchronous_commit = on; SET lock_timeout = '10s'; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET client_min_messages = warning; SET timezone = 'UTC'",
                 )
                 .await?;
             Ok::<_, DatabaseError>(client)
@@ -204,7 +213,7 @@ impl PostgresConnection {
     pub(super) fn begin_write(&self) -> Result<usize> {
         // A node that hangs in the middle of a write must not keep the others waiting.
         let sql = format!(
-            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; {WRITE_LOCK}; SELECT version FROM schema_version"
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL idle_in_transaction_session_timeout = '10s'; {WRITE_LOCK}; SELECT version FROM schema_version"
         );
         let begun = self.call(|client| async move { client.simple_query(&sql).await });
         self.open.set(self.is_usable());
@@ -217,7 +226,7 @@ impl PostgresConnection {
 
     /// Begins a transaction that may make or change the tables: one at a time in this schema, and while nobody writes.
     pub(super) fn begin_first(&self) -> Result<()> {
-        self.batch("BEGIN; SELECT pg_advisory_xact_lock(CAST(CAST(current_schema() AS regnamespace) AS oid)::bigint)")?;
+        self.batch("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock(CAST(CAST(current_schema() AS regnamespace) AS oid)::bigint)")?;
         let exists = self.query(&translated("SELECT to_regclass('gallery') IS NOT NULL"), &[])?;
         if exists.first().is_some_and(|row| row.get(0)) { self.batch(WRITE_LOCK) } else { Ok(()) }
     }
@@ -228,7 +237,11 @@ impl PostgresConnection {
             return Arc::clone(known);
         }
         let new = Arc::new(translated(sql));
-        self.texts.borrow_mut().insert(sql.to_owned(), Arc::clone(&new));
+        let mut texts = self.texts.borrow_mut();
+        if texts.len() >= MOST_PREPARED {
+            texts.clear();
+        }
+        texts.insert(sql.to_owned(), Arc::clone(&new));
         new
     }
 

@@ -232,6 +232,55 @@ fn records_move_to_another_engine_and_back_and_an_interrupted_copy_goes_on() {
 }
 
 #[test]
+fn a_node_goes_on_by_itself_after_the_server_has_ended_its_connections_or_was_restarted() {
+    let Some(server) = Server::start() else { return };
+    let folder = TempDir::new().unwrap();
+    // Nothing is remembered, so that nothing writes in the background.
+    let node = Service::start_ready(folder.path(), |command| {
+        command.env(DATABASE, &server.url).args(["--set", "memory.keep=false", "--set", "server.refresh_ms=50"]);
+    });
+    let ended = || {
+        let mut db = postgres::Client::connect(&server.url, postgres::NoTls).unwrap();
+        db.batch_execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'touchstone'",
+        )
+        .unwrap();
+    };
+    for end in [&ended as &dyn Fn(), &|| server.restart()] {
+        assert_eq!(node.send("/v1/checks", &photo(1), &[]).0, 200);
+        end();
+        // A look while it is away notes the fault.
+        let _ = node.status("/readyz");
+        wait_for("readiness", || node.status("/readyz").0 == 200);
+        assert_eq!(node.send("/v1/checks", &photo(1), &[]).0, 200);
+    }
+    assert_eq!(node.status("/v1/checks/%00").0, 404);
+}
+
+#[test]
+fn a_part_of_a_gallery_is_not_served_and_the_copy_can_be_finished() {
+    let Some(server) = Server::start() else { return };
+    let folder = TempDir::new().unwrap();
+    let first = node(&server, folder.path(), "one");
+    assert_eq!(add(&first, 1).0, 201);
+    drop(first);
+    let file = folder.path().join("copy.db");
+    let copy = |from: &str, to: &str| command(&server, folder.path(), &["storage", "copy", "--from", from, "--to", to]);
+    assert!(copy(&server.url, &file.display().to_string()).status.success());
+    // As a copy that was killed before its last table left it.
+    let cut = postgres::Client::connect(&server.url, postgres::NoTls).unwrap().batch_execute(
+        "UPDATE gallery SET id = 'unfinished'; DELETE FROM words; DELETE FROM vector; DELETE FROM reference",
+    );
+    cut.unwrap();
+    let served = command(&server, folder.path(), &["key", "list"]);
+    assert_eq!(served.status.code(), Some(6), "{}", stdout(&served));
+    assert!(stderr(&served).contains("touchstone storage copy"), "{}", stderr(&served));
+    let finished = copy(&file.display().to_string(), &server.url);
+    assert!(finished.status.success(), "{}", stderr(&finished));
+    assert_eq!(verdict(&node(&server, folder.path(), "two"), 1), "known_fake_match");
+}
+
+#[test]
 fn a_node_does_not_write_after_a_newer_one_has_migrated_the_database() {
     let Some(server) = Server::start() else { return };
     let folder = TempDir::new().unwrap();
@@ -260,6 +309,8 @@ fn a_database_that_cannot_be_reached_is_one_line_without_the_password() {
         said.trim_end().lines().count() == 1 && said.contains("127.0.0.1:1/touchstone") && !said.contains("geheim"),
         "{said}"
     );
+    let odd = tried("postgres://touchstone:12/geheim@127.0.0.1:1/touchstone");
+    assert!(!stderr(&odd).contains("geheim"), "{}", stderr(&odd));
     let wrong = tried("mysql://touchstone:geheim@127.0.0.1/touchstone");
     assert_eq!(wrong.status.code(), Some(4));
     assert!(stderr(&wrong).contains("postgres://") && !stderr(&wrong).contains("geheim"), "{}", stderr(&wrong));

@@ -226,7 +226,7 @@ impl Gallery {
             }
             transaction.execute("DELETE FROM alliance_sharing WHERE alliance = ?1", [id])?;
             let members: Vec<u64> = transaction
-                .prepare("SELECT number FROM alliance_member WHERE alliance = ?1")?
+                .prepare_cached("SELECT number FROM alliance_member WHERE alliance = ?1")?
                 .query_map([id], |row| unsigned(row, 0))?
                 .collect::<storage::Result<_>>()?;
             for member in members {

@@ -14,7 +14,7 @@ type Place = (String, u64, String);
 /// listing or check is the seller's. Returns how many.
 pub(in crate::gallery) fn erase_notices_of(transaction: &Writing<'_>, seller_id: &str) -> storage::Result<u64> {
     let listings: Vec<Place> = transaction
-        .prepare(
+        .prepare_cached(
             "SELECT notice, place, listing_id FROM notice_listing l
              WHERE substr(listing_id, 1, 1) <> ?2
                AND (seller_id = ?1 OR checked_seller = ?1 OR check_id IN (SELECT id FROM listing_check WHERE seller_id = ?1)

@@ -84,7 +84,7 @@ const URGENT_FIRST: &str = "
                      WHEN l.reviewed = 0 AND l.state <> 'withdrawn' THEN 2 ELSE 3 END)
      FROM notice_listing l WHERE l.notice = n.id), n.number DESC";
 
-/// The statement contains only the filters in use, so that SQLite can use a matching index.
+/// The statement contains only the filters in use, so that the engine can use a matching index.
 pub(super) fn filters(query: &NoticeQuery) -> (String, Vec<(&'static str, &dyn ToSql)>) {
     let mut conditions = vec!["TRUE"];
     let mut values: Vec<(&'static str, &dyn ToSql)> = Vec::new();

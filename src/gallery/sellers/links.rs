@@ -213,7 +213,7 @@ pub(in crate::gallery) fn note_photos(
 pub(in crate::gallery) fn erase_seller(transaction: &Writing<'_>, seller: &str) -> storage::Result<Vec<String>> {
     transaction.execute("DELETE FROM listing_photo WHERE seller_id = ?1", [seller])?;
     transaction
-        .prepare("DELETE FROM closure WHERE seller_id = ?1 RETURNING id")?
+        .prepare_cached("DELETE FROM closure WHERE seller_id = ?1 RETURNING id")?
         .query_map([seller], |row| row.get(0))?
         .collect()
 }
