@@ -151,12 +151,14 @@ impl Gallery {
         self.write(|transaction| {
             // The second pass sees photos again.
             let photos = if work.pass == 2 { 0 } else { photos };
+            // Somebody may have asked for another search meanwhile.
             let mut statement = transaction.prepare_cached(
-                "UPDATE lookback SET after_day = ?1, after_place = ?2, photos = photos + ?3 WHERE key = ?4 AND done_at IS NULL",
+                "UPDATE lookback SET after_day = ?1, after_place = ?2, photos = photos + ?3
+                 WHERE key = ?4 AND pass = ?5 AND done_at IS NULL",
             )?;
-            work.keys
-                .iter()
-                .try_for_each(|key| statement.execute(params![done.0, signed(done.1), signed(photos), signed(*key)]).map(drop))
+            work.keys.iter().try_for_each(|key| {
+                statement.execute(params![done.0, signed(done.1), signed(photos), signed(*key), work.pass]).map(drop)
+            })
         })
     }
 
@@ -169,13 +171,13 @@ impl Gallery {
             let (sql, seconds) = match work.pass {
                 1 => (
                     "UPDATE lookback SET pass = 2, due_at = asked_at + ?2, since = asked_at - ?2, after_day = NULL,
-                            after_place = NULL WHERE key = ?1",
+                            after_place = NULL WHERE key = ?1 AND pass = ?3",
                     SETTLED,
                 ),
-                _ => ("UPDATE lookback SET done_at = ?2 WHERE key = ?1", now.as_second()),
+                _ => ("UPDATE lookback SET done_at = ?2 WHERE key = ?1 AND pass = ?3", now.as_second()),
             };
             let mut statement = transaction.prepare_cached(sql)?;
-            work.keys.iter().try_for_each(|key| statement.execute(params![signed(*key), seconds]).map(drop))
+            work.keys.iter().try_for_each(|key| statement.execute(params![signed(*key), seconds, work.pass]).map(drop))
         })
     }
 
