@@ -72,13 +72,7 @@ impl Gallery {
         if self.is_shared() {
             return Ok(None);
         }
-        let fresh = || {
-            let db = Connection::in_memory()?;
-            // If a migration fails here, it also failed when the schema was made.
-            let _ = schema::migrate(&db, "gal_none")?;
-            shape(&db)
-        };
-        let expected = fresh().map_err(|source| self.failed(source))?;
+        let expected = schema::fresh().and_then(|db| shape(&db)).map_err(|source| self.failed(source))?;
         let got = self.read(shape)?;
         let differs = |name: &&String| got.get(*name) != expected.get(*name);
         let name = expected.keys().chain(got.keys()).find(differs);

@@ -12,7 +12,7 @@ use super::rows::{doubts, doubts_text};
 use super::store::{GalleryError, parsed, signed, unsigned};
 use crate::domain::{BrandId, ImportStatus, Polarity};
 use crate::photo::{Doubt, Sha256};
-use crate::storage::{self, Connection, OptionalExtension, Row, ToSql, ValueRef, params};
+use crate::storage::{self, Connection, OptionalExtension, Row, ToSql, Value, params};
 
 /// A photo and what a run did with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -407,8 +407,9 @@ impl Journal {
     /// An entry of this pass that meets an SQL condition on `?2`.
     fn first(&self, condition: &str, value: &dyn ToSql) -> Result<Option<JournalEntry>, GalleryError> {
         self.with(|db| {
+            let values: [&dyn ToSql; 2] = [&self.pass, value];
             let sql = format!("SELECT {COLUMNS} FROM item WHERE pass = ?1 AND {condition} LIMIT 1");
-            db.prepare_cached(&sql)?.query_row(params![self.pass, value], entry).optional()
+            db.prepare_cached(&sql)?.query_row(&values[..], entry).optional()
         })
     }
 
@@ -426,7 +427,7 @@ fn entry(row: &Row<'_>) -> storage::Result<JournalEntry> {
         version: row.get(2)?,
         about: row.get(3)?,
         sha256: match row.get_ref(4)? {
-            ValueRef::Null => None,
+            Value::Null => None,
             _ => Some(Sha256(row.get(4)?)),
         },
         key: row.get::<Option<i64>>(5)?.map(i64::unsigned_abs),

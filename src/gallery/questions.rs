@@ -118,7 +118,9 @@ pub(super) fn ask_together(
         "UPDATE moderation_case SET question = ?1 WHERE status = 'open' AND reference = ?2 AND {which}
          AND question IS NOT NULL AND question <> ?1"
     );
-    transaction.prepare_cached(&sql)?.execute(params![format!("{MANY_PHOTOS}{reference}"), reference, id]).map(drop)
+    let question = format!("{MANY_PHOTOS}{reference}");
+    let values: [&dyn ToSql; 3] = [&question, &reference, id];
+    transaction.prepare_cached(&sql)?.execute(&values[..]).map(drop)
 }
 
 /// Makes the same decision in open cases, unless somebody else has claimed them meanwhile.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::store::{conversion, next_revision, parsed, signed, unsigned};
 use crate::domain::{BrandId, Claim, Details, Kind, Mark, PhotoRecord, Quarantine, Reference};
 use crate::photo::{Doubt, Sha256};
-use crate::storage::{self, Connection, OptionalExtension, Row, ValueRef, Writing, params};
+use crate::storage::{self, Connection, OptionalExtension, Row, Value, Writing, params};
 
 /// SQL list of the states in which a brand has a reference now; must agree with [`ReferenceState::is_present`].
 pub(super) const PRESENT: &str = "('active', 'disabled', 'quarantined')";
@@ -61,7 +61,7 @@ pub(super) fn reference(row: &Row<'_>) -> storage::Result<Reference> {
 
 pub(super) fn mark(row: &Row<'_>, index: usize) -> storage::Result<Option<Mark>> {
     match row.get_ref(index)? {
-        ValueRef::Null => Ok(None),
+        Value::Null => Ok(None),
         _ => parsed(row, index).map(Some),
     }
 }
@@ -69,7 +69,7 @@ pub(super) fn mark(row: &Row<'_>, index: usize) -> storage::Result<Option<Mark>>
 /// The kind that the brand gave, if any.
 pub(super) fn kind(row: &Row<'_>, index: usize) -> storage::Result<Option<Kind>> {
     match row.get_ref(index)? {
-        ValueRef::Null => Ok(None),
+        Value::Null => Ok(None),
         _ => parsed(row, index).map(Some),
     }
 }

@@ -106,6 +106,14 @@ fn log_migrated_cases(transaction: &Writing<'_>) -> storage::Result<()> {
     Ok(())
 }
 
+/// An empty database in memory with the newest schema.
+pub(super) fn fresh() -> storage::Result<Connection> {
+    let db = Connection::in_memory()?;
+    // If a migration fails here, it also failed when the gallery's schema was made.
+    let _ = migrate(&db, "gal_none")?;
+    Ok(db)
+}
+
 /// The newest version, for messages.
 pub(super) fn newest() -> usize {
     MIGRATIONS.len()

@@ -15,7 +15,7 @@ use super::readers::Readers;
 use super::transfer::TransferError;
 use super::{PhotoStore, Vault, schema};
 use crate::domain::TakedownOptions;
-use crate::storage::{self, Connection, Engine, Row, StorageOptions, ValueRef, Writer, Writing};
+use crate::storage::{self, Connection, Engine, Row, StorageOptions, Value, Writer, Writing};
 
 /// Why the gallery could not answer.
 #[derive(Debug, Error)]
@@ -297,7 +297,7 @@ where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     match row.get_ref(index)? {
-        ValueRef::Null => Ok(None),
+        Value::Null => Ok(None),
         _ => parsed(row, index).map(Some),
     }
 }
@@ -309,7 +309,7 @@ pub(super) fn second(row: &Row<'_>, index: usize) -> storage::Result<Timestamp> 
 
 pub(super) fn optional_second(row: &Row<'_>, index: usize) -> storage::Result<Option<Timestamp>> {
     match row.get_ref(index)? {
-        ValueRef::Null => Ok(None),
+        Value::Null => Ok(None),
         _ => second(row, index).map(Some),
     }
 }

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::schema;
 use super::store::GalleryError;
-use crate::storage::{self, Connection, Engine, Kind, PostgresUrl, Row, ToSql, UrlError, Value, ValueRef, Writing};
+use crate::storage::{self, Connection, Engine, Kind, OwnedValue, PostgresUrl, ToSql, UrlError, Value, Writing};
 
 /// Every table with the columns of its key, in an order in which references find what they refer to. `gallery` is the last one: it
 /// says that all others are there.
@@ -204,15 +204,22 @@ pub fn copy_records(
     }
     let mut copied = Vec::new();
     for (table, was_there, expected) in plan {
+        let take = |writing: &Writing<'_>| {
+            if !was_there {
+                copy(&view, writing, table)?;
+            }
+            count_on(&view, writing, table)
+        };
+        target.db.exclusively(take).map_err(|error| target.failed(error))?;
+        // What was there has been compared already.
         if !was_there {
-            target.db.exclusively(|writing| copy(&view, writing, table)).map_err(|error| target.failed(error))?;
+            let got = digest(&target.db, table).map_err(|error| target.failed(error))?;
+            if got != expected {
+                return Err(TransferError::Differs { table: table.name.to_owned(), got: got.0, expected: expected.0 });
+            }
         }
-        target.db.exclusively(|writing| count_on(&view, writing, table)).map_err(|error| target.failed(error))?;
-        let got = digest(&target.db, table).map_err(|error| target.failed(error))?;
-        if got != expected {
-            return Err(TransferError::Differs { table: table.name.to_owned(), got: got.0, expected: expected.0 });
-        }
-        let one = CopiedTable { table: table.name.to_owned(), rows: got.0, sha256: got.1, was_there };
+        let (rows, sha256) = expected;
+        let one = CopiedTable { table: table.name.to_owned(), rows, sha256, was_there };
         done(&one);
         copied.push(one);
     }
@@ -276,8 +283,7 @@ impl Table {
 
 /// All tables with their columns, as the scripts of SQLite make them.
 fn tables() -> storage::Result<Vec<Table>> {
-    let db = Connection::in_memory()?;
-    let _ = schema::migrate(&db, "gal_none")?;
+    let db = schema::fresh()?;
     let read = |&(name, key): &(&'static str, &'static str)| {
         let columns = db
             .prepare_cached("SELECT name, type FROM pragma_table_info(?1) ORDER BY cid")?
@@ -303,17 +309,8 @@ fn tables() -> storage::Result<Vec<Table>> {
     TABLES.iter().map(read).collect()
 }
 
-/// A value of a row, apart from it.
-enum Cell {
-    Null,
-    Integer(i64),
-    Real(f64),
-    Text(String),
-    Blob(Vec<u8>),
-}
-
 /// A value with the kind of its column.
-struct Typed<'a>(Kind, &'a Cell);
+struct Typed<'a>(Kind, &'a OwnedValue);
 
 impl ToSql for Typed<'_> {
     fn kind(&self) -> Kind {
@@ -321,13 +318,7 @@ impl ToSql for Typed<'_> {
     }
 
     fn value(&self) -> Value<'_> {
-        match self.1 {
-            Cell::Null => Value::Null,
-            Cell::Integer(number) => Value::Integer(*number),
-            Cell::Real(number) => Value::Real(*number),
-            Cell::Text(text) => Value::Text(text),
-            Cell::Blob(bytes) => Value::Blob(bytes),
-        }
+        self.1.as_value()
     }
 }
 
@@ -338,11 +329,11 @@ fn digest(db: &Connection, table: &Table) -> storage::Result<(u64, String)> {
         rows += 1;
         for index in 0..table.columns.len() {
             let (kind, bytes): (u8, &[u8]) = match row.get_ref(index)? {
-                ValueRef::Null => (0, &[]),
-                ValueRef::Integer(number) => (1, &number.to_le_bytes()),
-                ValueRef::Real(number) => (2, &number.to_bits().to_le_bytes()),
-                ValueRef::Text(text) => (3, text.as_bytes()),
-                ValueRef::Blob(bytes) => (4, bytes),
+                Value::Null => (0, &[]),
+                Value::Integer(number) => (1, &number.to_le_bytes()),
+                Value::Real(number) => (2, &number.to_bits().to_le_bytes()),
+                Value::Text(text) => (3, text.as_bytes()),
+                Value::Blob(bytes) => (4, bytes),
             };
             sum.update([kind]);
             sum.update((bytes.len() as u64).to_le_bytes());
@@ -359,9 +350,10 @@ fn copy(source: &Connection, target: &Writing<'_>, table: &Table) -> storage::Re
         target.execute("DELETE FROM gallery", [])?;
     }
     let at_once = (MOST_PARAMETERS / table.columns.len()).max(1);
-    let mut waiting: Vec<Vec<Cell>> = Vec::new();
+    let mut waiting: Vec<Vec<OwnedValue>> = Vec::new();
     source.visit(&table.select(), [], |row| {
-        waiting.push((0..table.columns.len()).map(|index| cell(row, index)).collect::<storage::Result<_>>()?);
+        let values = (0..table.columns.len()).map(|index| row.get_ref(index).map(OwnedValue::from));
+        waiting.push(values.collect::<storage::Result<_>>()?);
         if waiting.len() >= at_once {
             insert(target, table, &waiting)?;
             waiting.clear();
@@ -371,17 +363,7 @@ fn copy(source: &Connection, target: &Writing<'_>, table: &Table) -> storage::Re
     insert(target, table, &waiting)
 }
 
-fn cell(row: &Row<'_>, index: usize) -> storage::Result<Cell> {
-    Ok(match row.get_ref(index)? {
-        ValueRef::Null => Cell::Null,
-        ValueRef::Integer(number) => Cell::Integer(number),
-        ValueRef::Real(number) => Cell::Real(number),
-        ValueRef::Text(text) => Cell::Text(text.to_owned()),
-        ValueRef::Blob(bytes) => Cell::Blob(bytes.to_vec()),
-    })
-}
-
-fn insert(target: &Writing<'_>, table: &Table, rows: &[Vec<Cell>]) -> storage::Result<()> {
+fn insert(target: &Writing<'_>, table: &Table, rows: &[Vec<OwnedValue>]) -> storage::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -394,7 +376,7 @@ fn insert(target: &Writing<'_>, table: &Table, rows: &[Vec<Cell>]) -> storage::R
     let sql = format!("INSERT INTO {} ({}) VALUES {}", table.name, table.names(), all.join(", "));
     let typed: Vec<Typed<'_>> = rows
         .iter()
-        .flat_map(|row| row.iter().zip(&table.columns).map(|(cell, (_, kind))| Typed(*kind, cell)))
+        .flat_map(|row| row.iter().zip(&table.columns).map(|(value, (_, kind))| Typed(*kind, value)))
         .collect();
     let values: Vec<&dyn ToSql> = typed.iter().map(|value| value as &dyn ToSql).collect();
     target.prepare_cached(&sql)?.execute(&values[..]).map(drop)

@@ -41,12 +41,12 @@ impl Engine {
     /// # Errors
     /// When the database cannot be opened or reached.
     pub(crate) fn connect_reader(&self) -> Result<Connection> {
-        let session = self.connect(false)?;
-        match &session {
+        let connection = self.connect(false)?;
+        match &connection {
             Connection::Sqlite(db) => db.pragma_update(None, "query_only", true)?,
             Connection::Postgres(db) => db.batch("SET default_transaction_read_only = on")?,
         }
-        Ok(session)
+        Ok(connection)
     }
 
     /// Whether it is a server, which allows so many connections and no more.

@@ -21,7 +21,7 @@ pub use error::Error;
 pub(crate) use error::{Meaning, Result};
 pub(crate) use params::{named_params, params};
 pub(crate) use statement::{OptionalExtension, Row};
-pub(crate) use value::{Kind, ToSql, Value, ValueRef};
+pub(crate) use value::{Kind, OwnedValue, Stored, ToSql, Value};
 pub(crate) use writer::{Writer, Writing};
 
 pub(crate) use objects::Objects;

@@ -22,8 +22,11 @@ use super::runtime::wait;
 /// How long one request to the store may take.
 const REQUEST: Duration = Duration::from_secs(10);
 
-/// How long requests are made again after the store failed.
-const AGAIN: Duration = Duration::from_secs(5);
+/// How long a request is retried after the store failed.
+const RETRIES: Duration = Duration::from_secs(5);
+
+/// How long a connection may take to open.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// Where photos are: `s3://bucket/folder`, `gs://` or `az://`. The variables `AWS_*`, `GOOGLE_*` and `AZURE_*` say how to get there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,37 +83,23 @@ impl Objects {
     /// When the variables that configure the store are wrong.
     pub(crate) fn open(url: &StoreUrl) -> io::Result<Self> {
         let (scheme, folder) = ObjectStoreScheme::parse(&url.0).map_err(io::Error::other)?;
-        let retry = RetryConfig { max_retries: 2, retry_timeout: AGAIN, ..RetryConfig::default() };
+        let retry = RetryConfig { max_retries: 2, retry_timeout: RETRIES, ..RetryConfig::default() };
         let client =
-            |http: bool| ClientOptions::new().with_timeout(REQUEST).with_connect_timeout(AGAIN).with_allow_http(http);
+            |http: bool| ClientOptions::new().with_timeout(REQUEST).with_connect_timeout(CONNECT).with_allow_http(http);
         // As the environment variable of the same name means, which options given here would overrule.
         let http = |name: &str| std::env::var(name).is_ok_and(|text| text.eq_ignore_ascii_case("true"));
         let address = url.0.as_str();
+        // The builders have these methods in common, and no trait.
+        macro_rules! opened {
+            ($builder:ty, $http:expr) => {{
+                let builder = <$builder>::from_env().with_url(address).with_retry(retry);
+                Arc::new(builder.with_client_options(client($http)).build().map_err(told)?)
+            }};
+        }
         let store: Arc<dyn ObjectStore> = match scheme {
-            ObjectStoreScheme::GoogleCloudStorage => Arc::new(
-                GoogleCloudStorageBuilder::from_env()
-                    .with_url(address)
-                    .with_retry(retry)
-                    .with_client_options(client(false))
-                    .build()
-                    .map_err(told)?,
-            ),
-            ObjectStoreScheme::MicrosoftAzure => Arc::new(
-                MicrosoftAzureBuilder::from_env()
-                    .with_url(address)
-                    .with_retry(retry)
-                    .with_client_options(client(http("AZURE_ALLOW_HTTP")))
-                    .build()
-                    .map_err(told)?,
-            ),
-            _ => Arc::new(
-                AmazonS3Builder::from_env()
-                    .with_url(address)
-                    .with_retry(retry)
-                    .with_client_options(client(http("AWS_ALLOW_HTTP")))
-                    .build()
-                    .map_err(told)?,
-            ),
+            ObjectStoreScheme::GoogleCloudStorage => opened!(GoogleCloudStorageBuilder, false),
+            ObjectStoreScheme::MicrosoftAzure => opened!(MicrosoftAzureBuilder, http("AZURE_ALLOW_HTTP")),
+            _ => opened!(AmazonS3Builder, http("AWS_ALLOW_HTTP")),
         };
         Ok(Self { store, folder })
     }

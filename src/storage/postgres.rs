@@ -21,7 +21,7 @@ use super::error::{Error as DatabaseError, Meaning, Result};
 use super::params::Params;
 use super::runtime::wait;
 use super::statement::Row;
-use super::value::{Kind, Value, ValueRef};
+use super::value::{Kind, OwnedValue, Value};
 
 /// How long an attempt to connect may take, if the URL does not say.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -317,7 +317,7 @@ impl PostgresConnection {
             }
         }
         let kinds: Vec<Kind> = ordered.iter().map(|value| value.kind()).collect();
-        let values = ordered.iter().map(|value| OwnedValue::of(value.value())).collect();
+        let values = ordered.iter().map(|value| OwnedValue::from(value.value())).collect();
         let key = (sql.sql.clone(), kinds);
         if let Some(known) = self.prepared.borrow().get(&key) {
             return Ok((known.clone(), values));
@@ -356,28 +356,6 @@ fn type_of(kind: Kind) -> Type {
     }
 }
 
-/// A value that another thread may send.
-#[derive(Debug)]
-enum OwnedValue {
-    Null,
-    Integer(i64),
-    Real(f64),
-    Text(String),
-    Blob(Vec<u8>),
-}
-
-impl OwnedValue {
-    fn of(value: Value<'_>) -> Self {
-        match value {
-            Value::Null => Self::Null,
-            Value::Integer(number) => Self::Integer(number),
-            Value::Real(number) => Self::Real(number),
-            Value::Text(text) => Self::Text(text.to_owned()),
-            Value::Blob(bytes) => Self::Blob(bytes.to_vec()),
-        }
-    }
-}
-
 impl ToSql for OwnedValue {
     fn to_sql(
         &self,
@@ -401,7 +379,7 @@ impl ToSql for OwnedValue {
 }
 
 /// A column of a row as one of the four kinds.
-pub(super) fn read_column(row: &tokio_postgres::Row, index: usize) -> Result<ValueRef<'_>> {
+pub(super) fn read_column(row: &tokio_postgres::Row, index: usize) -> Result<Value<'_>> {
     let Some(column) = row.columns().get(index) else {
         return Err(DatabaseError::Conversion(format!("the row has no column {index}").into()));
     };

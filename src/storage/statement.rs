@@ -6,7 +6,7 @@ use super::dialect::Translated;
 use super::error::{Error, Result};
 use super::params::Params;
 use super::postgres::{PostgresConnection, read_column};
-use super::value::{FromSql, ValueRef};
+use super::value::{FromSql, Value};
 
 /// A prepared statement.
 pub(crate) enum Statement<'s> {
@@ -136,15 +136,15 @@ impl<'r> Row<'r> {
     ///
     /// # Errors
     /// When there is no such column.
-    pub(crate) fn get_ref(&self, index: usize) -> Result<ValueRef<'r>> {
+    pub(crate) fn get_ref(&self, index: usize) -> Result<Value<'r>> {
         match self {
             Self::Sqlite(row) => Ok(match row.get_ref(index)? {
-                rusqlite::types::ValueRef::Null => ValueRef::Null,
-                rusqlite::types::ValueRef::Integer(number) => ValueRef::Integer(number),
-                rusqlite::types::ValueRef::Real(number) => ValueRef::Real(number),
-                rusqlite::types::ValueRef::Blob(bytes) => ValueRef::Blob(bytes),
+                rusqlite::types::ValueRef::Null => Value::Null,
+                rusqlite::types::ValueRef::Integer(number) => Value::Integer(number),
+                rusqlite::types::ValueRef::Real(number) => Value::Real(number),
+                rusqlite::types::ValueRef::Blob(bytes) => Value::Blob(bytes),
                 rusqlite::types::ValueRef::Text(text) => {
-                    ValueRef::Text(std::str::from_utf8(text).map_err(|error| Error::Conversion(error.into()))?)
+                    Value::Text(std::str::from_utf8(text).map_err(|error| Error::Conversion(error.into()))?)
                 }
             }),
             Self::Postgres(row) => read_column(row, index),

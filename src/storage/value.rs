@@ -12,7 +12,7 @@ pub(crate) enum Kind {
     Blob,
 }
 
-/// A value for a statement.
+/// A value for a statement, or in a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Value<'a> {
     Null,
@@ -21,9 +21,6 @@ pub(crate) enum Value<'a> {
     Text(&'a str),
     Blob(&'a [u8]),
 }
-
-/// A value in a row.
-pub(crate) type ValueRef<'a> = Value<'a>;
 
 impl<'a> Value<'a> {
     /// The text.
@@ -61,9 +58,38 @@ impl<'a> Value<'a> {
     }
 }
 
-/// What has one kind, whatever its value.
-pub(crate) trait SqlType {
-    const KIND: Kind;
+/// A value that another thread may send, or that outlives its row.
+#[derive(Debug)]
+pub(crate) enum OwnedValue {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(String),
+    Blob(Vec<u8>),
+}
+
+impl OwnedValue {
+    pub(crate) fn as_value(&self) -> Value<'_> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Integer(number) => Value::Integer(*number),
+            Self::Real(number) => Value::Real(*number),
+            Self::Text(text) => Value::Text(text),
+            Self::Blob(bytes) => Value::Blob(bytes),
+        }
+    }
+}
+
+impl From<Value<'_>> for OwnedValue {
+    fn from(value: Value<'_>) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Integer(number) => Self::Integer(number),
+            Value::Real(number) => Self::Real(number),
+            Value::Text(text) => Self::Text(text.to_owned()),
+            Value::Blob(bytes) => Self::Blob(bytes.to_vec()),
+        }
+    }
 }
 
 /// What a statement can take.
@@ -72,65 +98,63 @@ pub(crate) trait ToSql {
     fn value(&self) -> Value<'_>;
 }
 
-/// What can be read from a row.
-pub(crate) trait FromSql: Sized {
-    /// # Errors
-    /// When the value has another kind, or is out of range.
-    fn from_sql(value: ValueRef<'_>) -> Result<Self>;
+/// Types whose values are all of one kind.
+pub(crate) trait Stored {
+    const KIND: Kind;
+    fn stored(&self) -> Value<'_>;
 }
 
-impl<T: SqlType + ?Sized> SqlType for &T {
-    const KIND: Kind = T::KIND;
-}
-
-impl<T: SqlType> SqlType for Option<T> {
-    const KIND: Kind = T::KIND;
-}
-
-impl<T: ToSql + ?Sized> ToSql for &T {
-    fn kind(&self) -> Kind {
-        (**self).kind()
-    }
-
-    fn value(&self) -> Value<'_> {
-        (**self).value()
-    }
-}
-
-impl<T: ToSql + SqlType> ToSql for Option<T> {
+impl<T: Stored + ?Sized> ToSql for T {
     fn kind(&self) -> Kind {
         T::KIND
     }
 
     fn value(&self) -> Value<'_> {
-        self.as_ref().map_or(Value::Null, T::value)
+        self.stored()
+    }
+}
+
+/// What can be read from a row.
+pub(crate) trait FromSql: Sized {
+    /// # Errors
+    /// When the value has another kind, or is out of range.
+    fn from_sql(value: Value<'_>) -> Result<Self>;
+}
+
+impl<T: Stored + ?Sized> Stored for &T {
+    const KIND: Kind = T::KIND;
+
+    fn stored(&self) -> Value<'_> {
+        (**self).stored()
+    }
+}
+
+impl<T: Stored> Stored for Option<T> {
+    const KIND: Kind = T::KIND;
+
+    fn stored(&self) -> Value<'_> {
+        self.as_ref().map_or(Value::Null, T::stored)
     }
 }
 
 impl<T: FromSql> FromSql for Option<T> {
-    fn from_sql(value: ValueRef<'_>) -> Result<Self> {
+    fn from_sql(value: Value<'_>) -> Result<Self> {
         if value == Value::Null { Ok(None) } else { T::from_sql(value).map(Some) }
     }
 }
 
 macro_rules! whole_numbers {
     ($($number:ty),*) => {$(
-        impl SqlType for $number {
+        impl Stored for $number {
             const KIND: Kind = Kind::Integer;
-        }
 
-        impl ToSql for $number {
-            fn kind(&self) -> Kind {
-                Kind::Integer
-            }
-
-            fn value(&self) -> Value<'_> {
+            fn stored(&self) -> Value<'_> {
                 Value::Integer(i64::from(*self))
             }
         }
 
         impl FromSql for $number {
-            fn from_sql(value: ValueRef<'_>) -> Result<Self> {
+            fn from_sql(value: Value<'_>) -> Result<Self> {
                 match value {
                     Value::Integer(number) => {
                         Self::try_from(number).map_err(|error| Error::Conversion(error.into()))
@@ -143,38 +167,26 @@ macro_rules! whole_numbers {
 }
 whole_numbers!(i64, i32, u8, u16, u32);
 
-impl SqlType for bool {
+impl Stored for bool {
     const KIND: Kind = Kind::Integer;
-}
 
-impl ToSql for bool {
-    fn kind(&self) -> Kind {
-        Kind::Integer
-    }
-
-    fn value(&self) -> Value<'_> {
+    fn stored(&self) -> Value<'_> {
         Value::Integer(i64::from(*self))
     }
 }
 
 impl FromSql for bool {
-    fn from_sql(value: ValueRef<'_>) -> Result<Self> {
+    fn from_sql(value: Value<'_>) -> Result<Self> {
         i64::from_sql(value).map(|number| number != 0)
     }
 }
 
 macro_rules! numbers {
     ($($number:ty),*) => {$(
-        impl SqlType for $number {
+        impl Stored for $number {
             const KIND: Kind = Kind::Real;
-        }
 
-        impl ToSql for $number {
-            fn kind(&self) -> Kind {
-                Kind::Real
-            }
-
-            fn value(&self) -> Value<'_> {
+            fn stored(&self) -> Value<'_> {
                 Value::Real(f64::from(*self))
             }
         }
@@ -184,7 +196,7 @@ numbers!(f32, f64);
 
 impl FromSql for f64 {
     #[expect(clippy::cast_precision_loss, reason = "whole numbers in columns of numbers are small")]
-    fn from_sql(value: ValueRef<'_>) -> Result<Self> {
+    fn from_sql(value: Value<'_>) -> Result<Self> {
         match value {
             Value::Real(number) => Ok(number),
             Value::Integer(number) => Ok(number as f64),
@@ -195,89 +207,59 @@ impl FromSql for f64 {
 
 impl FromSql for f32 {
     #[expect(clippy::cast_possible_truncation, reason = "stored from such a number")]
-    fn from_sql(value: ValueRef<'_>) -> Result<Self> {
+    fn from_sql(value: Value<'_>) -> Result<Self> {
         f64::from_sql(value).map(|number| number as f32)
     }
 }
 
-impl SqlType for str {
+impl Stored for str {
     const KIND: Kind = Kind::Text;
-}
 
-impl ToSql for str {
-    fn kind(&self) -> Kind {
-        Kind::Text
-    }
-
-    fn value(&self) -> Value<'_> {
+    fn stored(&self) -> Value<'_> {
         Value::Text(self)
     }
 }
 
-impl SqlType for String {
+impl Stored for String {
     const KIND: Kind = Kind::Text;
-}
 
-impl ToSql for String {
-    fn kind(&self) -> Kind {
-        Kind::Text
-    }
-
-    fn value(&self) -> Value<'_> {
+    fn stored(&self) -> Value<'_> {
         Value::Text(self)
     }
 }
 
 impl FromSql for String {
-    fn from_sql(value: ValueRef<'_>) -> Result<Self> {
+    fn from_sql(value: Value<'_>) -> Result<Self> {
         value.as_str().map(str::to_owned)
     }
 }
 
-impl SqlType for [u8] {
+impl Stored for [u8] {
     const KIND: Kind = Kind::Blob;
-}
 
-impl ToSql for [u8] {
-    fn kind(&self) -> Kind {
-        Kind::Blob
-    }
-
-    fn value(&self) -> Value<'_> {
+    fn stored(&self) -> Value<'_> {
         Value::Blob(self)
     }
 }
 
-impl SqlType for Vec<u8> {
+impl Stored for Vec<u8> {
     const KIND: Kind = Kind::Blob;
-}
 
-impl ToSql for Vec<u8> {
-    fn kind(&self) -> Kind {
-        Kind::Blob
-    }
-
-    fn value(&self) -> Value<'_> {
+    fn stored(&self) -> Value<'_> {
         Value::Blob(self)
     }
 }
 
-impl<const N: usize> SqlType for [u8; N] {
+impl<const N: usize> Stored for [u8; N] {
     const KIND: Kind = Kind::Blob;
-}
 
-impl<const N: usize> ToSql for [u8; N] {
-    fn kind(&self) -> Kind {
-        Kind::Blob
-    }
-
-    fn value(&self) -> Value<'_> {
+    fn stored(&self) -> Value<'_> {
         Value::Blob(self)
     }
 }
 
 impl FromSql for Vec<u8> {
-    fn from_sql(value: ValueRef<'_>) -> Result<Self> {
+    fn from_sql(value: Value<'_>) -> Result<Self> {
         match value {
             Value::Blob(bytes) => Ok(bytes.to_vec()),
             other => Err(other.unlike("bytes")),
@@ -286,7 +268,7 @@ impl FromSql for Vec<u8> {
 }
 
 impl<const N: usize> FromSql for [u8; N] {
-    fn from_sql(value: ValueRef<'_>) -> Result<Self> {
+    fn from_sql(value: Value<'_>) -> Result<Self> {
         match value {
             Value::Blob(bytes) => bytes
                 .try_into()

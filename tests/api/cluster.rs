@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::cli::{stderr, stdout};
+use crate::cli::{self, stderr, stdout};
 use crate::support::database::Server;
 use crate::support::objects::ObjectStore;
 use crate::support::pictures::photo;
 use crate::support::service::Service;
-use crate::support::{form, root, times, wait_for};
+use crate::support::{form, times, wait_for};
 
 const DATABASE: &str = "TOUCHSTONE_STORAGE__DATABASE";
 
@@ -26,14 +26,7 @@ fn node(server: &Server, folder: &Path, name: &str) -> Service {
 }
 
 fn command(server: &Server, folder: &Path, args: &[&str]) -> std::process::Output {
-    let set = |name: &str, path: &str| format!("{name}={}", folder.join(path).display());
-    std::process::Command::new(env!("CARGO_BIN_EXE_touchstone"))
-        .current_dir(root())
-        .args(args)
-        .args(["--set", &set("data", "data"), "--set", &set("index_dir", "command"), "--set", "embed.workers=1"])
-        .env(DATABASE, &server.url)
-        .output()
-        .unwrap()
+    cli::command(folder, args).env(DATABASE, &server.url).output().unwrap()
 }
 
 fn add(node: &Service, seed: u64) -> (u16, Value) {
@@ -189,15 +182,12 @@ fn records_move_to_another_engine_and_back_and_an_interrupted_copy_goes_on() {
         std::fs::write(fakes.join(format!("{seed}.jpg")), photo(seed)).unwrap();
     }
     let run = |args: &[&str], database: Option<&str>| {
-        let set = |name: &str, path: &str| format!("{name}={}", folder.path().join(path).display());
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_touchstone"));
-        command.current_dir(root()).args(args).args([
-            "--set",
-            &set("data", "data"),
-            "--set",
-            &set("index_dir", "index"),
-        ]);
-        command.envs(database.map(|url| (DATABASE, url))).output().unwrap()
+        let mut command = cli::command(folder.path(), args);
+        match database {
+            Some(url) => command.env(DATABASE, url),
+            None => command.env_remove(DATABASE),
+        };
+        command.output().unwrap()
     };
     let taken = run(&["reindex", "--brand", "acme", "--no-points", "--fake", &fakes.to_string_lossy()], None);
     assert!(taken.status.success(), "{}", stderr(&taken));
@@ -297,11 +287,7 @@ fn a_node_does_not_write_after_a_newer_one_has_migrated_the_database() {
 #[test]
 fn a_database_that_cannot_be_reached_is_one_line_without_the_password() {
     let folder = TempDir::new().unwrap();
-    let set = format!("data={}", folder.path().join("data").display());
-    let tried = |url: &str| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_touchstone"));
-        command.current_dir(root()).args(["key", "list", "--set", &set]).env(DATABASE, url).output().unwrap()
-    };
+    let tried = |url: &str| cli::command(folder.path(), &["key", "list"]).env(DATABASE, url).output().unwrap();
     let unreachable = tried("postgres://touchstone:geheim@127.0.0.1:1/touchstone");
     assert_eq!(unreachable.status.code(), Some(6));
     let said = stderr(&unreachable);
@@ -358,16 +344,9 @@ fn photos_in_an_object_store_serve_nodes_that_share_no_folder_and_a_store_that_h
     assert!(!store.list("production/photos/").contains(sum) && !store.list("production/features/").contains(sum));
     // Photos are read back from the store.
     let backup = folders[0].path().join("backup.tar");
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_touchstone"));
-    store.configure(&mut command);
-    let set = format!("data={}", folders[0].path().join("data").display());
-    let done = command.current_dir(root()).env(DATABASE, &server.url).args([
-        "backup",
-        &backup.to_string_lossy(),
-        "--set",
-        &set,
-    ]);
-    let done = done.output().unwrap();
+    let mut done = cli::command(folders[0].path(), &["backup", &backup.to_string_lossy()]);
+    store.configure(&mut done);
+    let done = done.env(DATABASE, &server.url).output().unwrap();
     assert!(
         done.status.success() && stdout(&done).contains("1 references' photos"),
         "{}{}",

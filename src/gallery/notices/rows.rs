@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Notice, NoticeListing, NoticeQuery, NoticeSummary};
 use crate::domain::{NoticeSource, NoticeState};
 use crate::gallery::store::{new_id, optional_second, parsed, second, signed, unsigned};
-use crate::storage::{self, Connection, Kind, OptionalExtension, Row, ToSql, Value, Writing, params};
+use crate::storage::{self, Connection, Kind, OptionalExtension, Row, Stored, ToSql, Value, Writing, params};
 
 const COLUMNS: &str = "n.number, n.id, n.brand, n.source, n.created_at, n.filed_by";
 const LISTING: &str = "l.notice, l.listing_id, l.place, l.seller_id, l.check_id, l.ground, l.reference_id, l.evidence, l.state, l.reason, l.decided_by, l.reviewed, l.restore_asked, l.deadline_at, l.reminded_at, l.updated_at, l.checked_seller";
@@ -104,12 +104,10 @@ pub(super) fn filters(query: &NoticeQuery) -> (String, Vec<(&'static str, &dyn T
     (conditions.join(" AND "), values)
 }
 
-impl ToSql for NoticeState {
-    fn kind(&self) -> Kind {
-        Kind::Text
-    }
+impl Stored for NoticeState {
+    const KIND: Kind = Kind::Text;
 
-    fn value(&self) -> Value<'_> {
+    fn stored(&self) -> Value<'_> {
         Value::Text(self.as_str())
     }
 }
